@@ -1,0 +1,22 @@
+# One command runs every habit of the house: make check
+PYTHON ?= python
+
+.PHONY: check lint types contract test smoke docs-table
+
+check: lint types contract test smoke
+
+lint:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:
+	$(PYTHON) -m mypy
+
+contract:
+	$(PYTHON) -c "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+
+test:
+	$(PYTHON) -m pytest -n 2
+
+smoke:
+	$(PYTHON) benchmarks/run.py --smoke

@@ -1,0 +1,24 @@
+"""Benchmarks: from a name or a TSV file to questions and their images.
+
+`open_bench` is the door; the catalogue (`catalog.toml`) holds all that is known about a
+benchmark, and a new one is a stanza there. Nothing heavy is imported here: numpy and Pillow
+come with the first picture that is decoded.
+"""
+
+from __future__ import annotations
+
+from mmdbench.benches.bench import Bench, open_bench
+from mmdbench.benches.catalog import BenchInfo, expand_benches, find_bench, get_bench_names
+from mmdbench.benches.images import decode_image
+from mmdbench.benches.prompts import build_prompt
+
+__all__ = [
+    "Bench",
+    "BenchInfo",
+    "build_prompt",
+    "decode_image",
+    "expand_benches",
+    "find_bench",
+    "get_bench_names",
+    "open_bench",
+]

@@ -1,0 +1,203 @@
+"""A benchmark at hand: its questions, each with its pictures, and the file behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mmdbench.benches.catalog import FAMILIES, BenchInfo, find_bench, looks_like_path
+from mmdbench.benches.families import clean_bench, infer_family
+from mmdbench.benches.fetch import FetchSettings, fetch_bench, file_hash, find_file
+from mmdbench.benches.pictures import table_images
+from mmdbench.benches.table import LongCell, Row, Table
+from mmdbench.benches.tsv import ReadLimits, read_table
+from mmdbench.errors import DataError, UnknownNameError
+from mmdbench.records import Index, Question
+
+__all__ = ["Bench", "open_bench", "read_bench"]
+
+_INTEGER = re.compile("-?[0-9]{1,999}")
+_PICTURES = ("image", "image_path")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A benchmark whose file was read.
+
+    `questions` are in the order of the file, without the `dropped` rows that have no picture.
+    `info` is what the catalogue knows of the clean benchmark, `family_reason` says in words
+    why this family. `table` gives every cell's bytes, `rows` the row of each question's index.
+    """
+
+    name: str
+    family: str
+    questions: Sequence[Question]
+    info: BenchInfo
+    path: Path
+    table: Table = field(repr=False)
+    dropped: int = 0
+    family_reason: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in order, lower-cased but for the options A..Z."""
+        return self.table.header.names
+
+    @cached_property
+    def rows(self) -> Mapping[Index, Row]:
+        """The row of the file that each question came from, by index."""
+        known = {q.index for q in self.questions}
+        indices = _indices(self.table)
+        return {i: row for i, row in zip(indices, self.table.rows, strict=True) if i in known}
+
+    @cached_property
+    def md5(self) -> str:
+        """MD5 of the file, as 32 hexadecimal digits; computed when first asked for."""
+        return file_hash(self.path, "md5")
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, as 64 hexadecimal digits; computed when first asked for."""
+        return file_hash(self.path, "sha256")
+
+
+def open_bench(
+    name_or_path: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    offline: bool = False,
+    family: str | None = None,
+    settings: FetchSettings | None = None,
+    limits: ReadLimits | None = None,
+) -> Bench:
+    """Open a benchmark by name, or any TSV file by path.
+
+    A name is looked for in `data_dir`, `$LMUData` and `~/LMUData`, then downloaded unless
+    `offline`. The family of a file that is not in the catalogue is inferred (see
+    `Bench.family_reason`) unless given. Raises UnknownNameError, UsageError for a name of
+    several files, DataError for a file that is not what it must be.
+    """
+    name = str(name_or_path)
+    if looks_like_path(name) or isinstance(name_or_path, Path):
+        return read_bench(Path(name).expanduser(), family=family, limits=limits)
+    try:
+        info = find_bench(name)
+    except UnknownNameError:
+        # Degraded copies lie in the same folders under names that no catalogue lists.
+        path = find_file(f"{name}.tsv", data_dir)
+        if path is None:
+            raise
+        return read_bench(path, family=family, limits=limits)
+    path = fetch_bench(info, data_dir=data_dir, offline=offline, settings=settings)
+    return read_bench(path, info=info, family=family, limits=limits)
+
+
+def read_bench(
+    path: Path,
+    *,
+    info: BenchInfo | None = None,
+    family: str | None = None,
+    limits: ReadLimits | None = None,
+) -> Bench:
+    """Read a TSV file as a benchmark; without `info` its name is the file's, without `.tsv`."""
+    if family is not None and family not in FAMILIES:
+        raise UnknownNameError("family", family, FAMILIES)
+    table = read_table(path, limits=limits)
+    _require(table, "index", _PICTURES)
+    name = info.name if info else path.stem
+    indices = _indices(table)
+    known = info or clean_bench(path.stem)
+    chosen, reason = _family(known, family, table.header.names, indices)
+    _require(table, "prompt" if chosen == "cvbench" else "question")
+    if known is None:
+        known = BenchInfo(name, chosen, title=name, columns=table.header.names, source=str(path))
+    pictures = table_images(table, indices)
+    questions = tuple(
+        Question(name, index, _fields(row), images)
+        for index, row, images in zip(indices, table.rows, pictures, strict=True)
+        if images
+    )
+    return Bench(name, chosen, questions, known, path, table, len(table.rows) - len(questions), reason)
+
+
+def _family(
+    known: BenchInfo | None, given: str | None, columns: Collection[str], indices: Sequence[Index]
+) -> tuple[str, str]:
+    if given is not None:
+        return given, "it was given"
+    if known is not None:
+        return known.family, f"the benchmark {known.name} is of that family"
+    return infer_family(columns, indices)
+
+
+def _require(table: Table, *needed: str | tuple[str, ...]) -> None:
+    names = table.header.names
+    for need in needed:
+        either = (need,) if isinstance(need, str) else need
+        if not any(name in names for name in either):
+            raise DataError(
+                f"{table.header.source.path}, line 1: there is no column {' or '.join(map(repr, either))}.",
+                hint=f"Needed: index, question, image or image_path. The file has: {', '.join(names)}.",
+            )
+
+
+def _indices(table: Table) -> list[Index]:
+    """Every row's index: integers if all of them are, otherwise text as it stands."""
+    texts = [row.text("index") for row in table.rows]
+    whole = all(_INTEGER.fullmatch(text) for text in texts)
+    lines: dict[Index, Row] = {}
+    for text, row in zip(texts, table.rows, strict=True):
+        if not text:
+            raise DataError(f"{row.where('index')}: the index is empty.")
+        index: Index = int(text) if whole else text
+        if index in lines:
+            raise DataError(
+                f"{row.where('index')}: index {text} stands in line {lines[index].line} already.",
+                hint="Every row needs an index of its own.",
+            )
+        lines[index] = row
+    _check_groups(table)
+    return list(lines)
+
+
+def _check_groups(table: Table) -> None:
+    if "g_index" not in table.header.names:
+        return
+    for row in table.rows:
+        if not _INTEGER.fullmatch(row.text("g_index")):
+            raise DataError(f"{row.where('g_index')}: {row.text('g_index')!r} is not an integer.")
+
+
+@dataclass(frozen=True, slots=True)
+class _LazyFields(Mapping[str, str]):
+    """A row's texts, some of which are so long that they stay in the file until asked for."""
+
+    short: Mapping[str, str]
+    long: tuple[str, ...]
+    row: Row
+
+    def __getitem__(self, column: str) -> str:
+        return self.row.text(column) if column in self.long else self.short[column]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.short
+        yield from self.long
+
+    def __len__(self) -> int:
+        return len(self.short) + len(self.long)
+
+
+def _fields(row: Row) -> Mapping[str, str]:
+    short: dict[str, str] = {}
+    long: list[str] = []
+    for name, cell in zip(row.header.names, row.cells, strict=True):
+        if not name or not cell or name in _PICTURES or name in short:
+            continue
+        if isinstance(cell, LongCell):
+            long.append(name)
+        else:
+            short[name] = cell
+    return _LazyFields(short, tuple(long), row) if long else short

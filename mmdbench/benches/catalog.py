@@ -1,0 +1,203 @@
+"""What is known about each benchmark by name: read from `catalog.toml`, checked on reading."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from importlib import import_module, resources
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.errors import DataError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "FAMILIES",
+    "BenchInfo",
+    "expand_benches",
+    "find_bench",
+    "get_bench_names",
+    "looks_like_path",
+    "parse_catalog",
+]
+
+FAMILIES = ("plain", "circular", "mmvp", "cvbench", "mmvet")
+"""How a benchmark is prompted and graded."""
+
+SEE = "mmdbench list benches"
+
+_TEXTS = ("title", "family", "url", "md5", "shipped", "source", "licence", "note")
+_LISTS = ("columns", "aliases", "sets")
+_MD5 = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class BenchInfo:
+    """What is known about one benchmark file.
+
+    `title` is the benchmark's name in tables; two files of one title (CV-Bench-2D and -3D) are
+    one benchmark. `rows` and `groups` are None where nobody wrote them down. `shipped` names a
+    file that comes with mmdbench, `url` one that has to be fetched. `other_md5` maps the
+    checksums of known other files of that name to what they are.
+    """
+
+    name: str
+    family: str
+    title: str = ""
+    url: str = ""
+    md5: str = ""
+    shipped: str = ""
+    rows: int | None = None
+    groups: int | None = None
+    columns: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    source: str = ""
+    licence: str = "unknown"
+    note: str = ""
+    other_md5: Mapping[str, str] = field(default_factory=dict)
+
+
+def get_bench_names() -> tuple[str, ...]:
+    """The canonical names of all benchmarks in the catalogue, the six of MMD-Bench first.
+
+    >>> get_bench_names()[:3]
+    ('MMBench_DEV_EN_V11', 'MMVet', 'MMVP')
+    """
+    return tuple(_catalog())
+
+
+def find_bench(name: str) -> BenchInfo:
+    """The benchmark of that name; case, spaces, `-` and `_` do not matter.
+
+    The paper's spellings work as well: `MM-Vet`, and `MMBench` for MMBench_DEV_EN_V11.
+    Raises UnknownNameError, and UsageError for a name of several files (`CV-Bench`, `mmd`),
+    which `expand_benches` resolves.
+
+    >>> find_bench("mm-vet").name
+    'MMVet'
+    """
+    names = _lookup().get(_plain(name), ())
+    if not names:
+        # Lower case, because that is what the nearest names are searched with.
+        known = [k.lower() for k in _known_spellings()]
+        raise UnknownNameError("benchmark", name, known, see=SEE)
+    if len(names) > 1:
+        raise UsageError(f"{name!r} is {len(names)} files: {', '.join(names)}.", hint="Name one of them.")
+    return _catalog()[names[0]]
+
+
+def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Canonical names for what a user typed: names, sets, paths; commas separate; each once.
+
+    `mmd` is the six benchmarks of MMD-Bench, which are seven files, because `CV-Bench` is
+    CV-Bench-2D and CV-Bench-3D. (The published MMD-Bench scores of CV-Bench are of CV-Bench-2D
+    alone.) Paths of TSV files pass through as they are. Raises UnknownNameError.
+
+    >>> expand_benches("CV-Bench, mmvp")
+    ('CV-Bench-2D', 'CV-Bench-3D', 'MMVP')
+    """
+    parts = names.split(",") if isinstance(names, str) else [p for n in names for p in n.split(",")]
+    found: dict[str, None] = {}
+    for part in (p.strip() for p in parts):
+        if looks_like_path(part):
+            found[part] = None
+        elif part:
+            several = _lookup().get(_plain(part)) or (find_bench(part).name,)
+            found.update(dict.fromkeys(several))
+    return tuple(found)
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a user means a file and not a benchmark of the catalogue."""
+    return "/" in name or "\\" in name or name.lower().endswith(".tsv")
+
+
+def parse_catalog(text: str, where: str = "catalog.toml") -> dict[str, BenchInfo]:
+    """Read a catalogue: one TOML table for each benchmark. Raises DataError naming the stanza."""
+    try:
+        tables = _tomllib().loads(text)
+    except ValueError as error:
+        raise DataError(f"{where} is not valid TOML: {error}.") from error
+    infos = {name: _info(name, table, f"{where} [{name}]") for name, table in tables.items()}
+    _spellings(infos, where)
+    return infos
+
+
+def _info(name: str, table: Any, where: str) -> BenchInfo:
+    if not isinstance(table, dict):
+        raise DataError(f"{where} must be a table.")
+    known = [f.name for f in fields(BenchInfo)][1:]
+    for key, value in table.items():
+        if key not in known:
+            raise DataError(f"{where} has an unknown key {key!r}.", hint=f"Known: {', '.join(known)}.")
+        if not _is_kind(key, value):
+            raise DataError(f"{where}: {key} = {value!r} is not of the right kind.")
+    if table.get("family") not in FAMILIES:
+        raise DataError(f"{where}: family must be one of {', '.join(FAMILIES)}.")
+    if bool(table.get("url")) == bool(table.get("shipped")):
+        raise DataError(f"{where} must have either a url or the name of a shipped file.")
+    if table.get("url") and not table["url"].startswith("https://"):
+        raise DataError(f"{where}: url must start with https://.")
+    for digest in (table.get("md5") or "0" * 32, *table.get("other_md5", {})):
+        if not _MD5.fullmatch(digest):
+            raise DataError(f"{where}: {digest!r} is not an MD5 of 32 hexadecimal digits.")
+    values: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in table.items()}
+    return BenchInfo(name, **({"title": name} | values))
+
+
+def _is_kind(key: str, value: Any) -> bool:
+    if key in _TEXTS:
+        return isinstance(value, str)
+    if key in _LISTS:
+        return isinstance(value, list) and all(isinstance(v, str) for v in value)
+    if key == "other_md5":
+        return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _spellings(infos: Mapping[str, BenchInfo], where: str) -> dict[str, tuple[str, ...]]:
+    table: dict[str, tuple[str, ...]] = {}
+    for name, info in infos.items():
+        for spelling in {_plain(s) for s in (name, *info.aliases)}:
+            if spelling in table:
+                raise DataError(
+                    f"{where} [{name}]: the spelling {spelling!r} is taken by {table[spelling][0]}."
+                )
+            table[spelling] = (name,)
+    for name, info in infos.items():
+        for spelling in {_plain(s) for s in info.sets}:
+            others = table.get(spelling, ())
+            if any(spelling in {_plain(s) for s in (o, *infos[o].aliases)} for o in others):
+                raise DataError(f"{where} [{name}]: the set {spelling!r} is the name of a benchmark.")
+            table[spelling] = (*others, name)
+    return table
+
+
+def _known_spellings() -> list[str]:
+    spellings = [s for n, i in _catalog().items() for s in (n, *i.aliases, *i.sets)]
+    return list({_plain(s): s for s in reversed(spellings)}.values())
+
+
+@lru_cache(maxsize=1)
+def _catalog() -> dict[str, BenchInfo]:
+    text = resources.files("mmdbench.benches").joinpath("catalog.toml").read_text("utf-8")
+    return parse_catalog(text, "mmdbench/benches/catalog.toml")
+
+
+@lru_cache(maxsize=1)
+def _lookup() -> dict[str, tuple[str, ...]]:
+    return _spellings(_catalog(), "mmdbench/benches/catalog.toml")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-]+", "", name).lower()
+
+
+def _tomllib() -> Any:
+    try:
+        return import_module("tomllib")
+    except ModuleNotFoundError:  # Python 3.10
+        return import_module("tomli")

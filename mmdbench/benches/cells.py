@@ -1,0 +1,183 @@
+"""The pictures of a row: base64 text, data URIs, lists of them, files beside the TSV, references."""
+
+from __future__ import annotations
+
+import ast
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from mmdbench.benches.table import LongCell, Row, unquote
+from mmdbench.errors import DataError, ImageDecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mmdbench.records import ImageSource, Index
+
+__all__ = ["CellImage", "FileImage", "decode_text", "find_images", "is_reference", "split_list"]
+
+REFERENCE_CHARACTERS = 64
+"""An image cell of at most this many characters names the row whose picture is meant."""
+
+_DATA_URI = re.compile(rb"data:[^,]{0,200},", re.IGNORECASE)
+_QUOTED = {b'"': re.compile(rb'\s*"([^"\\]*)"\s*'), b"'": re.compile(rb"\s*'([^'\\]*)'\s*")}
+
+
+@dataclass(frozen=True, slots=True)
+class CellImage:
+    """A picture in a cell of the TSV, read from the file each time; `part` counts within a list."""
+
+    row: Row
+    index: Index
+    part: int | None = None
+
+    @property
+    def where(self) -> str:
+        """File, line, column and index, for messages."""
+        return _where(self.row, "image", self.index, self.part)
+
+    def read(self) -> bytes:
+        """The encoded picture. Raises ImageDecodeError if the cell is not base64."""
+        text = unquote(self.row.raw("image"))
+        if self.part is not None:
+            text = split_list(text, self.where)[self.part]
+        return decode_text(text, self.where)
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """A picture in a file of its own, named by the column `image_path`."""
+
+    path: Path
+    row: Row
+    index: Index
+    part: int | None = None
+
+    @property
+    def where(self) -> str:
+        """The picture's path, and the file, line, column and index that name it."""
+        return f"{self.path} ({_where(self.row, 'image_path', self.index, self.part)})"
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises DataError if it cannot be read."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"Cannot read {self.where}: {error.strerror}.") from error
+
+
+def find_images(row: Row, index: Index, find_file: Callable[[str], Path | None]) -> tuple[ImageSource, ...]:
+    """All pictures that the row holds itself, in order; none for an empty cell or a reference."""
+    position = row.header.position("image")
+    if position is not None:
+        cell = row.cells[position]
+        if not cell or is_reference(cell):
+            return ()
+        if not _is_list(cell):
+            return (CellImage(row, index),)
+        where = _where(row, "image", index, None)
+        count = len(split_list(unquote(row.raw("image")), where))
+        return tuple(CellImage(row, index, part) for part in range(count))
+    return _files(row, index, find_file)
+
+
+def is_reference(cell: str | LongCell) -> bool:
+    """Whether an image cell is the index of another row: short, no list, no data URI."""
+    if isinstance(cell, LongCell) or not cell or _is_list(cell):
+        return False
+    return len(cell) <= REFERENCE_CHARACTERS and cell[:5].lower() != "data:"
+
+
+def split_list(text: bytes, where: str) -> list[bytes]:
+    """The texts of a JSON or Python list of texts. Raises DataError for anything else."""
+    body = text.strip()
+    if body[:1] != b"[" or body[-1:] != b"]":
+        raise DataError(f"{where}: a list that has no closing bracket.")
+    found = _split_plain(body)
+    if found is not None:
+        return found
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            values = parse(body.decode())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(values, list) and all(isinstance(v, str) for v in values):
+            return [v.encode("utf-8", "replace") for v in values]
+    raise DataError(f"{where}: not a list of texts.", hint='Write it as ["…", "…"].')
+
+
+def decode_text(text: bytes, where: str) -> bytes:
+    """The bytes that base64 text or a data URI stands for; white space and lost padding are forgiven."""
+    match = _DATA_URI.match(text)
+    if match:
+        if b";base64," not in match.group().lower():
+            return unquote_to_bytes(text[match.end() :])
+        text = text[match.end() :]
+    text = text.translate(None, b" \t\r\n")
+    text += b"=" * (-len(text) % 4)
+    try:
+        data = binascii.a2b_base64(text)
+    except binascii.Error as error:
+        raise ImageDecodeError(f"{where}: not base64 ({error}).") from error
+    # The decoder skips foreign characters silently: the length tells.
+    if len(data) != len(text) // 4 * 3 - text[-2:].count(b"="):
+        raise ImageDecodeError(f"{where}: not base64 (it holds other characters).")
+    return data
+
+
+def _split_plain(body: bytes) -> list[bytes] | None:
+    """Split a list of quoted texts without escapes, by searching; None if it is not that plain."""
+    if b"\\" in body:
+        return None
+    found: list[bytes] = []
+    position, end = 1, len(body) - 1
+    while position < end:
+        quote = body[position : position + 1]
+        if quote.isspace() or (quote == b"," and found):
+            position += 1
+            continue
+        close = body.find(quote, position + 1, end) if quote in (b'"', b"'") else -1
+        if close < 0:
+            return None
+        found.append(body[position + 1 : close])
+        position = close + 1
+    return found
+
+
+def _is_list(cell: str | LongCell) -> bool:
+    if isinstance(cell, LongCell):
+        return cell.head.lstrip(b'"').lstrip().startswith(b"[")
+    text = cell.strip()
+    return text.startswith("[") and text.endswith("]")
+
+
+def _files(row: Row, index: Index, find_file: Callable[[str], Path | None]) -> tuple[ImageSource, ...]:
+    text = row.text("image_path")
+    if not text:
+        return ()
+    if not _is_list(text):
+        names: list[str] = [text]
+    else:
+        where = _where(row, "image_path", index, None)
+        names = [name.decode("utf-8", "replace") for name in split_list(text.encode(), where)]
+    found: list[ImageSource] = []
+    for part, name in enumerate(names):
+        number = part if len(names) > 1 else None
+        path = find_file(name)
+        if path is None:
+            raise DataError(
+                f"{_where(row, 'image_path', index, number)}: there is no file {name!r}.",
+                hint="Paths are relative to the TSV's folder, or to a folder 'images' in it.",
+            )
+        found.append(FileImage(path, row, index, number))
+    return tuple(found)
+
+
+def _where(row: Row, column: str, index: Index, part: int | None) -> str:
+    place = f"{row.where(column)}, index {index}"
+    return place if part is None else f"{place}, picture {part + 1}"

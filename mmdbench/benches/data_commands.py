@@ -1,0 +1,114 @@
+"""What `mmdbench data` does: list, get, verify and locate the benchmarks' files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmdbench.benches.catalog import BenchInfo, expand_benches, find_bench, get_bench_names
+from mmdbench.benches.fetch import (
+    FetchSettings,
+    check_file,
+    data_folders,
+    fetch_bench,
+    find_bench_file,
+    recorded_check,
+)
+from mmdbench.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["DataFile", "data_path", "get_data", "list_data", "verify_data"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """The state of one benchmark's file.
+
+    `state` is shipped, present, partial or absent; `path` is None for the last two. `bytes` is
+    what lies on the disk. `checksum` is ok, mismatch, unchecked (never computed, or the file
+    changed since) or unknown (the catalogue has none); `md5` is what was computed.
+    """
+
+    info: BenchInfo
+    state: str
+    path: Path | None
+    bytes: int
+    checksum: str
+    md5: str = ""
+    note: str = ""
+
+
+def list_data(data_dir: str | Path | None = None) -> tuple[DataFile, ...]:
+    """The state of every benchmark's file, in the catalogue's order; computes no checksum."""
+    return tuple(_state(find_bench(name), data_dir) for name in get_bench_names())
+
+
+def get_data(
+    names: str | Iterable[str],
+    *,
+    data_dir: str | Path | None = None,
+    settings: FetchSettings | None = None,
+) -> tuple[DataFile, ...]:
+    """Download what is not there yet, one file after the other; names and sets as elsewhere."""
+    found = []
+    for name in _catalogued(names):
+        fetch_bench(find_bench(name), data_dir=data_dir, settings=settings)
+        found.append(_state(find_bench(name), data_dir))
+    return tuple(found)
+
+
+def verify_data(
+    names: str | Iterable[str] = (), *, data_dir: str | Path | None = None
+) -> tuple[DataFile, ...]:
+    """Compute the checksums of the files that are there; without names, of all. Records them."""
+    chosen = _catalogued(names) or get_bench_names()
+    return tuple(_verified(find_bench(name), data_dir) for name in chosen)
+
+
+def data_path(name: str, *, data_dir: str | Path | None = None) -> Path:
+    """Where the benchmark's file is. Raises DataError, saying where it was looked for."""
+    return fetch_bench(find_bench(name), data_dir=data_dir, offline=True)
+
+
+def _verified(info: BenchInfo, data_dir: str | Path | None) -> DataFile:
+    path = find_bench_file(info, data_dir)
+    if path is None:
+        return _state(info, data_dir)
+    checked = check_file(path, info) if not info.shipped else None
+    state = _state(info, data_dir)
+    if checked is None or state.checksum != "unchecked":
+        return state
+    # The folder is read-only, so nothing could be recorded: report what was computed.
+    return DataFile(
+        info, state.state, path, checked.bytes, checked.state, checked.md5, _note(info, checked.md5)
+    )
+
+
+def _state(info: BenchInfo, data_dir: str | Path | None) -> DataFile:
+    path = find_bench_file(info, data_dir)
+    if path is None:
+        part = data_folders(data_dir)[0] / f"{info.name}.tsv.part"
+        size = part.stat().st_size if part.is_file() else 0
+        return DataFile(info, "partial" if size else "absent", None, size, "unchecked", note=info.note)
+    size = path.stat().st_size
+    if info.shipped:
+        return DataFile(info, "shipped", path, size, "unknown", note=info.note)
+    checked = recorded_check(path, info)
+    if checked is None:
+        return DataFile(info, "present", path, size, "unchecked", note=info.note)
+    return DataFile(info, "present", path, size, checked.state, checked.md5, _note(info, checked.md5))
+
+
+def _note(info: BenchInfo, md5: str) -> str:
+    return info.other_md5.get(md5, info.note)
+
+
+def _catalogued(names: str | Iterable[str]) -> tuple[str, ...]:
+    chosen = expand_benches(names)
+    for name in chosen:
+        if name not in get_bench_names():
+            raise DataError(f"{name} is a file of your own.", hint="Name a benchmark: mmdbench list benches")
+    return chosen

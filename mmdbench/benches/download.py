@@ -1,0 +1,300 @@
+"""Download one file: resumed where it stopped, retried with patience, never half in place."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import shutil
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, build_opener
+
+from mmdbench._version import __version__
+from mmdbench.errors import DataError, MmdbenchError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["Download", "FetchSettings", "Progress", "download", "mirrored"]
+
+_PIECE = 1 << 18
+_MOST_TRIES = 100
+_RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
+_HUGGING_FACE = "https://huggingface.co"
+_STATUS_HINTS = {
+    401: "The host wants a login: download the file by hand.",
+    403: "The host refuses: a licence may have to be accepted there; download the file by hand.",
+    404: "The file has moved: look for it at the benchmark's source, or set HF_ENDPOINT to a mirror.",
+    410: "The file was taken down by its host.",
+    429: "The host limits downloads: try again later, or set HF_ENDPOINT to a mirror.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a download is, in bytes; `total` is None while the host does not say."""
+
+    name: str
+    done: int
+    total: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """How to download; times in seconds.
+
+    `retries` counts tries in a row that brought nothing new. `longest_wait_s` bounds every wait,
+    a host that asks for more is an error. `endpoint` replaces https://huggingface.co (default:
+    `$HF_ENDPOINT`). Proxies are taken from the environment (`https_proxy`, `no_proxy`).
+    """
+
+    timeout_s: float = 30.0
+    retries: int = 5
+    backoff_s: float = 1.0
+    longest_wait_s: float = 120.0
+    lock_wait_s: float = 3600.0
+    endpoint: str | None = None
+    progress: Callable[[Progress], None] | None = None
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What was downloaded: `resumed` says that an earlier try's bytes are part of it."""
+
+    url: str
+    bytes: int
+    resumed: bool
+    validator: str
+
+
+class _InterruptedError(Exception):
+    """A try that may be repeated: why, and how long the host asked to wait."""
+
+    def __init__(self, reason: str, wait_s: float | None = None, status: int = 0) -> None:
+        super().__init__(reason)
+        self.wait_s, self.status = wait_s, status
+
+
+def mirrored(url: str, endpoint: str | None = None) -> str:
+    """The URL with huggingface.co replaced by the mirror in `endpoint` or `$HF_ENDPOINT`."""
+    mirror = endpoint or os.environ.get("HF_ENDPOINT") or _HUGGING_FACE
+    if not mirror.startswith(("https://", "http://")):
+        mirror = f"https://{mirror}"
+    return (
+        mirror.rstrip("/") + url.removeprefix(_HUGGING_FACE) if url.startswith(_HUGGING_FACE + "/") else url
+    )
+
+
+def download(name: str, url: str, part: Path, settings: FetchSettings) -> Download:
+    """Download `url` into `part`, going on where an earlier call stopped if the host vouches for it.
+
+    Raises MmdbenchError when the host or the connection fails for good, DataError for a web
+    page in place of the file, StoreError when the disk is full or read-only. `part` and its
+    `.json` stay for the next call.
+    """
+    best, failures, resumed = -1, 0, False
+    for tries in range(1, _MOST_TRIES + 1):
+        try:
+            resumed = _try_once(name, url, part, settings) or resumed
+            note = _read_note(part)
+            return Download(url, part.stat().st_size, resumed, str(note.get("validator", "")))
+        except _InterruptedError as error:  # noqa: PERF203 - a try is seconds long
+            size = part.stat().st_size if part.exists() else 0
+            best, failures = (size, 0) if size > best else (best, failures + 1)
+            resumed = resumed or size > 0
+            wait_s = error.wait_s
+            if wait_s is None:
+                wait_s = min(settings.backoff_s * 2 ** min(failures, 16), settings.longest_wait_s)
+            if failures >= settings.retries or wait_s > settings.longest_wait_s or tries == _MOST_TRIES:
+                raise _gave_up(name, url, part, error, tries) from error
+            if settings.progress:
+                settings.progress(Progress(name, size, None, f"{error}; next try in {wait_s:.0f} s"))
+            settings.sleep(wait_s)
+    raise AssertionError("unreachable")
+
+
+def _try_once(name: str, url: str, part: Path, settings: FetchSettings) -> bool:
+    """One request; returns whether it went on from earlier bytes."""
+    note = _read_note(part)
+    offset = part.stat().st_size if part.exists() and note.get("url") == url and note.get("validator") else 0
+    headers = {"User-Agent": f"mmdbench/{__version__}", "Accept-Encoding": "identity"}
+    if offset:
+        headers |= {"Range": f"bytes={offset}-", "If-Range": str(note["validator"])}
+    try:
+        with build_opener().open(Request(url, headers=headers), timeout=settings.timeout_s) as response:  # noqa: S310 - the catalogue holds https only
+            start = _start(response, offset, part)
+            total = _total(response, start)
+            if start == 0:
+                _refuse_page(response.headers.get_content_type() == "text/html", name, url)
+                _write_note(part, url, response.headers)
+            _check_space(part, total, start)
+            _receive(response, part, start, Progress(name, start, total), settings, url)
+            return start > 0
+    except HTTPError as error:
+        with error:
+            return _on_status(error, part, offset, name, url)
+    except URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            raise MmdbenchError(f"Cannot download {name} from {url}: {error.reason}.") from error
+        raise _InterruptedError(f"no connection ({error.reason})") from error
+    except (http.client.HTTPException, OSError) as error:
+        raise _InterruptedError(f"the connection broke ({error or type(error).__name__})") from error
+
+
+def _receive(
+    response: Any, part: Path, start: int, progress: Progress, settings: FetchSettings, url: str
+) -> None:
+    done, total = start, progress.total
+    with _open_part(part, start) as file:
+        while True:
+            if settings.progress:
+                settings.progress(Progress(progress.name, done, total))
+            piece = response.read(_PIECE)
+            if not piece:
+                break
+            if done == 0:
+                head = piece[:200].lstrip().lower()
+                _refuse_page(head.startswith((b"<!doctype html", b"<html")), progress.name, url)
+            _write(file, piece, part)
+            done += len(piece)
+    if total is not None and done != total:
+        raise _InterruptedError(f"the connection ended after {done} of {total} bytes")
+    if done == 0:
+        raise _InterruptedError("the host sent nothing")
+
+
+def _start(response: Any, offset: int, part: Path) -> int:
+    """Where the host's bytes begin: it may ignore the wish to go on from `offset`."""
+    if response.status != 206:
+        return 0
+    span = response.headers.get("Content-Range", "")
+    if not span.startswith(f"bytes {offset}-"):
+        part.unlink(missing_ok=True)
+        raise _InterruptedError(f"the host was asked for bytes from {offset} and sent {span!r}")
+    return offset
+
+
+def _total(response: Any, start: int) -> int | None:
+    if response.status == 206:
+        size = response.headers.get("Content-Range", "").rpartition("/")[2]
+    else:
+        size = response.headers.get("Content-Length", "")
+    if size.isdecimal():
+        return int(size)
+    return start + int(response.length) if response.length else None
+
+
+def _on_status(error: HTTPError, part: Path, offset: int, name: str, url: str) -> bool:
+    if error.code == 416 and offset:
+        if error.headers.get("Content-Range", "").endswith(f"/{offset}"):
+            return True
+        part.unlink(missing_ok=True)
+        raise _InterruptedError("the file changed at its host") from error
+    reason = f"the host answered {error.code} {error.reason}"
+    if error.code in _RETRIED_STATUS:
+        raise _InterruptedError(reason, _retry_after(error.headers), error.code) from error
+    hint = f"{_STATUS_HINTS.get(error.code, '')} Then put it at {_target(part)}".strip()
+    raise MmdbenchError(f"Cannot download {name} from {url}: {reason}.", hint=hint) from error
+
+
+def _retry_after(headers: Any) -> float | None:
+    text = (headers.get("Retry-After") or "").strip()
+    if text.isdecimal():
+        return float(text)
+    with suppress(ValueError, TypeError):
+        when = parsedate_to_datetime(text)
+        when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+        return max((when - datetime.now(timezone.utc)).total_seconds(), 0.0)
+    return None
+
+
+def _gave_up(name: str, url: str, part: Path, error: _InterruptedError, tries: int) -> MmdbenchError:
+    wait = f"; it asks to wait {error.wait_s:.0f} s" if error.wait_s else ""
+    hint = "Run the same command again to go on from there."
+    hint += " " + _STATUS_HINTS.get(
+        error.status, "A mirror can be set with HF_ENDPOINT, a proxy with https_proxy."
+    )
+    return MmdbenchError(
+        f"Cannot download {name} from {url}: {error}{wait} ({tries} tries).",
+        hint=f"{hint} Or put the file at {_target(part)}",
+    )
+
+
+def _refuse_page(is_page: bool, name: str, url: str) -> None:
+    if is_page:
+        raise DataError(
+            f"{url} gave a web page, not the file of {name}.",
+            hint="A login page of the network or a mirror may be in the way; open the link in a browser.",
+        )
+
+
+def _check_space(part: Path, total: int | None, start: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - start > free:
+        raise StoreError(
+            f"{part.parent} has {free >> 20} MiB left, but {(total - start) >> 20} MiB are needed.",
+            hint="Make room, or choose another folder: --data-dir",
+        )
+
+
+def _open_part(part: Path, start: int) -> BinaryIO:
+    try:
+        file = part.open("r+b" if start else "wb")
+        file.seek(start)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot write {part}: {error.strerror}.", hint="Choose another folder: --data-dir"
+        ) from error
+    return file
+
+
+def _write(file: BinaryIO, piece: bytes, part: Path) -> None:
+    try:
+        file.write(piece)
+        file.flush()
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "Make room and run the same command again." if full else ""
+        raise StoreError(f"Cannot write {part}: {error.strerror}.", hint=hint) from error
+
+
+def _note_path(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _target(part: Path) -> Path:
+    return part.with_name(part.name.removesuffix(".part"))
+
+
+def _read_note(part: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        note = json.loads(_note_path(part).read_text("utf-8"))
+        if isinstance(note, dict):
+            return note
+    return {}
+
+
+def _write_note(part: Path, url: str, headers: Any) -> None:
+    tag = headers.get("ETag") or ""
+    # A weak tag does not promise equal bytes, so it cannot vouch for a resumed download.
+    validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified") or ""
+    text = json.dumps({"url": url, "validator": validator})
+    try:
+        # The old bytes go first: a new note must never vouch for them.
+        part.unlink(missing_ok=True)
+        _note_path(part).write_text(text, "utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"Cannot write {part}: {error.strerror}.", hint="Choose another folder: --data-dir"
+        ) from error

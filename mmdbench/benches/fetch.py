@@ -1,0 +1,197 @@
+"""Where a benchmark's file is: on this machine, or to be downloaded first.
+
+Looked for in `data_dir`, then `$LMUData`, then `~/LMUData`, where VLMEvalKit keeps its files.
+Beside a file that was downloaded or verified lies `<file>.json`, which says what was found.
+Files that others put there are never changed or deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mmdbench.benches.download import Download, FetchSettings, Progress, download, mirrored
+from mmdbench.benches.lock import file_lock
+from mmdbench.errors import DataError, StoreError
+from mmdbench.files import make_folder, write_atomic
+
+if TYPE_CHECKING:
+    from mmdbench.benches.catalog import BenchInfo
+
+__all__ = [
+    "CheckedFile",
+    "ChecksumWarning",
+    "FetchSettings",
+    "Progress",
+    "check_file",
+    "data_folders",
+    "fetch_bench",
+    "file_hash",
+    "find_bench_file",
+    "find_file",
+    "recorded_check",
+]
+
+
+_VLMEVALKIT_FOLDER = "LMUData"
+
+
+class ChecksumWarning(UserWarning):
+    """A file is not the one that the catalogue knows; it is used all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """What is recorded about a file: its MD5, and the size and time it had when that was computed."""
+
+    md5: str
+    expected_md5: str
+    bytes: int
+    mtime_ns: int
+    url: str = ""
+    checked_at: str = ""
+
+    @property
+    def state(self) -> str:
+        """`ok`, `mismatch`, or `unknown` where the catalogue has no checksum."""
+        if not self.expected_md5:
+            return "unknown"
+        return "ok" if self.md5 == self.expected_md5 else "mismatch"
+
+
+def data_folders(data_dir: str | Path | None = None) -> tuple[Path, ...]:
+    """The folders that are searched, in order; downloads go to the first."""
+    found = [] if data_dir is None else [Path(data_dir).expanduser()]
+    shared = os.environ.get(_VLMEVALKIT_FOLDER)
+    if shared:
+        found.append(Path(shared).expanduser())
+    found.append(Path("~/LMUData").expanduser())
+    return tuple(dict.fromkeys(found))
+
+
+def find_file(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """The first file of that name in the data folders, or None."""
+    for folder in data_folders(data_dir):
+        with suppress(OSError, ValueError):
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def find_bench_file(info: BenchInfo, data_dir: str | Path | None = None) -> Path | None:
+    """The benchmark's file on this machine, under its own name or its URL's, or None."""
+    if info.shipped:
+        path = Path(str(resources.files("mmdbench.benches").joinpath("data").joinpath(info.shipped)))
+        return path if path.is_file() else None
+    by_url = Path(urlsplit(info.url).path).name
+    return find_file(f"{info.name}.tsv", data_dir) or (find_file(by_url, data_dir) if by_url else None)
+
+
+def fetch_bench(
+    info: BenchInfo,
+    *,
+    data_dir: str | Path | None = None,
+    offline: bool = False,
+    settings: FetchSettings | None = None,
+) -> Path:
+    """The path of the benchmark's file, after downloading it if it is not on this machine.
+
+    A download whose checksum differs is kept and used, with a ChecksumWarning and a record.
+    Raises DataError when `offline` and absent, MmdbenchError when the download fails.
+    """
+    path = find_bench_file(info, data_dir)
+    if path is not None:
+        return path
+    if info.shipped:
+        raise DataError(
+            f"The file of {info.name} is missing from this installation.", hint="Install mmdbench again."
+        )
+    folders = data_folders(data_dir)
+    if offline:
+        raise DataError(
+            f"{info.name} is not on this machine; looked in {', '.join(map(str, folders))}.",
+            hint=f"Without --offline it is downloaded; or put {info.url} at {folders[0] / info.name}.tsv",
+        )
+    return _download_bench(info, folders[0], settings or FetchSettings())
+
+
+def file_hash(path: Path, algorithm: str) -> str:
+    """The hash of a file's bytes, read in pieces, as hexadecimal digits. Raises DataError."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    return digest.hexdigest()
+
+
+def check_file(path: Path, info: BenchInfo, *, url: str = "") -> CheckedFile:
+    """Compute a file's MD5 now, and record it beside the file if that folder can be written."""
+    md5, state = file_hash(path, "md5"), path.stat()
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    checked = CheckedFile(md5, info.md5, state.st_size, state.st_mtime_ns, url, now)
+    with suppress(StoreError):
+        write_atomic(_record_path(path), json.dumps(asdict(checked), indent=1) + "\n")
+    return checked
+
+
+def recorded_check(path: Path, info: BenchInfo) -> CheckedFile | None:
+    """What was recorded about a file, if it still has that size and time; None otherwise."""
+    try:
+        record = json.loads(_record_path(path).read_text("utf-8"))
+        found = CheckedFile(**{**record, "expected_md5": info.md5})
+        state = path.stat()
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if (found.bytes, found.mtime_ns) == (state.st_size, state.st_mtime_ns) else None
+
+
+def _download_bench(info: BenchInfo, folder: Path, settings: FetchSettings) -> Path:
+    target = make_folder(folder) / f"{info.name}.tsv"
+    lock = target.with_name(target.name + ".lock")
+    with file_lock(lock, wait_s=settings.lock_wait_s, sleep=settings.sleep):
+        # Another process may have finished the same download while this one waited.
+        if not target.is_file():
+            _download_into(target, info, settings)
+    return target
+
+
+def _download_into(target: Path, info: BenchInfo, settings: FetchSettings) -> None:
+    url = mirrored(info.url, settings.endpoint)
+    part = target.with_name(target.name + ".part")
+    done = download(info.name, url, part, settings)
+    if done.resumed and info.md5 and file_hash(part, "md5") not in (info.md5, *info.other_md5):
+        # The pieces may not belong together: once more from the start, and only once.
+        part.unlink(missing_ok=True)
+        done = download(info.name, url, part, settings)
+    part.replace(target)
+    part.with_name(part.name + ".json").unlink(missing_ok=True)
+    _warn_about(check_file(target, info, url=url), info, target, done)
+
+
+def _warn_about(checked: CheckedFile, info: BenchInfo, target: Path, done: Download) -> None:
+    if checked.state != "mismatch":
+        return
+    known = info.other_md5.get(checked.md5)
+    what = f"it is {known}" if known else "its host may have changed it"
+    warnings.warn(
+        f"{target} ({done.bytes} bytes from {done.url}) has the MD5 {checked.md5}, not {info.md5}: {what}. "
+        "It is used, and every result records its MD5.",
+        ChecksumWarning,
+        stacklevel=5,
+    )
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(path.name + ".json")

@@ -1,0 +1,98 @@
+"""Encoded pictures → pixels, the same way for the clean and for every degraded arm."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.errors import ImageDecodeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+__all__ = ["MAX_PIXELS", "decode_image"]
+
+MAX_PIXELS = 89_478_485
+"""The largest picture that is decoded, in pixels: Pillow's own guard against bombs."""
+
+# Only raster formats that benchmarks use: some others (EPS) would start a program.
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")
+
+
+def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode a picture to uint8 H×W×3 RGB, turned upright as its EXIF orientation says.
+
+    JPEG (CMYK too), PNG, GIF and WebP (the first frame), AVIF, BMP, TIFF, PPM, JPEG 2000.
+    Transparency is dropped, not blended: hidden colours show, as they do for other harnesses.
+    Of 16-bit samples, grey or colour, the high byte is kept. `where` names the picture in
+    messages. Raises ImageDecodeError for anything truncated, too large or not a picture.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            _refuse_large(image, where, max_pixels)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            pixels = np.array(_to_rgb(upright), dtype=np.uint8, order="C")
+    except ImageDecodeError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly every built-in kind on broken data
+        raise _unreadable(data, where, error) from error
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ImageDecodeError(f"{where}: the picture has no pixels.")
+    return pixels
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Plain conversion; grey with more than 8 bits is brought to 8 first, else it would clip."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("floating-point samples have no defined range")
+    if image.mode.startswith("I"):
+        import numpy as np
+
+        wide = np.asarray(image).astype(np.int64)
+        if wide.size and (wide.min() < 0 or wide.max() > 0xFFFF):
+            raise ValueError("samples of more than 16 bits")
+        return Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _refuse_large(image: Image.Image, where: str, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise ImageDecodeError(
+            f"{where}: a picture of {image.width}×{image.height} pixels is above the limit of {max_pixels}.",
+            hint="A small file of that many pixels is often made to exhaust memory.",
+        )
+
+
+def _unreadable(data: bytes, where: str, error: Exception) -> ImageDecodeError:
+    if not data:
+        return ImageDecodeError(f"{where}: no picture, the data is empty.")
+    head = data[:64].lstrip().lower()
+    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        return ImageDecodeError(f"{where}: this is a web page or a drawing, not a picture.")
+    if data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _formats():
+        return ImageDecodeError(f"{where}: an AVIF picture.", hint="Reading AVIF needs Pillow 11.3 or newer.")
+    reason = "not a picture of a known kind" if _is_unidentified(error) else f"cannot be decoded ({error})"
+    return ImageDecodeError(
+        f"{where}: {len(data)} bytes, {reason}.", hint="The file may be incomplete: mmdbench data verify"
+    )
+
+
+def _is_unidentified(error: Exception) -> bool:
+    from PIL import UnidentifiedImageError
+
+    return isinstance(error, UnidentifiedImageError)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[Any, ...]:
+    return (*_FORMATS, "AVIF") if find_spec("PIL.AvifImagePlugin") else _FORMATS

@@ -1,0 +1,54 @@
+"""The command line: one thin file for each verb, which parses, calls and prints.
+
+Nothing heavy is imported before a verb runs, so that `mmdbench --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from mmdbench.cli import build, corrupt, data, demo, evaluate, gallery, listing, report
+from mmdbench.cli.guard import guarded
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="mmdbench",
+    help="Measure how much a vision-language model loses when its images get worse, and catch it in CI.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from mmdbench._version import __version__
+
+        typer.echo(f"mmdbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and leave."
+    ),
+) -> None:
+    """Options that stand before the verb."""
+
+
+app.command("demo")(guarded(demo.demo))
+app.command("list")(guarded(listing.list_names))
+app.command("corrupt")(guarded(corrupt.corrupt))
+app.command("gallery")(guarded(gallery.gallery))
+app.command("build")(guarded(build.build))
+app.command("eval")(guarded(evaluate.evaluate))
+app.command("report")(guarded(report.report))
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,86 @@
+"""`mmdbench corrupt`: degrade a picture, or a folder of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmdbench.errors import ImageDecodeError, UsageError
+
+__all__ = ["corrupt"]
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_NO_INTENSITY = -1.0
+
+
+def corrupt(
+    source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures.", metavar="IN")],
+    target: Annotated[
+        Path, typer.Argument(help="Where the result goes: a file, or a folder.", metavar="OUT")
+    ],
+    name: Annotated[str, typer.Option(help="Which corruption; see: mmdbench list corruptions")],
+    level: Annotated[str, typer.Option(help="low, mid or hard")] = "",
+    intensity: Annotated[float, typer.Option(help="Instead of a level: above 0, up to 1.")] = _NO_INTENSITY,
+    seed: Annotated[int, typer.Option(help="Another seed draws another layout.")] = 0,
+    profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
+) -> None:
+    """Degrade a picture, or every picture of a folder."""
+    from mmdbench.corruptions import sample
+
+    call: dict[str, Any] = {
+        "level": level or None,
+        "intensity": None if intensity == _NO_INTENSITY else intensity,
+    }
+    call |= {"seed": seed, "profile": profile}
+    sample(name, (1, 1), **call)  # says what is wrong with the call before any file is touched
+    pairs = _pairs(source, target)
+    for picture, result in pairs:
+        _corrupt_file(picture, result, {"name": name, **call})
+    typer.echo(f"{len(pairs)} picture{'s' * (len(pairs) != 1)} written to {target}")
+
+
+def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    if not source.exists():
+        raise UsageError(f"There is no file or folder {source}.")
+    if source.is_file():
+        return [(source, target / source.name if target.is_dir() else target)]
+    pictures = sorted(p for p in source.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+    if not pictures:
+        raise UsageError(f"{source} holds no pictures ({', '.join(_SUFFIXES)}).")
+    return [(p, target / p.relative_to(source)) for p in pictures]
+
+
+def _corrupt_file(picture: Path, result: Path, call: dict[str, Any]) -> None:
+    import io
+
+    from PIL import Image
+
+    import mmdbench
+    from mmdbench.files import make_folder, write_atomic
+
+    if picture.resolve() == result.resolve():
+        raise UsageError(f"{picture} would be overwritten by its own corruption.", hint="Name another OUT.")
+    formats = Image.registered_extensions()
+    if result.suffix.lower() not in formats:
+        raise UsageError(f"Cannot tell the format of {result}.", hint="End OUT with .png, .jpg or .webp.")
+    try:
+        with Image.open(picture) as opened:
+            from PIL import ImageOps
+
+            image = ImageOps.exif_transpose(opened)
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageDecodeError(f"Cannot read {picture} as a picture: {error}.") from error
+    options: dict[str, Any] = {"quality": 95} if formats[result.suffix.lower()] in ("JPEG", "WEBP") else {}
+    degraded = mmdbench.corrupt(image, **call)
+    buffer = io.BytesIO()
+    try:
+        degraded.save(buffer, formats[result.suffix.lower()], **options)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write a picture of mode {degraded.mode} as {result.suffix}.", hint="Use .png."
+        ) from error
+    make_folder(result.parent)
+    write_atomic(result, buffer.getvalue())

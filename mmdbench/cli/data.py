@@ -1,0 +1,85 @@
+"""`mmdbench data`: the files of the benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmdbench.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from mmdbench.benches.data_commands import DataFile
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Find, get and check the files of the benchmarks.", no_args_is_help=True)
+
+Names = Annotated[list[str], typer.Argument(help="Benchmarks, or a set such as mmd.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Before $LMUData and ~/LMUData.")]
+
+
+@guarded
+def list_files(data_dir: DataDir = None) -> None:
+    """List all benchmarks and whether their files are here."""
+    from mmdbench.benches.data_commands import list_data
+
+    _print(list_data(data_dir))
+
+
+@guarded
+def get(names: Names, data_dir: DataDir = None) -> None:
+    """Download what is not here yet; a download that broke off goes on where it stopped."""
+    from mmdbench.benches.data_commands import get_data
+    from mmdbench.cli.opening import download_progress
+
+    with download_progress() as settings:
+        found = get_data(names, data_dir=data_dir, settings=settings)
+    _print(found)
+
+
+@guarded
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; by default all.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Compute the checksums of the files that are here; exit 4 if one is not the published file."""
+    from mmdbench.benches.data_commands import verify_data
+
+    found = verify_data(names or (), data_dir=data_dir)
+    _print(found)
+    if any(file.checksum == "mismatch" for file in found):
+        raise typer.Exit(4)
+
+
+@guarded
+def path(name: Annotated[str, typer.Argument(help="A benchmark.")], data_dir: DataDir = None) -> None:
+    """Print where a benchmark's file is."""
+    from mmdbench.benches.data_commands import data_path
+
+    typer.echo(data_path(name, data_dir=data_dir))
+
+
+def _print(files: tuple[DataFile, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in ("name", "state", "size", "checksum", "where"):
+        table.add_column(name, no_wrap=name == "name", overflow="fold")
+    for file in files:
+        size = f"{file.bytes / 1e6:.1f} MB" if file.bytes else ""
+        cells = (file.info.name, file.state, size, file.checksum, str(file.path or ""))
+        table.add_row(*(Text(cell) for cell in cells))
+    Console().print(table)
+    for file in files:
+        if file.checksum == "mismatch":
+            typer.echo(f"{file.info.name}: not the published file ({file.md5}). {file.note}".strip())
+
+
+app.command("list")(list_files)
+app.command("get")(get)
+app.command("verify")(verify)
+app.command("path")(path)

@@ -1,0 +1,77 @@
+"""`mmdbench list`: what there is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmdbench.errors import UnknownNameError
+
+__all__ = ["list_names"]
+
+_WHAT = ("corruptions", "benches", "models")
+
+
+def list_names(
+    what: Annotated[str, typer.Argument(help="corruptions, benches or models")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List corruptions, benchmarks or models."""
+    rows = {"corruptions": _corruptions, "benches": _benches, "models": _models}
+    if what not in rows:
+        raise UnknownNameError("list", what, _WHAT)
+    _print(rows[what](), as_json)
+
+
+def _corruptions() -> list[dict[str, str]]:
+    from mmdbench.corruptions import get_corruption_names
+    from mmdbench.spec import load_spec
+
+    spec = load_spec()
+    drawn = set(get_corruption_names("stochastic"))
+    return [
+        {
+            "name": name,
+            "category": entry.category,
+            "drawn": "random" if name in drawn else "fixed",
+            "meaning": entry.meaning,
+        }
+        for name, entry in spec.corruptions.items()
+    ]
+
+
+def _benches() -> list[dict[str, str]]:
+    from mmdbench.benches import find_bench, get_bench_names
+
+    infos = [find_bench(name) for name in get_bench_names()]
+    return [
+        {"name": i.name, "family": i.family, "rows": str(i.rows or "?"), "licence": i.licence} for i in infos
+    ]
+
+
+def _models() -> list[dict[str, str]]:
+    from mmdbench.models import shipped_cards
+
+    return [
+        {"name": card.name, "adapter": card.adapter, "summary": card.summary}
+        for card in shipped_cards().values()
+    ]
+
+
+def _print(rows: list[dict[str, str]], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in rows[0] if rows else ():
+        table.add_column(name, no_wrap=name == "name")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row.values()))
+    Console().print(table)

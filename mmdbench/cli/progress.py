@@ -1,0 +1,62 @@
+"""Progress of long work: a live bar on a terminal, a plain line now and then anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+__all__ = ["Bar"]
+
+_PLAIN_SECONDS = 10.0
+
+
+class Bar:
+    """Progress of one piece of work, written to standard error; a context manager."""
+
+    def __init__(self, what: str, *, quiet: bool = False, unit: str = "") -> None:
+        self._what = what
+        self._unit = f" {unit}" if unit else ""
+        self._quiet = quiet
+        self._live = not quiet and sys.stderr.isatty()
+        self._started = time.monotonic()
+        self._printed = self._started
+        self._done = 0
+
+    def __enter__(self) -> Bar:
+        if self._live:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._what, total=None, rate="", note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._bar.stop()
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Say that `done` of `total` pieces are done; `note` is shown behind."""
+        seconds = time.monotonic() - self._started
+        rate = f"{done / seconds:.1f}{self._unit}/s" if done and seconds > 0 else ""
+        if self._live:
+            self._bar.update(self._task, completed=done, total=total, rate=rate, note=note)
+        elif not self._quiet and (done == total or time.monotonic() - self._printed > _PLAIN_SECONDS):
+            self._printed = time.monotonic()
+            left = f", {seconds / done * (total - done):.0f} s left" if 0 < done < total else ""
+            print(
+                f"{self._what}: {done} of {total}{self._unit} ({rate or '–'}{left}) {note}".rstrip(),
+                file=sys.stderr,
+            )

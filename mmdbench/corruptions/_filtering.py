@@ -1,0 +1,174 @@
+"""Filters whose sums are exact whole numbers, so that no CPU and no OpenCV can round them otherwise.
+
+Weights are whole numbers and small enough that every partial sum stays below 2²⁴: single
+precision adds them without rounding, in any order, fused or not.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["gaussian_blur", "line_kernel", "sparse_correlate"]
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+_ONE = np.ones(1, np.float32)
+# Blurring 1/f-size averages costs 1/f²; (least sigma in px, f) keeps the error below half a level.
+_STEPS = ((24.0, 8), (14.0, 4), (4.0, 2))
+# OpenCV turns to Fourier transforms, which are not exact, from this many weights on.
+_DIRECT_WEIGHTS = 129
+
+
+def gaussian_blur(image: Image, kernel_size: int, sigma: float, gain: float = 1.0) -> Image:
+    """trunc(gain · Gaussian blur) of H×W or H×W×3 uint8, reflect-101 borders, sigma in px.
+
+    Within one level of the floating-point definition: weights have 12 or 16 bits, rows are kept
+    to 1/16 level, and a wide kernel that reaches 2.5 sigma works on averages of f×f pixels.
+    """
+    factor = next((f for least, f in _STEPS if sigma >= least and kernel_size >= 5 * sigma), 1)
+    if factor > 1:
+        sixteenths = _coarse_blur(image, kernel_size, sigma, factor)
+    else:
+        rows = _taps(kernel_size, sigma, 16)
+        columns = _taps(kernel_size, sigma, 12)
+        # 255 · 2¹⁶ is just below 2²⁴.
+        first = _separable(image.astype(np.float32), rows, _ONE)
+        first *= np.float32(2**-12)
+        sixteenths = _separable(np.rint(first, out=first), _ONE, columns)
+        sixteenths *= np.float32(2**-12)
+    sixteenths *= np.float32(gain / 16)
+    return np.minimum(sixteenths, 255, out=sixteenths).astype(np.uint8).reshape(image.shape)
+
+
+def _separable(image: Floats, rows: Floats, columns: Floats) -> Floats:
+    filtered = cv2.sepFilter2D(image, cv2.CV_32F, rows, columns, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(filtered, dtype=np.float32)
+
+
+def _coarse_blur(image: Image, kernel_size: int, sigma: float, factor: int) -> Floats:
+    """The blur in 1/16 levels: average f×f, blur the small image, interpolate linearly."""
+    height, width = image.shape[:2]
+    pad = factor * (math.ceil(kernel_size / 2 / factor) + 3)
+    below, right = pad + -height % factor, pad + -width % factor
+    padded = cv2.copyMakeBorder(image, pad, below, pad, right, cv2.BORDER_REFLECT_101).astype(np.float32)
+    full = (padded.shape[1], padded.shape[0])
+    averages = cv2.resize(padded, (full[0] // factor, full[1] // factor), interpolation=cv2.INTER_AREA)
+    small: Floats = np.rint(averages * np.float32(16)).astype(np.float32)
+    taps = _coarse_taps(kernel_size, sigma, factor)
+    for kernels in ((taps, _ONE), (_ONE, taps)):
+        small = np.rint(_separable(small, *kernels) * np.float32(2**-12))
+    large = cv2.resize(small, full, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(large[pad : pad + height, pad : pad + width], dtype=np.float32)
+
+
+@lru_cache(maxsize=128)
+def _taps(kernel_size: int, sigma: float, bits: int) -> Floats:
+    return _whole(_gaussian(kernel_size, sigma), bits)
+
+
+def _gaussian(kernel_size: int, sigma: float) -> NDArray[np.float64]:
+    """OpenCV computes these in software doubles, alike on every machine."""
+    return np.asarray(cv2.getGaussianKernel(kernel_size, sigma, cv2.CV_64F), np.float64).ravel()
+
+
+@lru_cache(maxsize=128)
+def _coarse_taps(kernel_size: int, sigma: float, factor: int) -> Floats:
+    """Weights between averages of f pixels that, with averaging and interpolation, blur by sigma."""
+    # Averaging adds (f²−1)/12 to the variance, interpolating and gathering the weights (f²−1)/6 each.
+    inner = math.sqrt(sigma**2 - (factor**2 - 1) * 5 / 12)
+    fine = _gaussian(kernel_size, inner)
+    reach = kernel_size // 2 // factor + 1
+    distance = np.abs(
+        np.arange(-reach, reach + 1)[:, None] * factor - (np.arange(kernel_size) - kernel_size // 2)
+    )
+    coarse = (np.maximum(0.0, 1 - distance / factor) * fine).sum(axis=1)
+    return _whole(coarse, 12)
+
+
+def _whole(weights: NDArray[np.float64], bits: int) -> Floats:
+    """Symmetric weights as whole numbers with the sum 2^bits; outer zeros are cut."""
+    half = len(weights) // 2
+    outer = np.rint(np.cumsum(weights[:half]) / weights.sum() * 2**bits)
+    side = np.diff(outer, prepend=0.0)
+    side = side[int(np.argmax(side > 0)) if side.any() else half :]
+    taps = np.concatenate([side, [2**bits - 2 * side.sum()], side[::-1]])
+    return np.asarray(taps, dtype=np.float32)
+
+
+def line_kernel(size: int, angle_deg: float) -> NDArray[np.float64]:
+    """The weights, sum 1, of a diagonal line turned counter-clockwise about (size/2, size/2), size×size.
+
+    The diagonal is sampled as OpenCV 4's `warpAffine` samples doubles: bilinear, positions in
+    1/32 px, zero outside; written out because OpenCV 5 samples otherwise.
+    """
+    angle, centre = math.radians(angle_deg), size / 2
+    cos, sin = math.cos(angle), math.sin(angle)
+    shift_x, shift_y = (1 - cos) * centre - sin * centre, sin * centre + (1 - cos) * centre
+    # The inverse of [cos sin shift_x; −sin cos shift_y].
+    back_x, back_y = -cos * shift_x + sin * shift_y, -sin * shift_x - cos * shift_y
+    step = np.arange(size, dtype=np.float64)
+    x = _fixed(step * cos, -sin * step + back_x)
+    y = _fixed(step * sin, cos * step + back_y)
+    kernel = np.zeros((size, size))
+    for dy in (0, 1):
+        for dx in (0, 1):
+            column, row = (x >> 5) + dx, (y >> 5) + dy
+            weight = np.abs((1 - dx) * 32 - (x & 31)) * np.abs((1 - dy) * 32 - (y & 31)) / 1024
+            kernel += weight * ((column == row) & (column >= 0) & (column < size))
+    return np.asarray(kernel / kernel.sum())
+
+
+def _fixed(along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Source positions in 1/32 px for every (row, column)."""
+    columns = np.rint(along * 1024).astype(np.int64)
+    rows = np.rint(across * 1024).astype(np.int64) + 16
+    return (rows[:, None] + columns[None, :]) >> 5
+
+
+def sparse_correlate(image: Image, kernel: NDArray[np.float64]) -> Image:
+    """round(correlation) with a kernel of few non-zero weights (sum 1), reflect-101 borders.
+
+    The kernel is cut into boxes small enough for OpenCV's direct sum, which skips zeros.
+    """
+    size = kernel.shape[0]
+    weights = np.rint(kernel * 65536)
+    weights.flat[int(np.argmax(weights))] += 65536 - weights.sum()
+    before = size // 2
+    after = size - 1 - before
+    padded = cv2.copyMakeBorder(image, before, after, before, after, cv2.BORDER_REFLECT_101).astype(
+        np.float32
+    )
+    height, width = image.shape[:2]
+    total = np.zeros(image.shape, np.float32)
+    for top, left, box in _boxes(weights.astype(np.float32)):
+        rows, columns = box.shape
+        part = padded[top : top + height + rows - 1, left : left + width + columns - 1]
+        found = cv2.filter2D(part, cv2.CV_32F, box, anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
+        total += found[:height, :width]
+    total *= np.float32(1 / 65536)
+    return np.rint(total, out=total).astype(np.uint8).reshape(image.shape)
+
+
+def _boxes(weights: Floats) -> list[tuple[int, int, Floats]]:
+    """(top, left, weights) of boxes that hold every non-zero weight once, each small enough."""
+    rows = np.flatnonzero(weights.any(axis=1))
+    boxes: list[tuple[int, int, Floats]] = []
+    start = int(rows[0])
+    for row in range(start + 1, int(rows[-1]) + 2):
+        part = _trim(weights, start, row + 1)
+        if row > rows[-1] or part[2].size > _DIRECT_WEIGHTS:
+            boxes.append(_trim(weights, start, row))
+            start = row
+    return boxes
+
+
+def _trim(weights: Floats, start: int, stop: int) -> tuple[int, int, Floats]:
+    columns = np.flatnonzero(weights[start:stop].any(axis=0))
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    return start, left, np.ascontiguousarray(weights[start:stop, left:right])

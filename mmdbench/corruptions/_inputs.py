@@ -1,0 +1,190 @@
+"""Any 8-bit image in, RGB pixels for the corruption, and the same kind of image out.
+
+`opened(image)` gives the RGB pixels and a function that puts new RGB pixels back into an image
+like the one given: same type, mode, shape and dtype, alpha untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmdbench.errors import ImageInputError
+
+if TYPE_CHECKING:
+    from PIL import Image as PilImage
+
+__all__ = ["MAX_SIDE", "grey_of", "opened"]
+
+Image = NDArray[np.uint8]
+Restore = Callable[[Image], Any]
+
+MAX_SIDE = 32767
+"""The longest side, in px, that OpenCV's 16-bit coordinates reach."""
+
+_KINDS = "Give a PIL.Image or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4 (RGBA)."
+_PIL_HINTS = {
+    "F": "Scale it to 0..255 first: Image.fromarray(np.clip(np.asarray(image) * 255, 0, 255).astype('uint8')) "
+    "if its values are in 0..1.",
+}
+_PIL_16_BIT = (
+    "Bring it to 8 bits first: Image.fromarray((np.asarray(image) >> 8).astype('uint8')) if it holds 16 bits."
+)
+
+
+def opened(image: object) -> tuple[Image, Restore]:
+    """RGB pixels (H×W×3 uint8, not to be written to) and the way back; ImageInputError otherwise."""
+    if isinstance(image, np.ndarray):
+        return _opened_array(image)
+    if type(image).__module__.startswith("PIL.") or hasattr(image, "getbands"):
+        from PIL import Image as PilImage
+
+        if isinstance(image, PilImage.Image):
+            return _opened_pil(image)
+    if isinstance(image, (str, bytes)) or hasattr(image, "__fspath__"):
+        hint = "Open the file first: PIL.Image.open(path)."
+    elif type(image).__module__.partition(".")[0] in ("torch", "tensorflow", "jax"):
+        hint = "Convert it to a uint8 array H×W×3 with values 0..255 first."
+    else:
+        hint = _KINDS
+    raise ImageInputError(f"A {type(image).__name__} is not an image.", hint=hint)
+
+
+def grey_of(rgb: Image) -> Image:
+    """Grey of RGB as PIL's "L" has it: (19595·R + 38470·G + 7471·B + 32768) >> 16; equal channels stay."""
+    red, green, blue = (rgb[..., k].astype(np.uint32) for k in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    if 0 in shape:
+        raise ImageInputError(f"The image is empty: its shape is {shape}.", hint="Give at least 1×1 px.")
+    if max(shape[:2]) > MAX_SIDE:
+        raise ImageInputError(
+            f"The image is too large: {shape[1]}×{shape[0]} px.", hint=f"Give at most {MAX_SIDE} px per side."
+        )
+
+
+def _opened_array(array: NDArray[Any]) -> tuple[Image, Restore]:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ImageInputError(f"An array of shape {array.shape} is not an image.", hint=_array_hint(array))
+    if array.dtype != np.uint8:
+        raise ImageInputError(
+            f"An array of dtype {array.dtype} cannot be corrupted.", hint=_dtype_hint(array.dtype)
+        )
+    _check_size(array.shape)
+    pixels = np.ascontiguousarray(np.asarray(array))
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        grey = pixels.reshape(pixels.shape[:2])
+        return np.repeat(grey[..., None], 3, axis=2), lambda rgb: grey_of(rgb).reshape(array.shape)
+    if pixels.shape[2] == 3:
+        return pixels, lambda rgb: rgb
+    alpha = pixels[..., 3:]
+    return np.ascontiguousarray(pixels[..., :3]), lambda rgb: np.concatenate([rgb, alpha], axis=2)
+
+
+def _array_hint(array: NDArray[Any]) -> str:
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return "Put the channels last: array.transpose(1, 2, 0)."
+    if array.ndim == 4:
+        return "Give the images one by one or as a list: corrupt(list(array), ...)."
+    return _KINDS
+
+
+def _dtype_hint(dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "f":
+        return "Convert it to uint8 first: (array * 255).round().astype('uint8') if its values are in 0..1."
+    if dtype == np.bool_:
+        return "Convert it to uint8 first: array.astype('uint8') * 255."
+    if dtype.kind in "iu":
+        return "Convert it to uint8 first: (array >> 8).astype('uint8') for 16 bits, array.astype('uint8') for 0..255."
+    return _KINDS
+
+
+def _opened_pil(image: PilImage.Image) -> tuple[Image, Restore]:
+    _check_size((image.height, image.width))
+    if image.mode in ("P", "PA"):
+        from mmdbench.corruptions._palette import opened_palette
+
+        return opened_palette(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise ImageInputError(
+            f"A PIL image of mode {image.mode!r} cannot be corrupted.",
+            hint=_PIL_HINTS.get(image.mode, _PIL_16_BIT),
+        )
+    if image.mode == "LAB":
+        rgb, back = _from_lab(image)
+    elif image.mode in _OPAQUE:
+        rgb, back = image.convert("RGB"), _back_to(image.mode)
+    elif image.mode in _WITH_FOURTH:
+        rgb, back = _with_fourth(image)
+    else:
+        raise ImageInputError(
+            f"A PIL image of mode {image.mode!r} cannot be corrupted.",
+            hint="Convert it first: image.convert('RGB').",
+        )
+
+    def restore(pixels: Image) -> PilImage.Image:
+        result = back(_pil(pixels))
+        result.info = dict(image.info)
+        return result
+
+    return np.array(rgb, dtype=np.uint8), restore
+
+
+_OPAQUE = ("1", "L", "RGB", "CMYK", "YCbCr", "HSV")
+_WITH_FOURTH = ("LA", "La", "RGBA", "RGBa", "RGBX")
+_PilToPil = Callable[["PilImage.Image"], "PilImage.Image"]
+
+
+def _pil(pixels: Image, mode: str = "RGB") -> PilImage.Image:
+    from PIL import Image as PilImage
+
+    return PilImage.frombytes(
+        mode, (pixels.shape[1], pixels.shape[0]), np.ascontiguousarray(pixels).tobytes()
+    )
+
+
+def _back_to(mode: str) -> _PilToPil:
+    from PIL import Image as PilImage
+
+    if mode == "1":
+        # Not dithered: a scanned page stays black on white.
+        return lambda rgb: rgb.convert("1", dither=PilImage.Dither.NONE)
+    return lambda rgb: rgb.convert(mode)
+
+
+def _with_fourth(image: PilImage.Image) -> tuple[PilImage.Image, _PilToPil]:
+    """Alpha (or the unused X) is set aside and put back; premultiplied colour is divided first."""
+    plain = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
+    fourth = np.array(plain)[..., -1:] if plain.mode != "RGBX" else _unused(plain)
+    grey = plain.mode == "LA"
+
+    def back(rgb: PilImage.Image) -> PilImage.Image:
+        colour = np.array(rgb.convert("L"))[..., None] if grey else np.array(rgb)
+        return _pil(np.concatenate([colour, fourth], axis=2), plain.mode).convert(image.mode)
+
+    return plain.convert("L" if grey else "RGB").convert("RGB"), back
+
+
+def _unused(image: PilImage.Image) -> Image:
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, 4)
+    return pixels[..., 3:]
+
+
+def _from_lab(image: PilImage.Image) -> tuple[PilImage.Image, _PilToPil]:
+    from PIL import ImageCms
+
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    forth = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
+    back = ImageCms.buildTransform(srgb, lab, "RGB", "LAB")
+
+    def there(one: PilImage.Image, transform: Any) -> PilImage.Image:
+        result = ImageCms.applyTransform(one, transform)
+        assert result is not None
+        return result
+
+    return there(image, forth), lambda rgb: there(rgb, back)

@@ -1,0 +1,159 @@
+"""What the recorded parameters of a corruption must look like, and the complaint when they do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmdbench.errors import ParamsError, UnknownNameError
+
+__all__ = [
+    "COORDINATE",
+    "Field",
+    "Params",
+    "checked",
+    "flag",
+    "integer",
+    "number",
+    "record",
+    "records",
+    "row",
+    "rows",
+    "text",
+]
+
+Params = Mapping[str, Any]
+
+COORDINATE = 32767
+"""Coordinates, in px, that OpenCV can draw to: 16 bits and a sign."""
+
+# A guard for memory: the published corruptions draw at most a few hundred items.
+_MOST_ITEMS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One parameter: its kind, its bounds (both included), and its default if it may be absent."""
+
+    kind: str
+    low: float = -math.inf
+    high: float = math.inf
+    width: int = 0
+    default: Any = None
+    optional: bool = False
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    letters: str = ""
+
+
+def number(low: float, high: float, default: float | None = None) -> Field:
+    """A finite number."""
+    return Field("a number", low, high, default=default, optional=default is not None)
+
+
+def integer(low: int, high: int, default: int | None = None) -> Field:
+    """A whole number."""
+    return Field("a whole number", low, high, default=default, optional=default is not None)
+
+
+def flag() -> Field:
+    """True or false."""
+    return Field("true or false")
+
+
+def rows(width: int, *, optional: bool = False) -> Field:
+    """A list of rows of `width` whole numbers, coordinates in px."""
+    return Field("rows", -COORDINATE, COORDINATE, width, default=(), optional=optional)
+
+
+def text(letters: str) -> Field:
+    """Text that uses only these letters."""
+    return Field("text", letters=letters)
+
+
+def record(*, optional: bool = False, **fields: Field) -> Field:
+    """A mapping with these keys; None too, if optional."""
+    return Field("record", optional=optional, fields=fields)
+
+
+def records(**fields: Field) -> Field:
+    """A list of mappings with these keys."""
+    return Field("records", fields=fields)
+
+
+def checked(name: str, fields: Mapping[str, Field], params: object) -> dict[str, Any]:
+    """The parameters with defaults filled in; ParamsError names corruption, key and what is expected."""
+    return _mapping(f"{name}: params", fields, params)
+
+
+def _mapping(where: str, fields: Mapping[str, Field], value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _error(where, value, "a mapping of " + (", ".join(fields) or "nothing"))
+    for key in value:
+        if key not in fields:
+            hint = UnknownNameError("key", key, fields).hint
+            raise ParamsError(f"{where} has the unknown key {key!r}.", hint=hint)
+    found = {}
+    for key, entry in fields.items():
+        if key in value:
+            found[key] = _entry(f"{where}[{key!r}]", entry, value[key])
+        elif entry.optional:
+            found[key] = entry.default
+        else:
+            raise ParamsError(f"{where} lacks the key {key!r}.", hint=f"Expected keys: {', '.join(fields)}.")
+    return found
+
+
+def _entry(where: str, entry: Field, value: Any) -> Any:
+    if entry.kind == "record":
+        return None if value is None and entry.optional else _mapping(where, entry.fields, value)
+    if entry.kind == "records":
+        return [_mapping(f"{where}[{k}]", entry.fields, item) for k, item in enumerate(_items(where, value))]
+    if entry.kind == "rows":
+        whole = integer(int(entry.low), int(entry.high))
+        return [
+            [_entry(f"{where}[{k}]", whole, v) for v in _items(f"{where}[{k}]", row, entry.width)]
+            for k, row in enumerate(_items(where, value))
+        ]
+    if entry.kind == "row":
+        return [
+            _entry(where, integer(int(entry.low), int(entry.high)), v)
+            for v in _items(where, value, entry.width)
+        ]
+    return _scalar(where, entry, value)
+
+
+def row(width: int, low: int, high: int, default: tuple[int, ...] | None = None) -> Field:
+    """A list of `width` whole numbers."""
+    return Field("row", low, high, width, default=default, optional=default is not None)
+
+
+def _scalar(where: str, entry: Field, value: Any) -> Any:
+    if entry.kind == "text":
+        if not isinstance(value, str) or not value or set(value) - set(entry.letters):
+            raise _error(where, value, f"text of the letters {entry.letters}")
+        return value
+    if entry.kind == "true or false":
+        if not isinstance(value, bool):
+            raise _error(where, value, entry.kind)
+        return value
+    fits = isinstance(value, int) or (entry.kind == "a number" and isinstance(value, float))
+    if isinstance(value, bool) or not fits or not entry.low <= value <= entry.high:
+        raise _error(where, value, f"{entry.kind} from {entry.low:g} to {entry.high:g}")
+    return value
+
+
+def _items(where: str, value: object, length: int | None = None) -> list[Any]:
+    expected = "a list" if length is None else f"a list of {length} whole numbers"
+    if not isinstance(value, (list, tuple)) or len(value) > _MOST_ITEMS or length not in (None, len(value)):
+        raise _error(where, value, expected)
+    return list(value)
+
+
+def _error(where: str, value: object, expected: str) -> ParamsError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return ParamsError(
+        f"{where} is {shown} where {expected} is expected.", hint="Use what sample() returned."
+    )

@@ -1,0 +1,151 @@
+"""Every error that mmdbench raises on purpose.
+
+::
+
+    MmdbenchError                  what happened, where, what to do; an exit code
+    ├── UsageError                 the call cannot be done as asked               (exit 2)
+    │   ├── UnknownNameError       no such corruption, level, benchmark, model …; also a KeyError-like lookup
+    │   ├── ImageInputError        an image of a kind that cannot be corrupted
+    │   ├── IntensityError         an intensity outside (0, 1], or not a number
+    │   ├── ParamsError            recorded parameters that do not fit the corruption
+    │   └── IncomparableError      two runs that differ in what must be equal
+    ├── SpecError                  corruptions_spec.yaml does not say what it must (exit 2)
+    ├── DataError                  a file of a benchmark is not what it must be    (exit 2)
+    │   └── ImageDecodeError       a cell that holds no readable picture
+    ├── MissingExtraError          an optional package is needed; names the install (exit 2)
+    ├── ModelError                 the model under test cannot be loaded or asked  (exit 4)
+    ├── StoreError                 a run's files cannot be read or written         (exit 4)
+    │   └── LockedError            another process is writing there
+    └── IncompleteError            too many planned answers are missing            (exit 4)
+
+Exit codes of the command line: 0 done, 1 regression, 2 usage or incomparable,
+3 cannot tell, 4 incomplete or infrastructure, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "DataError",
+    "ImageDecodeError",
+    "ImageInputError",
+    "IncomparableError",
+    "IncompleteError",
+    "IntensityError",
+    "LockedError",
+    "MissingExtraError",
+    "MmdbenchError",
+    "ModelError",
+    "ParamsError",
+    "SpecError",
+    "StoreError",
+    "UnknownNameError",
+    "UsageError",
+]
+
+
+class MmdbenchError(Exception):
+    """Anything mmdbench refuses or fails to do; `str(error)` holds what, where and what to do.
+
+    `hint` is the part that says what to do; it closes the message.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        self.message = message
+        self.hint = hint
+        super().__init__(f"{message} {hint}".strip())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+def _rebuild(kind: type[MmdbenchError], args: tuple[object, ...], state: dict[str, object]) -> MmdbenchError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(MmdbenchError, ValueError):
+    """The call cannot be done as asked."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that nothing answers to; the message offers the nearest known ones."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str], *, see: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        near = difflib.get_close_matches(str(name).lower(), self.known, n=2, cutoff=0.55)
+        if near:
+            hint = "Did you mean " + " or ".join(repr(n) for n in near) + "?"
+        elif len(self.known) <= 20:
+            hint = "Known: " + ", ".join(self.known) + "."
+        else:
+            hint = ""
+        if see:
+            hint = f"{hint} See: {see}".strip()
+        super().__init__(f"Unknown {kind} {name!r}.", hint=hint)
+
+
+class ImageInputError(UsageError, TypeError):
+    """An image of a type, dtype or shape that cannot be corrupted."""
+
+
+class IntensityError(UsageError):
+    """An intensity that is not a number in (0, 1]."""
+
+
+class ParamsError(UsageError):
+    """Recorded parameters that do not fit the corruption they are given to."""
+
+
+class IncomparableError(UsageError):
+    """Two runs differ in something that must be equal before they are compared."""
+
+
+class SpecError(MmdbenchError):
+    """`corruptions_spec.yaml` does not say what it must."""
+
+    exit_code = 2
+
+
+class DataError(MmdbenchError):
+    """A benchmark's file is not what it must be; names file, line, column and index where known."""
+
+    exit_code = 2
+
+
+class ImageDecodeError(DataError):
+    """A cell or file that holds no readable picture."""
+
+
+class MissingExtraError(MmdbenchError, ImportError):
+    """An optional package is missing; the hint is the exact install command."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{what} is not installed.", hint=f"Run: pip install 'mmdbench[{extra}]'")
+
+
+class ModelError(MmdbenchError):
+    """The model under test cannot be loaded or asked."""
+
+
+class StoreError(MmdbenchError):
+    """A run's files cannot be read or written."""
+
+
+class LockedError(StoreError):
+    """Another process is writing to this folder."""
+
+
+class IncompleteError(MmdbenchError):
+    """Too many of the planned answers are missing to speak of a result."""

@@ -1,0 +1,280 @@
+"""The nouns of mmdbench, as frozen values: what flows from one stage to the next.
+
+Question → Cell → Recipe → Variant → Request → Outcome → Reply → Grade,
+all of it described by one RunPlan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Protocol
+
+from mmdbench.digest import value_digest
+
+__all__ = [
+    "CLEAN",
+    "LEVELS",
+    "RECODED",
+    "BenchData",
+    "Cell",
+    "Grade",
+    "ImageBytes",
+    "ImageSource",
+    "Index",
+    "Outcome",
+    "Question",
+    "Recipe",
+    "Reply",
+    "Request",
+    "RunPlan",
+    "Status",
+    "Variant",
+    "Verdict",
+]
+
+Index = int | str
+Status = Literal["ok", "refused", "empty", "truncated", "error"]
+Verdict = Literal["correct", "wrong", "unresolved"]
+
+CLEAN = "clean"
+"""The level of an image that nothing touched: the benchmark's own pixels."""
+
+RECODED = "recoded"
+"""The level of a clean image that went through the run's codec, so that the codec's loss is seen apart."""
+
+LEVELS = ("low", "mid", "hard")
+"""The three calibrated severities, weakest first."""
+
+
+class ImageSource(Protocol):
+    """Where the encoded bytes of one image can be read, again and again."""
+
+    @property
+    def where(self) -> str:
+        """File, line, column and index, for messages."""
+        ...
+
+    def read(self) -> bytes:
+        """The encoded image (JPEG, PNG, …), exactly as the benchmark holds it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One row of a benchmark.
+
+    `fields` holds every cell but the images, verbatim; an empty cell is absent. Names of
+    columns are lower-cased, but for the option columns A..Z.
+    """
+
+    bench: str
+    index: Index
+    fields: Mapping[str, str]
+    images: tuple[ImageSource, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The question itself, without options or hint."""
+        return self.fields.get("question", "")
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Option label → option text, in alphabetical order of the labels that have a text."""
+        return {k: self.fields[k] for k in sorted(self.fields) if len(k) == 1 and "A" <= k <= "Z"}
+
+    @property
+    def answer(self) -> str:
+        """The right label (multiple choice) or the ground truth (open questions); empty if unknown."""
+        return self.fields.get("answer", "")
+
+    @property
+    def category(self) -> str:
+        """The fine category, empty if the benchmark has none."""
+        return self.fields.get("category", "")
+
+
+class BenchData(Protocol):
+    """A benchmark that is at hand: its name, how it is asked and graded, and its questions."""
+
+    @property
+    def name(self) -> str:
+        """The canonical name, for example `MMStar`."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """How it is prompted and graded: plain, circular, mmvp, cvbench or mmvet."""
+        ...
+
+    @property
+    def questions(self) -> Sequence[Question]:
+        """All questions, in the order of the file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One thing to ask: a question at a level, under a corruption (None when clean)."""
+
+    bench: str
+    index: Index
+    level: str
+    corruption: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a degraded image follows from: its pixels are the same wherever they are made.
+
+    `image` is the pixel digest of the clean RGB image; `intensity` is None for a clean image.
+    """
+
+    image: str
+    corruption: str | None
+    intensity: float | None
+    profile: str
+    spec_version: str
+    seed: int
+    codec: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as a JSON-able dict."""
+        return asdict(self)
+
+    def digest(self) -> str:
+        """SHA-256 of the recipe."""
+        return value_digest(self.as_dict())
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBytes:
+    """An encoded image as a model receives it."""
+
+    data: bytes
+    mime: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A recipe carried out: the encoded image, and what was drawn to make it.
+
+    `pixels` is the digest of the RGB pixels that `image` decodes to; `no_op` says that the
+    corruption left every pixel as it was (before the codec).
+    """
+
+    recipe: Recipe
+    params: Mapping[str, Any]
+    image: ImageBytes
+    pixels: str
+    no_op: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model is asked: never more than a user of the benchmark would see."""
+
+    key: str
+    prompt: str
+    question: str
+    options: Mapping[str, str]
+    images: tuple[ImageBytes, ...]
+    seed: int = 0
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a model gave back for one request; a failure is a status, never a text.
+
+    `details` holds what the adapter wants kept with the reply (thoughts, restorations, usage …).
+    """
+
+    text: str
+    status: Status = "ok"
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A stored answer: the outcome, the cell it belongs to and the key it is found by."""
+
+    key: str
+    bench: str
+    index: Index
+    level: str
+    corruption: str | None
+    status: Status
+    text: str
+    reason: str = ""
+    attempts: int = 1
+    seconds: float = 0.0
+    images: tuple[Mapping[str, Any], ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that this reply answers."""
+        return Cell(self.bench, self.index, self.level, self.corruption)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The reply as a JSON-able dict."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Reply:
+        """Read a reply back; fields that a newer version added are ignored."""
+        known = {f.name for f in fields(cls)}
+        values = {k: v for k, v in record.items() if k in known}
+        values["images"] = tuple(values.get("images", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What became of one planned row.
+
+    `hit` is 0 or 1 for multiple choice and 0..1 for judged answers; `label` is the option that
+    was read from the reply (`Z` for a refusal, None when nothing was); `stage` names what
+    decided. A row without an answer is never dropped: its `stage` is `missing` or `error`.
+    """
+
+    bench: str
+    index: Index
+    verdict: Verdict
+    hit: float
+    label: str | None
+    stage: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Everything that says what a run is; two equal plans are the same run."""
+
+    model: str
+    benches: tuple[str, ...]
+    levels: tuple[str, ...] = (CLEAN, *LEVELS)
+    design: str = "mixed"
+    corruptions: tuple[str, ...] = ()
+    sample: str = ""
+    seed: int = 0
+    profile: str = "paper"
+    codec: str = "jpeg:95"
+    protocol: str = "clear/1"
+    extraction: str = "sane"
+    max_error_rate: float = 0.01
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as a JSON-able dict."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> RunPlan:
+        """Read a plan back from a manifest."""
+        known = {f.name for f in fields(cls)}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known
+        }
+        return cls(**values)

@@ -1,0 +1,1 @@
+"""Graded replies → one `Tables` object → console, Markdown, JSON."""

@@ -1,0 +1,21 @@
+"""The one rounding rule: half away from zero, of the number as a person would write it.
+
+A float such as 64.965 is not the number it stands for; before it is rounded it is written with
+12 significant digits, so that 64.965 rounds to 64.97 and −0.25 to −0.3 on every machine.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+
+__all__ = ["fixed"]
+
+
+def fixed(value: float, digits: int = 1) -> str:
+    """The value with that many decimals.
+
+    >>> fixed(64.965, 2), fixed(-0.25), fixed(-0.04)
+    ('64.97', '-0.3', '0.0')
+    """
+    number = Decimal(f"{value:.12g}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return f"{abs(number) if number == 0 else number:f}"

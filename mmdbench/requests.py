@@ -1,0 +1,160 @@
+"""What a run asks, addressed by everything that could change the reply.
+
+The key of a request is the SHA-256 of the model's fingerprint, the prompt, the recipe of every
+image and the generation settings. Two different pictures never share a key; a benchmark under
+another name does; a changed model, prompt, codec or spec never finds a stale reply.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.benches.prompts import build_prompt
+from mmdbench.design import plan_cells
+from mmdbench.digest import bytes_digest, canonical_json, value_digest
+from mmdbench.files import write_atomic
+from mmdbench.models import Model, ModelCard
+from mmdbench.records import BenchData, Cell, Question, Recipe, RunPlan
+from mmdbench.spec import Spec
+from mmdbench.store import read_records
+from mmdbench.variants import clean_image, recipe_for
+
+__all__ = [
+    "Planned",
+    "PlannedCell",
+    "StoredBench",
+    "plan_requests",
+    "read_cells",
+    "read_questions",
+    "reply_key",
+    "write_plan",
+]
+
+_CELLS_FILE = "cells.jsonl"
+_QUESTIONS_FILE = "questions.jsonl"
+_DIGESTS_FILE = "images.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    """A cell and the key that its reply is stored under."""
+
+    cell: Cell
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A cell with all that is needed to ask it; the images are made later."""
+
+    key: str
+    cell: Cell
+    question: Question
+    prompt: str
+    recipes: tuple[Recipe, ...]
+
+
+def plan_requests(
+    plan: RunPlan, benches: Sequence[BenchData], model: Model, card: ModelCard, spec: Spec, folder: Path
+) -> list[Planned]:
+    """Every request of the plan, all cells of a question together, in the order they are asked.
+
+    Each image is decoded once in the life of the run's folder, to learn the digest of its pixels.
+    """
+    fingerprint = value_digest(dict(model.fingerprint()))
+    families = {bench.name: bench.family for bench in benches}
+    digests = _Digests(folder / _DIGESTS_FILE)
+    planned = []
+    for question, cells in plan_cells(plan, benches, spec):
+        prompt = _prompt(model, question, families[question.bench])
+        images = [digests.of(source) for source in question.images]
+        for cell in cells:
+            recipes = tuple(recipe_for(cell, image, plan, spec) for image in images)
+            key = reply_key(fingerprint, prompt, recipes, card.generation)
+            planned.append(Planned(key, cell, question, prompt, recipes))
+    digests.save()
+    return planned
+
+
+def reply_key(fingerprint: str, prompt: str, recipes: Iterable[Recipe], generation: Mapping[str, Any]) -> str:
+    """The key of a request: 64 hexadecimal digits."""
+    return value_digest(
+        {
+            "model": fingerprint,
+            "prompt": prompt,
+            "images": [recipe.as_dict() for recipe in recipes],
+            "generation": dict(generation),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBench:
+    """The questions of a run's plan, without their images, as the run's folder keeps them."""
+
+    name: str
+    family: str
+    questions: tuple[Question, ...]
+
+
+def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[BenchData]) -> None:
+    """Keep in the run's folder what its latest plan asks, so that it can be graded from there alone."""
+    cells = ([p.cell.bench, p.cell.index, p.cell.level, p.cell.corruption, p.key] for p in planned)
+    write_atomic(folder / _CELLS_FILE, _lines({"cell": cell} for cell in cells))
+    families = {bench.name: bench.family for bench in benches}
+    questions = {(p.cell.bench, p.cell.index): p.question for p in planned}.values()
+    rows = (
+        {"bench": q.bench, "family": families[q.bench], "index": q.index, "fields": dict(q.fields)}
+        for q in questions
+    )
+    write_atomic(folder / _QUESTIONS_FILE, _lines(rows))
+
+
+def read_cells(folder: Path) -> list[PlannedCell]:
+    """The cells of a run's latest plan, in the order they are asked."""
+    rows = (record["cell"] for record in read_records(folder / _CELLS_FILE))
+    return [PlannedCell(Cell(*row[:4]), row[4]) for row in rows]
+
+
+def read_questions(folder: Path) -> list[StoredBench]:
+    """The benchmarks of a run's latest plan with the questions that were planned."""
+    found: dict[tuple[str, str], list[Question]] = {}
+    for record in read_records(folder / _QUESTIONS_FILE):
+        question = Question(record["bench"], record["index"], record["fields"])
+        found.setdefault((record["bench"], record["family"]), []).append(question)
+    return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+def _prompt(model: Model, question: Question, family: str) -> str:
+    default = build_prompt(question, family)
+    override = getattr(model, "prompt", None)
+    return default if override is None else str(override(question, default))
+
+
+class _Digests:
+    """Digest of an image's bytes → digest of its pixels, remembered in a run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = {r["bytes"]: r["pixels"] for r in read_records(path)} if path.exists() else {}
+        self._saved = len(self._known)
+
+    def of(self, source: Any) -> str:
+        data = source.read()
+        name = bytes_digest(data)
+        if name not in self._known:
+            self._known[name] = clean_image(data, source.where).digest
+        return str(self._known[name])
+
+    def save(self) -> None:
+        if len(self._known) > self._saved:
+            rows = ({"bytes": name, "pixels": pixels} for name, pixels in sorted(self._known.items()))
+            write_atomic(self._path, "".join(canonical_json(row) + "\n" for row in rows))

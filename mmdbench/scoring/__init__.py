@@ -1,0 +1,38 @@
+"""Replies to grades: protocols that equal VLMEvalKit's, a judge where no rule decides, and tables."""
+
+from __future__ import annotations
+
+from mmdbench.scoring.extraction import EXTRACTIONS, extract_answer, is_truncated
+from mmdbench.scoring.grading import Score, score
+from mmdbench.scoring.heads import load_heads
+from mmdbench.scoring.inference import infer_option, infer_option_staged
+from mmdbench.scoring.journal import JsonlJournal, JudgeJournal
+from mmdbench.scoring.judge import Judge, JudgeKey, JudgeReply
+from mmdbench.scoring.predictions import read_predictions, write_predictions
+from mmdbench.scoring.prompts import OWN_HEADS, Head, JudgeHeads
+from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, ScoringProtocol, get_protocol
+
+__all__ = [
+    "DEFAULT_PROTOCOL",
+    "EXTRACTIONS",
+    "OWN_HEADS",
+    "PROTOCOLS",
+    "Head",
+    "JsonlJournal",
+    "Judge",
+    "JudgeHeads",
+    "JudgeJournal",
+    "JudgeKey",
+    "JudgeReply",
+    "Score",
+    "ScoringProtocol",
+    "extract_answer",
+    "get_protocol",
+    "infer_option",
+    "infer_option_staged",
+    "is_truncated",
+    "load_heads",
+    "read_predictions",
+    "score",
+    "write_predictions",
+]

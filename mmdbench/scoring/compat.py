@@ -1,0 +1,155 @@
+"""The io mode `compat`: what VLMEvalKit's trips through TSV and xlsx files do to texts, by making them.
+
+pandas and xlsx files change cells: `None` and `NA` go missing, numbers are rewritten, control
+characters are escaped, some replies turn into formulas. Published numbers contain these effects.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.errors import DataError, MissingExtraError
+from mmdbench.records import BenchData, Question
+from mmdbench.scoring.rows import Row, Sheet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compat_fields", "compat_sheet", "prediction_frame", "require_compat"]
+
+_NEEDED = ("pandas", "xlsxwriter", "openpyxl")
+_CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_CELLS = ("category", "l2-category", "split", "source", "g_index")
+
+
+def require_compat() -> None:
+    """Raise MissingExtraError unless pandas, xlsxwriter and openpyxl are installed."""
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            raise MissingExtraError(name, "compat")
+
+
+def compat_fields(bench: BenchData) -> list[dict[str, str]]:
+    """The cells of every question as VLMEvalKit reads them from the TSV; one that pandas drops is absent."""
+    require_compat()
+    return _records(_read_tsv(bench.questions))
+
+
+def compat_sheet(bench: BenchData, sheet: Sheet, family: str) -> Sheet:
+    """The sheet after VLMEvalKit's trips: TSV → xlsx before matching, another xlsx before the tables.
+
+    Raises DataError where a reply cannot be written to a spreadsheet at all.
+    """
+    require_compat()
+    places = {question.index: place for place, question in enumerate(bench.questions)}
+    tsv = _read_tsv(bench.questions)
+    chosen = [places[row.index] for row in sheet.rows]
+    frame = _with_predictions(tsv, chosen, [row.prediction for row in sheet.rows])
+    formulas = sheet.rules.formulas
+    # A circular benchmark's file is opened, its index made integers, and saved again.
+    trips = 2 if family == "circular" else 1
+    for _ in range(trips):
+        frame = _xlsx_trip(frame, formulas=formulas)
+    frame["prediction"] = [str(value) for value in frame["prediction"]]
+    frame.columns = [name if name in _CAPITALS else str(name).lower() for name in frame.columns]
+    answers = _records(tsv)
+    matched = [
+        _matched(row, cells, answers[place], family)
+        for row, cells, place in zip(sheet.rows, _records(frame), chosen, strict=True)
+    ]
+    return _with_table_cells(replace(sheet, rows=tuple(matched)), frame, family, trips)
+
+
+def prediction_frame(bench: BenchData, predictions: Sequence[str]) -> pd.DataFrame:
+    """The table that VLMEvalKit writes after a run: its columns without images, and `prediction`."""
+    require_compat()
+    return _with_predictions(_read_tsv(bench.questions), range(len(bench.questions)), predictions)
+
+
+def _with_predictions(tsv: pd.DataFrame, places: Sequence[int], predictions: Sequence[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = tsv.iloc[list(places)].copy()
+    frame["prediction"] = list(predictions)
+    return frame
+
+
+def _matched(row: Row, cells: dict[str, str], tsv_cells: dict[str, str], family: str) -> Row:
+    # VLMEvalKit takes the right letter from the TSV, yet MM-Vet's ground truth from the spreadsheet,
+    # where a missing one reads "nan".
+    answer = cells.get("answer", "nan") if family == "mmvet" else tsv_cells.get("answer", "")
+    return replace(
+        row,
+        question=cells.get("question", "nan"),
+        options={label: cells[label] for label in _CAPITALS if label in cells},
+        answer=answer,
+        prediction=cells["prediction"],
+        cells={name: cells[name] for name in _CELLS if name in cells},
+    )
+
+
+def _with_table_cells(sheet: Sheet, frame: pd.DataFrame, family: str, trips: int) -> Sheet:
+    """The second trip, which only the rows that reach the tables make."""
+    kept = list(range(len(sheet.rows)))
+    if family == "circular":
+        from mmdbench.scoring.circular import main_index
+
+        kept = [place for place in kept if sheet.rows[place].index == main_index(sheet, sheet.rows[place])]
+    table = frame.iloc[kept].copy()
+    for _ in range(trips):
+        table = _xlsx_trip(table, formulas=sheet.rules.formulas)
+    rows = list(sheet.rows)
+    for place, cells in zip(kept, _records(table), strict=True):
+        groups = {name: cells[name] for name in _CELLS if name in cells and name != "g_index"}
+        if "g_index" in rows[place].cells:
+            groups["g_index"] = rows[place].cells["g_index"]
+        rows[place] = replace(rows[place], cells=groups)
+    return replace(sheet, rows=tuple(rows), columns=sheet.columns | frozenset(map(str, frame.columns)))
+
+
+def _read_tsv(questions: Sequence[Question]) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = list(dict.fromkeys(["index", *(name for q in questions for name in q.fields)]))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    for question in questions:
+        writer.writerow([question.index, *(question.fields.get(name, "") for name in columns[1:])])
+    text.seek(0)
+    return pd.read_csv(text, sep="\t")
+
+
+def _xlsx_trip(frame: pd.DataFrame, *, formulas: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    file = io.BytesIO()
+    options = {} if formulas else {"options": {"strings_to_formulas": False}}
+    with warnings.catch_warnings():
+        # Texts that are too long and links that are too long are cut or dropped: the very effect wanted.
+        warnings.simplefilter("ignore")
+        try:
+            with pd.ExcelWriter(file, engine="xlsxwriter", engine_kwargs=options) as writer:
+                frame.to_excel(writer, index=False)
+        except (ValueError, OSError) as error:
+            raise DataError(
+                f"A reply cannot be written to a spreadsheet: {error}.",
+                hint='Use io="literal", which VLMEvalKit itself cannot do.',
+            ) from error
+        file.seek(0)
+        read: pd.DataFrame = pd.read_excel(file)
+        return read
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, str]]:
+    import pandas as pd
+
+    values: dict[str, list[Any]] = {str(name): list(frame[name]) for name in frame.columns}
+    return [
+        {name: str(column[place]) for name, column in values.items() if not pd.isna(column[place])}
+        for place in range(len(frame))
+    ]

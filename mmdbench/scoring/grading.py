@@ -1,0 +1,238 @@
+"""Scoring: replies in, one `Score` out, with every row's grade and the stage that decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mmdbench.errors import ModelError, UnknownNameError
+from mmdbench.records import BenchData, Grade, Index
+from mmdbench.scoring.circular import grade_circular, total_circular
+from mmdbench.scoring.cvbench import total_cvbench
+from mmdbench.scoring.extraction import EXTRACTIONS
+from mmdbench.scoring.heads import load_heads
+from mmdbench.scoring.inference import FAIL_MARKER, REFUSED
+from mmdbench.scoring.journal import JudgeJournal
+from mmdbench.scoring.judge import MCQ_SAMPLING, MMVET_TEMPERATURES, Judge, JudgeSession
+from mmdbench.scoring.mmvet import grade_mmvet, total_mmvet
+from mmdbench.scoring.mmvp import total_mmvp
+from mmdbench.scoring.plain import grade_plain, total_plain
+from mmdbench.scoring.prompts import JudgeHeads
+from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, get_protocol
+from mmdbench.scoring.rows import ANSWERED, Row, Sheet, Totals, build_sheet
+
+__all__ = ["Score", "score"]
+
+_Grader = Callable[[Sheet, JudgeSession | None], dict[Index, Grade]]
+_Totaller = Callable[[Sheet, Mapping[Index, float]], Totals]
+
+_FAMILIES: dict[str, tuple[_Grader, _Totaller]] = {
+    "plain": (grade_plain, total_plain),
+    "circular": (grade_circular, total_circular),
+    "mmvp": (grade_plain, total_mmvp),
+    "cvbench": (grade_plain, total_cvbench),
+    "mmvet": (grade_mmvet, total_mmvet),
+}
+_ASKED = ("judge", "judge_failed", "judge_error", "judge_random")
+_WARN_UNRESOLVED = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one benchmark's replies are worth, and everything needed to say under which rules.
+
+    `headline`, `metrics`, `table` and `upper_bound` are 0..100; `vlmevalkit_table` holds VLMEvalKit's
+    own flat records in its own units (0..1, MM-Vet 0..100). `headline` is None where the metric does
+    not exist (MMVP without pairs, MM-Vet without a judge); `warnings` says why. `judge` is the judge's
+    id, `judge_record` its prompts and sampling. `group_hits` is per circular group, by main index.
+
+    `counts`: planned, answered; before the judge resolved, refused, unresolved; then judged and
+    judge_failed; truncated, empty, missing, error and inference_failed. They may overlap.
+    `upper_bound` is the headline if every row left unresolved, with a reply, were right.
+    """
+
+    bench: str
+    family: str
+    protocol: str
+    judge: str | None
+    judge_record: Mapping[str, Any]
+    headline: float | None
+    metric: str
+    metrics: Mapping[str, Any]
+    vlmevalkit_table: list[dict[str, Any]]
+    table: Mapping[str, Any]
+    grades: tuple[Grade, ...]
+    group_hits: Mapping[Index, int]
+    counts: Mapping[str, int]
+    upper_bound: float | None
+    warnings: tuple[str, ...]
+    io: str = "literal"
+    extraction: str = "sane"
+    partial: bool = False
+    on_unresolved: str = "miss"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The score as a JSON-able dict; `group_hits` becomes a list of pairs."""
+        record = asdict(self)
+        record["group_hits"] = [list(item) for item in self.group_hits.items()]
+        return record
+
+
+def score(
+    bench: BenchData,
+    replies: Mapping[Index, Any],
+    *,
+    protocol: str = DEFAULT_PROTOCOL,
+    extraction: str = "sane",
+    io: str = "literal",
+    judge: Judge | None = None,
+    on_unresolved: str = "miss",
+    seed: int = 0,
+    journal: JudgeJournal | None = None,
+    heads: JudgeHeads | None = None,
+    partial: bool = False,
+) -> Score:
+    """Grade replies by the rules of a protocol; the model under test is never called.
+
+    `replies` maps a question's index to a text, or to anything with `.text` and `.status`. Every
+    question of `bench` counts: one without a reply, or whose call failed, is a miss. With `partial`
+    only rows with a reply are scored, as VLMEvalKit does. `io="compat"` repeats VLMEvalKit's trips
+    through files. A `judge` is asked about unresolved rows and MM-Vet; `heads` (default: whatever
+    `load_heads()` finds) begin its prompts; rows it cannot resolve are misses, or with
+    `on_unresolved="random"` get an option drawn from `seed`.
+
+    Raises UnknownNameError, UsageError, DataError, MissingExtraError, and ModelError if the judge
+    could not be reached even once.
+    """
+    rules = get_protocol(protocol)
+    _check("benchmark family", bench.family, tuple(_FAMILIES))
+    _check("answer extraction", extraction, EXTRACTIONS)
+    _check("io mode", io, ("literal", "compat"))
+    _check("way with unresolved rows", on_unresolved, ("miss", "random"))
+    sheet = build_sheet(bench, replies, rules, extraction, partial=partial)
+    if io == "compat":
+        from mmdbench.scoring.compat import compat_sheet
+
+        sheet = compat_sheet(bench, sheet, bench.family)
+    session = None
+    if judge is not None:
+        session = JudgeSession(
+            judge, heads or load_heads(), rules, bench.name, journal, on_unresolved=on_unresolved, seed=seed
+        )
+    grades = _FAMILIES[bench.family][0](sheet, session)
+    if session and session.failed and not session.answered:
+        raise ModelError(
+            f"{bench.name}: the judge {session.judge.id} answered none of {session.failed} rows.",
+            hint="Check its address and key, or score without a judge.",
+        )
+    return replace(
+        _sum_up(bench, sheet, grades, session),
+        io=io,
+        extraction=extraction,
+        partial=partial,
+        on_unresolved=on_unresolved,
+    )
+
+
+def _sum_up(
+    bench: BenchData, sheet: Sheet, grades: Mapping[Index, Grade], session: JudgeSession | None
+) -> Score:
+    total = _FAMILIES[bench.family][1]
+    totals = total(sheet, {index: grade.hit for index, grade in grades.items()})
+    counts = _count(sheet, grades, bench.family)
+    scored = bench.family != "mmvet" or session is not None
+    return Score(
+        bench=bench.name,
+        family=bench.family,
+        protocol=sheet.rules.name,
+        judge=session.judge.id if session else None,
+        judge_record=_judge_record(session, bench.family) if session else {},
+        headline=totals.headline if scored else None,
+        metric=totals.metric,
+        metrics=totals.metrics if scored else {},
+        vlmevalkit_table=totals.flat if scored else [],
+        table=totals.table if scored else {},
+        grades=tuple(grades[row.index] for row in sheet.rows),
+        group_hits=totals.group_hits,
+        counts=counts,
+        upper_bound=total(sheet, _best_case(sheet, grades)).headline,
+        warnings=totals.warnings + _warnings(bench, counts, session, scored=scored),
+    )
+
+
+def _check(kind: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+
+
+def _best_case(sheet: Sheet, grades: Mapping[Index, Grade]) -> dict[Index, float]:
+    return {
+        row.index: 1.0 if _left_open(row, grades[row.index]) else grades[row.index].hit for row in sheet.rows
+    }
+
+
+def _left_open(row: Row, grade: Grade) -> bool:
+    # A random pick decides nothing, so its row is as open as before.
+    return row.status in ANSWERED and (grade.verdict == "unresolved" or grade.stage == "judge_random")
+
+
+def _count(sheet: Sheet, grades: Mapping[Index, Grade], family: str) -> dict[str, int]:
+    pairs = [(row, grades[row.index]) for row in sheet.rows]
+    asked = [grade for _, grade in pairs if grade.stage in _ASKED]
+    by_rules = [grade for row, grade in pairs if row.status in ANSWERED and grade.stage not in _ASKED]
+    # MM-Vet has no rules that could leave a row unresolved before the judge.
+    open_before_judge = 0 if family == "mmvet" else len(asked)
+    return {
+        "planned": len(pairs),
+        "answered": sum(row.status in ANSWERED for row, _ in pairs),
+        "resolved": sum(grade.label not in (None, REFUSED) for grade in by_rules),
+        "refused": sum(grade.label == REFUSED or grade.stage == "refused" for grade in by_rules),
+        "unresolved": open_before_judge + sum(grade.verdict == "unresolved" for grade in by_rules),
+        "judged": sum(grade.stage == "judge" for grade in asked),
+        "judge_failed": sum(grade.stage != "judge" for grade in asked),
+        "truncated": sum(row.truncated for row, _ in pairs),
+        "missing": sum(row.status == "missing" for row, _ in pairs),
+        "error": sum(row.status == "error" for row, _ in pairs),
+        "empty": sum(
+            row.status == "empty" or (row.status == "ok" and not row.prediction.strip()) for row, _ in pairs
+        ),
+        "inference_failed": sum(FAIL_MARKER in row.prediction for row, _ in pairs),
+    }
+
+
+def _judge_record(session: JudgeSession, family: str) -> dict[str, Any]:
+    sampling = MCQ_SAMPLING
+    if family == "mmvet":
+        sampling = (MMVET_TEMPERATURES, session.rules.mmvet_max_tokens)
+    return {
+        "id": session.judge.id,
+        "prompts": [head.as_dict() for _, head in sorted(session.used_heads.items())],
+        "temperatures": list(sampling[0]),
+        "max_tokens": sampling[1],
+        "comparable": all(head.comparable for head in session.used_heads.values()),
+    }
+
+
+def _warnings(
+    bench: BenchData, counts: Mapping[str, int], session: JudgeSession | None, *, scored: bool
+) -> tuple[str, ...]:
+    found = []
+    if not scored:
+        found.append(f"{bench.name} is graded by a judge and none was given: it is not scored.")
+    elif session is None and counts["unresolved"] > _WARN_UNRESOLVED * counts["planned"]:
+        found.append(
+            f"{bench.name}: {counts['unresolved']} of {counts['planned']} replies name no option that "
+            "the rules can read; the letter rules, not the model, may drive this number. "
+            "A judge would settle them."
+        )
+    if session is not None:
+        own = [head.id for head in session.used_heads.values() if not head.comparable]
+        if own:
+            found.append(
+                f"{bench.name}: the judge was asked in our own words ({', '.join(sorted(own))}); "
+                "these numbers are not comparable with published ones."
+            )
+        if counts["judge_failed"]:
+            found.append(f"{bench.name}: the judge could not settle {counts['judge_failed']} rows.")
+    return tuple(found)

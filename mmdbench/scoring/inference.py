@@ -1,0 +1,96 @@
+"""Which option a reply means: labels first, option texts second, and the name of what decided."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from mmdbench.errors import UsageError
+from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, ScoringProtocol, get_protocol
+
+__all__ = ["FAIL_MARKER", "REFUSED", "Stage", "infer_option", "infer_option_staged"]
+
+Stage = Literal[
+    "refusal", "letter", "letter_z", "answer_is", "option_text", "too_long", "no_option", "several_options"
+]
+"""What decided: the last three leave the reply unresolved."""
+
+REFUSED = "Z"
+"""The label of a reply that refuses to choose: final, and a miss."""
+
+FAIL_MARKER = "Failed to obtain answer via API"
+"""What VLMEvalKit writes where a model or a judge could not be reached."""
+
+_REFUSALS = (
+    "Sorry, I can't help with images of people yet.",
+    "I can't process this file.",
+    "I'm sorry, but without the image provided",
+    "Cannot determine the answer",
+)
+_SEPARATORS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
+_ANSWER_IS = re.compile(r"answer\s+is\s+\**([A-D])", re.IGNORECASE)
+
+
+def infer_option(
+    text: str, options: Mapping[str, str], *, protocol: str | ScoringProtocol = DEFAULT_PROTOCOL
+) -> str | None:
+    """Read the chosen option's label from a reply; `Z` means refused, None that no rule resolves it.
+
+    `options` maps labels (single capitals A..Z) to option texts. Equals VLMEvalKit's `can_infer`
+    under the rules of `protocol`.
+
+    >>> infer_option("(B) a dog", {"A": "cat", "B": "dog"})
+    'B'
+    >>> infer_option("either A or B", {"A": "cat", "B": "dog"}) is None
+    True
+    """
+    return infer_option_staged(text, options, protocol=protocol)[0]
+
+
+def infer_option_staged(
+    text: str, options: Mapping[str, str], *, protocol: str | ScoringProtocol = DEFAULT_PROTOCOL
+) -> tuple[str | None, Stage]:
+    """Like `infer_option`, with the name of the stage that decided."""
+    rules = get_protocol(protocol)
+    for label in options:
+        if len(label) != 1 or not "A" <= label <= "Z":
+            raise UsageError(
+                f"Option label {label!r} is not one of A..Z.", hint="Labels are single capitals."
+            )
+    # A reply that stands for a failed call is not read for letters, yet its text is searched.
+    found = None if FAIL_MARKER in text else _read_letters(text, options, rules)
+    return found or _read_option_texts(text, options, rules)
+
+
+def _read_letters(text: str, options: Mapping[str, str], rules: ScoringProtocol) -> tuple[str, Stage] | None:
+    if any(phrase in text for phrase in _REFUSALS):
+        return REFUSED, "refusal"
+    tokens = text.translate(_SEPARATORS).split()
+    present = [label for label in options if label in tokens]
+    if len(present) == 1:
+        if rules.letter_window is None or tokens.index(present[0]) >= len(tokens) - rules.letter_window:
+            return present[0], "letter"
+    elif not present and REFUSED in tokens:
+        return REFUSED, "letter_z"
+    if rules.answer_is and (match := _ANSWER_IS.search(text)):
+        label = match[1].upper()
+        # Only the leftmost statement counts: a later one is not looked at when it names no option.
+        if label in options:
+            return label, "answer_is"
+    return None
+
+
+def _read_option_texts(
+    text: str, options: Mapping[str, str], rules: ScoringProtocol
+) -> tuple[str | None, Stage]:
+    lowered = text.lower()
+    # Lower-casing can lengthen a text; VLMEvalKit measures the reply lowered and the options as they are.
+    if rules.length_factor is not None and len(lowered) > rules.length_factor * sum(
+        map(len, options.values())
+    ):
+        return None, "too_long"
+    found = [label for label, option in options.items() if option.lower() in lowered]
+    if len(found) == 1:
+        return found[0], "option_text"
+    return None, "several_options" if found else "no_option"

@@ -1,0 +1,189 @@
+"""Predictions made elsewhere: reading VLMEvalKit's files and JSONL, and writing files it can grade."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import DataError, MissingExtraError, UsageError
+from mmdbench.records import BenchData, Index
+from mmdbench.scoring.rows import ANSWERED
+
+__all__ = ["read_predictions", "write_predictions"]
+
+_INTEGER = re.compile(r"-?\d+")
+_ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
+
+
+def read_predictions(path: str | Path) -> dict[Index, str]:
+    """Index → reply text from a file with the columns `index` and `prediction`: .xlsx, .tsv, .json, .jsonl.
+
+    Indices are integers if all of them are, as in the benchmark's own file. In JSON Lines `text` may
+    stand for `prediction`. Raises DataError for a missing column, an index that occurs twice, or a
+    .pkl file (opening one runs whatever it holds), MissingExtraError for .xlsx without openpyxl.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in (".pkl", ".pickle"):
+        raise DataError(
+            f"{path} is a pickle; opening one runs any code that it holds.",
+            hint="Let VLMEvalKit write .xlsx, .tsv or .json (PRED_FORMAT), or convert the file yourself.",
+        )
+    if suffix not in _READERS:
+        raise UsageError(f"Cannot read predictions from {path}.", hint="Known: " + ", ".join(_READERS) + ".")
+    try:
+        pairs = list(_READERS[suffix](path))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is not a readable {suffix[1:]} file: {error}.") from error
+    return _typed(path, pairs)
+
+
+def write_predictions(path: str | Path, bench: BenchData, replies: Mapping[Index, Any]) -> None:
+    """Write replies as VLMEvalKit does, so that it grades them: .xlsx, .tsv or .json by the file's name.
+
+    The benchmark's columns without images, and `prediction`; rows whose reply failed or is missing
+    are written with an empty prediction, which is a miss there as here. Every question must have a
+    place in `replies` or it counts as missing. Raises MissingExtraError for .xlsx without the extra.
+    """
+    path = Path(path)
+    texts = [_text(replies.get(question.index)) for question in bench.questions]
+    if path.suffix == ".xlsx":
+        _write_xlsx(path, bench, texts)
+        return
+    columns = list(dict.fromkeys(["index", *(name for q in bench.questions for name in q.fields)]))
+    records = [
+        {**{name: q.fields.get(name, "") for name in columns}, "index": q.index, "prediction": text}
+        for q, text in zip(bench.questions, texts, strict=True)
+    ]
+    if path.suffix == ".json":
+        path.write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    elif path.suffix == ".tsv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, [*columns, "prediction"], delimiter="\t", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(records)
+    else:
+        raise UsageError(f"Cannot write predictions to {path}.", hint="Known: .xlsx, .tsv, .json.")
+
+
+def _write_xlsx(path: Path, bench: BenchData, texts: list[str]) -> None:
+    from mmdbench.scoring.compat import prediction_frame
+
+    frame = prediction_frame(bench, texts)
+    import pandas as pd
+
+    # Without these options a reply such as "=A" or a long link would not come back as it was written.
+    options = {"options": {"strings_to_formulas": False, "strings_to_urls": False}}
+    with (
+        warnings.catch_warnings(),
+        pd.ExcelWriter(path, engine="xlsxwriter", engine_kwargs=options) as writer,
+    ):
+        warnings.simplefilter("ignore")
+        frame.to_excel(writer, index=False)
+
+
+def _text(reply: Any) -> str:
+    if reply is None or isinstance(reply, str):
+        return reply or ""
+    return str(reply.text) if reply.status in ANSWERED else ""
+
+
+def _typed(path: Path, pairs: list[tuple[str, str]]) -> dict[Index, str]:
+    whole = all(_INTEGER.fullmatch(index) for index, _ in pairs)
+    result: dict[Index, str] = {}
+    for text, prediction in pairs:
+        index: Index = int(text) if whole else text
+        if index in result:
+            raise DataError(
+                f"{path}: index {index!r} occurs more than once.", hint="Keep one row per question."
+            )
+        result[index] = prediction
+    return result
+
+
+def _read_xlsx(path: Path) -> Iterable[tuple[str, str]]:
+    if find_spec("openpyxl") is None:
+        raise MissingExtraError("openpyxl", "compat")
+    import openpyxl
+
+    # Formulas are read as their text: what the model wrote, not what a spreadsheet makes of it.
+    try:
+        book = openpyxl.load_workbook(path, read_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path} is not a readable xlsx file: {error}.") from error
+    try:
+        rows = book.worksheets[0].iter_rows(values_only=True)
+        header = [str(name) for name in next(rows, ())]
+        records = [dict(zip(header, row, strict=False)) for row in rows]
+    finally:
+        book.close()
+    return [(_unescape(i), _unescape(p)) for i, p in _pick(path, records, header)]
+
+
+def _read_tsv(path: Path) -> Iterable[tuple[str, str]]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        return _pick(path, list(reader), reader.fieldnames or ())
+
+
+def _read_json(path: Path) -> Iterable[tuple[str, str]]:
+    value = json.loads(path.read_text("utf-8-sig"))
+    if isinstance(value, dict):
+        indices, texts = value.get("index"), value.get("prediction")
+        if isinstance(indices, list) and isinstance(texts, list):
+            return [(_cell(i), _cell(p)) for i, p in zip(indices, texts, strict=True)]
+        return [(str(index), _cell(text)) for index, text in value.items()]
+    return _pick(path, value if isinstance(value, list) else [])
+
+
+def _read_jsonl(path: Path) -> Iterable[tuple[str, str]]:
+    lines = path.read_text("utf-8-sig").split("\n")
+    records = [json.loads(line) for line in lines if line.strip()]
+    for record in records:
+        if isinstance(record, dict) and "prediction" not in record and "text" in record:
+            record["prediction"] = record["text"]
+    return _pick(path, records)
+
+
+def _pick(path: Path, records: list[Any], header: Iterable[str] = ()) -> list[tuple[str, str]]:
+    pairs = []
+    for number, record in enumerate(records, start=1):
+        names = record if isinstance(record, dict) else {}
+        missing = [name for name in ("index", "prediction") if name not in names]
+        if missing:
+            raise DataError(
+                f"{path}, record {number}: no {' and no '.join(missing)}.",
+                hint=f"Columns found: {', '.join(header or names) or 'none'}.",
+            )
+        pairs.append((_cell(record["index"]), _cell(record["prediction"])))
+    return pairs
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+_READERS: dict[str, Callable[[Path], Iterable[tuple[str, str]]]] = {
+    ".xlsx": _read_xlsx,
+    ".tsv": _read_tsv,
+    ".json": _read_json,
+    ".jsonl": _read_jsonl,
+}

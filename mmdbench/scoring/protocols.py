@@ -1,0 +1,73 @@
+"""The named, versioned sets of scoring rules; a score without its protocol's name means nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmdbench.errors import UnknownNameError
+
+__all__ = ["DEFAULT_PROTOCOL", "PROTOCOLS", "ScoringProtocol", "get_protocol"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringProtocol:
+    """The rules in which one protocol differs from another.
+
+    `letter_window`: a lone option letter counts only if its first occurrence is among that many
+    last tokens (None: anywhere). `answer_is`: look for "answer is X". `length_factor`: option texts
+    are searched only in replies of at most that many times the length of all option texts together
+    (None: in any). `pair_headline`, `source_headline`: MMVP is headed by pairs, CV-Bench-2D by the
+    mean of its sources. `mmvet_max_tokens`: what the MM-Vet judge may write. `formulas`: a
+    spreadsheet trip turns texts such as `=1+1` into formulas.
+    """
+
+    name: str
+    letter_window: int | None
+    answer_is: bool
+    length_factor: int | None
+    pair_headline: bool
+    source_headline: bool
+    mmvet_max_tokens: int
+    formulas: bool
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        ScoringProtocol(
+            name="clear/1",
+            letter_window=None,
+            answer_is=False,
+            length_factor=None,
+            pair_headline=False,
+            source_headline=False,
+            mmvet_max_tokens=3,
+            formulas=True,
+        ),
+        ScoringProtocol(
+            name="vlmevalkit/1",
+            letter_window=4,
+            answer_is=True,
+            length_factor=2,
+            pair_headline=True,
+            source_headline=True,
+            mmvet_max_tokens=2048,
+            formulas=False,
+        ),
+    )
+}
+"""Every protocol by name: `clear/1` (VLMEvalKit of April 2025) and `vlmevalkit/1` (of August 2026)."""
+
+DEFAULT_PROTOCOL = "clear/1"
+
+
+def get_protocol(protocol: str | ScoringProtocol) -> ScoringProtocol:
+    """The rules behind a name; rules are handed back as they are.
+
+    Raises UnknownNameError, with the nearest names.
+    """
+    if isinstance(protocol, ScoringProtocol):
+        return protocol
+    if protocol not in PROTOCOLS:
+        raise UnknownNameError("scoring protocol", protocol, PROTOCOLS)
+    return PROTOCOLS[protocol]

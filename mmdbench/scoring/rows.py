@@ -1,0 +1,121 @@
+"""What is graded: the rows of a benchmark with their replies, and what the families make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmdbench.errors import DataError, UsageError
+from mmdbench.records import BenchData, Index, Question
+from mmdbench.scoring.extraction import extract_answer, is_truncated
+from mmdbench.scoring.protocols import ScoringProtocol
+
+__all__ = ["ANSWERED", "Row", "Sheet", "Totals", "build_sheet"]
+
+ANSWERED = ("ok", "refused", "empty", "truncated")
+"""Statuses of rows to which the model gave an answer of whatever kind."""
+
+_STATUSES = (*ANSWERED, "error", "missing")
+_CELLS = ("category", "l2-category", "split", "source", "g_index")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One planned row: the question's texts as they are graded, and the reply.
+
+    `cells` holds category, l2-category, split, source and g_index where the row has them;
+    `status` is a reply's status or `missing`.
+    """
+
+    index: Index
+    question: str
+    options: Mapping[str, str]
+    answer: str
+    prediction: str
+    status: str
+    truncated: bool
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """All rows that are scored, the columns that the benchmark has, and the rules."""
+
+    bench: str
+    rows: tuple[Row, ...]
+    columns: frozenset[str]
+    rules: ScoringProtocol
+
+    def by_index(self) -> list[Row]:
+        """The rows in the order of their index."""
+        return sorted(self.rows, key=lambda row: (isinstance(row.index, str), row.index))
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a family makes of the hits: the headline (0..100) and its name, and everything below it."""
+
+    headline: float | None
+    metric: str
+    metrics: Mapping[str, Any]
+    flat: list[dict[str, Any]]
+    table: Mapping[str, Any]
+    group_hits: Mapping[Index, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def build_sheet(
+    bench: BenchData, replies: Mapping[Index, Any], rules: ScoringProtocol, extraction: str, *, partial: bool
+) -> Sheet:
+    """Join questions and replies; a question without a reply is a `missing` row (left out if `partial`).
+
+    Raises DataError for an index that the benchmark lacks or has twice, UsageError for a reply that
+    has neither text nor status.
+    """
+    questions = {question.index: question for question in bench.questions}
+    if len(questions) < len(bench.questions):
+        raise DataError(f"{bench.name}: an index occurs more than once.", hint="Indices must be unique.")
+    unknown = [index for index in replies if index not in questions]
+    if unknown:
+        raise DataError(
+            f"{bench.name}: {len(unknown)} replies belong to no question, the first to index {unknown[0]!r}.",
+            hint=f"Indices look like {next(iter(questions), None)!r}. Do these replies belong elsewhere?",
+        )
+    kept = [q for q in bench.questions if not partial or q.index in replies]
+    rows = tuple(_row(bench.name, q, replies.get(q.index), extraction) for q in kept)
+    return Sheet(bench.name, rows, _columns(bench), rules)
+
+
+def _columns(bench: BenchData) -> frozenset[str]:
+    # A column of nothing but empty cells still is a column; only the benchmark itself can know.
+    named = getattr(bench, "columns", ())
+    return frozenset(named).union(*(question.fields for question in bench.questions))
+
+
+def _row(bench: str, question: Question, reply: Any, extraction: str) -> Row:
+    text, status = _read_reply(bench, question.index, reply)
+    return Row(
+        index=question.index,
+        question=question.text,
+        options=question.options,
+        answer=question.answer,
+        prediction=extract_answer(text, mode=extraction),
+        status=status,
+        truncated=status == "truncated" or is_truncated(text),
+        cells={name: question.fields[name] for name in _CELLS if name in question.fields},
+    )
+
+
+def _read_reply(bench: str, index: Index, reply: Any) -> tuple[str, str]:
+    if reply is None:
+        return "", "missing"
+    if isinstance(reply, str):
+        return reply, "ok"
+    text, status = getattr(reply, "text", None), getattr(reply, "status", None)
+    if not isinstance(text, str) or status not in _STATUSES:
+        raise UsageError(
+            f"{bench}, index {index!r}: a reply of type {type(reply).__name__} with status {status!r}.",
+            hint="Give texts, or replies with .text and a .status of " + ", ".join(_STATUSES) + ".",
+        )
+    return text, status

@@ -1,0 +1,75 @@
+"""Tables per split and category: flat as VLMEvalKit prints them, and nested as we do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mmdbench.records import Index
+from mmdbench.scoring.rows import Row
+
+__all__ = ["flat_table", "mean", "nested_table", "percent"]
+
+_ABBREVIATIONS = {
+    "coarse_perception": "CP",
+    "finegrained_perception (instance-level)": "FP-S",
+    "finegrained_perception (cross-instance)": "FP-C",
+    "logic_reasoning": "LR",
+    "relation_reasoning": "RR",
+    "attribute_reasoning": "AR",
+}
+_GROUPINGS = ("l2-category", "category")
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """The arithmetic mean, or None of nothing."""
+    numbers = list(values)
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def percent(share: float | None) -> float | None:
+    """A share 0..1 as 0..100."""
+    return None if share is None else 100 * share
+
+
+def flat_table(
+    rows: Sequence[Row], hits: Mapping[Index, float], columns: frozenset[str]
+) -> list[dict[str, Any]]:
+    """One record per split: `Overall`, then every l2-category and category under its short name, 0..1.
+
+    A category of the same name as an l2-category takes its place; a group without rows in a split
+    is None; rows without a split are in no record.
+    """
+    table = []
+    for split in _distinct(rows, "split") if "split" in columns else [None]:
+        inside = [row for row in rows if split is None or row.cells.get("split") == split]
+        overall = mean(hits[row.index] for row in inside)
+        record: dict[str, Any] = {"split": split or "none", "Overall": overall}
+        for grouping in _GROUPINGS:
+            for group in _distinct(rows, grouping):
+                members = (hits[row.index] for row in inside if row.cells.get(grouping) == group)
+                record[_ABBREVIATIONS.get(group, group)] = mean(members)
+        table.append(record)
+    return table
+
+
+def nested_table(rows: Sequence[Row], hits: Mapping[Index, float]) -> dict[str, Any]:
+    """Accuracy (0..100) and n of all rows, and of each split, by l2-category and category apart."""
+    splits = {split: [r for r in rows if r.cells.get("split") == split] for split in _distinct(rows, "split")}
+    return {"all": _block(rows, hits), "split": {name: _block(part, hits) for name, part in splits.items()}}
+
+
+def _block(rows: Sequence[Row], hits: Mapping[Index, float]) -> dict[str, Any]:
+    block: dict[str, Any] = _cell(rows, hits)
+    for grouping in _GROUPINGS:
+        groups = _distinct(rows, grouping)
+        block[grouping] = {g: _cell([r for r in rows if r.cells.get(grouping) == g], hits) for g in groups}
+    return block
+
+
+def _cell(rows: Sequence[Row], hits: Mapping[Index, float]) -> dict[str, Any]:
+    return {"n": len(rows), "accuracy": percent(mean(hits[row.index] for row in rows))}
+
+
+def _distinct(rows: Sequence[Row], column: str) -> list[str]:
+    return sorted({row.cells[column] for row in rows if column in row.cells})

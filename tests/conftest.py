@@ -1,0 +1,57 @@
+"""What several tests need: pictures, small benchmarks and a model that guesses."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A small RGB picture with areas, edges and texture, another one for each seed."""
+    rng = np.random.RandomState(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    base = 127 + 90 * np.sin(x[..., None] / (5 + seed % 3) + y[..., None] / 9 + np.arange(3) * 2 + seed)
+    return np.clip(base + rng.normal(0, 8, base.shape), 0, 255).astype(np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """The picture as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def make_tsv(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a multiple-choice TSV of `rows` questions, each with a picture of its own."""
+
+    def make(rows: int = 12, name: str = "toy.tsv", categories: int = 3) -> Path:
+        path = tmp_path / name
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+            writer.writerow(["index", "question", "A", "B", "C", "D", "answer", "category", "image"])
+            for i in range(rows):
+                image = base64.b64encode(png(picture(i))).decode()
+                writer.writerow(
+                    [
+                        i,
+                        f"Question {i}?",
+                        "red",
+                        "green",
+                        "blue",
+                        "grey",
+                        "ABCD"[i % 4],
+                        f"c{i % categories}",
+                        image,
+                    ]
+                )
+        return path
+
+    return make

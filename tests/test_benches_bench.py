@@ -1,0 +1,331 @@
+"""Opening a benchmark: indices, pictures of every kind, families, and where it is found."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmdbench.benches import Bench, build_prompt, decode_image, open_bench
+from mmdbench.benches.cells import decode_text, split_list
+from mmdbench.benches.families import clean_bench, infer_family
+from mmdbench.errors import DataError, ImageDecodeError, MmdbenchError, UnknownNameError, UsageError
+from mmdbench.records import Question
+
+RED, BLUE = b"red" * 40, b"blue" * 40
+R, B = base64.b64encode(RED).decode(), base64.b64encode(BLUE).decode()
+
+
+def tsv(path: Path, names: str, *rows: list[object]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerows([names.split(), *rows])
+    return path
+
+
+def opened(tmp_path: Path, *rows: list[object], names: str = "index question image") -> Bench:
+    return open_bench(tsv(tmp_path / "own.tsv", names, *rows))
+
+
+def pictures(bench: Bench) -> list[list[bytes]]:
+    return [[source.read() for source in q.images] for q in bench.questions]
+
+
+def problem_of(call: Callable[[], object], otherwise: str) -> str:
+    """What the call's error says, if it is one of ours; any other error is raised."""
+    try:
+        call()
+    except MmdbenchError as error:
+        return str(error)
+    return otherwise
+
+
+def test_fields_are_verbatim_and_empty_cells_absent(tmp_path: Path) -> None:
+    bench = opened(
+        tmp_path, ["1", " q\n", "", "None", "007", R], names="index question hint A L2-Category image"
+    )
+    question = bench.questions[0]
+    assert question == Question(
+        "own", 1, {"index": "1", "question": " q\n", "A": "None", "l2-category": "007"}, question.images
+    )
+    assert bench.columns == ("index", "question", "hint", "A", "l2-category", "image")
+
+
+def test_a_very_long_text_is_read_when_asked_for_and_equal(tmp_path: Path) -> None:
+    long = 'é"\t' * 5000
+    fields = opened(tmp_path, ["1", "q", long, R], names="index question note image").questions[0].fields
+    assert fields["note"] == long
+    assert dict(fields) == {"index": "1", "question": "q", "note": long}
+    assert "hint" not in fields
+    assert len(fields) == 3
+    assert pickle.loads(pickle.dumps(fields))["note"] == long
+
+
+@pytest.mark.parametrize(
+    ("texts", "indices"),
+    [
+        (["1", "-2", "003"], [1, -2, 3]),
+        (["1", "v1_0"], ["1", "v1_0"]),
+        (["1", "2.0"], ["1", "2.0"]),
+        (["1", "٣"], ["1", "٣"]),
+        (["7" * 5000], ["7" * 5000]),
+    ],
+)
+def test_indices_are_integers_if_all_are(tmp_path: Path, texts: list[str], indices: list[object]) -> None:
+    bench = opened(tmp_path, *([text, "q", R] for text in texts))
+    assert [q.index for q in bench.questions] == indices
+    assert list(bench.rows) == indices
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([["1", "q", R], ["2", "q", R], ["01", "q", R]], "line 4.*index 01 stands in line 2 already"),
+        ([["1", "q", R], ["", "q", R]], "line 3, column 'index': the index is empty"),
+        ([["1", "q", "9"]], "line 2, column 'image', index 1: '9' is short"),
+        (
+            [["1", "q", R], ["2", "q", "1"], ["3", "q", "2"]],
+            "index 3: it refers to index 2 in line 3, which refers on",
+        ),
+        ([["1", "q", ""], ["2", "q", "1"]], "refers to index 1 in line 2, which has no picture"),
+        ([["1", "q", "1"]], "refers on"),
+        ([["1", "q", "[1, 2]"]], "line 2, column 'image', index 1: not a list of texts"),
+        ([["1", "q", "[" + "x" * 400]], "no closing bracket"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_place(
+    tmp_path: Path, rows: list[list[object]], problem: str
+) -> None:
+    with pytest.raises(DataError, match=problem):
+        opened(tmp_path, *rows)
+
+
+@pytest.mark.parametrize("names", ["question image", "index question", "index image"])
+def test_missing_columns_are_named_with_what_is_needed(tmp_path: Path, names: str) -> None:
+    with pytest.raises(DataError, match=r"line 1: there is no column .* Needed: index, question, image"):
+        opened(tmp_path, ["1", R], names=names)
+
+
+def test_g_index_must_be_integers(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 2, column 'g_index': '1.0' is not an integer"):
+        opened(tmp_path, ["1", "q", "1.0", R], names="index question g_index image")
+
+
+def test_rows_without_picture_are_dropped_and_counted(tmp_path: Path) -> None:
+    bench = opened(tmp_path, ["1", "q", R], ["2", "q", ""], ["3", "q", "[]"])
+    assert ([q.index for q in bench.questions], bench.dropped) == ([1], 2)
+    assert list(bench.rows) == [1]
+    assert len(bench.table.rows) == 3
+
+
+def test_a_reference_is_the_very_same_source(tmp_path: Path) -> None:
+    bench = opened(tmp_path, ["3000001", "q", "1"], ["1", "q", R], ["2", "q", B], ["5", "q", "002"])
+    assert pictures(bench) == [[RED], [RED], [BLUE], [BLUE]]
+    assert bench.questions[0].images[0] is bench.questions[1].images[0]
+    assert len({source for q in bench.questions for source in q.images}) == 2
+    assert bench.rows[3000001].raw("image") == b"1"
+
+
+def test_a_reference_to_a_row_of_several_pictures_gives_all(tmp_path: Path) -> None:
+    bench = opened(tmp_path, ["a", "q", f"['{R}', '{B}']"], ["b", "q", "a"])
+    assert pictures(bench) == [[RED, BLUE]] * 2
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"['{R}', '{B}']",
+        f'["{R}",\n "{B}"]',
+        f'["data:image/png;base64,{R}", "{B}"]',
+        '["' + R.replace("c", "\\u0063", 1) + f'", "{B}"]',
+        f"('x', '{R}')",
+    ],
+)
+def test_lists_of_pictures(tmp_path: Path, cell: str) -> None:
+    if cell.startswith("("):
+        with pytest.raises(ImageDecodeError, match="index 1: not base64"):
+            pictures(opened(tmp_path, ["1", "q", cell]))
+        return
+    bench = opened(tmp_path, ["1", "q", cell])
+    assert [p[:12] for p in pictures(bench)[0]] == [RED[:12], BLUE[:12]]
+    assert bench.questions[0].images[1].where.endswith("line 2, column 'image', index 1, picture 2")
+
+
+@given(st.lists(st.binary(max_size=60)), st.sampled_from(["json", "python"]))
+@settings(deadline=None)
+def test_split_list_gives_back_what_was_joined(parts: list[bytes], kind: str) -> None:
+    import json
+
+    texts = [base64.b64encode(p).decode() for p in parts]
+    cell = json.dumps(texts) if kind == "json" else repr(texts)
+    assert [decode_text(t, "x") for t in split_list(cell.encode(), "x")] == parts
+
+
+@given(st.binary(max_size=80) | st.text("[]'\",\\ aB=", max_size=40).map(str.encode))
+@settings(deadline=None)
+def test_any_cell_is_a_picture_or_an_error_of_ours(data: bytes) -> None:
+    for read in (split_list, decode_text):
+        assert "here" in problem_of(lambda read=read: read(data, "here"), "here")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"data:image/png;base64,{R}",
+        f"DATA:image/png;charset=x;BASE64,{R}",
+        R[:50] + "\n" + R[50:] + "\n",
+        R.rstrip("="),
+        "data:,rEd".replace("rEd", "red" * 40),
+    ],
+)
+def test_spellings_of_base64(tmp_path: Path, cell: str) -> None:
+    assert pictures(opened(tmp_path, ["1", "q", cell])) == [[RED]]
+
+
+@pytest.mark.parametrize("cell", ["!" + R, R[:-5] + "é" * 4, R + "A", R[:80] + "=" + R[80:]])
+def test_what_is_not_base64_is_refused_and_not_repaired(tmp_path: Path, cell: str) -> None:
+    bench = opened(tmp_path, ["17", "q", cell])
+    with pytest.raises(ImageDecodeError, match=r"own.tsv, line 2, column 'image', index 17"):
+        bench.questions[0].images[0].read()
+
+
+def test_image_path_beside_the_file_or_in_images(tmp_path: Path) -> None:
+    (tmp_path / "images" / "own").mkdir(parents=True)
+    for name, data in {"a.jpg": RED, "images/b.jpg": BLUE, "images/own/c.jpg": RED}.items():
+        (tmp_path / name).write_bytes(data)
+    rows = [
+        ["1", "q", "a.jpg"],
+        ["2", "q", "['b.jpg', 'c.jpg']"],
+        ["3", "q", str(tmp_path / "a.jpg")],
+        ["4", "q", ""],
+    ]
+    bench = opened(tmp_path, *rows, names="index question image_path")
+    assert pictures(bench) == [[RED], [BLUE, RED], [RED]]
+    assert bench.dropped == 1
+    assert "image_path" not in bench.questions[0].fields
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(DataError, match=r"a.jpg \(.*line 2, column 'image_path', index 1"):
+        bench.questions[0].images[0].read()
+    with pytest.raises(DataError, match=r"index 1: there is no file 'a.jpg'"):
+        opened(tmp_path, *rows, names="index question image_path")
+
+
+@pytest.mark.parametrize(
+    ("columns", "indices", "family"),
+    [
+        ("index g_index question A", [1], "circular"),
+        ("index question A B", [5, 1000005], "circular"),
+        ("index question A B", [1000005, 2000007], "plain"),
+        ("index question prompt source A", [1], "cvbench"),
+        ("index question answer category", ["v1_0"], "mmvet"),
+        ("index question A B answer category", [1], "plain"),
+        ("index question", [1], "plain"),
+    ],
+)
+def test_the_family_is_inferred_with_a_reason(columns: str, indices: list[int], family: str) -> None:
+    found, reason = infer_family(columns.split(), indices)
+    assert found == family
+    assert reason
+
+
+def test_a_degraded_copy_keeps_the_clean_family(tmp_path: Path) -> None:
+    path = tsv(tmp_path / "MMVP_LOW_LEVEL_HIGH.tsv", "index question A B image", ["1", "q", "a", "b", R])
+    bench = open_bench(path)
+    assert (bench.name, bench.family, bench.info.name) == ("MMVP_LOW_LEVEL_HIGH", "mmvp", "MMVP")
+    assert "MMVP" in bench.family_reason
+    assert open_bench(path, family="plain").family == "plain"
+    with pytest.raises(UnknownNameError, match="Did you mean 'plain'"):
+        open_bench(path, family="plane")
+
+
+def test_the_longest_name_wins() -> None:
+    for stem, name in {
+        "MMBench_DEV_EN_V11_graffiti": "MMBench_DEV_EN_V11",
+        "MMBench_DEV_EN_x": "MMBench_DEV_EN",
+    }.items():
+        info = clean_bench(stem)
+        assert info is not None
+        assert info.name == name
+    assert clean_bench("MMVPlus") is None
+
+
+def test_a_name_is_found_in_the_data_folders_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("LMUData", str(tmp_path / "lmu"))
+    for number, folder in enumerate(["home/LMUData", "lmu", "own"]):
+        (tmp_path / folder).mkdir(parents=True)
+        tsv(tmp_path / folder / "MMStar.tsv", "index question A image", [number, "q", "a", R])
+    assert open_bench("mm-star", data_dir=tmp_path / "own").questions[0].index == 2
+    assert open_bench("MMStar").questions[0].index == 1
+    monkeypatch.delenv("LMUData")
+    assert open_bench("MMStar").questions[0].index == 0
+    tsv(tmp_path / "home/LMUData/MMStar_graffiti.tsv", "index question A image", [7, "q", "a", R])
+    assert open_bench("MMStar_graffiti").info.name == "MMStar"
+    with pytest.raises(DataError, match=r"not on this machine; looked in .*LMUData.*Without --offline"):
+        open_bench("MMVP", offline=True)
+    with pytest.raises(UsageError):
+        open_bench("CV-Bench", offline=True)
+
+
+def test_digests_are_of_the_whole_file(tmp_path: Path) -> None:
+    bench = opened(tmp_path, ["1", "q", R])
+    data = bench.path.read_bytes()
+    assert bench.md5 == hashlib.md5(data).hexdigest()
+    assert bench.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_bench_survives_pickling(tmp_path: Path) -> None:
+    bench = pickle.loads(pickle.dumps(opened(tmp_path, ["1", "q", R])))
+    assert pictures(bench) == [[RED]]
+
+
+def test_the_shipped_bench_opens_and_every_picture_decodes() -> None:
+    bench = open_bench("mini", offline=True)
+    assert len(bench.questions) >= 100
+    assert bench.dropped == 0
+    assert bench.path.stat().st_size < 6 << 20
+    sources = {source for question in bench.questions for source in question.images}
+    assert all(decode_image(source.read(), source.where).ndim == 3 for source in sources)
+    for question in bench.questions:
+        assert question.answer in question.options
+        assert build_prompt(question, bench.family).startswith("Question: ")
+
+
+@pytest.mark.parametrize(("family", "column"), [("cvbench", "prompt"), ("mmvet", "question")])
+def test_raw_prompts_need_their_column(family: str, column: str) -> None:
+    assert build_prompt(Question("b", 1, {column: " as it is\n", "A": "x"}), family) == " as it is\n"
+    with pytest.raises(DataError, match=f"b, index 1: the column '{column}' is empty"):
+        build_prompt(Question("b", 1, {}), family)
+
+
+def test_prompts_of_choices_keep_gaps_and_leave_out_what_is_missing() -> None:
+    question = Question("b", 1, {"question": "Q\nq ", "C": "3", "A": "1", "hint": "h"})
+    closing = "Please select the correct answer from the options above. \n"
+    assert build_prompt(question, "mmvp") == f"Hint: h\nQuestion: Q\nq \nOptions:\nA. 1\nC. 3\n{closing}"
+    assert build_prompt(Question("b", 1, {"question": "Q"}), "plain") == "Question: Q\n"
+    with pytest.raises(UnknownNameError):
+        build_prompt(question, "odd")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=st.lists(st.lists(st.text("[]12=\"'a\t", max_size=6), min_size=3, max_size=3), max_size=4))
+def test_any_table_opens_or_gives_an_error_of_ours(tmp_path: Path, cells: list[list[str]]) -> None:
+    try:
+        bench = opened(tmp_path, *cells)
+    except MmdbenchError:
+        return
+    for question in bench.questions:
+        for source in question.images:
+            place = os.fspath(tmp_path)
+            assert place in problem_of(source.read, place)

@@ -1,0 +1,131 @@
+"""The package as a stranger gets it: what it imports, what it exports, what is in the wheel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import mmdbench
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("cv2", "numpy", "pandas", "torch", "PIL", "yaml", "rich")
+
+
+def run(*args, cwd=None):
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, check=True, cwd=cwd).stdout
+
+
+@pytest.mark.parametrize(
+    "code", ["import mmdbench", "import mmdbench; mmdbench.errors", "import mmdbench.models"]
+)
+def test_importing_loads_nothing_heavy(code):
+    loaded = run("-c", f"import sys; {code}; print(*[m for m in {HEAVY} if m in sys.modules])").split()
+    assert loaded == []
+
+
+def test_the_command_line_loads_nothing_heavy():
+    loaded = run(
+        "-c",
+        "import sys, mmdbench.cli; print({'cv2', 'numpy', 'pandas', 'PIL', 'yaml', 'torch'} & set(sys.modules))",
+    )
+    assert loaded.strip() == "set()"
+
+
+def test_help_answers_at_once():
+    best = 9.0
+    for _ in range(3):
+        start = time.perf_counter()
+        assert "demo" in run("-m", "mmdbench", "--help")
+        best = min(best, time.perf_counter() - start)
+    assert best < 1.0  # a few tenths; twice that on a busy machine
+
+
+def test_the_public_surface_is_exactly_this():
+    assert sorted(mmdbench.__all__) == ["__version__", "corrupt", "errors", "get_corruption_names"]
+    assert all(hasattr(mmdbench, name) for name in mmdbench.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'corupt'"):
+        _ = mmdbench.corupt
+
+
+def test_errors_are_exported_and_drawn():
+    tree = mmdbench.errors.__doc__
+    for name in mmdbench.errors.__all__:
+        assert issubclass(getattr(mmdbench.errors, name), mmdbench.errors.MmdbenchError)
+        assert name in tree
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--sdist", "-o", str(out), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    return next(out.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_what_it_must(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for name in (
+        "mmdbench/py.typed",
+        "mmdbench/corruptions_spec.yaml",
+        "mmdbench/benches/catalog.toml",
+        "mmdbench/benches/data/mini.tsv",
+        "mmdbench/benches/data/mini_NOTICE.md",
+        "mmdbench/adapters/baseline.py",
+        "mmdbench/adapters/cards.toml",
+        "mmdbench/adapters/data/picodet.onnx",
+    ):
+        assert name in names
+    assert {n.split("/")[0].split("-")[0] for n in names} == {"mmdbench"}
+    assert any(n.endswith("licenses/NOTICE") for n in names)
+    assert not [n for n in names if "tests" in n.split("/")]
+    python = {str(p.relative_to(ROOT)) for p in (ROOT / "mmdbench").rglob("*.py")}
+    python |= {
+        f"mmdbench/adapters/{p.relative_to(ROOT / 'adapters')}" for p in (ROOT / "adapters").rglob("*.py")
+    }
+    assert python <= names, python - names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
+def test_an_installed_copy_works(kind, wheel, tmp_path):
+    venv.create(tmp_path / "env", system_site_packages=False, with_pip=False)
+    python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    target = str(wheel) if kind == "wheel" else str(ROOT)
+    flags = ["--no-deps", *(["-e"] if kind == "editable" else [])]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", *flags, target],
+        check=True,
+        capture_output=True,
+    )
+    # The dependencies are lent by the environment that runs the tests; mmdbench itself is not.
+    lend = tmp_path / "lend.py"
+    lend.write_text(
+        "import sys\n"
+        f"sys.path += [p for p in {sys.path!r} if 'site-packages' in p]\n"
+        "import mmdbench\n"
+        "from mmdbench.models import adapter_names, open_model, find_card\n"
+        "from mmdbench.spec import load_spec\n"
+        "from mmdbench.benches import open_bench\n"
+        "import numpy as np\n"
+        "assert 'baseline' in adapter_names()\n"
+        "open_model(find_card('chance'))\n"
+        "assert len(load_spec().corruptions) == 16\n"
+        "assert len(open_bench('mini').questions) == 160\n"
+        "mmdbench.corrupt(np.zeros((8, 8, 3), np.uint8), 'graffiti', level='hard')\n"
+        "print(mmdbench.__file__)\n"
+    )
+    out = subprocess.run(
+        [str(python), str(lend)], check=True, capture_output=True, text=True, cwd=tmp_path
+    ).stdout
+    inside = str(tmp_path / "env") in out
+    assert inside == (kind == "wheel")
