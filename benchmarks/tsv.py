@@ -52,7 +52,8 @@ def work(path):
 
 MEASURE = """
 import resource, sys, time
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
+unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 before, start = peak(), time.process_time()
 result = work(sys.argv[1])
 print(time.process_time() - start, peak() - before, *result)

@@ -12,6 +12,7 @@
     ├── SpecError                  corruptions_spec.yaml does not say what it must (exit 2)
     ├── DataError                  a file of a benchmark is not what it must be    (exit 2)
     │   └── ImageDecodeError       a cell that holds no readable picture
+    ├── DownloadError              a file could not be fetched                     (exit 4)
     ├── MissingExtraError          an optional package is needed; names the install (exit 2)
     ├── ModelError                 the model under test cannot be loaded or asked  (exit 4)
     ├── StoreError                 a run's files cannot be read or written         (exit 4)
@@ -29,6 +30,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "DataError",
+    "DownloadError",
     "ImageDecodeError",
     "ImageInputError",
     "IncomparableError",
@@ -81,7 +83,8 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str], *, see: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
-        near = difflib.get_close_matches(str(name).lower(), self.known, n=2, cutoff=0.55)
+        spelled = {k.lower(): k for k in self.known}
+        near = [spelled[k] for k in difflib.get_close_matches(str(name).lower(), spelled, n=2, cutoff=0.55)]
         if near:
             hint = "Did you mean " + " or ".join(repr(n) for n in near) + "?"
         elif len(self.known) <= 20:
@@ -123,6 +126,10 @@ class DataError(MmdbenchError):
 
 class ImageDecodeError(DataError):
     """A cell or file that holds no readable picture."""
+
+
+class DownloadError(MmdbenchError):
+    """A file could not be fetched; says whether trying again can help."""
 
 
 class MissingExtraError(MmdbenchError, ImportError):

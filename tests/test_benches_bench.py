@@ -139,6 +139,14 @@ def test_a_reference_to_a_row_of_several_pictures_gives_all(tmp_path: Path) -> N
     assert pictures(bench) == [[RED, BLUE]] * 2
 
 
+def test_sixty_four_characters_are_a_reference_and_one_more_is_a_picture(tmp_path: Path) -> None:
+    name, longer = "QUJD" * 16, "QUJD" * 16 + "R"
+    bench = opened(tmp_path, [name, "q", R], ["short", "q", name], ["long", "q", longer + "A"])
+    assert pictures(bench) == [[RED], [RED], [b"ABC" * 16 + b"D"]]
+    with pytest.raises(DataError, match="should name another row"):
+        opened(tmp_path, ["1", "q", "QUJD" * 16])
+
+
 @pytest.mark.parametrize(
     "cell",
     [

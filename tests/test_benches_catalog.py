@@ -52,7 +52,7 @@ def test_expand_keeps_order_and_paths_and_drops_repeats() -> None:
 
 
 def test_an_unknown_name_offers_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'mmstar'.*mmdbench list benches") as caught:
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'MMStar'.*mmdbench list benches") as caught:
         find_bench("MMStr")
     assert caught.value.exit_code == 2
     with pytest.raises(UnknownNameError):

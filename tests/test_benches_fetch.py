@@ -239,6 +239,14 @@ def test_a_part_that_is_already_whole(host: Host, shop: Shop) -> None:
     assert shop.fetch().read_bytes() == BODY
 
 
+def test_bytes_of_another_address_are_not_gone_on_from(host: Host, shop: Shop) -> None:
+    host.replies = [good]
+    (shop.folder / "Toy.tsv.part").write_bytes(BODY[:1000])
+    (shop.folder / "Toy.tsv.part.json").write_text(json.dumps({"url": "http://other", "validator": TAG}))
+    assert shop.fetch().read_bytes() == BODY
+    assert "Range" not in host.seen[0]
+
+
 def test_a_host_that_promises_more_than_it_sends(host: Host, shop: Shop) -> None:
     host.replies = [lambda handler: send(handler, BODY, length=len(BODY) + 10)]
     with pytest.raises(MmdbenchError, match=f"ended after {len(BODY)} of {len(BODY) + 10} bytes"):

@@ -105,6 +105,21 @@ def test_loose_quotes_mean_what_they_mean_to_the_csv_module(tmp_path: Path, cell
     assert texts(table) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b'"a"', b"a"),
+        (b'"a""b"', b'a"b'),
+        (b'a"b', b'a"b'),
+        (b'"a"b"', b'ab"'),
+        (b'"a""', b'a"'),
+        (b'"', b""),
+    ],
+)
+def test_unquote_ends_on_anything(raw: bytes, text: bytes) -> None:
+    assert unquote(raw) == text
+
+
 def test_words_that_mean_missing_elsewhere_are_kept(tmp_path: Path) -> None:
     path = write(tmp_path / "t.tsv", "index\tA\tB\tC\tD\n1\tNone\tNA\tnan\t007\n2\t\tnull\t 1.0 \tTrue\n")
     assert texts(read_table(path)) == [["1", "None", "NA", "nan", "007"], ["2", "", "null", " 1.0 ", "True"]]

@@ -81,9 +81,7 @@ def find_bench(name: str) -> BenchInfo:
     """
     names = _lookup().get(_plain(name), ())
     if not names:
-        # Lower case, because that is what the nearest names are searched with.
-        known = [k.lower() for k in _known_spellings()]
-        raise UnknownNameError("benchmark", name, known, see=SEE)
+        raise UnknownNameError("benchmark", name, _known_spellings(), see=SEE)
     if len(names) > 1:
         raise UsageError(f"{name!r} is {len(names)} files: {', '.join(names)}.", hint="Name one of them.")
     return _catalog()[names[0]]

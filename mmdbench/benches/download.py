@@ -18,7 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, build_opener
 
 from mmdbench._version import __version__
-from mmdbench.errors import DataError, MmdbenchError, StoreError
+from mmdbench.errors import DataError, DownloadError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +99,7 @@ def mirrored(url: str, endpoint: str | None = None) -> str:
 def download(name: str, url: str, part: Path, settings: FetchSettings) -> Download:
     """Download `url` into `part`, going on where an earlier call stopped if the host vouches for it.
 
-    Raises MmdbenchError when the host or the connection fails for good, DataError for a web
+    Raises DownloadError when the host or the connection fails for good, DataError for a web
     page in place of the file, StoreError when the disk is full or read-only. `part` and its
     `.json` stay for the next call.
     """
@@ -109,7 +109,7 @@ def download(name: str, url: str, part: Path, settings: FetchSettings) -> Downlo
             resumed = _try_once(name, url, part, settings) or resumed
             note = _read_note(part)
             return Download(url, part.stat().st_size, resumed, str(note.get("validator", "")))
-        except _InterruptedError as error:  # noqa: PERF203 - a try is seconds long
+        except _InterruptedError as error:
             size = part.stat().st_size if part.exists() else 0
             best, failures = (size, 0) if size > best else (best, failures + 1)
             resumed = resumed or size > 0
@@ -146,7 +146,7 @@ def _try_once(name: str, url: str, part: Path, settings: FetchSettings) -> bool:
             return _on_status(error, part, offset, name, url)
     except URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise MmdbenchError(f"Cannot download {name} from {url}: {error.reason}.") from error
+            raise DownloadError(f"Cannot download {name} from {url}: {error.reason}.") from error
         raise _InterruptedError(f"no connection ({error.reason})") from error
     except (http.client.HTTPException, OSError) as error:
         raise _InterruptedError(f"the connection broke ({error or type(error).__name__})") from error
@@ -205,7 +205,7 @@ def _on_status(error: HTTPError, part: Path, offset: int, name: str, url: str) -
     if error.code in _RETRIED_STATUS:
         raise _InterruptedError(reason, _retry_after(error.headers), error.code) from error
     hint = f"{_STATUS_HINTS.get(error.code, '')} Then put it at {_target(part)}".strip()
-    raise MmdbenchError(f"Cannot download {name} from {url}: {reason}.", hint=hint) from error
+    raise DownloadError(f"Cannot download {name} from {url}: {reason}.", hint=hint) from error
 
 
 def _retry_after(headers: Any) -> float | None:
@@ -219,13 +219,13 @@ def _retry_after(headers: Any) -> float | None:
     return None
 
 
-def _gave_up(name: str, url: str, part: Path, error: _InterruptedError, tries: int) -> MmdbenchError:
+def _gave_up(name: str, url: str, part: Path, error: _InterruptedError, tries: int) -> DownloadError:
     wait = f"; it asks to wait {error.wait_s:.0f} s" if error.wait_s else ""
     hint = "Run the same command again to go on from there."
     hint += " " + _STATUS_HINTS.get(
         error.status, "A mirror can be set with HF_ENDPOINT, a proxy with https_proxy."
     )
-    return MmdbenchError(
+    return DownloadError(
         f"Cannot download {name} from {url}: {error}{wait} ({tries} tries).",
         hint=f"{hint} Or put the file at {_target(part)}",
     )

@@ -106,7 +106,7 @@ def fetch_bench(
     """The path of the benchmark's file, after downloading it if it is not on this machine.
 
     A download whose checksum differs is kept and used, with a ChecksumWarning and a record.
-    Raises DataError when `offline` and absent, MmdbenchError when the download fails.
+    Raises DataError when `offline` and absent, DownloadError when the download fails.
     """
     path = find_bench_file(info, data_dir)
     if path is not None:

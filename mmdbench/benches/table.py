@@ -129,7 +129,7 @@ class Table:
 
 
 def unquote(raw: bytes) -> bytes:
-    """The text of a cell from its bytes in the file.
+    """The text of a cell from its bytes in the file; a quote that is never closed runs to the end.
 
     >>> unquote(b'"a ""b"" c"')
     b'a "b" c'
@@ -139,8 +139,10 @@ def unquote(raw: bytes) -> bytes:
     close = raw.find(b'"', 1)
     if close == len(raw) - 1:
         return raw[1:-1]
-    while raw[close + 1 : close + 2] == b'"':
+    while close >= 0 and raw[close + 1 : close + 2] == b'"':
         close = raw.find(b'"', close + 2)
+    if close < 0:
+        return raw[1:].replace(b'""', b'"')
     return raw[1:close].replace(b'""', b'"') + raw[close + 1 :]
 
 

@@ -30,6 +30,7 @@ class Sources:
 def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False) -> list[Bench]:
     """Open the benchmarks; what is not here is downloaded, and an inferred family is said."""
     from mmdbench.benches import open_bench
+    from mmdbench.benches.catalog import looks_like_path
 
     benches = []
     with download_progress(quiet=quiet) as settings:
@@ -41,7 +42,7 @@ def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False)
                 family=sources.family or None,
                 settings=settings,
             )
-            if bench.family_reason and not quiet:
+            if looks_like_path(name) and not (sources.family or quiet):
                 print(f"{bench.name}: family {bench.family} ({bench.family_reason})", file=sys.stderr)
             benches.append(bench)
     return benches
