@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import venv
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +31,7 @@ VERSIONS = ("4.11.0.86", "4.12.0.88", "4.13.0.92", "4.14.0.94", "5.0.0.93")
 ODD_SIZES = ((1, 1), (31, 50), (49, 49), (1, 500), (97, 33), (120, 643))
 # Where layout decides the pixels, more layouts are compared.
 DRAWN = ("lens_flare", "motion_blur", "dirty_lens", "graffiti", "watermark_damage")
-PLAIN_CPU = {
-    "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL,AVX512_SKX,AVX512_ICL,AVX2,FMA3,AVX,FP16,SSE4.2,SSE4.1"
-}
+PLAIN_CPU = {"OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL,AVX2,FMA3,AVX,FP16,SSE4.2,SSE4.1"}
 
 
 def images() -> Iterator[tuple[str, Any]]:
@@ -86,8 +85,26 @@ def environment(folder: Path, version: str) -> Path:
     if not python.exists():
         venv.EnvBuilder(with_pip=True).create(place)
         subprocess.run([*pip, "numpy", "pillow", "pyyaml", f"opencv-python-headless=={version}"], check=True)
-    subprocess.run([*pip, "--no-deps", "--force-reinstall", str(ROOT)], check=True)
+    subprocess.run([*pip, "--no-deps", "--force-reinstall", str(source_copy(folder))], check=True)
     return python
+
+
+def source_copy(folder: Path) -> Path:
+    """A copy of the project to install from: pip would leave a build folder in the tree."""
+    copy = folder / "source"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(ROOT, copy, ignore=_unneeded)
+    return copy
+
+
+def _unneeded(folder: str, names: list[str]) -> set[str]:
+    # Only at the top: a package of the project may be called build, too.
+    at_top = {"build", "dist", "tests", "runs"} if Path(folder) == ROOT else set()
+    return {
+        name
+        for name in names
+        if name in at_top or name.startswith(".") or name.endswith((".egg-info", "__pycache__"))
+    }
 
 
 def run(python: Path, out: Path, extra: dict[str, str]) -> dict[str, Any]:
@@ -124,10 +141,8 @@ def compare(versions: list[str], folder: Path) -> bool:
             same = same and not counts
             seconds = time.monotonic() - start
             shown = ", ".join(f"{k} {v}" for k, v in sorted(counts.items())) or "none"
-            print(
-                f"{version:12} {result['numpy']:8} {mode:8} {len(result['digests']):6} {seconds:8.1f}  {shown}"
-            )
-            sys.stdout.flush()
+            cases = len(result["digests"])
+            print(f"{version:12} {result['numpy']:8} {mode:8} {cases:6} {seconds:8.1f}  {shown}", flush=True)
     return same
 
 

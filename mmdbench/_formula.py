@@ -37,7 +37,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {"int": int, "min": min, "max": max}
 
 @lru_cache(maxsize=1024)
 def _parse(formula: str) -> ast.expr:
-    return ast.parse(formula, mode="eval").body
+    try:
+        return ast.parse(formula, mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"{formula!r}: {error.msg}") from error
 
 
 def uses_intensity(formula: object) -> bool:
@@ -53,7 +56,7 @@ def evaluate(formula: str | float, intensity: float) -> int | float | bool:
         return formula
     try:
         value = _value(_parse(formula), intensity)
-    except (SyntaxError, TypeError, ArithmeticError) as error:
+    except (TypeError, ArithmeticError) as error:
         raise ValueError(f"{formula!r}: {error}") from error
     if not isinstance(value, (int, float)):
         raise ValueError(f"{formula!r} is not a number")  # noqa: TRY004  the promise of the docstring

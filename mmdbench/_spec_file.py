@@ -76,11 +76,9 @@ def _number(where: str, value: object, low: float, high: float) -> float:
 def parse_spec(text: str, name: str) -> Spec:
     """Check the text of a spec file; `name` stands at the head of every SpecError."""
     try:
-        data = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
+        return _spec(yaml.load(text, _Loader))  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
         raise SpecError(f"{name} is not YAML: {error}", hint="Correct the file.") from error
-    try:
-        return _spec(data)
     except SpecError as error:
         raise SpecError(f"{name}: {error.message}", hint=error.hint) from error
 
@@ -181,7 +179,7 @@ def _check_levels(where: str, spec: NumberSpec, listed: object, intensities: tup
     try:
         depends = any(uses_intensity(formula) for formula in spec.formulas)
         given = [tuple(evaluate(formula, i) for formula in spec.formulas) for i in intensities]
-    except (ValueError, SyntaxError) as error:
+    except ValueError as error:
         raise SpecError(
             f"{where}: {error}", hint="See the head of the spec file for what a formula may hold."
         ) from error

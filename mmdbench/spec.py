@@ -142,7 +142,7 @@ class Spec:
         reference = self.profile(profile).reference_side
         length, count = 1.0, 1.0
         if reference is not None:
-            length, count = min(size) / reference, size[0] * size[1] / reference**2
+            length, count = min(size) / reference, size[0] * size[1] / min(size) ** 2
         sized = {
             key: number.at(intensity) if reference is None else _sized(number, intensity, length, count)
             for key, number in self.corruption(name).numbers.items()

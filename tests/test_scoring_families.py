@@ -116,6 +116,7 @@ def test_no_rows_have_no_headline():
     assert result.headline is None
     assert result.upper_bound is None
     assert score(bench("mmvp"), {}).metrics["pair_accuracy"] is None
+    assert "there are no rows" in score(bench("mmvp"), {}).warnings[0]
     assert score(bench("circular"), {}).headline is None
     assert score(bench("cvbench"), {}, protocol=VLM).headline is None
 
@@ -197,6 +198,7 @@ def test_a_group_needs_every_rotation():
     group = circular("A", "B", "C")
     right = {5: "A", 1_000_005: "B", 2_000_005: "C"}
     assert score(group, right).group_hits == {5: 1}
+    assert score(group, right).warnings == ()
     assert score(group, right | {2_000_005: "A"}).group_hits == {5: 0}
     missing = {5: "A", 1_000_005: "B"}
     assert score(group, missing).headline == 0
@@ -206,6 +208,15 @@ def test_a_group_needs_every_rotation():
     assert result.counts["planned"] == 1
     assert "1 groups have no main row" in result.warnings[0]
     assert score(group, {1_000_005: "B"}).group_hits == {5: 0}
+
+
+def test_groups_without_a_main_row_are_counted():
+    questions = (*circular("A", "B").questions, ask(1_000_007, "A"), ask(1_000_008, "A"))
+    result = score(bench("circular", *questions), {5: "A", 1_000_005: "B"})
+    assert result.metrics == {"circular_accuracy": 100, "groups": 1, "groups_dropped": 2, "row_accuracy": 50}
+    assert result.metric == "circular accuracy"
+    assert result.headline == 100
+    assert "2 groups have no main row" in result.warnings[0]
 
 
 def test_g_index_names_the_group():
@@ -226,6 +237,13 @@ def test_the_judge_is_asked_only_where_a_group_can_be_won():
     result = score(group, {5: "?", 1_000_005: "B", 2_000_005: "?"}, judge=judge)
     assert [call[0] for call in judge.calls] == [5, 2_000_005]
     assert result.headline == 100
+
+
+def test_groups_are_judged_in_the_order_of_their_main_rows():
+    rows = (ask(i, "A", g_index=main) for i, main in ((1, "9"), (2, "5"), (5, "5"), (9, "9")))
+    judge = Script({index: ["A"] for index in (1, 2, 5, 9)})
+    assert score(bench("circular", *rows), dict.fromkeys((1, 2, 5, 9), "?"), judge=judge).headline == 100
+    assert [call[0] for call in judge.calls] == [2, 5, 1, 9]
 
 
 def test_judging_a_group_stops_at_its_first_wrong_rotation():
@@ -265,6 +283,7 @@ def test_mmvp_reports_both_numbers_under_both_protocols():
         result = score(pair_bench("x", "x", "y", "y"), replies, protocol=protocol)
         assert (result.headline, result.metric) == (headline, metric)
         assert result.metrics == {"accuracy": 75, "pair_accuracy": 50, "pairs": 2}
+        assert result.warnings == ()
     assert result.vlmevalkit_table == [{"Average": 0.75, "Overall": 0.5}]
     assert score(pair_bench("x", "x"), {1: "?", 2: "A"}, protocol=VLM).upper_bound == 100
 
@@ -277,8 +296,7 @@ def test_mmvp_without_pairs_has_no_pair_metric_and_says_why(texts, why):
     for protocol, headline in (("clear/1", 100), (VLM, None)):
         result = score(pair_bench(*texts), replies, protocol=protocol)
         assert result.headline == headline
-        assert result.metrics["pair_accuracy"] is None
-        assert result.metrics["accuracy"] == 100
+        assert result.metrics == {"accuracy": 100, "pair_accuracy": None, "pairs": 0}
         assert why in result.warnings[0]
 
 

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["gaussian_blur", "line_kernel", "sparse_correlate"]
+__all__ = ["gaussian_blur", "gaussian_weights", "line_kernel", "sparse_correlate"]
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 _ONE = np.ones(1, np.float32)
+_STRIP = 288
 # Blurring 1/f-size averages costs 1/f²; (least sigma in px, f) keeps the error below half a level.
 _STEPS = ((24.0, 8), (14.0, 4), (4.0, 2))
 # OpenCV turns to Fourier transforms, which are not exact, from this many weights on.
@@ -38,17 +39,35 @@ def gaussian_blur(image: Image, kernel_size: int, sigma: float, gain: float = 1.
         rows = _taps(kernel_size, sigma, 16)
         columns = _taps(kernel_size, sigma, 12)
         # 255 · 2¹⁶ is just below 2²⁴.
-        first = _separable(image.astype(np.float32), rows, _ONE)
+        first = _along_rows(image.astype(np.float32), rows)
         first *= np.float32(2**-12)
-        sixteenths = _separable(np.rint(first, out=first), _ONE, columns)
+        sixteenths = _along_columns(np.rint(first, out=first), columns)
         sixteenths *= np.float32(2**-12)
     sixteenths *= np.float32(gain / 16)
-    return np.minimum(sixteenths, 255, out=sixteenths).astype(np.uint8).reshape(image.shape)
+    if gain > 1:
+        np.minimum(sixteenths, 255, out=sixteenths)
+    return sixteenths.astype(np.uint8).reshape(image.shape)
 
 
-def _separable(image: Floats, rows: Floats, columns: Floats) -> Floats:
-    filtered = cv2.sepFilter2D(image, cv2.CV_32F, rows, columns, borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(filtered, dtype=np.float32)
+def _along_rows(image: Floats, taps: Floats) -> Floats:
+    """Sums along each row; which of OpenCV's two ways is taken cannot show, both are exact."""
+    if taps.size < _DIRECT_WEIGHTS:
+        sums = cv2.filter2D(image, cv2.CV_32F, taps.reshape(1, -1), borderType=cv2.BORDER_REFLECT_101)
+    else:
+        sums = cv2.sepFilter2D(image, cv2.CV_32F, taps, _ONE, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(sums, dtype=np.float32).reshape(image.shape)
+
+
+def _along_columns(image: Floats, taps: Floats) -> Floats:
+    """Sums along each column, in strips narrow enough that the rows needed stay in the cache."""
+    flat = image.reshape(image.shape[0], -1)
+    sums = np.empty_like(flat)
+    for left in range(0, flat.shape[1], _STRIP):
+        strip = slice(left, left + _STRIP)
+        sums[:, strip] = cv2.sepFilter2D(
+            flat[:, strip], cv2.CV_32F, _ONE, taps, borderType=cv2.BORDER_REFLECT_101
+        ).reshape(image.shape[0], -1)
+    return sums.reshape(image.shape)
 
 
 def _coarse_blur(image: Image, kernel_size: int, sigma: float, factor: int) -> Floats:
@@ -61,20 +80,21 @@ def _coarse_blur(image: Image, kernel_size: int, sigma: float, factor: int) -> F
     averages = cv2.resize(padded, (full[0] // factor, full[1] // factor), interpolation=cv2.INTER_AREA)
     small: Floats = np.rint(averages * np.float32(16)).astype(np.float32)
     taps = _coarse_taps(kernel_size, sigma, factor)
-    for kernels in ((taps, _ONE), (_ONE, taps)):
-        small = np.rint(_separable(small, *kernels) * np.float32(2**-12))
+    for sums in (_along_rows, _along_columns):
+        small = np.rint(sums(small, taps) * np.float32(2**-12))
     large = cv2.resize(small, full, interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(large[pad : pad + height, pad : pad + width], dtype=np.float32)
 
 
 @lru_cache(maxsize=128)
 def _taps(kernel_size: int, sigma: float, bits: int) -> Floats:
-    return _whole(_gaussian(kernel_size, sigma), bits)
+    return _whole(gaussian_weights(kernel_size, sigma), bits)
 
 
-def _gaussian(kernel_size: int, sigma: float) -> NDArray[np.float64]:
-    """OpenCV computes these in software doubles, alike on every machine."""
-    return np.asarray(cv2.getGaussianKernel(kernel_size, sigma, cv2.CV_64F), np.float64).ravel()
+def gaussian_weights(kernel_size: int, sigma: float) -> NDArray[np.float64]:
+    """A Gaussian of sum 1; OpenCV computes it in software doubles, alike on every machine."""
+    # OpenCV takes 0 for "choose one", and the square of a tiny sigma underflows.
+    return np.asarray(cv2.getGaussianKernel(kernel_size, max(sigma, 1e-3), cv2.CV_64F), np.float64).ravel()
 
 
 @lru_cache(maxsize=128)
@@ -82,7 +102,7 @@ def _coarse_taps(kernel_size: int, sigma: float, factor: int) -> Floats:
     """Weights between averages of f pixels that, with averaging and interpolation, blur by sigma."""
     # Averaging adds (f²−1)/12 to the variance, interpolating and gathering the weights (f²−1)/6 each.
     inner = math.sqrt(sigma**2 - (factor**2 - 1) * 5 / 12)
-    fine = _gaussian(kernel_size, inner)
+    fine = gaussian_weights(kernel_size, inner)
     reach = kernel_size // 2 // factor + 1
     distance = np.abs(
         np.arange(-reach, reach + 1)[:, None] * factor - (np.arange(kernel_size) - kernel_size // 2)

@@ -27,8 +27,8 @@ MAX_SIDE = 32767
 
 _KINDS = "Give a PIL.Image or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4 (RGBA)."
 _PIL_HINTS = {
-    "F": "Scale it to 0..255 first: Image.fromarray(np.clip(np.asarray(image) * 255, 0, 255).astype('uint8')) "
-    "if its values are in 0..1.",
+    "F": "Scale it to 0..255 first, for values in 0..1: "
+    "Image.fromarray((np.asarray(image).clip(0, 1) * 255).astype('uint8')).",
 }
 _PIL_16_BIT = (
     "Bring it to 8 bits first: Image.fromarray((np.asarray(image) >> 8).astype('uint8')) if it holds 16 bits."
@@ -100,7 +100,9 @@ def _dtype_hint(dtype: np.dtype[Any]) -> str:
     if dtype == np.bool_:
         return "Convert it to uint8 first: array.astype('uint8') * 255."
     if dtype.kind in "iu":
-        return "Convert it to uint8 first: (array >> 8).astype('uint8') for 16 bits, array.astype('uint8') for 0..255."
+        return (
+            "Convert it to uint8 first: array.astype('uint8'), or (array >> 8).astype('uint8') for 16 bits."
+        )
     return _KINDS
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from PIL import Image as PilImage
 
 __all__ = ["opened_palette"]

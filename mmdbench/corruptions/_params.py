@@ -17,6 +17,7 @@ __all__ = [
     "flag",
     "integer",
     "number",
+    "odd",
     "record",
     "records",
     "row",
@@ -37,7 +38,7 @@ _MOST_ITEMS = 1_000_000
 class Field:
     """One parameter: its kind, its bounds (both included), and its default if it may be absent."""
 
-    kind: str
+    kind: str  # what an error message calls it
     low: float = -math.inf
     high: float = math.inf
     width: int = 0
@@ -55,6 +56,11 @@ def number(low: float, high: float, default: float | None = None) -> Field:
 def integer(low: int, high: int, default: int | None = None) -> Field:
     """A whole number."""
     return Field("a whole number", low, high, default=default, optional=default is not None)
+
+
+def odd(low: int, high: int) -> Field:
+    """An odd whole number."""
+    return Field("an odd whole number", low, high)
 
 
 def flag() -> Field:
@@ -139,7 +145,8 @@ def _scalar(where: str, entry: Field, value: Any) -> Any:
             raise _error(where, value, entry.kind)
         return value
     fits = isinstance(value, int) or (entry.kind == "a number" and isinstance(value, float))
-    if isinstance(value, bool) or not fits or not entry.low <= value <= entry.high:
+    fits = fits and not isinstance(value, bool) and not (entry.kind.startswith("an odd") and value % 2 == 0)
+    if not fits or not entry.low <= value <= entry.high:
         raise _error(where, value, f"{entry.kind} from {entry.low:g} to {entry.high:g}")
     return value
 

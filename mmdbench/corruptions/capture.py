@@ -7,7 +7,7 @@ Each corruption is a pair: `sample_*` draws what is random and writes every numb
 from __future__ import annotations
 
 import math
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from mmdbench.corruptions import _params as p
 from mmdbench.corruptions._blending import blend, look_up
 from mmdbench.corruptions._drawing import draw_line
-from mmdbench.corruptions._filtering import gaussian_blur, line_kernel, sparse_correlate
+from mmdbench.corruptions._filtering import gaussian_blur, gaussian_weights, line_kernel, sparse_correlate
 from mmdbench.corruptions._saturation import scale_saturation
 
 if TYPE_CHECKING:
-    from mmdbench.spec import Values
     from mmdbench.corruptions._random import Stream
+    from mmdbench.spec import Values
 
 __all__ = [
     "DIRTY_LENS",
@@ -45,8 +45,8 @@ Image = NDArray[np.uint8]
 Size = tuple[int, int]
 
 LENS_BLUR = {
-    "kernel_size": p.integer(1, 4095),
-    "sigma": p.number(1e-3, 4096),
+    "kernel_size": p.odd(1, 4095),
+    "sigma": p.number(0, 4096),
     "image_weight": p.number(0, 16),
     "blur_weight": p.number(0, 16),
 }
@@ -54,7 +54,7 @@ LENS_FLARE = {
     "spots": p.rows(3),
     "rays": p.rows(4),
     "rgb": p.row(3, 0, 255),
-    "blur_sigma": p.number(1e-3, 4096),
+    "blur_sigma": p.number(0, 4096),
     "flare_weight": p.number(0, 16),
     "blur_size": p.integer(3, 3),
     "ray_thickness": p.integer(1, 255),
@@ -65,7 +65,7 @@ DIRTY_LENS = {
     "circles": p.rows(4),
     "image_weight": p.number(0, 16),
     "dirt_weight": p.number(0, 16),
-    "blur_sigma": p.number(1e-3, 1000),
+    "blur_sigma": p.number(0, 1000),
 }
 HSV_SATURATION = {"gain": p.number(0, 1)}
 
@@ -126,7 +126,7 @@ def apply_lens_flare(image: Image, params: p.Params) -> Image:
 
 def _lit_share(size: int, sigma: float) -> NDArray[np.float64]:
     """For each code of lit neighbours the sum of their Gaussian weights."""
-    edge, centre = cv2.getGaussianKernel(size, sigma, cv2.CV_64F).ravel()[:2]
+    edge, centre = gaussian_weights(size, sigma)[:2]
     codes = np.arange(256)
     corners, edges, middle = codes % 5, codes // 5 % 5, codes // 25
     return np.asarray(corners * edge**2 + edges * edge * centre + middle * centre**2)

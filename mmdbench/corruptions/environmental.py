@@ -7,7 +7,7 @@ Each corruption is a pair: `sample_*` draws what is random and writes every numb
 from __future__ import annotations
 
 import math
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -48,8 +48,8 @@ ATMOSPHERIC_TURBULENCE = {
 }
 GAUSSIAN_NOISE = {"sigma": p.number(0, 4096), "seed": p.integer(0, 2**64 - 1, default=0)}
 COLOR_DIFFUSION = {
-    "kernel_size": p.integer(1, 4095),
-    "sigma": p.number(1e-3, 4096),
+    "kernel_size": p.odd(1, 4095),
+    "sigma": p.number(0, 4096),
     "kernel_gain": p.number(0, 16),
     "image_weight": p.number(0, 16),
     "diffusion_weight": p.number(0, 16),

@@ -6,7 +6,7 @@ Each corruption is a pair: `sample_*` draws what is random and writes every numb
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -17,8 +17,8 @@ from mmdbench.corruptions._blending import blend, gain_table, look_up
 from mmdbench.corruptions._drawing import draw_line, draw_text, text_size
 
 if TYPE_CHECKING:
-    from mmdbench.spec import Values
     from mmdbench.corruptions._random import Stream
+    from mmdbench.spec import Values
 
 __all__ = [
     "GRAFFITI",
@@ -71,13 +71,16 @@ def sample_sharpness_change(at: Values, _size: Size, _rng: Stream) -> dict[str, 
 def apply_sharpness_change(image: Image, params: p.Params) -> Image:
     """Mix the image with its 3×3 sharpening, which is multiplied by the gain and saturates."""
     kernel = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
-    edges = cv2.filter2D(image, cv2.CV_16S, kernel, borderType=cv2.BORDER_REFLECT_101)
     # From a gain of 1 on, 255 saturates already: the whole-number filter may be cut there.
-    most = 255 if params["kernel_gain"] >= 1 else 5 * 255
-    gained = np.clip(np.rint(np.arange(most + 1) * params["kernel_gain"]), 0, 255).astype(np.uint8)
-    clipped = np.clip(edges, 0, most)
-    sharp = look_up(clipped.astype(np.uint8), gained) if most == 255 else gained[clipped]
-    return blend(image, params["image_weight"], sharp.reshape(image.shape), params["sharp_weight"])
+    strong = params["kernel_gain"] >= 1
+    depth = cv2.CV_8U if strong else cv2.CV_16S
+    edges = np.asarray(cv2.filter2D(image, depth, kernel, borderType=cv2.BORDER_REFLECT_101))
+    gained = np.clip(np.rint(np.arange(5 * 255 + 1) * params["kernel_gain"]), 0, 255).astype(np.uint8)
+    if strong:
+        sharp = look_up(edges.reshape(image.shape).astype(np.uint8, copy=False), gained[:256])
+    else:
+        sharp = gained[np.maximum(edges, 0)].reshape(image.shape)
+    return blend(image, params["image_weight"], sharp, params["sharp_weight"])
 
 
 def sample_graffiti(at: Values, size: Size, rng: Stream) -> dict[str, Any]:

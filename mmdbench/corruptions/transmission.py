@@ -6,7 +6,7 @@ Each corruption is a pair: `sample_*` draws what is random and writes every numb
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -61,10 +61,10 @@ def apply_jpeg_compression(image: Image, params: p.Params) -> Image:
         (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
     ]
     _, data = cv2.imencode(
-        ".jpg", np.ascontiguousarray(image[..., ::-1]), [value for option in options for value in option]
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [value for option in options for value in option]
     )
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
-    return np.ascontiguousarray(decoded[..., ::-1])
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def sample_block_exchange(at: Values, size: Size, rng: Stream) -> dict[str, Any]:

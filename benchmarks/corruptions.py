@@ -1,0 +1,211 @@
+"""The corruptions against the plain way to write them: CPU milliseconds per image, one thread.
+
+    python benchmarks/corruptions.py            # a 1024×768 photograph
+    python benchmarks/corruptions.py --smoke    # a small one, seconds; fails if a result is off
+
+The plain form is what a reader of the definition would write first: float32 images of three
+channels, two-dimensional kernels, `np.random`, whole-image maps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mmdbench.corruptions import apply, get_corruption_names, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PHOTO = Path(__file__).resolve().parents[1] / "tests" / "golden" / "corruptions" / "astronaut_256x192.png"
+LEVELS = ("low", "mid", "hard")
+# Other streams of numbers, or drawing that differs between versions of OpenCV.
+NOT_COMPARED = ("gaussian_noise", "graffiti")
+
+
+def lens_blur(image, p):
+    size = (p["kernel_size"],) * 2
+    blurred = cv2.GaussianBlur(image.astype(np.float32), size, p["sigma"])
+    blurred = np.clip(blurred, 0, 255).astype(np.uint8)
+    return cv2.addWeighted(image, p["image_weight"], blurred, p["blur_weight"], 0)
+
+
+def lens_flare(image, p):
+    layer = np.zeros(image.shape, np.float32)
+    for (x, y, radius), (x0, y0, x1, y1) in zip(p["spots"], p["rays"], strict=True):
+        cv2.circle(layer, (x, y), radius, p["rgb"], -1)
+        cv2.line(layer, (x0, y0), (x1, y1), p["rgb"], 2)
+    layer = cv2.GaussianBlur(layer, (3, 3), p["blur_sigma"])
+    return np.clip(image + p["flare_weight"] * layer, 0, 255).astype(np.uint8)
+
+
+def motion_blur(image, p):
+    size = p["kernel_size"]
+    turn = cv2.getRotationMatrix2D((size / 2, size / 2), p["angle_deg"], 1)
+    kernel = cv2.warpAffine(np.eye(size), turn, (size, size))
+    return cv2.filter2D(image, -1, kernel / kernel.sum())
+
+
+def dirty_lens(image, p):
+    layer = np.zeros(image.shape, np.float32)
+    for x, y, a, b, turn, grey in p["ellipses"]:
+        cv2.ellipse(layer, (x, y), (a, b), turn, 0, 360, (grey,) * 3, -1)
+    for x, y, radius, grey in p["circles"]:
+        cv2.circle(layer, (x, y), radius, (grey,) * 3, -1)
+    layer = cv2.GaussianBlur(layer, (0, 0), p["blur_sigma"])
+    layer = np.clip(layer, 0, 255).astype(np.uint8)
+    return cv2.addWeighted(image, p["image_weight"], layer, p["dirt_weight"], 0)
+
+
+def hsv_saturation(image, p):
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 1] *= p["gain"]
+    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+
+
+def jpeg_compression(image, p):
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, p["quality"]])[1]
+    return cv2.cvtColor(cv2.imdecode(data, 1), cv2.COLOR_BGR2RGB)
+
+
+def block_exchange(image, p):
+    out, b = image.copy(), p["block_size"]
+    for r, c, r2, c2 in p["swaps"]:
+        kept = out[r * b : r * b + b, c * b : c * b + b].copy()
+        out[r * b : r * b + b, c * b : c * b + b] = out[r2 * b : r2 * b + b, c2 * b : c2 * b + b]
+        out[r2 * b : r2 * b + b, c2 * b : c2 * b + b] = kept
+    return out
+
+
+def mean_shift(image, p):
+    return cv2.pyrMeanShiftFiltering(image, p["spatial_radius"], p["color_radius"])
+
+
+def scan_lines(image, p):
+    out = image.copy()
+    for y in range(0, len(out), p["interval"]):
+        out[y : y + p["width"]] = (out[y : y + p["width"]] * p["gain"]).astype(np.uint8)
+    return out
+
+
+def dark_illumination(image, p):
+    return np.clip(image * p["gain"], 0, 255).astype(np.uint8)
+
+
+def atmospheric_turbulence(image, p):
+    height, width = image.shape[:2]
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    sway = p["amplitude_px"] * np.sin(y / 30 + p["phase_rad"])
+    map_x = np.clip(x + sway, 0, width - 1).astype(np.float32)
+    map_y = np.clip(y + 0.7 * sway, 0, height - 1).astype(np.float32)
+    return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR)
+
+
+def gaussian_noise(image, p):
+    noise = np.random.normal(0, p["sigma"], image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def color_diffusion(image, p):
+    line = cv2.getGaussianKernel(p["kernel_size"], p["sigma"])
+    kernel = line @ line.T * p["kernel_gain"]
+    diffused = np.clip(cv2.filter2D(image.astype(np.float32), -1, kernel), 0, 255).astype(np.uint8)
+    return cv2.addWeighted(image, p["image_weight"], diffused, p["diffusion_weight"], 0)
+
+
+def sharpness_change(image, p):
+    kernel = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]) * p["kernel_gain"]
+    return cv2.addWeighted(image, p["image_weight"], cv2.filter2D(image, -1, kernel), p["sharp_weight"], 0)
+
+
+def graffiti(image, p):
+    out = image.copy()
+    for s in p["strokes"]:
+        cv2.line(out, s["start"], s["end"], s["rgb"], s["thickness"])
+    t = p["text"]
+    if t:
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(out, t["string"], t["origin"], font, t["font_scale"], t["rgb"], t["thickness"])
+    return out
+
+
+def watermark_damage(image, p):
+    mask = np.zeros(image.shape[:2], np.uint8)
+    for x0, y0, x1, y1 in p["boxes"]:
+        cv2.rectangle(mask, (x0, y0), (x1, y1), 255, -1)
+    filled = cv2.inpaint(image, mask, p["inpaint_radius"], cv2.INPAINT_TELEA)
+    out = cv2.addWeighted(image, 1 - p["strength"], filled, p["strength"], 0)
+    if p["darken_edges"]:
+        edges = cv2.Canny(mask, 50, 150) > 0
+        out[edges] = (out[edges] * 0.8).astype(np.uint8)
+    return out
+
+
+def milliseconds(call: Callable[[], Any], least_seconds: float) -> float:
+    """The median CPU time of a call, in ms."""
+    call()
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < least_seconds and len(times) < 30):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return sorted(times)[len(times) // 2] * 1e3
+
+
+def main() -> int:
+    """Print a line per corruption; 1 if a result is further than 1 level from the plain one."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--smoke", action="store_true", help="a small image, to see that it runs")
+    parser.add_argument("--image", type=Path, default=PHOTO, help="a photograph, resized to 1024×768")
+    parser.add_argument("--fifteen", action="store_true", help="without mean_shift")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    size, least = ((256, 192), 0.0) if options.smoke else ((1024, 768), 0.3)
+    photo = cv2.resize(
+        np.array(Image.open(options.image).convert("RGB")), size, interpolation=cv2.INTER_CUBIC
+    )
+    totals, wrong = {"fifteen": [0.0, 0.0], "all": [0.0, 0.0]}, []
+    print(
+        f"{'ms, ' + 'x'.join(map(str, size)):24}"
+        + "".join(f"{v + ' plain':>12}{'ours':>8}{'':>7}" for v in LEVELS)
+    )
+    for name in get_corruption_names():
+        if options.fifteen and name == "mean_shift":
+            continue
+        line = f"{name:24}"
+        for level in LEVELS:
+            params = sample(name, photo.shape, level=level, seed=3)
+            reference = globals()[name]
+            if name not in NOT_COMPARED:
+                off = int(np.abs(reference(photo, params).astype(int) - apply(name, photo, params)).max())
+                # A plain call's pixels depend on the OpenCV installed: see benchmarks/opencv_matrix.py.
+                if off > 1 and name not in ("lens_flare", "atmospheric_turbulence"):
+                    wrong.append(f"{name} {level}: {off}")
+            plain = milliseconds(lambda f=reference, p=params: f(photo, p), least)
+            ours = milliseconds(lambda n=name, p=params: apply(n, photo, p), least)
+            for key in ("all", *([] if name == "mean_shift" else ["fifteen"])):
+                totals[key][0] += plain
+                totals[key][1] += ours
+            line += f"{plain:12.2f}{ours:8.2f}{plain / ours:6.1f}x"
+        print(line, flush=True)
+    for key, (plain, ours) in totals.items():
+        print(f"{key + ', three levels':24}{plain:12.1f}{ours:8.1f}{plain / ours:6.1f}x")
+    print(
+        "\n".join(f"more than 1 level from the plain form: {line}" for line in wrong) or "all within 1 level"
+    )
+    return 1 if wrong or not math.isfinite(totals["all"][1]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
