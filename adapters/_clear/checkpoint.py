@@ -1,0 +1,211 @@
+"""The published files: where they are, what they hold, and whether they are whole.
+
+Only headers and small JSON files are read here, and torch is not needed: a wrong path, a half
+download or a file of another model is found before anything long starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import ModelError, UsageError
+
+from .settings import Architecture, LanguageSizes, Sizes, VisionSizes
+
+__all__ = [
+    "BASE_FILES",
+    "Entry",
+    "Weights",
+    "check_base",
+    "file_digest",
+    "find_weights",
+    "read_architecture",
+    "read_header",
+    "read_weights",
+]
+
+BASE_FILES = ("llm_config.json", "vit_config.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+AUTOENCODER = "ae.safetensors"
+_VARIANTS = ("ema", "model")
+_GET = "Get them with: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir BAGEL-7B-MoT"
+_WIDTHS = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A tensor in a file: its shape, its dtype in the words of safetensors, and the file."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """All tensors of one checkpoint, by key, over one file or several."""
+
+    entries: Mapping[str, Entry]
+    files: tuple[Path, ...]
+
+
+def check_base(folder: Path, *, autoencoder: bool) -> None:
+    """Refuse a base folder that lacks one of its files."""
+    if not folder.is_dir():
+        raise ModelError(f"The base folder {folder} does not exist.", hint=_GET)
+    names = (*BASE_FILES, AUTOENCODER) if autoencoder else BASE_FILES
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(f"The base folder {folder} lacks {', '.join(missing)}.", hint=_GET)
+
+
+def find_weights(path: Path, variant: str | None) -> Path:
+    """The weights file, or the index of a sharded checkpoint, that a path means.
+
+    A file is itself; a folder must hold `ema.safetensors`, `model.safetensors` or an index of one
+    of them; if it holds both, `variant` (`ema` or `model`) decides.
+    """
+    if variant is not None and variant not in _VARIANTS:
+        raise UsageError(f"The option variant is {variant!r}; it must be 'ema' or 'model'.")
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise ModelError(
+            f"The weights {path} do not exist.", hint="Set the option weights to a file or folder."
+        )
+    names = [f"{v}.safetensors{suffix}" for v in _VARIANTS for suffix in ("", ".index.json")]
+    found = {name.split(".")[0]: path / name for name in reversed(names) if (path / name).is_file()}
+    if not found:
+        near = sorted(str(p.relative_to(path)) for p in path.glob("*/*.safetensors*"))[:4]
+        hint = f"Did you mean one of these below it: {', '.join(near)}?" if near else _GET
+        raise ModelError(
+            f"{path} holds neither ema.safetensors nor model.safetensors nor an index.", hint=hint
+        )
+    if len(found) > 1 and variant is None:
+        raise UsageError(
+            f"{path} holds both ema and model weights.", hint="Set the option variant to 'ema' or 'model'."
+        )
+    return found[variant] if variant in found else next(iter(found.values()))
+
+
+def read_weights(path: Path) -> Weights:
+    """The tensors of a safetensors file, or of all the files that an index names."""
+    if path.suffix == ".json":
+        return _read_index(path)
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{path} is not a safetensors file.", hint="Other formats are not read.")
+    return Weights(read_header(path), (path,))
+
+
+def _read_index(path: Path) -> Weights:
+    shards = _read_json(path).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise ModelError(f"{path} has no weight_map.", hint="It must be the index of a sharded checkpoint.")
+    files = tuple(sorted({path.parent / name for name in shards.values()}))
+    headers = {file: read_header(file) for file in files}
+    entries = {}
+    for key, name in shards.items():
+        file = path.parent / name
+        if key not in headers[file]:
+            raise ModelError(f"{path} says that {name} holds {key}; it does not.")
+        entries[key] = headers[file][key]
+    return Weights(entries, files)
+
+
+def read_header(path: Path) -> dict[str, Entry]:
+    """What a safetensors file holds; refuses one that is not whole."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            size = path.stat().st_size
+            if not 2 <= length <= size - 8:
+                raise ValueError("no header")
+            header = json.loads(file.read(length))
+        records = {key: value for key, value in header.items() if key != "__metadata__"}
+        entries = {key: Entry(tuple(r["shape"]), r["dtype"], path) for key, r in records.items()}
+        expected = 8 + length + max((r["data_offsets"][1] for r in records.values()), default=0)
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
+    except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
+        hint = "It may be an unfinished download or a pointer file of git-lfs."
+        raise ModelError(f"{path} is not a safetensors file.", hint=hint) from error
+    if size != expected:
+        raise ModelError(
+            f"{path} has {size} bytes; its header promises {expected}.", hint="Download it again."
+        )
+    return entries
+
+
+def read_architecture(folder: Path, sizes: Sizes) -> Architecture:
+    """The sizes in `llm_config.json` and `vit_config.json`; the last vision layer is never used."""
+    llm, vit = _read_json(folder / "llm_config.json"), _read_json(folder / "vit_config.json")
+    try:
+        language = LanguageSizes(
+            width=llm["hidden_size"],
+            layers=llm["num_hidden_layers"],
+            heads=llm["num_attention_heads"],
+            kv_heads=llm["num_key_value_heads"],
+            head_width=llm.get("head_dim") or llm["hidden_size"] // llm["num_attention_heads"],
+            mlp_width=llm["intermediate_size"],
+            vocabulary=llm["vocab_size"],
+            rope_theta=float(llm.get("rope_theta", 1e6)),
+            eps=float(llm.get("rms_norm_eps", 1e-6)),
+        )
+        vision = VisionSizes(
+            width=vit["hidden_size"],
+            layers=vit["num_hidden_layers"] - 1,
+            heads=vit["num_attention_heads"],
+            mlp_width=vit["intermediate_size"],
+            patch=vit["patch_size"],
+            channels=vit.get("num_channels", 3),
+            eps=float(vit.get("layer_norm_eps", 1e-6)),
+        )
+    except KeyError as error:
+        raise ModelError(
+            f"llm_config.json or vit_config.json in {folder} has no {error}.", hint=_GET
+        ) from error
+    return Architecture(language, vision, sizes)
+
+
+def file_digest(path: Path, samples: int = 64, block: int = 65536) -> dict[str, Any]:
+    """What tells one weights file from another without reading 29 GB.
+
+    Its size, and the SHA-256 of its header and of `samples` blocks spread evenly over it, first and
+    last bytes included. A small file is read whole.
+    """
+    size, digest = path.stat().st_size, hashlib.sha256()
+    with path.open("rb") as file:
+        if size <= samples * block:
+            digest.update(file.read())
+        else:
+            (length,) = struct.unpack("<Q", file.read(8))
+            digest.update(file.read(length))
+            for number in range(samples):
+                file.seek((size - block) * number // (samples - 1))
+                digest.update(file.read(block))
+    return {"file": path.name, "bytes": size, "sha256_sampled": digest.hexdigest()}
+
+
+def entry_bytes(entry: Entry, width: int | None = None) -> int:
+    """The bytes of a tensor, as stored or at `width` bytes to a number."""
+    count = 1
+    for side in entry.shape:
+        count *= side
+    return count * (width or _WIDTHS.get(entry.dtype, 4))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error.strerror}.", hint=_GET) from error
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}.", hint="Download it again.") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} must hold a JSON object.")
+    return value

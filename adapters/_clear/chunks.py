@@ -1,0 +1,164 @@
+"""Reading: a text or a picture becomes a chunk of rows, and a context becomes longer.
+
+A text chunk is begin, ids, end: causal, one position for each row. A picture chunk is start marker,
+tokens, end marker: full attention, one position for all its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .bagel import Bagel
+from .context import EMPTY, Context, KeyValues
+from .images import cell_ids, from_cells, patches, pixel_values, resized, to_cells
+from .settings import Sizes, Speed
+from .tokenizer import Tokenizer
+from .vae import Autoencoder
+
+__all__ = [
+    "Engine",
+    "Watch",
+    "append_latent",
+    "append_picture",
+    "append_rows",
+    "append_text",
+    "decode_latent",
+    "encode_picture",
+    "grid_of",
+    "latent_chunk",
+    "picture_chunk",
+    "prefix_of",
+]
+
+Watch = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A loaded model and how it is run; `watch(event, facts)` sees what happens, if given."""
+
+    model: Bagel
+    vae: Autoencoder | None
+    tokenizer: Tokenizer
+    sizes: Sizes
+    patch: int
+    speed: Speed
+    watch: Watch | None = None
+    prefixes: dict[str, Context] = field(default_factory=dict)
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """The autoencoder, where a restoration needs it."""
+        if self.vae is None:
+            raise AssertionError("this mode was loaded without the autoencoder")
+        return self.vae
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Let the watcher know."""
+        if self.watch is not None:
+            self.watch(event, facts)
+
+
+def append_rows(engine: Engine, context: Context, rows: Tensor, *, causal: bool, gen: bool) -> Context:
+    """Read a chunk of rows [S, d] after a context."""
+    count, model = rows.shape[0], engine.model.language_model
+    cache = KeyValues.gather([context], count, model.cache_shape())
+    steps = torch.arange(count, device=rows.device) if causal else torch.zeros_like(rows[:, 0]).long()
+    hidden = model(rows[None], cache, (context.rope + steps)[None], causal=causal, gen=gen)
+    cache.advance(count)
+    after = context.extended(cache.segment(0, context.length), context.rope + (count if causal else 1))
+    engine.tell("chunk", before=context, after=after, causal=causal, gen=gen, hidden=hidden[0])
+    return after
+
+
+def append_text(engine: Engine, context: Context, text: str) -> Context:
+    """Read a text as a chunk of its own."""
+    tokenizer = engine.tokenizer
+    return append_ids(engine, context, [tokenizer.bos, *tokenizer.encode(text), tokenizer.eos])
+
+
+def append_ids(engine: Engine, context: Context, ids: Sequence[int]) -> Context:
+    """Read ids, which must bring their own begin and end."""
+    rows = engine.model.language_model.embed(torch.tensor(ids, device=engine.model.device))
+    return append_rows(engine, context, rows, causal=True, gen=False)
+
+
+def prefix_of(engine: Engine, text: str | None) -> Context:
+    """The context that a system prompt makes; held once for all samples."""
+    if text is None:
+        return EMPTY
+    if not engine.speed.share_prefix:
+        return append_text(engine, EMPTY, text)
+    if text not in engine.prefixes:
+        engine.prefixes[text] = append_text(engine, EMPTY, text)
+    return engine.prefixes[text]
+
+
+def _between_markers(engine: Engine, tokens: Tensor) -> Tensor:
+    """Rows [count, d] with the picture's markers around them, [count + 2, d]."""
+    ids = torch.tensor([engine.tokenizer.image_start, engine.tokenizer.image_end], device=tokens.device)
+    markers = engine.model.language_model.embed(ids)
+    return torch.cat([markers[:1], tokens, markers[1:]])
+
+
+def picture_chunk(engine: Engine, picture: Image.Image) -> Tensor:
+    """The rows [S, d] of a picture as the vision transformer sees it.
+
+    The picture must already have the size that the VAE rule gives it: both rules are applied, one
+    after the other.
+    """
+    values = pixel_values(resized(picture, engine.sizes.vit_transform))
+    rows, columns = (side // engine.patch for side in values.shape[1:])
+    ids = cell_ids(rows, columns, engine.sizes.vit_side)
+    return _between_markers(engine, engine.model.vit_rows(patches(values, engine.patch), ids))
+
+
+def append_picture(engine: Engine, context: Context, chunk: Tensor) -> Context:
+    """Read a picture through the understanding expert; `chunk` is what `picture_chunk` gave."""
+    return append_rows(engine, context, chunk, causal=False, gen=False)
+
+
+def latent_chunk(engine: Engine, tokens: Tensor, t: float, ids: Tensor) -> Tensor:
+    """The rows [S, d] of latent tokens [count, token values] at noise level t."""
+    return _between_markers(engine, engine.model.latent_rows(tokens, t, ids))
+
+
+def append_latent(engine: Engine, context: Context, tokens: Tensor, ids: Tensor) -> Context:
+    """Read clean latent tokens through the generation expert: a picture's own, or the latent bridge."""
+    return append_rows(engine, context, latent_chunk(engine, tokens, 0.0, ids), causal=False, gen=True)
+
+
+def grid_of(engine: Engine, size: tuple[int, int]) -> tuple[int, int, Tensor]:
+    """Rows, columns and position ids of the latent tokens of a picture of (width, height) pixels."""
+    columns, rows = (side // engine.sizes.token_pixels for side in size)
+    return rows, columns, cell_ids(rows, columns, engine.sizes.latent_side).to(engine.model.device)
+
+
+def encode_picture(engine: Engine, picture: Image.Image, noise: Tensor) -> Tensor:
+    """Clean latent tokens [count, token values], float32, of a picture that has the VAE rule's size.
+
+    The latent is a sample: `noise` is standard normal, [1, z, H/8, W/8].
+    """
+    vae = engine.autoencoder
+    moments = vae.moments(pixel_values(picture)[None].to(engine.model.device))
+    latent = vae.latent(moments, noise)
+    engine.tell("encoded", moments=moments[0], latent=latent[0])
+    return to_cells(latent[0], engine.sizes.latent_patch)
+
+
+def decode_latent(engine: Engine, tokens: Tensor, size: tuple[int, int]) -> Image.Image:
+    """The picture of (width, height) pixels that latent tokens stand for."""
+    rows, columns, _ = grid_of(engine, size)
+    latent = from_cells(tokens, rows, columns, engine.sizes.latent_patch)
+    values = engine.autoencoder.decode(latent[None])[0]
+    engine.tell("decoded", values=values)
+    # Truncated, not rounded, as the published code does.
+    pixels = ((values / 2 + 0.5).clamp(0, 1) * 255).permute(1, 2, 0).to(torch.uint8)
+    return Image.fromarray(np.asarray(pixels.cpu().numpy()))

@@ -1,0 +1,171 @@
+"""What the model has read so far: keys and values, never changed once written.
+
+A `Context` is a tuple of segments, one for each chunk that was read. A fork is the same object,
+a longer context shares every segment of the shorter one, and so the system prompt is held once
+for all samples. To run the model, contexts are gathered into one `KeyValues`, padded to the
+longest, with room for the new rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["EMPTY", "CacheShape", "Context", "KeyValues", "Placement", "Segment"]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheShape:
+    """What keys and values look like in this model."""
+
+    layers: int
+    kv_heads: int
+    head_width: int
+    dtype: torch.dtype
+    device: torch.device
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Keys (after norm and rotation) and values of one chunk, each [layers, kv_heads, rows, head_width]."""
+
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def rows(self) -> int:
+        """How many rows the chunk has."""
+        return self.keys.shape[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A history: its segments, its `length` in rows, and `rope`, the next rotary position."""
+
+    segments: tuple[Segment, ...] = ()
+    length: int = 0
+    rope: int = 0
+
+    def extended(self, segment: Segment, rope: int) -> Context:
+        """This history and one more segment, after which the next position is `rope`."""
+        return Context((*self.segments, segment), self.length + segment.rows, rope)
+
+
+EMPTY = Context()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the next `rows` rows of each context go and what they may see.
+
+    `slots` is [batch, rows], or None when all contexts are equally long and the rows start at
+    `start`; `mask` is [batch, 1, rows·group or 1, used], True where a key is seen, or None when
+    every row sees every key. `ends` is set where the rows of context i see its first `ends[i]` keys
+    and no mask is needed to say so.
+    """
+
+    start: int
+    rows: int
+    used: int
+    slots: Tensor | None
+    mask: Tensor | None
+    ends: tuple[int, ...] | None
+
+
+class KeyValues:
+    """The padded caches of several contexts, with room for new rows.
+
+    Keys and values are each [layers, batch, kv_heads, capacity, head_width]; context i fills the
+    first `lengths[i]` rows.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, lengths: Sequence[int]) -> None:
+        self.keys, self.values, self.lengths = keys, values, list(lengths)
+
+    @classmethod
+    def gather(cls, contexts: Sequence[Context], room: int, shape: CacheShape) -> KeyValues:
+        """Copy contexts side by side, with `room` free rows behind the longest."""
+        capacity = max(context.length for context in contexts) + room
+        whole = (shape.layers, len(contexts), shape.kv_heads, capacity, shape.head_width)
+        # Zeros, not empty memory: a padded value takes part with weight 0, and 0 · NaN is NaN.
+        keys = torch.zeros(whole, dtype=shape.dtype, device=shape.device)
+        values = torch.zeros_like(keys)
+        for index, context in enumerate(contexts):
+            start = 0
+            for segment in context.segments:
+                keys[:, index, :, start : start + segment.rows] = segment.keys
+                values[:, index, :, start : start + segment.rows] = segment.values
+                start += segment.rows
+        return cls(keys, values, [context.length for context in contexts])
+
+    def first(self) -> KeyValues:
+        """The first context alone; a view, so its free rows are shared with the whole."""
+        return KeyValues(self.keys[:, :1], self.values[:, :1], self.lengths[:1])
+
+    def place(self, rows: int, *, causal: bool, group: int) -> Placement:
+        """Where `rows` new rows of every context go; makes room if there is none.
+
+        `group` is how many query heads share a key head: their rows lie behind one another.
+        """
+        device, longest = self.keys.device, max(self.lengths)
+        self._reserve(longest + rows)
+        used, ragged = longest + rows, len(set(self.lengths)) > 1
+        lengths = torch.tensor(self.lengths, device=device)
+        steps, columns = torch.arange(rows, device=device), torch.arange(used, device=device)
+        slots = lengths[:, None] + steps if ragged else None
+        mask = ends = None
+        if causal and rows > 1:
+            seen = columns <= (lengths[:, None] + steps)[:, :, None]
+            mask = seen[:, None].repeat(1, 1, group, 1)
+        elif ragged and rows > 1:
+            # The kernels for attention without a mask are the fast ones, and rows are many here.
+            ends = tuple(length + rows for length in self.lengths)
+        elif ragged:
+            mask = (columns < (lengths + rows)[:, None])[:, None, None]
+        return Placement(self.lengths[0], rows, used, slots, mask, ends)
+
+    def write(self, layer: int, keys: Tensor, values: Tensor, place: Placement) -> tuple[Tensor, Tensor]:
+        """Put new keys and values [batch, kv_heads, rows, head_width] in their places.
+
+        Gives all keys and values of the layer, [batch, kv_heads, used, head_width]. The rows count
+        as read only after `advance`.
+        """
+        own_keys, own_values = self.keys[layer], self.values[layer]
+        if place.slots is None:
+            own_keys[:, :, place.start : place.start + place.rows] = keys
+            own_values[:, :, place.start : place.start + place.rows] = values
+        else:
+            batch = torch.arange(len(self.lengths), device=keys.device)[:, None]
+            own_keys[batch, :, place.slots] = keys.transpose(1, 2)
+            own_values[batch, :, place.slots] = values.transpose(1, 2)
+        return own_keys[:, :, : place.used], own_values[:, :, : place.used]
+
+    def advance(self, rows: int) -> None:
+        """Count the rows that were written last as read."""
+        self.lengths = [length + rows for length in self.lengths]
+
+    def segment(self, index: int, start: int) -> Segment:
+        """A copy of the rows of one context from `start` on."""
+        part = slice(start, self.lengths[index])
+        return Segment(self.keys[:, index, :, part].clone(), self.values[:, index, :, part].clone())
+
+    def keep(self, indices: Sequence[int]) -> KeyValues:
+        """Only the contexts of these indices."""
+        chosen = torch.tensor(indices, device=self.keys.device)
+        lengths = [self.lengths[i] for i in indices]
+        return KeyValues(self.keys.index_select(1, chosen), self.values.index_select(1, chosen), lengths)
+
+    def _reserve(self, capacity: int) -> None:
+        held = self.keys.shape[3]
+        if capacity <= held:
+            return
+        # Half as much again: a long text is copied a few times, not at every token.
+        grown = max(capacity, held + held // 2)
+        for name in ("keys", "values"):
+            old = getattr(self, name)
+            new = old.new_zeros((*old.shape[:3], grown, old.shape[4]))
+            new[:, :, :, :held] = old
+            setattr(self, name, new)

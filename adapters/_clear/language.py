@@ -1,0 +1,222 @@
+"""The two-expert decoder: understanding and generation rows with their own weights, one attention.
+
+Shapes: B contexts, S new rows, d width, H query heads, K key heads, h head width. Modules are
+named as in the published files; those of the generation expert end in `_moe_gen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .context import CacheShape, KeyValues, Placement
+from .settings import LanguageSizes
+
+__all__ = ["LanguageModel"]
+
+_UNDERSTANDING, _GENERATION = "", "_moe_gen"
+
+
+def _routed(gen: bool, x: Tensor, run: Callable[[Tensor, str], Tensor]) -> Tensor:
+    """Run each row of x [B, S, …] through its expert: `run(rows, expert)`, results in row order.
+
+    In a generation chunk the first and the last row are markers, which belong to the
+    understanding expert; the rows between them are latent tokens.
+    """
+    if not gen:
+        return run(x, _UNDERSTANDING)
+    markers = run(torch.cat([x[:, :1], x[:, -1:]], dim=1), _UNDERSTANDING)
+    tokens = run(x[:, 1:-1], _GENERATION)
+    return torch.cat([markers[:, :1], tokens, markers[:, 1:]], dim=1)
+
+
+class _RmsNorm(nn.Module):
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        exact = x.float()
+        exact = exact * torch.rsqrt(exact.square().mean(-1, keepdim=True) + self.eps)
+        return exact.to(x.dtype) * self.weight
+
+
+class _Mlp(nn.Module):
+    def __init__(self, sizes: LanguageSizes) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(sizes.width, sizes.mlp_width, bias=False)
+        self.up_proj = nn.Linear(sizes.width, sizes.mlp_width, bias=False)
+        self.down_proj = nn.Linear(sizes.mlp_width, sizes.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        return result
+
+
+class _Attention(nn.Module):
+    def __init__(self, sizes: LanguageSizes, experts: tuple[str, ...]) -> None:
+        super().__init__()
+        h = sizes.head_width
+        for e in experts:
+            self.add_module("q_proj" + e, nn.Linear(sizes.width, sizes.heads * h))
+            self.add_module("k_proj" + e, nn.Linear(sizes.width, sizes.kv_heads * h))
+            self.add_module("v_proj" + e, nn.Linear(sizes.width, sizes.kv_heads * h))
+            self.add_module("o_proj" + e, nn.Linear(sizes.heads * h, sizes.width, bias=False))
+            self.add_module("q_norm" + e, _RmsNorm(h, sizes.eps))
+            self.add_module("k_norm" + e, _RmsNorm(h, sizes.eps))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What all layers share while one chunk is read; cos and sin are [B, S, 1, h]."""
+
+    cache: KeyValues
+    place: Placement
+    cos: Tensor
+    sin: Tensor
+    gen: bool
+
+
+class _Layer(nn.Module):
+    def __init__(self, sizes: LanguageSizes, experts: tuple[str, ...]) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.self_attn = _Attention(sizes, experts)
+        for e in experts:
+            self.add_module("mlp" + e, _Mlp(sizes))
+            self.add_module("input_layernorm" + e, _RmsNorm(sizes.width, sizes.eps))
+            self.add_module("post_attention_layernorm" + e, _RmsNorm(sizes.width, sizes.eps))
+
+    def forward(self, x: Tensor, step: _Step, index: int) -> Tensor:
+        """The residual stream [B, S, d] after layer `index`, from the one before it."""
+        heads = _routed(step.gen, x, lambda rows, e: self._project(rows, e, precise=step.gen))
+        mixed = self._attend(heads, step, index).to(x.dtype)
+        both = torch.cat([x, mixed], dim=-1)
+        return _routed(step.gen, both, self._finish)
+
+    def _project(self, x: Tensor, expert: str, *, precise: bool) -> Tensor:
+        """Queries, keys and values, before rotation: [B, S, H + 2K, h]; in float32 if `precise`."""
+        attention, width = self.self_attn, self.sizes.head_width
+        normed = _call(getattr(self, "input_layernorm" + expert), x)
+        q, k, v = (
+            _split(_call(getattr(attention, name + expert), normed), width)
+            for name in ("q_proj", "k_proj", "v_proj")
+        )
+        if precise:
+            q, k, v = q.float(), k.float(), v.float()
+        q = _call(getattr(attention, "q_norm" + expert), q)
+        k = _call(getattr(attention, "k_norm" + expert), k)
+        return torch.cat([q, k, v], dim=2)
+
+    def _attend(self, heads: Tensor, step: _Step, index: int) -> Tensor:
+        """Mix the values that each row may see: [B, S, H·h]."""
+        batch, rows = heads.shape[:2]
+        count, shared = self.sizes.heads, self.sizes.kv_heads
+        turned = _rotated(heads[:, :, : count + shared], step.cos, step.sin)
+        q, k, v = turned[:, :, :count], turned[:, :, count:], heads[:, :, count + shared :]
+        dtype = step.cache.keys.dtype
+        keys, values = step.cache.write(
+            index, k.transpose(1, 2).to(dtype), v.transpose(1, 2).to(dtype), step.place
+        )
+        # The query heads of one key head become more rows of it: no key is ever repeated in memory.
+        grouped = q.to(dtype).reshape(batch, rows, shared, count // shared, -1)
+        folded = grouped.permute(0, 2, 3, 1, 4).flatten(2, 3)
+        mixed = _attention(folded, keys, values, step.place)
+        return mixed.reshape(batch, shared, -1, rows, mixed.shape[-1]).permute(0, 3, 1, 2, 4).flatten(2)
+
+    def _finish(self, both: Tensor, expert: str) -> Tensor:
+        """Residual stream and attention result, [B, S, d + H·h], to the residual stream after the MLP."""
+        x, mixed = both[..., : self.sizes.width], both[..., self.sizes.width :]
+        x = x + _call(getattr(self.self_attn, "o_proj" + expert), mixed)
+        normed = _call(getattr(self, "post_attention_layernorm" + expert), x)
+        return x + _call(getattr(self, "mlp" + expert), normed)
+
+
+def _attention(q: Tensor, keys: Tensor, values: Tensor, place: Placement) -> Tensor:
+    """Attention of q [B, K, rows, h] over keys and values [B, K, used, h], as far as they may be seen."""
+    if place.ends is None:
+        return functional.scaled_dot_product_attention(q, keys, values, attn_mask=place.mask)
+    each = [
+        functional.scaled_dot_product_attention(
+            q[i : i + 1], keys[i : i + 1, :, :end], values[i : i + 1, :, :end]
+        )
+        for i, end in enumerate(place.ends)
+    ]
+    return torch.cat(each)
+
+
+def _call(module: Any, x: Tensor) -> Tensor:
+    result: Tensor = module(x)
+    return result
+
+
+def _split(x: Tensor, width: int) -> Tensor:
+    """[B, S, heads·h] to [B, S, heads, h]."""
+    return x.reshape(*x.shape[:-1], -1, width)
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (j, j + h/2) of x [B, S, heads, h] by their angles."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+class _Decoder(nn.Module):
+    def __init__(self, sizes: LanguageSizes, experts: tuple[str, ...]) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(sizes.vocabulary, sizes.width)
+        self.layers = nn.ModuleList(_Layer(sizes, experts) for _ in range(sizes.layers))
+        for e in experts:
+            self.add_module("norm" + e, _RmsNorm(sizes.width, sizes.eps))
+
+
+class LanguageModel(nn.Module):
+    """The decoder with its head; without `generation` it holds the understanding expert alone."""
+
+    def __init__(self, sizes: LanguageSizes, *, generation: bool) -> None:
+        super().__init__()
+        self.sizes = sizes
+        experts = (_UNDERSTANDING, _GENERATION) if generation else (_UNDERSTANDING,)
+        self.model = _Decoder(sizes, experts)
+        self.lm_head = nn.Linear(sizes.width, sizes.vocabulary, bias=False)
+
+    def forward(self, x: Tensor, cache: KeyValues, positions: Tensor, *, causal: bool, gen: bool) -> Tensor:
+        """Read S new rows of every context and give their final hidden states, [B, S, d].
+
+        x: [B, S, d]; positions: [B, S], rotary; `causal` for text, full attention for pictures;
+        `gen` for chunks of latent tokens. Keys and values are written behind each context, but
+        count as read only after `cache.advance(S)`.
+        """
+        group = self.sizes.heads // self.sizes.kv_heads
+        place = cache.place(x.shape[1], causal=causal, group=group)
+        cos, sin = self._angles(positions, x.dtype)
+        step = _Step(cache, place, cos, sin, gen)
+        for index, layer in enumerate(self.model.layers):
+            x = layer(x, step, index)
+        return _routed(gen, x, lambda rows, e: _call(getattr(self.model, "norm" + e), rows))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Language rows [rows, d] of ids [rows]."""
+        return _call(self.model.embed_tokens, ids)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Final hidden states [..., d] to logits [..., vocabulary]."""
+        return _call(self.lm_head, hidden)
+
+    def cache_shape(self) -> CacheShape:
+        """What keys and values of this model look like."""
+        s, weight = self.sizes, self.lm_head.weight
+        return CacheShape(s.layers, s.kv_heads, s.head_width, weight.dtype, weight.device)
+
+    def _angles(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        half = torch.arange(0, self.sizes.head_width, 2, device=positions.device).float()
+        rates = self.sizes.rope_theta ** -(half / self.sizes.head_width)
+        angles = positions[..., None].float() * rates
+        both = torch.cat([angles, angles], dim=-1)[:, :, None]
+        return both.cos().to(dtype), both.sin().to(dtype)

@@ -1,0 +1,1 @@
+"""The parts of the adapter `hf`: families as data, settings, files, prompts, batches, answers."""

@@ -1,0 +1,210 @@
+"""A checkpoint before it is loaded: what it is, whether it is whole, how large, and which one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.digest import value_digest
+from mmdbench.errors import ModelError
+
+from .families import FAMILIES, FOREIGN, Family, family_of
+from .settings import Settings
+
+__all__ = ["Checkpoint", "file_digest", "open_checkpoint", "tensor_sizes"]
+
+_ITEMSIZE = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+_STORED = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+_INDEX = "model.safetensors.index.json"
+_SINGLE = "model.safetensors"
+_SMALL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.json",
+    "chat_template.jinja",
+)
+_BLOCKS, _BLOCK = 64, 4096
+_HEADER_LIMIT = 2**28
+_COMMIT = re.compile(r"snapshots[/\\]([0-9a-f]{40})[/\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that is there and whole.
+
+    `version` is the commit of a repository, or a digest of a folder's files; `parameters` the
+    number of floating-point weights, 0 where nothing says it before they are downloaded.
+    """
+
+    repo: str
+    revision: str
+    model_type: str
+    family: Family
+    version: str
+    parameters: int
+
+
+def open_checkpoint(settings: Settings) -> Checkpoint:
+    """Look at a checkpoint's config and index; weights are neither read nor downloaded.
+
+    Raises ModelError for a place that holds no checkpoint, one in another format, of another
+    kind of model, or not whole.
+    """
+    config, commit = _read_config(settings)
+    model_type = str(config.get("model_type", ""))
+    _check_kind(settings.repo, model_type)
+    family = FAMILIES[settings.family] if settings.family else family_of(model_type)
+    folder = settings.folder
+    if folder is None:
+        version = commit or settings.revision or "unknown"
+        parameters = _parameters_on_hub(settings, config)
+        return Checkpoint(settings.repo, settings.revision, model_type, family, version, parameters)
+    files = _weight_files(folder)
+    parameters = sum(tensor_sizes(file) for file in files if file.suffix == ".safetensors")
+    version = value_digest({f.name: file_digest(f) for f in (*_small_files(folder), *files)})
+    return Checkpoint(str(folder), "", model_type, family, version, parameters)
+
+
+def _read_config(settings: Settings) -> tuple[dict[str, Any], str]:
+    """The checkpoint's config, and the commit that it is of if it comes from the Hub."""
+    from transformers.utils.hub import cached_file
+
+    if settings.folder is None and (settings.repo[0] in "./~\\" or settings.repo.count("/") != 1):
+        raise ModelError(
+            f"There is no folder {settings.repo}.",
+            hint="Name a checkpoint's folder, or owner/name on the Hugging Face Hub.",
+        )
+    try:
+        where = str(settings.folder or settings.repo)
+        path = str(cached_file(where, "config.json", revision=settings.revision or None))
+        config = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"Cannot read the config.json of {settings.repo}: {_first(error)}", hint=_where_hint(settings)
+        ) from error
+    commit = _COMMIT.search(path)
+    return dict(config), commit[1] if commit else ""
+
+
+def _where_hint(settings: Settings) -> str:
+    if settings.folder is not None:
+        return "The folder must be a transformers checkpoint: config.json, tokenizer, processor, safetensors."
+    return (
+        "Check the name and the revision. A gated repository needs its licence accepted and HF_TOKEN set; "
+        "HF_ENDPOINT names a mirror; with HF_HUB_OFFLINE=1 it must be in the cache."
+    )
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _check_kind(repo: str, model_type: str) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return
+    known = ", ".join(t for f in FAMILIES.values() for t in f.model_types)
+    raise ModelError(
+        f"This transformers loads no model for images and text of the type {model_type!r}, as {repo} is.",
+        hint=FOREIGN.get(model_type, f"Model types that are known to work: {known}."),
+    )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index = folder / _INDEX
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{index} is no index of weights.", hint="Download it again.") from error
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise ModelError(
+                f"{folder} lacks {len(missing)} of the {len(names)} files of weights that its index names, "
+                f"{missing[0]} first.",
+                hint="Download the rest of it.",
+            )
+        return [folder / name for name in names]
+    for pattern in (_SINGLE, "pytorch_model*.bin"):
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found
+    raise ModelError(
+        f"There are no weights in {folder}.",
+        hint=f"It must hold {_SINGLE}, or {_INDEX} and the files that it names.",
+    )
+
+
+def _small_files(folder: Path) -> Iterator[Path]:
+    return (folder / name for name in _SMALL_FILES if (folder / name).is_file())
+
+
+def file_digest(path: Path) -> str:
+    """A digest of a file's size, its first bytes and blocks from all of it: cheap, and different for
+    other weights, since training moves nearly every one of them. Small files count in full.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if size <= _BLOCKS * _BLOCK:
+            digest.update(file.read())
+            return digest.hexdigest()
+        for number in range(_BLOCKS):
+            file.seek(number * (size - _BLOCK) // (_BLOCKS - 1))
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()
+
+
+def tensor_sizes(path: Path) -> int:
+    """The number of floating-point weights in a safetensors file, from its header alone."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = dict(json.loads(file.read(min(length, _HEADER_LIMIT))))
+        entries = [v for k, v in header.items() if k != "__metadata__"]
+        ends = max((entry["data_offsets"][1] for entry in entries), default=0)
+        if 8 + length + ends != path.stat().st_size:
+            raise ModelError(f"{path} is cut short or was written to.", hint="Download it again.")
+        bounds = [(e["data_offsets"], _ITEMSIZE[e["dtype"]]) for e in entries if e["dtype"] in _ITEMSIZE]
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is no safetensors file.", hint="Download it again.") from error
+    return sum((end - start) // itemsize for (start, end), itemsize in bounds)
+
+
+def _parameters_on_hub(settings: Settings, config: Mapping[str, Any]) -> int:
+    from transformers.utils.hub import cached_file
+
+    index = cached_file(
+        settings.repo,
+        _INDEX,
+        revision=settings.revision or None,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if index is None:
+        return _parameters_of_single_file(settings)
+    stated = config.get("dtype") or config.get("torch_dtype") or "float32"
+    total = json.loads(Path(index).read_text("utf-8")).get("metadata", {}).get("total_size", 0)
+    return int(total) // _STORED.get(str(stated), 4)
+
+
+def _parameters_of_single_file(settings: Settings) -> int:
+    from huggingface_hub import get_safetensors_metadata
+
+    try:
+        counts = get_safetensors_metadata(settings.repo, revision=settings.revision or None).parameter_count
+    except Exception:  # noqa: BLE001 - offline, a mirror without ranges, no such file: the size stays unknown
+        return 0
+    return sum(counts.values())

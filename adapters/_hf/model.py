@@ -1,0 +1,147 @@
+"""A transformers model as mmdbench asks it: greedy, in left-padded batches that shrink to what fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from mmdbench.errors import ImageDecodeError
+from mmdbench.records import Outcome, Question, Request
+
+from .answers import outcome_of
+from .batching import Batches, grouped
+from .families import PROMPT_RULES
+from .loading import Loaded, load_checkpoint, pixel_limits
+from .prompting import Asked, prepare, with_ending
+from .settings import Settings
+
+__all__ = ["HfModel", "open_hf"]
+
+_BATCH = {"cuda": 8}
+_Work = tuple[int, Asked]
+
+
+def open_hf(settings: Settings, version: str) -> HfModel:
+    """Load the model that the settings describe; ModelError or MissingExtraError if that cannot be."""
+    return HfModel(load_checkpoint(settings), settings, version)
+
+
+class HfModel:
+    """One loaded checkpoint. `batch_size` is how many requests it likes at once."""
+
+    def __init__(self, loaded: Loaded, settings: Settings, version: str) -> None:
+        self._loaded = loaded
+        self._family = loaded.checkpoint.family
+        self._settings = settings
+        self._version = version
+        self._tokens = settings.max_new_tokens or self._family.max_new_tokens
+        ending = settings.mcq_ending
+        self._ending = self._family.mcq_ending if ending is None else ending
+        self.batch_size = settings.batch or _BATCH.get(loaded.device.type, 4)
+        self._batches = Batches(self.batch_size, _is_memory, _release)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """JSON-able: adapter, checkpoint, packages, precision, prompt rules, image options."""
+        loaded, family = self._loaded, self._family
+        return {
+            "adapter": "hf",
+            "version": self._version,
+            "family": family.name,
+            "prompt_rules": PROMPT_RULES,
+            "torch": torch.__version__.partition("+")[0],
+            "transformers": metadata.version("transformers"),
+            "repo": self._settings.repo if self._settings.folder is None else "folder",
+            "checkpoint": loaded.checkpoint.version,
+            "vision_tower": loaded.tower,
+            "model": type(loaded.model).__name__,
+            "dtype": str(loaded.dtype).removeprefix("torch."),
+            "device": loaded.device.type,
+            "attn": getattr(loaded.model.config, "_attn_implementation", None),
+            "images": {
+                "processor": type(loaded.processor.image_processor).__name__,
+                **pixel_limits(family, self._settings),
+            },
+            "generation": {"do_sample": False, "max_new_tokens": self._tokens},
+        }
+
+    def prompt(self, question: Question, default: str) -> str:
+        """The benchmark's prompt, with the family's own closing sentence where it has one."""
+        return with_ending(question, default, self._ending)
+
+    def generate(self, requests: Sequence[Request]) -> list[Outcome]:
+        """One outcome for each request, whatever batches they went in; never raises for a single one."""
+        outcomes: dict[int, Outcome] = {}
+        work: list[_Work] = []
+        for number, request in enumerate(requests):
+            try:
+                work.append((number, prepare(request, self._family, self._loaded.processor)))
+            except ImageDecodeError as error:
+                outcomes[number] = Outcome("", "error", str(error))
+        failures: list[Exception] = []
+        for group in grouped(work, lambda item: item[1].shape(sizes=self._family.same_size)):
+            for (number, _), answer in zip(group, self._batches.run(group, self._answer), strict=True):
+                if isinstance(answer, Exception):
+                    failures.append(answer)
+                    outcomes[number] = Outcome("", "error", _reason(answer))
+                else:
+                    outcomes[number] = answer
+        if failures and len(failures) == len(requests):
+            raise failures[-1]  # nothing worked: let whoever asks decide whether to go on
+        return [outcomes[number] for number in range(len(requests))]
+
+    def inputs(self, asked: Sequence[Asked]) -> Any:
+        """What the model gets for one batch: token ids (B×L, padded on the left), mask, pixels."""
+        processor = self._loaded.processor
+        texts = [item.text for item in asked]
+        pictures = [list(item.pictures) for item in asked] if asked[0].pictures else None
+        bos = processor.tokenizer.bos_token
+        more: dict[str, Any] = dict(self._family.processor)
+        if bos and texts[0].startswith(bos):
+            more["add_special_tokens"] = False  # the template has written it already
+        if pictures is not None:
+            more["images"] = pictures
+        batch = processor(text=texts, padding=True, return_tensors="pt", **more)
+        return batch.to(self._loaded.device, self._loaded.dtype)
+
+    def _answer(self, items: Sequence[_Work]) -> list[Outcome]:
+        loaded = self._loaded
+        batch = self.inputs([asked for _, asked in items])
+        start = batch["input_ids"].shape[1]
+        with torch.inference_mode():
+            ids = loaded.model.generate(
+                **batch, do_sample=False, max_new_tokens=self._tokens, **self._family.generate
+            )
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        return [
+            outcome_of(
+                row,
+                loaded.ends,
+                loaded.processor.tokenizer,
+                self._family.answer_tags,
+                _details(asked, length),
+            )
+            for row, (_, asked), length in zip(ids[:, start:].tolist(), items, lengths, strict=True)
+        ]
+
+
+def _details(asked: Asked, length: int) -> dict[str, Any]:
+    return {"prompt_tokens": length} | ({"placeholder_in_prompt": True} if asked.altered else {})
+
+
+def _is_memory(error: BaseException) -> bool:
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return on_cpu or isinstance(error, (torch.OutOfMemoryError, MemoryError))
+
+
+def _release() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _reason(error: Exception) -> str:
+    if _is_memory(error):
+        return "out of memory for a single request: lower max_pixels or max_new_tokens in the model card"
+    return f"{type(error).__name__}: {error}"

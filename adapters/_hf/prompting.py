@@ -1,0 +1,78 @@
+"""A request becomes the text and the pictures that a family's processor takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from mmdbench.benches.images import decode_image
+from mmdbench.records import Question, Request
+
+from .families import Family
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["CLOSING", "Asked", "prepare", "render", "with_ending"]
+
+CLOSING = "Please select the correct answer from the options above. \n"
+"""The benchmarks' closing sentence, which a family's `mcq_ending` replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as the processor takes it; `altered` says that its text held a placeholder."""
+
+    text: str
+    pictures: tuple[Picture, ...]
+    altered: bool
+
+    def shape(self, *, sizes: bool) -> tuple[Any, ...]:
+        """What requests of one batch have in common: how many pictures and, on request, their sizes."""
+        return (len(self.pictures), *(p.size for p in self.pictures if sizes))
+
+
+def with_ending(question: Question, default: str, ending: str) -> str:
+    """The benchmark's prompt with another closing sentence, where it has the usual one."""
+    if ending and question.options and default.endswith(CLOSING):
+        return default[: -len(CLOSING)] + ending
+    return default
+
+
+def prepare(request: Request, family: Family, processor: Any) -> Asked:
+    """Decode the request's images (RGB) and put its prompt into the family's words.
+
+    Raises ImageDecodeError for an image that cannot be read.
+    """
+    pictures = tuple(
+        Image.fromarray(decode_image(image.data, f"image {number} of the request"))
+        for number, image in enumerate(request.images, 1)
+    )
+    text = _without_placeholders(request.prompt, processor)
+    return Asked(render(text, len(pictures), family, processor), pictures, text != request.prompt)
+
+
+def render(text: str, images: int, family: Family, processor: Any) -> str:
+    """The text of a turn with `images` placeholders, up to where the answer begins."""
+    if family.template:
+        return family.template.format(images=processor.image_token * images, text=text)
+    shown: list[dict[str, str]] = [{"type": "image"}] * images
+    said = [{"type": "text", "text": text}]
+    content = shown + said if family.image_first else said + shown
+    turn = [{"role": "user", "content": content}]
+    return str(processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
+
+
+def _without_placeholders(text: str, processor: Any) -> str:
+    # A benchmark may quote "<image>": left whole, it would count as one more picture.
+    for token in _placeholders(processor):
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
+def _placeholders(processor: Any) -> Sequence[str]:
+    tokens = (getattr(processor, name, None) for name in ("image_token", "video_token", "boi_token"))
+    return [token for token in tokens if isinstance(token, str) and len(token) > 1]

@@ -1,0 +1,96 @@
+"""A model card's options, read once and checked by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.models import ModelCard
+
+from .families import FAMILIES
+
+__all__ = ["Settings", "read_settings"]
+
+_BACKENDS = ("pil", "torchvision")
+_ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
+_DTYPES = ("auto", "bfloat16", "float16", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a card says; an empty text, 0 or None leaves the choice to the family or the machine.
+
+    `repo` is the card's `model`: a folder, or a repository on the Hugging Face Hub, with or
+    without @revision; `batch` is the most requests at
+    once; `vision_tower` a file, folder or repository with weights for the vision tower;
+    `mcq_ending` another closing sentence than the family's ("" for the benchmark's own).
+    """
+
+    repo: str
+    family: str = ""
+    revision: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    attn: str = ""
+    batch: int = 0
+    min_pixels: int = 0
+    max_pixels: int = 0
+    image_backend: str = ""
+    vision_tower: str = ""
+    mcq_ending: str | None = None
+    max_new_tokens: int = 0
+
+    @property
+    def folder(self) -> Path | None:
+        """The checkpoint's folder, None if `repo` is a repository of the Hub."""
+        path = Path(self.repo).expanduser()
+        return path if path.is_dir() else None
+
+
+def read_settings(card: ModelCard) -> Settings:
+    """The settings of a card; UsageError or UnknownNameError for anything that does not fit."""
+    where = f"the model card [{card.name}]"
+    known = [f.name for f in fields(Settings) if f.name != "max_new_tokens"]
+    for key in card.options:
+        if key not in known:
+            raise UnknownNameError(f"option in {where}:", key, known)
+    for key in card.generation:
+        if key != "max_new_tokens":
+            raise UnknownNameError(f"generation setting in {where}:", key, ["max_new_tokens"])
+    values = {"repo": card.model, **card.options, **card.generation}
+    _check_types(values, where)
+    _check_choices(values, where)
+    if not values["repo"]:
+        raise UsageError(
+            f"{where[0].upper()}{where[1:]} names no checkpoint.",
+            hint="Set model to owner/name on the Hugging Face Hub or to a folder; or use hf:<owner/name>.",
+        )
+    return Settings(**_with_revision(values))
+
+
+def _with_revision(values: Mapping[str, Any]) -> dict[str, Any]:
+    repo, at, revision = str(values["repo"]).rpartition("@")
+    if not at or Path(values["repo"]).expanduser().exists():
+        return dict(values)
+    return {"revision": revision, **values, "repo": repo}
+
+
+def _check_types(values: Mapping[str, Any], where: str) -> None:
+    numbers = {"batch", "min_pixels", "max_pixels", "max_new_tokens"}
+    for key, value in values.items():
+        fits = type(value) is int and value > 0 if key in numbers else isinstance(value, str)
+        if not fits:
+            wanted = "a whole number above 0" if key in numbers else "a text"
+            raise UsageError(f"{key} in {where} must be {wanted}, not {value!r}.")
+
+
+def _check_choices(values: Mapping[str, Any], where: str) -> None:
+    choices = {"family": tuple(FAMILIES), "image_backend": _BACKENDS, "attn": _ATTENTION, "dtype": _DTYPES}
+    for key, known in choices.items():
+        if values.get(key) and values[key] not in known:
+            raise UnknownNameError(f"{key} in {where}:", values[key], known)
+    if 0 < values.get("max_pixels", 0) < values.get("min_pixels", 0):
+        raise UsageError(f"max_pixels in {where} is below min_pixels.")

@@ -1,0 +1,210 @@
+"""`clear`: BAGEL and CLEAR from their published files, by our own inference.
+
+Options of a card are listed in docs/clear.md. Files, settings, memory and prompt are checked when
+the model is opened; the weights are read when it is first asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib import util
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.digest import bytes_digest, derive_seed
+from mmdbench.errors import MissingExtraError, ModelError, UsageError
+from mmdbench.files import make_folder, write_atomic
+from mmdbench.models import ModelCard
+from mmdbench.records import Outcome, Request
+
+from ._clear.answers import answer_of, has_answer
+from ._clear.checkpoint import BASE_FILES, check_base, file_digest, find_weights, read_weights
+from ._clear.options import Options, read_options, with_generation
+from ._clear.prompts import INTERLEAVE, THINK, SystemPrompt, system_prompt
+from ._clear.settings import Dialogue, Speed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ._clear.chunks import Engine
+    from ._clear.interleave import Sample, Story
+    from ._clear.loading import Checkpoint
+
+__all__ = ["ADAPTER_VERSION", "Clear", "load"]
+
+ADAPTER_VERSION = "1"
+
+
+class Clear:
+    """A BAGEL or CLEAR model; safe to ask from several threads, one at a time."""
+
+    def __init__(self, options: Options, prompt: SystemPrompt | None, checkpoint: Checkpoint) -> None:
+        self.batch_size = options.batch_size
+        self._options, self._prompt, self._checkpoint = options, prompt, checkpoint
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._fingerprint = _fingerprint(options, prompt, checkpoint)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """JSON-able: files, settings and prompt; weights by size, header and sampled bytes."""
+        return self._fingerprint
+
+    def generate(self, requests: Sequence[Request]) -> list[Outcome]:
+        """One outcome for each request, in their order; what happened on the way is in its details."""
+        outcomes: list[Outcome] = []
+        with self._lock:
+            for generation, group in groupby(requests, key=lambda request: dict(request.generation)):
+                how = with_generation(self._options.dialogue, generation)
+                outcomes += self._answer(list(group), how)
+        return outcomes
+
+    def _answer(self, requests: list[Request], how: Dialogue) -> list[Outcome]:
+        samples: dict[int, Sample] = {}
+        outcomes: dict[int, Outcome] = {}
+        for index, request in enumerate(requests):
+            try:
+                samples[index] = self._sample(request)
+            except (OSError, ValueError, SyntaxError) as error:
+                outcomes[index] = Outcome("", status="error", reason=f"the image cannot be read: {error}")
+        asked = list(samples)
+        while asked:
+            batch = asked[: self.batch_size]
+            stories = self._converse([samples[i] for i in batch], how)
+            if stories is None:
+                continue
+            asked = asked[len(batch) :]
+            for index, story in zip(batch, stories, strict=True):
+                outcomes[index] = self._outcome(requests[index], story)
+        return [outcomes[index] for index in range(len(requests))]
+
+    def _converse(self, samples: list[Sample], how: Dialogue) -> list[Story] | None:
+        """The stories; None if memory did not suffice and a smaller batch is to be tried."""
+        import torch
+
+        from ._clear.interleave import converse
+
+        text = None if self._prompt is None else self._prompt.text
+        try:
+            # TensorFloat-32 would make float32 pictures depend on the kind of GPU.
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                return converse(self._loaded(), samples, how, text)
+        except torch.OutOfMemoryError as error:
+            if len(samples) == 1:
+                message = "The GPU has too little memory for one sample."
+                raise ModelError(message, hint="Use a larger one.") from error
+            self.batch_size = len(samples) // 2
+        torch.cuda.empty_cache()
+        return None
+
+    def _loaded(self) -> Engine:
+        if self._engine is None:
+            from ._clear.loading import load_engine, pick_device, pick_dtype
+
+            device = pick_device(self._options.device)
+            dtype = pick_dtype(self._options.dtype, device)
+            speed = Speed(skip_pictures=not self._options.keep_images)
+            self._engine = load_engine(self._checkpoint, device, dtype, speed)
+        return self._engine
+
+    def _sample(self, request: Request) -> Sample:
+        from ._clear.images import open_picture
+        from ._clear.interleave import Sample
+
+        white = self._options.white_background
+        pictures = [open_picture(image.data, on_white=white) for image in request.images]
+        seed = derive_seed("clear", self._options.seed, request.seed)
+        return Sample((*pictures, request.prompt), seed)
+
+    def _outcome(self, request: Request, story: Story) -> Outcome:
+        last = story.texts[-1]
+        text = answer_of(last)
+        details: dict[str, Any] = {
+            "texts": list(story.texts),
+            "restorations": story.restorations,
+            "stop": story.stop,
+            "tokens": list(story.tokens),
+            "usage": {"output_tokens": sum(story.tokens)},
+            "seconds": {phase: round(value, 4) for phase, value in story.seconds.items()},
+            "seed": story.seed,
+        }
+        if self._options.keep_images and story.pictures:
+            details["images"] = self._kept(request.key, story.pictures)
+        if story.stop == "token limit" and not has_answer(last):
+            limit = f"{story.tokens[-1]} tokens were written without an end"
+            return Outcome(text, status="truncated", reason=limit, details=details)
+        if not text:
+            return Outcome("", status="empty", reason="the last text holds no answer", details=details)
+        return Outcome(text, details=details)
+
+    def _kept(self, key: str, pictures: Sequence[Image]) -> list[str]:
+        """The pictures as base64 PNG, or the names of the files they were written to."""
+        from ._clear.images import png_bytes
+
+        encoded = [png_bytes(picture) for picture in pictures]
+        if self._options.keep_images == "details":
+            return [base64.b64encode(data).decode("ascii") for data in encoded]
+        folder = make_folder(Path(self._options.keep_images).expanduser())
+        names = [f"{key or bytes_digest(encoded[0])}-{number}.png" for number in range(1, len(encoded) + 1)]
+        for name, data in zip(names, encoded, strict=True):
+            write_atomic(folder / name, data)
+        return names
+
+
+def load(card: ModelCard) -> Clear:
+    """The model of a card: all is checked now, its weights are read when it is first asked."""
+    options = read_options(card)
+    absent = [name for name in ("torch", "transformers", "safetensors") if util.find_spec(name) is None]
+    if absent:
+        raise MissingExtraError("torch and transformers", "clear")
+    generation = options.dialogue.mode == "interleave"
+    check_base(options.base_dir, autoencoder=generation)
+    weights = find_weights(options.weights, options.variant)
+    read_weights(weights)
+    prompt = _prompt(options)
+
+    from ._clear.loading import check_memory, open_checkpoint, pick_device, pick_dtype
+
+    checkpoint = open_checkpoint(options.base_dir, weights, options.sizes, generation=generation)
+    device = pick_device(options.device)
+    dtype = pick_dtype(options.dtype, device)
+    check_memory(checkpoint, device, dtype)
+    resolved = replace(options, device=str(device), dtype=str(dtype).removeprefix("torch."))
+    return Clear(resolved, prompt, checkpoint)
+
+
+def _prompt(options: Options) -> SystemPrompt | None:
+    known = {"interleave": INTERLEAVE, "think": THINK}.get(options.dialogue.mode)
+    file, repository = options.system_prompt_file, options.prompt_repository
+    if known is not None:
+        return system_prompt(known, file=file, repository=repository, offline=options.offline)
+    if file is None:
+        return None
+    if file.is_dir():
+        raise UsageError(f"system_prompt_file is the folder {file}; in the mode text it must be a text file.")
+    return system_prompt(THINK, file=file)
+
+
+def _fingerprint(options: Options, prompt: SystemPrompt | None, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Everything that could change a reply; speed, device and folders cannot, beyond rounding."""
+    small = {name: bytes_digest((checkpoint.base / name).read_bytes()) for name in BASE_FILES}
+    autoencoder = () if checkpoint.autoencoder is None else checkpoint.autoencoder.files
+    dialogue: dict[str, Any] = asdict(options.dialogue)
+    if options.dialogue.mode != "interleave":
+        for name in ("denoising", "feedback", "latent_source", "max_turns", "consider_think"):
+            del dialogue[name]
+    return {
+        "adapter": "clear",
+        "version": ADAPTER_VERSION,
+        "weights": [file_digest(file) for file in (*checkpoint.weights.files, *autoencoder)],
+        "base_files": small,
+        "dialogue": dialogue,
+        "sizes": asdict(options.sizes),
+        "dtype": options.dtype,
+        "seed": options.seed,
+        "white_background": options.white_background,
+        "system_prompt": None if prompt is None else {"sha256": prompt.sha256, "exact": prompt.exact},
+    }

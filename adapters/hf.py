@@ -1,0 +1,44 @@
+"""`hf`: vision-language models that transformers loads, asked as each family's authors ask them.
+
+One adapter for every model behind `AutoModelForImageTextToText`; what the families differ in is
+data (`_hf/families.py`). A card names a repository of the Hugging Face Hub or a folder::
+
+    [my-qwen]
+    adapter = "hf"
+    model = "Qwen/Qwen2.5-VL-3B-Instruct"
+    options = { max_pixels = 1003520, dtype = "bfloat16" }
+    generation = { max_new_tokens = 512 }
+
+Where files come from follows the Hub's own variables: HF_HOME, HF_TOKEN, HF_ENDPOINT for a
+mirror, HF_HUB_OFFLINE=1 for the cache alone.
+"""
+
+from __future__ import annotations
+
+from importlib import util
+from typing import TYPE_CHECKING
+
+from mmdbench.errors import MissingExtraError
+
+from ._hf.settings import read_settings
+
+if TYPE_CHECKING:
+    from mmdbench.models import Model, ModelCard
+
+__all__ = ["ADAPTER_VERSION", "load"]
+
+ADAPTER_VERSION = "1"
+
+
+def load(card: ModelCard) -> Model:
+    """Load the card's checkpoint; options are those of `Settings`, generation holds `max_new_tokens`.
+
+    Raises UsageError or UnknownNameError for a card that does not fit, MissingExtraError without
+    torch and transformers, ModelError for a checkpoint or a device that will not do.
+    """
+    settings = read_settings(card)
+    if util.find_spec("torch") is None or util.find_spec("transformers") is None:
+        raise MissingExtraError("torch and transformers", extra="hf")
+    from ._hf.model import open_hf
+
+    return open_hf(settings, ADAPTER_VERSION)

@@ -1,0 +1,164 @@
+"""CLEAR inference at its real size on a GPU: random weights, 14.6 B parameters, bfloat16.
+
+    python benchmarks/gpu_clear.py --folder /scratch/clear [--steps 30 50] [--repeats 3]
+
+Writes a random checkpoint in the published layout once (30 GB of disk), loads it through the real
+loader and measures: seconds to load, tokens a second alone and in a batch, seconds of reading,
+seconds of a restoration by the fast and by the plain path, and peak memory. Random weights never
+ask for a restoration, so the thoughts are given; the arithmetic is that of the real model.
+Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdbench.adapters._clear.checkpoint import find_weights
+from mmdbench.adapters._clear.chunks import Engine, append_text, grid_of
+from mmdbench.adapters._clear.context import EMPTY
+from mmdbench.adapters._clear.decoding import greedy, write_texts
+from mmdbench.adapters._clear.interleave import Injection, Sample, Story, converse
+from mmdbench.adapters._clear.loading import check_memory, load_engine, open_checkpoint
+from mmdbench.adapters._clear.settings import FAST, PLAIN, PRESETS, Denoising, Dialogue, Sizes, Speed
+from mmdbench.adapters._clear.synthetic import write_random_checkpoint
+from PIL import Image
+
+TOKENIZER = Path(__file__).parents[1] / "tests" / "golden" / "clear" / "config"
+LANGUAGE = {
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 152064,
+}
+VISION = {
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "image_size": 980,
+    "patch_size": 14,
+}
+SYSTEM = "Ask for a clean picture with <image_restore> if you need one, think, and then answer. " * 8
+QUESTION = "Which shape is left of the bar?\nA. disc\nB. ring\nC. square\nD. none"
+THOUGHT = "The picture is blurred and the ring cannot be told from the disc. <image_restore>"
+
+
+def prepare(folder: Path, device: torch.device) -> float:
+    """Write the checkpoint unless it is there; seconds it took."""
+    started = time.perf_counter()
+    if (folder / "ema.safetensors.index.json").is_file():
+        return 0.0
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in TOKENIZER.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    for name, changes in (("llm_config.json", LANGUAGE), ("vit_config.json", VISION)):
+        config = json.loads((folder / name).read_text("utf-8"))
+        (folder / name).write_text(json.dumps(config | changes), "utf-8")
+    write_random_checkpoint(folder, Sizes(), torch.bfloat16, device)
+    return time.perf_counter() - started
+
+
+def settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def with_speed(engine: Engine, speed: Speed) -> Engine:
+    return Engine(engine.model, engine.vae, engine.tokenizer, engine.sizes, engine.patch, speed)
+
+
+def picture(width: int, height: int) -> Image.Image:
+    coarse = np.random.RandomState(0).randint(0, 256, (12, 16, 3)).astype(np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def tokens_per_second(engine: Engine, batch: int, tokens: int = 96) -> float:
+    """Decoding alone, after a context of a few hundred rows."""
+    eos, device = engine.tokenizer.eos, engine.model.device
+
+    def going_on(logits: torch.Tensor, _samples: object) -> list[int]:
+        logits[:, eos] = -torch.inf
+        return greedy(logits, [])
+
+    with torch.inference_mode():
+        context = append_text(engine, EMPTY, SYSTEM)
+        write_texts(engine, [context] * batch, 8, going_on)
+        settle(device)
+        started = time.perf_counter()
+        write_texts(engine, [context] * batch, tokens, going_on)
+        settle(device)
+    return batch * tokens / (time.perf_counter() - started)
+
+
+def restoration(engine: Engine, size: tuple[int, int], how: Denoising, repeats: int) -> tuple[float, Story]:
+    """Median seconds of a first restoration, and the last story."""
+    dialogue = Dialogue(denoising=how, max_turns=2, max_new_tokens=8)
+    inject = Injection(texts=(THOUGHT,))
+    stories = [
+        converse(engine, [Sample((picture(*size), QUESTION), 1)], dialogue, SYSTEM, inject)[0]
+        for _ in range(repeats + 1)
+    ]
+    return statistics.median(story.seconds["denoise"] for story in stories[1:]), stories[-1]
+
+
+def measure(engine: Engine, size: tuple[int, int], steps: list[int], repeats: int) -> dict[str, object]:
+    """One picture size: seconds of each phase and of a restoration, by both paths."""
+    found: dict[str, object] = {"picture": list(size)}
+    for count in steps:
+        preset = PRESETS["repo-eval" if count == 50 else "paper"]
+        how = Denoising(count, preset.shift, preset.interval, preset.text_guidance, preset.image_guidance)
+        fast, story = restoration(with_speed(engine, FAST), size, how, repeats)
+        plain, _ = restoration(with_speed(engine, PLAIN), size, how, 1)
+        found[f"restoration_{count}_steps_s"] = {"fast": round(fast, 3), "plain": round(plain, 3)}
+        found["phases_s"] = {name: round(value, 3) for name, value in story.seconds.items()}
+        assert story.size is not None
+        found["latent_tokens"] = len(grid_of(engine, story.size)[2])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--steps", type=int, nargs="+", default=[30, 50])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sizes", nargs="+", default=["640x480", "1024x1024"])
+    given = parser.parse_args()
+    device, dtype = torch.device(given.device), torch.bfloat16
+    result: dict[str, object] = {
+        "write_s": round(prepare(given.folder, device), 1),
+        "torch": torch.__version__,
+    }
+    checkpoint = open_checkpoint(given.folder, find_weights(given.folder, "ema"), Sizes(), generation=True)
+    check_memory(checkpoint, device, dtype)
+    started = time.perf_counter()
+    engine = load_engine(checkpoint, device, dtype)
+    settle(device)
+    result["load_s"] = round(time.perf_counter() - started, 1)
+    result["parameters"] = sum(p.numel() for p in engine.model.parameters())
+    result["tokens_per_second"] = {n: round(tokens_per_second(engine, n), 1) for n in (1, 8)}
+    if device.type == "cuda":
+        result["device"] = torch.cuda.get_device_name(device)
+        result["weights_gib"] = round(torch.cuda.memory_allocated(device) / 2**30, 2)
+    found = []
+    for size in given.sizes:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        width, height = (int(side) for side in size.split("x"))
+        one = measure(engine, (width, height), given.steps, given.repeats)
+        if device.type == "cuda":
+            one["peak_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
+        found.append(one)
+    print(json.dumps(result | {"sizes": found}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
