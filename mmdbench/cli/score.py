@@ -1,0 +1,254 @@
+"""`mmdbench score`: grade a run again, or predictions made elsewhere; the model is not asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmdbench.errors import IncompleteError, UsageError
+
+if TYPE_CHECKING:
+    from mmdbench.rescoring import Judging, Regraded, RowChange, Rules
+    from mmdbench.scoring import Score
+
+__all__ = ["score"]
+
+_COUNTS = ("planned", "answered", "resolved", "refused", "unresolved", "judged", "judge_failed", "truncated")
+_FAULTS = ("missing", "error", "empty", "inference_failed")
+_SHOWN = 20
+
+
+def score(
+    run: Annotated[Path | None, typer.Argument(help="The folder of a run.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Predictions made elsewhere: .xlsx, .tsv, .json, .jsonl.")
+    ] = None,
+    bench: Annotated[str, typer.Option(help="The predictions' benchmark, or its TSV file.")] = "",
+    protocol: Annotated[
+        str, typer.Option(help="clear/1 or vlmevalkit/1 (default: the run's, else clear/1)")
+    ] = "",
+    extraction: Annotated[str, typer.Option(help="sane, clear or none (default: the run's, else sane)")] = "",
+    io: Annotated[
+        str, typer.Option("--io", help="literal, or compat: VLMEvalKit's trips through spreadsheets")
+    ] = "literal",
+    judge: Annotated[
+        str, typer.Option(help="Who decides unresolved rows: gpt-4.1, or openai:<model>@<base-url>")
+    ] = "",
+    judge_heads: Annotated[
+        Path | None,
+        typer.Option(help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts."),
+    ] = None,
+    on_unresolved: Annotated[str, typer.Option(help="What the judge cannot settle: miss or random")] = "miss",
+    seed: Annotated[int, typer.Option(help="Seed of random picks.")] = 0,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out questions without a prediction.")
+    ] = False,
+    against: Annotated[
+        Path | None, typer.Option(help="Earlier grades to compare with (default: the run's own rules).")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
+    model_card: Annotated[list[Path] | None, typer.Option(help="TOML file with a judge's card.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, unrounded.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Grade replies under other rules, show what changed in each row, and keep the grades."""
+    if (run is None) == (predictions is None):
+        raise UsageError(
+            "Nothing to score." if run is None else "A run and predictions are scored one at a time.",
+            hint="Name a run's folder, or --predictions FILE --bench NAME.",
+        )
+    from mmdbench.rescoring import Rules
+
+    rules = Rules(protocol, extraction, io, on_unresolved, seed)
+    judge_files = (judge, judge_heads, model_card or ())
+    if run is not None:
+        if partial or bench:
+            raise UsageError("--bench and --partial go with --predictions.")
+        _score_run(run, rules, judge_files, against, as_json=as_json, quiet=quiet)
+        return
+    assert predictions is not None
+    if not bench:
+        raise UsageError("The predictions' benchmark is not named.", hint="Add --bench NAME.")
+    from mmdbench.cli.opening import Sources, open_benches
+
+    (opened,) = open_benches([bench], Sources(data_dir, offline, family), quiet=quiet or as_json)
+    _score_file(predictions, opened, rules, judge_files, partial=partial, as_json=as_json, quiet=quiet)
+
+
+_JudgeFiles = tuple[str, Path | None, Sequence[Path]]
+
+
+def _score_run(
+    run: Path, asked: Rules, judge_files: _JudgeFiles, against: Path | None, *, as_json: bool, quiet: bool
+) -> None:
+    from mmdbench.files import folder_lock
+    from mmdbench.manifest import read_manifest
+    from mmdbench.rescoring import JUDGE_JOURNAL, regrade, write_regraded
+
+    read_manifest(run)  # a folder that is no run is refused before it is locked
+    locked = folder_lock(run, "running a model or asking a judge") if judge_files[0] else nullcontext()
+    with locked, _judging(judge_files, run / JUDGE_JOURNAL, quiet=quiet or as_json) as judging:
+        made = regrade(
+            run,
+            protocol=asked.protocol or None,
+            extraction=asked.extraction or None,
+            io=asked.io,
+            judging=judging,
+            on_unresolved=asked.on_unresolved,
+            seed=asked.seed,
+            against=against,
+        )
+    written = write_regraded(made)
+    if as_json:
+        typer.echo(json.dumps(made.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        _print_scores([(_arm_name(arm.arm.level, arm.arm.corruption), arm.score) for arm in made.arms])
+        _print_changes(made)
+        for path in written:
+            typer.echo(f"  {path}")
+    _refuse_silence([arm.score for arm in made.arms])
+
+
+def _score_file(
+    path: Path,
+    bench: Any,
+    asked: Rules,
+    judge_files: _JudgeFiles,
+    *,
+    partial: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from dataclasses import replace
+
+    from mmdbench.rescoring import score_predictions
+    from mmdbench.scoring import DEFAULT_PROTOCOL
+
+    rules = replace(asked, protocol=asked.protocol or DEFAULT_PROTOCOL, extraction=asked.extraction or "sane")
+    journal = path.with_name(f"{path.name}.judge.jsonl")
+    with _judging(judge_files, journal, quiet=quiet or as_json) as judging:
+        made = score_predictions(path, bench, rules, judging, partial=partial)
+    if as_json:
+        typer.echo(json.dumps({"kind": "mmdbench score", **made.as_dict()}, indent=1, ensure_ascii=False))
+    else:
+        _print_scores([(path.name, made)])
+    _refuse_silence([made])
+
+
+@contextmanager
+def _judging(judge_files: _JudgeFiles, journal: Path, *, quiet: bool) -> Iterator[Judging | None]:
+    spec, heads, cards = judge_files
+    if not spec:
+        if heads is not None:
+            raise UsageError("--judge-heads goes with --judge.")
+        yield None
+        return
+    from mmdbench.cli.progress import Bar
+    from mmdbench.judges import open_judge
+    from mmdbench.rescoring import Judging
+    from mmdbench.scoring import JsonlJournal, load_heads
+
+    judge = open_judge(spec, cards)
+    try:
+        with Bar(f"Asking {judge.id}", quiet=quiet) as bar:
+            yield Judging(judge, load_heads(heads), JsonlJournal(journal), on_progress=bar.update)
+    finally:
+        judge.close()
+
+
+def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
+    first = scores[0][1]
+    typer.echo(
+        f"protocol {first.protocol} · extraction {first.extraction} · io {first.io} · {_judged(first)}"
+    )
+    for name, made in scores:
+        least = f"{_points(made.headline)} {made.metric}, at most {_points(made.upper_bound)}"
+        typer.echo(f"{made.bench} {name}: {least}")
+        typer.echo(f"  {_counted(made.counts)}")
+        if len(made.metrics) > 1:
+            typer.echo(f"  {_spelled(made.metrics)}")
+    for line in dict.fromkeys(_notes(scores)):
+        typer.echo(line)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    shown = {name: f"{counts[name]} {name.replace('_', ' ')}" for name in _COUNTS}
+    rest = [f"{counts[name]} {name.replace('_', ' ')}" for name in _FAULTS if counts[name]]
+    return ", ".join([*shown.values(), *rest])
+
+
+def _notes(scores: Sequence[tuple[str, Score]]) -> Iterator[str]:
+    for _, made in scores:
+        for head in made.judge_record.get("prompts", ()):
+            yield f"Judge prompt {head['id']}, SHA-256 {head['sha256'][:12]}…" + (
+                "" if head["comparable"] else ": our own wording, NOT COMPARABLE"
+            )
+        if made.partial:
+            yield f"{made.bench}: partial, only questions with a prediction are scored."
+        yield from (f"Note: {warning}" for warning in made.warnings)
+
+
+def _judged(made: Score) -> str:
+    if made.judge is None:
+        return "no judge"
+    record = made.judge_record
+    temperatures = ", ".join(f"{t:g}" for t in dict.fromkeys(record["temperatures"]))
+    random = " · unresolved: random" if made.on_unresolved == "random" else ""
+    return f"judge {made.judge} at temperature {temperatures}, {record['max_tokens']} tokens{random}"
+
+
+def _print_changes(made: Regraded) -> None:
+    planned = sum(arm.score.counts["planned"] for arm in made.arms)
+    typer.echo(f"{len(made.changes)} of {planned} rows are graded otherwise than under {made.against}.")
+    for change in made.changes[:_SHOWN]:
+        typer.echo(f"  {_change(change)}")
+    if len(made.changes) > _SHOWN:
+        typer.echo(
+            f"  … and {len(made.changes) - _SHOWN} more: --json shows all, and so does the score's file."
+        )
+
+
+def _change(change: RowChange) -> str:
+    cell, before, after = change.cell, change.before, change.after
+    where = f"{cell.bench} {cell.index!r} {_arm_name(cell.level, cell.corruption)}"
+    sides = (f"{g.label or '–'} {g.verdict} ({g.stage})" for g in (before, after))
+    return f"{where}: {' → '.join(sides)}"
+
+
+def _refuse_silence(scores: Sequence[Score]) -> None:
+    dead = sum(grade.stage == "judge_error" for made in scores for grade in made.grades)
+    if dead:
+        raise IncompleteError(
+            f"The judge could not be asked about {dead} rows, which count as misses.",
+            hint="Run the same command again: only they are asked about.",
+        )
+
+
+def _arm_name(level: str, corruption: str | None) -> str:
+    return f"{level} {corruption}" if corruption else level
+
+
+def _points(value: float | None) -> str:
+    from mmdbench.report.rounding import fixed
+
+    return "–" if value is None else fixed(value, 2)
+
+
+def _spelled(metrics: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            inner = ", ".join(f"{key} {_points(number)}" for key, number in value.items())
+            parts.append(f"{name}: {inner}")
+        elif isinstance(value, int):
+            parts.append(f"{name} {value}")
+        elif value is None or isinstance(value, float):
+            parts.append(f"{name} {_points(value)}")
+    return "; ".join(parts)
