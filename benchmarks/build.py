@@ -1,0 +1,225 @@
+"""How fast, and in how much memory, a degraded benchmark is built, against the plain pipeline.
+
+`python benchmarks/build.py` measures the whole: 60 photographs × 48 variants, TSV in, TSV out.
+`--smoke` takes a minute at most, and fails if something is far slower than it should be. CPU
+seconds, user and system, of each side's own process; so other work on the machine hardly shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SIZES = ((500, 400), (640, 480), (1024, 768))
+FULL, SMOKE = 60, 3
+LARGE_MB, LARGE_MB_SMOKE = 400, 60
+# (full, smoke): in a smoke run far below what is expected, so that a busy machine does not fail.
+GUARDS = {
+    "build": (8.0, 5.0),
+    "reading": (5.0, 2.5),
+    "writing": (15.0, 6.0),
+    "with SHA-256": (5.0, 3.0),
+    "two workers": (1.8, 0.7),
+}
+MOST_MEMORY_MB = 450
+
+
+def photographs(count: int) -> list[bytes]:
+    """JPEGs of the photographs that come with mmdbench, enlarged to the three sizes in turn."""
+    import cv2
+
+    from mmdbench.benches import decode_image, open_bench
+
+    questions = open_bench("mini").questions
+    found = []
+    for number in range(count):
+        image = questions[number * 7 % len(questions)].images[0]
+        size = SIZES[number % len(SIZES)]
+        pixels = cv2.resize(decode_image(image.read(), image.where), size, interpolation=cv2.INTER_CUBIC)
+        found.append(cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+    return found
+
+
+def write_source(path: Path, pictures: list[bytes], rows: int) -> None:
+    """A TSV of so many rows, the pictures in turn."""
+    cells = [base64.b64encode(picture).decode() for picture in pictures]
+    with path.open("w") as file:
+        file.write("index\tquestion\tA\tB\tanswer\tcategory\timage\n")
+        for number in range(rows):
+            texts = f"What is shown in picture {number}?\tA thing\tAnother\tA\tcat{number % 4}"
+            file.write(f"{number}\t{texts}\t{cells[number % len(cells)]}\n")
+
+
+def build_ours(source: Path, folder: Path, workers: int) -> None:
+    from mmdbench.benches import open_bench
+    from mmdbench.build import BuildPlan, BuildSettings, run_build
+
+    bench = open_bench(source)
+    run_build(BuildPlan((str(source),), design="grid"), [bench], folder, BuildSettings(workers=workers))
+
+
+def build_reference(source: Path, folder: Path, _workers: int) -> None:
+    import reference_pipeline
+
+    reference_pipeline.build(source, folder)
+
+
+def read_ours(source: Path, _folder: Path, _workers: int) -> None:
+    from mmdbench.benches import open_bench
+
+    bench = open_bench(source)
+    assert all(len(bench.rows[question.index].raw("image")) > 64 for question in bench.questions)
+
+
+def read_reference(source: Path, _folder: Path, _workers: int) -> None:
+    import reference_pipeline
+
+    assert all(len(cell) > 64 for cell in reference_pipeline.read(source)["image"])
+
+
+def write_ours(source: Path, folder: Path, _workers: int) -> float:
+    """Write rows whose cells are ready, with the SHA-256 of the file."""
+    from mmdbench.benches import open_bench
+    from mmdbench.build.making import MadeRow, Piece
+    from mmdbench.build.outputs import Place, open_sink
+    from mmdbench.build.plan import Output, RowPlan
+
+    bench = open_bench(source)
+    cell = base64.b64encode(bench.questions[0].images[0].read())
+    rows = [
+        MadeRow(RowPlan(number, question, ()), *bench.rows[question.index].split_at("image"), ())
+        for number, question in enumerate(bench.questions)
+    ]
+    started = time.process_time()
+    sink = open_sink("tsv", Place(folder), Output(bench.name, "hard"), bench, None)
+    for row in rows:
+        sink.add(row, Piece((), cell, ()), {})
+    sink.finish()
+    return time.process_time() - started
+
+
+def write_plain_ours(source: Path, folder: Path, workers: int) -> float:
+    """The same without a digest, which `to_csv` does not make either."""
+    from mmdbench.build import parts
+
+    class NoDigest:
+        def update(self, data: bytes) -> None:
+            pass
+
+        def hexdigest(self) -> str:
+            return ""
+
+    parts.hashlib = argparse.Namespace(sha256=NoDigest)
+    return write_ours(source, folder, workers)
+
+
+def write_reference(source: Path, folder: Path, _workers: int) -> float:
+    import pandas as pd
+
+    table = pd.read_csv(source, sep="\t")
+    table["image"] = [table["image"][0]] * len(table)
+    started = time.process_time()
+    table.to_csv(folder / "out.tsv", sep="\t", index=False)
+    return time.process_time() - started
+
+
+TASKS = {
+    f.__name__: f
+    for f in (
+        build_ours,
+        build_reference,
+        read_ours,
+        read_reference,
+        write_ours,
+        write_plain_ours,
+        write_reference,
+    )
+}
+
+
+def run_task(name: str, source: Path, folder: Path, workers: int) -> None:
+    """In a process of its own: do it, and print what it took."""
+    import mmdbench.build  # noqa: F401 - its import is not what is measured
+
+    if name.endswith("reference"):
+        import reference_pipeline  # noqa: F401 - nor is this
+    wall, cpu = time.perf_counter(), time.process_time()
+    measured = TASKS[name](source, folder, workers)
+    cpu_seconds = time.process_time() - cpu if measured is None else measured
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1 << 20 if sys.platform == "darwin" else 1 << 10
+    )
+    print(json.dumps({"cpu": cpu_seconds, "wall": time.perf_counter() - wall, "peak": peak}))
+
+
+def measure(name: str, source: Path, workers: int = 2) -> dict[str, float]:
+    """CPU and wall seconds and peak MiB of a task."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--task", name, str(source), folder, str(workers)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(*, smoke: bool) -> list[tuple[str, float, str, float]]:
+    """Every ratio: name, value, how it came about, and the least it should be."""
+    with tempfile.TemporaryDirectory() as place:
+        pictures = photographs(SMOKE if smoke else FULL)
+        small, warm, large = (Path(place) / f"{name}.tsv" for name in ("small", "warm", "large"))
+        write_source(small, pictures, len(pictures))
+        write_source(warm, pictures[:1], 1)
+        size = sum(map(len, pictures)) / len(pictures) * 4 / 3
+        write_source(large, pictures, int((LARGE_MB_SMOKE if smoke else LARGE_MB) * 1e6 / size))
+        measure("build_ours", warm)  # numba compiles once in the life of an installation
+        one, ours = measure("build_ours", small, 1), measure("build_ours", small, 2)
+        reference = measure("build_reference", small)
+        to_csv = measure("write_reference", large)
+        pairs = {
+            "build": (reference, ours),
+            "reading": (measure("read_reference", large), measure("read_ours", large)),
+            "writing": (to_csv, measure("write_plain_ours", large)),
+            "with SHA-256": (to_csv, measure("write_ours", large)),
+        }
+    rows = [
+        (
+            name,
+            plain["cpu"] / own["cpu"],
+            f"{plain['cpu']:.2f} s / {own['cpu']:.2f} s CPU",
+            GUARDS[name][smoke],
+        )
+        for name, (plain, own) in pairs.items()
+    ]
+    walls = f"{one['wall']:.1f} s / {ours['wall']:.1f} s wall"
+    rows.append(("two workers", one["wall"] / ours["wall"], walls, GUARDS["two workers"][smoke]))
+    memory = f"{reference['peak']:.0f} MiB / {ours['peak']:.0f} MiB"
+    rows.append(("memory", reference["peak"] / ours["peak"], memory, reference["peak"] / MOST_MEMORY_MB))
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="a few pictures, loose guards")
+    parser.add_argument("--task", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task:
+        name, source, folder, workers = arguments.task
+        run_task(name, Path(source), Path(folder), int(workers))
+        return 0
+    print(f"{SMOKE if arguments.smoke else FULL} photographs × 48 variants, {os.cpu_count()} CPUs")
+    failed = 0
+    for name, ratio, how, least in compare(smoke=arguments.smoke):
+        verdict = "" if ratio >= least else f"  BELOW {least:.1f}"
+        failed += ratio < least
+        print(f"{name:<12} {ratio:6.1f} ×   plain / ours: {how}{verdict}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

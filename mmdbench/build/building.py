@@ -1,0 +1,201 @@
+"""Carry out a build: rows made by workers, written in order, finished files only ever whole."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmdbench.benches import Bench
+from mmdbench.build.folders import PARTS, move_output, take_over
+from mmdbench.build.logs import Built, Identity, write_build
+from mmdbench.build.making import MadeRow, Maker
+from mmdbench.build.outputs import MAX_FILE_BYTES, Place
+from mmdbench.build.parts import DamagedPartError
+from mmdbench.build.pipeline import default_workers, in_order
+from mmdbench.build.plan import BenchPlan, BuildPlan, RowPlan, check_build_plan, plan_benches
+from mmdbench.build.writing import (
+    OpenOutput,
+    close_outputs,
+    open_outputs,
+    read_checkpoint,
+    save_rows,
+    write_checkpoint,
+    write_row,
+)
+from mmdbench.files import folder_lock, make_folder
+from mmdbench.manifest import versions
+from mmdbench.spec import Spec, load_spec
+from mmdbench.variants import one_thread_each
+
+__all__ = ["BuildProgress", "BuildSettings", "BuildSummary", "run_build"]
+
+_CHECKPOINT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BuildProgress:
+    """How far a build is: variants made now, of those that are to be made now; where it is."""
+
+    done: int
+    total: int
+    bench: str = ""
+    note: str = ""
+
+
+def _silent(progress: BuildProgress) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """How a build is made: threads (0: one for each CPU), whom to tell, the longest file in bytes.
+
+    Only `max_file_bytes` shows in the result: it decides where a file is split.
+    """
+
+    workers: int = 0
+    on_progress: Callable[[BuildProgress], None] = _silent
+    max_file_bytes: int = MAX_FILE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSummary:
+    """How a build ended: its outputs, rows `made` now and `earlier`, benches made anew, wall seconds."""
+
+    outputs: tuple[Built, ...]
+    made: int
+    earlier: int
+    remade: tuple[str, ...]
+    seconds: float
+
+
+@dataclass
+class _Session:
+    """What the benches of one build share, and how far it is."""
+
+    folder: Path
+    plan: BuildPlan
+    spec: Spec
+    identity: Identity
+    settings: BuildSettings
+    total: int = 0
+    done: int = 0
+    made: int = 0
+    earlier: int = 0
+    remade: list[str] = field(default_factory=list)
+
+
+def run_build(
+    plan: BuildPlan, benches: Sequence[Bench], folder: Path, settings: BuildSettings | None = None
+) -> BuildSummary:
+    """Build what is planned into the folder, or go on with it, or check that it is all there.
+
+    The same plan gives the same bytes, with any number of workers and however often it was
+    interrupted. Raises UsageError if the folder holds something else, LockedError if another
+    process builds there, StoreError if the disk does not take it, DataError for a broken source.
+    """
+    started = time.monotonic()
+    spec = load_spec()
+    check_build_plan(plan, spec)
+    planned = plan_benches(plan, benches, spec)
+    with folder_lock(make_folder(folder), "building"):
+        identity = Identity.of(plan, benches, spec, versions())
+        session = _Session(folder, plan, spec, identity, settings or BuildSettings())
+        finished, session.remade = take_over(folder, identity, planned)
+        session.total = sum(_variants(p.questions) for p in planned if p.bench.name not in finished)
+        session.settings.on_progress(BuildProgress(0, session.total))
+        built: list[Built] = []
+        with one_thread_each():
+            for bench_plan in planned:
+                outputs = finished.get(bench_plan.bench.name)
+                if outputs is None:
+                    outputs = _build_bench(bench_plan, session)
+                    write_build(folder, identity, [*built, *outputs], complete=False)
+                else:
+                    session.earlier += len(bench_plan.questions)
+                built += outputs
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
+        write_build(folder, identity, built, complete=True)
+    seconds = time.monotonic() - started
+    return BuildSummary(tuple(built), session.made, session.earlier, tuple(session.remade), seconds)
+
+
+def _variants(questions: Sequence[Any]) -> int:
+    return sum(len(question.images) * len(cells) for question, cells in questions)
+
+
+def _build_bench(planned: BenchPlan, session: _Session) -> list[Built]:
+    parts = make_folder(session.folder / PARTS / planned.bench.name)
+    try:
+        return _continue_bench(planned, session, parts)
+    except DamagedPartError:
+        session.remade.append(planned.bench.name)
+        shutil.rmtree(parts, ignore_errors=True)
+        return _continue_bench(planned, session, make_folder(parts))
+
+
+def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[Built]:
+    checkpoint = read_checkpoint(parts)
+    finished = checkpoint is not None and "finished" in checkpoint
+    if checkpoint is not None and finished:
+        built = [Built.from_dict(record) for record in checkpoint["finished"]]
+    else:
+        built = _write_bench(planned, session, parts, checkpoint)
+        write_checkpoint(parts, {"finished": [b.as_dict() for b in built]})
+    for output in built:
+        move_output(parts, session.folder, output, checked=not finished)
+    if finished:
+        session.earlier += len(planned.questions)
+        session.total -= _variants(planned.questions)
+    return built
+
+
+def _write_bench(
+    planned: BenchPlan, session: _Session, parts: Path, checkpoint: dict[str, Any] | None
+) -> list[Built]:
+    place = Place(parts, session.settings.max_file_bytes)
+    states = checkpoint["outputs"] if checkpoint else None
+    start = int(checkpoint["rows"]) if checkpoint else 0
+    opened = open_outputs(planned.outputs, planned.bench, place, session.identity, states)
+    try:
+        session.earlier += start
+        session.total -= _variants(planned.questions[:start])
+        _write_rows(planned, session, opened, start)
+        return [output.finish() for output in opened]
+    finally:
+        close_outputs(opened)
+
+
+def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OpenOutput], start: int) -> None:
+    parts = session.folder / PARTS / planned.bench.name
+    as_cells = session.plan.format == "tsv"
+    maker = Maker(planned.bench, session.plan.as_run_plan(), session.spec, as_cells)
+    rows = planned.rows(start) if as_cells else _in_full(planned.rows(start))
+    workers = session.settings.workers or default_workers()
+    saved = time.monotonic()
+    with contextlib.closing(in_order(maker.make, rows, workers, MadeRow.weight)) as made_rows:
+        for made in made_rows:
+            write_row(made, maker, opened)
+            session.made += 1
+            session.done += len(made.plan.question.images) * len(made.plan.targets)
+            session.settings.on_progress(_progress(made, session))
+            if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                save_rows(parts, made.plan.number + 1, opened)
+                saved = time.monotonic()
+
+
+def _in_full(rows: Iterator[RowPlan]) -> Iterator[RowPlan]:
+    # Only in a TSV can a row refer to another one's picture.
+    for row in rows:
+        yield replace(row, targets=tuple(replace(target, same_as=None) for target in row.targets))
+
+
+def _progress(made: MadeRow, session: _Session) -> BuildProgress:
+    names = {target.cell.corruption for target in made.plan.targets}
+    note = "mean_shift is the slow one" if "mean_shift" in names else ""
+    return BuildProgress(session.done, session.total, made.plan.question.bench, note)

@@ -1,0 +1,64 @@
+"""Work done by several threads, handed on in order, never far ahead of whoever takes it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+from mmdbench.errors import UsageError
+
+__all__ = ["StoppedError", "default_workers", "in_order"]
+
+_BYTES_AHEAD = 48 << 20
+_MOST_AHEAD = 256
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class StoppedError(Exception):
+    """Raised inside a worker whose result nobody wants any more."""
+
+
+def default_workers() -> int:
+    """As many threads as this process may use CPUs, 16 at most: each holds a picture's worth of memory."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(16, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def in_order(
+    make: Callable[[T, threading.Event], R], items: Iterable[T], workers: int, weigh: Callable[[R], int]
+) -> Generator[R, None, None]:
+    """`make(item, stop)` of every item by `workers` threads, in the order of the items.
+
+    As many results wait as fit into about 48 MiB, judging by `weigh` (bytes) of those so far. What
+    `make` raises is raised here, after the results before it. When the caller leaves, `stop` is
+    set, so that long work can end early, and the threads are joined.
+    """
+    if workers < 1:
+        raise UsageError(f"{workers} workers cannot work.", hint="Give 1 or more.")
+    rest = iter(items)
+    stop = threading.Event()
+    waiting: deque[Future[R]] = deque()
+    ahead, taken, weight = workers + 1, 0, 0
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="build")
+    try:
+        while True:
+            waiting.extend(
+                pool.submit(make, item, stop) for item in islice(rest, max(0, ahead - len(waiting)))
+            )
+            if not waiting:
+                return
+            result = waiting.popleft().result()
+            taken, weight = taken + 1, weight + weigh(result)
+            yield result
+            del result
+            ahead = max(workers + 1, min(_MOST_AHEAD, _BYTES_AHEAD * taken // max(1, weight)))
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,64 @@
+"""`mmdbench replay`: one picture of a build, made again from its manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmdbench.errors import DataError, UsageError
+
+__all__ = ["replay"]
+
+
+def replay(
+    manifest: Annotated[
+        Path, typer.Argument(help="A build's folder, its manifest.json, or one of its logs.")
+    ],
+    index: Annotated[str, typer.Option(help="The row's index.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The picture: .png, or the build's own format.")],
+    bench: Annotated[str, typer.Option(help="Which benchmark, if there are several.")] = "",
+    level: Annotated[str, typer.Option(help="Which level, if there are several.")] = "",
+    corruption: Annotated[str, typer.Option(help="Which corruption, if there are several.")] = "",
+    picture: Annotated[int, typer.Option(help="Which picture of the row, from 1.", min=1)] = 1,
+    source: Annotated[list[Path] | None, typer.Option(help="A TSV file that the build was made of.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+) -> None:
+    """Make one picture of a build again, from the source and what the manifest says was drawn."""
+    from mmdbench.build.replaying import Wanted, find_picture, is_same_file, read_manifest_of
+    from mmdbench.build.replaying import replay as make_again
+    from mmdbench.build.sources import find_sources
+    from mmdbench.files import write_atomic
+
+    head, logs = read_manifest_of(manifest)
+    found = find_picture(logs, Wanted(index, bench, level, corruption, picture - 1))
+    folder = logs[0][1].parent.parent
+    sources = find_sources(head, folder, data_dir=data_dir, files=source or ())
+    name = found.output.bench
+    if name not in sources.found:
+        raise DataError(
+            f"{name}: {sources.missing[name]}",
+            hint="Name the file with --source or its folder with --data-dir.",
+        )
+    variant = make_again(found, sources.found[name])
+    write_atomic(out, _as_file(variant.image.data, variant.image.mime, out))
+    recipe = variant.recipe
+    made = f"{recipe.corruption} at {recipe.intensity}" if recipe.corruption else found.output.level
+    same = "" if is_same_file(found, variant) else " (the same pixels, encoded in other bytes)"
+    typer.echo(f"{found.name}: {made}, pixels as logged{same} → {out}")
+
+
+def _as_file(data: bytes, mime: str, out: Path) -> bytes:
+    """The encoded picture as it is, if the file's name asks for its format, else as PNG."""
+    suffixes = {"image/jpeg": (".jpg", ".jpeg"), "image/png": (".png",), "image/webp": (".webp",)}[mime]
+    if out.suffix.lower() in suffixes:
+        return data
+    if out.suffix.lower() != ".png":
+        raise UsageError(
+            f"Cannot write {out.name}: the picture is {mime}.", hint=f"End it with .png or {suffixes[0]}."
+        )
+    from mmdbench.benches import decode_image
+    from mmdbench.variants import encode, parse_codec
+
+    return encode(decode_image(data, "a picture made again"), parse_codec("png")).data

@@ -1,0 +1,52 @@
+"""`mmdbench verify`: is a build what its manifest and its source say?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["verify"]
+
+_WRONG = 1
+_CANNOT_TELL = 3
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="The folder of a build.", metavar="DIR")],
+    sample: Annotated[int, typer.Option(help="Make only so many pictures anew; 0 is all.", min=0)] = 0,
+    source: Annotated[list[Path] | None, typer.Option(help="A TSV file that the build was made of.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    files_only: Annotated[bool, typer.Option("--files-only", help="Do without the source.")] = False,
+    workers: Annotated[int, typer.Option(help="Threads; by default one for each CPU.", min=0)] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Check a build's files, and make its pictures anew to compare them.
+
+    Exit code 0: all is right; 1: something is not; 3: the source is not at hand, so that only
+    the files could be checked (0 with --files-only).
+    """
+    from mmdbench.build.logs import read_build
+    from mmdbench.build.sources import Sources, find_sources
+    from mmdbench.build.verifying import verify_build
+    from mmdbench.cli.progress import Bar
+
+    sources = Sources()
+    if not files_only:
+        sources = find_sources(read_build(folder), folder, data_dir=data_dir, files=source or ())
+    with Bar("Verifying", quiet=quiet) as bar:
+        result = verify_build(folder, sources, sample=sample, workers=workers, on_progress=bar.update)
+    for problem in result.problems:
+        typer.echo(str(problem))
+    for name, reason in result.missing.items():
+        typer.echo(f"{name}: without its source, only the files were checked. {reason}", err=True)
+    typer.echo(
+        f"{result.files} files, {result.rows} rows; "
+        f"{result.remade} pictures made anew, {result.decoded} decoded: "
+        + (f"{len(result.problems)} wrong." if result.problems else "all right.")
+    )
+    if result.problems:
+        raise typer.Exit(_WRONG)
+    if result.missing:
+        raise typer.Exit(_CANNOT_TELL)

@@ -1,0 +1,143 @@
+"""The verbs build, verify and replay as a user meets them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import typer
+from build_samples import write_tsv
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from mmdbench.benches import open_bench
+from mmdbench.build.estimating import estimate_build
+from mmdbench.build.plan import BuildPlan, plan_benches
+from mmdbench.cli.build import build
+from mmdbench.cli.guard import guarded
+from mmdbench.cli.replay import replay
+from mmdbench.cli.verify import verify
+from mmdbench.spec import load_spec
+
+app = typer.Typer()
+for verb in (build, verify, replay):
+    app.command(verb.__name__)(guarded(verb))
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_build_verify_and_replay(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    out = tmp_path / "out"
+    built = run("build", "--bench", source, "--level", "hard", "-o", out, "--workers", 2)
+    assert built.exit_code == 0, built.output
+    assert "3 rows made" in built.output
+    assert f"To check: mmdbench verify {out}" in built.output
+    again = run("build", "--bench", source, "--level", "hard", "-o", out, "--quiet")
+    assert "0 rows made" in again.output
+    assert "3 rows were there" in again.output
+    checked = run("verify", out)
+    assert checked.exit_code == 0, checked.output
+    assert "3 pictures made anew, 0 decoded: all right." in checked.output
+    for name, kind in (("a.png", "PNG"), ("a.jpg", "JPEG")):
+        made = run("replay", out, "--index", 1, "-o", tmp_path / name)
+        assert made.exit_code == 0, made.output
+        assert Image.open(io.BytesIO((tmp_path / name).read_bytes())).format == kind
+    assert run("replay", out, "--index", 1, "-o", tmp_path / "a.webp").exit_code == 2
+
+
+def test_exit_codes_of_verify(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    out = tmp_path / "out"
+    run("build", "--bench", source, "--level", "hard", "-o", out)
+    source.rename(tmp_path / "moved.tsv")
+    alone = run("verify", out)
+    assert alone.exit_code == 3
+    assert "only the files were checked" in alone.output
+    assert run("verify", out, "--files-only").exit_code == 0
+    assert run("verify", out, "--source", tmp_path / "moved.tsv").exit_code == 0
+    path = out / "own_hard.tsv"
+    path.write_bytes(path.read_bytes()[:-5])
+    wrong = run("verify", out, "--source", tmp_path / "moved.tsv")
+    assert wrong.exit_code == 1
+    assert "own_hard.tsv" in wrong.output
+    assert run("verify", tmp_path).exit_code == 2
+
+
+def test_a_dry_run_says_everything_and_writes_nothing(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 6)
+    names = "mean_shift,graffiti"
+    arguments = ("--bench", source, "--level", "low,hard", "--design", "grid", "--corruption", names)
+    said = run("build", *arguments, "-o", tmp_path / "out", "--dry-run").output
+    assert "own: 6 questions, family plain" in said
+    assert "low: 12 pictures (graffiti 6, mean_shift 6)" in said
+    assert "24 pictures in 4 tsv outputs" in said
+    assert "mean_shift is the slow one" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_numba_the_plan_says_what_it_would_save(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 6)
+    plan = BuildPlan((str(source),), design="grid", corruptions=("mean_shift",))
+    planned = plan_benches(plan, [open_bench(source)], load_spec())
+    with_numba, without = (estimate_build(plan, planned, 1, numba=fast) for fast in (True, False))
+    assert with_numba.saved_seconds == 0
+    assert without.saved_seconds > 10 * with_numba.slow_seconds
+    assert without.cpu_seconds - without.saved_seconds == pytest.approx(with_numba.cpu_seconds)
+
+
+def test_the_hint_about_numba_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmdbench.build import estimating
+
+    monkeypatch.setattr(estimating, "find_spec", lambda _: None)
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    arguments = ("--bench", source, "-o", tmp_path / "out", "--dry-run", "--design", "grid")
+    assert "pip install 'mmdbench[fast]'" in run("build", *arguments).output
+    assert "mmdbench[fast]" not in run("build", *arguments, "--corruption", "graffiti").output
+
+
+def test_estimates_are_of_the_right_size(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 6, width=400, height=300)
+    plan = BuildPlan(
+        (str(source),), levels=("hard",), design="grid", corruptions=("graffiti", "gaussian_noise")
+    )
+    estimate = estimate_build(plan, plan_benches(plan, [open_bench(source)], load_spec()), 1)
+    run(
+        "build",
+        "--bench",
+        source,
+        "--level",
+        "hard",
+        "--design",
+        "grid",
+        "--corruption",
+        "graffiti,gaussian_noise",
+        "-o",
+        tmp_path / "out",
+    )
+    size = sum(p.stat().st_size for p in (tmp_path / "out").glob("*.tsv"))
+    assert size / 3 < estimate.bytes < size * 3
+    assert estimate.variants == {("hard", "graffiti"): 6, ("hard", "gaussian_noise"): 6}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--design", "released"), "nothing to build"),
+        (("--format", "zip"), "Unknown format 'zip'"),
+        (("--codec", "jpeg:0"), "Cannot read the codec"),
+        (("--level", "severe"), "Unknown level 'severe'"),
+        (("--corruption", "motionblur"), "Did you mean 'motion_blur'"),
+        (("--design", "balanced:99"), "balanced:99 needs 99"),
+        (("--sample", "x"), "Cannot read the sample"),
+    ],
+)
+def test_usage_errors(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 2)
+    result = run("build", "--bench", source, "-o", tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not (tmp_path / "out").exists()
