@@ -1,106 +1,100 @@
-"""Tables as a person reads them on a terminal, and the grid of cells every rendering shares."""
+"""Tables as a person reads them on a terminal of 80 columns or more."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.padding import Padding
+from rich.table import Table as Grid
 from rich.text import Text
 
-from mmdbench.records import CLEAN, RECODED
-from mmdbench.report.rounding import fixed
-from mmdbench.report.tables import LevelRow, Tables
-from mmdbench.stats import Estimate
+from mmdbench.report.model import Table, Value, chosen, ranks, shown
+from mmdbench.report.rounding import RULE, fixed
+from mmdbench.report.tables import Tables
 
-__all__ = ["Grid", "breakdown_grids", "console", "footer", "main_grid"]
+__all__ = ["console", "footer", "grid", "interval", "summary_keys"]
 
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table of texts: a title, names of columns, and rows; the first column names the row."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+_FOR_ONE = ("levels", "corruption-category", "corruption", "flips")
+_RULES = (
+    "Points of 0 to 100 with 95 % intervals: Wilson for scores, paired by question (Bonett and Price) "
+    "for drops; a question under several corruptions counts once. Rounded " + RULE + "."
+)
+_WIDE = ("points", "%")
+_FOR_MANY = ("drops", "levels", "corruption-models", "mce")
 
 
-def console(tables: Tables) -> RenderableType:
-    """The whole report for rich to print."""
+def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
+    """The report for rich to print: the tables of the given keys, `all`, or the usual ones."""
+    found = chosen(tables.tables, keys or summary_keys(tables))
     parts: list[RenderableType] = [
-        Text(" · ".join(f"{k}: {v}" for k, v in tables.header.items()), style="dim")
+        Text(" · ".join(f"{k}: {v}" for k, v in tables.header.items()), style="dim"),
+        Text(),
     ]
-    parts += [_table(grid) for grid in (main_grid(tables), *breakdown_grids(tables))]
+    for table in found:
+        parts += [grid(table), Text()]
     parts += [Text(line, style="bold red" if "INCOMPLETE" in line else "dim") for line in footer(tables)]
+    rest = [table.key for table in tables.tables if table not in found]
+    if rest:
+        parts.append(Text(f"More tables (--table NAME, --table all): {', '.join(rest)}.", style="dim"))
     return Group(*parts)
 
 
-def main_grid(tables: Tables) -> Grid:
-    """Scores at every level and the drop at the worst one, with intervals."""
-    worst = _worst(tables)
-    columns = ["Benchmark", "n", *tables.levels]
-    if worst:
-        columns += [f"drop clean → {worst}", "drop %"]
-    rows = [_cells(row, tables.levels, worst, intervals=True) for row in tables.main]
-    return Grid("Score in points (0 to 100), with 95 % intervals", tuple(columns), tuple(rows))
+def summary_keys(tables: Tables) -> list[str]:
+    """The tables that a summary shows."""
+    runs = {row.run for row in tables.main}
+    keys = _FOR_MANY if len(runs) > 1 else _FOR_ONE
+    found = [key for key in keys if tables.find(key) is not None]
+    return found or ["levels"]
 
 
-def breakdown_grids(tables: Tables) -> list[Grid]:
-    """The same for parts of the whole; the interval is given for the drop alone."""
-    worst = _worst(tables)
-    grids = []
-    for part in tables.breakdowns:
-        columns = [part.title, "n", *tables.levels] + ([f"drop clean → {worst}", "drop %"] if worst else [])
-        rows = [_cells(row, tables.levels, worst, intervals=False) for row in part.rows]
-        grids.append(Grid(f"By {part.title.lower()} (interval of the drop)", tuple(columns), tuple(rows)))
-    return grids
+def grid(table: Table) -> RenderableType:
+    """One table for rich: the value, and its interval in a second line."""
+    made = Grid(
+        box=box.SIMPLE_HEAD, title=table.title, title_justify="left", title_style="bold", pad_edge=False
+    )
+    for number, name in enumerate(table.labels):
+        made.add_column(name, no_wrap=number == 0, overflow="fold")
+    for column in table.columns:
+        made.add_column(column.name, justify="left" if column.unit == "text" else "right")
+    best, section = ranks(table), ""
+    gap = "\n" if sum(column.intervals and column.unit in _WIDE for column in table.columns) > 2 else "  "
+    for number, row in enumerate(table.rows):
+        if number and row.section != section:
+            made.add_section()
+        section = row.section
+        style = "bold" if row.summary else ""
+        cells = [Text(label, style=style) for label in row.labels]
+        for place, (value, column) in enumerate(zip(row.values, table.columns, strict=True)):
+            mark = {1: "bold", 2: "underline"}.get(best.get((number, place), 0), style)
+            cell = Text(shown(value, column), style=mark)
+            if value is not None and value.low is not None and column.intervals:
+                cell.append(gap + interval(value, column.digits), style="dim")
+            cells.append(cell)
+        made.add_row(*cells)
+    if not table.caption:
+        return made
+    return Group(made, Padding(Text(table.caption, style="dim italic"), (0, 0, 0, 0)))
+
+
+def interval(value: Value, digits: int = 1) -> str:
+    """The interval as `low…high`; empty if there is none."""
+    if value.low is None or value.high is None:
+        return ""
+    return f"{fixed(value.low, digits)}…{fixed(value.high, digits)}"
 
 
 def footer(tables: Tables) -> list[str]:
     """How many of how many answered, what the numbers mean, and every warning."""
     counts = tables.counts
-    planned = counts["planned"]
     parts = [
         f"{counts[s]} {s}" for s in ("refused", "empty", "truncated", "error", "missing") if counts.get(s)
     ]
-    lines = [
-        f"{counts.get('ok', 0)} of {planned} planned answers"
-        + (f" ({', '.join(parts)})" if parts else "")
-        + "."
-    ]
-    lines.append(
-        "Intervals: Wilson for scores; paired by question (Bonett and Price) for drops. "
-        "Rounded half away from zero; drops are taken before rounding."
-    )
-    return lines + list(tables.notes)
+    answered = f"{counts.get('ok', 0)} of {counts['planned']} planned answers"
+    return [*_lines(answered, parts), *tables.notes]
 
 
-def _worst(tables: Tables) -> str:
-    degraded = [level for level in tables.levels if level not in (CLEAN, RECODED)]
-    return degraded[-1] if degraded and CLEAN in tables.levels else ""
-
-
-def _cells(row: LevelRow, levels: Sequence[str], worst: str, *, intervals: bool) -> tuple[str, ...]:
-    cells = [row.name, str(row.questions)]
-    for level in levels:
-        score = row.scores.get(level)
-        cells.append("–" if score is None else _with_interval(score) if intervals else fixed(score.value))
-    if worst:
-        drop, percent = row.drops.get(worst), row.drop_percent(worst)
-        cells.append("–" if drop is None else _with_interval(drop))
-        cells.append("–" if percent is None else f"{fixed(percent)} %")
-    return tuple(cells)
-
-
-def _with_interval(estimate: Estimate) -> str:
-    return f"{fixed(estimate.value)} [{fixed(estimate.low)}, {fixed(estimate.high)}]"
-
-
-def _table(grid: Grid) -> Table:
-    table = Table(title=grid.title, title_justify="left", title_style="bold")
-    for number, name in enumerate(grid.columns):
-        table.add_column(name, justify="left" if number == 0 else "right", no_wrap=number == 0)
-    for row in grid.rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+def _lines(answered: str, parts: Iterable[str]) -> list[str]:
+    problems = ", ".join(parts)
+    return [answered + (f" ({problems})." if problems else "."), _RULES]

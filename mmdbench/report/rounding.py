@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
-__all__ = ["fixed"]
+__all__ = ["RULE", "fixed"]
+
+RULE = "half away from zero; drops are taken before rounding"
+"""The rule in words, for headers."""
 
 
 def fixed(value: float, digits: int = 1) -> str:

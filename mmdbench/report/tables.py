@@ -1,177 +1,188 @@
-"""One `Tables` object, unrounded, that every rendering is made of.
-
-A score at a level is the mean over questions of what each earned there (over its corruptions
-first, where it met several). A drop is the mean paired difference clean − level, in points.
-`AVG` is the unweighted mean over benchmarks. Nothing is rounded before it is printed.
-"""
+"""One `Tables` object, unrounded, that every rendering is made of."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mmdbench.records import CLEAN, LEVELS, RECODED, Index
-from mmdbench.report.results import RunResults, UnitHit
+from mmdbench.report import behaviour_tables, extra_tables, main_tables, part_tables, reply_tables
+from mmdbench.report.identity import identity, require_comparable
+from mmdbench.report.model import Table
+from mmdbench.report.results import RunResults
+from mmdbench.report.rounding import RULE
+from mmdbench.report.scores import Breakdown, LevelRow, breakdown, levels_of, main_rows
 from mmdbench.spec import Spec
-from mmdbench.stats import Estimate, macro_mean, paired_difference, proportion
 
-__all__ = ["Breakdown", "LevelRow", "Tables", "make_tables"]
-
-AVERAGE = "AVG"
-
-_Unit = tuple[str, Index]
+__all__ = ["Breakdown", "LevelRow", "PublishedRows", "RunInfo", "Tables", "make_tables"]
 
 
 @dataclass(frozen=True, slots=True)
-class LevelRow:
-    """A row of scores: for each level the score, and the drop from clean to it, in points (0..100)."""
+class PublishedRows:
+    """A published result to stand beside runs: its main rows, its corruption rows, and what to know of it."""
 
-    name: str
-    questions: int
-    scores: Mapping[str, Estimate]
-    drops: Mapping[str, Estimate]
-
-    def drop_percent(self, level: str) -> float | None:
-        """The drop as a share of the clean score, in percent; None if nothing was right when clean."""
-        clean = self.scores.get(CLEAN)
-        if clean is None or level not in self.drops or not clean.value:
-            return None
-        return 100 * self.drops[level].value / clean.value
+    label: str
+    main: tuple[LevelRow, ...]
+    corruptions: tuple[LevelRow, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Breakdown:
-    """The same rows for the parts of a whole: question categories, corruption categories, corruptions."""
+class RunInfo:
+    """One run of a report: what it is called, how many of how many cells were answered, its notes."""
 
-    title: str
-    rows: tuple[LevelRow, ...]
+    label: str
+    model: str
+    counts: Mapping[str, int]
+    complete: bool
+    notes: tuple[str, ...]
+    identity: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """All numbers of a run's report.
+    """All numbers of a report.
 
-    `header` names the model, the protocol, the design and its weighting; `levels` are the levels
-    of the run, clean first; `counts` say how many of how many cells were answered.
+    `header` names the models, the protocol, the design and its weighting; `levels` are the levels,
+    clean first; `main` and `breakdowns` hold the scores as such, `tables` every table as it is
+    shown; `counts` say how many of how many cells were answered.
     """
 
     header: Mapping[str, str]
     levels: tuple[str, ...]
     main: tuple[LevelRow, ...]
     breakdowns: tuple[Breakdown, ...]
+    tables: tuple[Table, ...]
+    runs: tuple[RunInfo, ...]
     counts: Mapping[str, int]
     complete: bool
     notes: tuple[str, ...]
+
+    def find(self, key: str) -> Table | None:
+        """The table of that key; None if the report has none."""
+        return next((table for table in self.tables if table.key == key), None)
 
     def as_dict(self) -> dict[str, Any]:
         """The tables as a JSON-able dict, unrounded."""
         return asdict(self)
 
 
-def make_tables(results: RunResults, spec: Spec) -> Tables:
-    """The tables of a graded run."""
-    levels = tuple(level for level in (CLEAN, RECODED, *LEVELS) if level in results.plan.levels)
-    hits = results.hits
-    benches = list(dict.fromkeys(hit.bench for hit in hits))
-    main = [_row(name, [h for h in hits if h.bench == name], levels) for name in benches]
-    if len(main) > 1:
-        main.append(_average(main, levels))
-    category_of = {name: c.category for name, c in spec.corruptions.items()}
-    breakdowns = [
-        _breakdown("Question category", hits, levels, lambda h: h.category or None),
-        _breakdown(
-            "Corruption category",
-            hits,
-            levels,
-            lambda h: category_of.get(h.corruption or ""),
-            spec.categories,
-        ),
-        _breakdown("Corruption", hits, levels, lambda h: h.corruption, spec.corruptions),
-    ]
+def make_tables(
+    results: RunResults | Sequence[RunResults], spec: Spec, published: Sequence[PublishedRows] = ()
+) -> Tables:
+    """The tables of one graded run, or of several side by side and of published results.
+
+    Raises IncomparableError for runs that differ in what must be equal.
+    """
+    runs = _named([results] if isinstance(results, RunResults) else list(results))
+    for run in runs[1:]:
+        require_comparable(identity(runs[0]), identity(run))
+    levels = levels_of(runs)
+    rows: dict[str, Sequence[LevelRow]] = {run.name: main_rows(run, levels) for run in runs}
+    rows |= {result.label: result.main for result in published}
+    parts = _parts(runs, levels, spec)
+    parts["Corruption"] = Breakdown(
+        "Corruption", parts["Corruption"].rows + tuple(r for p in published for r in p.corruptions)
+    )
+    counts = sum((Counter(run.statuses) for run in runs), Counter())
+    notes = [f"{run.name}: {note}" if len(runs) > 1 else note for run in runs for note in _notes(run)]
+    notes += [f"{result.label}: {note}" for result in published for note in result.notes]
     return Tables(
-        header=_header(results, spec),
+        header=_header(runs[0], list(rows), spec),
         levels=levels,
-        main=tuple(main),
-        breakdowns=tuple(b for b in breakdowns if b.rows),
-        counts=dict(results.statuses) | {"planned": results.planned},
-        complete=results.complete,
-        notes=_notes(results),
+        main=tuple(row for of_run in rows.values() for row in of_run),
+        breakdowns=tuple(part for part in parts.values() if part.rows),
+        tables=tuple(_tables(runs, rows, parts, levels, spec)),
+        runs=tuple(_info(run) for run in runs),
+        counts=dict(counts) | {"planned": sum(run.planned for run in runs)},
+        complete=all(run.complete for run in runs),
+        notes=tuple(notes),
     )
 
 
-def _row(
-    name: str, hits: Iterable[UnitHit], levels: Sequence[str], clean: Mapping[_Unit, float] | None = None
-) -> LevelRow:
-    by_level: dict[str, dict[_Unit, float]] = {level: {} for level in levels}
-    earned: dict[str, dict[_Unit, list[float]]] = {level: {} for level in levels}
-    for hit in hits:
-        earned[hit.level].setdefault((hit.bench, hit.unit), []).append(hit.hit)
-    for level, units in earned.items():
-        by_level[level] = {unit: math.fsum(values) / len(values) for unit, values in units.items()}
-    base = by_level.get(CLEAN, {}) if clean is None else clean
-    scores: dict[str, Estimate] = {}
-    drops: dict[str, Estimate] = {}
-    for level in levels:
-        shares = by_level[level]
-        if level == CLEAN and clean is not None:
-            touched = {unit for other in levels if other not in (CLEAN, RECODED) for unit in by_level[other]}
-            shares = {unit: share for unit, share in clean.items() if unit in touched}
-        estimate = proportion(list(shares.values()))
-        if estimate is not None:
-            scores[level] = estimate.scaled(100)
-        both = [unit for unit in shares if unit in base]
-        drop = paired_difference([base[u] for u in both], [shares[u] for u in both])
-        if drop is not None and level != CLEAN:
-            drops[level] = drop.scaled(100)
-    return LevelRow(name, max((e.n for e in scores.values()), default=0), scores, drops)
+def weighting_of(run: RunResults) -> str:
+    """What weighs the same in a score of a degraded level."""
+    return "corruption types weigh the same" if run.apart else "corruption categories weigh the same"
 
 
-def _average(rows: Sequence[LevelRow], levels: Sequence[str]) -> LevelRow:
-    def mean(estimates: list[Estimate]) -> Estimate | None:
-        return macro_mean(estimates) if len(estimates) == len(rows) else None
+def _named(runs: list[RunResults]) -> list[RunResults]:
+    counts = Counter(run.name for run in runs)
+    seen: Counter[str] = Counter()
+    named: list[RunResults] = []
+    for run in runs:
+        label = run.name
+        if counts[run.name] > 1:
+            seen[run.name] += 1
+            folder = run.folder.name if run.folder else str(seen[run.name])
+            label = f"{run.name} ({folder})"
+            if any(other.name == label for other in named):
+                label = f"{run.name} ({folder}, {seen[run.name]})"
+        named.append(replace(run, label=label))
+    return named
 
-    scores = {lv: mean([r.scores[lv] for r in rows if lv in r.scores]) for lv in levels}
-    drops = {lv: mean([r.drops[lv] for r in rows if lv in r.drops]) for lv in levels}
-    return LevelRow(
-        AVERAGE,
-        sum(row.questions for row in rows),
-        {lv: e for lv, e in scores.items() if e is not None},
-        {lv: e for lv, e in drops.items() if e is not None},
-    )
+
+def _parts(runs: Sequence[RunResults], levels: Sequence[str], spec: Spec) -> dict[str, Breakdown]:
+    category_of = {name: c.category for name, c in spec.corruptions.items()}
+    found: dict[str, list[LevelRow]] = {"Question category": [], "Corruption category": [], "Corruption": []}
+    for run in runs:
+        found["Question category"] += breakdown(run, levels, lambda h: h.category or None)
+        found["Corruption category"] += breakdown(
+            run, levels, lambda h: category_of.get(h.corruption or ""), spec.categories
+        )
+        found["Corruption"] += breakdown(run, levels, lambda h: h.corruption, spec.corruptions)
+    return {title: Breakdown(title, tuple(rows)) for title, rows in found.items()}
 
 
-def _breakdown(
-    title: str,
-    hits: Sequence[UnitHit],
+def _tables(
+    runs: Sequence[RunResults],
+    rows: Mapping[str, Sequence[LevelRow]],
+    parts: Mapping[str, Breakdown],
     levels: Sequence[str],
-    key: Callable[[UnitHit], str | None],
-    order: Iterable[str] = (),
-) -> Breakdown:
-    groups: dict[str, list[UnitHit]] = {name: [] for name in order}
-    clean: dict[_Unit, float] = {}
-    for hit in hits:
-        if hit.level == CLEAN:
-            clean[hit.bench, hit.unit] = hit.hit
-        name = key(hit)
-        if name is not None:
-            groups.setdefault(name, []).append(hit)
-    # A part's clean score is that of the very questions which its corrupted rows hold.
-    rows = [_row(name, part, levels, clean) for name, part in groups.items() if part]
-    return Breakdown(title, tuple(rows))
-
-
-def _header(results: RunResults, spec: Spec) -> dict[str, str]:
-    plan = results.plan
-    weighting = (
-        "corruption categories weigh the same"
-        if plan.design == "mixed"
-        else "corruption types weigh the same"
+    spec: Spec,
+) -> list[Table]:
+    pooled = (
+        "Each row is the unweighted mean over benchmarks."
+        if runs[0].apart
+        else "Questions of all benchmarks are pooled; clean is the score of the same questions."
     )
+    corruptions = {k: v for k, v in parts.items() if k.startswith("Corruption")}
+    found = [
+        main_tables.worst_table(rows, levels),
+        main_tables.levels_table(rows, levels),
+        main_tables.drop_table(rows, levels),
+        main_tables.ladder_table(rows, levels),
+        part_tables.corruption_table(corruptions, rows, runs, levels, spec, pooled),
+        *(part_tables.part_table(part, levels, pooled) for part in parts.values() if part.rows),
+        behaviour_tables.flip_table(runs),
+        behaviour_tables.retention_table(runs),
+        behaviour_tables.worst_case_table(runs),
+        behaviour_tables.ladder_flags(runs),
+        extra_tables.mce_table(parts["Corruption"], list(rows), spec),
+        extra_tables.whole_table(runs),
+        reply_tables.capability_table(runs),
+        reply_tables.stage_table(runs),
+        reply_tables.status_table(runs),
+        reply_tables.trigger_table(runs),
+        reply_tables.time_table(runs),
+        reply_tables.phase_table(runs),
+        extra_tables.quality_table(runs),
+        reply_tables.cost_table(runs),
+    ]
+    rules = f"{runs[0].plan.protocol}, {runs[0].plan.design}: {weighting_of(runs[0])}."
+    return [replace(t, caption=f"{rules} {t.caption}".strip()) for t in found if t is not None]
+
+
+def _info(run: RunResults) -> RunInfo:
+    counts = dict(run.statuses) | {"planned": run.planned}
+    return RunInfo(run.name, run.plan.model, counts, run.complete, _notes(run), identity(run))
+
+
+def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str]:
+    plan = run.plan
     return {
-        "model": plan.model,
-        "design": f"{plan.design} ({weighting})",
+        "model": ", ".join(labels),
+        "design": f"{plan.design} ({weighting_of(run)})",
         "protocol": plan.protocol,
         "answer extraction": plan.extraction,
         "profile": plan.profile,
@@ -179,15 +190,15 @@ def _header(results: RunResults, spec: Spec) -> dict[str, str]:
         "sample": plan.sample or "all questions",
         "seed": str(plan.seed),
         "corruption spec": spec.version,
+        "rounding": RULE,
     }
 
 
 def _notes(results: RunResults) -> tuple[str, ...]:
     notes = []
     if not results.complete:
-        failed = results.statuses.get("missing", 0) + results.statuses.get("error", 0)
         notes.append(
-            f"INCOMPLETE: {failed} of {results.planned} planned answers are missing or failed; "
+            f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
             "they count as wrong. Run the same command again."
         )
     no_ops = sum(arm.no_ops for arm in results.arms)
@@ -195,7 +206,14 @@ def _notes(results: RunResults) -> tuple[str, ...]:
         notes.append(
             f"{no_ops} corrupted images equal their clean image (a corruption that finds nothing to change)."
         )
+    warnings: dict[str, list[str]] = {}
     for arm in results.arms:
-        where = arm.level + (f", {arm.corruption}" if arm.corruption else "")
-        notes.extend(f"{where} – {warning}" for warning in arm.score.warnings)
+        where = arm.level + (f" {arm.corruption}" if arm.corruption and results.apart else "")
+        for warning in arm.score.warnings:
+            warnings.setdefault(warning, []).append(where)
+    for warning, levels in warnings.items():
+        places = ", ".join(dict.fromkeys(levels[:4])) + (
+            f" and {len(levels) - 4} more" if len(levels) > 4 else ""
+        )
+        notes.append(f"{places} – {warning}")
     return tuple(notes)

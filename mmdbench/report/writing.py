@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmdbench.files import write_atomic
+from mmdbench.report.flat import as_csv
+from mmdbench.report.latex import latex
 from mmdbench.report.markdown import markdown
+from mmdbench.report.model import chosen
 from mmdbench.report.results import RunResults
 from mmdbench.report.tables import Tables
 
-__all__ = ["write_report"]
+__all__ = ["as_json", "write_report"]
+
+
+def as_json(tables: Tables, keys: Sequence[str] = ()) -> str:
+    """The tables as JSON, unrounded, ending with a newline."""
+    kept = replace(tables, tables=tuple(chosen(tables.tables, keys)))
+    return json.dumps(kept.as_dict(), indent=1, ensure_ascii=False) + "\n"
 
 
 def write_report(folder: Path, results: RunResults, tables: Tables) -> tuple[Path, ...]:
-    """Write `report.md`, `tables.json` and `grades.jsonl`; returns their paths.
+    """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl`; returns their paths.
 
     They follow from the replies alone: an interrupted run that was finished later writes the
-    same bytes as one that was not.
+    same bytes as one that was not, but for the times that its replies took.
     """
     files = {
         "report.md": markdown(tables),
-        "tables.json": json.dumps(tables.as_dict(), indent=1, ensure_ascii=False) + "\n",
+        "tables.json": as_json(tables),
+        "tables.csv": as_csv(tables),
+        "tables.tex": latex(tables),
         "grades.jsonl": "".join(_grade_lines(results)),
     }
     for name, text in files.items():

@@ -1,0 +1,137 @@
+"""Gates: which rows of a run are watched, and how many points each may lose.
+
+`macro-hard:1.0`       the mean over benchmarks at hard may lose 1 point
+`MMStar/all/hard:3`    MMStar at hard, whatever the corruption; `MMStar/hard:3` is the same
+`MMStar/*/hard:3`      each corruption of MMStar at hard; `*` never stands for `all`
+`*/capture/*:5`        every benchmark, corruptions of one category, each level
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mmdbench.errors import UsageError
+from mmdbench.records import CLEAN
+from mmdbench.report.results import RunResults
+from mmdbench.report.scores import worst_level
+from mmdbench.spec import Spec
+
+__all__ = ["ALL", "MACRO", "Gate", "Watched", "default_gates", "parse_gate", "watched_rows"]
+
+MACRO = "macro"
+ALL = "all"
+DEFAULT_TOLERANCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A pattern of rows and how many points each of them may lose."""
+
+    text: str
+    bench: str
+    part: str
+    level: str
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A watched row: a benchmark (or `macro`), a part (`all`, a corruption, a category), a level."""
+
+    bench: str
+    part: str
+    level: str
+    tolerance: float
+
+    @property
+    def name(self) -> str:
+        """The row as gates write it."""
+        return f"{self.bench}/{self.part}/{self.level}"
+
+
+def parse_gate(text: str) -> Gate:
+    """Read a gate.
+
+    >>> parse_gate("MMStar/*/hard:3")
+    Gate(text='MMStar/*/hard:3', bench='MMStar', part='*', level='hard', tolerance=3.0)
+    >>> parse_gate("macro-hard:1.0").bench
+    'macro'
+    """
+    body, colon, tolerance = text.rpartition(":")
+    parts = body.split("/")
+    if len(parts) == 1 and body.startswith(f"{MACRO}-"):
+        parts = [MACRO, ALL, body.removeprefix(f"{MACRO}-")]
+    elif len(parts) == 2:
+        parts = [parts[0], ALL, parts[1]]
+    if not (colon and len(parts) == 3 and all(parts) and re.fullmatch(r"\d+(\.\d+)?", tolerance)):
+        raise UsageError(
+            f"Cannot read the gate {text!r}.",
+            hint="Write macro-hard:1.0, MMStar/hard:2 or 'MMStar/*/hard:3': rows, then points.",
+        )
+    return Gate(text, parts[0], parts[1], parts[2], float(tolerance))
+
+
+def default_gates(run: RunResults) -> list[Gate]:
+    """What is watched if nobody says: the mean over benchmarks at the worst level, and when clean."""
+    levels = dict.fromkeys(
+        level for level in (worst_level(run.plan.levels), CLEAN) if level in run.plan.levels
+    )
+    return [parse_gate(f"{MACRO}-{level}:{DEFAULT_TOLERANCE}") for level in levels]
+
+
+def watched_rows(gates: Iterable[Gate], run: RunResults, spec: Spec) -> list[Watched]:
+    """The rows that the gates name, each once and with its smallest tolerance.
+
+    Raises UsageError for a gate that names none: nothing watched must never look like all is well.
+    """
+    found: dict[tuple[str, str, str], float] = {}
+    rows = _rows(run, spec)
+    for gate in gates:
+        mine = [row for row in rows if _matches(gate, row, run)]
+        if not mine:
+            known = list(
+                dict.fromkeys([f"{MACRO}-{row[2]}" for row in rows] + [f"{row[0]}/{row[2]}" for row in rows])
+            )
+            raise UsageError(
+                f"The gate {gate.text!r} names no row of this run, so nothing would be compared.",
+                hint=f"Rows are {', '.join(known[:12])} … with a corruption, a category or * in the middle.",
+            )
+        for row in mine:
+            found[row] = min(gate.tolerance, found.get(row, gate.tolerance))
+    return [Watched(*row, tolerance) for row, tolerance in found.items()]
+
+
+def _rows(run: RunResults, spec: Spec) -> list[tuple[str, str, str]]:
+    levels = [level for level in run.plan.levels if any(hit.level == level for hit in run.hits)]
+    met: dict[tuple[str, str], dict[str, None]] = {}
+    for hit in run.hits:
+        if hit.corruption:
+            for bench in (hit.bench, MACRO):
+                met.setdefault((bench, hit.level), {})[hit.corruption] = None
+    rows = []
+    for bench in (MACRO, *dict.fromkeys(hit.bench for hit in run.hits)):
+        for level in levels:
+            names = [name for name in spec.corruptions if name in met.get((bench, level), {})]
+            categories = dict.fromkeys(spec.corruptions[name].category for name in names)
+            rows += [(bench, part, level) for part in (ALL, *categories, *names)]
+    return rows
+
+
+def _matches(gate: Gate, row: Sequence[str], run: RunResults) -> bool:
+    bench, part, level = row
+    benches = (bench, run.title(bench))
+    if MACRO in (bench, gate.bench):
+        right = bench == gate.bench
+    else:
+        right = any(fnmatchcase(name.lower(), gate.bench.lower()) for name in benches)
+    return right and fnmatchcase(level, gate.level) and _part_matches(gate.part, part, run)
+
+
+def _part_matches(pattern: str, part: str, run: RunResults) -> bool:
+    if part == pattern:
+        return True
+    corruptions = {hit.corruption for hit in run.hits}
+    return part in corruptions and part != ALL and fnmatchcase(part, pattern)

@@ -1,0 +1,117 @@
+"""A check's report for people and for machines: table, Markdown, JUnit, GitHub annotations."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from mmdbench.check.verdicts import CheckReport, CheckRow
+from mmdbench.report.markdown import markdown_table
+from mmdbench.report.model import Column, Row, Table, Value
+from mmdbench.report.rounding import fixed
+
+__all__ = ["check_table", "github_lines", "junit", "sentence", "summary"]
+
+_MARK = {"regressed": "✗", "unchanged": "✓", "improved": "↑", "cannot tell": "?"}
+
+
+def check_table(report: CheckReport) -> Table:
+    """The rows of a check as a table."""
+    rate = fixed(100 * (1 - 2 * report.alpha), 0)
+    columns = (
+        Column("n", "count", 0),
+        Column("baseline"),
+        Column("run"),
+        Column("loss", signed=True),
+        Column("may lose"),
+        Column("p", "p", 4),
+        Column("verdict", "text"),
+    )
+    rows = tuple(
+        Row(
+            (row.name,),
+            (
+                Value(row.questions),
+                Value(row.baseline),
+                Value(row.score),
+                Value(row.loss, row.low, row.high, row.questions),
+                Value(row.tolerance),
+                Value(row.p_adjusted),
+                Value(f"{_MARK[row.verdict]} {row.verdict}"),
+            ),
+        )
+        for row in report.rows
+    )
+    caption = (
+        f"Loss = baseline − run in points, paired by question, {rate} % interval; p one-sided, by Holm. "
+        f"Without any change a check fails at most {fixed(100 * report.alpha, 0)} times in 100."
+    )
+    return Table("check", "Check against the baseline", ("Row",), columns, rows, caption)
+
+
+def sentence(row: CheckRow) -> str:
+    """A row in one sentence."""
+    return (
+        f"{row.name}: {row.verdict}; {fixed(row.baseline)} → {fixed(row.score)}, loss {fixed(row.loss)} "
+        f"[{fixed(row.low)}, {fixed(row.high)}], may lose {fixed(row.tolerance)} (n = {row.questions})"
+    )
+
+
+def summary(report: CheckReport) -> str:
+    """The report as Markdown, for a step summary; ends with a newline."""
+    counts = {v: sum(row.verdict == v for row in report.rows) for v in _MARK}
+    lines = [f"# mmdbench check: {report.model}", ""]
+    if report.problem:
+        lines += [f"**INCOMPLETE**: {report.problem}", ""]
+    else:
+        lines += [
+            ", ".join(f"{n} {v}" for v, n in counts.items() if n),
+            "",
+            markdown_table(check_table(report)),
+        ]
+    lines += [f"- differs from the baseline in {note}" for note in report.notes]
+    return "\n".join(lines) + "\n"
+
+
+def github_lines(report: CheckReport) -> list[str]:
+    """Workflow commands for GitHub: an error for each regression, a warning where nothing can be told."""
+    lines = []
+    if report.problem:
+        lines.append(f"::error title=mmdbench: run incomplete::{_command(report.problem)}")
+    for row in report.rows:
+        kind = {"regressed": "error", "cannot tell": "warning"}.get(row.verdict)
+        if kind:
+            lines.append(f"::{kind} title={_property(f'mmdbench: {row.name}')}::{_command(sentence(row))}")
+    return lines
+
+
+def junit(report: CheckReport) -> str:
+    """The report as JUnit XML: a failure for each regression, a skipped test where nothing can be told."""
+    failed = sum(row.verdict == "regressed" for row in report.rows)
+    skipped = sum(row.verdict == "cannot tell" for row in report.rows)
+    suite = ET.Element(
+        "testsuite",
+        name="mmdbench check",
+        tests=str(len(report.rows) or 1),
+        failures=str(failed),
+        errors=str(int(bool(report.problem))),
+        skipped=str(skipped),
+    )
+    if report.problem:
+        case = ET.SubElement(suite, "testcase", classname=report.model, name="complete")
+        ET.SubElement(case, "error", message=report.problem)
+    for row in report.rows:
+        case = ET.SubElement(suite, "testcase", classname=report.model, name=row.name)
+        kind = {"regressed": "failure", "cannot tell": "skipped"}.get(row.verdict)
+        if kind:
+            ET.SubElement(case, kind, message=sentence(row))
+        ET.SubElement(case, "system-out").text = sentence(row)
+    ET.indent(suite)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
+
+
+def _command(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _command(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,174 @@
+"""A verdict for each watched row, from the paired interval against its tolerance.
+
+loss = baseline − run, in points, over the same questions:
+
+regressed     the loss is real (one-sided p ≤ α after Holm's correction over all rows) and at
+              least the tolerance
+improved      the gain is real (the same test on the other side)
+unchanged     a loss above the tolerance is excluded (the one-sided 1 − α bound lies within it),
+              or not a single grade differs
+cannot tell   anything else: more questions are needed, or a wider tolerance
+
+Under no change a check calls any row regressed with probability α at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mmdbench.check.baseline import Baseline
+from mmdbench.check.gates import ALL, MACRO, Gate, Watched, default_gates, watched_rows
+from mmdbench.errors import IncomparableError, UsageError
+from mmdbench.report.pairs import Gap, gap_of, mean_gap
+from mmdbench.report.results import RunResults, UnitHit
+from mmdbench.report.scores import replace_stratum
+from mmdbench.report.series import make_series, score_of
+from mmdbench.spec import Spec
+from mmdbench.stats import holm, mcnemar_above
+
+__all__ = ["ALPHA", "CheckReport", "CheckRow", "Verdict", "check_run"]
+
+ALPHA = 0.05
+"""The chance that a check without any change fails."""
+
+Verdict = Literal["regressed", "unchanged", "improved", "cannot tell"]
+_EXIT = {"regressed": 1, "cannot tell": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One watched row: scores (0..100), the loss in points with its 1 − 2α interval, and the verdict.
+
+    `p_loss` is the one-sided p-value of no loss, `p_adjusted` after Holm's correction.
+    """
+
+    name: str
+    tolerance: float
+    questions: int
+    baseline: float
+    score: float
+    loss: float
+    low: float
+    high: float
+    p_loss: float
+    p_adjusted: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """All rows of a check, the exit code they amount to, and what else there is to know."""
+
+    model: str
+    rows: tuple[CheckRow, ...]
+    exit_code: int
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+    alpha: float = ALPHA
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as a JSON-able dict, unrounded."""
+        return asdict(self)
+
+
+def check_run(
+    run: RunResults, baseline: Baseline, spec: Spec, gates: Sequence[Gate] = (), alpha: float = ALPHA
+) -> CheckReport:
+    """Compare a run with its baseline at every row that the gates watch.
+
+    An incomplete run is reported as such (exit code 4) and gets no verdict. Raises
+    IncomparableError and UsageError where there is nothing that could be compared.
+    """
+    if not 0 < alpha < 0.5:
+        raise UsageError(f"A rate of false alarms of {alpha} makes no sense.", hint="Give one in (0, 0.5).")
+    if not run.complete:
+        problem = f"{run.failed} of {run.planned} planned answers are missing or failed."
+        return CheckReport(run.name, (), 4, (), problem, alpha)
+    before, found = baseline.beside(run)
+    watched = watched_rows(gates or default_gates(run), run, spec)
+    rows = [(row, *_gap(row, before, run, spec)) for row in watched]
+    nothing = [row.name for row, gap, *_ in rows if gap is None]
+    if nothing:
+        raise IncomparableError(
+            f"The baseline holds nothing for {', '.join(nothing)}.",
+            hint="Write a new one with --accept, or gate other rows.",
+        )
+    known = [(row, gap, old, new) for row, gap, old, new in rows if gap is not None]
+    losses = [_p_loss(gap) for _, gap, *_ in known]
+    gains = holm([_p_gain(gap) for _, gap, *_ in known])
+    adjusted = holm(losses)
+    made = tuple(
+        _judge(*known[i], p=(losses[i], adjusted[i], gains[i]), alpha=alpha) for i in range(len(known))
+    )
+    codes = {_EXIT.get(row.verdict, 0) for row in made}
+    code = 1 if 1 in codes else 3 if 3 in codes else 0
+    return CheckReport(run.name, made, code, tuple(str(difference) for difference in found), "", alpha)
+
+
+def _judge(
+    row: Watched, gap: Gap, old: float, new: float, *, p: tuple[float, float, float], alpha: float
+) -> CheckRow:
+    loss = gap.estimate
+    low, high = loss.bounds(1 - 2 * alpha)
+    verdict: Verdict = "cannot tell"
+    if gap.equal:
+        verdict = "unchanged"
+    elif p[1] <= alpha and loss.value >= row.tolerance:
+        verdict = "regressed"
+    elif p[2] <= alpha:
+        verdict = "improved"
+    elif high <= row.tolerance:
+        verdict = "unchanged"
+    return CheckRow(row.name, row.tolerance, loss.n, old, new, loss.value, low, high, p[0], p[1], verdict)
+
+
+def _p_loss(gap: Gap) -> float:
+    if gap.equal:
+        return 1.0
+    if gap.only_first is not None and gap.only_second is not None:
+        return mcnemar_above(gap.only_first, gap.only_second)
+    return gap.estimate.p_above()
+
+
+def _p_gain(gap: Gap) -> float:
+    if gap.equal:
+        return 1.0
+    if gap.only_first is not None and gap.only_second is not None:
+        return mcnemar_above(gap.only_second, gap.only_first)
+    return 1 - gap.estimate.p_above()
+
+
+def _gap(row: Watched, before: RunResults, after: RunResults, spec: Spec) -> tuple[Gap | None, float, float]:
+    sides = [_hits(row, run, spec) for run in (before, after)]
+    pooled = row.part != ALL and not after.apart
+    benches = [""] if pooled else list(dict.fromkeys(hit.bench for hit in sides[1]))
+    gaps: list[Gap] = []
+    scores: list[list[float]] = [[], []]
+    for bench in benches:
+        series = [
+            make_series((h for h in side if bench in ("", h.bench)), apart=after.apart) for side in sides
+        ]
+        gap = gap_of(row.name, row.level, series[0], series[1]) if series[0].hits else None
+        if gap is None:
+            return None, 0.0, 0.0
+        gaps.append(gap)
+        for place, one in enumerate(series):
+            score = score_of(one)
+            scores[place].append(score.value if score else 0.0)
+    if not gaps:
+        return None, 0.0, 0.0
+    gap = gaps[0] if len(gaps) == 1 else mean_gap(row.name, row.level, gaps)
+    return gap, sum(scores[0]) / len(gaps), sum(scores[1]) / len(gaps)
+
+
+def _hits(row: Watched, run: RunResults, spec: Spec) -> list[UnitHit]:
+    names = {row.part} | {name for name, c in spec.corruptions.items() if c.category == row.part}
+    return [
+        hit if row.part == ALL else replace_stratum(hit, run)
+        for hit in run.hits
+        if hit.level == row.level
+        and row.bench in (MACRO, hit.bench)
+        and (row.part == ALL or hit.corruption in names)
+    ]

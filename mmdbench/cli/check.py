@@ -1,0 +1,87 @@
+"""`mmdbench check`: a gate for continuous integration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mmdbench.check import CheckReport
+
+__all__ = ["check"]
+
+
+def check(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    baseline: Annotated[Path, typer.Option(help="The baseline: a file to commit.")],
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Rows and the points they may lose: macro-hard:1.0, 'MMStar/*/hard:3'; repeatable."
+        ),
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Write the run as the new baseline.")] = False,
+    alpha: Annotated[float, typer.Option(help="How often a check may fail though nothing changed.")] = 0.05,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, unrounded.")] = False,
+) -> None:
+    """Compare a run with a baseline and say whether it got worse.
+
+    Exit code: 0 no regression, 1 regression, 2 wrong use or incomparable, 3 cannot tell, 4 incomplete.
+    """
+    from mmdbench.check import accept as write_baseline
+    from mmdbench.check import check_run, parse_gate, read_baseline
+    from mmdbench.report.results import load_results
+    from mmdbench.spec import load_spec
+
+    gates = [parse_gate(text) for text in gate or ()]
+    results = load_results(run)
+    if accept:
+        count = write_baseline(results, baseline)
+        typer.echo(f"{count} grades of {results.name} are now the baseline {baseline}")
+        return
+    report = check_run(results, read_baseline(baseline), load_spec(), gates, alpha)
+    _write(report, junit)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        _print(report)
+    raise typer.Exit(report.exit_code)
+
+
+def _write(report: CheckReport, path: Path | None) -> None:
+    from mmdbench.check.output import junit, summary
+    from mmdbench.files import write_atomic
+
+    if path:
+        write_atomic(path, junit(report))
+    step = os.environ.get("GITHUB_STEP_SUMMARY")
+    if step:
+        with Path(step).open("a", encoding="utf-8") as file:
+            file.write(summary(report))
+
+
+def _print(report: CheckReport) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from mmdbench.check.output import check_table, github_lines
+    from mmdbench.report.console import grid
+
+    screen = Console()
+    for note in report.notes:
+        screen.print(Text(f"differs from the baseline in {note}", style="dim"))
+    if report.problem:
+        screen.print(Text(f"INCOMPLETE: {report.problem}", style="bold red"))
+    else:
+        screen.print(grid(check_table(report)))
+    if os.environ.get("GITHUB_ACTIONS"):
+        for line in github_lines(report):
+            typer.echo(line)
+    meaning = {0: "no regression", 1: "regression", 3: "cannot tell", 4: "incomplete"}
+    screen.print(Text(f"{meaning[report.exit_code]} (exit code {report.exit_code})", style="bold"))

@@ -1,0 +1,23 @@
+"""`mmdbench cite`: BibTeX, and a paragraph of methods for each run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["cite"]
+
+
+def cite(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs.")] = None,
+) -> None:
+    """Print what to cite, and for each run a paragraph that says how it was measured."""
+    from mmdbench.report.citing import citations, methods
+    from mmdbench.report.results import load_results
+
+    results = [load_results(folder) for folder in runs or ()]
+    for run in results:
+        typer.echo(methods(run))
+    typer.echo(citations(results), nl=False)

@@ -1,0 +1,55 @@
+"""`mmdbench show`: one question, its pictures at every level, and what models replied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmdbench.errors import UnknownNameError, UsageError
+
+__all__ = ["show"]
+
+
+def show(
+    question: Annotated[str, typer.Argument(help="A benchmark and an index: MMStar:17")],
+    corruption: Annotated[list[str] | None, typer.Option(help="Only these corruptions; repeatable.")] = None,
+    run: Annotated[list[Path] | None, typer.Option(help="Show the replies of this run; repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The sheet: a .png or .jpg file.")] = None,
+    width: Annotated[int, typer.Option(help="Width of one picture, in pixels.", min=16, max=2000)] = 240,
+    seed: Annotated[int, typer.Option(help="Seed of the layouts, if no run is given.")] = 0,
+    profile: Annotated[str, typer.Option(help="paper or scaled, if no run is given.")] = "paper",
+    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
+) -> None:
+    """Show one question as models meet it: a contact sheet clean to hard, its text, and replies."""
+    from mmdbench.cli.opening import Sources, open_benches
+    from mmdbench.gallery import save_sheet
+    from mmdbench.records import RunPlan
+    from mmdbench.report.question_sheet import find_question, question_lines, question_sheet, reply_lines
+    from mmdbench.report.results import load_results
+    from mmdbench.spec import load_spec
+
+    name, colon, index = question.rpartition(":")
+    if not colon or not name:
+        raise UsageError(f"Cannot read {question!r} as a question.", hint="Write MMStar:17, or file.tsv:17.")
+    spec = load_spec()
+    for wanted in corruption or ():
+        if wanted not in spec.corruptions:
+            raise UnknownNameError("corruption", wanted, spec.corruptions, see="mmdbench list corruptions")
+    runs = [load_results(folder) for folder in run or ()]
+    (bench,) = open_benches([name], Sources(data_dir, offline), quiet=True)
+    asked = find_question(bench, index)
+    plan = runs[0].plan if runs else RunPlan("", (bench.name,), seed=seed, profile=profile)
+    met = [c.corruption for r in runs for c in r.cells if (c.bench, c.index) == (asked.bench, asked.index)]
+    names = corruption or list(dict.fromkeys(n for n in met if n)) or list(spec.corruptions)
+    for line in question_lines(asked):
+        typer.echo(line)
+    for one in runs:
+        for line in reply_lines(one, asked, corruption or ()):
+            typer.echo(line)
+    path = out or Path(f"{bench.name}_{asked.index}.png")
+    sheet = question_sheet(asked, names, plan, spec, width)
+    save_sheet(sheet, path)
+    typer.echo(f"Sheet of {sheet.width} × {sheet.height} px written to {path}")

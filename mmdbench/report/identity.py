@@ -1,0 +1,121 @@
+"""What a run is, as far as it decides whether two of them may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmdbench.errors import IncomparableError
+from mmdbench.report.results import RunResults
+
+__all__ = ["Difference", "differences", "identity", "require_comparable"]
+
+_MUST = {
+    "protocol": "scoring protocol",
+    "extraction": "answer extraction",
+    "design": "design",
+    "corruptions": "corruptions",
+    "seed": "seed",
+    "profile": "profile",
+    "codec": "codec",
+    "spec": "corruption spec",
+    "judge": "judge",
+    "sample": "sample",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field in which two runs differ; `blocks` says that they may not be compared because of it."""
+
+    field: str
+    first: str
+    second: str
+    blocks: bool
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.first} / {self.second}"
+
+
+def identity(run: RunResults) -> dict[str, Any]:
+    """The JSON-able record of all that decides whether a run can be compared."""
+    plan = run.plan
+    judges = sorted({j for arm in run.arms if (j := getattr(arm.score, "judge", None))})
+    spec = run.manifest.get("spec", {})
+    record: dict[str, Any] = {
+        "protocol": plan.protocol,
+        "extraction": plan.extraction,
+        "design": plan.design,
+        "corruptions": list(plan.corruptions),
+        "seed": plan.seed,
+        "profile": plan.profile,
+        "codec": plan.codec,
+        "spec": f"{spec.get('version', '')} {str(spec.get('digest', ''))[:12]}".strip(),
+        "judge": ", ".join(judges),
+        "sample": plan.sample,
+        "levels": list(plan.levels),
+        "model": plan.model,
+        "fingerprint": dict(run.manifest.get("model", {}).get("fingerprint", {})),
+        "generation": dict(run.manifest.get("model", {}).get("generation", {})),
+        "benches": {
+            b["name"]: {"family": b.get("family", ""), "sha256": b.get("sha256", "")}
+            for b in run.manifest.get("benches", ())
+        },
+        "versions": dict(run.manifest.get("versions", {})),
+    }
+    return record
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
+    """Every field in which two identities differ, those that block a comparison first."""
+    found: list[Difference | None] = []
+    found += [_differ(name, first.get(key), second.get(key), blocks=True) for key, name in _MUST.items()]
+    ours, theirs = first.get("benches", {}), second.get("benches", {})
+    for bench in ours:
+        if bench in theirs:
+            for key, name in (("sha256", "data digest"), ("family", "family")):
+                name_of = f"{name} of {bench}"
+                found.append(_differ(name_of, ours[bench].get(key), theirs[bench].get(key), blocks=True))
+    found.append(_differ("benchmarks", list(ours), list(theirs), blocks=False))
+    plain = ("levels", "model", "fingerprint", "generation")
+    found += [_differ(key, first.get(key), second.get(key), blocks=False) for key in plain]
+    old, new = first.get("versions", {}), second.get("versions", {})
+    names = dict.fromkeys((*old, *new))
+    found += [_differ(f"version of {name}", old.get(name), new.get(name), blocks=False) for name in names]
+    return [difference for difference in found if difference is not None]
+
+
+def require_comparable(
+    first: Mapping[str, Any], second: Mapping[str, Any], *, shared: bool = False
+) -> list[Difference]:
+    """All differences of two identities; raises IncomparableError at the first that blocks.
+
+    With `shared` another sample does not block: only the questions that both hold are compared.
+    """
+    found = differences(first, second)
+    for difference in found:
+        if difference.blocks and not (shared and difference.field == _MUST["sample"]):
+            hint = "Run both the same way."
+            if difference.field == _MUST["sample"]:
+                hint = "Compare the questions that both hold: --shared."
+            elif difference.field in (_MUST["protocol"], _MUST["extraction"]):
+                hint = "Grade both alike: --protocol, --extraction."
+            raise IncomparableError(
+                f"The runs cannot be compared: they differ in {difference.field} "
+                f"({difference.first} against {difference.second}).",
+                hint=hint,
+            )
+    return found
+
+
+def _differ(field: str, first: Any, second: Any, *, blocks: bool) -> Difference | None:
+    return None if first == second else Difference(field, _say(first), _say(second), blocks)
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}={v}" for k, v in value.items()) or "none"
+    return str(value) if value not in (None, "") else "none"

@@ -1,0 +1,100 @@
+"""Two runs on the same questions: paired differences of whole benchmarks and of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from mmdbench.report.results import RunResults, UnitHit
+from mmdbench.report.scores import AVERAGE, replace_stratum
+from mmdbench.report.series import Series, change, make_series
+from mmdbench.stats import Estimate, macro_mean, mcnemar
+
+__all__ = ["Gap", "bench_gaps", "gap_of", "mean_gap", "part_gaps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """`first − second` in points on the questions both hold, with the p-value of no difference.
+
+    `only_first` and `only_second` count the questions that one of the two answers, where a question
+    has one hit of 0 or 1; the p-value is then McNemar's exact one, otherwise that of the interval.
+    """
+
+    name: str
+    level: str
+    estimate: Estimate
+    p_value: float
+    test: str
+    only_first: int | None = None
+    only_second: int | None = None
+    equal: bool = False
+
+
+def bench_gaps(first: RunResults, second: RunResults, levels: Sequence[str]) -> list[Gap]:
+    """A gap for each benchmark that both runs scored and each level, then that of their mean."""
+    found: list[Gap] = []
+    for level in levels:
+        here = []
+        for bench in first.benches:
+            pair = [
+                make_series((h for h in run.hits if h.bench == bench and h.level == level), apart=run.apart)
+                for run in (first, second)
+            ]
+            gap = gap_of(first.title(bench), level, pair[0], pair[1])
+            here += [gap] if gap else []
+        found += here
+        if len(here) > 1:
+            found.append(mean_gap(AVERAGE, level, here))
+    return found
+
+
+def part_gaps(
+    first: RunResults,
+    second: RunResults,
+    levels: Sequence[str],
+    key: Callable[[UnitHit], str | None],
+    order: Iterable[str],
+) -> list[Gap]:
+    """A gap for each part of the hits and each level: pooled under `mixed`, else the mean over benchmarks."""
+    sides = []
+    for run in (first, second):
+        parts: dict[tuple[str, str, str], list[UnitHit]] = {}
+        for hit in run.hits:
+            name = key(hit)
+            if name is not None:
+                bench = hit.bench if run.apart else ""
+                parts.setdefault((name, hit.level, bench), []).append(replace_stratum(hit, run))
+        sides.append({k: make_series(hits, apart=run.apart) for k, hits in parts.items()})
+    found = []
+    for level in levels:
+        for name in order:
+            keys = [k for k in sides[0] if k[:2] == (name, level) and k in sides[1]]
+            gaps = [g for k in keys if (g := gap_of(name, level, sides[0][k], sides[1][k])) is not None]
+            if gaps:
+                found.append(gaps[0] if len(gaps) == 1 else mean_gap(name, level, gaps))
+    return found
+
+
+def gap_of(name: str, level: str, first: Series, second: Series) -> Gap | None:
+    """The gap of two series of one level; None where they share no question."""
+    estimate = change(first, second)
+    if estimate is None:
+        return None
+    if not (first.binary and second.binary):
+        ours = {(h.bench, h.unit, h.corruption): h.hit for h in first.hits}
+        equal = ours == {(h.bench, h.unit, h.corruption): h.hit for h in second.hits}
+        return Gap(name, level, estimate, estimate.p_value(), "paired", equal=equal)
+    theirs = {(h.bench, h.unit): h.hit for h in second.hits}
+    hits = [(h.hit, theirs[h.bench, h.unit]) for h in first.hits if (h.bench, h.unit) in theirs]
+    gained, lost = sum(a > b for a, b in hits), sum(a < b for a, b in hits)
+    p = mcnemar(gained, lost)
+    return Gap(name, level, estimate, p, "McNemar", gained, lost, equal=not gained + lost)
+
+
+def mean_gap(name: str, level: str, gaps: Sequence[Gap]) -> Gap:
+    """The gap of the unweighted mean over benchmarks."""
+    estimate = macro_mean([gap.estimate for gap in gaps])
+    assert estimate is not None
+    equal = all(gap.equal for gap in gaps)
+    return Gap(name, level, estimate, 1.0 if equal else estimate.p_value(), "paired", equal=equal)

@@ -1,0 +1,113 @@
+"""One question as a model meets it: its pictures at every level on one sheet, its text, and replies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.records import CLEAN, Cell, Question, RunPlan
+from mmdbench.report.results import RunResults
+from mmdbench.spec import Spec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mmdbench.benches import Bench
+
+__all__ = ["find_question", "question_lines", "question_sheet", "reply_lines"]
+
+_GAP = 6
+_HEAD = 22
+
+
+def find_question(bench: Bench, index: str) -> Question:
+    """The question of that index. Raises UnknownNameError."""
+    for question in bench.questions:
+        if str(question.index) == index:
+            return question
+    known = [str(question.index) for question in bench.questions]
+    raise UnknownNameError(f"index of {bench.name}:", index, known)
+
+
+def question_lines(question: Question) -> list[str]:
+    """The question, its options and its answer, a line each."""
+    lines = [f"{question.bench}:{question.index}  {question.text or question.fields.get('prompt', '')}"]
+    lines += [
+        f"  {'→' if label == question.answer else ' '} {label}. {text}"
+        for label, text in question.options.items()
+    ]
+    if question.answer and question.answer not in question.options:
+        lines.append(f"  → {question.answer}")
+    if question.category:
+        lines.append(f"  category: {question.category}")
+    return lines
+
+
+def reply_lines(run: RunResults, question: Question, corruptions: Sequence[str]) -> Iterator[str]:
+    """What the run's model replied to the question at each level, and how that was graded."""
+    grades = {
+        (arm.level, arm.corruption if run.apart else None): grade
+        for arm in run.arms
+        for grade in arm.score.grades
+        if (grade.bench, grade.index) == (question.bench, question.index)
+    }
+    for cell in run.cells:
+        if (cell.bench, cell.index) != (question.bench, question.index):
+            continue
+        if cell.corruption and corruptions and cell.corruption not in corruptions:
+            continue
+        reply = run.replies.get(cell)
+        grade = grades.get((cell.level, cell.corruption if run.apart else None))
+        place = f"{cell.level} {cell.corruption or ''}".strip()
+        said = "missing" if reply is None else reply.text or f"[{reply.status}] {reply.reason}".strip()
+        verdict = f"{grade.verdict} ({grade.label or '–'}, {grade.stage})" if grade else "not graded"
+        yield f"  {run.name}, {place}: {verdict}: {' '.join(said.split())}"
+
+
+def question_sheet(
+    question: Question, corruptions: Sequence[str], plan: RunPlan, spec: Spec, width: int = 240
+) -> Image:
+    """An RGB sheet of the very pictures that the plan shows: a row for each corruption (and picture).
+
+    `width` is that of one picture, in pixels. Raises UsageError for a question without pictures.
+    """
+    from PIL import Image
+
+    from mmdbench.benches.images import decode_image
+    from mmdbench.variants import clean_image, make_variant, recipe_for
+
+    levels = (CLEAN, *spec.intensities)
+    rows: list[tuple[str, list[Image.Image]]] = []
+    for number, source in enumerate(question.images):
+        clean = clean_image(source.read(), source.where)
+        for name in corruptions:
+            made = []
+            for level in levels:
+                cell = Cell(question.bench, question.index, level, None if level == CLEAN else name)
+                variant = make_variant(clean, recipe_for(cell, clean.digest, plan, spec))
+                picture = Image.fromarray(decode_image(variant.image.data, source.where))
+                height = max(1, round(picture.height * width / picture.width))
+                made.append(picture.resize((width, height), Image.Resampling.LANCZOS))
+            rows.append((f"{name} ({number + 1})" if number else name, made))
+    if not rows:
+        raise UsageError(f"{question.bench}:{question.index} has no picture.")
+    return _sheet(levels, rows, width)
+
+
+def _sheet(levels: Sequence[str], rows: Sequence[tuple[str, Sequence[Image]]], width: int) -> Image:
+    from PIL import Image as Pictures
+    from PIL import ImageDraw, ImageFont
+
+    heights = [max(picture.height for picture in made) + _HEAD + _GAP for _, made in rows]
+    sheet = Pictures.new("RGB", (_GAP + (width + _GAP) * len(levels), _HEAD + sum(heights)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    top = _HEAD
+    for column, level in enumerate(levels):
+        draw.text((_GAP + column * (width + _GAP), 2), level, fill="black", font=font)
+    for (name, made), height in zip(rows, heights, strict=True):
+        draw.text((_GAP, top), name, fill="black", font=font)
+        for column, picture in enumerate(made):
+            sheet.paste(picture, (_GAP + column * (width + _GAP), top + _HEAD - 2))
+        top += height
+    return sheet

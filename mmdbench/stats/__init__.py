@@ -1,0 +1,33 @@
+"""Intervals, tests and sample sizes for scores and for drops, with numpy alone.
+
+A score is a mean over questions, a drop the mean of the paired differences of the same
+questions. The question is the unit: what is counted once, and what is independent. All
+functions work on shares (0..1) and say so; nothing here is rounded.
+"""
+
+from __future__ import annotations
+
+from mmdbench.stats.estimates import CONFIDENCE, Estimate, difference, macro_mean
+from mmdbench.stats.means import paired_difference, proportion
+from mmdbench.stats.sizes import detectable_effect, half_width, macro_half_width
+from mmdbench.stats.strata import Stratified, group_balanced, stratify
+from mmdbench.stats.testing import benjamini_hochberg, holm, mcnemar, mcnemar_above
+
+__all__ = [
+    "CONFIDENCE",
+    "Estimate",
+    "Stratified",
+    "benjamini_hochberg",
+    "detectable_effect",
+    "difference",
+    "group_balanced",
+    "half_width",
+    "holm",
+    "macro_half_width",
+    "macro_mean",
+    "mcnemar",
+    "mcnemar_above",
+    "paired_difference",
+    "proportion",
+    "stratify",
+]

@@ -1,0 +1,95 @@
+"""Means over strata and over a balanced design, as values whose plain mean is the estimate.
+
+Both functions return one value and one residual for each question: the mean of the values is
+the estimate, and the residuals (what strata or corruptions do not explain) carry its variance.
+`proportion` and `paired_difference` take them as they are. This is the linearisation of
+survey sampling: Särndal, Swensson and Wretman, Model Assisted Survey Sampling (1992), ch. 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmdbench.stats.means import Floats
+
+__all__ = ["Stratified", "group_balanced", "stratify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stratified:
+    """Values (n) whose mean is the estimate, residuals (n) of mean 0, and the share that was asked."""
+
+    values: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    fraction: float = 0.0
+
+
+def stratify(
+    hits: Floats, strata: Sequence[Hashable], populations: Mapping[Hashable, int] | int
+) -> Stratified:
+    """A stratified sample of a finite population: its mean estimates that of the whole benchmark.
+
+    `populations` says how many questions each stratum has in all; a plain number is the size of
+    the whole where the sample holds each stratum's share, and every question weighs the same. The
+    variance is that within strata, with n/(n − 1) in each (Cochran, Sampling Techniques, 3rd ed.,
+    1977, equations 5.6 to 5.8); strata with one question are joined, which can only widen the
+    interval. Strata of which nothing was asked are left out of the estimate.
+
+    >>> s = stratify([1, 1, 0, 0], ["a", "a", "b", "b"], {"a": 30, "b": 10})
+    >>> float(s.values.mean()), s.fraction
+    (0.75, 0.1)
+    """
+    values = np.asarray(hits, np.float64)
+    members: dict[Hashable, list[int]] = {}
+    for row, stratum in enumerate(strata):
+        members.setdefault(stratum, []).append(row)
+    n = len(values)
+    if isinstance(populations, int):
+        weights = np.ones(n)
+        total = populations
+    else:
+        total = sum(populations[name] for name in members)
+        weights = np.empty(n)
+        for name, rows in members.items():
+            weights[rows] = populations[name] / total * n / len(rows)
+    single = [rows[0] for rows in members.values() if len(rows) == 1]
+    groups = [rows for rows in members.values() if len(rows) > 1] + ([single] if single else [])
+    residuals = np.zeros(n)
+    for rows in groups:
+        inner = values[rows] - values[rows].mean()
+        residuals[rows] = inner * np.sqrt(len(rows) / max(len(rows) - 1, 1))
+    if len(single) == 1:  # nothing to join it with: the whole sample's mean is its neighbour
+        residuals[single] = values[single] - values.mean()
+    return Stratified(values * weights, residuals * weights, min(1.0, n / total) if total else 0.0)
+
+
+def group_balanced(
+    hits: Floats, units: Sequence[Hashable], groups: Sequence[Hashable]
+) -> tuple[list[Hashable], Stratified]:
+    """The mean over groups of each group's mean hit, one value for each unit (the cluster).
+
+    Groups are corruptions (`grid`, `balanced:K`) or sources. Every group weighs the same however
+    often it was drawn, so K of 16 corruptions per question estimate the mean over all 16 without
+    bias, and which corruptions a question happened to get adds nothing to the variance. Returns
+    the units in the order in which they first occur.
+    """
+    order: dict[Hashable, int] = {}
+    rows = np.array([order.setdefault(unit, len(order)) for unit in units], np.intp)
+    names: dict[Hashable, int] = {}
+    columns = np.array([names.setdefault(group, len(names)) for group in groups], np.intp)
+    values = np.asarray(hits, np.float64)
+    counts = np.bincount(columns, minlength=len(names))
+    means = np.bincount(columns, values, len(names)) / np.maximum(counts, 1)
+    share = len(order) / (len(names) * counts[columns]) if len(values) else values
+    per_unit = np.bincount(rows, values * share, len(order)).astype(np.float64)
+    inner = values - means[columns]
+    if len(names) > 1:
+        # Each group's mean was estimated too: n/(n − 1), and a lone hit has the grand mean for a neighbour.
+        inner = inner * np.sqrt(counts / np.maximum(counts - 1, 1))[columns]
+        inner = np.where(counts[columns] > 1, inner, values - means.mean())
+    spread = np.bincount(rows, inner * share, len(order)).astype(np.float64)
+    return list(order), Stratified(per_unit, spread)
