@@ -1,0 +1,98 @@
+"""`mmdbench calibrate`: how strong the corruptions are on your own pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmdbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mmdbench.calibration import Calibration
+
+__all__ = ["calibrate"]
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+def calibrate(
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures, or folders of pictures.", metavar="IMAGES...")
+    ],
+    sizes: Annotated[
+        list[int] | None, typer.Option("--size", help="Short side in pixels; 224, 512 and 1024 if left out.")
+    ] = None,
+    names: Annotated[list[str] | None, typer.Option("--name", help="Only these corruptions.")] = None,
+    profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
+    seed: Annotated[int, typer.Option(help="Another seed draws other layouts.")] = 0,
+    enlarge: Annotated[bool, typer.Option("--enlarge", help="Enlarge pictures that are too small.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write a page here.")] = None,
+) -> None:
+    """Measure SSIM and PSNR per corruption, level and size, and flag ladders that are none."""
+    from mmdbench.calibration import SIZES, to_json, to_markdown
+    from mmdbench.calibration import calibrate as measure
+    from mmdbench.files import write_atomic
+
+    found = measure(
+        _opened(images),
+        sizes=sizes or SIZES,
+        names=names or (),
+        profile=profile,
+        seed=seed,
+        enlarge=enlarge,
+        told=lambda what: typer.echo(f"measuring {what}", err=True),
+    )
+    _print(found)
+    if json_file is not None:
+        write_atomic(json_file, json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n")
+    if markdown is not None:
+        write_atomic(markdown, to_markdown(found))
+
+
+def _opened(sources: list[Path]) -> dict[str, NDArray[np.uint8]]:
+    from mmdbench.benches.images import decode_image
+
+    files: dict[str, Path] = {}
+    for source in sources:
+        if source.is_dir():
+            inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+            files |= {str(path): path for path in inside}
+        elif source.is_file():
+            files[str(source)] = source
+        else:
+            raise UsageError(f"There is no file or folder {source}.")
+    if not files:
+        raise UsageError(f"{', '.join(map(str, sources))}: no pictures ({', '.join(_SUFFIXES)}).")
+    return {name: decode_image(path.read_bytes(), name) for name, path in files.items()}
+
+
+def _print(found: Calibration) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    cells = {(e.corruption, e.size, e.level): e for e in found.effects}
+    for size in dict.fromkeys(effect.size for effect in found.effects):
+        count = next(effect.images for effect in found.effects if effect.size == size)
+        grown = f", {found.enlarged[size]} enlarged" if found.enlarged[size] else ""
+        table = Table(title=f"short side {size} px, {count} picture{'s' * (count != 1)}{grown}")
+        table.add_column("corruption", no_wrap=True)
+        for measure in ("SSIM", "PSNR dB"):
+            for level in ("low", "mid", "hard"):
+                table.add_column(f"{measure}\n{level}", justify="right", no_wrap=True)
+        for name in dict.fromkeys(effect.corruption for effect in found.effects):
+            ladder = [cells[name, size, level] for level in ("low", "mid", "hard")]
+            noise = ["–" if e.psnr_db is None else f"{e.psnr_db:.1f}" for e in ladder]
+            table.add_row(name, *(f"{e.ssim:.3f}" for e in ladder), *noise)
+        console.print(table)
+    for flag in found.flags:
+        console.print(
+            f"{flag.kind}: {flag.corruption}, {flag.size} px: {flag.what}", markup=False, highlight=False
+        )
