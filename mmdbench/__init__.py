@@ -11,22 +11,40 @@ Importing this package loads neither numpy, OpenCV, pandas nor torch.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from mmdbench import errors
 from mmdbench._version import __version__
 
 if TYPE_CHECKING:
+    from mmdbench import benches, corruptions, scoring
+    from mmdbench.chain import Chain
     from mmdbench.corruptions import corrupt, get_corruption_names
 
-__all__ = ["__version__", "corrupt", "errors", "get_corruption_names"]
+__all__ = [
+    "Chain",
+    "__version__",
+    "benches",
+    "corrupt",
+    "corruptions",
+    "errors",
+    "get_corruption_names",
+    "scoring",
+]
+
+_LAZY = {
+    "Chain": "mmdbench.chain",
+    "corrupt": "mmdbench.corruptions",
+    "get_corruption_names": "mmdbench.corruptions",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("corrupt", "get_corruption_names"):
-        from mmdbench import corruptions
-
-        return getattr(corruptions, name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"mmdbench.{name}")
     raise AttributeError(f"module 'mmdbench' has no attribute {name!r}")
 
 

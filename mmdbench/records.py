@@ -140,7 +140,7 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as a JSON-able dict."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def digest(self) -> str:
         """SHA-256 of the recipe."""
@@ -219,13 +219,13 @@ class Reply:
         return Cell(self.bench, self.index, self.level, self.corruption)
 
     def as_dict(self) -> dict[str, Any]:
-        """The reply as a JSON-able dict."""
-        return asdict(self)
+        """The reply as a JSON-able dict; what it holds is shared, not copied."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Reply:
         """Read a reply back; fields that a newer version added are ignored."""
-        known = {f.name for f in fields(cls)}
+        known = cls.__dataclass_fields__
         values = {k: v for k, v in record.items() if k in known}
         values["images"] = tuple(values.get("images", ()))
         return cls(**values)

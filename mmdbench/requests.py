@@ -17,13 +17,14 @@ from mmdbench.benches.prompts import build_prompt
 from mmdbench.design import plan_cells
 from mmdbench.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.files import write_atomic
-from mmdbench.models import Model, ModelCard
-from mmdbench.records import BenchData, Cell, Question, Recipe, RunPlan
+from mmdbench.models import AsyncModel, Model, ModelCard
+from mmdbench.records import BenchData, Cell, ImageSource, Question, Recipe, RunPlan
 from mmdbench.spec import Spec
 from mmdbench.store import read_records
 from mmdbench.variants import clean_image, recipe_for
 
 __all__ = [
+    "PLAN_FILES",
     "Planned",
     "PlannedCell",
     "StoredBench",
@@ -38,6 +39,9 @@ _CELLS_FILE = "cells.jsonl"
 _QUESTIONS_FILE = "questions.jsonl"
 _DIGESTS_FILE = "images.jsonl"
 
+PLAN_FILES = (_CELLS_FILE, _QUESTIONS_FILE, _DIGESTS_FILE)
+"""What planning writes into a run's folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedCell:
@@ -49,17 +53,26 @@ class PlannedCell:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A cell with all that is needed to ask it; the images are made later."""
+    """A cell with all that is needed to ask it; the images are made later.
+
+    `sizes` are the width and height, in pixels, of each of the question's images.
+    """
 
     key: str
     cell: Cell
     question: Question
     prompt: str
     recipes: tuple[Recipe, ...]
+    sizes: tuple[tuple[int, int], ...] = ()
 
 
 def plan_requests(
-    plan: RunPlan, benches: Sequence[BenchData], model: Model, card: ModelCard, spec: Spec, folder: Path
+    plan: RunPlan,
+    benches: Sequence[BenchData],
+    model: Model | AsyncModel,
+    card: ModelCard,
+    spec: Spec,
+    folder: Path,
 ) -> list[Planned]:
     """Every request of the plan, all cells of a question together, in the order they are asked.
 
@@ -72,10 +85,11 @@ def plan_requests(
     for question, cells in plan_cells(plan, benches, spec):
         prompt = _prompt(model, question, families[question.bench])
         images = [digests.of(source) for source in question.images]
+        sizes = tuple(image.size for image in images)
         for cell in cells:
-            recipes = tuple(recipe_for(cell, image, plan, spec) for image in images)
+            recipes = tuple(recipe_for(cell, image.digest, plan, spec) for image in images)
             key = reply_key(fingerprint, prompt, recipes, card.generation)
-            planned.append(Planned(key, cell, question, prompt, recipes))
+            planned.append(Planned(key, cell, question, prompt, recipes, sizes))
     digests.save()
     return planned
 
@@ -133,28 +147,44 @@ def _lines(records: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def _prompt(model: Model, question: Question, family: str) -> str:
+def _prompt(model: Model | AsyncModel, question: Question, family: str) -> str:
     default = build_prompt(question, family)
     override = getattr(model, "prompt", None)
     return default if override is None else str(override(question, default))
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What planning learns of an image: the digest of its pixels, its width and its height."""
+
+    digest: str
+    size: tuple[int, int]
+
+
 class _Digests:
-    """Digest of an image's bytes → digest of its pixels, remembered in a run's folder."""
+    """Digest of an image's bytes → what its pixels are, remembered in a run's folder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known = {r["bytes"]: r["pixels"] for r in read_records(path)} if path.exists() else {}
+        rows = read_records(path) if path.exists() else ()
+        self._known = {
+            r["bytes"]: _Seen(r["pixels"], (r["size"][0], r["size"][1])) for r in rows if "size" in r
+        }
         self._saved = len(self._known)
 
-    def of(self, source: Any) -> str:
+    def of(self, source: ImageSource) -> _Seen:
         data = source.read()
         name = bytes_digest(data)
         if name not in self._known:
-            self._known[name] = clean_image(data, source.where).digest
-        return str(self._known[name])
+            clean = clean_image(data, source.where)
+            height, width = clean.pixels.shape[:2]
+            self._known[name] = _Seen(clean.digest, (width, height))
+        return self._known[name]
 
     def save(self) -> None:
         if len(self._known) > self._saved:
-            rows = ({"bytes": name, "pixels": pixels} for name, pixels in sorted(self._known.items()))
+            rows = (
+                {"bytes": name, "pixels": seen.digest, "size": list(seen.size)}
+                for name, seen in sorted(self._known.items())
+            )
             write_atomic(self._path, "".join(canonical_json(row) + "\n" for row in rows))

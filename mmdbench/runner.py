@@ -2,221 +2,308 @@
 
 Running is resuming: keys that the run's folder answers are not asked again. Variants are made
 ahead of the model in a bounded pool, so that neither side waits for the other, and all variants
-of a question are adjacent.
+of a question are adjacent. Models that are called directly are asked in batches; models behind
+a server many at once, under a throttle. Either stops cleanly when the budget is used up.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, cast
 
+from mmdbench.asking import BatchAsker, prefetching
 from mmdbench.benches import Bench
-from mmdbench.digest import derive_seed
-from mmdbench.errors import MmdbenchError, ModelError
+from mmdbench.budget import INTERRUPTED, Budget, Spending
+from mmdbench.cards import ModelCard
+from mmdbench.driving import Driver, throttle_settings, with_model
+from mmdbench.errors import StoreError, UsageError
 from mmdbench.files import folder_lock, make_folder
-from mmdbench.manifest import write_manifest
-from mmdbench.models import Model, ModelCard
-from mmdbench.records import Cell, Outcome, Question, Reply, Request, RunPlan, Variant
+from mmdbench.manifest import MANIFEST_FILE, read_manifest, run_manifest, save_manifest
+from mmdbench.models import AsyncModel, Model, is_async
+from mmdbench.preflight import check_canary
+from mmdbench.records import Cell, Reply, RunPlan
 from mmdbench.requests import Planned, plan_requests, write_plan
+from mmdbench.sameness import SameReplies
 from mmdbench.spec import load_spec
 from mmdbench.store import ReplyStore
-from mmdbench.variants import CleanImage, clean_image, make_variant, one_thread_each
+from mmdbench.throttle import Throttle
 
-__all__ = ["Progress", "RunSummary", "run_plan"]
+__all__ = ["Progress", "RunSettings", "RunSummary", "run_plan", "shard_of"]
 
-_WORKERS = 2
 _AHEAD = 8
-_IMAGES_KEPT = 8
-_FAILURES_IN_A_ROW = 5
+_TRACE_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a plan is carried out; nothing here changes what is asked or what is stored for it.
+
+    `workers` threads make variants (0: as many as there are cores, 8 at most); `shard` is (i, n),
+    the i-th of n parts, from 1; `canary` says whether a model behind a server is checked before it
+    is asked for the first time.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    retry_errors: bool = True
+    canary: bool = True
+    workers: int = 0
+    shard: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        number, count = self.shard
+        if not 1 <= number <= count:
+            raise UsageError(f"There is no shard {number}/{count}.", hint="Write 1/8 … 8/8.")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: requests answered now, to ask, answered before, failed; `cell` is the latest."""
+    """How far a run is: requests answered now, to ask, answered before, failed; `cell` is the latest.
+
+    `usd` is what was spent; `note` is something that a user should be told once.
+    """
 
     done: int
     total: int
     earlier: int
     failed: int
     cell: Cell | None = None
+    usd: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """How a run ended: `cells` planned, `asked` now, answered `earlier`, `failed`, wall `seconds`."""
+    """How a run ended: `cells` planned, `asked` now, answered `earlier`, `failed`, wall `seconds`.
+
+    `stopped` says why not everything was asked, `alarm` what is suspicious about the replies; both are
+    empty otherwise. `sent` counts requests with their retries; `throttle` holds limit, cuts and trace.
+    """
 
     cells: int
     asked: int
     earlier: int
     failed: int
     seconds: float
+    stopped: str = ""
+    alarm: str = ""
+    usd: float = 0.0
+    sent: int = 0
+    tokens: tuple[int, int] = (0, 0)
+    throttle: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What every request of a run shares."""
+@dataclass
+class _Tally:
+    """What is counted while a run goes on; nothing in it grows with the number of replies."""
 
-    model: Model
-    card: ModelCard
-    images: _Images
+    total: int
+    earlier: int
+    spending: Spending
     on_progress: Callable[[Progress], None]
-    failures: list[str] = field(default_factory=list)
+    asked: int = 0
+    failed: int = 0
+    read: int = 0
+    written: int = 0
+    same: SameReplies = field(default_factory=SameReplies)
+
+    def count(self, reply: Reply) -> None:
+        self.asked += 1
+        self.failed += reply.status == "error"
+        usage = reply.details.get("usage") or {}
+        self.read += int(usage.get("prompt", 0))
+        self.written += int(usage.get("completion", 0))
+        self.same.see(reply)
+        self.show(reply.cell)
+
+    def show(self, cell: Cell | None = None, note: str = "") -> None:
+        usd = self.spending.usd
+        self.on_progress(Progress(self.asked, self.total, self.earlier, self.failed, cell, usd, note))
 
 
 def run_plan(
     plan: RunPlan,
     benches: Sequence[Bench],
-    model: Model,
+    model: Model | AsyncModel,
     card: ModelCard,
     folder: Path,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    settings: RunSettings = RunSettings(),
 ) -> RunSummary:
     """Ask the model everything in the plan that the run's folder does not answer yet.
 
-    Ctrl-C (KeyboardInterrupt) and SIGKILL leave the folder whole: the same call goes on from
-    there. Raises LockedError if another process runs there, StoreError if the folder cannot be
-    written, ModelError if the model fails at several batches in a row and at nothing else.
+    Ctrl-C (KeyboardInterrupt, after what is under way was stored) and SIGKILL leave the folder
+    whole: the same call goes on from there. Raises LockedError if another process runs there,
+    StoreError if the folder cannot be written, ModelError if the model cannot be asked or only fails.
     """
     started = time.monotonic()
     spec = load_spec()
+    check = getattr(model, "check", None)
+    if check is not None:
+        check()
     with folder_lock(make_folder(folder), "running a model"), ReplyStore(folder) as store:
         planned = plan_requests(plan, benches, model, card, spec, folder)
         write_plan(folder, planned, benches)
-        write_manifest(folder, plan, benches, card, model.fingerprint(), spec)
-        answered = {key for key, reply in store.replies.items() if reply.status != "error"}
-        todo = list({p.key: p for p in planned if p.key not in answered}.values())
-        earlier = len({p.key for p in planned}) - len(todo)
-        session = _Session(model, card, _Images(), on_progress)
-        failed = 0
-        on_progress(Progress(0, len(todo), earlier, 0))
-        for done, reply in enumerate(_replies(todo, session), 1):
-            store.add(reply)
-            failed += reply.status == "error"
-            on_progress(Progress(done, len(todo), earlier, failed, reply.cell))
-    return RunSummary(len(planned), len(todo), earlier, failed, time.monotonic() - started)
-
-
-def _replies(todo: Sequence[Planned], session: _Session) -> Iterator[Reply]:
-    size = max(1, int(getattr(session.model, "batch_size", 1)))
-    waiting: deque[tuple[Planned, Future[list[Variant]]]] = deque()
-    rest = iter(todo)
-    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="variants")
-    try:
-        with one_thread_each():
-            while True:
-                for planned in islice(rest, size + _AHEAD - len(waiting)):
-                    waiting.append((planned, pool.submit(_variants, planned, session.images)))
-                batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]
-                if not batch:
-                    return
-                yield from _ask(batch, session)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _variants(planned: Planned, images: _Images) -> list[Variant]:
-    return [make_variant(images.get(planned.question, i), recipe) for i, recipe in enumerate(planned.recipes)]
-
-
-def _ask(batch: Sequence[tuple[Planned, Future[list[Variant]]]], session: _Session) -> Iterator[Reply]:
-    ready: list[tuple[Planned, list[Variant]]] = []
-    for planned, future in batch:
+        manifest = run_manifest(plan, benches, card, model.fingerprint(), spec, _earlier_manifest(folder))
+        save_manifest(folder, manifest)
+        todo, earlier = _todo(planned, store, settings)
+        spending = Spending(settings.budget)
+        tally = _Tally(len(todo), earlier, spending, on_progress)
+        begun = datetime.now(timezone.utc)
+        throttle = Throttle(throttle_settings(model)) if is_async(model) else None
         try:
-            ready.append((planned, future.result()))
-        except MmdbenchError as error:
-            yield _reply(planned, [], Outcome("", "error", f"no image: {error}"), 0.0)
-    if not ready:
-        return
-    requests = [_request(planned, variants, session.card) for planned, variants in ready]
-    started = time.monotonic()
-    outcomes = _generate(requests, session)
-    seconds = (time.monotonic() - started) / len(ready)
-    for (planned, variants), outcome in zip(ready, outcomes, strict=True):
-        yield _reply(planned, variants, outcome, seconds)
+            tally.show(note=_preflight(bool(todo), model, card, manifest, spending, settings))
+            save_manifest(folder, manifest)
+            _ask(todo, model, card, throttle, spending, _keep(store, tally), settings)
+        finally:
+            seconds = time.monotonic() - started
+            summary = _summary(len(planned), tally, spending, throttle, seconds)
+            manifest["sessions"].append(_session(begun, summary, settings))
+            save_manifest(folder, manifest)
+    if summary.stopped == INTERRUPTED:
+        raise KeyboardInterrupt
+    return summary
 
 
-def _generate(requests: Sequence[Request], session: _Session) -> Sequence[Outcome]:
+def shard_of(key: str, count: int) -> int:
+    """Which of `count` shards a key belongs to, from 1: the same on every machine."""
+    return int(key[:12], 16) % count + 1
+
+
+def _preflight(
+    needed: bool,
+    model: Model | AsyncModel,
+    card: ModelCard,
+    manifest: dict[str, Any],
+    spending: Spending,
+    settings: RunSettings,
+) -> str:
+    if not needed or not is_async(model):
+        return ""
+    if not settings.canary:
+        manifest.setdefault("canary", {"verdict": "skipped"})
+        return ""
+    apart = Spending(Budget())  # its few requests are paid for, but a small budget does not cut it short
     try:
-        outcomes = session.model.generate(requests)
-    except MmdbenchError:
-        raise
-    except Exception as error:  # an adapter is foreign code: whatever it raises is a failed request
-        reason = f"{type(error).__name__}: {error}"
-        session.failures.append(reason)
-        if len(session.failures) >= _FAILURES_IN_A_ROW:
-            raise ModelError(
-                f"The model {session.card.name!r} failed {len(session.failures)} times in a row: {reason}.",
-                hint="Every reply so far is stored; mend the model and run the same command again.",
-            ) from error
-        return [Outcome("", "error", reason)] * len(requests)
-    if len(outcomes) != len(requests):
-        raise ModelError(
-            f"The model {session.card.name!r} gave {len(outcomes)} outcomes for {len(requests)} requests."
-        )
-    session.failures.clear()
-    return outcomes
+        found = manifest["canary"] = check_canary(model, card, manifest.get("canary"), apart)
+    finally:
+        spending.usd += apart.usd
+    return f"canary: {found['said']}" if found["verdict"] != "passed" else ""
 
 
-def _request(planned: Planned, variants: Sequence[Variant], card: ModelCard) -> Request:
-    return Request(
-        key=planned.key,
-        prompt=planned.prompt,
-        question=planned.question.text,
-        options=planned.question.options,
-        images=tuple(variant.image for variant in variants),
-        seed=derive_seed("request", planned.key),
-        generation=card.generation,
+def _todo(planned: Sequence[Planned], store: ReplyStore, settings: RunSettings) -> tuple[list[Planned], int]:
+    number, count = settings.shard
+    answered = store.answered(errors_count=not settings.retry_errors)
+    mine = {p.key: p for p in planned if count == 1 or shard_of(p.key, count) == number}
+    todo = [p for p in mine.values() if p.key not in answered]
+    return todo, len(mine) - len(todo)
+
+
+def _keep(store: ReplyStore, tally: _Tally) -> Callable[[Reply], None]:
+    def keep(reply: Reply) -> None:
+        store.add(reply)
+        tally.count(reply)
+
+    return keep
+
+
+def _ask(
+    todo: Sequence[Planned],
+    model: Model | AsyncModel,
+    card: ModelCard,
+    throttle: Throttle | None,
+    spending: Spending,
+    keep: Callable[[Reply], None],
+    settings: RunSettings,
+) -> None:
+    workers = settings.workers or min(8, os.cpu_count() or 1)
+    at_once = throttle.settings.concurrency if throttle else int(getattr(model, "batch_size", 1))
+    with _stopped_by_ctrl_c(spending), prefetching(todo, workers, max(1, at_once) + _AHEAD) as prefetch:
+        if throttle is None:
+            asker = BatchAsker(cast("Model", model), card.name, card.generation, keep)
+            asker.run(prefetch, spending.start)
+            return
+        served = cast("AsyncModel", model)
+
+        async def drive() -> None:
+            await Driver(served, card, spending, throttle).run(prefetch, keep)
+
+        with_model(served, drive)
+
+
+@contextmanager
+def _stopped_by_ctrl_c(spending: Spending) -> Iterator[None]:
+    """Let the first Ctrl-C finish what is under way; the second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if spending.reason:
+            raise KeyboardInterrupt
+        spending.stop(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _summary(
+    cells: int, tally: _Tally, spending: Spending, throttle: Throttle | None, seconds: float
+) -> RunSummary:
+    seen: dict[str, Any] = {}
+    if throttle is not None:
+        trace = [[round(p.seconds, 2), round(p.limit, 1), p.why] for p in throttle.trace]
+        seen = {"limit": int(throttle.limit), "cuts": throttle.cuts, "trace": trace}
+    return RunSummary(
+        cells,
+        tally.asked,
+        tally.earlier,
+        tally.failed,
+        seconds,
+        spending.reason,
+        tally.same.alarm,
+        round(spending.usd, 6),
+        spending.sent,
+        (tally.read, tally.written),
+        seen,
     )
 
 
-def _reply(planned: Planned, variants: Sequence[Variant], outcome: Outcome, seconds: float) -> Reply:
-    cell = planned.cell
-    return Reply(
-        key=planned.key,
-        bench=cell.bench,
-        index=cell.index,
-        level=cell.level,
-        corruption=cell.corruption,
-        status=outcome.status,
-        text=outcome.text,
-        reason=outcome.reason,
-        seconds=round(seconds, 4),
-        images=tuple(_image_record(variant) for variant in variants),
-        details=outcome.details,
-    )
+def _session(begun: datetime, summary: RunSummary, settings: RunSettings) -> dict[str, Any]:
+    throttle = dict(summary.throttle)
+    if throttle:
+        throttle["trace"] = throttle["trace"][-_TRACE_SHOWN:]
+    return {
+        "begun": begun.isoformat(timespec="seconds"),
+        "seconds": round(summary.seconds, 2),
+        "asked": summary.asked,
+        "answered_before": summary.earlier,
+        "failed": summary.failed,
+        "requests_sent": summary.sent,
+        "tokens": {"read": summary.tokens[0], "written": summary.tokens[1]},
+        "cost_usd": summary.usd,
+        "stopped": summary.stopped,
+        "alarm": summary.alarm,
+        "shard": list(settings.shard),
+        "throttle": throttle,
+    }
 
 
-def _image_record(variant: Variant) -> dict[str, Any]:
-    return {"recipe": variant.recipe.as_dict(), "pixels": variant.pixels, "no_op": variant.no_op}
-
-
-class _Images:
-    """The clean images that were used last, each decoded once however many threads ask for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[tuple[str, Any, int], Future[CleanImage]] = {}
-
-    def get(self, question: Question, number: int) -> CleanImage:
-        name = (question.bench, question.index, number)
-        with self._lock:
-            future = self._kept.get(name)
-            mine = future is None
-            if future is None:
-                future = self._kept[name] = Future()
-                while len(self._kept) > _IMAGES_KEPT:
-                    del self._kept[next(iter(self._kept))]
-        if mine:
-            source = question.images[number]
-            try:
-                future.set_result(clean_image(source.read(), source.where))
-            except BaseException as error:  # noqa: BLE001 - whoever waits for this image gets the same
-                future.set_exception(error)
-        return future.result()
+def _earlier_manifest(folder: Path) -> dict[str, Any] | None:
+    if not (folder / MANIFEST_FILE).exists():
+        return None
+    try:
+        return read_manifest(folder)
+    except StoreError:
+        return None

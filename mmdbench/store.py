@@ -9,32 +9,36 @@ cut off before the shard is written to again. `jq` reads the shards.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from sys import intern
 from types import TracebackType
 from typing import IO, Any
 
 from mmdbench.errors import StoreError
 from mmdbench.records import Reply
 
-__all__ = ["ReplyStore", "read_records", "read_replies"]
+__all__ = ["ReplyStore", "read_index", "read_records", "read_replies", "reply_line", "shard_paths"]
 
 _SYNC_SECONDS = 1.0
+_SHARDS = "replies-*.jsonl"
 
 
 class ReplyStore:
-    """The replies of one run: those that are there, and a shard to append new ones to.
+    """The replies of one run: the keys that are answered, and a shard to append new ones to.
 
-    Use it as a context manager, under `files.folder_lock`; the later of two replies of one key
-    counts, unless it is an error and the earlier one is not.
+    Use it as a context manager, under `files.folder_lock`. Only keys and statuses are kept in
+    memory, so a run's size is bounded by its plan, not by what models write.
     """
 
     def __init__(self, folder: Path, worker: str = "0") -> None:
         self.path = folder / f"replies-{worker}.jsonl"
-        self.replies = read_replies(folder)
+        self.index = read_index(folder)
         self._synced = time.monotonic()
         self._file: IO[bytes] | None = None
 
@@ -54,12 +58,16 @@ class ReplyStore:
             self._file.close()
             self._file = None
 
+    def answered(self, *, errors_count: bool = False) -> set[str]:
+        """The keys that need not be asked again; a stored error is an answer only if `errors_count`."""
+        return {key for key, status in self.index.items() if errors_count or status != "error"}
+
     def add(self, reply: Reply) -> None:
         """Append a reply; when this returns, the operating system has it."""
         if self._file is None:
             raise StoreError(f"The store {self.path} is not open for writing.")
         try:
-            self._file.write(_line(reply.as_dict()))
+            self._file.write(reply_line(reply))
             self._file.flush()
             if time.monotonic() - self._synced > _SYNC_SECONDS:
                 self._sync()
@@ -68,7 +76,8 @@ class ReplyStore:
                 f"Cannot write {self.path}: {error.strerror}.",
                 hint="Every earlier reply is safe; make room and run the same command again.",
             ) from error
-        _keep(self.replies, reply)
+        if _counts(self.index.get(reply.key), reply.status):
+            self.index[reply.key] = reply.status
 
     def _sync(self) -> None:
         if self._file is not None:
@@ -77,13 +86,39 @@ class ReplyStore:
             self._synced = time.monotonic()
 
 
-def read_replies(folder: Path) -> dict[str, Reply]:
-    """All replies of a run's shards, by key."""
-    replies: dict[str, Reply] = {}
-    for path in sorted(folder.glob("replies-*.jsonl")):
-        for record in read_records(path):
-            _keep(replies, Reply.from_dict(record))
-    return replies
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a run, in the order in which they are read."""
+    return sorted(folder.glob(_SHARDS))
+
+
+def read_index(folder: Path) -> dict[str, str]:
+    """Key → status of every stored reply; of several under one key, the one that counts."""
+    index: dict[str, str] = {}
+    with _undisturbed():
+        for path in shard_paths(folder):
+            for record in read_records(path):
+                key, status = record["key"], record["status"]
+                if _counts(index.get(key), status):
+                    index[key] = status
+    return index
+
+
+def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str, Reply]:
+    """All replies of a run's shards, by key, or only those under `keys`.
+
+    The later of two replies of one key counts, unless it is an error and the earlier one is not.
+    """
+    found: dict[str, Reply] = {}
+    with _undisturbed():
+        for path in shard_paths(folder):
+            for record in read_records(path):
+                key = record["key"]
+                if keys is not None and key not in keys:
+                    continue
+                earlier = found.get(key)
+                if earlier is None or _counts(earlier.status, record["status"]):
+                    found[key] = Reply.from_dict(_shared(record))
+    return found
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
@@ -108,17 +143,40 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
             yield record
 
 
-def _line(record: dict[str, Any]) -> bytes:
+def reply_line(reply: Reply) -> bytes:
+    """A reply as a line of a shard."""
+    record = reply.as_dict()
     try:
         return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
     except UnicodeEncodeError:  # half a surrogate pair, which UTF-8 cannot hold but a JSON escape can
         return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
-def _keep(replies: dict[str, Reply], reply: Reply) -> None:
-    earlier = replies.get(reply.key)
-    if earlier is None or reply.status != "error" or earlier.status == "error":
-        replies[reply.key] = reply
+def _shared(record: dict[str, Any]) -> dict[str, Any]:
+    # The same names and digests stand in thousands of records; one copy of each is enough.
+    for name in ("bench", "level", "corruption", "status"):
+        if record.get(name):
+            record[name] = intern(record[name])
+    for image in record.get("images", ()):
+        recipe = image.get("recipe", {})
+        image["recipe"] = {k: intern(v) if v.__class__ is str else v for k, v in recipe.items()}
+    return record
+
+
+def _counts(earlier: str | None, status: str) -> bool:
+    return earlier is None or status != "error" or earlier == "error"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    # Half a million new dicts make the collector walk all earlier ones again and again, for nothing.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _cut_torn_tail(path: Path) -> None:

@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 
 
+collect_ignore = ["fuzz", "tiny_checkpoints.py"]  # no tests, and packages that are not always there
+
+
 def picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
     """A small RGB picture with areas, edges and texture, another one for each seed."""
     rng = np.random.RandomState(seed)

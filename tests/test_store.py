@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
 from mmdbench.errors import LockedError, StoreError
 from mmdbench.files import folder_lock, make_folder, open_atomic, write_atomic
 from mmdbench.records import Reply
-from mmdbench.store import ReplyStore, read_records, read_replies
+from mmdbench.store import (
+    ReplyStore,
+    read_index,
+    read_records,
+    read_replies,
+    reply_line,
+    shard_paths,
+)
 
 
 def reply(key, status="ok", text="B", index=1):
@@ -122,3 +131,47 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(StoreError, match=r"Cannot write .*x.*Name another folder"):
         make_folder(tmp_path / "x" / "y")
+
+
+def test_the_index_knows_what_counts_as_answered(tmp_path):
+    with ReplyStore(tmp_path) as store:
+        store.add(reply("a"))
+        store.add(reply("a", "error", ""))
+        store.add(reply("b", "error", ""))
+        store.add(reply("c", "refused", ""))
+        seen = store.index
+    with ReplyStore(tmp_path, "1") as store:
+        assert store.index == seen == {"a": "ok", "b": "error", "c": "refused"}
+        assert store.answered() == {"a", "c"}
+        assert store.answered(errors_count=True) == {"a", "b", "c"}
+
+
+def test_shards_of_several_workers_are_read_as_one(tmp_path):
+    for worker in ("0", "gpu1", "node-7"):
+        with ReplyStore(tmp_path, worker) as store:
+            store.add(reply(worker))
+            store.add(reply("shared", "ok" if worker == "gpu1" else "error", worker))
+    assert [path.name for path in shard_paths(tmp_path)] == [
+        "replies-0.jsonl",
+        "replies-gpu1.jsonl",
+        "replies-node-7.jsonl",
+    ]
+    assert set(read_replies(tmp_path)) == {"0", "gpu1", "node-7", "shared"}
+    assert read_replies(tmp_path, {"shared"}) == {"shared": reply("shared", "ok", "gpu1")}
+
+
+def test_many_replies_load_fast_and_collection_is_left_as_it_was(tmp_path):
+    line = reply_line(reply("KEY"))
+    with (tmp_path / "replies-0.jsonl").open("wb") as file:
+        for number in range(40_000):
+            file.write(line.replace(b"KEY", b"%064d" % number))
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            started = time.process_time()
+            assert len(read_index(tmp_path)) == 40_000
+            assert len(read_replies(tmp_path)) == 40_000
+            assert time.process_time() - started < 6  # about half a second when nobody else works here
+            assert gc.isenabled() == enabled
+        finally:
+            gc.enable()

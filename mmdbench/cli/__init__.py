@@ -7,7 +7,29 @@ from __future__ import annotations
 
 import typer
 
-from mmdbench.cli import build, corrupt, data, demo, evaluate, gallery, listing, report
+from mmdbench.cli import (
+    build,
+    calibrate,
+    check,
+    cite,
+    compare,
+    corrupt,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    figures,
+    gallery,
+    listing,
+    merge,
+    quality,
+    replay,
+    report,
+    score,
+    show,
+    verify,
+)
 from mmdbench.cli.guard import guarded
 
 __all__ = ["app", "main"]
@@ -43,9 +65,22 @@ app.command("demo")(guarded(demo.demo))
 app.command("list")(guarded(listing.list_names))
 app.command("corrupt")(guarded(corrupt.corrupt))
 app.command("gallery")(guarded(gallery.gallery))
+app.command("calibrate")(guarded(calibrate.calibrate))
 app.command("build")(guarded(build.build))
+app.command("verify")(guarded(verify.verify))
+app.command("replay")(guarded(replay.replay))
 app.command("eval")(guarded(evaluate.evaluate))
+app.command("doctor")(guarded(doctor.doctor))
+app.command("merge")(guarded(merge.merge))
 app.command("report")(guarded(report.report))
+app.command("score")(guarded(score.score))
+app.command("compare")(guarded(compare.compare))
+app.command("check")(guarded(check.check))
+app.command("show")(guarded(show.show))
+app.command("figures")(guarded(figures.figures))
+app.command("quality")(guarded(quality.quality))
+app.command("cite")(guarded(cite.cite))
+app.command("export")(guarded(export.export))
 app.add_typer(data.app, name="data")
 
 

@@ -7,16 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmdbench.cli.opening import Sources, open_benches
+from mmdbench.cli.opening import Sources
+from mmdbench.cli.running import (
+    Run,
+    load_run,
+    print_report,
+    refuse_incomplete,
+    run_and_report,
+    show_forecast,
+)
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED, RunPlan
 
 if TYPE_CHECKING:
-    from mmdbench.models import ModelCard
+    from mmdbench.runner import RunSummary
 
-__all__ = ["evaluate", "parse_levels", "print_report", "run_folder", "split_list"]
+__all__ = ["evaluate", "parse_levels", "print_report", "run_and_report", "run_folder", "split_list"]
 
 _ANSWERING = ("model", "design", "corruptions", "seed", "profile", "codec")
+_ASKED = "What is asked"
+_MODEL = "The model"
+_LIMITS = "Limits"
 
 
 def evaluate(
@@ -24,29 +35,93 @@ def evaluate(
     bench: Annotated[
         list[str], typer.Option(help="A benchmark, a set such as mmd, or a TSV file; repeatable.")
     ],
-    level: Annotated[str, typer.Option(help="clean, recoded, low, mid, hard")] = "clean,low,mid,hard",
-    design: Annotated[str, typer.Option(help="mixed, grid or balanced:K")] = "mixed",
-    corruption: Annotated[str, typer.Option(help="Only these corruptions, with commas.")] = "",
-    sample: Annotated[str, typer.Option(help="Only so many questions: 200, or 200/bench.")] = "",
-    seed: Annotated[int, typer.Option(help="Seed of layouts, designs and samples.")] = 0,
-    profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
+    level: Annotated[
+        str, typer.Option(help="clean, recoded, low, mid, hard", rich_help_panel=_ASKED)
+    ] = "clean,low,mid,hard",
+    design: Annotated[str, typer.Option(help="mixed, grid or balanced:K", rich_help_panel=_ASKED)] = "mixed",
+    corruption: Annotated[
+        str, typer.Option(help="Only these corruptions, with commas.", rich_help_panel=_ASKED)
+    ] = "",
+    sample: Annotated[
+        str, typer.Option(help="Only so many questions: 200, or 200/bench.", rich_help_panel=_ASKED)
+    ] = "",
+    target_ci: Annotated[
+        float | None,
+        typer.Option(help="Add questions until the interval is ± this many points.", rich_help_panel=_ASKED),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of layouts, designs and samples.", rich_help_panel=_ASKED)
+    ] = 0,
+    profile: Annotated[str, typer.Option(help="paper or scaled", rich_help_panel=_ASKED)] = "paper",
     codec: Annotated[
-        str, typer.Option(help="How degraded images are encoded: jpeg:Q, webp:Q, png")
+        str,
+        typer.Option(help="How degraded images are encoded: jpeg:Q, webp:Q, png", rich_help_panel=_ASKED),
     ] = "jpeg:95",
-    protocol: Annotated[str, typer.Option(help="clear/1 or vlmevalkit/1")] = "clear/1",
-    extraction: Annotated[str, typer.Option(help="Answer extraction: sane, clear or none")] = "sane",
+    protocol: Annotated[
+        str, typer.Option(help="clear/1 or vlmevalkit/1", rich_help_panel=_ASKED)
+    ] = "clear/1",
+    extraction: Annotated[
+        str, typer.Option(help="Answer extraction: sane, clear or none", rich_help_panel=_ASKED)
+    ] = "sane",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the run.")] = None,
     family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
     data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
-    model_card: Annotated[list[Path] | None, typer.Option(help="TOML file with cards of your own.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
+    model_card: Annotated[
+        list[Path] | None, typer.Option(help="TOML file with cards of your own.", rich_help_panel=_MODEL)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="key=value: a field or option of the model's card.", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="The most requests at once to a server.", rich_help_panel=_MODEL)
+    ] = None,
+    canary: Annotated[
+        bool,
+        typer.Option(help="Check that a server answers from its own pictures.", rich_help_panel=_MODEL),
+    ] = True,
+    max_usd: Annotated[float | None, typer.Option(help="Stop at this cost.", rich_help_panel=_LIMITS)] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop after this time.", rich_help_panel=_LIMITS)
+    ] = None,
+    max_requests: Annotated[
+        int | None,
+        typer.Option(help="Stop after this many requests, retries included.", rich_help_panel=_LIMITS),
+    ] = None,
+    max_error_rate: Annotated[
+        float,
+        typer.Option(help="The share of answers that a complete run may lack.", rich_help_panel=_LIMITS),
+    ] = 0.01,
+    retry_errors: Annotated[
+        bool, typer.Option(help="Ask again what failed before.", rich_help_panel=_LIMITS)
+    ] = True,
+    shard: Annotated[
+        str, typer.Option(help="Only this part of the requests: 1/8 … 8/8.", rich_help_panel=_LIMITS)
+    ] = "1/1",
+    workers: Annotated[
+        int, typer.Option(help="Threads that make pictures; 0: by the cores.", rich_help_panel=_LIMITS)
+    ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be asked and what it would cost.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the dry run as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Run a model on clean and degraded questions; the same command goes on where it stopped."""
     from mmdbench.benches import expand_benches
-    from mmdbench.models import find_card
+    from mmdbench.budget import Budget
+    from mmdbench.cards import find_card, set_options
+    from mmdbench.forecast import check_price
+    from mmdbench.runner import RunSettings
 
-    card = find_card(model, model_card or ())
+    changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
+    card = set_options(find_card(model, model_card or ()), changes)
+    check_price(card, max_usd)
+    if not 0 <= max_error_rate <= 1:
+        raise UsageError(f"--max-error-rate {max_error_rate} is no share.", hint="Give a number from 0 to 1.")
     plan = RunPlan(
         model=card.name,
         benches=expand_benches(bench),
@@ -59,51 +134,47 @@ def evaluate(
         codec=codec,
         protocol=protocol,
         extraction=extraction,
+        max_error_rate=max_error_rate,
     )
-    sources = Sources(data_dir, offline, family)
+    how = RunSettings(
+        budget=Budget(max_usd, max_minutes, max_requests),
+        retry_errors=retry_errors,
+        canary=canary,
+        workers=workers,
+        shard=parse_shard(shard),
+    )
     folder = run_folder(plan) if out is None else out
-    run_and_report(plan, card, sources, folder, quiet=quiet)
+    run = load_run(plan, card, Sources(data_dir, offline, family), folder, how, quiet=quiet)
+    if dry_run:
+        show_forecast(run, as_json=as_json)
+    elif target_ci is not None:
+        _run_until_precise(run, target_ci)
+    else:
+        _run_once(run)
 
 
-def run_and_report(plan: RunPlan, card: ModelCard, sources: Sources, folder: Path, *, quiet: bool) -> None:
-    """Run the plan in its folder, with a progress bar, and print and write its report."""
-    from mmdbench.cli.progress import Bar
-    from mmdbench.models import open_model
-    from mmdbench.planning import check_plan
-    from mmdbench.runner import Progress, run_plan
-
-    check_plan(plan)
-    benches = open_benches(plan.benches, sources, quiet=quiet)
-    loaded = open_model(card)
-    with Bar(f"{card.name} on {', '.join(b.name for b in benches)}", quiet=quiet) as bar:
-
-        def show(progress: Progress) -> None:
-            cell = progress.cell
-            parts = [f"{progress.earlier} answered before"] if progress.earlier else []
-            parts += [f"{progress.failed} failed"] if progress.failed else []
-            parts += [f"{cell.level} {cell.corruption or ''}".strip()] if cell else []
-            bar.update(progress.done, progress.total, ", ".join(parts))
-
-        run_plan(plan, benches, loaded, card, folder, show)
-    print_report(folder)
+def _run_once(run: Run) -> None:
+    summary = run.carry_out()
+    if run.settings.shard[1] > 1:
+        typer.echo(f"  {run.folder}: shard done; put all shards together with mmdbench merge")
+        return
+    refuse_incomplete(print_report(run.folder), summary)
 
 
-def print_report(folder: Path) -> None:
-    """Grade the run, write its report and print it with the places of its files."""
-    from rich.console import Console
-
-    from mmdbench.report.console import console
+def _run_until_precise(run: Run, target: float) -> None:
+    from mmdbench.precision import half_width_points, until_precise
     from mmdbench.report.results import load_results
-    from mmdbench.report.tables import make_tables
-    from mmdbench.report.writing import write_report
-    from mmdbench.spec import load_spec
 
-    results = load_results(folder)
-    tables = make_tables(results, load_spec())
-    written = write_report(folder, results, tables)
-    Console().print(console(tables))
-    for path in written:
-        typer.echo(f"  {path}")
+    summaries: list[RunSummary] = []
+
+    def carry_out(plan: RunPlan) -> float | None:
+        summaries.append(run.carry_out(plan))
+        return None if summaries[-1].stopped else half_width_points(load_results(run.folder))
+
+    for step in until_precise(run.plan, run.benches, target, carry_out):
+        reached = "reached" if step.reached else "not yet"
+        typer.echo(f"{step.questions} questions: ± {step.half_width:.2f} points ({reached})", err=True)
+    refuse_incomplete(print_report(run.folder), summaries[-1])
 
 
 def run_folder(plan: RunPlan) -> Path:
@@ -117,6 +188,14 @@ def run_folder(plan: RunPlan) -> Path:
     digest = value_digest({**answering, "benches": list(plan.benches)})[:8]
     safe = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in f"{plan.model}_{benches}_{plan.design}")
     return Path("runs") / f"{safe[:80]}_{digest}"
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`3/8` → (3, 8)."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal()):
+        raise UsageError(f"Cannot read the shard {text!r}.", hint="Write 1/8 … 8/8.")
+    return int(number), int(count)
 
 
 def parse_levels(text: str) -> tuple[str, ...]:

@@ -51,11 +51,11 @@ def _benches() -> list[dict[str, str]]:
 
 
 def _models() -> list[dict[str, str]]:
-    from mmdbench.models import shipped_cards
+    from mmdbench.cards import known_cards
 
     return [
         {"name": card.name, "adapter": card.adapter, "summary": card.summary}
-        for card in shipped_cards().values()
+        for card in known_cards().values()
     ]
 
 

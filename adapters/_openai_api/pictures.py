@@ -1,0 +1,133 @@
+"""Pictures as a server takes them: the variant's exact bytes unless a rule forbids it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.failures import AttemptError
+from mmdbench.records import ImageBytes
+
+__all__ = ["PictureRules", "data_uri", "fit"]
+
+_KNOWN = ("max_bytes", "max_side", "formats", "tokens")
+_SMALLEST = 32
+_SHRINK = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRules:
+    """What a server takes: bytes of a picture's file, pixels to a side, formats (0 or empty: any).
+
+    `oversize` says what becomes of a picture that is too large: `fail`, or `resize`, which makes it
+    smaller and records that. `jpeg75` re-encodes every picture as VLMEvalKit does for its API models.
+    """
+
+    max_bytes: int = 0
+    max_side: int = 0
+    formats: tuple[str, ...] = ()
+    oversize: str = "fail"
+    jpeg75: bool = False
+
+    @classmethod
+    def read(cls, table: Mapping[str, Any], *, jpeg75: bool, oversize: str) -> PictureRules:
+        """Check the `images` table of a card."""
+        for key in table:
+            if key not in _KNOWN:
+                raise UnknownNameError("image rule", key, _KNOWN)
+        if oversize not in ("fail", "resize"):
+            raise UnknownNameError("way to treat oversize images", oversize, ("fail", "resize"))
+        for key in ("max_bytes", "max_side"):
+            if not isinstance(table.get(key, 0), int) or table.get(key, 0) < 0:
+                raise UsageError(f"The image rule {key} must be a whole number, not {table[key]!r}.")
+        formats = tuple(str(name).lower() for name in table.get("formats", ()))
+        return cls(table.get("max_bytes", 0), table.get("max_side", 0), formats, oversize, jpeg75)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able: for the fingerprint."""
+        return {
+            "max_bytes": self.max_bytes,
+            "max_side": self.max_side,
+            "formats": list(self.formats),
+            "oversize": self.oversize,
+            "jpeg75": self.jpeg75,
+        }
+
+
+def fit(image: ImageBytes, rules: PictureRules) -> tuple[ImageBytes, dict[str, Any] | None]:
+    """The picture to send, and what was done to it (None: nothing).
+
+    Raises AttemptError `too_large` for a picture that the rules neither allow nor let be resized.
+    """
+    if rules.jpeg75:
+        made = _encode(_open(image), "jpeg", 75)
+        return _fit_size(made, image, rules, {"jpeg75": True})
+    if rules.formats and _format(image) not in rules.formats:
+        wanted = "png" if "png" in rules.formats else rules.formats[0]
+        return _fit_size(_encode(_open(image), wanted, 95), image, rules, {"format": wanted})
+    return _fit_size(image, image, rules, {})
+
+
+def data_uri(image: ImageBytes) -> str:
+    """The picture as a data URI."""
+    return f"data:{image.mime};base64,{base64.b64encode(image.data).decode('ascii')}"
+
+
+def _fit_size(
+    image: ImageBytes, original: ImageBytes, rules: PictureRules, done: dict[str, Any]
+) -> tuple[ImageBytes, dict[str, Any] | None]:
+    problem = _too_large(image, rules)
+    if not problem:
+        return image, {**done, "bytes": len(image.data)} if done else None
+    if rules.oversize != "resize":
+        raise AttemptError(
+            "too_large", f"{problem}; to let it be resized: --set oversize=resize (recorded with the reply)"
+        )
+    picture = _open(original)
+    width, height = picture.size
+    scale = min(1.0, rules.max_side / max(picture.size)) if rules.max_side else 1.0
+    if scale == 1.0:
+        scale = _SHRINK
+    while True:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        made = _encode(picture.resize(size, resample=3), _format(image), 75 if rules.jpeg75 else 95)
+        if not _too_large(made, rules):
+            return made, {
+                **done,
+                "resized": {"from": [width, height], "to": list(size)},
+                "bytes": len(made.data),
+            }
+        scale *= _SHRINK
+        if max(size) < _SMALLEST:
+            raise AttemptError("too_large", f"{problem}, and no size of it that one could still see does fit")
+
+
+def _too_large(image: ImageBytes, rules: PictureRules) -> str:
+    if rules.max_bytes and len(image.data) > rules.max_bytes:
+        return f"the picture has {len(image.data)} bytes, the server takes {rules.max_bytes}"
+    if rules.max_side:
+        width, height = _open(image).size
+        if max(width, height) > rules.max_side:
+            return f"the picture has {width}×{height} pixels, the server takes {rules.max_side} to a side"
+    return ""
+
+
+def _open(image: ImageBytes) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(image.data))
+
+
+def _encode(picture: Any, name: str, quality: int) -> ImageBytes:
+    buffer = io.BytesIO()
+    options = {} if name == "png" else {"quality": quality}
+    picture.convert("RGB").save(buffer, name.upper(), **options)
+    return ImageBytes(buffer.getvalue(), f"image/{name}")
+
+
+def _format(image: ImageBytes) -> str:
+    return image.mime.rpartition("/")[2]

@@ -1,0 +1,172 @@
+"""What a model card says about a server, checked before anything is sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mmdbench.cards import ModelCard
+from mmdbench.digest import bytes_digest
+from mmdbench.errors import ModelError, UnknownNameError, UsageError
+from mmdbench.throttle import ThrottleSettings
+
+from .pictures import PictureRules
+
+__all__ = ["Settings", "is_local", "read_key", "read_settings"]
+
+_OPTIONS = (
+    "concurrency",
+    "rpm",
+    "tpm",
+    "attempts",
+    "backoff",
+    "timeout",
+    "transport",
+    "jpeg75",
+    "oversize",
+    "detail",
+    "system",
+    "image_first",
+    "reasoning",
+)
+_TRANSPORTS = ("auto", "httpx", "aiohttp")
+_DETAILS = ("", "low", "high", "auto")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A server and how it is asked; `timeout` is in seconds."""
+
+    model: str
+    endpoint: str
+    key_env: str
+    pictures: PictureRules
+    throttle: ThrottleSettings
+    timeout: float = 300.0
+    transport: str = "auto"
+    detail: str = ""
+    system: str = ""
+    image_first: bool = True
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All of it that could change a reply, without the place of anything on this machine."""
+        return {
+            "model": _public_model(self.model),
+            "endpoint": _public_endpoint(self.endpoint),
+            "pictures": self.pictures.as_dict(),
+            "detail": self.detail,
+            "system": self.system,
+            "image_first": self.image_first,
+        }
+
+
+def read_settings(card: ModelCard) -> Settings:
+    """Check a card and its options; UsageError or UnknownNameError for the first that is wrong."""
+    for name in card.options:
+        if name not in _OPTIONS:
+            raise UnknownNameError(f"option of the model {card.name!r}:", name, _OPTIONS)
+    options = dict(card.options)
+    reasoning = bool(options.pop("reasoning", False))
+    _check_generation(card, reasoning=reasoning)
+    transport = _choice(options.pop("transport", "auto"), "transport", _TRANSPORTS)
+    throttle = ThrottleSettings(
+        concurrency=int(_number(options.pop("concurrency", 16), "concurrency")),
+        rpm=_number(options.pop("rpm", 0), "rpm", least=0),
+        tpm=_number(options.pop("tpm", 0), "tpm", least=0),
+        attempts=int(_number(options.pop("attempts", 8), "attempts")),
+        backoff=_number(options.pop("backoff", 0.5), "backoff", least=0),
+    )
+    rules = PictureRules.read(
+        card.images, jpeg75=bool(options.pop("jpeg75", False)), oversize=str(options.pop("oversize", "fail"))
+    )
+    return Settings(
+        model=card.model or "auto",
+        endpoint=_endpoint(card),
+        key_env=card.key_env,
+        pictures=rules,
+        throttle=throttle,
+        timeout=_number(options.pop("timeout", 300.0), "timeout", least=0.001),
+        transport=transport,
+        detail=_choice(options.pop("detail", ""), "detail", _DETAILS),
+        system=str(options.pop("system", "")),
+        image_first=bool(options.pop("image_first", True)),
+        generation=card.generation,
+    )
+
+
+def read_key(settings: Settings, card_name: str) -> str:
+    """The key from the environment; ModelError if the endpoint needs one and there is none."""
+    name = settings.key_env
+    key = os.environ.get(name, "").strip() if name else ""
+    if not key:
+        if not name or name == "MMDBENCH_API_KEY" or is_local(settings.endpoint):
+            return ""
+        raise ModelError(
+            f"The model {card_name!r} needs a key, and the environment variable {name} is not set.",
+            hint=f"Run: export {name}=…",
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ModelError(
+            f"The environment variable {name} holds a character that no key has.", hint="Set it again."
+        ) from None
+    return key
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether the endpoint is on this machine."""
+    return (urlsplit(endpoint).hostname or "") in ("localhost", "127.0.0.1", "::1")
+
+
+def _endpoint(card: ModelCard) -> str:
+    parts = urlsplit(card.endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(
+            f"The model {card.name!r} has no endpoint that could be asked.",
+            hint="Write endpoint = 'https://host/v1' in its card, or --model openai:<model>@https://host/v1.",
+        )
+    if parts.username or parts.password or parts.query:
+        raise UsageError(
+            f"The endpoint of the model {card.name!r} holds a user name, a password or a query.",
+            hint="Put the key into an environment variable and name it: --set key_env=MY_KEY.",
+        )
+    return card.endpoint.rstrip("/")
+
+
+def _check_generation(card: ModelCard, *, reasoning: bool) -> None:
+    if not reasoning:
+        return
+    for name in ("temperature", "top_p", "max_tokens"):
+        if name in card.generation:
+            raise UsageError(
+                f"The model {card.name!r} is a reasoning model, which takes no {name}.",
+                hint="Set generation.max_completion_tokens and generation.reasoning_effort.",
+            )
+
+
+def _number(value: Any, name: str, least: float = 1) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+        raise UsageError(f"The option {name} must be a number of at least {least}, not {value!r}.")
+    return float(value)
+
+
+def _choice(value: Any, name: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise UnknownNameError(name, value, [k for k in known if k])
+    return str(value)
+
+
+def _public_model(model: str) -> str:
+    # A checkpoint on this disk: its name, and a digest instead of its place.
+    if not Path(model).is_absolute():
+        return model
+    return f"{Path(model).name}@{bytes_digest(model.encode())[:8]}"
+
+
+def _public_endpoint(endpoint: str) -> str:
+    # Which port a local server got says nothing about its replies.
+    return "local" if is_local(endpoint) else endpoint

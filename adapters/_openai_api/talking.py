@@ -1,0 +1,154 @@
+"""The openai client at work: connections with stated limits, one attempt for each request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from importlib import import_module, util
+from typing import Any
+
+from mmdbench.errors import MissingExtraError, ModelError
+from mmdbench.failures import AttemptError
+from mmdbench.records import Outcome
+
+from .reading import error_of, hide, kind_of_connection, outcome_of
+from .settings import Settings, is_local
+
+__all__ = ["Talker", "first_model"]
+
+_OPENAI = "https://api.openai.com/"
+_IDLE_SECONDS = 30.0
+_CONNECT_SECONDS = 20.0
+
+
+class Talker:
+    """Sends chat completions to one endpoint; its connections belong to the event loop that first uses it."""
+
+    def __init__(self, settings: Settings, key: str) -> None:
+        if util.find_spec("openai") is None:
+            raise MissingExtraError("The openai client", extra="api")
+        self._settings = settings
+        self._key = key
+        self._client: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        return f"Talker({self._settings.endpoint})"
+
+    async def complete(self, body: Mapping[str, Any]) -> Outcome:
+        """Send one request, once; AttemptError says what kind of failure it was, and never holds the key."""
+        openai, response_type = _client_parts()
+        client = self._opened(openai)
+        try:
+            response = await client.post("/chat/completions", body=body, cast_to=response_type)
+            content = await response.aread()
+        except openai.APIStatusError as error:
+            failure = error_of(error.status_code, _body(error), error.response.headers, self._key)
+        except openai.APIConnectionError as error:
+            # One transport calls a refused connection a timeout, so the errors behind it decide.
+            late = isinstance(error, openai.APITimeoutError)
+            kind = kind_of_connection(error, "timeout" if late else "dropped")
+            waited = f"no answer within {self._settings.timeout:g} s"
+            failure = AttemptError(kind, waited if kind == "timeout" else hide(_deepest(error), self._key))
+        except openai.OpenAIError as error:
+            failure = AttemptError("malformed", hide(f"{type(error).__name__}: {error}", self._key))
+        except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
+            failure = AttemptError("unexpected", hide(f"{type(error).__name__}: {error}", self._key))
+        else:
+            return outcome_of(response.headers.get("content-type", ""), content, self._key)
+        # Raised out here, it does not drag along the request, whose headers hold the key.
+        raise failure
+
+    async def close(self) -> None:
+        """End the connections; the next request opens new ones."""
+        client, self._client, self._loop = self._client, None, None
+        if client is not None:
+            await client.close()
+
+    def _opened(self, openai: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            self._client, self._loop = self._open(openai), loop
+        return self._client
+
+    def _open(self, openai: Any) -> Any:
+        settings = self._settings
+        web = import_module(_web_module(openai))
+        # One connection for each request under way, said outright: the usual limits are lower than
+        # what a run may ask for, and requests would queue unseen behind them.
+        limits = web.Limits(
+            max_connections=settings.throttle.concurrency,
+            max_keepalive_connections=settings.throttle.concurrency,
+            keepalive_expiry=_IDLE_SECONDS,
+        )
+        client = _transport(openai, settings.transport)(
+            limits=limits,
+            timeout=web.Timeout(settings.timeout, connect=min(_CONNECT_SECONDS, settings.timeout)),
+            # A proxy stands between this machine and others, never between it and itself.
+            trust_env=not is_local(settings.endpoint),
+        )
+        made = openai.AsyncOpenAI(
+            api_key=self._key or "none", base_url=settings.endpoint, max_retries=0, http_client=client
+        )
+        if not settings.endpoint.startswith(_OPENAI):
+            # The client takes these from the environment; they are nobody else's business.
+            made.organization = made.project = None
+        return made
+
+
+def first_model(settings: Settings, key: str) -> str:
+    """The id of the only model that the endpoint serves; ModelError if it serves none, or several."""
+    import openai
+
+    client = openai.OpenAI(
+        api_key=key or "none", base_url=settings.endpoint, max_retries=1, timeout=_CONNECT_SECONDS
+    )
+    try:
+        with client:
+            ids = sorted(model.id for model in client.models.list())
+    except openai.OpenAIError as error:
+        reason = hide(_deepest(error), key)
+    else:
+        if len(ids) == 1:
+            return ids[0]
+        reason = f"it serves {len(ids)} models{': ' + ', '.join(ids[:8]) if ids else ''}"
+    raise ModelError(
+        f"Cannot tell which model {settings.endpoint} serves: {reason}.", hint="Name it: --set model=<id>."
+    ) from None
+
+
+def _client_parts() -> tuple[Any, Any]:
+    import openai
+
+    return openai, import_module(_web_module(openai)).Response
+
+
+def _web_module(openai: Any) -> str:
+    # The client's HTTP library is httpx, or httpx2 in its newer versions; ours must be the same one.
+    for kind in openai.DefaultAsyncHttpxClient.__mro__:
+        if kind.__name__ == "AsyncClient":
+            return str(kind.__module__).partition(".")[0]
+    return "httpx"
+
+
+def _transport(openai: Any, name: str) -> Any:
+    has_aiohttp = hasattr(openai, "DefaultAioHttpClient") and _aiohttp_is_here(openai)
+    if name == "aiohttp" and not has_aiohttp:
+        raise MissingExtraError("aiohttp", extra="api")
+    return openai.DefaultAioHttpClient if has_aiohttp and name != "httpx" else openai.DefaultAsyncHttpxClient
+
+
+def _aiohttp_is_here(openai: Any) -> bool:
+    return util.find_spec("aiohttp") is not None and "Missing" not in openai.DefaultAioHttpClient.__name__
+
+
+def _body(error: Any) -> object:
+    # The client unwraps {"error": {...}}; what it could not read it leaves out.
+    return error.body if error.body is not None else str(error)
+
+
+def _deepest(error: BaseException) -> str:
+    seen = error
+    while (inner := seen.__cause__ or seen.__context__) is not None:
+        seen = inner
+    return f"{type(seen).__name__}: {seen}" if str(seen) else type(seen).__name__

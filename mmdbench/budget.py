@@ -1,0 +1,99 @@
+"""How much a run may spend, and stopping cleanly when it has.
+
+What is under way when a budget is used up is finished and stored; nothing new is started. Money
+is reserved when a request starts, at what such a request has cost so far, and requests wait while
+the reserved money would be too much, so that many at once do not overshoot together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mmdbench.errors import UsageError
+
+__all__ = ["INTERRUPTED", "Budget", "Spending"]
+
+INTERRUPTED = "interrupted"
+"""Why a run stopped that was stopped by Ctrl-C."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that one call may spend: US dollars, minutes of wall time, requests sent (retries too)."""
+
+    usd: float | None = None
+    minutes: float | None = None
+    requests: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("usd", self.usd), ("minutes", self.minutes), ("requests", self.requests)):
+            if value is not None and not value > 0:
+                raise UsageError(
+                    f"--max-{name} {value} leaves nothing to spend.", hint="Give a number above 0."
+                )
+
+
+class Spending:
+    """What a run has spent; `reason` is why it should stop, empty while it may go on."""
+
+    def __init__(self, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+        self.budget = budget
+        self.usd = 0.0
+        self.sent = 0
+        self.reason = ""
+        self.on_stop: list[Callable[[], object]] = []
+        self._reserved = 0.0
+        self._clock = clock
+        self._started = clock()
+
+    def start(self, expected_usd: float = 0.0) -> bool:
+        """Whether one more request may be sent; it then counts as sent, at its expected cost."""
+        reason = self._spent(expected_usd)
+        if reason:
+            self.stop(reason)
+        if self.reason:
+            return False
+        self.sent += 1
+        self._reserved += expected_usd
+        return True
+
+    def crowded(self, expected_usd: float) -> bool:
+        """Whether a request of that cost must wait until what is under way has shown its real cost."""
+        limit = self.budget.usd
+        if limit is None or self._reserved <= 0 or self.usd + expected_usd > limit:
+            return False
+        return self.usd + self._reserved + expected_usd > limit
+
+    def settle(self, expected_usd: float, usd: float) -> None:
+        """A request that was started at an expected cost has ended and cost `usd`."""
+        self._reserved = max(0.0, self._reserved - expected_usd)
+        self.usd += usd
+
+    def stop(self, reason: str) -> None:
+        """Start nothing more; the first reason is kept."""
+        if not self.reason:
+            self.reason = reason
+            for tell in self.on_stop:
+                tell()
+
+    def check_time(self) -> None:
+        """Stop if the minutes are used up."""
+        minutes = self.budget.minutes
+        if minutes is not None and self._clock() - self._started >= minutes * 60:
+            self.stop(f"--max-minutes {minutes:g} is used up")
+
+    def seconds_left(self) -> float | None:
+        """How long until the minutes are used up; None if they are not limited."""
+        minutes = self.budget.minutes
+        return None if minutes is None else max(0.0, minutes * 60 - (self._clock() - self._started))
+
+    def _spent(self, expected_usd: float) -> str:
+        self.check_time()
+        usd, requests = self.budget.usd, self.budget.requests
+        if usd is not None and self.usd + expected_usd > usd:
+            return f"--max-usd {usd:g} is used up ({self.usd:.4f} spent)"
+        if requests is not None and self.sent >= requests:
+            return f"--max-requests {requests} are sent"
+        return ""

@@ -1,0 +1,240 @@
+"""Model cards: a model by name, as a stanza of TOML of a few lines.
+
+::
+
+    ["gpt-4.1-mini"]
+    adapter = "openai"
+    model = "gpt-4.1-mini"
+    endpoint = "https://api.openai.com/v1"
+    key_env = "OPENAI_API_KEY"
+    generation = { temperature = 0, max_tokens = 2048 }
+    price = { input = 0.40, output = 1.60, date = "2025-04-14" }
+
+Cards are looked for in the files given, in `./models.toml`, in `~/.config/mmdbench/models.toml`
+and among those that come with mmdbench; the first card of a name counts. A card never holds a
+key, only the name of the environment variable that does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import UnknownNameError, UsageError
+
+__all__ = ["ModelCard", "Price", "find_card", "known_cards", "read_cards", "set_options", "shipped_cards"]
+
+_SECRET_NAMES = ("api_key", "key", "token", "secret", "password", "authorization")
+_CUSTOM_KEY = "MMDBENCH_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens read and written, and the day that this was so (ISO).
+
+    `cached_input` is the price of tokens that the server still had; the same as `input` if absent.
+    """
+
+    input: float
+    output: float
+    date: str
+    cached_input: float | None = None
+
+    def usd(self, read: int, written: int, cached: int = 0) -> float:
+        """The cost of tokens read (`cached` of them from a cache) and written.
+
+        >>> Price(0.4, 1.6, "2025-04-14").usd(1_000_000, 500_000)
+        1.2
+        """
+        cheap = self.input if self.cached_input is None else self.cached_input
+        return ((read - cached) * self.input + cached * cheap + written * self.output) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A model by name: which adapter runs it and with what settings.
+
+    `model` is its id at the endpoint, or its checkpoint; `key_env` names the environment variable
+    that holds the endpoint's key. `options` go to the adapter; `generation` is part of every
+    reply's key and is handed to the model with each request. `images` says what pictures the
+    endpoint takes (`max_bytes`, `max_side`, `formats`, `tokens`); `context` is in tokens.
+    """
+
+    name: str
+    adapter: str
+    summary: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    model: str = ""
+    endpoint: str = ""
+    key_env: str = ""
+    price: Price | None = None
+    context: int | None = None
+    images: Mapping[str, Any] = field(default_factory=dict)
+
+
+def shipped_cards() -> dict[str, ModelCard]:
+    """The cards that come with mmdbench, by name."""
+    text = resources.files("mmdbench.adapters").joinpath("cards.toml").read_text("utf-8")
+    return _parse_cards(text, "mmdbench/adapters/cards.toml")
+
+
+def read_cards(path: Path) -> dict[str, ModelCard]:
+    """The cards of a TOML file: one table for each model, named like the model."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"Cannot read the model cards in {path}: {what}.") from error
+    return _parse_cards(text, str(path))
+
+
+def known_cards(files: Sequence[Path] = ()) -> dict[str, ModelCard]:
+    """Every card there is, by name: the given files' first, then the user's, then those shipped."""
+    found: dict[str, ModelCard] = {}
+    for path in [*files, *(path for path in _user_files() if path.is_file())]:
+        found = read_cards(path) | found
+    return shipped_cards() | found
+
+
+def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
+    """The card of that name, or one made from `<card>:<model>` or `<card>:<model>@<base-url>`.
+
+    Of `openai:<model>@<base-url>` only MMDBENCH_API_KEY goes to the base URL, never the key of the
+    card's own endpoint; `--set key_env=NAME` names another variable.
+    """
+    cards = known_cards(files)
+    if name in cards:
+        return cards[name]
+    card, colon, rest = name.partition(":")
+    if not colon or card not in cards:
+        raise UnknownNameError("model", name, cards, see="mmdbench list models")
+    model, _, url = rest.partition("@http")
+    if not model:
+        raise UsageError(
+            f"{name!r} names no model.", hint=f"Write {card}:<model> or {card}:<model>@<base-url>."
+        )
+    made = replace(cards[card], name=_short(name, card, model), model=model, price=None, summary="")
+    return replace(made, endpoint=f"http{url}", key_env=_CUSTOM_KEY) if url else made
+
+
+def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
+    """The card with `key=value` settings: a field (`model=…`), a part of one (`generation.top_p=0.9`),
+    or else an option of the adapter; values are read as TOML, and as text where they are none.
+    """
+    table = _as_table(card)
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"Cannot read --set {setting!r}.", hint="Write key=value: --set max_side=1024")
+        first, dot, second = key.strip().partition(".")
+        if dot:
+            table[first] = {**table.get(first, {}), second: _value(value)}
+        elif first in _FIELDS and first not in _TABLES:
+            table[first] = _value(value)
+        elif first in card.generation:
+            table["generation"] = {**table["generation"], first: _value(value)}
+        else:
+            table["options"] = {**table["options"], first: _value(value)}
+    return _card(card.name, table, "--set")
+
+
+_TABLES = ("options", "generation", "price", "images")
+_FIELDS = ("adapter", "summary", "model", "endpoint", "key_env", "context", *_TABLES)
+
+
+def _parse_cards(text: str, where: str) -> dict[str, ModelCard]:
+    try:
+        tables = _tomllib().loads(text)
+    except ValueError as error:
+        raise UsageError(f"{where} is not valid TOML: {error}.") from error
+    return {name: _card(name, table, where) for name, table in tables.items()}
+
+
+def _card(name: str, table: Any, where: str) -> ModelCard:
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: {name} must be a table: [{name}] and, below it, adapter = '…'.")
+    for key in table:
+        _refuse_secret(key, name, where)
+        if key not in _FIELDS:
+            raise UnknownNameError(f"key of model card [{name}] in {where}:", key, _FIELDS)
+    if not isinstance(table.get("adapter"), str):
+        raise UsageError(f"{where}: the card [{name}] must say which adapter runs it: adapter = '…'.")
+    for key, value in table.items():
+        wanted = dict if key in _TABLES else int if key == "context" else str
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise UsageError(
+                f"{where}: {key} of the card [{name}] must be a {_KINDS[wanted]}, not {value!r}."
+            )
+        for inner in value if isinstance(value, dict) else ():
+            _refuse_secret(inner, name, where)
+    price = _price(table["price"], name, where) if table.get("price") else None
+    return ModelCard(**{"name": name, **table, "price": price})
+
+
+_KINDS: Mapping[type, str] = {dict: "table", int: "whole number", str: "text"}
+
+
+def _price(table: Mapping[str, Any], name: str, where: str) -> Price:
+    known = ("input", "output", "date", "cached_input")
+    for key in table:
+        if key not in known:
+            raise UnknownNameError(f"key of the price of [{name}] in {where}:", key, known)
+    numbers = {k: v for k, v in table.items() if k != "date"}
+    good = all(isinstance(v, int | float) and not isinstance(v, bool) and v >= 0 for v in numbers.values())
+    if not good or not {"input", "output"} <= set(table) or not table.get("date"):
+        raise UsageError(
+            f"{where}: the price of [{name}] must hold input and output, in US dollars for a million tokens, "
+            "and the date of that price.",
+            hint='For example price = { input = 0.4, output = 1.6, date = "2025-04-14" }.',
+        )
+    return Price(**{**table, "date": str(table["date"])})
+
+
+def _refuse_secret(key: str, name: str, where: str) -> None:
+    if key.lower() in _SECRET_NAMES:
+        raise UsageError(
+            f"{where}: the card [{name}] has a field {key!r}; a card never holds a secret.",
+            hint="Put the secret into an environment variable and name that: key_env = 'MY_KEY'.",
+        )
+
+
+def _as_table(card: ModelCard) -> dict[str, Any]:
+    table: dict[str, Any] = {key: getattr(card, key) for key in _FIELDS}
+    price = card.price
+    table["price"] = (
+        {k: v for k in ("input", "output", "date", "cached_input") if (v := getattr(price, k)) is not None}
+        if price
+        else {}
+    )
+    if card.context is None:
+        del table["context"]
+    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in table.items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return _tomllib().loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _short(name: str, card: str, model: str) -> str:
+    # A checkpoint's place on this machine is nobody else's business, so it is no part of a name.
+    return f"{card}:{Path(model).name}" if Path(model).is_absolute() else name
+
+
+def _user_files() -> tuple[Path, ...]:
+    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path("models.toml"), Path(config) / "mmdbench" / "models.toml"
+
+
+def _tomllib() -> Any:
+    try:
+        return import_module("tomllib")
+    except ModuleNotFoundError:  # Python 3.10
+        return import_module("tomli")

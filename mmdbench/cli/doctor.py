@@ -1,0 +1,62 @@
+"""`mmdbench doctor`: can this model be asked, and does it answer from the pictures it is shown?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mmdbench.canary import CanaryResult
+    from mmdbench.models import ModelCard
+
+__all__ = ["doctor"]
+
+_EXIT_CODES = {"passed": 0, "unclear": 3, "caught": 4, "failed": 4}
+
+
+def doctor(
+    model: Annotated[str, typer.Option(help="A model card's name; see: mmdbench list models")],
+    model_card: Annotated[list[Path] | None, typer.Option(help="TOML file with cards of your own.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value: a field or option of the model's card.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a model fourteen small pictures with numbers in them and see whether it mixes them up.
+
+    Exit code: 0 passed, 3 cannot tell, 4 an answer came from another picture or none came.
+    """
+    from mmdbench.cards import find_card, set_options
+    from mmdbench.models import open_model
+    from mmdbench.preflight import canary_of
+
+    card = set_options(find_card(model, model_card or ()), settings or ())
+    loaded = open_model(card)
+    check = getattr(loaded, "check", None)
+    if check is not None:
+        check()
+    found = canary_of(loaded, card)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"model": card.name, **found.as_dict(), "said": found.said}, indent=1))
+    else:
+        _print(card, found)
+    raise typer.Exit(_EXIT_CODES[found.verdict])
+
+
+def _print(card: ModelCard, found: CanaryResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{card.name} at {card.endpoint}" if card.endpoint else card.name)
+    for name in ("picture", "shows", "reply", "verdict"):
+        table.add_column(name)
+    for probe in found.probes:
+        table.add_row(probe.name, probe.shows, Text(probe.reply[:60]), probe.verdict)
+    screen = Console()
+    screen.print(table)
+    screen.print(Text(f"{found.verdict}: {found.said}"))

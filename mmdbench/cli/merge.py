@@ -1,0 +1,23 @@
+"""`mmdbench merge`: the shards of a run, made on several machines, as one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["merge"]
+
+
+def merge(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of the shards.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the whole run.")],
+) -> None:
+    """Put the shards of one run together; replies are taken once each, answers before errors."""
+    from mmdbench.merging import merge_runs
+
+    done = merge_runs(runs, out)
+    failed = f", {done.failed} of them failed" if done.failed else ""
+    typer.echo(f"{done.runs} runs, {done.replies} of {done.planned} planned replies{failed}: {out}")
+    typer.echo(f"mmdbench report {out}")

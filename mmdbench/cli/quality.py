@@ -1,0 +1,103 @@
+"""`mmdbench quality`: how good the pictures of a run, or of a folder, look without a reference."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmdbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mmdbench.quality import Picture
+
+__all__ = ["quality"]
+
+
+def quality(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run, or a folder of pictures.")],
+    metrics: Annotated[
+        str, typer.Option(help="Some of brisque, niqe, musiq, with commas.")
+    ] = "brisque,niqe,musiq",
+    weights_dir: Annotated[
+        Path | None, typer.Option(help="Where the metrics' weights lie; else $TORCH_HOME/hub/pyiqa.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
+    batch: Annotated[int, typer.Option(help="Pictures of one size that are measured together.")] = 8,
+    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every picture's figures as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Measure BRISQUE, NIQE and MUSIQ; figures are kept in quality.json beside the pictures."""
+    import json
+
+    from mmdbench.cli.evaluate import split_list
+    from mmdbench.cli.progress import Bar
+    from mmdbench.quality import QUALITY_FILE, measure, write_quality
+    from mmdbench.quality_metrics import LICENCE_NOTICE, open_metrics
+
+    names = split_list(metrics)
+    if not names:
+        raise UsageError("No metric to measure.", hint="Name some of brisque, niqe, musiq.")
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder.", hint="Name the folder of a run or of pictures.")
+    opened = open_metrics(names, weights_dir=weights_dir, device=device)
+    print(LICENCE_NOTICE, file=sys.stderr)
+    pictures = _pictures(folder, data_dir)
+    with Bar("Quality", quiet=quiet or as_json, unit="pictures") as bar:
+        values = measure(
+            pictures, opened, folder, batch=batch, on_progress=lambda done, total: bar.update(done, total, "")
+        )
+    record = write_quality(folder, pictures, opened, values)
+    if as_json:
+        typer.echo(json.dumps(record, ensure_ascii=False, indent=1))
+        return
+    _print_means(record)
+    typer.echo(f"  {folder / QUALITY_FILE}")
+
+
+def _pictures(folder: Path, data_dir: Path | None) -> list[Picture]:
+    from mmdbench.quality_pictures import folder_pictures, is_run, run_pictures
+
+    if not is_run(folder):
+        return folder_pictures(folder)
+    pictures, missing = run_pictures(folder, data_dir)
+    for reason in missing:
+        print(f"mmdbench: not measured: {reason}", file=sys.stderr)
+    if not pictures:
+        raise UsageError(
+            f"No picture of {folder} can be made again.",
+            hint="Name the folder of its benchmarks with --data-dir.",
+        )
+    return pictures
+
+
+def _print_means(record: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmdbench.report.rounding import fixed
+
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for image in record["images"]:
+        groups.setdefault((image["kind"], image["level"]), []).append(image)
+    grid = Table(box=box.SIMPLE_HEAD, title="Mean quality", title_justify="left", title_style="bold")
+    for name in ("Pictures", "Level"):
+        grid.add_column(name)
+    for name in ("n", *record["metrics"]):
+        grid.add_column(name, justify="right")
+    for (kind, level), images in groups.items():
+        cells = [kind, level, str(len(images))]
+        for name in record["metrics"]:
+            known = [image[name] for image in images if image[name] is not None]
+            lost = len(images) - len(known)
+            mean = fixed(sum(known) / len(known), 2) if known else "–"
+            cells.append(mean + (f" ({lost} not measurable)" if lost else ""))
+        grid.add_row(*cells)
+    console = Console()
+    console.print(grid)
+    for name, how in record["implementations"].items():
+        console.print(f"{name}: {how.get('package')} {how.get('version')}, {how.get('weights')}", style="dim")

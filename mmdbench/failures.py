@@ -1,0 +1,121 @@
+"""What can go wrong when a model is asked once, and what is done about it: one table.
+
+An adapter that talks to a server raises AttemptError with a kind of this table; the runner
+looks up whether the same request is tried again, is stored as a failure or a refusal, or
+whether the whole run had better stop. Anything else that an adapter raises is `unexpected`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mmdbench.errors import UnknownNameError
+
+__all__ = ["CODE_KINDS", "RULES", "STATUS_KINDS", "Action", "AttemptError", "Rule", "kind_of_response"]
+
+Action = Literal["retry", "fail", "refuse", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What follows from one kind of failure.
+
+    `retry`: the same request again, later. `fail`: an error is stored and the next request asked.
+    `refuse`: the server would not answer this; that is stored as a refusal. `stop`: no request
+    of this run can succeed. `slow_down` says that fewer requests at once would help.
+    """
+
+    action: Action
+    slow_down: bool
+    meaning: str
+
+
+RULES: Mapping[str, Rule] = {
+    "rate_limited": Rule("retry", True, "the server limits how much it is asked"),
+    "overloaded": Rule("retry", True, "the server is busy, or something before it is"),
+    "server_error": Rule("retry", True, "the server failed"),
+    "timeout": Rule("retry", True, "no answer came in time"),
+    "dropped": Rule("retry", False, "the connection broke before the answer was complete"),
+    "unreachable": Rule("retry", True, "nothing listens at the endpoint, or its name is unknown"),
+    "malformed": Rule("retry", False, "the answer was not the JSON that it should be"),
+    "wrong_content_type": Rule("retry", False, "something other than JSON came back"),
+    "empty_choices": Rule("retry", False, "the answer held no choice"),
+    "conflict": Rule("retry", False, "the server asks to try again"),
+    "content_filter": Rule("refuse", False, "a content filter refused the request"),
+    "bad_request": Rule("fail", False, "the server does not accept this request"),
+    "too_long": Rule("fail", False, "the request is longer than the model's context"),
+    "too_large": Rule("fail", False, "an image or the request is larger than the server allows"),
+    "unexpected": Rule("fail", False, "the adapter failed"),
+    "unauthorised": Rule("stop", False, "the key is missing, wrong or not allowed to do this"),
+    "not_found": Rule("stop", False, "there is no such model or no such address"),
+    "quota": Rule("stop", False, "the account has no credit left"),
+    "tls": Rule("stop", False, "the server's certificate or its encryption cannot be trusted"),
+}
+"""Every kind of failure, retryable ones first."""
+
+STATUS_KINDS: Mapping[int, str] = {
+    400: "bad_request",
+    401: "unauthorised",
+    403: "unauthorised",
+    404: "not_found",
+    408: "timeout",
+    409: "conflict",
+    413: "too_large",
+    422: "bad_request",
+    425: "conflict",
+    429: "rate_limited",
+    500: "server_error",
+    502: "overloaded",
+    503: "overloaded",
+    504: "timeout",
+    529: "overloaded",
+}
+"""HTTP status → kind; other 4xx are `bad_request`, other 5xx `server_error`."""
+
+CODE_KINDS: Mapping[str, str] = {
+    "content_filter": "content_filter",
+    "content_policy_violation": "content_filter",
+    "moderation_blocked": "content_filter",
+    "responsibleaipolicyviolation": "content_filter",
+    "context_length_exceeded": "too_long",
+    "string_above_max_length": "too_long",
+    "insufficient_quota": "quota",
+    "billing_hard_limit_reached": "quota",
+    "billing_not_active": "quota",
+    "image_too_large": "too_large",
+    "model_not_found": "not_found",
+    "invalid_api_key": "unauthorised",
+}
+"""The code in a server's error → kind; it says more than the status where both are known."""
+
+
+class AttemptError(Exception):
+    """One attempt failed; never shown to a user as it is, but turned into a status or a ModelError.
+
+    `retry_after` is how many seconds the server asked to be left alone, if it did.
+    """
+
+    def __init__(self, kind: str, reason: str, retry_after: float | None = None) -> None:
+        if kind not in RULES:
+            raise UnknownNameError("kind of failure", kind, RULES)
+        self.kind, self.reason, self.retry_after = kind, reason, retry_after
+        super().__init__(reason)
+
+    @property
+    def rule(self) -> Rule:
+        """What is done about it."""
+        return RULES[self.kind]
+
+
+def kind_of_response(status: int, code: str = "") -> str:
+    """The kind of failure that an HTTP status and a server's error code stand for.
+
+    >>> kind_of_response(429), kind_of_response(429, "insufficient_quota"), kind_of_response(418)
+    ('rate_limited', 'quota', 'bad_request')
+    """
+    known = CODE_KINDS.get(code.lower())
+    if known is not None:
+        return known
+    return STATUS_KINDS.get(status, "server_error" if status >= 500 else "bad_request")
