@@ -13,15 +13,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from mmdbench.digest import derive_seed
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.models import Model
-from mmdbench.records import Outcome, Question, Reply, Request, Variant
+from mmdbench.records import ImageSource, Outcome, Reply, Request, Variant
 from mmdbench.requests import Planned
+from mmdbench.restoration import restored
 from mmdbench.variants import CleanImage, clean_image, make_variant, one_thread_each
 
 __all__ = ["BatchAsker", "Images", "Prefetch", "make_reply", "make_request", "make_variants"]
@@ -68,20 +69,20 @@ class Images:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[tuple[str, Any, int], Future[CleanImage]] = {}
+        self._kept: dict[int, tuple[ImageSource, Future[CleanImage]]] = {}
 
-    def get(self, question: Question, number: int) -> CleanImage:
-        """The decoded image of that number of a question; raises what decoding it raises."""
-        name = (question.bench, question.index, number)
+    def get(self, source: ImageSource) -> CleanImage:
+        """The decoded image of a source; raises what decoding it raises."""
+        name = id(source)  # no other source has it as long as this one is kept
         with self._lock:
-            future = self._kept.get(name)
+            _, future = self._kept.get(name, (source, None))
             mine = future is None
             if future is None:
-                future = self._kept[name] = Future()
+                future = Future()
+                self._kept[name] = (source, future)
                 while len(self._kept) > _IMAGES_KEPT:
                     del self._kept[next(iter(self._kept))]
         if mine:
-            source = question.images[number]
             try:
                 future.set_result(clean_image(source.read(), source.where))
             except BaseException as error:  # noqa: BLE001 - whoever waits for this image gets the same
@@ -90,8 +91,17 @@ class Images:
 
 
 def make_variants(planned: Planned, images: Images) -> list[Variant]:
-    """Carry out every recipe of a planned cell."""
-    return [make_variant(images.get(planned.question, i), recipe) for i, recipe in enumerate(planned.recipes)]
+    """Carry out every recipe of a planned cell, and restore what comes out if the plan says so."""
+    made = zip(planned.images, planned.recipes, strict=True)
+    return [_restored(make_variant(images.get(source), recipe), planned) for source, recipe in made]
+
+
+def _restored(variant: Variant, planned: Planned) -> Variant:
+    if planned.restorer is None:
+        return variant
+    found = restored(variant, planned.restorer)
+    note = {"name": planned.restorer.name, "before": found.before, "seconds": round(found.seconds, 4)}
+    return replace(found.variant, restored=note)
 
 
 def make_request(planned: Planned, variants: Sequence[Variant], generation: Mapping[str, Any]) -> Request:
@@ -114,8 +124,9 @@ def make_reply(
     seconds: float = 0.0,
     attempts: int = 1,
 ) -> Reply:
-    """What is stored for a planned cell."""
+    """What is stored for a planned cell; its prompt only if it is not the benchmark's."""
     cell = planned.cell
+    details = {**outcome.details, "prompt": planned.prompt} if planned.reworded else outcome.details
     return Reply(
         key=planned.key,
         bench=cell.bench,
@@ -128,7 +139,7 @@ def make_reply(
         attempts=attempts,
         seconds=round(seconds, 4),
         images=tuple(_image_record(variant) for variant in variants),
-        details=outcome.details,
+        details=details,
     )
 
 
@@ -199,4 +210,5 @@ class BatchAsker:
 
 
 def _image_record(variant: Variant) -> dict[str, Any]:
-    return {"recipe": variant.recipe.as_dict(), "pixels": variant.pixels, "no_op": variant.no_op}
+    record = {"recipe": variant.recipe.as_dict(), "pixels": variant.pixels, "no_op": variant.no_op}
+    return {**record, "restored": dict(variant.restored)} if variant.restored else record

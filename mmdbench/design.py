@@ -5,6 +5,8 @@
 `grid`        every corruption for every question.
 `balanced:K`  K different corruptions for each question; each corruption equally often within a
               benchmark and its categories, so that the mean over questions estimates the grid's.
+`released`    what the authors' own degraded files show; under named corruptions their files of one
+              corruption each, else their mixed files, which do not say what each picture met.
 
 What a question gets follows from its benchmark, its index and the seed alone: not from the
 other questions, the order or the sample. The rotations of one circular group, which are one
@@ -61,15 +63,16 @@ def unit_of(question: Question, family: str) -> Index:
 def parse_design(text: str) -> tuple[str, int]:
     """Name of the design and its K (0 where it has none): `balanced:4` → ("balanced", 4)."""
     name, _, number = text.partition(":")
-    if name in ("mixed", "grid") and not number:
+    if name in ("mixed", "grid", "released") and not number:
         return name, 0
     if name == "balanced" and number.isascii() and number.isdigit() and int(number) > 0:
         return name, int(number)
-    if name in ("mixed", "grid", "balanced"):
+    if name in ("mixed", "grid", "balanced", "released"):
         raise UsageError(
-            f"Cannot read the design {text!r}.", hint="Write mixed, grid or balanced:K, K from 1 to 16."
+            f"Cannot read the design {text!r}.",
+            hint="Write mixed, grid, released or balanced:K, K from 1 to 16.",
         )
-    raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4"))
+    raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "released"))
 
 
 def parse_sample(text: str) -> Sample | None:
@@ -91,7 +94,7 @@ def plan_cells(
     for bench, questions in zip(benches, sample_questions(plan, benches), strict=True):
         drawn = _drawn(plan, bench, spec)
         for question in questions:
-            names = drawn[unit_of(question, bench.family)]
+            names = drawn[unit_of(question, bench.family)] or (None,)  # a released file does not tell
             yield question, list(_question_cells(plan, question, names))
 
 
@@ -114,7 +117,7 @@ def sample_questions(plan: RunPlan, benches: Sequence[BenchData]) -> list[list[Q
     ]
 
 
-def _question_cells(plan: RunPlan, question: Question, names: Sequence[str]) -> Iterator[Cell]:
+def _question_cells(plan: RunPlan, question: Question, names: Sequence[str | None]) -> Iterator[Cell]:
     for level in plan.levels:
         if level in (CLEAN, RECODED):
             yield Cell(question.bench, question.index, level)
@@ -126,6 +129,8 @@ def _drawn(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str
     design, count = parse_design(plan.design)
     names = plan.corruptions or tuple(spec.corruptions)
     units = dict.fromkeys(unit_of(q, bench.family) for q in bench.questions)
+    if design == "released":
+        return dict.fromkeys(units, tuple(plan.corruptions))
     if design == "grid":
         return dict.fromkeys(units, tuple(names))
     if design == "mixed":

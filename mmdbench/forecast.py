@@ -17,7 +17,7 @@ from mmdbench.files import make_folder
 from mmdbench.manifest import MANIFEST_FILE, portable, read_manifest
 from mmdbench.models import AsyncModel, Model, is_async
 from mmdbench.records import CLEAN, RunPlan
-from mmdbench.requests import Planned, plan_requests
+from mmdbench.requests import Pictures, Planned, plan_requests
 from mmdbench.spec import load_spec
 from mmdbench.stats import half_width, macro_half_width
 from mmdbench.store import read_index, read_records, shard_paths
@@ -75,12 +75,13 @@ def forecast(
     folder: Path,
     *,
     retry_errors: bool = True,
+    pictures: Pictures = Pictures(),
 ) -> Forecast:
     """What running this plan in this folder would do; the model is not asked.
 
     The folder is made, and keeps what planning learned about the images, nothing else.
     """
-    planned = plan_requests(plan, benches, model, card, load_spec(), make_folder(folder))
+    planned = plan_requests(plan, benches, model, card, load_spec(), make_folder(folder), pictures)
     unique = {p.key: p for p in planned}
     stored = read_index(folder)
     done = {k for k in unique if k in stored and (stored[k] != "error" or not retry_errors)}

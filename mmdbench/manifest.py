@@ -47,7 +47,11 @@ def run_manifest(
     return {
         "kind": "mmdbench run",
         "plan": plan.as_dict()
-        | {"model": portable(plan.model), "benches": [Path(name).name for name in plan.benches]},
+        | {
+            "model": portable(plan.model),
+            "benches": [Path(name).name for name in plan.benches],
+            "restore": portable(plan.restore),
+        },
         "benches": [bench_record(bench) for bench in benches],
         "model": card_record(card) | {"fingerprint": portable(dict(fingerprint))},
         "spec": {"version": spec.version, "digest": spec.digest},

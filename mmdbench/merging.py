@@ -21,7 +21,7 @@ from mmdbench.store import read_replies, reply_line, shard_paths
 
 __all__ = ["MergeSummary", "merge_runs"]
 
-_MUST_AGREE = ("kind", "plan", "benches", "model", "spec")
+_MUST_AGREE = ("kind", "plan", "benches", "model", "spec", "restoration", "released")
 
 
 @dataclass(frozen=True, slots=True)

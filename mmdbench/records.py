@@ -160,7 +160,8 @@ class Variant:
     """A recipe carried out: the encoded image, and what was drawn to make it.
 
     `pixels` is the digest of the RGB pixels that `image` decodes to; `no_op` says that the
-    corruption left every pixel as it was (before the codec).
+    corruption left every pixel as it was (before the codec). `restored` is empty, or names the
+    restorer that `image` went through, the digest of the pixels before, and its seconds.
     """
 
     recipe: Recipe
@@ -168,6 +169,7 @@ class Variant:
     image: ImageBytes
     pixels: str
     no_op: bool = False
+    restored: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,11 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Everything that says what a run is; two equal plans are the same run."""
+    """Everything that says what a run is; two equal plans are the same run.
+
+    `restore` names what restores pictures before the model sees them, nothing if empty;
+    `restore_clean` says whether it does so with clean and recoded pictures too.
+    """
 
     model: str
     benches: tuple[str, ...]
@@ -265,6 +271,8 @@ class RunPlan:
     protocol: str = "clear/1"
     extraction: str = "sane"
     max_error_rate: float = 0.01
+    restore: str = ""
+    restore_clean: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as a JSON-able dict."""

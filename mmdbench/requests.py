@@ -1,7 +1,7 @@
 """What a run asks, addressed by everything that could change the reply.
 
 The key of a request is the SHA-256 of the model's fingerprint, the prompt, the recipe of every
-image and the generation settings. Two different pictures never share a key; a benchmark under
+image, the generation settings and, where images are restored, the restorer's fingerprint. Two different pictures never share a key; a benchmark under
 another name does; a changed model, prompt, codec or spec never finds a stale reply.
 """
 
@@ -18,13 +18,17 @@ from mmdbench.design import plan_cells
 from mmdbench.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.files import write_atomic
 from mmdbench.models import AsyncModel, Model, ModelCard
-from mmdbench.records import BenchData, Cell, ImageSource, Question, Recipe, RunPlan
+from mmdbench.errors import UsageError
+from mmdbench.records import CLEAN, RECODED, BenchData, Cell, ImageSource, Question, Recipe, RunPlan
+from mmdbench.released import ReleasedCopy, released_images
+from mmdbench.restoration import Restorer
 from mmdbench.spec import Spec
 from mmdbench.store import read_records
 from mmdbench.variants import clean_image, recipe_for
 
 __all__ = [
     "PLAN_FILES",
+    "Pictures",
     "Planned",
     "PlannedCell",
     "StoredBench",
@@ -52,10 +56,20 @@ class PlannedCell:
 
 
 @dataclass(frozen=True, slots=True)
+class Pictures:
+    """What was opened for a plan that names more than benchmarks: a restorer, the authors' files."""
+
+    restorer: Restorer | None = None
+    released: tuple[ReleasedCopy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A cell with all that is needed to ask it; the images are made later.
 
-    `sizes` are the width and height, in pixels, of each of the question's images.
+    `images` are what the recipes start from, `sizes` the width and height of each in pixels;
+    `restorer` is what the variants go through, if anything; `reworded` says that the prompt is
+    the adapter's and not the benchmark's.
     """
 
     key: str
@@ -63,7 +77,10 @@ class Planned:
     question: Question
     prompt: str
     recipes: tuple[Recipe, ...]
+    images: tuple[ImageSource, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
+    restorer: Restorer | None = None
+    reworded: bool = False
 
 
 def plan_requests(
@@ -73,37 +90,65 @@ def plan_requests(
     card: ModelCard,
     spec: Spec,
     folder: Path,
+    pictures: Pictures = Pictures(),
 ) -> list[Planned]:
     """Every request of the plan, all cells of a question together, in the order they are asked.
 
     Each image is decoded once in the life of the run's folder, to learn the digest of its pixels.
+    Raises UsageError if the plan names a restorer or released files that `pictures` does not hold.
     """
+    if bool(plan.restore) != (pictures.restorer is not None):
+        raise UsageError("The plan's restorer and the one that was opened do not go together.")
+    restoration = pictures.restorer.fingerprint() if pictures.restorer else None
     fingerprint = value_digest(dict(model.fingerprint()))
     families = {bench.name: bench.family for bench in benches}
     digests = _Digests(folder / _DIGESTS_FILE)
     planned = []
     for question, cells in plan_cells(plan, benches, spec):
-        prompt = _prompt(model, question, families[question.bench])
-        images = [digests.of(source) for source in question.images]
-        sizes = tuple(image.size for image in images)
+        default = build_prompt(question, families[question.bench])
+        prompt = _prompt(model, question, default)
+        own = [digests.of(source) for source in question.images]
         for cell in cells:
+            degraded = cell.level not in (CLEAN, RECODED)
+            sources, images = question.images, own
+            if degraded and plan.design == "released":
+                sources = released_images(pictures.released, cell)
+                images = [digests.of(source) for source in sources]
             recipes = tuple(recipe_for(cell, image.digest, plan, spec) for image in images)
-            key = reply_key(fingerprint, prompt, recipes, card.generation)
-            planned.append(Planned(key, cell, question, prompt, recipes, sizes))
+            restored = degraded or plan.restore_clean
+            key = reply_key(fingerprint, prompt, recipes, card.generation, restoration if restored else None)
+            planned.append(
+                Planned(
+                    key,
+                    cell,
+                    question,
+                    prompt,
+                    recipes,
+                    sources,
+                    tuple(image.size for image in images),
+                    pictures.restorer if restored else None,
+                    prompt != default,
+                )
+            )
     digests.save()
     return planned
 
 
-def reply_key(fingerprint: str, prompt: str, recipes: Iterable[Recipe], generation: Mapping[str, Any]) -> str:
-    """The key of a request: 64 hexadecimal digits."""
-    return value_digest(
-        {
-            "model": fingerprint,
-            "prompt": prompt,
-            "images": [recipe.as_dict() for recipe in recipes],
-            "generation": dict(generation),
-        }
-    )
+def reply_key(
+    fingerprint: str,
+    prompt: str,
+    recipes: Iterable[Recipe],
+    generation: Mapping[str, Any],
+    restoration: Mapping[str, Any] | None = None,
+) -> str:
+    """The key of a request: 64 hexadecimal digits; `restoration` counts only where there is one."""
+    parts: dict[str, Any] = {
+        "model": fingerprint,
+        "prompt": prompt,
+        "images": [recipe.as_dict() for recipe in recipes],
+        "generation": dict(generation),
+    }
+    return value_digest(parts if restoration is None else {**parts, "restore": dict(restoration)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +192,7 @@ def _lines(records: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def _prompt(model: Model | AsyncModel, question: Question, family: str) -> str:
-    default = build_prompt(question, family)
+def _prompt(model: Model | AsyncModel, question: Question, default: str) -> str:
     override = getattr(model, "prompt", None)
     return default if override is None else str(override(question, default))
 

@@ -119,7 +119,7 @@ def open_restorer(name: str, files: Sequence[Path] = ()) -> Restorer:
     if name in registered:
         return _from_function(name, registered[name].value)
     if name.endswith(".onnx"):
-        return _from_onnx(name, Path(name), 1)
+        return _from_onnx(Path(name).name, Path(name), 1)  # wherever it lies, it is the same network
     if ":" in name:
         return _from_function(name, name)
     raise UnknownNameError("restorer", name, (*cards, *SHIPPED, *registered))

@@ -27,11 +27,11 @@ from mmdbench.cards import ModelCard
 from mmdbench.driving import Driver, throttle_settings, with_model
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.files import folder_lock, make_folder
-from mmdbench.manifest import MANIFEST_FILE, read_manifest, run_manifest, save_manifest
+from mmdbench.manifest import MANIFEST_FILE, portable, read_manifest, run_manifest, save_manifest
 from mmdbench.models import AsyncModel, Model, is_async
 from mmdbench.preflight import check_canary
 from mmdbench.records import Cell, Reply, RunPlan
-from mmdbench.requests import Planned, plan_requests, write_plan
+from mmdbench.requests import Pictures, Planned, plan_requests, write_plan
 from mmdbench.sameness import SameReplies
 from mmdbench.spec import load_spec
 from mmdbench.store import ReplyStore
@@ -137,9 +137,11 @@ def run_plan(
     folder: Path,
     on_progress: Callable[[Progress], None] = lambda _: None,
     settings: RunSettings = RunSettings(),
+    pictures: Pictures = Pictures(),
 ) -> RunSummary:
     """Ask the model everything in the plan that the run's folder does not answer yet.
 
+    A plan with a restorer or of the design `released` needs what it names, opened, in `pictures`.
     Ctrl-C (KeyboardInterrupt, after what is under way was stored) and SIGKILL leave the folder
     whole: the same call goes on from there. Raises LockedError if another process runs there,
     StoreError if the folder cannot be written, ModelError if the model cannot be asked or only fails.
@@ -150,9 +152,10 @@ def run_plan(
     if check is not None:
         check()
     with folder_lock(make_folder(folder), "running a model"), ReplyStore(folder) as store:
-        planned = plan_requests(plan, benches, model, card, spec, folder)
+        planned = plan_requests(plan, benches, model, card, spec, folder, pictures)
         write_plan(folder, planned, benches)
         manifest = run_manifest(plan, benches, card, model.fingerprint(), spec, _earlier_manifest(folder))
+        manifest |= _shown(plan, planned, pictures)
         save_manifest(folder, manifest)
         todo, earlier = _todo(planned, store, settings)
         spending = Spending(settings.budget)
@@ -176,6 +179,17 @@ def run_plan(
 def shard_of(key: str, count: int) -> int:
     """Which of `count` shards a key belongs to, from 1: the same on every machine."""
     return int(key[:12], 16) % count + 1
+
+
+def _shown(plan: RunPlan, planned: Sequence[Planned], pictures: Pictures) -> dict[str, Any]:
+    """What the manifest says of prompts and pictures that are not the benchmark's own."""
+    record: dict[str, Any] = {"prompt_override": any(p.reworded for p in planned)}
+    if pictures.restorer is not None:
+        fingerprint = portable(pictures.restorer.fingerprint())
+        record["restoration"] = {"fingerprint": fingerprint, "clean": plan.restore_clean}
+    if pictures.released:
+        record["released"] = [copy.record() for copy in pictures.released]
+    return record
 
 
 def _preflight(

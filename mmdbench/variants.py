@@ -17,7 +17,7 @@ from mmdbench.benches.images import decode_image
 from mmdbench.corruptions import apply, image_seed, sample
 from mmdbench.digest import pixel_digest
 from mmdbench.errors import UsageError
-from mmdbench.records import CLEAN, Cell, ImageBytes, Recipe, RunPlan, Variant
+from mmdbench.records import CLEAN, RECODED, Cell, ImageBytes, Recipe, RunPlan, Variant
 from mmdbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -93,7 +93,13 @@ def clean_image(data: bytes, where: str) -> CleanImage:
 
 
 def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
-    """The recipe of one image of a cell; `image` is the digest of its clean pixels."""
+    """The recipe of one image of a cell; `image` is the digest of its clean pixels.
+
+    Under the design `released` that of a degraded cell is of the released pixels, and nothing is
+    done to them.
+    """
+    if plan.design == "released" and cell.level not in (CLEAN, RECODED):
+        return Recipe(image, None, None, "", "", 0, SOURCE)
     corrupted = cell.corruption is not None
     codec = parse_codec(plan.codec)
     return Recipe(

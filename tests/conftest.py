@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-
 collect_ignore = ["fuzz", "tiny_checkpoints.py"]  # no tests, and packages that are not always there
 
 

@@ -34,7 +34,8 @@ def test_importing_loads_nothing_heavy(code):
 def test_the_command_line_loads_nothing_heavy():
     loaded = run(
         "-c",
-        "import sys, mmdbench.cli\nprint({'cv2', 'numpy', 'pandas', 'PIL', 'yaml', 'torch'} & set(sys.modules))",
+        "import sys, mmdbench.cli\n"
+        "print({'cv2', 'numpy', 'pandas', 'PIL', 'yaml', 'torch'} & set(sys.modules))",
     )
     assert loaded.strip() == "set()"
 

@@ -86,7 +86,8 @@ def require_released(
         places = ", ".join(map(str, data_folders(data_dir)))
         raise DataError(
             f"The released files {', '.join(missing)} were not found in {places}.",
-            hint="Name their folder with --data-dir, or make degraded images: --design mixed.",
+            hint="Name their folder with --data-dir, ask only levels that are there with --level, "
+            "or make degraded images: --design mixed.",
         )
     return {level: found[level] for level in levels}
 

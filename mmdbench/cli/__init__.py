@@ -23,6 +23,7 @@ from mmdbench.cli import (
     gallery,
     listing,
     merge,
+    page,
     quality,
     replay,
     report,
@@ -73,6 +74,7 @@ app.command("eval")(guarded(evaluate.evaluate))
 app.command("doctor")(guarded(doctor.doctor))
 app.command("merge")(guarded(merge.merge))
 app.command("report")(guarded(report.report))
+app.command("page")(guarded(page.page))
 app.command("score")(guarded(score.score))
 app.command("compare")(guarded(compare.compare))
 app.command("check")(guarded(check.check))

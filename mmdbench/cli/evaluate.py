@@ -38,7 +38,9 @@ def evaluate(
     level: Annotated[
         str, typer.Option(help="clean, recoded, low, mid, hard", rich_help_panel=_ASKED)
     ] = "clean,low,mid,hard",
-    design: Annotated[str, typer.Option(help="mixed, grid or balanced:K", rich_help_panel=_ASKED)] = "mixed",
+    design: Annotated[
+        str, typer.Option(help="mixed, grid, balanced:K or released", rich_help_panel=_ASKED)
+    ] = "mixed",
     corruption: Annotated[
         str, typer.Option(help="Only these corruptions, with commas.", rich_help_panel=_ASKED)
     ] = "",
@@ -57,6 +59,19 @@ def evaluate(
         str,
         typer.Option(help="How degraded images are encoded: jpeg:Q, webp:Q, png", rich_help_panel=_ASKED),
     ] = "jpeg:95",
+    restore: Annotated[
+        str,
+        typer.Option(
+            help="Restore pictures before the model sees them: opencv-nlmeans, module:function …",
+            rich_help_panel=_ASKED,
+        ),
+    ] = "",
+    restore_card: Annotated[
+        list[Path] | None, typer.Option(help="TOML file with restorers.", rich_help_panel=_ASKED)
+    ] = None,
+    restore_clean: Annotated[
+        bool, typer.Option(help="Restore clean pictures too.", rich_help_panel=_ASKED)
+    ] = True,
     protocol: Annotated[
         str, typer.Option(help="clear/1 or vlmevalkit/1", rich_help_panel=_ASKED)
     ] = "clear/1",
@@ -135,6 +150,8 @@ def evaluate(
         protocol=protocol,
         extraction=extraction,
         max_error_rate=max_error_rate,
+        restore=restore,
+        restore_clean=restore_clean,
     )
     how = RunSettings(
         budget=Budget(max_usd, max_minutes, max_requests),
@@ -144,7 +161,8 @@ def evaluate(
         shard=parse_shard(shard),
     )
     folder = run_folder(plan) if out is None else out
-    run = load_run(plan, card, Sources(data_dir, offline, family), folder, how, quiet=quiet)
+    sources = Sources(data_dir, offline, family)
+    run = load_run(plan, card, sources, folder, how, quiet=quiet, restorer_cards=restore_card or ())
     if dry_run:
         show_forecast(run, as_json=as_json)
     elif target_ci is not None:
@@ -183,7 +201,9 @@ def run_folder(plan: RunPlan) -> Path:
     """
     from mmdbench.digest import value_digest
 
-    answering = {key: value for key, value in plan.as_dict().items() if key in _ANSWERING}
+    # Runs without a restorer keep the names that they had before there were any.
+    keys = (*_ANSWERING, "restore", "restore_clean") if plan.restore else _ANSWERING
+    answering = {key: value for key, value in plan.as_dict().items() if key in keys}
     benches = "+".join(Path(name).stem for name in plan.benches)
     digest = value_digest({**answering, "benches": list(plan.benches)})[:8]
     safe = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in f"{plan.model}_{benches}_{plan.design}")

@@ -27,6 +27,7 @@ def report(
         bool, typer.Option("--csv", help="Print CSV, a line for each number, unrounded.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, unrounded.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write one HTML page; see: mmdbench page --help")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write the numbers to a Parquet file.")] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Intervals in LaTeX too.")] = False,
     protocol: Annotated[str, typer.Option(help="Grade by another protocol than the run's.")] = "",
@@ -41,6 +42,11 @@ def report(
         from mmdbench.report.flat import write_parquet
 
         write_parquet(tables, parquet, keys)
+    if html:
+        from mmdbench.cli.page import save_page
+
+        save_page(results, tables, html)
+        return
     if markdown or latex or as_csv or as_json:
         typer.echo(_text(tables, keys, (markdown, latex, as_csv), intervals=intervals), nl=False)
         return

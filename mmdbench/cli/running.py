@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mmdbench.benches import Bench
     from mmdbench.models import AsyncModel, Model, ModelCard
     from mmdbench.report.results import RunResults
+    from mmdbench.requests import Pictures
     from mmdbench.runner import Progress, RunSettings, RunSummary
 
 __all__ = ["Run", "load_run", "print_report", "run_and_report", "show_forecast"]
@@ -32,6 +34,7 @@ class Run:
     benches: list[Bench]
     folder: Path
     settings: RunSettings
+    pictures: Pictures
     quiet: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -48,7 +51,14 @@ class Run:
                 bar.update(progress.done, progress.total, _note(progress))
 
             summary = run_plan(
-                plan or self.plan, self.benches, self.model, self.card, self.folder, show, self.settings
+                plan or self.plan,
+                self.benches,
+                self.model,
+                self.card,
+                self.folder,
+                show,
+                self.settings,
+                self.pictures,
             )
         for what in (summary.alarm, summary.stopped and f"stopped: {summary.stopped}"):
             if what:
@@ -57,15 +67,27 @@ class Run:
 
 
 def load_run(
-    plan: RunPlan, card: ModelCard, sources: Sources, folder: Path, settings: RunSettings, *, quiet: bool
+    plan: RunPlan,
+    card: ModelCard,
+    sources: Sources,
+    folder: Path,
+    settings: RunSettings,
+    *,
+    quiet: bool,
+    restorer_cards: Sequence[Path] = (),
 ) -> Run:
-    """Check the plan, open its benchmarks and load its model."""
+    """Check the plan, open its benchmarks and what it does to pictures, and load its model last."""
     from mmdbench.models import open_model
     from mmdbench.planning import check_plan
+    from mmdbench.released import open_released
+    from mmdbench.requests import Pictures
+    from mmdbench.restoration import open_restorer
 
     check_plan(plan)
+    restorer = open_restorer(plan.restore, restorer_cards) if plan.restore else None
     benches = open_benches(plan.benches, sources, quiet=quiet)
-    return Run(plan, card, open_model(card), benches, folder, settings, quiet)
+    pictures = Pictures(restorer, open_released(plan, benches, sources.data_dir))
+    return Run(plan, card, open_model(card), benches, folder, settings, pictures, quiet)
 
 
 def run_and_report(plan: RunPlan, card: ModelCard, sources: Sources, folder: Path, *, quiet: bool) -> None:
@@ -112,7 +134,13 @@ def show_forecast(run: Run, *, as_json: bool) -> None:
     from mmdbench.forecast import forecast
 
     found = forecast(
-        run.plan, run.benches, run.model, run.card, run.folder, retry_errors=run.settings.retry_errors
+        run.plan,
+        run.benches,
+        run.model,
+        run.card,
+        run.folder,
+        retry_errors=run.settings.retry_errors,
+        pictures=run.pictures,
     )
     if as_json:
         import json
