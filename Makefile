@@ -1,7 +1,7 @@
 # One command runs every habit of the house: make check
 PYTHON ?= python
 
-.PHONY: check lint types contract test smoke docs-table
+.PHONY: check lint types contract test smoke docs
 
 check: lint types contract test smoke
 
@@ -20,3 +20,6 @@ test:
 
 smoke:
 	$(PYTHON) benchmarks/run.py --smoke
+
+docs:
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict

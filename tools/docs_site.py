@@ -1,0 +1,122 @@
+"""What MkDocs adds to docs/ when it builds the site: pages that are written elsewhere or made from the code.
+
+The front page is README.md; the contribution guide, the changelog and the measurements are the
+repository's own files. The command line's reference is made from the commands themselves, the Python
+reference from docstrings. A link from a page to any other file of the repository leads to a page that
+shows that file, so that the site needs no server of the repository.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from docs_reference import cli_reference, python_reference
+
+ROOT = Path(__file__).resolve().parents[1]
+# Repository file → page of the site.
+MOVED = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "about/contributing.md",
+    "CHANGELOG.md": "reference/changelog.md",
+    "benchmarks/RESULTS.md": "reference/results.md",
+}
+LANGUAGES = {
+    ".py": "python",
+    ".toml": "toml",
+    ".yml": "yaml",
+    ".yaml": "yaml",
+    ".md": "markdown",
+    ".sh": "bash",
+}
+LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+
+
+def page_of(path: str) -> str:
+    """The page or file of the site that stands for a file of the repository."""
+    if path in MOVED:
+        return MOVED[path]
+    if path.startswith("docs/"):
+        inside = path.removeprefix("docs/")
+        return posixpath.join(inside, "README.md") if (ROOT / path).is_dir() else inside
+    return f"files/{path}.md"
+
+
+def relinked(text: str, source: str, wanted: set[str]) -> str:
+    """A page's text with its links as the site has them; files that need a page of their own join `wanted`.
+
+    Raises ValueError if a link leads nowhere.
+    """
+    here = posixpath.dirname(page_of(source))
+
+    def moved(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[1]))
+        if target.startswith("docs/reference/"):  # made here
+            return match[1] if source.startswith("docs/") else target.removeprefix("docs/")
+        if not (ROOT / target).exists():
+            raise ValueError(f"{source} links to {match[1]}, and there is no {target}.")
+        page = page_of(target)
+        if page.startswith("files/"):
+            wanted.add(target)
+        return posixpath.relpath(page, here or ".")
+
+    # Code stays as it is: a fence may hold what looks like a link.
+    parts, end = [], 0
+    for fence in FENCE.finditer(text):
+        parts += [LINK.sub(moved, text[end : fence.start()]), fence[0]]
+        end = fence.end()
+    return "".join([*parts, LINK.sub(moved, text[end:])])
+
+
+def shown(path: str) -> str:
+    """A page that shows a file, or lists a folder."""
+    target = ROOT / path
+    if target.is_dir():
+        names = sorted(
+            str(p.relative_to(ROOT)) for p in target.rglob("*") if p.is_file() and ".pyc" not in p.name
+        )
+        return f"# {path}\n\n" + "\n\n".join(_fenced(name, "## ") for name in names)
+    return _fenced(path, "# ")
+
+
+def _fenced(path: str, heading: str) -> str:
+    language = LANGUAGES.get(Path(path).suffix, "text")
+    return f"{heading}{path}\n\n~~~~{language}\n{(ROOT / path).read_text('utf-8').rstrip()}\n~~~~\n"
+
+
+def made_pages(pages: Iterable[str]) -> dict[str, str]:
+    """Every page that is not a file of docs/, by its place in the site; `pages` are those of docs/."""
+    made, wanted = {}, set[str]()
+    for source, page in MOVED.items():
+        made[page] = relinked((ROOT / source).read_text("utf-8"), source, wanted)
+    made["reference/cli.md"] = cli_reference()
+    made.update(python_reference())
+    for page in pages:
+        relinked((ROOT / "docs" / page).read_text("utf-8"), f"docs/{page}", wanted)
+    made.update({f"files/{path}.md": shown(path) for path in sorted(wanted)})
+    return made
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """MkDocs asks which files there are: those of docs/ and the made ones."""
+    from mkdocs.structure.files import File, InclusionLevel
+
+    own = [file.src_uri for file in files if file.src_uri.endswith(".md")]
+    for page, text in made_pages(own).items():
+        apart = page.startswith("files/")
+        level = InclusionLevel.NOT_IN_NAV if apart else InclusionLevel.UNDEFINED
+        files.append(File.generated(config, page, content=text, inclusion=level))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """MkDocs is about to render a page: give its links their places in the site."""
+    if page.file.generated_by is not None:
+        return markdown
+    return relinked(markdown, f"docs/{page.file.src_uri}", set())
