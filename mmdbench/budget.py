@@ -93,7 +93,12 @@ class Spending:
         self.check_time()
         usd, requests = self.budget.usd, self.budget.requests
         if usd is not None and self.usd + expected_usd > usd:
-            return f"--max-usd {usd:g} is used up ({self.usd:.4f} spent)"
+            if self.usd >= usd:
+                return f"--max-usd {usd:g} is used up ({self.usd:.4g} spent)"
+            return (
+                f"--max-usd {usd:g} does not pay for another request "
+                f"({self.usd:.4g} spent, a request costs about {expected_usd:.2g})"
+            )
         if requests is not None and self.sent >= requests:
             return f"--max-requests {requests} are sent"
         return ""

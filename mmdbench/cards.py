@@ -118,6 +118,7 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
         raise UsageError(
             f"{name!r} names no model.", hint=f"Write {card}:<model> or {card}:<model>@<base-url>."
         )
+    _check_address(name, card, "" if url else model)
     made = replace(cards[card], name=_short(name, card, model), model=model, price=None, summary="")
     return replace(made, endpoint=f"http{url}", key_env=_CUSTOM_KEY) if url else made
 
@@ -133,14 +134,27 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
             raise UsageError(f"Cannot read --set {setting!r}.", hint="Write key=value: --set max_side=1024")
         first, dot, second = key.strip().partition(".")
         if dot:
+            if first in _FIELDS and first not in _TABLES:
+                raise UsageError(f"Cannot read --set {setting!r}: {first} of a card has no parts.")
             table[first] = {**table.get(first, {}), second: _value(value)}
-        elif first in _FIELDS and first not in _TABLES:
+        elif first in _FIELDS:
             table[first] = _value(value)
         elif first in card.generation:
             table["generation"] = {**table["generation"], first: _value(value)}
         else:
             table["options"] = {**table["options"], first: _value(value)}
     return _card(card.name, table, "--set")
+
+
+def _check_address(name: str, card: str, model: str) -> None:
+    # Without its scheme an address would be taken for a part of the model's name, and the question,
+    # with the key of the card's own endpoint, would go to that endpoint.
+    before, at, address = model.rpartition("@")
+    if at and before and (any(sign in address for sign in ":/") or address == "localhost"):
+        raise UsageError(
+            f"{name!r}: the address {address!r} does not begin with http:// or https://.",
+            hint=f"Write {card}:{before}@http://… or {card}:{before}@https://….",
+        )
 
 
 _TABLES = ("options", "generation", "price", "images")

@@ -7,13 +7,36 @@ whether the whole run had better stop. Anything else that an adapter raises is `
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from mmdbench.errors import UnknownNameError
 
-__all__ = ["CODE_KINDS", "RULES", "STATUS_KINDS", "Action", "AttemptError", "Rule", "kind_of_response"]
+__all__ = [
+    "CODE_KINDS",
+    "HIDDEN",
+    "RULES",
+    "STATUS_KINDS",
+    "Action",
+    "AttemptError",
+    "Rule",
+    "error_of",
+    "hide",
+    "kind_of_connection",
+    "kind_of_response",
+    "retry_after",
+]
+
+HIDDEN = "[hidden]"
+"""What stands in a text where a key stood."""
+
+_LONGEST_REASON = 400
+# Not every error of the ssl module: a connection that breaks within it is worth another attempt.
+_UNTRUSTED = ("certificate", "wrong_version_number", "handshake_failure", "handshake failure", "unknown_ca")
+_UNREACHABLE = ("connecterror", "connectorerror", "name or service", "all connection attempts")
 
 Action = Literal["retry", "fail", "refuse", "stop"]
 
@@ -119,3 +142,52 @@ def kind_of_response(status: int, code: str = "") -> str:
     if known is not None:
         return known
     return STATUS_KINDS.get(status, "server_error" if status >= 500 else "bad_request")
+
+
+def error_of(status: int, body: object, headers: Mapping[str, str], key: str = "") -> AttemptError:
+    """The failure that an HTTP error stands for."""
+    details = body.get("error", body) if isinstance(body, dict) else body
+    code, message = "", str(details or "")
+    if isinstance(details, dict):
+        inner = details.get("innererror")
+        code = str((inner.get("code") if isinstance(inner, dict) else None) or details.get("code") or "")
+        if kind_of_response(status, code) == kind_of_response(status):
+            code = str(details.get("type") or code)
+        message = str(details.get("message") or details)
+    kind = kind_of_response(status, code)
+    return AttemptError(kind, hide(f"HTTP {status}: {message}", key), retry_after(headers))
+
+
+def kind_of_connection(error: BaseException, otherwise: str = "dropped") -> str:
+    """`tls`, `unreachable` or what else it was, from the errors that a connection error was caused by."""
+    seen: BaseException | None = error
+    kind = otherwise
+    while seen is not None:
+        text = f"{type(seen).__name__} {seen}".lower()
+        if any(sign in text for sign in _UNTRUSTED):
+            return "tls"
+        if isinstance(seen, ConnectionRefusedError) or any(sign in text for sign in _UNREACHABLE):
+            kind = "unreachable"
+        seen = seen.__cause__ or seen.__context__
+    return kind
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to be left alone: from milliseconds, seconds or a date."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) / unit
+        except ValueError:
+            continue
+        if 0 <= seconds < 1e6:
+            return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def hide(text: str, key: str) -> str:
+    """The text, not too long, without the key."""
+    shown = text.replace(key, HIDDEN) if key else text
+    return shown if len(shown) <= _LONGEST_REASON else shown[:_LONGEST_REASON] + "…"

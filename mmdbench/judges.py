@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,13 @@ from urllib.parse import urlsplit
 from mmdbench.cards import ModelCard, find_card
 from mmdbench.digest import bytes_digest
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
-from mmdbench.failures import AttemptError, kind_of_response
+from mmdbench.failures import HIDDEN, AttemptError, error_of, hide, kind_of_connection
 from mmdbench.records import Index
 from mmdbench.scoring import JudgeKey, JudgeReply
 from mmdbench.throttle import ThrottleSettings, backoff_seconds
 
 __all__ = ["OpenAIJudge", "open_judge"]
 
-_HIDDEN = "[hidden]"
-_LONGEST_REASON = 400
 _LONGEST_WAIT = 600.0
 _SPENT_IN_A_ROW = 10
 _SILENT_IN_A_ROW = 3
@@ -247,11 +243,8 @@ def _text_of(content: str, key: str) -> str | AttemptError:
         answer = json.loads(content)
         choices = answer.get("choices")
         if choices is None and isinstance(answer.get("error"), dict):
-            details = answer["error"]
-            code = details.get("code")
-            status = code if isinstance(code, int) and 400 <= code < 600 else 500
-            reason = _hide(str(details.get("message") or details), key)
-            return AttemptError(kind_of_response(status, str(code or "")), reason)
+            code = answer["error"].get("code")
+            return error_of(code if isinstance(code, int) and 400 <= code < 600 else 500, answer, {}, key)
         if not choices:
             return AttemptError("empty_choices", "the answer holds no choice")
         text = choices[0]["message"].get("content") or ""
@@ -260,56 +253,25 @@ def _text_of(content: str, key: str) -> str | AttemptError:
         if not isinstance(text, str):
             return AttemptError("malformed", f"the content is a {type(text).__name__}")
     except (AttributeError, KeyError, TypeError, ValueError):
-        return AttemptError("malformed", _hide(f"the answer is no chat completion: {content[:80]!r}", key))
-    return text.replace(key, _HIDDEN) if key else text
+        shown = hide(content, key)[:80]  # cut first, half a key could be left
+        return AttemptError("malformed", f"the answer is no chat completion: {shown!r}")
+    return text.replace(key, HIDDEN) if key else text
 
 
 def _failure_of(openai: Any, error: Any, key: str) -> AttemptError:
     if isinstance(error, openai.APIStatusError):
-        body = error.body if isinstance(error.body, dict) else {}
-        body = body.get("error", body) if isinstance(body.get("error", body), dict) else body
-        codes = [str(body.get(name) or "") for name in ("code", "type")]
-        plain = kind_of_response(error.status_code)
-        kind = next((k for c in codes if (k := kind_of_response(error.status_code, c)) != plain), plain)
-        message = body.get("message") or error.body or error.message
-        return AttemptError(
-            kind, _hide(f"HTTP {error.status_code}: {message}", key), _retry_after(error.response.headers)
-        )
-    if isinstance(error, openai.APITimeoutError):
-        return AttemptError("timeout", "no answer came in time")
+        body = error.body if error.body is not None else str(error)
+        return error_of(error.status_code, body, error.response.headers, key)
     if isinstance(error, openai.APIConnectionError):
-        kind, reason = _connection(error)
-        return AttemptError(kind, _hide(reason, key))
-    return AttemptError("malformed", _hide(f"{type(error).__name__}: {error}", key))
+        late = isinstance(error, openai.APITimeoutError)
+        kind = kind_of_connection(error, "timeout" if late else "dropped")
+        reason = "no answer came in time" if kind == "timeout" else hide(_deepest(error), key)
+        return AttemptError(kind, reason)
+    return AttemptError("malformed", hide(f"{type(error).__name__}: {error}", key))
 
 
-def _connection(error: BaseException) -> tuple[str, str]:
-    seen: BaseException | None = error
-    kind, reason = "dropped", ""
-    while seen is not None:
-        name = f"{type(seen).__name__}: {seen}"
-        if isinstance(seen, ssl.SSLError) or "certificate" in name.lower():
-            return "tls", name
-        if isinstance(seen, ConnectionRefusedError) or "ConnectError" in name:
-            kind = "unreachable"
-        reason, seen = name, seen.__cause__ or seen.__context__
-    return kind, reason
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) / unit
-        except ValueError:
-            continue
-        if seconds >= 0:
-            return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
-
-
-def _hide(text: str, key: str) -> str:
-    shown = text.replace(key, _HIDDEN) if key else text
-    return shown if len(shown) <= _LONGEST_REASON else shown[:_LONGEST_REASON] + "…"
+def _deepest(error: BaseException) -> str:
+    seen = error
+    while (inner := seen.__cause__ or seen.__context__) is not None:
+        seen = inner
+    return f"{type(seen).__name__}: {seen}"

@@ -99,4 +99,13 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
         ) from error
     if not hasattr(module, "load"):
         raise ModelError(f"The adapter {card.adapter!r} ({module.__name__}) has no function load(card).")
-    return cast("Model | AsyncModel", module.load(card))
+    try:
+        return cast("Model | AsyncModel", module.load(card))
+    except MmdbenchError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The adapter {card.adapter!r} cannot load the model {card.name!r}: "
+            f"{type(error).__name__}: {error}.",
+            hint="Are its options right (the card's options, --set)?",
+        ) from error

@@ -20,6 +20,7 @@ __all__ = ["TYPICAL_OUTPUT", "Usual", "image_tokens", "request_tokens"]
 TYPICAL_OUTPUT = 60
 """Tokens of a reply, when nothing better is known: a letter and a sentence."""
 
+_MAY_BE_NONE = ("base", "per_tile")  # some models count every picture alike
 _UNKNOWN_IMAGE = 1000
 _TEXT_CHARACTERS = 4
 
@@ -33,6 +34,8 @@ def image_tokens(size: tuple[int, int], rule: Mapping[str, Any]) -> int:
     1659
     """
     width, height = size
+    if not isinstance(rule, Mapping) or not all(_is_number(name, value) for name, value in rule.items()):
+        raise _unreadable(rule)
     if "per_tile" in rule:
         width, height = _scaled(width, height, rule)
         tile = rule.get("tile", 512)
@@ -42,11 +45,21 @@ def image_tokens(size: tuple[int, int], rule: Mapping[str, Any]) -> int:
         patches = math.ceil(width / rule["patch"]) * math.ceil(height / rule["patch"])
         return int(min(patches, rule.get("cap", patches)) * rule.get("factor", 1.0) + 0.5)
     if rule:
-        raise UsageError(
-            f"Cannot read the image tokens {dict(rule)!r} of the model card.",
-            hint="Write { base, per_tile, tile } or { patch, cap, factor }.",
-        )
+        raise _unreadable(rule)
     return _UNKNOWN_IMAGE
+
+
+def _is_number(name: str, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value > 0 or (value == 0 and name in _MAY_BE_NONE)
+
+
+def _unreadable(rule: object) -> UsageError:
+    return UsageError(
+        f"Cannot read the image tokens {rule!r} of the model card.",
+        hint="Write { base, per_tile, tile } or { patch, cap, factor }, with numbers above 0.",
+    )
 
 
 def request_tokens(prompt: str, sizes: Iterable[tuple[int, int]], card: ModelCard) -> int:

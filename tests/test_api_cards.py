@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 
 import numpy as np
 import pytest
 from conftest import picture, png
 from mmdbench.adapters._openai_api.pictures import PictureRules, fit
-from mmdbench.adapters._openai_api.reading import outcome_of, retry_after
+from mmdbench.adapters._openai_api.reading import outcome_of
 from mmdbench.adapters._openai_api.settings import read_settings
 from mmdbench.adapters.openai_api import chat_body
 from PIL import Image
 
 from mmdbench.cards import ModelCard, Price, find_card, known_cards, read_cards, set_options, shipped_cards
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
-from mmdbench.failures import AttemptError
+from mmdbench.failures import AttemptError, retry_after
 from mmdbench.models import open_model
 from mmdbench.records import ImageBytes, Request
 from mmdbench.tokens import image_tokens
@@ -118,8 +119,48 @@ def test_set_changes_fields_parts_and_options():
     assert (card.options["concurrency"], card.options["max_side"]) == (8, "no")
     with pytest.raises(UsageError, match="Write key=value"):
         set_options(card, ["nonsense"])
+    for setting, message in (
+        ("context.x=1", "context of a card has no parts"),
+        ("model.x=1", "model of a card has no parts"),
+        ("price=1", "price of the card .* must be a table"),
+        ("max_side.x=1", "Unknown key of model card .*'max_side'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            set_options(card, [setting])
     with pytest.raises(UnknownNameError, match="Did you mean 'concurrency'"):
         read_settings(set_options(shipped_cards()["vllm"], ["concurency=3"]))
+
+
+@pytest.mark.parametrize("address", ["localhost", "localhost:8000/v1", "host.example/v1", "ftp://host/v1"])
+def test_an_address_without_its_scheme_never_gets_the_question_sent_elsewhere(address):
+    with pytest.raises(UsageError, match="does not begin with http"):
+        find_card(f"openai:qwen@{address}")
+
+
+def test_an_at_sign_may_be_part_of_a_models_name():
+    assert find_card("openai:claude-3@20240620").model == "claude-3@20240620"
+    assert find_card("openai:@cf/meta/llama").model == "@cf/meta/llama"
+    assert find_card("openai:a@b@https://host.example/v1").model == "a@b"
+
+
+@pytest.mark.parametrize("name", ["jpeg75", "reasoning", "image_first"])
+@pytest.mark.parametrize("value", ["no", "False", "0", "'false'"])
+def test_a_switch_is_true_or_false_and_nothing_else(name, value):
+    with pytest.raises(UsageError, match=f"{name} must be true or false"):
+        read_settings(set_options(shipped_cards()["vllm"], [f"{name}={value}"]))
+
+
+def test_an_option_that_an_adapter_does_not_know_is_no_traceback():
+    with pytest.raises(ModelError, match=r"'chance' cannot load the model 'chance'.*nonsense"):
+        open_model(set_options(shipped_cards()["chance"], ["nonsense=1"]))
+
+
+@pytest.mark.parametrize(
+    "rule", [3, {"patch": 0}, {"patch": "32"}, {"per_tile": 170, "tile": 0}, {"side": 3}]
+)
+def test_image_tokens_that_cannot_be_read_are_said(rule):
+    with pytest.raises(UsageError, match="Cannot read the image tokens"):
+        image_tokens((640, 480), rule)
 
 
 @pytest.mark.parametrize(
@@ -265,3 +306,15 @@ def test_a_card_of_another_adapter_may_name_its_model(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text('[tiny]\nadapter = "hf"\nmodel = "org/tiny"\noptions = { family = "janus" }\n')
     assert read_cards(path)["tiny"] == ModelCard("tiny", "hf", model="org/tiny", options={"family": "janus"})
+
+
+def test_no_part_of_a_key_is_left_where_a_text_is_cut():
+    key = "sk-0123456789abcdef"
+    page = ("<" * 70 + key).encode()
+    for kind in ("text/html", "application/json"):
+        with pytest.raises(AttemptError) as caught:
+            outcome_of(kind, page, key)
+        assert "sk-0" not in str(caught.value)
+    choice = {"message": {"content": "A"}, "finish_reason": key}
+    named = json.dumps({"model": f"m-{key}", "choices": [choice]})
+    assert key not in repr(outcome_of("application/json", named.encode(), key))

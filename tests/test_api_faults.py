@@ -129,7 +129,7 @@ def test_no_request_is_repeated_after_success(many, tmp_path, transport):
 
 
 def test_the_throttle_settles_at_the_servers_limit(many, tmp_path):
-    with FaultyServer(seconds=0.02, limit=12) as server:
+    with FaultyServer(seconds=0.05, limit=12) as server:
         summary = run(many(1000), tmp_path / "run", card_for(server, concurrency=64))
         too_many = server.outcomes["429"]
     assert summary.failed == 0
@@ -153,8 +153,9 @@ def test_retry_after_is_honoured_by_everybody(many, tmp_path):
 
     with FaultyServer(behave, seconds=0.002) as server:
         run(many(60), tmp_path / "run", card_for(server, concurrency=4))
-        after = [call.at - told[0] for call in server.calls if call.at > told[0] + 0.02]
-    assert min(after) >= 0.095
+        after = [call.at - told[0] for call in server.calls if call.at > told[0]]
+    assert len(after) >= 38
+    assert sum(seconds < 0.095 for seconds in after) <= 3  # the others that were under way
 
 
 @pytest.mark.parametrize(

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from mmdbench.failures import AttemptError, kind_of_response
+from mmdbench.failures import HIDDEN, AttemptError, error_of, hide
 from mmdbench.records import Outcome, Status
 
-__all__ = ["error_of", "hide", "kind_of_connection", "outcome_of", "retry_after"]
-
-_LONGEST_REASON = 400
-_HIDDEN = "[hidden]"
-# Not every error of the ssl module: a connection that breaks within it is worth another attempt.
-_UNTRUSTED = ("certificate", "wrong_version_number", "handshake_failure", "handshake failure", "unknown_ca")
-_UNREACHABLE = ("connecterror", "connectorerror", "name or service", "all connection attempts")
+__all__ = ["outcome_of"]
 
 
 def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
     """Read a chat completion; AttemptError if it is none."""
     if "json" not in content_type.lower():
-        shown = hide(body[:80].decode("utf-8", "replace"), key)
+        shown = hide(body.decode("utf-8", "replace"), key)[:80]  # cut first, half a key could be left
         raise AttemptError("wrong_content_type", f"the server sent {content_type or 'nothing'}: {shown}")
     try:
         answer = json.loads(body)
@@ -40,71 +32,22 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
         raise AttemptError("malformed", f"the answer has another form: {hide(repr(error), key)}") from None
 
 
-def error_of(status: int, body: object, headers: Mapping[str, str], key: str = "") -> AttemptError:
-    """The failure that an HTTP error stands for."""
-    details = body.get("error", body) if isinstance(body, dict) else body
-    code, message = "", str(details or "")
-    if isinstance(details, dict):
-        inner = details.get("innererror")
-        code = str((inner.get("code") if isinstance(inner, dict) else None) or details.get("code") or "")
-        if kind_of_response(status, code) == kind_of_response(status):
-            code = str(details.get("type") or code)
-        message = str(details.get("message") or details)
-    kind = kind_of_response(status, code)
-    return AttemptError(kind, hide(f"HTTP {status}: {message}", key), retry_after(headers))
-
-
-def kind_of_connection(error: BaseException, otherwise: str = "dropped") -> str:
-    """`tls`, `unreachable` or what else it was, from the errors that a connection error was caused by."""
-    seen: BaseException | None = error
-    kind = otherwise
-    while seen is not None:
-        text = f"{type(seen).__name__} {seen}".lower()
-        if any(sign in text for sign in _UNTRUSTED):
-            return "tls"
-        if isinstance(seen, ConnectionRefusedError) or any(sign in text for sign in _UNREACHABLE):
-            kind = "unreachable"
-        seen = seen.__cause__ or seen.__context__
-    return kind
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to be left alone: from milliseconds, seconds or a date."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) / unit
-        except ValueError:
-            continue
-        if 0 <= seconds < 1e6:
-            return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
-
-
-def hide(text: str, key: str) -> str:
-    """The text, not too long, without the key."""
-    shown = text.replace(key, _HIDDEN) if key else text
-    return shown if len(shown) <= _LONGEST_REASON else shown[:_LONGEST_REASON] + "…"
-
-
 def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> Outcome:
     message = choice.get("message") or {}
-    finish = str(choice.get("finish_reason") or "")
+    finish = hide(str(choice.get("finish_reason") or ""), key)
     text = _text(message.get("content"))
     refusal = message.get("refusal")
     if key:
-        text = text.replace(key, _HIDDEN)
+        text = text.replace(key, HIDDEN)
     details: dict[str, Any] = {"finish_reason": finish}
     usage = _usage(answer.get("usage"))
     if usage:
         details["usage"] = usage
     if answer.get("model"):
-        details["model"] = _public(str(answer["model"]))
+        details["model"] = hide(_public(str(answer["model"])), key)
     thoughts = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thoughts, str) and thoughts:
-        details["reasoning"] = thoughts.replace(key, _HIDDEN) if key else thoughts
+        details["reasoning"] = thoughts.replace(key, HIDDEN) if key else thoughts
     status, reason = _status(text, finish, str(refusal or ""))
     return Outcome(text, status, hide(reason, key), details)
 

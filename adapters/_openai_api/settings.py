@@ -71,7 +71,7 @@ def read_settings(card: ModelCard) -> Settings:
         if name not in _OPTIONS:
             raise UnknownNameError(f"option of the model {card.name!r}:", name, _OPTIONS)
     options = dict(card.options)
-    reasoning = bool(options.pop("reasoning", False))
+    reasoning = _switch(options.pop("reasoning", False), "reasoning")
     _check_generation(card, reasoning=reasoning)
     transport = _choice(options.pop("transport", "auto"), "transport", _TRANSPORTS)
     throttle = ThrottleSettings(
@@ -82,7 +82,9 @@ def read_settings(card: ModelCard) -> Settings:
         backoff=_number(options.pop("backoff", 0.5), "backoff", least=0),
     )
     rules = PictureRules.read(
-        card.images, jpeg75=bool(options.pop("jpeg75", False)), oversize=str(options.pop("oversize", "fail"))
+        card.images,
+        jpeg75=_switch(options.pop("jpeg75", False), "jpeg75"),
+        oversize=str(options.pop("oversize", "fail")),
     )
     return Settings(
         model=card.model or "auto",
@@ -94,7 +96,7 @@ def read_settings(card: ModelCard) -> Settings:
         transport=transport,
         detail=_choice(options.pop("detail", ""), "detail", _DETAILS),
         system=str(options.pop("system", "")),
-        image_first=bool(options.pop("image_first", True)),
+        image_first=_switch(options.pop("image_first", True), "image_first"),
         generation=card.generation,
     )
 
@@ -152,6 +154,12 @@ def _number(value: Any, name: str, least: float = 1) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
         raise UsageError(f"The option {name} must be a number of at least {least}, not {value!r}.")
     return float(value)
+
+
+def _switch(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"The option {name} must be true or false, not {value!r}.")
+    return value
 
 
 def _choice(value: Any, name: str, known: tuple[str, ...]) -> str:

@@ -8,10 +8,10 @@ from importlib import import_module, util
 from typing import Any
 
 from mmdbench.errors import MissingExtraError, ModelError
-from mmdbench.failures import AttemptError
+from mmdbench.failures import AttemptError, error_of, hide, kind_of_connection
 from mmdbench.records import Outcome
 
-from .reading import error_of, hide, kind_of_connection, outcome_of
+from .reading import outcome_of
 from .settings import Settings, is_local
 
 __all__ = ["Talker", "first_model"]
