@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import struct
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +24,14 @@ def photograph(number: int = 0, width: int = 96, height: int = 64, codec: str = 
         decode_image(image.read(), image.where), (width, height), interpolation=cv2.INTER_AREA
     )
     return encode(pixels, parse_codec(codec)).data
+
+
+def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
+    """A PNG of a few bytes that claims to be enormous."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b""))
+    written = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
 
 
 def text(picture: bytes) -> str:

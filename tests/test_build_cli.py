@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
 import pytest
 import typer
-from build_samples import write_tsv
+from build_samples import bomb, write_tsv
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mmdbench.benches import open_bench
+from mmdbench.benches.catalog import BenchInfo
+from mmdbench.benches.fetch import FetchSettings, Progress
 from mmdbench.build.estimating import estimate_build
 from mmdbench.build.plan import BuildPlan, plan_benches
 from mmdbench.cli.build import build
@@ -58,7 +61,9 @@ def test_exit_codes_of_verify(tmp_path: Path) -> None:
     assert alone.exit_code == 3
     assert "only the files were checked" in alone.output
     assert run("verify", out, "--files-only").exit_code == 0
-    assert run("verify", out, "--source", tmp_path / "moved.tsv").exit_code == 0
+    named = run("verify", out, "--source", tmp_path / "moved.tsv")
+    assert named.exit_code == 0
+    assert "3 pictures made anew, 0 decoded: all right." in named.output
     path = out / "own_hard.tsv"
     path.write_bytes(path.read_bytes()[:-5])
     wrong = run("verify", out, "--source", tmp_path / "moved.tsv")
@@ -141,3 +146,40 @@ def test_usage_errors(tmp_path: Path, arguments: tuple[str, ...], said: str) -> 
     assert result.exit_code == 2
     assert said in result.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (10_000, 10_000)])
+def test_a_picture_made_to_exhaust_memory_is_named(tmp_path: Path, size: tuple[int, int]) -> None:
+    source = tmp_path / "own.tsv"
+    picture = base64.b64encode(bomb(*size)).decode()
+    source.write_text(f"index\tquestion\tA\tB\tanswer\timage\n7\tWhat?\tx\ty\tA\t{picture}\n")
+    said = run("build", "--bench", source, "--level", "hard", "-o", tmp_path / "out")
+    assert said.exit_code == 2
+    assert "own.tsv, line 2, column 'image', index 7: " in said.output
+    assert "Traceback" not in said.output
+
+
+@pytest.mark.parametrize(("rows", "said"), [("", "no rows"), ("1\tWhat?\tx\ty\tA\t\n", "1 rows, but none")])
+def test_a_file_without_pictures_is_not_built(tmp_path: Path, rows: str, said: str) -> None:
+    source = tmp_path / "own.tsv"
+    source.write_text("index\tquestion\tA\tB\tanswer\timage\n" + rows)
+    built = run("build", "--bench", source, "-o", tmp_path / "out")
+    assert built.exit_code == 2
+    assert said in built.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_build_downloads_with_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one who waits for gigabytes sees how far they are."""
+    seen: list[FetchSettings | None] = []
+
+    def fetch(info: BenchInfo, *, settings: FetchSettings | None = None, **_: object) -> Path:
+        seen.append(settings)
+        return write_tsv(tmp_path / f"{info.name}.tsv", 2)
+
+    monkeypatch.setattr("mmdbench.benches.bench.fetch_bench", fetch)
+    built = run("build", "--bench", "MMStar", "--level", "hard", "--dry-run", "-o", tmp_path / "out")
+    assert built.exit_code == 0, built.output
+    assert seen[0] is not None
+    seen[0].progress(Progress("MMStar.tsv", 5_000_000, 10_000_000))
+    assert "MMStar: 2 questions" in built.output

@@ -160,6 +160,59 @@ def test_a_changed_question_is_found(tmp_path: Path) -> None:
     assert str(problem) == "own_hard_graffiti.tsv, index 1: the column 'question' is not the source's."
 
 
+def test_a_row_that_is_missing_everywhere_is_found_by_planning_anew(tmp_path: Path) -> None:
+    """File, log and manifest agree on fewer rows than the plan has, or on more."""
+    source = write_tsv(tmp_path / "own.tsv", 4)
+    out = tmp_path / "out"
+    build(source, out, **PLAN)
+    for name in ("own_hard_graffiti.tsv", "manifests/own_hard_graffiti.jsonl"):
+        lines = (out / name).read_bytes().splitlines(keepends=True)
+        (out / name).write_bytes(b"".join(lines[:-1]))
+    manifest = json.loads((out / "manifest.json").read_text())
+    for output in manifest["outputs"]:
+        if output["corruption"] == "graffiti":
+            output["rows"], output["pictures"] = 3, 3
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    sign_again(out)
+    (problem,) = check(out, source).problems
+    assert str(problem) == (
+        "manifests/own_hard_graffiti.jsonl, index 3: the plan has this row, the build does not."
+    )
+    manifest["plan"]["sample"] = "2"
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    sign_again(out)
+    assert any("another row here, or none" in p.what for p in check(out, source).problems)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("design", "grid", "the plan has no such output"),
+        ("corruptions", ["scan_lines", "graffiti"], "the plan gives it"),
+        ("levels", ["low", "hard"], "the manifest does not"),
+    ],
+)
+def test_another_design_than_the_manifest_says_is_found(
+    tmp_path: Path, key: str, value: object, what: str
+) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 12)
+    build(source, tmp_path / "out", levels=("hard",), corruptions=("scan_lines",))
+    assert check(tmp_path / "out", source).problems == ()
+    path = tmp_path / "out" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["plan"][key] = value
+    path.write_text(json.dumps(manifest))
+    assert any(what in p.what for p in check(tmp_path / "out", source).problems)
+
+
+def test_a_renamed_source_is_a_source(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    build(source, tmp_path / "out", **PLAN)
+    moved = source.rename(tmp_path / "moved.tsv")
+    result = check(tmp_path / "out", moved)
+    assert (result.remade, result.problems, dict(result.missing)) == (9, (), {})
+
+
 @pytest.mark.parametrize("change", ["drop", "swap"])
 def test_missing_and_exchanged_rows_are_found(tmp_path: Path, change: str) -> None:
     source = write_tsv(tmp_path / "own.tsv", 4)
@@ -278,3 +331,8 @@ def test_replay_says_what_is_missing_or_ambiguous(tmp_path: Path) -> None:
     source.write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match=r"line 3.*not the picture"):
         replay(found, opened(source))
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no file or folder .*nowhere"):
+        read_manifest_of(tmp_path / "nowhere")

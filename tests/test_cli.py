@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from build_samples import bomb
 from conftest import picture
 from PIL import Image
 from typer.testing import CliRunner
@@ -67,6 +68,8 @@ def test_corrupt_a_folder():
         (("in.png", "o.png", "--name", "graffiti"), "level"),
         (("in.png", "o.png", "--name", "graffiti", "--intensity", "1.5"), "1.5"),
         (("in.png", "o.png", "--name", "graffiti", "--intensity", "nan"), "nan"),
+        (("in.png", "o.png", "--name", "graffiti", "--intensity", "-1"), "The intensity -1"),
+        (("bomb.png", "o.png", "--name", "graffiti", "--level", "hard"), "Cannot read bomb.png as a picture"),
         (
             ("in.png", "o.png", "--name", "graffiti", "--level", "hard", "--profile", "papr"),
             "Did you mean 'paper'",
@@ -80,6 +83,7 @@ def test_corrupt_a_folder():
 def test_corrupt_says_what_is_wrong(args, message):
     Image.fromarray(picture(1)).save("in.png")
     Path("bad.png").write_bytes(b"no picture")
+    Path("bomb.png").write_bytes(bomb())
     output = call("corrupt", *args, code=2)
     assert message in output
     assert "Traceback" not in output

@@ -70,7 +70,15 @@ def verify_data(
 
 def data_path(name: str, *, data_dir: str | Path | None = None) -> Path:
     """Where the benchmark's file is. Raises DataError, saying where it was looked for."""
-    return fetch_bench(find_bench(name), data_dir=data_dir, offline=True)
+    info = find_bench(name)
+    path = find_bench_file(info, data_dir)
+    if path is None:
+        places = ", ".join(map(str, data_folders(data_dir)))
+        raise DataError(
+            f"{info.name} is not on this machine; looked in {places}.",
+            hint=f"To download it: mmdbench data get {info.name}",
+        )
+    return path
 
 
 def _verified(info: BenchInfo, data_dir: str | Path | None) -> DataFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,10 @@ def _megapixels(source: ImageSource) -> float:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(source.read())) as image:
-            return float(image.width * image.height / 1e6)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            # Only the header is read here; whoever decodes the picture says that it is too large.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(source.read())) as image:
+                return float(image.width * image.height / 1e6)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ImageDecodeError(f"{source.where}: not a picture ({error}).") from error

@@ -9,7 +9,7 @@ from typing import Any
 from mmdbench.benches import Bench
 from mmdbench.benches.cells import is_reference
 from mmdbench.design import parse_design, parse_sample, plan_cells
-from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Question, RunPlan
 from mmdbench.spec import Spec
 from mmdbench.variants import parse_codec
@@ -154,13 +154,19 @@ class BenchPlan:
 
 
 def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[BenchPlan]:
-    """Each benchmark's outputs and rows."""
+    """Each benchmark's outputs and rows. Raises DataError for a benchmark without any picture."""
     names = [bench.name for bench in benches]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
                 f"Two of the benchmarks are named {name!r}.", hint="Build each into a folder of its own."
             )
+    for bench in benches:
+        if not bench.questions:
+            rows = (
+                f"{bench.dropped} rows, but none with a picture" if bench.dropped else "a header, but no rows"
+            )
+            raise DataError(f"{bench.path} has {rows}: there is nothing to build.")
     run = plan.named(benches).as_run_plan()
     cells: dict[str, list[tuple[Question, Sequence[Cell]]]] = {name: [] for name in names}
     for question, planned in plan_cells(run, benches, spec):

@@ -50,6 +50,8 @@ def read_manifest_of(path: Path) -> tuple[dict[str, Any], list[tuple[Output, Pat
 
     `path` is the folder of a build, its `manifest.json`, or one of its logs.
     """
+    if not path.exists():
+        raise UsageError(f"There is no file or folder {path}.", hint="Name the folder of a build.")
     if path.suffix != ".jsonl":
         folder = path if path.is_dir() else path.parent
         manifest = read_build(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def find_sources(
                 reasons.append(error.message)
                 continue
             if bench.sha256 == record["sha256"]:
-                found[record["name"]] = bench
+                found[record["name"]] = _named(bench, record["name"])
                 used.add(bench.path)
                 break
             reasons.append(f"{bench.path} is another file, its SHA-256 begins with {bench.sha256[:12]}.")
@@ -53,6 +53,13 @@ def find_sources(
         if path not in used:
             raise UsageError(f"{path} is not what this build was made of.", hint=" ".join(missing.values()))
     return Sources(found, missing)
+
+
+def _named(bench: Bench, name: str) -> Bench:
+    """The benchmark under the name it had when it was built: its file may have been renamed since."""
+    if bench.name == name:
+        return bench
+    return replace(bench, name=name, questions=tuple(replace(q, bench=name) for q in bench.questions))
 
 
 def _places(

@@ -15,6 +15,7 @@ from mmdbench.build.making import Maker, image_record
 from mmdbench.build.parts import file_record
 from mmdbench.build.pipeline import default_workers, in_order
 from mmdbench.build.plan import BuildPlan, plain_integer
+from mmdbench.build.replanning import unplanned_rows
 from mmdbench.build.sources import Sources
 from mmdbench.build.stored import StoredRow, read_output
 from mmdbench.digest import bytes_digest, pixel_digest
@@ -135,6 +136,7 @@ def verify_build(
     )
     problems = [problem for output in built for problem in _check_files(check, output)]
     problems += [problem for output in built for problem in _check_rows(check, output)]
+    problems += [Problem(*found) for found in unplanned_rows(folder, check.plan, built, sources.found)]
     with one_thread_each():
         remade, decoded = _Tally(check), _Tally(check)
         for name in check.families:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli.evaluate import parse_levels, split_list
+from mmdbench.cli.opening import Sources, open_benches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ def build(
     quiet: Annotated[bool, typer.Option("--quiet", help="No plan and no progress.")] = False,
 ) -> None:
     """Write degraded copies of benchmarks; the same command goes on where it stopped."""
-    from mmdbench.benches import expand_benches, open_bench
+    from mmdbench.benches import expand_benches
     from mmdbench.build import BuildPlan
     from mmdbench.build.plan import check_build_plan
     from mmdbench.spec import load_spec
@@ -61,9 +62,7 @@ def build(
         format=format,
     )
     check_build_plan(plan, load_spec())
-    benches = [
-        open_bench(name, data_dir=data_dir, offline=offline, family=family or None) for name in plan.benches
-    ]
+    benches = open_benches(plan.benches, Sources(data_dir, offline, family), quiet=quiet)
     if dry_run or not quiet:
         _print_plan(plan, benches, out, workers)
     if not dry_run:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmdbench.errors import ImageDecodeError, UsageError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 __all__ = ["corrupt"]
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-_NO_INTENSITY = -1.0
 
 
 def corrupt(
@@ -22,18 +25,14 @@ def corrupt(
     ],
     name: Annotated[str, typer.Option(help="Which corruption; see: mmdbench list corruptions")],
     level: Annotated[str, typer.Option(help="low, mid or hard")] = "",
-    intensity: Annotated[float, typer.Option(help="Instead of a level: above 0, up to 1.")] = _NO_INTENSITY,
+    intensity: Annotated[float | None, typer.Option(help="Instead of a level: above 0, up to 1.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws another layout.")] = 0,
     profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
 ) -> None:
     """Degrade a picture, or every picture of a folder."""
     from mmdbench.corruptions import sample
 
-    call: dict[str, Any] = {
-        "level": level or None,
-        "intensity": None if intensity == _NO_INTENSITY else intensity,
-    }
-    call |= {"seed": seed, "profile": profile}
+    call: dict[str, Any] = {"level": level or None, "intensity": intensity, "seed": seed, "profile": profile}
     sample(name, (1, 1), **call)  # says what is wrong with the call before any file is touched
     pairs = _pairs(source, target)
     for picture, result in pairs:
@@ -65,14 +64,7 @@ def _corrupt_file(picture: Path, result: Path, call: dict[str, Any]) -> None:
     formats = Image.registered_extensions()
     if result.suffix.lower() not in formats:
         raise UsageError(f"Cannot tell the format of {result}.", hint="End OUT with .png, .jpg or .webp.")
-    try:
-        with Image.open(picture) as opened:
-            from PIL import ImageOps
-
-            image = ImageOps.exif_transpose(opened)
-            image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageDecodeError(f"Cannot read {picture} as a picture: {error}.") from error
+    image = _read_picture(picture)
     options: dict[str, Any] = {"quality": 95} if formats[result.suffix.lower()] in ("JPEG", "WEBP") else {}
     degraded = mmdbench.corrupt(image, **call)
     buffer = io.BytesIO()
@@ -84,3 +76,19 @@ def _corrupt_file(picture: Path, result: Path, call: dict[str, Any]) -> None:
         ) from error
     make_folder(result.parent)
     write_atomic(result, buffer.getvalue())
+
+
+def _read_picture(path: Path) -> Image.Image:
+    """The picture, upright and in its own mode: unlike a benchmark's, it is not made RGB."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            # A picture that somebody names is meant; only what Pillow refuses outright is refused.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                image = ImageOps.exif_transpose(opened)
+                image.load()
+                return image
+    except Exception as error:  # Pillow's decoders raise nearly every built-in kind on broken data
+        raise ImageDecodeError(f"Cannot read {path} as a picture: {error}.") from error

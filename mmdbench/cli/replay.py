@@ -56,7 +56,7 @@ def _as_file(data: bytes, mime: str, out: Path) -> bytes:
         return data
     if out.suffix.lower() != ".png":
         raise UsageError(
-            f"Cannot write {out.name}: the picture is {mime}.", hint=f"End it with .png or {suffixes[0]}."
+            f"Cannot write {out}: the picture is {mime}.", hint=f"End it with .png or {suffixes[0]}."
         )
     from mmdbench.benches import decode_image
     from mmdbench.variants import encode, parse_codec
