@@ -14,7 +14,8 @@ question, get the same corruptions. (`balanced:K` spreads over the whole benchma
 follows from the benchmark's content too.)
 
 Samples are nested and stratified by category: the questions of `--sample 200` are among those
-of `--sample 500`, and each category has its share of either.
+of `--sample 500`, and each category has its share of either. The two rows of a pair of MMVP are
+taken together, so that a sample has a pair metric; they count as two questions.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Sample:
 def unit_of(question: Question, family: str) -> Index:
     """The index of what counts as one question: the group of a circular rotation, else the row.
 
-    It is what gets one corruption, is sampled as a whole and is a cluster of the statistics.
+    It is what gets one corruption, is never split by a sample and is a cluster of the statistics.
     """
     if family != "circular":
         return question.index
@@ -109,12 +110,41 @@ def sample_questions(plan: RunPlan, benches: Sequence[BenchData]) -> list[list[Q
     if sample is None:
         return [list(bench.questions) for bench in benches]
     groups = [[bench] for bench in benches] if sample.per_bench else [list(benches)]
+    wholes = {bench.name: _wholes(bench) for bench in benches}
     taken: set[tuple[str, Index]] = set()
     for group in groups:
-        taken.update(_ranked_units(group, plan.seed)[: sample.size])
+        count = 0
+        for name, whole in _ranked(group, wholes, plan.seed):
+            if count >= sample.size:
+                break
+            count += wholes[name].questions[whole]
+            taken.add((name, whole))
     return [
-        [q for q in bench.questions if (bench.name, unit_of(q, bench.family)) in taken] for bench in benches
+        [q for q in bench.questions if (bench.name, wholes[bench.name].of[q.index]) in taken]
+        for bench in benches
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wholes:
+    """What a sample takes whole: by a row's index, and how many questions each counts as."""
+
+    of: Mapping[Index, Index]
+    questions: Mapping[Index, int]
+
+
+def _wholes(bench: BenchData) -> _Wholes:
+    units = {q.index: unit_of(q, bench.family) for q in bench.questions}
+    of = dict(units)
+    if bench.family == "mmvp":
+        # Half a pair would leave the pair metric without a value; each row is still a question.
+        rows = sorted(bench.questions, key=lambda q: (isinstance(q.index, str), q.index))
+        if len(rows) % 2 == 0 and all(a.text == b.text for a, b in zip(rows[::2], rows[1::2], strict=True)):
+            of |= {second.index: of[first.index] for first, second in zip(rows[::2], rows[1::2], strict=True)}
+    counted: dict[Index, set[Index]] = {}
+    for index, whole in of.items():
+        counted.setdefault(whole, set()).add(units[index])
+    return _Wholes(of, {whole: len(found) for whole, found in counted.items()})
 
 
 def _question_cells(plan: RunPlan, question: Question, names: Sequence[str | None]) -> Iterator[Cell]:
@@ -176,23 +206,27 @@ def _balanced(
     return drawn
 
 
-def _strata(benches: Sequence[BenchData]) -> dict[tuple[str, str], list[Index]]:
+def _strata(
+    benches: Sequence[BenchData], wholes: Mapping[str, _Wholes] | None = None
+) -> dict[tuple[str, str], list[Index]]:
     strata: dict[tuple[str, str], dict[Index, None]] = {}
     seen: set[tuple[str, Index]] = set()
     for bench in benches:
         for question in bench.questions:
-            unit = unit_of(question, bench.family)
+            unit = wholes[bench.name].of[question.index] if wholes else unit_of(question, bench.family)
             if (bench.name, unit) not in seen:
                 seen.add((bench.name, unit))
                 strata.setdefault((bench.name, question.category), {})[unit] = None
     return {key: list(units) for key, units in strata.items()}
 
 
-def _ranked_units(benches: Sequence[BenchData], seed: int) -> list[tuple[str, Index]]:
+def _ranked(
+    benches: Sequence[BenchData], wholes: Mapping[str, _Wholes], seed: int
+) -> list[tuple[str, Index]]:
     # Within a stratum the order is keyed; the j-th of m units ranks at (j + ½)/m of the whole, so
     # that every prefix holds each stratum's share. A prefix of a prefix is what makes samples nest.
     ranked: list[tuple[float, int, str, Index]] = []
-    for (bench, _), units in _strata(benches).items():
+    for (bench, _), units in _strata(benches, wholes).items():
         ordered = sorted(units, key=lambda u: derive_seed("sample", bench, u, seed))
         for j, unit in enumerate(ordered):
             ranked.append(((j + 0.5) / len(units), derive_seed("tie", bench, unit, seed), bench, unit))

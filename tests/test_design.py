@@ -117,6 +117,27 @@ def test_a_sample_over_benches_is_proportional_or_of_each():
     assert [len(q) for q in sample_questions(each, benches)] == [40, 40]
 
 
+def test_a_sample_of_mmvp_takes_pairs_each_as_two_questions():
+    rows = tuple(Question("toy", i, {"question": f"q{(i - 1) // 2}"}) for i in range(1, 301))
+    bench = Toy("toy", "mmvp", tuple(reversed(rows)))
+    taken: set[object] = set()
+    for size, most in ((1, 2), (21, 22), (80, 80), (300, 300)):
+        sample = {q.index for q in sample_questions(plan(sample=str(size)), [bench])[0]}
+        assert len(sample) == most
+        assert all((i + 1 if i % 2 else i - 1) in sample for i in sample)
+        assert taken <= sample
+        taken = sample
+    other = toy(300, name="other")
+    both = RunPlan(model="m", benches=("toy", "other"), sample="100")
+    assert [len(q) for q in sample_questions(both, [bench, other])] == [50, 50]
+
+
+def test_rows_of_mmvp_that_form_no_pairs_are_sampled_one_by_one():
+    rows = tuple(Question("toy", i, {"question": f"q{i}"}) for i in range(40))
+    for bench in (Toy("toy", "mmvp", rows), Toy("toy", "mmvp", rows[:39])):
+        assert len(sample_questions(plan(sample="7"), [bench])[0]) == 7
+
+
 def test_a_sample_larger_than_the_benchmark_is_all_of_it():
     assert len(sample_questions(plan(sample="9999"), [toy(30)])[0]) == 30
 
