@@ -17,8 +17,8 @@ from mmdbench.benches.families import clean_bench
 from mmdbench.errors import UnknownNameError
 from mmdbench.files import make_folder, write_atomic
 from mmdbench.manifest import read_manifest
-from mmdbench.records import Index, Reply, RunPlan
-from mmdbench.rescoring import RunArm, run_arms
+from mmdbench.records import Index, Reply
+from mmdbench.rescoring import RunArm, plan_of, run_arms
 from mmdbench.scoring import extract_answer, write_predictions
 
 __all__ = ["FORMATS", "NO_ANSWER", "Exported", "export_run"]
@@ -61,10 +61,9 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
     """
     if form not in FORMATS:
         raise UnknownNameError("export format", form, FORMATS)
-    manifest = read_manifest(folder)
-    mode = extraction or RunPlan.from_dict(manifest["plan"]).extraction
+    mode = extraction or plan_of(folder).extraction
     extract_answer("", mode=mode)
-    model = _safe(str(manifest["model"]["name"]))
+    model = _safe(str(read_manifest(folder)["model"]["name"]))
     made: dict[Path, Exported] = {}
     for arm in run_arms(folder):
         dataset = _dataset(arm.bench.name)

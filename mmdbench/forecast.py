@@ -17,7 +17,7 @@ from mmdbench.files import make_folder
 from mmdbench.manifest import MANIFEST_FILE, portable, read_manifest
 from mmdbench.models import AsyncModel, Model, is_async
 from mmdbench.records import CLEAN, RunPlan
-from mmdbench.requests import Pictures, Planned, plan_requests
+from mmdbench.requests import OWN_PICTURES, Pictures, Planned, plan_requests
 from mmdbench.spec import load_spec
 from mmdbench.stats import half_width, macro_half_width
 from mmdbench.store import read_index, read_records, shard_paths
@@ -75,7 +75,7 @@ def forecast(
     folder: Path,
     *,
     retry_errors: bool = True,
-    pictures: Pictures = Pictures(),
+    pictures: Pictures = OWN_PICTURES,
 ) -> Forecast:
     """What running this plan in this folder would do; the model is not asked.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import IncomparableError, UsageError
+from mmdbench.errors import IncomparableError, StoreError, UsageError
 from mmdbench.files import folder_lock, make_folder, open_atomic
 from mmdbench.manifest import MANIFEST_FILE, read_manifest, save_manifest
 from mmdbench.records import Reply
@@ -37,13 +37,15 @@ class MergeSummary:
 def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
     """Merge runs into a new folder, or into one that an earlier merge made.
 
-    Raises IncomparableError if the runs differ in anything that must be equal, UsageError if `out`
-    holds something else than a merge.
+    Raises StoreError for a folder that holds no run, IncomparableError if the runs differ in anything
+    that must be equal, UsageError if `out` holds something else than a merge.
     """
     if not runs:
         raise UsageError("No run to merge.")
     manifests = [read_manifest(run) for run in runs]
     for run, manifest in zip(runs, manifests, strict=True):
+        if manifest.get("kind") != "mmdbench run":
+            raise StoreError(f"{run} holds no run.", hint="Name folders that mmdbench eval --shard made.")
         _check_same(runs[0], manifests[0], run, manifest)
     _check_out(runs, out)
     with folder_lock(make_folder(out), "merging"):

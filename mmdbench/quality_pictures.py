@@ -17,7 +17,7 @@ from mmdbench.manifest import MANIFEST_FILE, read_manifest
 from mmdbench.quality import Picture
 from mmdbench.records import CLEAN, RECODED, Index, Question, Recipe, Reply, RunPlan
 from mmdbench.requests import read_cells
-from mmdbench.run_pictures import open_questions, own_pictures, remake
+from mmdbench.run_pictures import made_pixels, open_questions, own_pictures, remake
 from mmdbench.store import read_replies
 from mmdbench.variants import CleanImage, clean_image
 
@@ -67,7 +67,7 @@ def run_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Pictu
         if question is not None:
             for place, image in enumerate(reply.images):
                 load = partial(last.remade, question, place, Recipe(**image["recipe"]))
-                found.setdefault(Picture(kind, level, corruption, image["pixels"], load))
+                found.setdefault(Picture(kind, level, corruption, made_pixels(image), load))
         try:
             for picture in _restored(reply, folder, manifest, level, corruption):
                 found.setdefault(picture)

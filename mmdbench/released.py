@@ -17,7 +17,7 @@ from mmdbench.benches.released import ReleasedFile, find_released, require_relea
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.records import CLEAN, RECODED, Cell, ImageSource, Question, RunPlan
 
-__all__ = ["ReleasedCopy", "open_released", "released_images"]
+__all__ = ["ReleasedCopies", "ReleasedCopy", "open_released", "released_images"]
 
 _NAMED = 5
 
@@ -50,9 +50,13 @@ class ReleasedCopy:
         }
 
 
+ReleasedCopies = Mapping[tuple[str, str, str | None], ReleasedCopy]
+"""Benchmark, level and corruption → the released file that shows them."""
+
+
 def open_released(
     plan: RunPlan, benches: Sequence[Bench], data_dir: Path | None = None
-) -> tuple[ReleasedCopy, ...]:
+) -> dict[tuple[str, str, str | None], ReleasedCopy]:
     """The files that a plan of the design `released` shows; none for any other design.
 
     They are looked for in `data_dir`, or beside the clean file, and in the usual places. Files of
@@ -62,35 +66,37 @@ def open_released(
     """
     levels = [level for level in plan.levels if level not in (CLEAN, RECODED)]
     if plan.design != "released" or not levels:
-        return ()
+        return {}
     if plan.corruptions and len(levels) > 1:
         raise UsageError(
             f"The name of a released file of one corruption does not tell its level, and "
             f"{', '.join(levels)} are asked for.",
             hint="Say which level they are by naming only that one: --level clean,hard.",
         )
-    copies: list[ReleasedCopy] = []
-    for bench in benches:
-        folder = data_dir or bench.path.parent
-        for file in _files(bench, plan, levels, folder):
-            copies.append(_read(file, file.level or levels[0], bench))
-    return tuple(copies)
+    copies = [
+        _read(file, file.level or levels[0], bench)
+        for bench in benches
+        for file in _files(bench, plan, levels, data_dir or bench.path.parent)
+    ]
+    return {(copy.bench, copy.level, copy.corruption): copy for copy in copies}
 
 
-def released_images(copies: Sequence[ReleasedCopy], cell: Cell) -> tuple[ImageSource, ...]:
+def released_images(copies: ReleasedCopies, cell: Cell) -> tuple[ImageSource, ...]:
     """The pictures that a released file holds for a cell.
 
     Raises UsageError if no file of the cell's level and corruption was opened, DataError if it has
     no row with the question's index.
     """
-    for copy in copies:
-        if (copy.bench, copy.level, copy.corruption) == (cell.bench, cell.level, cell.corruption):
-            row = copy.rows.get(str(cell.index))
-            if row is None:
-                raise DataError(f"{copy.file.path} holds no picture for the question {cell.index}.")
-            return row.images
-    what = f"{cell.level} {cell.corruption or ''}".strip()
-    raise UsageError(f"The design 'released' needs a file of {cell.bench} at {what}, and none was opened.")
+    copy = copies.get((cell.bench, cell.level, cell.corruption))
+    if copy is None:
+        what = f"{cell.level} {cell.corruption or ''}".strip()
+        raise UsageError(
+            f"The design 'released' needs a file of {cell.bench} at {what}, and none was opened."
+        )
+    row = copy.rows.get(str(cell.index))
+    if row is None:
+        raise DataError(f"{copy.file.path} holds no picture for the question {cell.index}.")
+    return row.images
 
 
 def _files(bench: Bench, plan: RunPlan, levels: Sequence[str], folder: Path) -> list[ReleasedFile]:

@@ -1,32 +1,34 @@
 """What a run asks, addressed by everything that could change the reply.
 
 The key of a request is the SHA-256 of the model's fingerprint, the prompt, the recipe of every
-image, the generation settings and, where images are restored, the restorer's fingerprint. Two different pictures never share a key; a benchmark under
-another name does; a changed model, prompt, codec or spec never finds a stale reply.
+image, the generation settings and, where images are restored, the restorer's fingerprint. Two
+different pictures never share a key; a benchmark under another name does; a changed model, prompt,
+codec or spec never finds a stale reply.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches.prompts import build_prompt
 from mmdbench.design import plan_cells
 from mmdbench.digest import bytes_digest, canonical_json, value_digest
+from mmdbench.errors import UsageError
 from mmdbench.files import write_atomic
 from mmdbench.models import AsyncModel, Model, ModelCard
-from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, BenchData, Cell, ImageSource, Question, Recipe, RunPlan
-from mmdbench.released import ReleasedCopy, released_images
+from mmdbench.released import ReleasedCopies, released_images
 from mmdbench.restoration import Restorer
 from mmdbench.spec import Spec
 from mmdbench.store import read_records
 from mmdbench.variants import clean_image, recipe_for
 
 __all__ = [
+    "OWN_PICTURES",
     "PLAN_FILES",
     "Pictures",
     "Planned",
@@ -60,7 +62,11 @@ class Pictures:
     """What was opened for a plan that names more than benchmarks: a restorer, the authors' files."""
 
     restorer: Restorer | None = None
-    released: tuple[ReleasedCopy, ...] = ()
+    released: ReleasedCopies = field(default_factory=dict)
+
+
+OWN_PICTURES = Pictures()
+"""Nothing of the kind: the benchmark's own pictures, degraded by recipes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ def plan_requests(
     card: ModelCard,
     spec: Spec,
     folder: Path,
-    pictures: Pictures = Pictures(),
+    pictures: Pictures = OWN_PICTURES,
 ) -> list[Planned]:
     """Every request of the plan, all cells of a question together, in the order they are asked.
 

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import DataError
+from mmdbench.errors import DataError, StoreError
 from mmdbench.files import write_atomic
 from mmdbench.judging import judge_ahead
-from mmdbench.manifest import read_manifest, versions
+from mmdbench.manifest import read_manifest, save_manifest, versions
 from mmdbench.records import BenchData, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.requests import StoredBench, read_cells, read_questions
 from mmdbench.scoring import (
@@ -39,7 +39,9 @@ __all__ = [
     "Rules",
     "RunArm",
     "grade_arm",
+    "plan_of",
     "read_grades",
+    "record_judge",
     "regrade",
     "run_arms",
     "score_predictions",
@@ -173,7 +175,7 @@ def regrade(
     own rules (literal, no judge), or against a grades file that was written earlier. Raises
     StoreError for a folder that holds no run, and whatever `scoring.score` raises.
     """
-    plan = RunPlan.from_dict(read_manifest(folder)["plan"])
+    plan = plan_of(folder)
     own = Rules(get_protocol(plan.protocol).name, plan.extraction)
     rules = Rules(
         protocol=get_protocol(protocol or plan.protocol).name,
@@ -193,9 +195,20 @@ def regrade(
     return Regraded(folder, rules, scored, name, tuple(_changes(scored, earlier)))
 
 
+def plan_of(folder: Path) -> RunPlan:
+    """The latest plan of a run; StoreError for a folder that holds none, such as that of a build."""
+    plan = read_manifest(folder).get("plan")
+    if not isinstance(plan, Mapping):
+        raise StoreError(f"{folder} holds no run.", hint="Name a folder that mmdbench eval made.")
+    try:
+        return RunPlan.from_dict(plan)
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"The plan in {folder} cannot be read: {error}.") from error
+
+
 def run_arms(folder: Path) -> list[RunArm]:
     """The arms of a run's latest plan, in its order, with the replies that its folder holds."""
-    plan = RunPlan.from_dict(read_manifest(folder)["plan"])
+    plan = plan_of(folder)
     # A protocol grades each question once, so corruptions are apart where a question meets several.
     apart = plan.design.partition(":")[0] in ("grid", "balanced")
     planned = read_cells(folder)
@@ -286,6 +299,29 @@ def write_regraded(regraded: Regraded) -> tuple[Path, Path]:
     write_atomic(grades, "".join(_grade_lines(regraded)))
     write_atomic(scores, json.dumps(regraded.as_dict(), indent=1, ensure_ascii=True) + "\n")
     return grades, scores
+
+
+def record_judge(regraded: Regraded) -> None:
+    """Note in the run's manifest who judged it last, with which prompts and by which rules.
+
+    Does nothing without a judge. Call it under the run's lock: a run under way writes there as well.
+    """
+    if regraded.rules.judge is None:
+        return
+    records = [arm.score.judge_record for arm in regraded.arms]
+    prompts = {prompt["id"]: dict(prompt) for record in records for prompt in record.get("prompts", ())}
+    sampling = {(tuple(record["temperatures"]), record["max_tokens"]): None for record in records if record}
+    manifest = read_manifest(regraded.folder)
+    manifest["judge"] = {
+        "id": regraded.rules.judge,
+        "prompts": [prompts[name] for name in sorted(prompts)],
+        "comparable": regraded.comparable,
+        "sampling": [{"temperatures": list(t), "max_tokens": most} for t, most in sampling],
+        "rules": {k: v for k, v in asdict(regraded.rules).items() if k != "judge"},
+        "judged": sum(arm.score.counts["judged"] for arm in regraded.arms),
+        "judge_failed": sum(arm.score.counts["judge_failed"] for arm in regraded.arms),
+    }
+    save_manifest(regraded.folder, manifest)
 
 
 def _run_arm(bench: StoredBench, level: str, layer: Mapping[Index, tuple[Cell, Reply | None]]) -> RunArm:

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.benches import decode_image, open_bench
-from mmdbench.errors import MmdbenchError
+from mmdbench.errors import DataError, MmdbenchError
 from mmdbench.records import Index, Question, Recipe, Reply, RunPlan
-from mmdbench.variants import SOURCE, CleanImage, make_variant
+from mmdbench.variants import RELEASED, SOURCE, CleanImage, make_variant
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["open_questions", "own_pictures", "remake"]
+__all__ = ["made_pixels", "open_questions", "own_pictures", "remake"]
 
 _NAME_AT_MOST = 200
 
@@ -53,11 +53,21 @@ def open_questions(
 
 
 def remake(image: CleanImage, recipe: Recipe) -> tuple[NDArray[np.uint8], str]:
-    """The RGB pixels (H×W×3, uint8) that a model received for a recipe, and their digest."""
+    """The RGB pixels (H×W×3, uint8) that a recipe makes, before any restorer, and their digest.
+
+    Raises DataError for a picture of the authors' degraded files, which no recipe makes.
+    """
+    if recipe.codec == RELEASED and recipe.image != image.digest:
+        raise DataError("A picture of the design 'released' is in the authors' file, not in the clean one.")
     if recipe.codec == SOURCE:
         return image.pixels, image.digest
     variant = make_variant(image, replace(recipe, image=image.digest))
     return decode_image(variant.image.data, "a picture made again"), variant.pixels
+
+
+def made_pixels(image: Mapping[str, Any]) -> str:
+    """The digest of the pixels that a recipe made for a reply's image, before any restorer."""
+    return str((image.get("restored") or image).get("before") or image.get("pixels", ""))
 
 
 def own_pictures(reply: Reply, folder: Path | None, manifest: Mapping[str, Any]) -> Iterator[bytes]:

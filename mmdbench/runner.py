@@ -31,7 +31,7 @@ from mmdbench.manifest import MANIFEST_FILE, portable, read_manifest, run_manife
 from mmdbench.models import AsyncModel, Model, is_async
 from mmdbench.preflight import check_canary
 from mmdbench.records import Cell, Reply, RunPlan
-from mmdbench.requests import Pictures, Planned, plan_requests, write_plan
+from mmdbench.requests import OWN_PICTURES, Pictures, Planned, plan_requests, write_plan
 from mmdbench.sameness import SameReplies
 from mmdbench.spec import load_spec
 from mmdbench.store import ReplyStore
@@ -137,7 +137,7 @@ def run_plan(
     folder: Path,
     on_progress: Callable[[Progress], None] = lambda _: None,
     settings: RunSettings = RunSettings(),
-    pictures: Pictures = Pictures(),
+    pictures: Pictures = OWN_PICTURES,
 ) -> RunSummary:
     """Ask the model everything in the plan that the run's folder does not answer yet.
 
@@ -188,7 +188,7 @@ def _shown(plan: RunPlan, planned: Sequence[Planned], pictures: Pictures) -> dic
         fingerprint = portable(pictures.restorer.fingerprint())
         record["restoration"] = {"fingerprint": fingerprint, "clean": plan.restore_clean}
     if pictures.released:
-        record["released"] = [copy.record() for copy in pictures.released]
+        record["released"] = [copy.record() for copy in pictures.released.values()]
     return record
 
 

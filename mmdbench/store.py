@@ -96,8 +96,11 @@ def read_index(folder: Path) -> dict[str, str]:
     index: dict[str, str] = {}
     with _undisturbed():
         for path in shard_paths(folder):
-            for record in read_records(path):
-                key, status = record["key"], record["status"]
+            for number, record in enumerate(read_records(path), 1):
+                try:
+                    key, status = record["key"], record["status"]
+                except KeyError as error:
+                    raise _no_reply(path, number, f"it has no {error}") from error
                 if _counts(index.get(key), status):
                     index[key] = status
     return index
@@ -111,13 +114,16 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
     found: dict[str, Reply] = {}
     with _undisturbed():
         for path in shard_paths(folder):
-            for record in read_records(path):
-                key = record["key"]
-                if keys is not None and key not in keys:
-                    continue
-                earlier = found.get(key)
-                if earlier is None or _counts(earlier.status, record["status"]):
-                    found[key] = Reply.from_dict(_shared(record))
+            for number, record in enumerate(read_records(path), 1):
+                try:
+                    key = record["key"]
+                    if keys is not None and key not in keys:
+                        continue
+                    earlier = found.get(key)
+                    if earlier is None or _counts(earlier.status, record["status"]):
+                        found[key] = Reply.from_dict(_shared(record))
+                except (AttributeError, KeyError, TypeError) as error:
+                    raise _no_reply(path, number, str(error)) from error
     return found
 
 
@@ -141,6 +147,13 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
                     hint="Move that line elsewhere; the other lines are good.",
                 ) from error
             yield record
+
+
+def _no_reply(path: Path, number: int, why: str) -> StoreError:
+    return StoreError(
+        f"{path}, line {number} is not a reply: {why}.",
+        hint="Move that line elsewhere; the other lines are good.",
+    )
 
 
 def reply_line(reply: Reply) -> bytes:

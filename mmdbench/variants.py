@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "RELEASED",
     "SOURCE",
     "Codec",
     "clean_image",
@@ -37,6 +38,9 @@ __all__ = [
 
 SOURCE = "source"
 """The codec of a clean image: the benchmark's own bytes, or PNG where those cannot be passed on."""
+
+RELEASED = "released"
+"""The codec of a picture in the authors' degraded files: that file's bytes, passed on as they are."""
 
 _LIMITS = {"jpeg": (1, 100), "webp": (1, 100)}
 _SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383}
@@ -99,7 +103,7 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
     done to them.
     """
     if plan.design == "released" and cell.level not in (CLEAN, RECODED):
-        return Recipe(image, None, None, "", "", 0, SOURCE)
+        return Recipe(image, None, None, "", "", 0, RELEASED)
     corrupted = cell.corruption is not None
     codec = parse_codec(plan.codec)
     return Recipe(
@@ -134,7 +138,7 @@ def make_variant(clean: CleanImage, recipe: Recipe) -> Variant:
 
 def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -> Variant:
     """Carry out a recipe with what was drawn for it before, as a manifest records it."""
-    if recipe.codec == SOURCE:
+    if recipe.codec in (SOURCE, RELEASED):
         return Variant(recipe, {}, clean.source, clean.digest)
     pixels = clean.pixels
     if recipe.corruption is not None:

@@ -107,6 +107,11 @@ def test_a_judge_settles_what_is_open_and_is_named(tmp_path):
     assert "mmdbench-mcq-en/1" in out
     assert "NOT COMPARABLE" in out
     assert "own 2 clean: – unresolved (no_option) → A correct (judge)" in out
+    noted = json.loads((run / "manifest.json").read_text())["judge"]
+    assert (noted["id"], noted["comparable"], noted["judged"]) == ("toy-judge@local", False, 4)
+    assert [(p["id"], len(p["sha256"])) for p in noted["prompts"]] == [("mmdbench-mcq-en/1", 64)]
+    assert noted["sampling"] == [{"temperatures": [0, 0, 0], "max_tokens": 2048}]
+    assert noted["rules"]["protocol"] == "clear/1"
     # All of it is in the journal, so neither server nor key is needed again.
     assert call(run, "--judge", spec) == out
     everything = b"".join(path.read_bytes() for path in run.iterdir() if path.is_file())
@@ -238,5 +243,10 @@ def test_calls_that_say_too_little_or_too_much(tmp_path):
     assert "Add --bench" in call("--predictions", "x.tsv", code=2)
     assert "goes with --judge" in call(run, "--judge-heads", "x", code=2)
     assert "Did you mean 'vlmevalkit/1'" in call(run, "--protocol", "vlmevalkit", code=2)
+    assert "Add --judge" in call(run, "--on-unresolved", "random", code=2)
     assert "holds no manifest.json" in call(tmp_path, code=4)
+    (tmp_path / "manifest.json").write_text('{"kind": "mmdbench build"}')
+    assert "holds no run. Name a folder that mmdbench eval made." in call(tmp_path, code=4)
+    (tmp_path / "manifest.json").write_text('{"plan": {"model": "m"}}')
+    assert "The plan in" in call(tmp_path, code=4)
     assert not (tmp_path / ".lock").exists()

@@ -17,7 +17,7 @@ from mmdbench.budget import Budget
 from mmdbench.cards import Price
 from mmdbench.cli import app
 from mmdbench.cli.guard import guarded
-from mmdbench.errors import IncomparableError, UsageError
+from mmdbench.errors import IncomparableError, StoreError, UsageError
 from mmdbench.forecast import forecast
 from mmdbench.merging import merge_runs
 from mmdbench.precision import half_width_points, until_precise
@@ -208,6 +208,10 @@ def test_a_merge_takes_answers_before_errors_and_refuses_what_is_not_one_run(mak
     toy_run(path, tmp_path / "d", Recorder("other"))
     with pytest.raises(IncomparableError, match="differ in model: fingerprint"):
         merge_runs([tmp_path / "a", tmp_path / "d"], tmp_path / "x")
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "manifest.json").write_text('{"kind": "mmdbench build"}')
+    with pytest.raises(StoreError, match="e holds no run"):
+        merge_runs([tmp_path / "e"], tmp_path / "x")
     with pytest.raises(UsageError, match="is one of the runs"):
         merge_runs([tmp_path / "a", tmp_path / "b"], tmp_path / "b")
     with pytest.raises(UsageError, match="no merge made"):

@@ -72,6 +72,13 @@ def test_damage_elsewhere_is_an_error_that_names_the_line(tmp_path):
     shard.write_bytes(b"garbage\n" + lines[1])
     with pytest.raises(StoreError, match="line 1 is not a JSON record"):
         read_replies(tmp_path)
+    for strange in (b'{"x": 1}', b'{"key": "c"}', b'{"key": "c", "status": "ok"}'):
+        shard.write_bytes(b"".join(lines) + strange + b"\n")
+        with pytest.raises(StoreError, match="line 3 is not a reply"):
+            read_replies(tmp_path)
+    shard.write_bytes(b'{"x": 1}\n')
+    with pytest.raises(StoreError, match="line 1 is not a reply: it has no 'key'"):
+        read_index(tmp_path)
 
 
 def test_an_error_never_replaces_an_answer_and_an_answer_replaces_an_error(tmp_path):

@@ -66,6 +66,8 @@ def score(
         )
     from mmdbench.rescoring import Rules
 
+    if on_unresolved != "miss" and not judge:
+        raise UsageError("--on-unresolved is about what a judge cannot settle.", hint="Add --judge.")
     rules = Rules(protocol, extraction, io, on_unresolved, seed)
     judge_files = (judge, judge_heads, model_card or ())
     if run is not None:
@@ -89,10 +91,9 @@ def _score_run(
     run: Path, asked: Rules, judge_files: _JudgeFiles, against: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     from mmdbench.files import folder_lock
-    from mmdbench.manifest import read_manifest
-    from mmdbench.rescoring import JUDGE_JOURNAL, regrade, write_regraded
+    from mmdbench.rescoring import JUDGE_JOURNAL, plan_of, record_judge, regrade, write_regraded
 
-    read_manifest(run)  # a folder that is no run is refused before it is locked
+    plan_of(run)  # a folder that is no run is refused before it is locked
     locked = folder_lock(run, "running a model or asking a judge") if judge_files[0] else nullcontext()
     with locked, _judging(judge_files, run / JUDGE_JOURNAL, quiet=quiet or as_json) as judging:
         made = regrade(
@@ -105,6 +106,7 @@ def _score_run(
             seed=asked.seed,
             against=against,
         )
+        record_judge(made)
     written = write_regraded(made)
     if as_json:
         typer.echo(json.dumps(made.as_dict(), indent=1, ensure_ascii=False))

@@ -83,14 +83,19 @@ def methods(run: RunResults) -> str:
     versions = run.manifest.get("versions", {})
     spec = run.manifest.get("spec", {})
     weighting = "corruption types" if run.apart else "corruption categories"
+    made = f"{weighting} weigh the same), seed {plan.seed}, profile {plan.profile}, codec {plan.codec}"
+    if plan.design == "released":
+        made = f"the authors' own degraded files), seed {plan.seed}"
+    restoration = run.manifest.get("restoration")
+    restored = f", restored by {restoration['fingerprint']['name']} first" if restoration else ""
     sample = f", sample {plan.sample}" if plan.sample else ""
     came = f"{run.planned - run.failed} of {run.planned} planned answers came back."
     spec_name = f"{spec.get('version', '?')} ({str(spec.get('digest', ''))[:12]})"
     used = ", ".join(f"{k} {versions[k]}" for k in ("opencv", "numpy", "pillow", "libjpeg") if k in versions)
     return (
         f"We measured {plan.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "
-        f"at the levels {', '.join(plan.levels)}, design {plan.design} ({weighting} weigh the same), "
-        f"seed {plan.seed}, profile {plan.profile}, codec {plan.codec}{sample}, corruption spec {spec_name}, "
+        f"at the levels {', '.join(plan.levels)}, design {plan.design} ({made}"
+        f"{restored}{sample}, corruption spec {spec_name}, "
         f"scored by {plan.protocol} (answers read by '{plan.extraction}'). {came} Intervals are 95 %: "
         "Wilson for scores, Bonett and Price's paired interval for drops, with the question as the unit. "
         f"Versions: {used or 'unknown'}.\n"

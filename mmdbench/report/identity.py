@@ -63,6 +63,12 @@ def identity(run: RunResults) -> dict[str, Any]:
             for b in run.manifest.get("benches", ())
         },
         "versions": dict(run.manifest.get("versions", {})),
+        "restoration": run.manifest.get("restoration"),
+        "own prompts": run.manifest.get("prompt_override") or None,
+        "released": {
+            " ".join(part for part in (r["bench"], r["level"], r["corruption"]) if part): r["sha256"]
+            for r in run.manifest.get("released", ())
+        },
     }
     return record
 
@@ -77,8 +83,14 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
             for key, name in (("sha256", "data digest"), ("family", "family")):
                 name_of = f"{name} of {bench}"
                 found.append(_differ(name_of, ours[bench].get(key), theirs[bench].get(key), blocks=True))
+    files, others = first.get("released", {}), second.get("released", {})
+    found += [
+        _differ(f"released file of {name}", files[name], others[name], blocks=True)
+        for name in files
+        if name in others
+    ]
     found.append(_differ("benchmarks", list(ours), list(theirs), blocks=False))
-    plain = ("levels", "model", "fingerprint", "generation")
+    plain = ("levels", "model", "fingerprint", "generation", "restoration", "own prompts")
     found += [_differ(key, first.get(key), second.get(key), blocks=False) for key in plain]
     old, new = first.get("versions", {}), second.get("versions", {})
     names = dict.fromkeys((*old, *new))

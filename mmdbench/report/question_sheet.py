@@ -70,8 +70,14 @@ def question_sheet(
 ) -> Image:
     """An RGB sheet of the very pictures that the plan shows: a row for each corruption (and picture).
 
-    `width` is that of one picture, in pixels. Raises UsageError for a question without pictures.
+    `width` is that of one picture, in pixels. Raises UsageError for a question without pictures
+    and for a plan of the design `released`, whose pictures are the authors'.
     """
+    if plan.design == "released":
+        raise UsageError(
+            "The run showed the authors' own degraded pictures, which this sheet cannot show.",
+            hint="Leave --run out for the pictures that mmdbench makes.",
+        )
     from PIL import Image
 
     from mmdbench.benches.images import decode_image

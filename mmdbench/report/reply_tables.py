@@ -82,25 +82,30 @@ def trigger_table(runs: Sequence[RunResults]) -> Table | None:
 
 
 def time_table(runs: Sequence[RunResults]) -> Table | None:
-    """Minutes spent in the model by benchmark and level: the shape of the paper's table 11."""
+    """Minutes spent in the model, and in restoring before it: the shape of the paper's table 11."""
 
     def minutes(replies: Sequence[Reply]) -> Value | None:
-        total = math.fsum(r.seconds for r in replies)
+        total = math.fsum(r.seconds + (_restoring(r) or 0.0) for r in replies)
         return Value(total / 60, n=len(replies)) if total else None
 
+    restored = any(_restoring(r) is not None for run in runs for r in run.replies.values())
     caption = (
-        "Minutes inside the model, summed over replies; requests that went side by side count one by one."
+        f"Minutes inside the model{' and in restoring pictures before it' if restored else ''}, "
+        "summed over replies; requests that went side by side count one by one."
     )
     return _by_level(runs, ("time", "Time", caption), Column("", "min", 2), minutes, total=True)
 
 
 def phase_table(runs: Sequence[RunResults]) -> Table | None:
-    """Mean seconds of a reply in each phase, by level, where the adapter measures them."""
+    """Mean seconds of a reply in each phase, by level, where the adapter measures them.
+
+    What restoring pictures before the model took is a phase too, beside the whole model's or its phases.
+    """
     body = []
     names: dict[str, None] = {}
     for run in runs:
         for level, replies in _levels(run):
-            parts = [r.details["seconds"] for r in replies if isinstance(r.details.get("seconds"), Mapping)]
+            parts = [phases for r in replies if (phases := _phases(r))]
             names.update(dict.fromkeys(name for part in parts for name in part))
             if parts:
                 means = {name: math.fsum(p.get(name, 0.0) for p in parts) / len(parts) for name in names}
@@ -182,6 +187,20 @@ def _by_level(
     columns = tuple(Column(level, column.unit, column.digits) for level in levels)
     key, title, caption = about
     return Table(key, title, ("Model", "Benchmark"), columns, tuple(body), caption) if body else None
+
+
+def _restoring(reply: Reply) -> float | None:
+    seconds = [image["restored"]["seconds"] for image in reply.images if image.get("restored")]
+    return math.fsum(seconds) if seconds else None
+
+
+def _phases(reply: Reply) -> dict[str, float]:
+    own = reply.details.get("seconds")
+    phases = dict(own) if isinstance(own, Mapping) else {}
+    before = _restoring(reply)
+    if before is None:
+        return phases
+    return {"restoration": before, **(phases or {"model": reply.seconds})}
 
 
 def _levels(run: RunResults) -> Iterator[tuple[str, list[Reply]]]:

@@ -85,7 +85,8 @@ class RunResults:
     @property
     def apart(self) -> bool:
         """Whether a question meets several corruptions at a level, each an arm of its own."""
-        return self.plan.design.partition(":")[0] in ("grid", "balanced")
+        design = self.plan.design.partition(":")[0]
+        return design in ("grid", "balanced") or (design == "released" and bool(self.plan.corruptions))
 
     @property
     def benches(self) -> tuple[str, ...]:

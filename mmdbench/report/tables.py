@@ -103,6 +103,8 @@ def make_tables(
 
 def weighting_of(run: RunResults) -> str:
     """What weighs the same in a score of a degraded level."""
+    if run.plan.design == "released" and not run.apart:
+        return "corruptions as the authors drew them"
     return "corruption types weigh the same" if run.apart else "corruption categories weigh the same"
 
 
@@ -180,18 +182,39 @@ def _info(run: RunResults) -> RunInfo:
 
 def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str]:
     plan = run.plan
+    made = plan.design != "released"
     return {
         "model": ", ".join(labels),
         "design": f"{plan.design} ({weighting_of(run)})",
         "protocol": plan.protocol,
         "answer extraction": plan.extraction,
-        "profile": plan.profile,
-        "codec": plan.codec,
+        "profile": plan.profile if made else "that of the released files",
+        "codec": plan.codec if made else "that of the released files",
         "sample": plan.sample or "all questions",
         "seed": str(plan.seed),
-        "corruption spec": spec.version,
+        "corruption spec": spec.version if made else "that of the released files",
         "rounding": RULE,
     }
+
+
+def _shown_notes(manifest: Mapping[str, Any]) -> list[str]:
+    notes = []
+    restoration = manifest.get("restoration")
+    if restoration:
+        which = "every image, clean ones too," if restoration["clean"] else "degraded images, not clean ones,"
+        notes.append(f"{restoration['fingerprint']['name']} restored {which} before the model saw them.")
+    if manifest.get("prompt_override"):
+        notes.append(
+            "The model's adapter changes the benchmark's prompts; "
+            "each reply that was asked so holds its prompt in details.prompt."
+        )
+    notes += [
+        f"{row['differ']} questions of {row['file']} have another text or answer than {row['bench']}; "
+        "those of the clean benchmark were asked."
+        for row in manifest.get("released", ())
+        if row["differ"]
+    ]
+    return notes
 
 
 def _notes(results: RunResults) -> tuple[str, ...]:
@@ -201,6 +224,7 @@ def _notes(results: RunResults) -> tuple[str, ...]:
             f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
             "they count as wrong. Run the same command again."
         )
+    notes += _shown_notes(results.manifest)
     no_ops = sum(arm.no_ops for arm in results.arms)
     if no_ops:
         notes.append(

@@ -12,7 +12,7 @@ from mmdbench.errors import MmdbenchError
 from mmdbench.records import CLEAN, RECODED, Cell, Index, Question, Recipe, Reply
 from mmdbench.report.results import RunResults
 from mmdbench.report_page.data import Example
-from mmdbench.run_pictures import own_pictures, remake
+from mmdbench.run_pictures import made_pixels, own_pictures, remake
 from mmdbench.spec import Spec
 from mmdbench.variants import clean_image, recipe_for
 
@@ -132,7 +132,7 @@ def _recipes(
     count = len(question.images)
     if reply is not None and len(reply.images) == count and all("recipe" in i for i in reply.images):
         recipes = tuple(Recipe(**image["recipe"]) for image in reply.images)
-        return recipes, tuple(str(image.get("pixels", "")) for image in reply.images)
+        return recipes, tuple(made_pixels(image) for image in reply.images)
     if cell.level != CLEAN and cell.corruption is None:
         cell = replace(cell, level=RECODED)
     return (recipe_for(cell, "", run.plan, spec),) * count, ("",) * count

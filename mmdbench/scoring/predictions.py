@@ -26,8 +26,9 @@ def read_predictions(path: str | Path) -> dict[Index, str]:
     """Index → reply text from a file with the columns `index` and `prediction`: .xlsx, .tsv, .json, .jsonl.
 
     Indices are integers if all of them are, as in the benchmark's own file. In JSON Lines `text` may
-    stand for `prediction`. Raises DataError for a missing column, an index that occurs twice, or a
-    .pkl file (opening one runs whatever it holds), MissingExtraError for .xlsx without openpyxl.
+    stand for `prediction`. Raises DataError for a file without predictions, a missing column, an
+    index that occurs twice, or a .pkl file (opening one runs whatever it holds), MissingExtraError
+    for .xlsx without openpyxl.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -44,15 +45,18 @@ def read_predictions(path: str | Path) -> dict[Index, str]:
         raise DataError(f"{path} does not exist.") from error
     except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
         raise DataError(f"{path} is not a readable {suffix[1:]} file: {error}.") from error
+    if not pairs:
+        raise DataError(f"{path} holds no prediction.", hint="It needs the columns index and prediction.")
     return _typed(path, pairs)
 
 
 def write_predictions(path: str | Path, bench: BenchData, replies: Mapping[Index, Any]) -> None:
     """Write replies as VLMEvalKit does, so that it grades them: .xlsx, .tsv or .json by the file's name.
 
-    The benchmark's columns without images, and `prediction`; rows whose reply failed or is missing
-    are written with an empty prediction, which is a miss there as here. Every question must have a
-    place in `replies` or it counts as missing. Raises MissingExtraError for .xlsx without the extra.
+    The benchmark's columns without images, and `prediction`. A row whose reply failed or is missing
+    has an empty prediction; VLMEvalKit reads that from a spreadsheet as the text `nan`, in which it
+    may find an option such as `a`. Where that must not happen give another text for the row, as
+    `mmdbench export` does (`exporting.NO_ANSWER`). Raises MissingExtraError for .xlsx without the extra.
     """
     path = Path(path)
     texts = [_text(replies.get(question.index)) for question in bench.questions]
@@ -143,6 +147,8 @@ def _read_json(path: Path) -> Iterable[tuple[str, str]]:
     if isinstance(value, dict):
         indices, texts = value.get("index"), value.get("prediction")
         if isinstance(indices, list) and isinstance(texts, list):
+            if len(indices) != len(texts):
+                raise DataError(f"{path}: {len(indices)} indices and {len(texts)} predictions.")
             return [(_cell(i), _cell(p)) for i, p in zip(indices, texts, strict=True)]
         return [(str(index), _cell(text)) for index, text in value.items()]
     return _pick(path, value if isinstance(value, list) else [])
