@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmdbench.errors import IncomparableError
-from mmdbench.records import CLEAN, RECODED
+from mmdbench.records import ANSWER, CLEAN, RECODED
 from mmdbench.report.identity import Difference, identity, require_comparable
 from mmdbench.report.model import Column, Row, Table, Value, value_of
 from mmdbench.report.pairs import Gap, bench_gaps, part_gaps
@@ -74,6 +74,8 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
 
     Raises IncomparableError if they share no benchmark at any level.
     """
+    if run.plan.task != ANSWER:
+        raise IncomparableError(f"The published scores are of answers, the run is of {run.plan.task!r}.")
     ours = {row.name: row for row in main_rows(run, run.plan.levels)}
     theirs = {row.name: row for row in published.main}
     body = []

@@ -7,6 +7,7 @@ from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import RunPlan
 from mmdbench.scoring import EXTRACTIONS, get_protocol
 from mmdbench.spec import load_spec
+from mmdbench.tasks import find_task
 from mmdbench.variants import parse_codec
 
 __all__ = ["check_plan"]
@@ -18,7 +19,11 @@ def check_plan(plan: RunPlan) -> None:
     parse_design(plan.design)
     parse_sample(plan.sample)
     parse_codec(plan.codec)
-    get_protocol(plan.protocol)
+    task = find_task(plan.task)
+    if task is None:
+        get_protocol(plan.protocol)
+    else:
+        task.check(plan)
     if plan.extraction not in EXTRACTIONS:
         raise UnknownNameError("answer extraction", plan.extraction, EXTRACTIONS)
     for name in plan.corruptions:

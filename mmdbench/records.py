@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from mmdbench.digest import value_digest
 
 __all__ = [
+    "ANSWER",
     "CLEAN",
     "LEVELS",
     "RECODED",
@@ -36,6 +37,9 @@ __all__ = [
 Index = int | str
 Status = Literal["ok", "refused", "empty", "truncated", "error"]
 Verdict = Literal["correct", "wrong", "unresolved"]
+
+ANSWER = "answer"
+"""The task of a run that asks the benchmarks' own questions."""
 
 CLEAN = "clean"
 """The level of an image that nothing touched: the benchmark's own pixels."""
@@ -256,7 +260,8 @@ class RunPlan:
     """Everything that says what a run is; two equal plans are the same run.
 
     `restore` names what restores pictures before the model sees them, nothing if empty;
-    `restore_clean` says whether it does so with clean and recoded pictures too.
+    `restore_clean` says whether it does so with clean and recoded pictures too. `task` is what is
+    asked: the benchmarks' own questions, or one of `tasks.TASKS`.
     """
 
     model: str
@@ -273,6 +278,7 @@ class RunPlan:
     max_error_rate: float = 0.01
     restore: str = ""
     restore_clean: bool = True
+    task: str = ANSWER
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as a JSON-able dict."""

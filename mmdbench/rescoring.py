@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import DataError, StoreError
+from mmdbench.errors import DataError, StoreError, UsageError
 from mmdbench.files import write_atomic
 from mmdbench.judging import judge_ahead
 from mmdbench.manifest import read_manifest, save_manifest, versions
-from mmdbench.records import BenchData, Cell, Grade, Index, Question, Reply, RunPlan
+from mmdbench.records import ANSWER, BenchData, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.requests import StoredBench, read_cells, read_questions
 from mmdbench.scoring import (
     Judge,
@@ -201,9 +201,15 @@ def plan_of(folder: Path) -> RunPlan:
     if not isinstance(plan, Mapping):
         raise StoreError(f"{folder} holds no run.", hint="Name a folder that mmdbench eval made.")
     try:
-        return RunPlan.from_dict(plan)
+        found = RunPlan.from_dict(plan)
     except (KeyError, TypeError) as error:
         raise StoreError(f"The plan in {folder} cannot be read: {error}.") from error
+    if found.task != ANSWER:
+        raise UsageError(
+            f"{folder} holds a run of the task {found.task!r}, which has one way of grading.",
+            hint=f"See: mmdbench report {folder}",
+        )
+    return found
 
 
 def run_arms(folder: Path) -> list[RunArm]:

@@ -15,20 +15,21 @@ __all__ = ["build_prompt"]
 # The space before the newline belongs to the wording that published numbers were made with.
 _CLOSING = "Please select the correct answer from the options above. \n"
 
-_RAW_COLUMN = {"cvbench": "prompt", "mmvet": "question"}
+_RAW_COLUMN = {"cvbench": "prompt", "mmvet": "question", "perceive": "question"}
 
 
 def build_prompt(question: Question, family: str) -> str:
     """The text part of what a model is asked; the images come before it.
 
     Families plain, circular and mmvp: hint, question, options and a closing sentence, a line
-    each; cvbench: the column `prompt` as it is; mmvet: the question as it is. Nothing is
-    stripped. Raises UnknownNameError for another family, DataError if the column is empty.
+    each; cvbench: the column `prompt` as it is; mmvet and the questions of a task (perceive): the
+    question as it is. Nothing is stripped. Raises UnknownNameError for another family, DataError if
+    the column is empty.
     """
-    if family not in FAMILIES:
-        raise UnknownNameError("family", family, FAMILIES)
     if family in _RAW_COLUMN:
         return _raw(question, _RAW_COLUMN[family], family)
+    if family not in FAMILIES:
+        raise UnknownNameError("family", family, FAMILIES)
     hint = question.fields.get("hint")
     lines = [] if hint is None else [f"Hint: {hint}\n"]
     lines.append(f"Question: {question.text}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ from mmdbench.cli.running import (
     show_forecast,
 )
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.records import CLEAN, LEVELS, RECODED, RunPlan
+from mmdbench.records import ANSWER, CLEAN, LEVELS, RECODED, RunPlan
 
 if TYPE_CHECKING:
     from mmdbench.runner import RunSummary
@@ -47,6 +48,13 @@ def evaluate(
     sample: Annotated[
         str, typer.Option(help="Only so many questions: 200, or 200/bench.", rich_help_panel=_ASKED)
     ] = "",
+    task: Annotated[
+        str,
+        typer.Option(
+            help="answer the benchmark's questions, or perceive: which corruption, how strong?",
+            rich_help_panel=_ASKED,
+        ),
+    ] = ANSWER,
     target_ci: Annotated[
         float | None,
         typer.Option(help="Add questions until the interval is ± this many points.", rich_help_panel=_ASKED),
@@ -131,6 +139,7 @@ def evaluate(
     from mmdbench.cards import find_card, set_options
     from mmdbench.forecast import check_price
     from mmdbench.runner import RunSettings
+    from mmdbench.tasks import find_task
 
     changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
     card = set_options(find_card(model, model_card or ()), changes)
@@ -152,7 +161,13 @@ def evaluate(
         max_error_rate=max_error_rate,
         restore=restore,
         restore_clean=restore_clean,
+        task=task,
     )
+    own_rules = find_task(task)
+    if own_rules:
+        if target_ci is not None:
+            raise UsageError(f"--target-ci is for the task {ANSWER}.", hint="Name a --sample.")
+        plan = replace(plan, protocol=own_rules.protocol)
     how = RunSettings(
         budget=Budget(max_usd, max_minutes, max_requests),
         retry_errors=retry_errors,
@@ -201,8 +216,9 @@ def run_folder(plan: RunPlan) -> Path:
     """
     from mmdbench.digest import value_digest
 
-    # Runs without a restorer keep the names that they had before there were any.
+    # Runs without a restorer or a task keep the names that they had before there were any.
     keys = (*_ANSWERING, "restore", "restore_clean") if plan.restore else _ANSWERING
+    keys = keys if plan.task == ANSWER else (*keys, "task")
     answering = {key: value for key, value in plan.as_dict().items() if key in keys}
     benches = "+".join(Path(name).stem for name in plan.benches)
     digest = value_digest({**answering, "benches": list(plan.benches)})[:8]

@@ -82,10 +82,15 @@ def load_run(
     from mmdbench.released import open_released
     from mmdbench.requests import Pictures
     from mmdbench.restoration import open_restorer
+    from mmdbench.spec import load_spec
+    from mmdbench.tasks import find_task
 
     check_plan(plan)
     restorer = open_restorer(plan.restore, restorer_cards) if plan.restore else None
     benches = open_benches(plan.benches, sources, quiet=quiet)
+    task = find_task(plan.task)
+    if task:
+        benches = [task.ask(bench, load_spec()) for bench in benches]
     pictures = Pictures(restorer, open_released(plan, benches, sources.data_dir))
     return Run(plan, card, open_model(card), benches, folder, settings, pictures, quiet)
 

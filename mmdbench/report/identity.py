@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdbench.errors import IncomparableError
+from mmdbench.records import ANSWER
 from mmdbench.report.results import RunResults
 
 __all__ = ["Difference", "differences", "identity", "require_comparable"]
 
 _MUST = {
+    "task": "task",
     "protocol": "scoring protocol",
     "extraction": "answer extraction",
     "design": "design",
@@ -70,7 +72,8 @@ def identity(run: RunResults) -> dict[str, Any]:
             for r in run.manifest.get("released", ())
         },
     }
-    return record
+    # Baselines that were written before there were tasks hold none.
+    return record if plan.task == ANSWER else {**record, "task": plan.task}
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:

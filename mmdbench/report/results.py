@@ -20,6 +20,7 @@ from mmdbench.scoring import Score, score
 from mmdbench.scoring.journal import JudgeJournal
 from mmdbench.scoring.judge import Judge
 from mmdbench.store import read_replies
+from mmdbench.tasks import find_task
 
 __all__ = ["Arm", "RunResults", "UnitHit", "load_results"]
 
@@ -125,6 +126,9 @@ def load_results(
     manifest = read_manifest(folder)
     plan = RunPlan.from_dict(manifest["plan"])
     plan = replace(plan, protocol=protocol or plan.protocol, extraction=extraction or plan.extraction)
+    task = find_task(plan.task)
+    if task and (protocol or extraction):
+        raise UsageError(f"A run of the task {task.name!r} is graded by {task.protocol} alone.")
     stored = read_replies(folder)
     planned = read_cells(folder)
     replies = {p.cell: stored[p.key] for p in planned if p.key in stored}
@@ -140,7 +144,7 @@ def load_results(
         wanted = {cell.index for cell in layer}
         asked = replace(bench, questions=tuple(q for q in bench.questions if q.index in wanted))
         answers = {cell.index: replies[cell] for cell in layer if cell in replies}
-        graded = _score(asked, answers, plan, judge, journal)
+        graded = task.score(asked, answers, layer) if task else _score(asked, answers, plan, judge, journal)
         arm = _arm(layer, graded, answers)
         arms.append(arm)
         hits.extend(_hits(arm, asked, layer))

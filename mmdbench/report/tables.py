@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mmdbench.report import behaviour_tables, extra_tables, main_tables, part_tables, reply_tables
+from mmdbench.errors import IncomparableError
+from mmdbench.records import ANSWER
+from mmdbench.report import (
+    behaviour_tables,
+    extra_tables,
+    main_tables,
+    part_tables,
+    perception_tables,
+    reply_tables,
+)
 from mmdbench.report.identity import identity, require_comparable
 from mmdbench.report.model import Table
 from mmdbench.report.results import RunResults
@@ -78,10 +87,15 @@ def make_tables(
     runs = _named([results] if isinstance(results, RunResults) else list(results))
     for run in runs[1:]:
         require_comparable(identity(runs[0]), identity(run))
+    if published and runs[0].plan.task != ANSWER:
+        raise IncomparableError(f"The published scores are of answers, the run is of {runs[0].plan.task!r}.")
     levels = levels_of(runs)
     rows: dict[str, Sequence[LevelRow]] = {run.name: main_rows(run, levels) for run in runs}
     rows |= {result.label: result.main for result in published}
     parts = _parts(runs, levels, spec)
+    if runs[0].plan.task != ANSWER:  # what a task measures when clean is no base that drops start from
+        rows = {name: [replace(row, drops={}) for row in of_run] for name, of_run in rows.items()}
+        parts = {title: Breakdown(title, ()) for title in parts}
     parts["Corruption"] = Breakdown(
         "Corruption", parts["Corruption"].rows + tuple(r for p in published for r in p.corruptions)
     )
@@ -93,7 +107,14 @@ def make_tables(
         levels=levels,
         main=tuple(row for of_run in rows.values() for row in of_run),
         breakdowns=tuple(part for part in parts.values() if part.rows),
-        tables=tuple(_tables(runs, rows, parts, levels, spec)),
+        tables=tuple(
+            _captioned(
+                runs[0],
+                _tables(runs, rows, parts, levels, spec)
+                if runs[0].plan.task == ANSWER
+                else _task_tables(runs, levels, spec),
+            )
+        ),
         runs=tuple(_info(run) for run in runs),
         counts=dict(counts) | {"planned": sum(run.planned for run in runs)},
         complete=all(run.complete for run in runs),
@@ -171,8 +192,22 @@ def _tables(
         extra_tables.quality_table(runs),
         reply_tables.cost_table(runs),
     ]
-    rules = f"{runs[0].plan.protocol}, {runs[0].plan.design}: {weighting_of(runs[0])}."
-    return [replace(t, caption=f"{rules} {t.caption}".strip()) for t in found if t is not None]
+    return [table for table in found if table is not None]
+
+
+def _task_tables(runs: Sequence[RunResults], levels: Sequence[str], spec: Spec) -> list[Table]:
+    found = [
+        *perception_tables.perception_tables(runs, levels, spec),
+        reply_tables.status_table(runs),
+        reply_tables.time_table(runs),
+        reply_tables.cost_table(runs),
+    ]
+    return [table for table in found if table is not None]
+
+
+def _captioned(run: RunResults, tables: Sequence[Table]) -> list[Table]:
+    rules = f"{run.plan.protocol}, {run.plan.design}: {weighting_of(run)}."
+    return [replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables]
 
 
 def _info(run: RunResults) -> RunInfo:

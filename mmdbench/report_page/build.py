@@ -17,6 +17,7 @@ from typing import Any
 from mmdbench._version import __version__
 from mmdbench.errors import UsageError
 from mmdbench.files import write_atomic
+from mmdbench.records import ANSWER
 from mmdbench.report.results import RunResults
 from mmdbench.report.tables import Tables
 from mmdbench.report_page import drawn, heat, sections
@@ -67,6 +68,8 @@ def write_page(
     """
     if examples < 0:
         raise UsageError(f"A page cannot hold {examples} examples.", hint="Give 0 or more.")
+    if any(run.plan.task != ANSWER for run in runs):
+        raise UsageError("A page shows answers to questions.", hint="Print the tables: mmdbench report RUN")
     spec = load_spec()
     named = [_named(run, tables, i) for i, run in enumerate(runs)]
     all_examples = gather(named) if examples else []

@@ -1,0 +1,141 @@
+"""What a reply claims about a picture: types and strengths, and where in the reply they were found.
+
+In this order: the last `<degradation>` block (what we ask for); the last `<TYPE>…<TYPE_END>` block
+(as Robust-R1's models write it); else, after any thinking, the text itself if it names one type
+only, or says that there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+__all__ = ["Claim", "Claims", "Stage", "read_claims"]
+
+Stage = Literal["tag", "robust-r1", "text", "unreadable"]
+
+_BLOCKS: tuple[tuple[Stage, re.Pattern[str]], ...] = (
+    ("tag", re.compile(r"<degradation>(.*?)(?:</degradation>|\Z)", re.IGNORECASE | re.DOTALL)),
+    ("robust-r1", re.compile(r"<TYPE>(.*?)(?:<TYPE_END>|</TYPE>|\Z)", re.DOTALL)),
+)
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)
+_NONE = re.compile(
+    r"\b(?:none|untouched|undegraded|clean|no (?:visible |obvious )?(?:degradation|corruption|distortion)s?"
+    r"|not (?:been )?(?:degraded|corrupted))\b",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?|\.\d+)\s*(%?)(?![\w.]*\d)")
+_PAIR = re.compile(r"([A-Za-z][A-Za-z _-]*[A-Za-z])[\"'\s]*[:=(,][\"'\s]*(\d*\.?\d+)\s*(%?)")
+_LABELS = frozenset({"type", "intensity", "severity", "strength", "level", "degradation", "corruption"})
+
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "hsv_saturation": ("saturation", "desaturation"),
+    "jpeg_compression": ("compression", "jpeg", "jpg compression"),
+    "gaussian_noise": ("noise",),
+    "color_diffusion": ("colour diffusion",),
+    "dark_illumination": ("low light", "darkness"),
+    "atmospheric_turbulence": ("turbulence",),
+    "sharpness_change": ("sharpness", "oversharpening"),
+    "watermark_damage": ("watermark",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One type that a reply names, and the strength in 0..1 if it gives one.
+
+    A type that is none of ours keeps its own name.
+    """
+
+    type: str
+    intensity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """All that a reply claims; nothing at `stage` other than `unreadable` means an untouched picture."""
+
+    claims: tuple[Claim, ...]
+    stage: Stage
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that are named, in order."""
+        return tuple(claim.type for claim in self.claims)
+
+
+def read_claims(text: str, names: Iterable[str]) -> Claims:
+    """Read a reply; `names` are the types that there are.
+
+    >>> read_claims("<degradation>lens_blur: 0.6</degradation>", ["lens_blur"]).claims
+    (Claim(type='lens_blur', intensity=0.6),)
+    >>> read_claims("The picture is untouched.", ["lens_blur"]).stage
+    'text'
+    """
+    known = tuple(names)
+    spoken = _THOUGHT.sub(" ", text)
+    for stage, pattern in _BLOCKS:
+        blocks = [block for block in pattern.findall(spoken) if block.strip()]
+        if blocks:
+            return _read_block(blocks[-1], known, stage)
+    found = tuple(_known_claims(spoken, known))
+    if len({claim.type for claim in found}) == 1:
+        return Claims(found[-1:], "text")
+    return Claims((), "text" if not found and _NONE.search(spoken) else "unreadable")
+
+
+def _read_block(block: str, names: tuple[str, ...], stage: Stage) -> Claims:
+    found = tuple(_known_claims(block, names))
+    foreign = tuple(_foreign_claims(_pattern(names).sub("\n", block)))
+    if not found and not foreign:
+        if _NONE.search(block):
+            return Claims((), stage)
+        words = re.sub(r"[^A-Za-z _-]", " ", block).split()
+        return Claims(
+            (Claim(" ".join(words).lower(), None),) if words else (), stage if words else "unreadable"
+        )
+    return Claims(found + foreign, stage)
+
+
+def _known_claims(text: str, names: tuple[str, ...]) -> Iterator[Claim]:
+    spots = list(_pattern(names).finditer(text))
+    ends = [spot.start() for spot in spots[1:]] + [len(text)]
+    for spot, end in zip(spots, ends, strict=False):
+        rest = text[spot.end() : end]
+        number = _NUMBER.search(rest)
+        yield Claim(_names(names)[_plain(spot[0])], _strength(*number.groups()) if number else None)
+
+
+def _foreign_claims(text: str) -> Iterator[Claim]:
+    for name, number, percent in _PAIR.findall(text):
+        plain = _plain(name)
+        if plain not in _LABELS and not _NONE.fullmatch(plain):
+            yield Claim(plain, _strength(number, percent))
+
+
+def _strength(number: str, percent: str) -> float | None:
+    value = float(number) / (100 if percent else 1)
+    return value if 0 <= value <= 1 else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().lower()
+
+
+@lru_cache(maxsize=8)
+def _names(names: tuple[str, ...]) -> dict[str, str]:
+    found = {_plain(name): name for name in names}
+    for name in names:
+        for alias in _ALIASES.get(name, ()):
+            found.setdefault(alias, name)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    longest = sorted(_names(names), key=len, reverse=True)
+    words = "|".join(re.escape(name).replace(r"\ ", r"[\s_-]+") for name in longest)
+    return re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", re.IGNORECASE)

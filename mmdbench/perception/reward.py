@@ -1,0 +1,39 @@
+"""r_deg: what a description of a picture's degradations is worth, after Robust-R1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+__all__ = ["degradation_reward"]
+
+
+def degradation_reward(
+    truth: Mapping[str, float],
+    said: Sequence[tuple[str, float | None]],
+    *,
+    missed: float = 1.0,
+    extra: float = 1.0,
+) -> float:
+    """The degradation reward of a claim: 1 − |said − true intensity| for each type that is right,
+    less `missed` for each true type that is not named and `extra` for each claim of another type.
+
+    `truth` maps types to intensities in 0..1, empty for an untouched picture; `said` are (type,
+    intensity) pairs in the order of the claim. A type that is named again counts as another one; a
+    right type without an intensity is worth 0. At best the number of true types (0 for an untouched
+    picture); there is no lower bound. It is the reward of Robust-R1 (arXiv 2512.17532) as far as it
+    is described to us: its two penalties are parameters here, 1 unless given.
+
+    >>> degradation_reward({"lens_blur": 0.9}, [("lens_blur", 0.7)])
+    0.8
+    >>> degradation_reward({"lens_blur": 0.9}, [("motion_blur", 0.9)])
+    -2.0
+    """
+    matched: dict[str, float] = {}
+    others = 0
+    for name, intensity in said:
+        if name not in truth or name in matched:
+            others += 1
+        else:
+            matched[name] = 0.0 if intensity is None else 1 - min(1.0, abs(intensity - truth[name]))
+    reward = sum(matched.values()) - missed * (len(truth) - len(matched)) - extra * others
+    return round(reward, 12)
