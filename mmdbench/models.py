@@ -2,14 +2,20 @@
 
 An adapter is a module that is registered under the entry-point group `mmdbench.adapters`
 and has a function `load(card) -> Model` (or AsyncModel). mmdbench's own adapters take the same
-road. What a card is stands in `mmdbench.cards`.
+road. A card may also name a file of yours: `adapter = "my_model.py"`. What a card is stands in
+`mmdbench.cards`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module, metadata
+from importlib.util import module_from_spec, spec_from_file_location
 from inspect import iscoroutinefunction
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, TypeGuard, cast
 
 from mmdbench.cards import ModelCard, find_card, known_cards, shipped_cards
@@ -85,18 +91,7 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
 
     Raises UnknownNameError if no such adapter is installed and ModelError if it cannot be loaded.
     """
-    points = {e.name: e for e in metadata.entry_points(group=ENTRY_POINTS)}
-    if card.adapter not in points:
-        raise UnknownNameError("adapter", card.adapter, points)
-    module_name = points[card.adapter].module
-    try:
-        module = import_module(module_name)
-    except MmdbenchError:
-        raise
-    except ImportError as error:
-        raise ModelError(
-            f"The adapter {card.adapter!r} ({module_name}) cannot be imported: {error}."
-        ) from error
+    module = _file_module(card) if card.adapter.endswith(".py") else _installed_module(card)
     if not hasattr(module, "load"):
         raise ModelError(f"The adapter {card.adapter!r} ({module.__name__}) has no function load(card).")
     try:
@@ -109,3 +104,44 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
             f"{type(error).__name__}: {error}.",
             hint="Are its options right (the card's options, --set)?",
         ) from error
+
+
+def _installed_module(card: ModelCard) -> ModuleType:
+    points = {e.name: e for e in metadata.entry_points(group=ENTRY_POINTS)}
+    if card.adapter not in points:
+        raise UnknownNameError("adapter", card.adapter, points)
+    module_name = points[card.adapter].module
+    try:
+        return import_module(module_name)
+    except MmdbenchError:
+        raise
+    except ImportError as error:
+        raise ModelError(
+            f"The adapter {card.adapter!r} ({module_name}) cannot be imported: {error}."
+        ) from error
+
+
+def _file_module(card: ModelCard) -> ModuleType:
+    """The module in a file that a card names, from the working folder; it is read once in a process."""
+    path = Path(card.adapter).expanduser().resolve()
+    name = f"_mmdbench_adapter_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ModelError(
+            f"The card of {card.name!r} names the adapter {card.adapter}, and there is no such file.",
+            hint="Paths are read from the folder that mmdbench is called in.",
+        )
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        if isinstance(error, MmdbenchError):
+            raise
+        raise ModelError(
+            f"The adapter {card.adapter} cannot be run: {type(error).__name__}: {error}."
+        ) from error
+    return module
