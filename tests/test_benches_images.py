@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from mmdbench.benches import decode_image
+from mmdbench.benches.images import picture_size
 from mmdbench.errors import ImageDecodeError
 
 DATA = Path(__file__).parent / "data"
@@ -147,6 +148,15 @@ def test_bombs_are_refused_before_they_are_unpacked(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
     with pytest.raises(ImageDecodeError, match="x: "):
         decode_image(data, "x")
+
+
+def test_the_size_of_a_picture_is_read_without_unpacking_it() -> None:
+    data = saved(Image.new("1", (10_000, 9_500)), "PNG")  # above what is decoded
+    assert picture_size(data, "x") == (10_000, 9_500)
+    assert picture_size(data[:60], "x") == (10_000, 9_500)
+    for broken, problem in ((b"", "the data is empty"), (b"GIF8", "not a picture of a known kind")):
+        with pytest.raises(ImageDecodeError, match=f"^t.tsv, line 3: .*{problem}"):
+            picture_size(broken, "t.tsv, line 3")
 
 
 @given(

@@ -128,6 +128,36 @@ def test_estimates_are_of_the_right_size(tmp_path: Path) -> None:
     assert estimate.variants == {("hard", "graffiti"): 6, ("hard", "gaussian_noise"): 6}
 
 
+def test_rows_that_refer_to_another_picture_are_not_counted_as_pictures(tmp_path: Path) -> None:
+    """Three of four rows of MMBench are rotations that show the picture of the first."""
+    rows = (tmp_path / "rows").with_suffix(".tsv")
+    write_tsv(rows, 2)
+    turned = "".join(
+        f"{n * 1_000_000 + i}\tTurned?\tyes\tno\tA\tc0\t{i}\n" for n in (1, 2, 3) for i in (0, 1)
+    )
+    rows.write_text(rows.read_text() + turned)
+    bench = open_bench(rows)
+    estimates = {}
+    for kind in ("tsv", "folder"):
+        plan = BuildPlan((str(rows),), levels=("hard",), format=kind, corruptions=("graffiti",))
+        estimates[kind] = estimate_build(plan, plan_benches(plan, [bench], load_spec()), 1)
+    assert estimates["tsv"].variants == {("hard", "graffiti"): 2}
+    assert estimates["folder"].variants == {("hard", "graffiti"): 8}
+    assert estimates["folder"].cpu_seconds == pytest.approx(4 * estimates["tsv"].cpu_seconds)
+    built = run("build", "--bench", rows, "--level", "hard", "-o", tmp_path / "out")
+    assert "hard: 2 pictures" in built.output
+    assert "8 rows, 2 pictures, 6 rows refer to them" in built.output
+
+
+def test_a_web_page_in_place_of_a_picture_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "own.tsv"
+    page = base64.b64encode(b"<!DOCTYPE html>" + bytes(200)).decode()
+    source.write_text(f"index\tquestion\tA\tB\tanswer\timage\n7\tWhat?\tx\ty\tA\t{page}\n")
+    said = run("build", "--bench", source, "--level", "hard", "-o", tmp_path / "out")
+    assert said.exit_code == 2
+    assert "own.tsv, line 2, column 'image', index 7: this is a web page" in said.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

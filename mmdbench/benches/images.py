@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "decode_image"]
+__all__ = ["MAX_PIXELS", "decode_image", "picture_size"]
 
 MAX_PIXELS = 89_478_485
 """The largest picture that is decoded, in pixels: Pillow's own guard against bombs."""
@@ -47,6 +48,24 @@ def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> ND
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ImageDecodeError(f"{where}: the picture has no pixels.")
     return pixels
+
+
+def picture_size(data: bytes, where: str) -> tuple[int, int]:
+    """Width and height of a picture in px, as its header says; EXIF orientation is not applied.
+
+    Nothing is unpacked, and a picture that is too large to be decoded has a size as well.
+    Raises ImageDecodeError for what is not a picture.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # Whoever decodes the picture says that it is too large.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+                return image.size
+    except Exception as error:  # as in `decode_image`
+        raise _unreadable(data, where, error) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from mmdbench.benches.images import picture_size
 from mmdbench.build.pipeline import default_workers
 from mmdbench.build.plan import BenchPlan, BuildPlan
-from mmdbench.errors import ImageDecodeError
 from mmdbench.records import CLEAN, RECODED, ImageSource
 from mmdbench.variants import parse_codec
 
@@ -51,7 +49,7 @@ _LOOKED_AT = 24
 class Estimate:
     """What a build will do: counts, CPU seconds on one core, wall seconds with `workers`, bytes.
 
-    `variants` counts pictures by (level, corruption); `slow_seconds` of `cpu_seconds` go to
+    `variants` counts the pictures that are made by (level, corruption); `slow_seconds` of `cpu_seconds` go to
     mean_shift, which `pip install 'mmdbench[fast]'` would cut by `saved_seconds` (0 with numba).
     """
 
@@ -78,9 +76,8 @@ def estimate_build(
     cpu, slow, saved, size = 0.0, 0.0, 0.0, 0.0
     for bench_plan in planned:
         megapixels = _mean_megapixels(bench_plan)
-        counts = _counts(bench_plan)
+        counts, decoded = _counts(plan, bench_plan)
         variants.update(counts)
-        decoded = sum(len(question.images) for question, _ in bench_plan.questions)
         cpu += decoded * megapixels * _DECODING / 1000
         for (level, name), count in counts.items():
             seconds, pixel_bytes = _cost(level, name)
@@ -97,11 +94,20 @@ def estimate_build(
     return Estimate(questions, variants, cpu, slow, saved, workers or default_workers(), int(size))
 
 
-def _counts(planned: BenchPlan) -> Counter[tuple[str, str]]:
+def _counts(plan: BuildPlan, planned: BenchPlan) -> tuple[Counter[tuple[str, str]], int]:
+    """Pictures to make by (level, corruption), and pictures to decode for them.
+
+    In a TSV, a row whose picture is another row's refers to it once more, and nothing is made.
+    """
     counts: Counter[tuple[str, str]] = Counter()
-    for question, cells in planned.questions:
-        counts.update({(cell.level, cell.corruption or ""): len(question.images) for cell in cells})
-    return counts
+    decoded = 0
+    for row in planned.rows():
+        made = [target.cell for target in row.targets if plan.format != "tsv" or target.same_as is None]
+        pictures = len(row.question.images)
+        for cell in made:
+            counts[cell.level, cell.corruption or ""] += pictures
+        decoded += pictures * bool(made)
+    return counts, decoded
 
 
 def _cost(level: str, name: str) -> tuple[float, float]:
@@ -132,13 +138,5 @@ def _mean_megapixels(planned: BenchPlan) -> float:
 
 
 def _megapixels(source: ImageSource) -> float:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            # Only the header is read here; whoever decodes the picture says that it is too large.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(source.read())) as image:
-                return float(image.width * image.height / 1e6)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageDecodeError(f"{source.where}: not a picture ({error}).") from error
+    width, height = picture_size(source.read(), source.where)
+    return width * height / 1e6
