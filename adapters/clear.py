@@ -7,6 +7,7 @@ the model is opened; the weights are read when it is first asked.
 from __future__ import annotations
 
 import base64
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -24,7 +25,7 @@ from mmdbench.records import Outcome, Request
 from ._clear.answers import answer_of, has_answer
 from ._clear.checkpoint import BASE_FILES, check_base, file_digest, find_weights, read_weights
 from ._clear.options import Options, read_options, with_generation
-from ._clear.prompts import INTERLEAVE, THINK, SystemPrompt, system_prompt
+from ._clear.prompts import INTERLEAVE, PROMPT_ENV, THINK, SystemPrompt, system_prompt
 from ._clear.settings import Dialogue, Speed
 
 if TYPE_CHECKING:
@@ -179,6 +180,12 @@ def load(card: ModelCard) -> Clear:
 def _prompt(options: Options) -> SystemPrompt | None:
     known = {"interleave": INTERLEAVE, "think": THINK}.get(options.dialogue.mode)
     file, repository = options.system_prompt_file, options.prompt_repository
+    if known is INTERLEAVE and file is None and not repository:
+        named = os.environ.get(PROMPT_ENV, "")
+        if named.startswith(("https://", "http://")):
+            repository = named
+        elif named:
+            file = Path(named).expanduser()
     if known is not None:
         return system_prompt(known, file=file, repository=repository, offline=options.offline)
     if file is None:

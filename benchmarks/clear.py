@@ -94,9 +94,11 @@ def main() -> None:
     interleave(fast, samples[:1])
     texts = [[s.texts for s in converse(e, samples, words, SYSTEM)] for e in (fast, plain)]
     assert texts[0] == texts[1]
+    difference = latents_differ(engine, samples[0])
+    assert difference < 1e-4, "the fast path restores another picture"
     result = {
         "parameters": sum(p.numel() for p in engine.model.parameters()),
-        "largest_latent_difference": latents_differ(engine, samples[0]),
+        "largest_latent_difference": difference,
         "interleave_one_sample_ms": {
             "plain": median_ms(lambda: interleave(plain, samples[:1]), repeats),
             "fast": median_ms(lambda: interleave(fast, samples[:1]), repeats),

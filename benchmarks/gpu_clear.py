@@ -1,12 +1,13 @@
 """CLEAR inference at its real size on a GPU: random weights, 14.6 B parameters, bfloat16.
 
     python benchmarks/gpu_clear.py --folder /scratch/clear [--steps 30 50] [--repeats 3]
+    python benchmarks/gpu_clear.py --folder /tmp/tiny --tiny       # a trial of the script, on any machine
 
 Writes a random checkpoint in the published layout once (30 GB of disk), loads it through the real
 loader and measures: seconds to load, tokens a second alone and in a batch, seconds of reading,
 seconds of a restoration by the fast and by the plain path, and peak memory. Random weights never
 ask for a restoration, so the thoughts are given; the arithmetic is that of the real model.
-Prints one JSON object.
+Wants a GPU of 40 GB or more, and some minutes. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,12 @@ from mmdbench.adapters._clear.chunks import Engine, append_text, grid_of
 from mmdbench.adapters._clear.context import EMPTY
 from mmdbench.adapters._clear.decoding import greedy, write_texts
 from mmdbench.adapters._clear.interleave import Injection, Sample, Story, converse
-from mmdbench.adapters._clear.loading import check_memory, load_engine, open_checkpoint
+from mmdbench.adapters._clear.loading import check_memory, load_engine, open_checkpoint, pick_device
 from mmdbench.adapters._clear.settings import FAST, PLAIN, PRESETS, Denoising, Dialogue, Sizes, Speed
 from mmdbench.adapters._clear.synthetic import write_random_checkpoint
 from PIL import Image
 
-TOKENIZER = Path(__file__).parents[1] / "tests" / "golden" / "clear" / "config"
+SET = Path(__file__).parents[1] / "tests" / "golden" / "clear"
 LANGUAGE = {
     "hidden_size": 3584,
     "intermediate_size": 18944,
@@ -51,18 +53,19 @@ QUESTION = "Which shape is left of the bar?\nA. disc\nB. ring\nC. square\nD. non
 THOUGHT = "The picture is blurred and the ring cannot be told from the disc. <image_restore>"
 
 
-def prepare(folder: Path, device: torch.device) -> float:
+def prepare(folder: Path, sizes: Sizes, device: torch.device) -> float:
     """Write the checkpoint unless it is there; seconds it took."""
     started = time.perf_counter()
     if (folder / "ema.safetensors.index.json").is_file():
         return 0.0
     folder.mkdir(parents=True, exist_ok=True)
-    for file in TOKENIZER.iterdir():
+    for file in (SET / "config").iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    for name, changes in (("llm_config.json", LANGUAGE), ("vit_config.json", VISION)):
+    real = sizes == Sizes()
+    for name, changes in (("llm_config.json", LANGUAGE), ("vit_config.json", VISION)) if real else ():
         config = json.loads((folder / name).read_text("utf-8"))
         (folder / name).write_text(json.dumps(config | changes), "utf-8")
-    write_random_checkpoint(folder, Sizes(), torch.bfloat16, device)
+    write_random_checkpoint(folder, sizes, torch.bfloat16, device)
     return time.perf_counter() - started
 
 
@@ -113,8 +116,7 @@ def measure(engine: Engine, size: tuple[int, int], steps: list[int], repeats: in
     """One picture size: seconds of each phase and of a restoration, by both paths."""
     found: dict[str, object] = {"picture": list(size)}
     for count in steps:
-        preset = PRESETS["repo-eval" if count == 50 else "paper"]
-        how = Denoising(count, preset.shift, preset.interval, preset.text_guidance, preset.image_guidance)
+        how = replace(PRESETS["repo-eval" if count == 50 else "paper"], steps=count)
         fast, story = restoration(with_speed(engine, FAST), size, how, repeats)
         plain, _ = restoration(with_speed(engine, PLAIN), size, how, 1)
         found[f"restoration_{count}_steps_s"] = {"fast": round(fast, 3), "plain": round(plain, 3)}
@@ -127,17 +129,20 @@ def measure(engine: Engine, size: tuple[int, int], steps: list[int], repeats: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", default="")
+    parser.add_argument("--tiny", action="store_true", help="the sizes of the golden set, on the CPU")
     parser.add_argument("--steps", type=int, nargs="+", default=[30, 50])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["640x480", "1024x1024"])
     given = parser.parse_args()
-    device, dtype = torch.device(given.device), torch.bfloat16
+    device, dtype = pick_device(given.device or ("cpu" if given.tiny else "cuda")), torch.bfloat16
+    tiny = json.loads((SET / "settings.json").read_text("utf-8"))
+    sizes = Sizes.from_mapping(tiny if given.tiny else {})
     result: dict[str, object] = {
-        "write_s": round(prepare(given.folder, device), 1),
+        "write_s": round(prepare(given.folder, sizes, device), 1),
         "torch": torch.__version__,
     }
-    checkpoint = open_checkpoint(given.folder, find_weights(given.folder, "ema"), Sizes(), generation=True)
+    checkpoint = open_checkpoint(given.folder, find_weights(given.folder, "ema"), sizes, generation=True)
     check_memory(checkpoint, device, dtype)
     started = time.perf_counter()
     engine = load_engine(checkpoint, device, dtype)

@@ -17,6 +17,7 @@ from mmdbench.files import folder_lock, make_folder, open_atomic
 from mmdbench.manifest import MANIFEST_FILE, read_manifest, save_manifest
 from mmdbench.records import Reply
 from mmdbench.requests import PLAN_FILES, read_cells
+from mmdbench.run_pictures import IMAGES
 from mmdbench.store import read_replies, reply_line, shard_paths
 
 __all__ = ["MergeSummary", "merge_runs"]
@@ -54,6 +55,7 @@ def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
                 shutil.copyfile(runs[0] / name, out / name)
         keys = list(dict.fromkeys(cell.key for cell in read_cells(out)))
         statuses = _write_replies(runs, keys, out)
+        _copy_kept(runs, out)
         save_manifest(out, _merged_manifest(runs, manifests))
     return MergeSummary(len(runs), len(statuses), len(keys), statuses.count("error"))
 
@@ -75,6 +77,15 @@ def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list
         if path.name != "replies-0.jsonl":
             path.unlink()
     return [merged[key].status for key in ordered]
+
+
+def _copy_kept(runs: Sequence[Path], out: Path) -> None:
+    """The pictures that the model made and that were kept (`--keep-images`), named by their replies."""
+    for run in runs:
+        for picture in sorted((run / IMAGES).glob("[!.]*")):
+            target = make_folder(out / IMAGES) / picture.name
+            if not target.exists():
+                shutil.copyfile(picture, target)
 
 
 def _check_same(first: Path, wanted: Mapping[str, Any], run: Path, manifest: Mapping[str, Any]) -> None:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["made_pixels", "open_questions", "own_pictures", "remake"]
+__all__ = ["IMAGES", "made_pixels", "open_questions", "own_pictures", "remake"]
 
+IMAGES = "images"
+"""The folder, inside a run's, of the pictures that its model made and that were kept."""
 _NAME_AT_MOST = 200
 
 
@@ -79,7 +81,7 @@ def own_pictures(reply: Reply, folder: Path | None, manifest: Mapping[str, Any])
     images = reply.details.get("images", ())
     named = str(manifest.get("model", {}).get("options", {}).get("keep_images", ""))
     roots = [root for root in (folder, Path()) if root is not None]
-    folders = [root / part for root in roots for part in ("", "images", named)]
+    folders = [root / part for root in roots for part in ("", IMAGES, named)]
     for image in images if isinstance(images, list | tuple) else ():
         if len(str(image)) < _NAME_AT_MOST:
             # Only the last name is followed: a reply must not be able to fetch any other file.

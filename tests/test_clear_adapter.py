@@ -229,6 +229,7 @@ def test_options_as_words_and_from_the_environment(golden: Path, monkeypatch: py
 
 def test_no_prompt_no_model(golden: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MMDBENCH_CACHE", str(tmp_path))
+    monkeypatch.delenv("MMDBENCH_CLEAR_PROMPT", raising=False)
     with pytest.raises(ModelError, match="system_prompt_file=PATH"):
         clear.load(card(golden, system_prompt_file=None))
     with pytest.raises(ModelError, match="nothing may be downloaded"):
@@ -236,6 +237,22 @@ def test_no_prompt_no_model(golden: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (
         clear.load(card(golden, mode="text", system_prompt_file=None)).fingerprint()["system_prompt"] is None
     )
+
+
+def test_the_environment_may_name_the_prompt_of_clear(
+    golden: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MMDBENCH_CACHE", str(tmp_path))
+    unset = {"system_prompt_file": None, "offline": True}
+    monkeypatch.setenv("MMDBENCH_CLEAR_PROMPT", str(golden / "prompt.txt"))
+    named = clear.load(card(golden, **unset))
+    assert named.fingerprint() == clear.load(card(golden)).fingerprint()
+    asked: list[str] = []
+    monkeypatch.setattr(clear, "system_prompt", lambda _known, **how: asked.append(how["repository"]))
+    monkeypatch.setenv("MMDBENCH_CLEAR_PROMPT", "https://example.org/owner/name")
+    for mode in ("interleave", "think"):  # the prompt for thinking is BAGEL's, from elsewhere
+        clear.load(card(golden, **unset, mode=mode))
+    assert asked == ["https://example.org/owner/name", ""]
 
 
 def test_the_weights_are_read_when_first_asked(golden: Path, tmp_path: Path) -> None:

@@ -21,7 +21,18 @@ from pathlib import Path
 from mmdbench.errors import MmdbenchError, ModelError, UsageError
 from mmdbench.files import make_folder, write_atomic
 
-__all__ = ["INTERLEAVE", "THINK", "KnownPrompt", "SystemPrompt", "cache_folder", "system_prompt"]
+__all__ = [
+    "INTERLEAVE",
+    "PROMPT_ENV",
+    "THINK",
+    "KnownPrompt",
+    "SystemPrompt",
+    "cache_folder",
+    "system_prompt",
+]
+
+PROMPT_ENV = "MMDBENCH_CLEAR_PROMPT"
+"""Where CLEAR's prompt is, if a card does not say: a file, a copy of the repository, or its address."""
 
 _LARGEST_ARCHIVE = 512 * 2**20
 _LARGEST_FILE = 2**20
@@ -110,7 +121,8 @@ def _how(known: KnownPrompt) -> str:
     return (
         f"Name a file that holds it, or a copy of the authors' repository at commit {known.commit}, with "
         "--set system_prompt_file=PATH; or the repository's address, with "
-        "--set prompt_repository=https://github.com/OWNER/NAME. "
+        "--set prompt_repository=https://github.com/OWNER/NAME"
+        f"{f'; {PROMPT_ENV} may hold either' if known is INTERLEAVE else ''}. "
         f"The text has {known.characters} characters and SHA-256 {known.sha256}."
     )
 

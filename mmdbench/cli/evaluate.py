@@ -106,6 +106,14 @@ def evaluate(
         bool,
         typer.Option(help="Check that a server answers from its own pictures.", rich_help_panel=_MODEL),
     ] = True,
+    keep_images: Annotated[
+        bool,
+        typer.Option(
+            "--keep-images",
+            help="Keep the pictures that the model makes on the way, in the run's folder.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
     max_usd: Annotated[float | None, typer.Option(help="Stop at this cost.", rich_help_panel=_LIMITS)] = None,
     max_minutes: Annotated[
         float | None, typer.Option(help="Stop after this time.", rich_help_panel=_LIMITS)
@@ -138,6 +146,7 @@ def evaluate(
     from mmdbench.budget import Budget
     from mmdbench.cards import find_card, set_options
     from mmdbench.forecast import check_price
+    from mmdbench.run_pictures import IMAGES
     from mmdbench.runner import RunSettings
     from mmdbench.tasks import find_task
 
@@ -176,6 +185,9 @@ def evaluate(
         shard=parse_shard(shard),
     )
     folder = run_folder(plan) if out is None else out
+    if keep_images:
+        # Absolute, because a manifest shortens such paths: shards in folders of their own stay one run.
+        card = set_options(card, [f"keep_images={folder.resolve() / IMAGES}"])
     sources = Sources(data_dir, offline, family)
     run = load_run(plan, card, sources, folder, how, quiet=quiet, restorer_cards=restore_card or ())
     if dry_run:
