@@ -87,6 +87,13 @@ def test_generation_holds_the_number_of_tokens_alone():
         load(card(""))
 
 
+def test_the_number_of_tokens_may_be_set_like_any_option():
+    """As `--set max_new_tokens=3` does it, with any card."""
+    model = load(ModelCard("mine", "hf", model=str(built("internvl")), options={"max_new_tokens": 3}))
+    assert model.fingerprint()["generation"]["max_new_tokens"] == 3
+    assert ask(model)[0].details["answer_tokens"] <= 3
+
+
 def test_missing_packages_name_the_extra(monkeypatch):
     found = util.find_spec
     monkeypatch.setattr(

@@ -53,7 +53,7 @@ class Settings:
 def read_settings(card: ModelCard) -> Settings:
     """The settings of a card; UsageError or UnknownNameError for anything that does not fit."""
     where = f"the model card [{card.name}]"
-    known = [f.name for f in fields(Settings) if f.name != "max_new_tokens"]
+    known = [f.name for f in fields(Settings) if f.name != "repo"]
     for key in card.options:
         if key not in known:
             raise UnknownNameError(f"option in {where}:", key, known)
