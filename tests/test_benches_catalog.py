@@ -9,6 +9,7 @@ import pytest
 
 from mmdbench.benches import expand_benches, find_bench, get_bench_names
 from mmdbench.benches.catalog import parse_catalog
+from mmdbench.benches.families import GRADERS, PROMPTS
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 
 STANZA = '[New]\nfamily = "plain"\nurl = "https://example.org/New.tsv"\n'
@@ -70,7 +71,9 @@ def test_every_stanza_says_what_a_run_needs() -> None:
         assert info.licence
         assert info.source
         assert {"index", "image"} <= set(info.columns)
-        assert info.shipped or len(info.md5) == 32
+        assert len(info.md5) == 32
+        assert PROMPTS[info.family]
+        assert GRADERS[info.family]
         assert "/blob/" not in info.url
 
 

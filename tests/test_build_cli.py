@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from mmdbench.benches import open_bench
 from mmdbench.benches.catalog import BenchInfo
-from mmdbench.benches.fetch import FetchSettings, Progress
+from mmdbench.benches.fetch import ChecksumWarning, FetchSettings, Progress
 from mmdbench.build.estimating import estimate_build
 from mmdbench.build.plan import BuildPlan, plan_benches
 from mmdbench.cli.build import build
@@ -197,6 +198,22 @@ def test_a_file_without_pictures_is_not_built(tmp_path: Path, rows: str, said: s
     assert built.exit_code == 2
     assert said in built.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_checksum_that_differs_is_one_plain_line() -> None:
+    said: list[str] = []
+
+    def verb() -> None:
+        kinds = (ChecksumWarning, UserWarning)
+        said.extend(warnings.formatwarning("it has the MD5 0", kind, "fetch.py", 7, "") for kind in kinds)
+
+    before = warnings.formatwarning
+    guarded(verb)()
+    assert said == [
+        "mmdbench: warning: it has the MD5 0\n",
+        before("it has the MD5 0", UserWarning, "fetch.py", 7, ""),
+    ]
+    assert warnings.formatwarning is before
 
 
 def test_a_build_downloads_with_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

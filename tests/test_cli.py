@@ -38,6 +38,11 @@ def _inside(tmp_path, monkeypatch):
 def test_list_shows_what_there_is():
     assert len(json.loads(call("list", "corruptions", "--json"))) == 16
     assert "mini" in call("list", "benches")
+    benches = {bench["name"]: bench for bench in json.loads(call("list", "benches", "--json"))}
+    assert benches["MMStar"]["url"].endswith("/MMStar.tsv")
+    assert (benches["MMStar"]["rows"], benches["R-Bench-Ref"]["rows"]) == (1500, None)
+    for key in ("md5", "columns", "prompt", "grader", "licence"):
+        assert all(bench[key] for bench in benches.values()), key
     assert {"baseline", "chance"} <= {m["name"] for m in json.loads(call("list", "models", "--json"))}
     assert "Did you mean 'corruptions'" in call("list", "corruption", code=2)
 

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmdbench.benches import find_bench
+from mmdbench.benches.data_commands import verify_data
+
 ROOT = Path(__file__).resolve().parents[1]
 TSV = ROOT / "mmdbench" / "benches" / "data" / "mini.tsv"
 NOTICE = TSV.with_name("mini_NOTICE.md")
@@ -59,6 +62,12 @@ def test_size_columns_and_line_ends(rows: list[Row]) -> None:
     assert 140 <= len(rows) <= 170
     assert [row["index"] for row in rows] == [str(n) for n in range(len(rows))]
     assert len({row["photo"] for row in rows}) >= 55
+
+
+def test_the_catalogue_knows_its_checksum(tmp_path: Path) -> None:
+    (found,) = verify_data("mini", data_dir=tmp_path)
+    assert (found.state, found.checksum, found.md5) == ("shipped", "ok", find_bench("mini").md5)
+    assert not TSV.with_name(TSV.name + ".json").exists()
 
 
 def test_equals_the_written_source_cell_for_cell(rows: list[Row]) -> None:

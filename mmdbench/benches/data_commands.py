@@ -85,11 +85,11 @@ def _verified(info: BenchInfo, data_dir: str | Path | None) -> DataFile:
     path = find_bench_file(info, data_dir)
     if path is None:
         return _state(info, data_dir)
-    checked = check_file(path, info) if not info.shipped else None
+    checked = check_file(path, info, record=not info.shipped)
     state = _state(info, data_dir)
-    if checked is None or state.checksum != "unchecked":
+    if state.checksum != "unchecked":
         return state
-    # The folder is read-only, so nothing could be recorded: report what was computed.
+    # Nothing was recorded, the folder being read-only or the package's own: report what was computed.
     return DataFile(
         info, state.state, path, checked.bytes, checked.state, checked.md5, _note(info, checked.md5)
     )
@@ -103,7 +103,7 @@ def _state(info: BenchInfo, data_dir: str | Path | None) -> DataFile:
         return DataFile(info, "partial" if size else "absent", None, size, "unchecked", note=info.note)
     size = path.stat().st_size
     if info.shipped:
-        return DataFile(info, "shipped", path, size, "unknown", note=info.note)
+        return DataFile(info, "shipped", path, size, "unchecked", note=info.note)
     checked = recorded_check(path, info)
     if checked is None:
         return DataFile(info, "present", path, size, "unchecked", note=info.note)

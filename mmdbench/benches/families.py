@@ -11,7 +11,28 @@ if TYPE_CHECKING:
 
     from mmdbench.records import Index
 
-__all__ = ["clean_bench", "infer_family"]
+__all__ = ["GRADERS", "PROMPTS", "clean_bench", "infer_family"]
+
+_CHOICES = "hint, question and options, a line each, and a request to choose"
+
+PROMPTS = {
+    "plain": _CHOICES,
+    "circular": _CHOICES,
+    "mmvp": _CHOICES,
+    "cvbench": "the column 'prompt' as it stands",
+    "mmvet": "the question as it stands",
+}
+"""What a model is asked in each family, after the pictures; see `build_prompt`."""
+
+GRADERS = {
+    "plain": "the option that a reply names; per cent of the questions",
+    "circular": "the option that a reply names; a question counts if all of its rotations are right",
+    "mmvp": "the option that a reply names; per cent of the questions (clear) or of the pairs (vlmevalkit)",
+    "cvbench": "the option that a reply names; per cent of all questions (clear) or the mean over their "
+    "sources (vlmevalkit)",
+    "mmvet": "a judge compares with the answer, 0 to 1 for each reply; without a judge it is not scored",
+}
+"""How each family is graded, in words; the rules are in `mmdbench.scoring`."""
 
 CIRCLE = 1_000_000
 """In circular benchmarks, a rotation's index is its question's index plus a multiple of this."""

@@ -136,13 +136,14 @@ def file_hash(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def check_file(path: Path, info: BenchInfo, *, url: str = "") -> CheckedFile:
-    """Compute a file's MD5 now, and record it beside the file if that folder can be written."""
+def check_file(path: Path, info: BenchInfo, *, url: str = "", record: bool = True) -> CheckedFile:
+    """Compute a file's MD5 now; `record` writes it beside the file if that folder can be written."""
     md5, state = file_hash(path, "md5"), path.stat()
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     checked = CheckedFile(md5, info.md5, state.st_size, state.st_mtime_ns, url, now)
-    with suppress(StoreError):
-        write_atomic(_record_path(path), json.dumps(asdict(checked), indent=1) + "\n")
+    if record:
+        with suppress(StoreError):
+            write_atomic(_record_path(path), json.dumps(asdict(checked), indent=1) + "\n")
     return checked
 
 

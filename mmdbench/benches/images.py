@@ -63,7 +63,7 @@ def picture_size(data: bytes, where: str) -> tuple[int, int]:
             # Whoever decodes the picture says that it is too large.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=_formats()) as image:
-                return image.size
+                return int(image.width), int(image.height)
     except Exception as error:  # as in `decode_image`
         raise _unreadable(data, where, error) from error
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import typer
@@ -25,7 +27,8 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return verb(*args, **kwargs)
+            with _plain_warnings():
+                return verb(*args, **kwargs)
         except MmdbenchError as error:
             print(f"mmdbench: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
@@ -34,3 +37,22 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(INTERRUPTED) from interrupt
 
     return run
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print mmdbench's own warnings as one line, without the place in the code that gave them."""
+    usual = warnings.formatwarning
+
+    def form(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if category.__module__.partition(".")[0] == "mmdbench":
+            return f"mmdbench: warning: {message}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = form
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -10,21 +11,27 @@ from mmdbench.errors import UnknownNameError
 
 __all__ = ["list_names"]
 
-_WHAT = ("corruptions", "benches", "models")
+_COLUMNS = {
+    "corruptions": ("name", "category", "drawn", "meaning"),
+    "benches": ("name", "family", "rows", "licence"),
+    "models": ("name", "adapter", "summary"),
+}
 
 
 def list_names(
     what: Annotated[str, typer.Argument(help="corruptions, benches or models")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of a table; it says more.")
+    ] = False,
 ) -> None:
     """List corruptions, benchmarks or models."""
     rows = {"corruptions": _corruptions, "benches": _benches, "models": _models}
     if what not in rows:
-        raise UnknownNameError("list", what, _WHAT)
-    _print(rows[what](), as_json)
+        raise UnknownNameError("list", what, _COLUMNS)
+    _print(rows[what](), _COLUMNS[what], as_json)
 
 
-def _corruptions() -> list[dict[str, str]]:
+def _corruptions() -> list[dict[str, Any]]:
     from mmdbench.corruptions import get_corruption_names
     from mmdbench.spec import load_spec
 
@@ -41,16 +48,19 @@ def _corruptions() -> list[dict[str, str]]:
     ]
 
 
-def _benches() -> list[dict[str, str]]:
+def _benches() -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
     from mmdbench.benches import find_bench, get_bench_names
+    from mmdbench.benches.families import GRADERS, PROMPTS
 
     infos = [find_bench(name) for name in get_bench_names()]
     return [
-        {"name": i.name, "family": i.family, "rows": str(i.rows or "?"), "licence": i.licence} for i in infos
+        {**asdict(info), "prompt": PROMPTS[info.family], "grader": GRADERS[info.family]} for info in infos
     ]
 
 
-def _models() -> list[dict[str, str]]:
+def _models() -> list[dict[str, Any]]:
     from mmdbench.cards import known_cards
 
     return [
@@ -59,7 +69,7 @@ def _models() -> list[dict[str, str]]:
     ]
 
 
-def _print(rows: list[dict[str, str]], as_json: bool) -> None:
+def _print(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) -> None:
     if as_json:
         import json
 
@@ -70,8 +80,8 @@ def _print(rows: list[dict[str, str]], as_json: bool) -> None:
     from rich.text import Text
 
     table = Table()
-    for name in rows[0] if rows else ():
+    for name in columns:
         table.add_column(name, no_wrap=name == "name")
     for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
+        table.add_row(*(Text("?" if row[name] is None else str(row[name])) for name in columns))
     Console().print(table)
