@@ -79,6 +79,11 @@ def test_corrupt_a_folder():
             ("in.png", "o.png", "--name", "graffiti", "--level", "hard", "--profile", "papr"),
             "Did you mean 'paper'",
         ),
+        (("in.png", "o.png", "--name", "graffiti"), "Give either --level or --intensity"),
+        (
+            ("in.png", "o.png", "--name", "graffiti", "--level", "hard", "--intensity", "0.5"),
+            "Give either --level or --intensity",
+        ),
         (("in.png", "o.xyz", "--name", "graffiti", "--level", "hard"), "Cannot tell the format"),
         (("in.png", "in.png", "--name", "graffiti", "--level", "hard"), "overwritten"),
         (("bad.png", "o.png", "--name", "graffiti", "--level", "hard"), "Cannot read bad.png as a picture"),

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmdbench.corruptions import apply, corrupt, get_corruption_names, image_seed, sample
 from mmdbench.corruptions._inputs import grey_of
+from mmdbench.corruptions._mean_shift import _kernel
 from mmdbench.errors import ImageInputError, IntensityError, ParamsError, UnknownNameError, UsageError
 
 NAMES = get_corruption_names()
@@ -163,8 +164,8 @@ def test_lists_and_tuples_give_lists():
 def test_a_large_photograph(name):
     small = picture(10, 750, 1000)
     image = np.repeat(np.repeat(small, 4, axis=0), 4, axis=1)
-    if name == "mean_shift":
-        image = image[:1000, :1000]  # the whole would take minutes without numba
+    if name == "mean_shift" and _kernel() is None:
+        image = image[:1000, :1000]  # the whole would take half a minute without numba
     params = sample(name, image.shape, level="low", seed=1)
     if name == "watermark_damage":
         params["boxes"] = params["boxes"][:2]
@@ -330,3 +331,24 @@ def test_image_and_seed_change_what_is_drawn(name):
     assert image_seed(image, name, 0) != image_seed(picture(2, *size), name, 0)
     drawn = sorted(str(sample(name, size, intensity=0.95, seed=s)) for s in range(50))
     assert len(set(drawn)) == 50
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [("4.7.0", False), ("4.10.0", False), ("4.11.0", True), ("4.12.0-dev", True), ("5.0.0", True)],
+)
+def test_an_opencv_that_makes_other_pixels_is_refused(monkeypatch, version, fits):
+    import cv2
+
+    from mmdbench.corruptions._opencv import check_opencv
+
+    monkeypatch.setattr(cv2, "__version__", version)
+    check_opencv.cache_clear()
+    try:
+        if fits:
+            corrupt(picture(1), "scan_lines", level="low")
+        else:
+            with pytest.raises(UsageError, match=f"OpenCV {version} makes other pixels.*pip install"):
+                corrupt(picture(1), "scan_lines", level="low")
+    finally:
+        check_opencv.cache_clear()

@@ -32,6 +32,8 @@ def corrupt(
     """Degrade a picture, or every picture of a folder."""
     from mmdbench.corruptions import sample
 
+    if bool(level) == (intensity is not None):
+        raise UsageError("Give either --level or --intensity.", hint="For example: --level hard")
     call: dict[str, Any] = {"level": level or None, "intensity": intensity, "seed": seed, "profile": profile}
     sample(name, (1, 1), **call)  # says what is wrong with the call before any file is touched
     pairs = _pairs(source, target)

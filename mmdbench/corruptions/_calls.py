@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdbench.corruptions._inputs import opened
+from mmdbench.corruptions._opencv import check_opencv
 from mmdbench.corruptions._params import checked
 from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions._registry import REGISTRY
@@ -145,6 +146,7 @@ def apply(name: str, image: Any, params: Any) -> Any:
 
 
 def _applied(name: str, pixels: NDArray[np.uint8], params: Any) -> NDArray[np.uint8]:
+    check_opencv()
     corruption = REGISTRY[name]
     if corruption.published and isinstance(params, dict):
         numbers = load_spec().corruption(name).numbers
