@@ -119,6 +119,7 @@ def _merged_manifest(runs: Sequence[Path], manifests: Sequence[Mapping[str, Any]
     sessions = [session for manifest in manifests for session in manifest.get("sessions", [])]
     return {
         **manifests[0],
+        "judge": None,  # what a judge said of a part is not said of the whole
         "sessions": sorted(sessions, key=lambda session: str(session["begun"])),
         "merged": [run.name for run in runs],
     }

@@ -24,6 +24,7 @@ from mmdbench.scoring import (
     JudgeJournal,
     Score,
     get_protocol,
+    keep_heads,
     load_heads,
     read_predictions,
     score,
@@ -31,6 +32,7 @@ from mmdbench.scoring import (
 from mmdbench.store import read_records, read_replies
 
 __all__ = [
+    "JUDGE_HEADS",
     "JUDGE_JOURNAL",
     "ArmScore",
     "Judging",
@@ -50,6 +52,9 @@ __all__ = [
 
 JUDGE_JOURNAL = "judge.jsonl"
 """The file in a run's folder that keeps every call to a judge."""
+
+JUDGE_HEADS = "judge-heads.json"
+"""The file in a run's folder that keeps the words in which the judge was asked last."""
 
 _Earlier = Mapping[Cell, Grade]
 
@@ -125,7 +130,8 @@ class RowChange:
 class Regraded:
     """A run, graded again: its scores, and the rows whose grade differs from `against`.
 
-    `against` names the rules, or the file, of the grades that it is compared with.
+    `against` names the rules, or the file, of the grades that it is compared with; `heads` are the
+    words in which a judge was asked.
     """
 
     folder: Path
@@ -133,6 +139,7 @@ class Regraded:
     arms: tuple[ArmScore, ...]
     against: str
     changes: tuple[RowChange, ...]
+    heads: JudgeHeads | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -187,12 +194,15 @@ def regrade(
     )
     arms = run_arms(folder)
     earlier = read_grades(against) if against else None  # a wrong name is said before a judge is asked
+    if judging:
+        judging = replace(judging, heads=judging.heads or load_heads())
     scored = tuple(ArmScore(arm, grade_arm(arm.bench, arm.replies, rules, judging)) for arm in arms)
     if earlier is None:
         before = (ArmScore(arm, grade_arm(arm.bench, arm.replies, own, None)) for arm in arms)
         earlier = _by_cell(scored if rules == own else before)
     name = against.name if against else own.name
-    return Regraded(folder, rules, scored, name, tuple(_changes(scored, earlier)))
+    heads = judging.heads if judging else None
+    return Regraded(folder, rules, scored, name, tuple(_changes(scored, earlier)), heads)
 
 
 def plan_of(folder: Path) -> RunPlan:
@@ -308,9 +318,10 @@ def write_regraded(regraded: Regraded) -> tuple[Path, Path]:
 
 
 def record_judge(regraded: Regraded) -> None:
-    """Note in the run's manifest who judged it last, with which prompts and by which rules.
+    """Note in the run's folder who judged it last, in which words and by which rules.
 
-    Does nothing without a judge. Call it under the run's lock: a run under way writes there as well.
+    A report then finds the rulings in the journal, whatever is installed where it is made. Does
+    nothing without a judge. Call it under the run's lock: a run under way writes there as well.
     """
     if regraded.rules.judge is None:
         return
@@ -327,6 +338,8 @@ def record_judge(regraded: Regraded) -> None:
         "judged": sum(arm.score.counts["judged"] for arm in regraded.arms),
         "judge_failed": sum(arm.score.counts["judge_failed"] for arm in regraded.arms),
     }
+    if regraded.heads is not None:
+        keep_heads(regraded.heads, regraded.folder / JUDGE_HEADS)
     save_manifest(regraded.folder, manifest)
 
 

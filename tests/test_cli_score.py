@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from mmdbench import judges
 from mmdbench.cli.guard import guarded
 from mmdbench.cli.score import score
+from mmdbench.report.results import load_results
 from mmdbench.rescoring import run_arms
 from mmdbench.scoring import write_predictions
 from mmdbench.throttle import ThrottleSettings
@@ -133,6 +134,9 @@ def test_with_vlmevalkits_own_judge_prompts_numbers_are_comparable(tmp_path):
     assert made["comparable"]
     assert "Judge prompt vlmevalkit-mcq_en, SHA-256 135830d14fa5" in out
     assert "NOT COMPARABLE" not in out
+    # The wheel is not needed to report what was judged with its prompts.
+    for arm in load_results(run).arms:
+        assert (arm.score.judge, arm.score.counts["judged"], arm.score.warnings) == ("j@local", 2, ())
 
 
 @needs_openai

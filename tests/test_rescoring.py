@@ -15,12 +15,13 @@ from mmdbench.rescoring import (
     Judging,
     Rules,
     read_grades,
+    record_judge,
     regrade,
     run_arms,
     score_predictions,
     write_regraded,
 )
-from mmdbench.scoring import OWN_HEADS, JsonlJournal, JudgeReply
+from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, kept_heads
 
 LATE = "word " * 8 + "B " + "word " * 8
 
@@ -184,6 +185,31 @@ def test_a_second_scoring_asks_nothing_and_another_protocol_asks_anew(run):
     other = Judge()
     regrade(run, protocol="vlmevalkit/1", judging=judging(other, run))
     assert len(other.prompts) == 4
+
+
+def test_a_report_finds_the_rulings_in_whatever_words_the_judge_was_asked(run):
+    words = JudgeHeads(*(Head(f"own-{name}", f"Which, {name}?\n", comparable=True) for name in "abc"))
+    made = regrade(run, judging=Judging(Judge(), words, JsonlJournal(run / "judge.jsonl")))
+    record_judge(made)
+    (found, _) = load_results(run).arms
+    assert (found.score.judge, found.score.counts["judged"], found.score.headline) == ("fake@local", 3, 50)
+    # Whether published numbers were made with a text, the text itself decides.
+    assert [head["comparable"] for head in found.score.judge_record["prompts"]] == [False]
+    assert any("not comparable" in warning for warning in found.score.warnings)
+    assert kept_heads(run / "nothing.json") is None
+    for damage in ("{", "[]", '{"mcq_en": {"id": "x"}}'):
+        (run / "judge-heads.json").write_text(damage)
+        with pytest.raises(StoreError, match=r"prompts in .* cannot be read"):
+            load_results(run)
+
+
+def test_a_report_names_the_judge_that_scored_last_also_when_it_was_asked_nothing_new(run):
+    other = Judge("B")
+    other.id = "other@local"
+    for judge, headline in ((Judge(), 50), (other, 62.5), (Judge("never asked"), 50)):
+        record_judge(regrade(run, judging=judging(judge, run)))
+        (found, _) = load_results(run).arms
+        assert (found.score.judge, found.score.headline) == (judge.id, headline)
 
 
 def test_what_the_judge_cannot_settle_is_open_or_random_by_seed(run):

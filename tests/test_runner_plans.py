@@ -199,9 +199,12 @@ def test_a_merge_takes_answers_before_errors_and_refuses_what_is_not_one_run(mak
     path = make_tsv(4)
     toy_run(path, tmp_path / "a", Recorder(fail=lambda n: n == 2))
     toy_run(path, tmp_path / "b")
+    judged = json.loads((tmp_path / "a" / "manifest.json").read_text()) | {"judge": {"id": "j@local"}}
+    (tmp_path / "a" / "manifest.json").write_text(json.dumps(judged))
     for order in (("a", "b"), ("b", "a")):
         out = tmp_path / "".join(order)
         assert merge_runs([tmp_path / name for name in order], out).failed == 0
+        assert json.loads((out / "manifest.json").read_text())["judge"] is None
     toy_run(path, tmp_path / "c", seed=1)
     with pytest.raises(IncomparableError, match="differ in plan: seed"):
         merge_runs([tmp_path / "a", tmp_path / "c"], tmp_path / "x")

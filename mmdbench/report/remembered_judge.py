@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.rescoring import JUDGE_JOURNAL
-from mmdbench.scoring import JsonlJournal, JudgeKey, JudgeReply
+from mmdbench.manifest import read_manifest
+from mmdbench.rescoring import JUDGE_HEADS, JUDGE_JOURNAL
+from mmdbench.scoring import JsonlJournal, JudgeHeads, JudgeKey, JudgeReply, kept_heads
 from mmdbench.store import read_records
 
 __all__ = ["RememberedJudge", "remembered_judge"]
@@ -16,10 +17,14 @@ __all__ = ["RememberedJudge", "remembered_judge"]
 
 @dataclass(frozen=True, slots=True)
 class RememberedJudge:
-    """Judge and journal in one: it finds what was asked before, and answers nothing else."""
+    """Judge and journal in one: it finds what was asked before, and answers nothing else.
+
+    `heads` are the words in which it was asked, None where they were not kept.
+    """
 
     id: str
     journal: JsonlJournal
+    heads: JudgeHeads | None
 
     def ask(self, prompt: str, *, temperature: float, max_tokens: int, key: JudgeKey) -> JudgeReply:
         """Say that this was never asked."""
@@ -35,9 +40,11 @@ class RememberedJudge:
 
 
 def remembered_judge(folder: Path) -> RememberedJudge | None:
-    """The judge that was asked last about a run; None if none was."""
+    """The judge that scored a run last; None if none did."""
     path = folder / JUDGE_JOURNAL
     if not path.exists():
         return None
-    names = [str(record["judge"]) for record in read_records(path) if "judge" in record]
-    return RememberedJudge(names[-1], JsonlJournal(path)) if names else None
+    # A judge that was named again, and whose journal held every reply, left no newer line there.
+    name = (read_manifest(folder).get("judge") or {}).get("id")
+    names = [name] if name else [str(r["judge"]) for r in read_records(path) if "judge" in r]
+    return RememberedJudge(names[-1], JsonlJournal(path), kept_heads(folder / JUDGE_HEADS)) if names else None

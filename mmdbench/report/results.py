@@ -174,7 +174,7 @@ def _score(
     if not isinstance(judge, RememberedJudge):
         return graded(judge=judge, journal=journal)
     try:
-        return graded(judge=judge, journal=judge)
+        return graded(judge=judge, journal=judge, heads=judge.heads)
     except ModelError:  # nothing of this benchmark was judged, or by other prompts: as if nobody had been
         return graded()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmdbench.scoring.extraction import EXTRACTIONS, extract_answer, is_truncated
 from mmdbench.scoring.grading import Score, score
-from mmdbench.scoring.heads import load_heads
+from mmdbench.scoring.heads import keep_heads, kept_heads, load_heads
 from mmdbench.scoring.inference import infer_option, infer_option_staged
 from mmdbench.scoring.journal import JsonlJournal, JudgeJournal
 from mmdbench.scoring.judge import Judge, JudgeKey, JudgeReply
@@ -31,6 +31,8 @@ __all__ = [
     "infer_option",
     "infer_option_staged",
     "is_truncated",
+    "keep_heads",
+    "kept_heads",
     "load_heads",
     "read_predictions",
     "score",

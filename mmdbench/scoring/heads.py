@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmdbench.digest import bytes_digest
-from mmdbench.errors import DataError
+from mmdbench.errors import DataError, StoreError
+from mmdbench.files import write_atomic
 from mmdbench.scoring.prompts import OWN_HEADS, Head, JudgeHeads
 
-__all__ = ["load_heads"]
+__all__ = ["keep_heads", "kept_heads", "load_heads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,37 @@ def load_heads(source: str | Path | None = None) -> JudgeHeads:
             )
     found = {name: Head(f"vlmevalkit-{name}", text, comparable=True) for name, text in texts.items()}
     return JudgeHeads(**{name: found.get(name, getattr(OWN_HEADS, name)) for name in _KNOWN})
+
+
+def keep_heads(heads: JudgeHeads, path: Path) -> None:
+    """Write down in whose words a judge is asked, so that its rulings are found again without the source."""
+    table = {name: {"id": head.id, "text": head.text} for name, head in _named(heads)}
+    write_atomic(path, json.dumps(table, indent=1, ensure_ascii=True) + "\n")
+
+
+def kept_heads(path: Path) -> JudgeHeads | None:
+    """The heads that `keep_heads` wrote, None if it wrote none; their texts say whether they are comparable.
+
+    Raises StoreError for a file that holds something else.
+    """
+    try:
+        table = json.loads(path.read_text("utf-8"))
+        heads = {
+            name: Head(str(table[name]["id"]), text := str(table[name]["text"]), _is_right(text, known))
+            for name, known in _KNOWN.items()
+        }
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"The judge's prompts in {path} cannot be read: {error}.",
+            hint="Move the file away and score with the judge again; its calls are in the journal.",
+        ) from error
+    return JudgeHeads(**heads)
+
+
+def _named(heads: JudgeHeads) -> Iterator[tuple[str, Head]]:
+    return ((name, getattr(heads, name)) for name in _KNOWN)
 
 
 def _installed() -> Path | None:
