@@ -188,6 +188,17 @@ def test_other_sizes_do_not_fit(folder: Path) -> None:
         opened(folder)
 
 
+def test_a_config_that_transformers_5_saved_anew(folder: Path) -> None:
+    before = opened(folder).architecture
+    config = json.loads((folder / "llm_config.json").read_text("utf-8"))
+    config["rope_parameters"] = {"rope_theta": config.pop("rope_theta"), "rope_type": "default"}
+    (folder / "llm_config.json").write_text(json.dumps(config), "utf-8")
+    assert opened(folder).architecture == before
+    config["rope_parameters"]["rope_theta"] = 5.0
+    (folder / "llm_config.json").write_text(json.dumps(config), "utf-8")
+    assert opened(folder).architecture.language.rope_theta == 5.0
+
+
 def test_digests_see_every_sampled_place(tmp_path: Path, made: Path) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes((made / "ema.safetensors").read_bytes())

@@ -144,6 +144,7 @@ def read_header(path: Path) -> dict[str, Entry]:
 def read_architecture(folder: Path, sizes: Sizes) -> Architecture:
     """The sizes in `llm_config.json` and `vit_config.json`; the last vision layer is never used."""
     llm, vit = _read_json(folder / "llm_config.json"), _read_json(folder / "vit_config.json")
+    rope = llm.get("rope_parameters") or llm  # where transformers 5 writes it when it saves the file anew
     try:
         language = LanguageSizes(
             width=llm["hidden_size"],
@@ -153,7 +154,7 @@ def read_architecture(folder: Path, sizes: Sizes) -> Architecture:
             head_width=llm.get("head_dim") or llm["hidden_size"] // llm["num_attention_heads"],
             mlp_width=llm["intermediate_size"],
             vocabulary=llm["vocab_size"],
-            rope_theta=float(llm.get("rope_theta", 1e6)),
+            rope_theta=float(rope.get("rope_theta", 1e6)),
             eps=float(llm.get("rms_norm_eps", 1e-6)),
         )
         vision = VisionSizes(

@@ -39,6 +39,9 @@ SET = next((f for f in (GOLDEN / "clear", GOLDEN) if (f / "reference.npz").is_fi
 SETTINGS = {} if SET is None else json.loads((SET / "settings.json").read_text("utf-8"))
 TEXT_RUNS = list(SETTINGS.get("text_modes", ()))
 SCENARIOS = list(SETTINGS.get("interleave", {}).get("scenarios", ()))
+# The runs whose insides a set records, by the names of the published one or else the first of each kind.
+PLAIN_TEXT = next((name for name in TEXT_RUNS if name == "text_plain"), "".join(TEXT_RUNS[:1]))
+DECODED = next((name for name in SCENARIOS if name == "bridge_text_channel"), "".join(SCENARIOS[:1]))
 FEEDBACK = {(True, False): "bridge", (False, True): "reencode", (True, True): "both", (False, False): "none"}
 
 
@@ -186,7 +189,10 @@ def test_check_values_of_the_weights(reference: Reference) -> None:
     """The table in weights.md, where a set has one."""
     records = json.loads((reference.folder / "state_dict.json").read_text("utf-8"))
     seed, checked = reference.settings["weights_seed"], 0
-    for line in (reference.folder / "weights.md").read_text("utf-8").splitlines():
+    table = reference.folder / "weights.md"
+    if not table.is_file() or seed not in table.read_text("utf-8"):
+        pytest.skip("this set states no check values")
+    for line in table.read_text("utf-8").splitlines():
         cells = [cell.strip(" `") for cell in line.split("|")[1:-1]]
         if len(cells) != 6 or cells[0] not in records:
             continue
@@ -268,17 +274,17 @@ def test_text_runs(reference: Reference, name: str, speed: str) -> None:
 
 def test_text_plain_inside(reference: Reference) -> None:
     """The residual stream after each layer, and the keys of the cache."""
-    run = reference.run("text_plain", "plain")
+    run = reference.run(PLAIN_TEXT, "plain")
     layers = [facts["layers"] for facts in (*run.of("chunk"), run.of("step")[0])]
     last = torch.stack([torch.stack([layer[0, -1] for layer in chunk]) for chunk in layers])
-    reference.close("text_plain/layers_last_token", last)
+    reference.close(f"{PLAIN_TEXT}/layers_last_token", last)
     context = run.of("written")[0]["contexts"][0]
     keys = torch.cat([segment.keys[0] for segment in context.segments], dim=1).transpose(0, 1)
-    reference.close("text_plain/keys_layer0", keys[::6])
+    reference.close(f"{PLAIN_TEXT}/keys_layer0", keys[::6])
 
 
 def test_sampling(reference: Reference) -> None:
-    logits = torch.from_numpy(reference.arrays["text_plain/logits"][0])
+    logits = torch.from_numpy(reference.arrays[f"{PLAIN_TEXT}/logits"][0])
     for number, how in enumerate(reference.settings["sampling"]):
         weights, ids = probabilities(logits, how["temperature"], how["top_p"])
         reference.close(f"sampling/probs_{number}", weights)
@@ -308,7 +314,8 @@ def test_interleave_reading(reference: Reference, speed: str) -> None:
     reference.close("inter/flow_hidden_cond", inside["hidden"])
     layers = torch.stack([layer[0, :3] for layer in inside["layers"]])
     reference.close("inter/flow_layers_rows012", layers)
-    reference.close("inter/decoded_float_1", run.of("decoded")[0]["values"][:, ::4, ::4])
+    decoded = reference.run(DECODED, speed).of("decoded")[0]["values"]
+    reference.close("inter/decoded_float_1", decoded[:, ::4, ::4])
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
@@ -323,7 +330,8 @@ def test_interleave_scenarios(reference: Reference, name: str, speed: str) -> No
     assert len(evaluations) == 2 * steps
     for number, first in ((1, 0), (2, steps)):
         start = evaluations[first]
-        for kind, velocity in zip(("cond", "text", "img"), start["velocities"], strict=True):
+        # Without guidance at the first step, or without that by the picture, there are fewer.
+        for kind, velocity in zip(("cond", "text", "img"), start["velocities"], strict=False):
             reference.close(f"{name}/v_{kind}_{number}", velocity, ATOL_WIDE)
         reference.close(f"{name}/v_{number}", start["combined"], ATOL_WIDE)
     latents = torch.stack([facts["x"] for facts in evaluations])
@@ -374,7 +382,8 @@ def test_interleave_traces(reference: Reference, name: str) -> None:
     assert _trace(run) == [_plain(entry) for entry in expected["trace"]]
     texts = [written["written"][0].text for written in run.of("written")]
     assert texts == expected["probe_texts"]
-    assert run.story.stop == "token limit"
+    last = run.of("written")[-1]["written"][0]
+    assert run.story.stop == ("no tag" if last.ended else "token limit")
     assert run.story.restorations == len(run.story.texts) - 1
 
 
