@@ -401,10 +401,10 @@ def _chunks(
     for entry in trace:
         if "kv_before" not in entry or entry["op"] == "decode":
             continue
-        for facts in left:
+        for place, facts in enumerate(left):
             if _chunk(facts) == _plain(entry):
                 pairs.append((entry, facts))
-                left.remove(facts)
+                del left[place]
                 break
     return pairs
 
