@@ -167,9 +167,18 @@ def _manifest(run: Path) -> dict[str, Any] | None:
 def _tokens(todo: Sequence[Planned], card: ModelCard, earlier: Earlier) -> tuple[int, int]:
     if earlier.read is not None and earlier.written is not None:
         return round(earlier.read * len(todo)), round(earlier.written * len(todo))
-    most = card.generation.get("max_completion_tokens") if card.options.get("reasoning") else None
-    each = TYPICAL_OUTPUT if most is None else min(int(most), 10 * TYPICAL_OUTPUT)
+    each = min(_most_written(card), 10 * TYPICAL_OUTPUT) if _thinks(card) else TYPICAL_OUTPUT
     return sum(request_tokens(p.prompt, p.sizes, card) for p in todo), each * len(todo)
+
+
+def _thinks(card: ModelCard) -> bool:
+    effort = card.generation.get("reasoning_effort", "none")
+    return bool(card.options.get("reasoning")) or effort != "none"
+
+
+def _most_written(card: ModelCard) -> int:
+    most = card.generation.get("max_completion_tokens", card.generation.get("max_tokens"))
+    return 10 * TYPICAL_OUTPUT if most is None else int(most)
 
 
 def _seconds(count: int, model: Model | AsyncModel, earlier: Earlier) -> float | None:

@@ -56,6 +56,7 @@ def test_the_promised_models_are_shipped_with_prices_of_a_day():
     cards = shipped_cards()
     paid = {name: card for name, card in cards.items() if card.key_env and name != "openai"}
     assert {"gpt-4o-mini", "gpt-4.1-mini", "gpt-4.1", "gemini-2.5-flash"} <= set(paid)
+    assert {"gemini-2.5-pro", "gemini-3-flash-preview", "gemini-3.1-pro-preview"} <= set(paid)
     assert {"openai", "vllm", "sglang", "transformers-serve"} <= set(cards)
     for name, card in paid.items():
         assert card.model == name
@@ -72,6 +73,7 @@ def test_known_sizes_cost_the_tokens_that_are_published():
     assert image_tokens((2048, 4096), cards["gpt-4o"].images["tokens"]) == 1105
     assert image_tokens((512, 512), cards["gpt-4o-mini"].images["tokens"]) == 2833 + 5667
     assert image_tokens((1024, 1024), cards["gpt-4.1-mini"].images["tokens"]) == 1659
+    assert image_tokens((640, 480), cards["gemini-3-flash-preview"].images["tokens"]) == 1120
 
 
 def test_a_card_is_found_where_it_should_be(tmp_path):
@@ -318,3 +320,23 @@ def test_no_part_of_a_key_is_left_where_a_text_is_cut():
     choice = {"message": {"content": "A"}, "finish_reason": key}
     named = json.dumps({"model": f"m-{key}", "choices": [choice]})
     assert key not in repr(outcome_of("application/json", named.encode(), key))
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}, {"prompt": 9, "completion": 2}),
+        ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 61}, {"prompt": 9, "completion": 52}),
+        ({"prompt_tokens": 9, "completion_tokens": 2}, {"prompt": 9, "completion": 2}),
+        ({"prompt_tokens": 9}, {"prompt": 9, "completion": 0}),
+        ({"completion_tokens": 9}, None),
+        ({"prompt_tokens": 9, "completion_tokens": 50, "total_tokens": 59,
+          "prompt_tokens_details": {"cached_tokens": 4},
+          "completion_tokens_details": {"reasoning_tokens": 40}},
+         {"prompt": 9, "completion": 50, "cached": 4, "reasoning": 40}),
+    ],
+)  # fmt: skip
+def test_what_is_paid_for_is_counted_also_where_thoughts_are_in_the_total_alone(usage, counted):
+    choice = {"message": {"content": "A"}, "finish_reason": "stop"}
+    body = json.dumps({"choices": [choice], "usage": usage}).encode()
+    assert outcome_of("application/json", body).details.get("usage") == counted

@@ -85,6 +85,21 @@ def test_the_interval_of_a_forecast_is_that_of_its_questions(make_tsv, tmp_path)
     assert foretell(make_tsv(10), tmp_path / "c", levels=("clean",)).drop is None
 
 
+@pytest.mark.parametrize(
+    ("card", "each"),
+    [
+        ({"generation": {"max_tokens": 2048}}, 60),
+        ({"generation": {"max_tokens": 2048, "reasoning_effort": "none"}}, 60),
+        ({"generation": {"max_tokens": 2048, "reasoning_effort": "low"}}, 600),
+        ({"generation": {"max_completion_tokens": 300}, "options": {"reasoning": True}}, 300),
+        ({"options": {"reasoning": True}}, 600),
+    ],
+)
+def test_a_forecast_reckons_with_thoughts(make_tsv, tmp_path, card, each):
+    found = foretell(make_tsv(2), tmp_path / "run", replace(PRICED, **card))
+    assert found.tokens_written == 8 * each
+
+
 def test_dry_run_prints_and_asks_nothing(make_tsv, tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("COLUMNS", "200")

@@ -73,7 +73,11 @@ def _text(content: Any) -> str:
 def _usage(usage: Any) -> dict[str, int]:
     if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
         return {}
-    found = {"prompt": usage["prompt_tokens"], "completion": int(usage.get("completion_tokens") or 0)}
+    written = int(usage.get("completion_tokens") or 0)
+    total = usage.get("total_tokens")
+    if isinstance(total, int):  # some servers count thoughts, which are paid for, in the total alone
+        written = max(written, total - usage["prompt_tokens"])
+    found = {"prompt": usage["prompt_tokens"], "completion": written}
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
     thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
     return (
