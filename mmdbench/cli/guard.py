@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import typer
@@ -33,10 +35,17 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             print(f"mmdbench: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
-            print("mmdbench: stopped. Run the same command to go on from here.", file=sys.stderr)
+            print(f"mmdbench: stopped. Run the same command to go on from here{_command()}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from interrupt
 
     return run
+
+
+def _command() -> str:
+    # Called from a program of somebody else's, sys.argv is that program's.
+    if Path(sys.argv[0]).stem not in ("mmdbench", "__main__"):
+        return "."
+    return f": {shlex.join(['mmdbench', *sys.argv[1:]])}"
 
 
 @contextmanager

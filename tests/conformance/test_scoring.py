@@ -21,7 +21,7 @@ from mmdbench.scoring import JudgeReply, extract_answer, infer_option, load_head
 from mmdbench.scoring.extraction import clear_bagel_text
 from mmdbench.scoring.judge import pick_options
 
-FOLDER = Path(os.environ.get("MMDBENCH_GOLDEN", Path(__file__).parents[1] / "golden")) / "scoring"
+FOLDER = Path(os.environ.get("MMDBENCH_GOLDEN") or Path(__file__).parents[1] / "golden") / "scoring"
 CIRCULAR_NAMES = ("mmbench", "ccbench", "circular", "mmcr")
 NEEDS_XLSX = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("pandas", "xlsxwriter", "openpyxl")),
