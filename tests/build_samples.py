@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import struct
 import zlib
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 
@@ -68,3 +70,14 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
+
+
+def load_proof() -> ModuleType:
+    """The script `benchmarks/build_proof.py` as a module."""
+    path = Path(__file__).parents[1] / "benchmarks" / "build_proof.py"
+    spec = importlib.util.spec_from_file_location("build_proof", path)
+    assert spec is not None
+    assert spec.loader is not None
+    proof = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(proof)
+    return proof

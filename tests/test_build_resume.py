@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from build_samples import build, contents, write_tsv
+from build_samples import build, contents, load_proof, write_tsv
 
 from mmdbench.build import building
 from mmdbench.build.pipeline import in_order
@@ -325,12 +324,5 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
 def test_the_same_bytes_with_any_workers_and_after_many_kills(tmp_path: Path) -> None:
     rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "160"))
     kills = int(os.environ.get("MMDBENCH_PROOF_KILLS", "4"))
-    spec = importlib.util.spec_from_file_location(
-        "build_proof", Path(__file__).parents[1] / "benchmarks" / "build_proof.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    proof = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(proof)
-    lines = proof.prove(tmp_path, rows, kills)
+    lines = load_proof().prove(tmp_path, rows, kills)
     assert lines[-1].startswith(f"verified: {rows} rows")

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from build_samples import build, opened, photograph, text
+from build_samples import build, load_proof, opened, photograph, text
 
 from mmdbench.digest import pixel_digest
 
@@ -100,10 +100,19 @@ def write_source(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("codec", ["jpeg:95", "png"])
-def test_vlmevalkit_sees_our_pictures_and_questions(tmp_path: Path, codec: str) -> None:
+def assert_seen_alike(path: Path, rows: list[list]) -> None:
+    """VLMEvalKit and mmdbench find the same indices and, row by row, the same pixels in the file."""
     from mmdbench.benches import decode_image
 
+    questions = opened(path).questions
+    assert [row[0] for row in rows] == [q.index for q in questions]
+    for question, (_, _, _, paths) in zip(questions, rows, strict=True):
+        seen = [pixel_digest(decode_image(Path(p).read_bytes(), p)) for p in paths]
+        assert seen == [pixel_digest(decode_image(image.read(), image.where)) for image in question.images]
+
+
+@pytest.mark.parametrize("codec", ["jpeg:95", "png"])
+def test_vlmevalkit_sees_our_pictures_and_questions(tmp_path: Path, codec: str) -> None:
     wheel()
     source = write_source(tmp_path / "own.tsv")
     plan = {"levels": ("hard",), "design": "grid", "corruptions": ("gaussian_noise",)}
@@ -111,10 +120,22 @@ def test_vlmevalkit_sees_our_pictures_and_questions(tmp_path: Path, codec: str) 
     assert summary.outputs[0].references == 1
     name = "own_hard_gaussian_noise"
     rows = load_by_vlmevalkit(name, tmp_path / "LMUData")
-    questions = opened(tmp_path / "LMUData" / f"{name}.tsv").questions
-    assert [row[0] for row in rows] == [q.index for q in questions] == [0, 1000000, 2, 3]
+    assert [row[0] for row in rows] == [0, 1000000, 2, 3]
     assert [row[1] for row in rows] == ["A", "B", "A", "B"]
     assert 'Two\nlines, "quoted"?' in rows[0][2]
-    for question, (_, _, _, paths) in zip(questions, rows, strict=True):
-        seen = [pixel_digest(decode_image(Path(p).read_bytes(), p)) for p in paths]
-        assert seen == [pixel_digest(decode_image(image.read(), image.where)) for image in question.images]
+    assert_seen_alike(tmp_path / "LMUData" / f"{name}.tsv", rows)
+
+
+@pytest.mark.slow
+def test_vlmevalkit_loads_the_build_of_the_proof(tmp_path: Path) -> None:
+    """The table that `benchmarks/build_proof.py` builds; MMDBENCH_PROOF_ROWS=2000 takes all of it."""
+    wheel()
+    rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "80"))
+    source = tmp_path / "photographs.tsv"
+    load_proof().write_source(source, rows)
+    build(source, tmp_path / "LMUData", levels=("hard",))
+    loaded = load_by_vlmevalkit("photographs_hard", tmp_path / "LMUData")
+    assert len(loaded) == rows
+    assert loaded[3][1:2] == ["B"]
+    assert "What is\nshown, 3?" in loaded[3][2]
+    assert_seen_alike(tmp_path / "LMUData" / "photographs_hard.tsv", loaded)
