@@ -5,6 +5,8 @@
 `grid`        every corruption for every question.
 `balanced:K`  K different corruptions for each question; each corruption equally often within a
               benchmark and its categories, so that the mean over questions estimates the grid's.
+`drawn`       one corruption at one of the run's levels for each question: how training data are made.
+              The corruption is that of `mixed`.
 `released`    what the authors' own degraded files show; under named corruptions their files of one
               corruption each, else their mixed files, which do not say what each picture met.
 
@@ -64,16 +66,16 @@ def unit_of(question: Question, family: str) -> Index:
 def parse_design(text: str) -> tuple[str, int]:
     """Name of the design and its K (0 where it has none): `balanced:4` → ("balanced", 4)."""
     name, _, number = text.partition(":")
-    if name in ("mixed", "grid", "released") and not number:
+    if name in ("mixed", "grid", "drawn", "released") and not number:
         return name, 0
     if name == "balanced" and number.isascii() and number.isdigit() and int(number) > 0:
         return name, int(number)
-    if name in ("mixed", "grid", "balanced", "released"):
+    if name in ("mixed", "grid", "balanced", "drawn", "released"):
         raise UsageError(
             f"Cannot read the design {text!r}.",
-            hint="Write mixed, grid, released or balanced:K, K from 1 to 16.",
+            hint="Write mixed, grid, drawn, released or balanced:K, K from 1 to 16.",
         )
-    raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "released"))
+    raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "drawn", "released"))
 
 
 def parse_sample(text: str) -> Sample | None:
@@ -95,8 +97,9 @@ def plan_cells(
     for bench, questions in zip(benches, sample_questions(plan, benches), strict=True):
         drawn = _drawn(plan, bench, spec)
         for question in questions:
-            names = drawn[unit_of(question, bench.family)] or (None,)  # a released file does not tell
-            yield question, list(_question_cells(plan, question, names))
+            unit = unit_of(question, bench.family)
+            names = drawn[unit] or (None,)  # a released file does not tell
+            yield question, list(_question_cells(_levels(plan, bench.name, unit), question, names))
 
 
 def corruptions_for(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str, ...]]:
@@ -147,8 +150,16 @@ def _wholes(bench: BenchData) -> _Wholes:
     return _Wholes(of, {whole: len(found) for whole, found in counted.items()})
 
 
-def _question_cells(plan: RunPlan, question: Question, names: Sequence[str | None]) -> Iterator[Cell]:
-    for level in plan.levels:
+def _levels(plan: RunPlan, bench: str, unit: Index) -> tuple[str, ...]:
+    degraded = [level for level in plan.levels if level not in (CLEAN, RECODED)]
+    if plan.design != "drawn" or not degraded:
+        return plan.levels
+    drawn = degraded[derive_seed("level", bench, unit, plan.seed) % len(degraded)]
+    return tuple(level for level in plan.levels if level not in degraded or level == drawn)
+
+
+def _question_cells(levels: Sequence[str], question: Question, names: Sequence[str | None]) -> Iterator[Cell]:
+    for level in levels:
         if level in (CLEAN, RECODED):
             yield Cell(question.bench, question.index, level)
         else:
@@ -163,7 +174,7 @@ def _drawn(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str
         return dict.fromkeys(units, tuple(plan.corruptions))
     if design == "grid":
         return dict.fromkeys(units, tuple(names))
-    if design == "mixed":
+    if design in ("mixed", "drawn"):
         weights = {name: spec.corruptions[name].release_weight for name in names}
         return {unit: (_draw(weights, (bench.name, unit, plan.seed)),) for unit in units}
     if count > len(names):

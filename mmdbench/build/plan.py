@@ -194,7 +194,11 @@ def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
             "The design 'released' is the authors' own degraded files: there is nothing to build.",
             hint="Evaluate them: mmdbench eval --design released. To build like them: --design mixed.",
         )
-    parse_design(plan.design)
+    if parse_design(plan.design)[0] == "drawn":
+        raise UsageError(
+            "The design 'drawn' shows each question at one level, which makes no whole benchmark.",
+            hint="Make training data with mmdbench assign, or build with --design mixed.",
+        )
     parse_sample(plan.sample)
     parse_codec(plan.codec)
     if plan.format not in FORMATS:

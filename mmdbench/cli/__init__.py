@@ -8,6 +8,7 @@ from __future__ import annotations
 import typer
 
 from mmdbench.cli import (
+    assign,
     build,
     calibrate,
     check,
@@ -71,6 +72,7 @@ app.command("build")(guarded(build.build))
 app.command("verify")(guarded(verify.verify))
 app.command("replay")(guarded(replay.replay))
 app.command("eval")(guarded(evaluate.evaluate))
+app.command("assign")(guarded(assign.assign))
 app.command("doctor")(guarded(doctor.doctor))
 app.command("merge")(guarded(merge.merge))
 app.command("report")(guarded(report.report))

@@ -40,7 +40,7 @@ def evaluate(
         str, typer.Option(help="clean, recoded, low, mid, hard", rich_help_panel=_ASKED)
     ] = "clean,low,mid,hard",
     design: Annotated[
-        str, typer.Option(help="mixed, grid, balanced:K or released", rich_help_panel=_ASKED)
+        str, typer.Option(help="mixed, grid, balanced:K, drawn or released", rich_help_panel=_ASKED)
     ] = "mixed",
     corruption: Annotated[
         str, typer.Option(help="Only these corruptions, with commas.", rich_help_panel=_ASKED)
