@@ -277,7 +277,10 @@ def _summary(
 ) -> RunSummary:
     seen: dict[str, Any] = {}
     if throttle is not None:
-        trace = [[round(p.seconds, 2), round(p.limit, 1), p.why] for p in throttle.trace]
+        begun = (
+            time.monotonic() - seconds
+        )  # the throttle's clock is that of the event loop, which is this one
+        trace = [[round(p.seconds - begun, 2), round(p.limit, 1), p.why] for p in throttle.trace]
         seen = {"limit": int(throttle.limit), "cuts": throttle.cuts, "trace": trace}
     return RunSummary(
         cells,

@@ -134,6 +134,9 @@ def test_the_throttle_settles_at_the_servers_limit(many, tmp_path):
         summary = run(many(1000), tmp_path / "run", card_for(server, concurrency=64))
         too_many = server.outcomes["429"]
     assert summary.failed == 0
+    times = [seconds for seconds, _, _ in summary.throttle["trace"]]
+    assert 0 <= times[0] <= times[-1] <= summary.seconds
+    assert times == sorted(times)
     trace = [limit for _, limit, _ in summary.throttle["trace"]]
     later = trace[len(trace) // 3 :]
     assert len(later) > 5

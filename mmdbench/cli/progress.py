@@ -8,7 +8,7 @@ from types import TracebackType
 
 __all__ = ["Bar"]
 
-_PLAIN_SECONDS = 10.0
+_PLAIN_SECONDS, _LATER_SECONDS = 10.0, 60.0
 
 
 class Bar:
@@ -53,10 +53,15 @@ class Bar:
         rate = f"{done / seconds:.1f}{self._unit}/s" if done and seconds > 0 else ""
         if self._live:
             self._bar.update(self._task, completed=done, total=total, rate=rate, note=note)
-        elif not self._quiet and (done == total or time.monotonic() - self._printed > _PLAIN_SECONDS):
+        elif not self._quiet and (done == total or self._is_due(seconds)):
             self._printed = time.monotonic()
             left = f", {seconds / done * (total - done):.0f} s left" if 0 < done < total else ""
             print(
                 f"{self._what}: {done} of {total}{self._unit} ({rate or '–'}{left}) {note}".rstrip(),
                 file=sys.stderr,
             )
+
+    def _is_due(self, seconds: float) -> bool:
+        # A log of a whole night is read by people: a line a minute once the start has gone well.
+        pause = _PLAIN_SECONDS if seconds <= _LATER_SECONDS else _LATER_SECONDS
+        return time.monotonic() - self._printed > pause
