@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from conftest import picture, png
@@ -26,7 +28,7 @@ from mmdbench.budget import Budget
 from mmdbench.cards import ModelCard
 from mmdbench.errors import LockedError, ModelError
 from mmdbench.models import open_model
-from mmdbench.records import RunPlan
+from mmdbench.records import ImageBytes, Request, RunPlan
 from mmdbench.runner import RunSettings, run_plan
 from mmdbench.store import read_records, read_replies
 
@@ -127,6 +129,40 @@ def test_no_request_is_repeated_after_success(many, tmp_path, transport):
     assert Counter(name for name, done in outcomes if done == "ok") == Counter(range(120))
     last = dict(outcomes)
     assert set(last.values()) == {"ok"}
+
+
+class Gathering(FaultyServer):
+    """Answers nobody until `wanted` requests are there at once, or it has waited long enough."""
+
+    def __init__(self, wanted):
+        super().__init__()
+        self.wanted, self.all_here = wanted, asyncio.Event()
+
+    async def _act(self, done, call, writer):
+        if self.peak >= self.wanted:
+            self.all_here.set()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.all_here.wait(), 20)
+        return await super()._act(done, call, writer)
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_as_many_connections_as_are_asked_for_and_no_more(transport):
+    request = Request("k", "Question 1?", "Question 1?", {}, (ImageBytes(b"x", "image/png"),), 0, {})
+
+    async def ask(model, count):
+        try:
+            return await asyncio.gather(*(model.agenerate(request) for _ in range(count)))
+        finally:
+            await model.aclose()
+
+    # More than the hundred at which HTTP clients stop by themselves, without a word.
+    for concurrency, count in ((140, 140), (5, 12)):
+        with Gathering(concurrency) as server:
+            card = card_for(server, transport=transport, concurrency=concurrency, timeout=60.0)
+            outcomes = asyncio.run(ask(open_model(card), count))
+        assert [outcome.status for outcome in outcomes] == ["ok"] * count
+        assert server.peak == concurrency
 
 
 def test_the_throttle_settles_at_the_servers_limit(many, tmp_path):
