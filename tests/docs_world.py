@@ -10,27 +10,21 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import shutil
 from pathlib import Path
+
+from docs_blocks import ROOT
 
 from mmdbench.benches import open_bench
 
 QUESTIONS = 8
+PHOTOS = ("coffee.jpg", "chelsea.jpg", "dog.jpg", "rocket.jpg")
 
 # The models that pages speak of, and what stands in for each.
-CARDS = """
-[baseline]
-adapter = "knowing.py"
-
-[clear-rl]
-adapter = "chance"
-
-[my-qwen]
-adapter = "chance"
-
-[my-model]
-adapter = "knowing.py"
-"""
-SERVED = ("gpt-4.1", "gpt-4.1-mini", "gpt-4o-mini", "vllm", "my-server")
+KNOWING_MODELS = ("baseline", "my-model")
+CHANCE_MODELS = ("bagel", "clear-rl", "my-qwen")
+CARD = '["{name}"]\nadapter = "{adapter}"\n'
+SERVED = {"gpt-4.1": "judge", "gpt-4.1-mini": "model", "vllm": "model"}
 SERVED_CARD = """
 ["{name}"]
 adapter = "openai"
@@ -43,6 +37,7 @@ generation = {{ temperature = 0, max_tokens = 64 }}
 KNOWING = '''
 """Knows the answers, as no model does: what loses against it loses for sure."""
 import json
+import shutil
 from pathlib import Path
 from mmdbench.records import Outcome
 
@@ -72,25 +67,30 @@ COLUMNS = {
 VALUES = {"source": "COCO", "split": "2D", "prompt": "Which one? (A) or (B)", "category": "c0"}
 
 
-def furnish(folder: Path, url: str) -> None:
-    """Put everything that the pages' commands find into a folder."""
+def furnish(folder: Path, urls: dict[str, str]) -> None:
+    """Put everything that the pages' commands find into a folder; `urls` of a model and of a judge."""
     questions = [q for q in open_bench("mini").questions if {"A", "B"} <= set(q.options)]
     (folder / "answers.json").write_text(json.dumps({q.text: q.answer for q in open_bench("mini").questions}))
     (folder / "knowing.py").write_text(KNOWING)
-    cards = CARDS + "".join(SERVED_CARD.format(name=name, url=url) for name in SERVED)
+    cards = [CARD.format(name=name, adapter="knowing.py") for name in KNOWING_MODELS]
+    cards += [CARD.format(name=name, adapter="chance") for name in CHANCE_MODELS]
+    cards += [SERVED_CARD.format(name=name, url=urls[which]) for name, which in SERVED.items()]
     configuration = folder / "config" / "mmdbench" / "models.toml"
     configuration.parent.mkdir(parents=True)
-    configuration.write_text(cards)
-    for name in ("photos", "pictures"):
-        (folder / name).mkdir()
-    for place, name in enumerate(("street.jpg", "shelf.jpg", "kitchen.jpg")):
-        for target in ("photos", "pictures"):
-            (folder / target / name).write_bytes(questions[7 * place].images[0].read())
+    configuration.write_text("\n".join(cards))
+    for target in ("photos", "pictures"):
+        (folder / target).mkdir()
+        for question in questions:
+            if question.fields["photo"] in PHOTOS:
+                (folder / target / question.fields["photo"]).write_bytes(question.images[0].read())
     (folder / "photo.jpg").write_bytes(questions[0].images[0].read())
     data = folder / "LMUData"
     data.mkdir()
     for name, more in COLUMNS.items():
         _write(data / f"{name}.tsv", questions[:QUESTIONS], more)
+    for level in ("LOW", "MID", "HIGH"):
+        _write(data / f"MMStar_LOW_LEVEL_{level}.tsv", questions[:QUESTIONS], COLUMNS["MMStar"])
+    shutil.copytree(ROOT / "examples", folder / "examples")
 
 
 def _write(path: Path, questions: list, more: tuple[str, ...]) -> None:

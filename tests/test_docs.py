@@ -20,6 +20,7 @@ from docs_blocks import PAGES, ROOT, SHELLS, blocks_of, commands_of
 from docs_world import environment, furnish
 from faulty_server import FaultyServer, true_answer
 from hf_shim import why_not
+from judge_server import serving
 from test_canary import answering
 from typer.testing import CliRunner
 
@@ -37,6 +38,7 @@ PARSED = {
     "score --predictions": "needs a file of VLMEvalKit's; tests/test_cli_score.py makes one",
     "--judge-heads": "needs VLMEvalKit's files; tests/test_judges.py reads them",
     "--restore my-net": "needs a network's weights; tests/test_restoration.py makes one",
+    "data get": "downloads; tests/test_benches_fetch.py does it from a server of its own",
     "--model brightness": "needs the package installed; tests/test_adapter_package.py installs it",
 }
 # Programs that are not ours and not here, or that would change the machine.
@@ -45,29 +47,35 @@ ELSEWHERE = {
     "source": "enters a virtual environment",
     "cd": "walks through a copy of the repository",
 }
+SAMPLE = "24"
 PYTHON_PACKAGES = ("albumentations", "datasets", "torchvision", "torch", "skimage", "matplotlib")
 
 
 @pytest.fixture(scope="module")
-def server():
+def servers():
     seeing = answering()
 
     def answer(prompt, images):
         shown = seeing(prompt, images) if len(images) == 1 else "nothing I know"
         return true_answer(prompt, images)[:1] if shown == "nothing I know" else shown
 
-    with FaultyServer(answer=answer) as running:
-        yield running
+    with FaultyServer(answer=answer) as model, serving(judge) as judging:
+        yield {"model": model.url, "judge": judging.url}
+
+
+def judge(body):
+    """A judge's reply: a score where it completes a table, else an option."""
+    return "0.5" if body["messages"][0]["content"].endswith(" | ") else "A"
 
 
 @pytest.fixture(scope="module")
-def template(server, tmp_path_factory):
+def template(servers, tmp_path_factory):
     """The world with a run in it, as RUN, runs/demo and runs/baseline; made once and copied for each page."""
     folder = tmp_path_factory.mktemp("world")
-    furnish(folder, server.url)
+    furnish(folder, servers)
     with pytest.MonkeyPatch.context() as patch:
         enter(patch, folder)
-        invoke(["eval", "--model", "baseline", "--bench", "mini", "--sample", "40", "-o", "RUN", "--quiet"])
+        invoke(["eval", "--model", "baseline", "--bench", "mini", "--sample", SAMPLE, "-o", "RUN", "--quiet"])
     for name in ("runs/demo", "run"):
         shutil.copytree(folder / "RUN", folder / name)
     return folder
@@ -103,9 +111,11 @@ def pages_with_commands():
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with_commands(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_commands_of_a_page_run_one_after_the_other(page, world, monkeypatch):
-    for block in blocks_of(page):
-        if block.title and block.language not in SHELLS:
+    blocks = blocks_of(page)
+    for block in blocks:
+        if block.title:
             Path(block.title).write_text(block.code, encoding="utf-8")
+    for block in blocks:
         for command in commands_of(block) if block.language in SHELLS else ():
             run_command(command, monkeypatch)
 
@@ -147,7 +157,7 @@ def run_mmdbench(command, words):
         return parse(words)
     verb = words[0]
     if verb in ("eval", "build") and "--sample" not in words and "--dry-run" not in words:
-        words = [*words, "--sample", "8"]  # the same commands on fewer questions
+        words = [*words, "--sample", SAMPLE]  # the same commands on fewer questions
     output = invoke(words, command.code)
     if command.into:
         Path(command.into).write_text(output, encoding="utf-8")
@@ -169,12 +179,11 @@ def run_python(command, words):
     if words[0] == "-m":
         assert words[1] in ("venv", "pytest", "pip", "http.server", "mkdocs"), command.where
         return
-    script = ROOT / words[0]
+    script = Path(words[0]) if Path(words[0]).exists() else ROOT / words[0]
     assert script.is_file(), f"{command.where}: there is no {words[0]}"
-    if words[0].startswith("examples/"):
-        done = subprocess.run(
-            [sys.executable, str(script), *words[1:]], capture_output=True, text=True, check=False
-        )
+    if not words[0].startswith("tools/"):
+        call = [sys.executable, str(script), *words[1:]]
+        done = subprocess.run(call, capture_output=True, text=True, check=False)
         assert done.returncode == command.code, done.stderr
 
 
@@ -195,6 +204,25 @@ def test_what_is_only_parsed_is_still_there():
     )
     for part in (*PARSED, *ELSEWHERE):
         assert part in text, f"no page speaks of {part!r} any more: take it off the list"
+
+
+def test_commands_in_running_text_have_options_that_exist():
+    seen = 0
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for line in re.findall(r"`mmdbench ([a-z][^`|]*)", text):
+            words = [word for word in line.split() if word not in ("…", "||")]
+            parse(words)
+            seen += 1
+    assert seen > 20
+
+
+@pytest.mark.parametrize("tool", ["spec_table.py", "corruption_gallery.py", "concept_figures.py"])
+def test_what_tools_wrote_is_current(tool):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / tool), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- Python -------------------------------------------------------------------------------------
