@@ -14,7 +14,14 @@ from PIL import Image
 from mmdbench.corruptions import apply, corrupt, get_corruption_names, image_seed, sample
 from mmdbench.corruptions._inputs import grey_of
 from mmdbench.corruptions._mean_shift import _kernel
-from mmdbench.errors import ImageInputError, IntensityError, ParamsError, UnknownNameError, UsageError
+from mmdbench.errors import (
+    ImageDecodeError,
+    ImageInputError,
+    IntensityError,
+    ParamsError,
+    UnknownNameError,
+    UsageError,
+)
 
 NAMES = get_corruption_names()
 SIZES = [(1, 1), (1, 500), (500, 1), (2, 2), (8, 8), (31, 50), (49, 49)]
@@ -150,6 +157,18 @@ def test_files_opened_by_pil(tmp_path: Path):
         assert np.array(corrupt(image, "lens_blur", level="low")).shape == (48, 64, 3)
 
 
+def test_a_file_that_turns_out_to_be_broken_is_an_error_of_ours(tmp_path: Path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture(9)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with Image.open(path) as image, pytest.raises(ImageDecodeError, match=r"photo.png cannot be decoded"):
+        corrupt(image, "lens_blur", level="low")
+    closed = Image.fromarray(picture(9))
+    closed.close()
+    with pytest.raises(ImageDecodeError, match="closed"):
+        corrupt(closed, "lens_blur", level="low")
+
+
 def test_lists_and_tuples_give_lists():
     images = [picture(1), Image.fromarray(picture(2)), picture(3)[..., 0]]
     for given in (images, tuple(images)):
@@ -266,6 +285,7 @@ def test_the_habits_of_other_packages_work():
     expected = corrupt(image, "graffiti", level="hard")
     assert same(corrupt(image, corruption_name="graffiti", severity="hard"), expected)
     assert same(corrupt(image, corruption_name="graffiti", severity=3), expected)
+    assert same(corrupt(image, corruption_name="graffiti", severity=np.arange(4)[3]), expected)
     assert same(corrupt(image, "graffiti", intensity=0.9), expected)
 
 

@@ -66,7 +66,8 @@ def corrupt(
     published) or "scaled" (lengths in proportion to the image). The level is not part of what
     seeds the drawing: low, mid and hard share layout and noise.
 
-    UnknownNameError, IntensityError and ImageInputError say what to do.
+    UnknownNameError, IntensityError and ImageInputError say what to do; ImageDecodeError is for a
+    PIL image whose file turns out to be broken.
     """
     chosen = _one_name(name, corruption_name)
     level = _one_level(level, intensity, severity)
@@ -182,11 +183,12 @@ def _one_level(level: object, intensity: object, severity: object) -> str | None
         _checked_intensity(intensity)
         return None
     if severity is not None and not isinstance(severity, str):
-        if isinstance(severity, bool) or not isinstance(severity, int) or severity not in (1, 2, 3):
+        whole = isinstance(severity, (int, np.integer)) and not isinstance(severity, bool)
+        if not whole or severity not in (1, 2, 3):
             raise IntensityError(
                 f"The severity {severity!r} is not 1, 2 or 3.", hint="1 is low, 2 is mid, 3 is hard."
             )
-        return LEVELS[severity - 1]
+        return LEVELS[int(severity) - 1]
     name = level if level is not None else severity
     if name not in LEVELS:
         raise UnknownNameError("level", name, LEVELS)

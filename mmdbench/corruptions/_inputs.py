@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdbench.errors import ImageInputError
+from mmdbench.errors import ImageDecodeError, ImageInputError
 
 if TYPE_CHECKING:
     from PIL import Image as PilImage
@@ -108,6 +108,7 @@ def _dtype_hint(dtype: np.dtype[Any]) -> str:
 
 def _opened_pil(image: PilImage.Image) -> tuple[Image, Restore]:
     _check_size((image.height, image.width))
+    _load(image)
     if image.mode in ("P", "PA"):
         from mmdbench.corruptions._palette import opened_palette
 
@@ -135,6 +136,18 @@ def _opened_pil(image: PilImage.Image) -> tuple[Image, Restore]:
         return result
 
     return np.array(rgb, dtype=np.uint8), restore
+
+
+def _load(image: PilImage.Image) -> None:
+    # An image that was opened from a file is only decoded now.
+    try:
+        image.load()
+    except Exception as error:  # Pillow's decoders raise nearly every built-in kind on broken data
+        name = getattr(image, "filename", "")
+        raise ImageDecodeError(
+            f"The picture{f' {name}' if name else ''} cannot be decoded: {error}.",
+            hint="Its file may be incomplete, or closed already.",
+        ) from error
 
 
 _OPAQUE = ("1", "L", "RGB", "CMYK", "YCbCr", "HSV")
