@@ -68,7 +68,10 @@ def published_rows(name: str, benches: Sequence[str] = ()) -> PublishedRows:
         for m in paper_tables()["misprints"]
         if slug in m["runs"] or ("*" in m["runs"] and _clear(slug))
     ]
-    return PublishedRows(name, tuple(rows), tuple(_corruption_rows(name, slug)), tuple(notes))
+    by_corruption = tuple(_corruption_rows(name, slug))
+    if by_corruption:
+        notes.insert(1, f"its scores by corruption are means over {', '.join(paper_tables()['benchmarks'])}")
+    return PublishedRows(name, tuple(rows), by_corruption, tuple(notes))
 
 
 _ROBUST = ("qwen", "gemma", "internvl", "robust", "tecoa")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from statistics import NormalDist
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -268,10 +269,14 @@ def test_a_rate_must_make_sense(tmp_path):
         checked(tmp_path, run, run, alpha=0.7)
 
 
-def call(*args, code=0):
+def invoke(*args):
     app = typer.Typer()
     app.command()(guarded(check))
-    result = CliRunner().invoke(app, [str(a) for a in args])
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+def call(*args, code=0):
+    result = invoke(*args)
     assert result.exit_code == code, result.output
     return result.output
 
@@ -317,6 +322,20 @@ def test_exit_codes_of_the_verb(folders, tmp_path):
     call(few, "--baseline", base, code=3)
 
 
+def test_what_cannot_be_told_says_what_could(folders, tmp_path):
+    _, _, base = folders
+    rows = [question(i, bench="MMStar") for i in range(60)]
+    few = write_run(tmp_path / "few", rows, lambda q, *_: "A" if q.index else "B", corruptions=NAMES)
+    stored = json.loads(call(few, "--baseline", base, "--json", code=3))["rows"]
+    assert {row["verdict"] for row in stored} == {"cannot tell"}
+    # Two rows share 5 %; three flips in 62, two of which the interval adds.
+    reach = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
+    variance = (3 / 62 - (1 / 62) ** 2) / 62
+    assert stored[0]["detectable"] == pytest.approx(100 * reach * variance**0.5)
+    text = " ".join(call(few, "--baseline", base, code=3).split())
+    assert f"60 questions find a loss of {stored[0]['detectable']:.1f} points in 80 of 100 runs" in text
+
+
 def test_json_and_junit(folders, tmp_path):
     _, bad, base = folders
     out = tmp_path / "out.xml"
@@ -341,6 +360,9 @@ def test_github_gets_annotations_and_a_summary(folders, tmp_path, monkeypatch):
     assert line.startswith(
         "::error title=mmdbench%3A MMStar/graffiti/hard::MMStar/graffiti/hard: regressed; 100.0 → 0.0"
     )
+    done = invoke(bad, "--baseline", base, "--gate", "MMStar/*/hard:3", "--json")
+    assert [r["verdict"] for r in json.loads(done.stdout)["rows"]].count("regressed") == 1
+    assert done.stderr.count("::error title=mmdbench%3A MMStar/graffiti/hard::") == 1
     page = summary.read_text()
     assert page.startswith("before\n# mmdbench check: toy-model")
     assert "✗ regressed" in page

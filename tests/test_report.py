@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from run_folders import hit, question, results, write_run
 
 from mmdbench.errors import IncomparableError, MissingExtraError, UnknownNameError
+from mmdbench.published import published_rows
 from mmdbench.records import Cell, Reply
-from mmdbench.report.console import console, footer
+from mmdbench.report.console import console, footer, grid, interval
 from mmdbench.report.flat import as_csv, write_parquet
 from mmdbench.report.latex import latex
 from mmdbench.report.markdown import markdown
@@ -23,6 +26,7 @@ from mmdbench.report.rounding import fixed
 from mmdbench.report.tables import make_tables
 from mmdbench.report.writing import as_json, write_report
 from mmdbench.spec import load_spec
+from mmdbench.stats import detectable_effect
 
 NAMES = ("graffiti", "lens_blur", "mean_shift", "scan_lines")
 
@@ -264,13 +268,16 @@ def test_restorations_time_and_tokens_come_from_the_replies():
 
 def test_quality_of_images_is_read_where_it_lies(tmp_path):
     folder = write_run(tmp_path / "run", [question(0)], lambda *_: "A")
+    how = {"package": "pyiqa", "version": "0.1.16", "weights": "w.pth", "weights_sha256": "0123456789ab"}
     record = {
         "metrics": ["BRISQUE"],
+        "implementations": {"BRISQUE": how},
         "images": [{"kind": "restored", "level": "hard", "BRISQUE": v} for v in (40, 44)],
     }
     (folder / "quality.json").write_text(json.dumps(record))
-    made = make_tables(load_results(folder), load_spec())
-    assert values(made.find("quality"), Images="restored") == {"BRISQUE": 42}
+    table = make_tables(load_results(folder), load_spec()).find("quality")
+    assert values(table, Images="restored") == {"BRISQUE": 42, "score": 100}
+    assert "Measured by BRISQUE: pyiqa 0.1.16, w.pth 01234567." in table.caption
 
 
 def test_a_sampled_run_estimates_the_whole_benchmark(tmp_path):
@@ -417,8 +424,62 @@ def whole_report():
     return make_tables([grid_run("base", 4), grid_run("better_&_best", 2)], load_spec())
 
 
-def test_every_rendering_shows_the_same_numbers():
-    made = whole_report()
+class Sharp:
+    """A judge that likes answers that say so, which ours do when the picture is at its worst."""
+
+    id = "sharp"
+
+    def ask(self, prompt, *, temperature, max_tokens, key):
+        from mmdbench.scoring.judge import JudgeReply
+
+        return JudgeReply("0.9" if "sharp" in prompt else "0.4")
+
+
+def full_report(tmp_path):
+    """Two sampled grid runs, judged, restored, paid for and measured: a report with every table."""
+
+    def answer(q, level, _):
+        details = {
+            "restorations": int(level == "hard"),
+            "seconds": {"text": 1.0},
+            "usage": {"prompt": 700, "completion": 20},
+        }
+        return {"text": "sharp" if level == "hard" else "a cat", "seconds": 1.5, "details": details}
+
+    runs = []
+    for name in ("one", "two"):
+        model = {"name": name, "adapter": "toy", "generation": {}, "fingerprint": {"name": name}}
+        folder = write_run(
+            tmp_path / name,
+            [question(i, answer="a cat", category="ocr,math" if i % 2 else "rec") for i in range(12)],
+            answer,
+            "mmvet",
+            corruptions=NAMES,
+            levels=("clean", "mid", "hard"),
+            model=name,
+            design="grid",
+            sample="12/bench",
+            manifest={
+                "benches": [{"name": "toy", "family": "mmvet", "questions": 60, "sha256": "x"}],
+                "model": model | {"price": {"input": 1.0, "output": 2.0, "date": "2026-01-01"}},
+            },
+        )
+        images = [{"kind": kind, "level": "hard", "niqe": 5.25} for kind in ("degraded", "restored")]
+        (folder / "quality.json").write_text(json.dumps({"metrics": ["niqe"], "images": images}))
+        runs.append(load_results(folder, judge=Sharp()))
+    return make_tables(runs, load_spec())
+
+
+def test_every_table_that_the_docs_name_is_there_and_no_other(tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / "statistics.md").read_text("utf-8")
+    part = text[text.index("## The tables") : text.index("## Rounding")]
+    cells = [line.split("|")[1] for line in part.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`([a-z-]+)`", " ".join(cells))
+    assert sorted(named) == sorted(table.key for table in full_report(tmp_path).tables)
+
+
+def test_every_rendering_shows_the_same_numbers(tmp_path):
+    made = full_report(tmp_path)
     page, tex, sheet = markdown(made, ["all"]), latex(made, ["all"]), as_csv(made, ["all"])
     screen = Console(width=400, record=True, file=io.StringIO())
     screen.print(console(made, ["all"]))
@@ -436,15 +497,15 @@ def test_every_rendering_shows_the_same_numbers():
                     continue
                 numbers += 1
                 assert kept_value["value"] == value.value
-                for rendering in (page, text, tex):
-                    assert (
-                        shown(value, column)
-                        .replace("_", "\\_" if rendering is tex else "_")
-                        .replace("%", "\\%" if rendering is tex else "%")
-                        in rendering
-                    )
+                words = shown(value, column)
+                assert words in page
+                assert words in text
+                assert words.replace("_", "\\_").replace("%", "\\%").replace("–", "--") in tex
     assert numbers == len(rows) > 100
     assert {row["table"] for row in rows} == {t.key for t in made.tables}
+    assert {(row["protocol"], row["design"]) for row in rows} == {
+        ("clear/1", "grid (corruption types weigh the same)")
+    }
 
 
 def test_json_is_valid_and_whole():
@@ -521,6 +582,60 @@ def test_the_console_fits_its_width(width, tmp_path):
     two = [results(hits, label=n, levels=("clean", "low", "mid", "hard")) for n in ("small-vlm", "large-vlm")]
     screen.print(console(make_tables(two, load_spec())))
     assert max(map(len, screen.export_text().splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [44, 60, 80, 120])
+def test_no_number_is_cut_where_the_screen_is_narrow(width):
+    hits = [
+        hit(u, lv, (u * 7) % 10 < 6, None if lv == "clean" else NAMES[u % 4], b)
+        for b in ("MMBench", "MM-Vet", "MMVP", "CV-Bench-2D", "MMStar", "RealWorldQA")
+        for u in range(40)
+        for lv in ("clean", "low", "mid", "hard")
+    ]
+    two = [results(hits, label=n, levels=("clean", "low", "mid", "hard")) for n in ("small-vlm", "large-vlm")]
+    for table in make_tables(two, load_spec()).tables:
+        screen = Console(width=width, record=True, file=io.StringIO())
+        screen.print(grid(table))
+        text = screen.export_text()
+        assert max(map(len, text.splitlines())) <= width
+        words = Counter(text.split())
+        for place, column in enumerate(table.columns):
+            for row in table.rows:
+                value = row.values[place]
+                if value is not None and not isinstance(value.value, str):
+                    assert words[shown(value, column).split()[0]], (table.key, column.name)
+                    if column.intervals and value.low is not None:
+                        assert words[interval(value, column.digits)], (table.key, column.name)
+
+
+def test_what_the_questions_at_hand_can_show():
+    hits = [hit(u, "clean", u < 300) for u in range(400)]
+    hits += [hit(u, "hard", 20 <= u < 320, "graffiti") for u in range(400)]
+    made = tables(hits)
+    row = values(made.find("detectable"), Benchmark="toy", Level="hard")
+    assert row["found"] == pytest.approx(100 * detectable_effect(400, flips=0.1), rel=0.03)
+    drop = made.main[0].drops["hard"]
+    assert row["± drop"] == pytest.approx((drop.high - drop.low) / 2)
+    assert row["n to find 1 point"] == pytest.approx(400 * row["found"] ** 2, abs=1)
+    assert tables([hit(0, "clean", 1)]).find("detectable") is None
+
+
+def test_a_published_result_that_is_named_first_is_the_reference():
+    names = list(load_spec().corruptions)
+    hits = [hit(u, "hard", u < 7, c) for u in range(10) for c in names]
+    run = results(hits, label="mine", design="grid", levels=("hard",))
+    made = make_tables(run, load_spec(), [published_rows("paper:bagel")], "paper:bagel")
+    mce = made.find("mce")
+    assert [c.name for c in mce.columns] == ["CE mine", "relative CE mine"]
+    assert "Reference: paper:bagel. Errors are summed over hard;" in mce.caption
+    assert values(mce, Corruption="lens_blur")["CE mine"] == pytest.approx(100 * 30 / (100 - 57.82))
+    assert values(made.find("corruption-models"), Corruption="lens_blur") == pytest.approx(
+        {"paper:bagel": 57.82, "mine": 70, "Δ": 70 - 57.82}
+    )
+    assert made.main[0].run == "mine"
+    assert any("by corruption are means over MMBench, MM-Vet" in note for note in made.notes)
+    other = make_tables(run, load_spec(), [published_rows("paper:bagel")])
+    assert other.find("mce").columns[0].name == "CE paper:bagel"
 
 
 def test_a_report_is_written_beside_the_run(tmp_path):

@@ -26,7 +26,7 @@ from mmdbench.report.results import RunResults, UnitHit
 from mmdbench.report.scores import replace_stratum
 from mmdbench.report.series import make_series, score_of
 from mmdbench.spec import Spec
-from mmdbench.stats import holm, mcnemar_above
+from mmdbench.stats import detectable_given, holm, mcnemar_above
 
 __all__ = ["ALPHA", "CheckReport", "CheckRow", "Verdict", "check_run"]
 
@@ -41,7 +41,8 @@ _EXIT = {"regressed": 1, "cannot tell": 3}
 class CheckRow:
     """One watched row: scores (0..100), the loss in points with its 1 − 2α interval, and the verdict.
 
-    `p_loss` is the one-sided p-value of no loss, `p_adjusted` after Holm's correction.
+    `p_loss` is the one-sided p-value of no loss, `p_adjusted` after Holm's correction. `detectable`
+    is the loss in points that these questions would show in 80 of 100 runs, at α shared by all rows.
     """
 
     name: str
@@ -54,6 +55,7 @@ class CheckRow:
     high: float
     p_loss: float
     p_adjusted: float
+    detectable: float
     verdict: Verdict
 
 
@@ -100,7 +102,8 @@ def check_run(
     gains = holm([_p_gain(gap) for _, gap, *_ in known])
     adjusted = holm(losses)
     made = tuple(
-        _judge(*known[i], p=(losses[i], adjusted[i], gains[i]), alpha=alpha) for i in range(len(known))
+        _judge(*known[i], p=(losses[i], adjusted[i], gains[i]), rates=(alpha, alpha / len(known)))
+        for i in range(len(known))
     )
     codes = {_EXIT.get(row.verdict, 0) for row in made}
     code = 1 if 1 in codes else 3 if 3 in codes else 0
@@ -108,8 +111,15 @@ def check_run(
 
 
 def _judge(
-    row: Watched, gap: Gap, old: float, new: float, *, p: tuple[float, float, float], alpha: float
+    row: Watched,
+    gap: Gap,
+    old: float,
+    new: float,
+    *,
+    p: tuple[float, float, float],
+    rates: tuple[float, float],
 ) -> CheckRow:
+    alpha, shared = rates
     loss = gap.estimate
     low, high = loss.bounds(1 - 2 * alpha)
     verdict: Verdict = "cannot tell"
@@ -121,7 +131,9 @@ def _judge(
         verdict = "improved"
     elif high <= row.tolerance:
         verdict = "unchanged"
-    return CheckRow(row.name, row.tolerance, loss.n, old, new, loss.value, low, high, p[0], p[1], verdict)
+    shows = detectable_given(loss, shared)
+    numbers = (loss.n, old, new, loss.value, low, high, p[0], p[1], shows)
+    return CheckRow(row.name, row.tolerance, *numbers, verdict)
 
 
 def _p_loss(gap: Gap) -> float:

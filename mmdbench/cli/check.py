@@ -34,6 +34,7 @@ def check(
     """
     from mmdbench.check import accept as write_baseline
     from mmdbench.check import check_run, parse_gate, read_baseline
+    from mmdbench.check.output import github_lines
     from mmdbench.report.results import load_results
     from mmdbench.spec import load_spec
 
@@ -51,6 +52,9 @@ def check(
         typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     else:
         _print(report)
+    if os.environ.get("GITHUB_ACTIONS"):
+        for line in github_lines(report):
+            typer.echo(line, err=as_json)  # a runner reads both streams, and what reads JSON only one
     raise typer.Exit(report.exit_code)
 
 
@@ -70,7 +74,7 @@ def _print(report: CheckReport) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from mmdbench.check.output import check_table, github_lines
+    from mmdbench.check.output import check_table, untold
     from mmdbench.report.console import grid
 
     screen = Console()
@@ -80,8 +84,7 @@ def _print(report: CheckReport) -> None:
         screen.print(Text(f"INCOMPLETE: {report.problem}", style="bold red"))
     else:
         screen.print(grid(check_table(report)))
-    if os.environ.get("GITHUB_ACTIONS"):
-        for line in github_lines(report):
-            typer.echo(line)
+        for line in untold(report):
+            screen.print(Text(line))
     meaning = {0: "no regression", 1: "regression", 3: "cannot tell", 4: "incomplete"}
     screen.print(Text(f"{meaning[report.exit_code]} (exit code {report.exit_code})", style="bold"))

@@ -18,7 +18,10 @@ __all__ = ["open_runs", "report"]
 
 def report(
     runs: Annotated[
-        list[str], typer.Argument(help="Folders of runs, and published results such as paper:clear-rl.")
+        list[str],
+        typer.Argument(
+            help="Folders of runs, and published results such as paper:clear-rl; the first is the reference."
+        ),
     ],
     table: Annotated[list[str] | None, typer.Option(help="Only this table, or all; repeatable.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
@@ -77,7 +80,8 @@ def open_runs(names: list[str], protocol: str = "", extraction: str = "") -> tup
     published = [published_rows(name) for name in names if is_published(name)]
     shared = [result for result in published if {row.name for row in result.main} & set(titles)]
     published = [published_rows(r.label, titles) if r in shared else r for r in published]
-    return results, make_tables(results, load_spec(), published)
+    reference = names[0] if is_published(names[0]) else ""
+    return results, make_tables(results, load_spec(), published, reference)
 
 
 def _text(tables: Tables, keys: tuple[str, ...], wanted: tuple[bool, bool, bool], *, intervals: bool) -> str:

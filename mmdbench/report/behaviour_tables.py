@@ -76,6 +76,7 @@ def retention_table(runs: Sequence[RunResults]) -> Table | None:
 
 
 def _kept(before: Series, after: Series, guess: float) -> Value | None:
+    # A ratio of two means: G. W. Oehlert, Am. Stat. 46 (1992) 27.
     clean = score_of(before)
     if clean is None or clean.low <= 100 * guess or set(before.units) != set(after.units):
         return None

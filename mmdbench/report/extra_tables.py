@@ -9,13 +9,14 @@ from typing import Any
 
 from mmdbench.errors import StoreError
 from mmdbench.records import CLEAN, RECODED
+from mmdbench.report.main_tables import Rows
 from mmdbench.report.model import Column, Row, Table, Value, value_of
 from mmdbench.report.results import RunResults
-from mmdbench.report.scores import Breakdown, LevelRow, run_series
+from mmdbench.report.scores import AVERAGE, Breakdown, LevelRow, main_rows, run_series
 from mmdbench.spec import Spec
-from mmdbench.stats import paired_difference, proportion, stratify
+from mmdbench.stats import detectable_given, paired_difference, proportion, stratify
 
-__all__ = ["QUALITY_FILE", "mce_table", "quality_table", "whole_table"]
+__all__ = ["QUALITY_FILE", "detectable_table", "mce_table", "quality_table", "whole_table"]
 
 QUALITY_FILE = "quality.json"
 
@@ -47,11 +48,17 @@ def mce_table(part: Breakdown, runs: Sequence[str], spec: Spec) -> Table | None:
         c for run in runs[1:] for c in (Column(f"CE {run}", "%"), Column(f"relative CE {run}", "%"))
     )
     caption = (
-        f"Reference: {runs[0]}. Errors are summed over the degraded levels; below 100 % is better than it."
+        f"Reference: {runs[0]}. Errors are summed over {', '.join(_degraded(rows, runs[0]))}; "
+        "below 100 % is better than it."
     )
     return Table(
         "mce", "Corruption error against a reference", ("Corruption",), columns, tuple(body), caption
     )
+
+
+def _degraded(rows: Mapping[tuple[str, str], LevelRow], run: str) -> list[str]:
+    levels = dict.fromkeys(level for (of, _), row in rows.items() if of == run for level in row.scores)
+    return [level for level in levels if level not in (CLEAN, RECODED)]
 
 
 def _ratios(row: LevelRow | None, base: LevelRow) -> list[Value | None]:
@@ -68,7 +75,8 @@ def quality_table(runs: Sequence[RunResults]) -> Table | None:
     """Quality without a reference of what the model saw and of what it made of it: the paper's table 4.
 
     Read from `quality.json` in a run's folder: {"metrics": [names], "images": [{"kind", "level",
-    metric: value, …}]}, where `kind` is clean, degraded or restored.
+    metric: value, …}], "implementations": {metric: {"package", "version", …}}}, where `kind` is
+    clean, degraded or restored. The score is the run's at that level.
     """
     body: list[Row] = []
     names: list[str] = []
@@ -79,17 +87,30 @@ def quality_table(runs: Sequence[RunResults]) -> Table | None:
         groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for image in record.get("images", ()):
             groups.setdefault((str(image.get("kind", "")), str(image.get("level", ""))), []).append(image)
+        scores = main_rows(run, run.plan.levels)[-1].scores if groups and run.benches else {}
         for (kind, level), images in groups.items():
-            body.append(Row((run.name, kind, level), tuple(_mean(images, name) for name in names)))
-    columns = tuple(Column(name, "", 2) for name in names)
+            values = (*(_mean(images, name) for name in names), value_of(scores.get(level)))
+            body.append(Row((run.name, kind, level), values))
+    columns = (*(Column(name, "", 2) for name in names), Column("score", digits=2, intervals=False))
     caption = (
-        "Means over images, without a reference image; BRISQUE and NIQE are better when low, MUSIQ when high."
+        "Means over images, without a reference image; BRISQUE and NIQE are better when low, MUSIQ when "
+        f"high. Measured by {_makers([record for _, record in records])}."
     )
     return (
         Table("quality", "Image quality", ("Model", "Images", "Level"), columns, tuple(body), caption)
         if body
         else None
     )
+
+
+def _makers(records: Sequence[Mapping[str, Any]]) -> str:
+    # Implementations of one metric disagree: a figure without the name of its own says nothing.
+    found: dict[str, None] = {}
+    for record in records:
+        for metric, how in record.get("implementations", {}).items():
+            weights = f"{how.get('weights', 'weights')} {str(how.get('weights_sha256', '?'))[:8]}"
+            found[f"{metric}: {how.get('package', '?')} {how.get('version', '?')}, {weights}"] = None
+    return "; ".join(found) or "an unknown implementation"
 
 
 def _read_quality(run: RunResults) -> dict[str, Any]:
@@ -106,6 +127,36 @@ def _read_quality(run: RunResults) -> dict[str, Any]:
 def _mean(images: Sequence[Mapping[str, Any]], name: str) -> Value | None:
     known = [float(image[name]) for image in images if isinstance(image.get(name), (int, float))]
     return Value(math.fsum(known) / len(known), n=len(known)) if known else None
+
+
+def detectable_table(rows: Rows, levels: Sequence[str]) -> Table | None:
+    """What the questions at hand can show: half-widths of drops, and the drop that would be found."""
+    body = []
+    for label, of_run in rows.items():
+        for row in of_run:
+            for level in (lv for lv in levels if lv in row.drops):
+                drop = row.drops[level]
+                found = detectable_given(drop)
+                alone = not row.name.startswith(AVERAGE)
+                needed = Value(math.ceil(drop.n * found**2)) if alone else None
+                values = (Value(drop.n), Value((drop.high - drop.low) / 2), Value(found), needed)
+                body.append(Row((label, row.name, level), values, not alone, label))
+    columns = (
+        Column("n", "count", 0),
+        Column("± drop"),
+        Column("found", digits=1),
+        Column("n to find 1 point", "count", 0),
+    )
+    caption = (
+        "Half the 95 % interval of the drop from clean; the drop that a one-sided test at 5 % finds in 80 of "
+        "100 such runs, with the flips of this one (Connor 1987); and how many questions 1 point would take."
+    )
+    labels = ("Model", "Benchmark", "Level")
+    return (
+        Table("detectable", "What this many questions can show", labels, columns, tuple(body), caption)
+        if body
+        else None
+    )
 
 
 def whole_table(runs: Sequence[RunResults]) -> Table | None:

@@ -14,11 +14,15 @@ from mmdbench.report.tables import Tables
 
 __all__ = ["FIELDS", "as_csv", "records", "write_parquet"]
 
-FIELDS = ("table", "row", "column", "unit", "value", "text", "low", "high", "n")
+FIELDS = ("table", "row", "column", "unit", "value", "text", "low", "high", "n", "protocol", "design")
 
 
 def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """One record for each number, unrounded: its table, row (labels joined by " / "), column and interval."""
+    """One record for each number, unrounded: its table, row (labels joined by " / "), column and interval.
+
+    Each names the protocol and the design with its weighting, so that no line is read without them.
+    """
+    rules = (tables.header["protocol"], tables.header["design"])
     for table in chosen(tables.tables, keys):
         for row in table.rows:
             section = f"{row.section} / " if row.summary and row.section not in ("", *row.labels) else ""
@@ -28,7 +32,8 @@ def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]
                 number = None if isinstance(value.value, str) else float(value.value)
                 text = value.value if isinstance(value.value, str) else None
                 place = (table.key, section + " / ".join(row.labels), column.name or table.key, column.unit)
-                yield dict(zip(FIELDS, (*place, number, text, value.low, value.high, value.n), strict=True))
+                numbers = (number, text, value.low, value.high, value.n)
+                yield dict(zip(FIELDS, (*place, *numbers, *rules), strict=True))
 
 
 def as_csv(tables: Tables, keys: Sequence[str] = ()) -> str:

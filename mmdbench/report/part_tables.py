@@ -52,7 +52,7 @@ def corruption_table(
     """Corruptions in their categories × models at the worst level, with Δ to the first: table 10."""
     level = worst_level(levels)
     rows = {(r.run, r.name): r for part in parts.values() for r in part.rows if level in r.scores}
-    labels = list(dict.fromkeys(run for run, _ in rows))
+    labels = [label for label in main if any(run == label for run, _ in rows)]
     if not labels:
         return None
     columns = [

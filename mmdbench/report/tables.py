@@ -78,9 +78,15 @@ class Tables:
 
 
 def make_tables(
-    results: RunResults | Sequence[RunResults], spec: Spec, published: Sequence[PublishedRows] = ()
+    results: RunResults | Sequence[RunResults],
+    spec: Spec,
+    published: Sequence[PublishedRows] = (),
+    reference: str = "",
 ) -> Tables:
     """The tables of one graded run, or of several side by side and of published results.
+
+    `reference` is the label of the published result that stands first, which Δ and corruption
+    errors are taken against; without it that is the first run.
 
     Raises IncomparableError for runs that differ in what must be equal.
     """
@@ -110,7 +116,7 @@ def make_tables(
         tables=tuple(
             _captioned(
                 runs[0],
-                _tables(runs, rows, parts, levels, spec)
+                _tables(runs, {k: rows[k] for k in sorted(rows, key=reference.__ne__)}, parts, levels, spec)
                 if runs[0].plan.task == ANSWER
                 else _task_tables(runs, levels, spec),
             )
@@ -170,6 +176,7 @@ def _tables(
         else "Questions of all benchmarks are pooled; clean is the score of the same questions."
     )
     corruptions = {k: v for k, v in parts.items() if k.startswith("Corruption")}
+    measured = {run.name: rows[run.name] for run in runs}
     found = [
         main_tables.worst_table(rows, levels),
         main_tables.levels_table(rows, levels),
@@ -181,6 +188,7 @@ def _tables(
         behaviour_tables.retention_table(runs),
         behaviour_tables.worst_case_table(runs),
         behaviour_tables.ladder_flags(runs),
+        extra_tables.detectable_table(measured, levels),
         extra_tables.mce_table(parts["Corruption"], list(rows), spec),
         extra_tables.whole_table(runs),
         reply_tables.capability_table(runs),
@@ -211,7 +219,7 @@ def _captioned(run: RunResults, tables: Sequence[Table]) -> list[Table]:
 
 
 def _info(run: RunResults) -> RunInfo:
-    counts = dict(run.statuses) | {"planned": run.planned}
+    counts = {"ok": 0} | dict(run.statuses) | {"planned": run.planned}
     return RunInfo(run.name, run.plan.model, counts, run.complete, _notes(run), identity(run))
 
 

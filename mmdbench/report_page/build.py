@@ -18,6 +18,7 @@ from mmdbench._version import __version__
 from mmdbench.errors import UsageError
 from mmdbench.files import write_atomic
 from mmdbench.records import ANSWER
+from mmdbench.report.model import ranks
 from mmdbench.report.results import RunResults
 from mmdbench.report.tables import Tables
 from mmdbench.report_page import drawn, heat, sections
@@ -126,7 +127,7 @@ def page_html(
         heat=heat.heat_maps(facts, names, categories),
         quality=quality,
         no_quality="" if quality else "hidden",
-        tables=sections.tables(facts),
+        tables=sections.tables(facts, [ranks(table) for table in tables.tables]),
         notes="".join(tag("li", note) for note in tables.notes) or tag("li", "Nothing to remark."),
         viewer_notes="".join(tag("p", note) for note in notes),
         no_examples="" if examples else "hidden",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdbench.records import CLEAN
@@ -44,10 +44,8 @@ def summary(facts: Facts, names: Names) -> str:
 def _about(facts: Facts, run: str, name: str) -> str:
     for i, info in enumerate(facts.at("runs")):
         if info["label"] == run:
-            counts = info["counts"]
-            lost = sum(counts.get(key, 0) for key in ("missing", "error"))
-            planned = facts.number(f"runs/{i}/counts/planned", 0)
-            said = f"{counts['planned'] - lost} of {planned} planned answers"
+            answered, planned = (facts.number(f"runs/{i}/counts/{key}", 0) for key in ("ok", "planned"))
+            said = f"{answered} of {planned} planned answers"
             state = "complete" if info["complete"] else tag("strong", "incomplete", class_="alarm")
             return f"{tag('span', name)} · {said} · {state}"
     return f"{tag('span', name)} · published result"
@@ -70,14 +68,15 @@ def _percent_path(facts: Facts, name: str, run: str) -> str:
     return ""
 
 
-def tables(facts: Facts) -> str:
-    """Every table of the report, closed until it is asked for."""
+def tables(facts: Facts, best: Sequence[Mapping[tuple[int, int], int]]) -> str:
+    """Every table of the report, closed until it is asked for; `best` are the `ranks` of each."""
     parts = []
     for t, table in enumerate(facts.at("tables")):
         heads = "".join(tag("th", name, scope="col") for name in table["labels"])
         for column in table["columns"]:
             heads += tag("th", column["name"] or table["title"], scope="col", class_="num")
-        body = "".join(_table_row(facts, f"tables/{t}", r, table) for r in range(len(table["rows"])))
+        rows = range(len(table["rows"]))
+        body = "".join(_table_row(facts, f"tables/{t}", r, table, best[t]) for r in rows)
         inner = tag("caption", table["caption"] or table["title"])
         inner += box("thead", box("tr", heads)) + box("tbody", body)
         grid = scroller(box("table", inner, class_="plain"), table["title"])
@@ -86,7 +85,9 @@ def tables(facts: Facts) -> str:
     return "".join(parts)
 
 
-def _table_row(facts: Facts, table: str, place: int, record: Mapping[str, Any]) -> str:
+def _table_row(
+    facts: Facts, table: str, place: int, record: Mapping[str, Any], best: Mapping[tuple[int, int], int]
+) -> str:
     row = record["rows"][place]
     cells = "".join(tag("th", label, scope="row") for label in row["labels"])
     for c, (value, column) in enumerate(zip(row["values"], record["columns"], strict=True)):
@@ -98,5 +99,6 @@ def _table_row(facts: Facts, table: str, place: int, record: Mapping[str, Any]) 
         else:
             digits = column["digits"]
             text = facts.number(f"{path}/value", digits, signed=column["signed"], unit=column["unit"])
-            cells += box("td", text + facts.interval(path, digits), class_="num")
+            mark = ("", " best", " second")[best.get((place, c), 0)]
+            cells += box("td", text + facts.interval(path, digits), class_=f"num{mark}")
     return box("tr", cells, class_="sum" if row["summary"] else None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mmdbench.stats.estimates import CONFIDENCE, Estimate, difference, macro_mean
 from mmdbench.stats.means import paired_difference, proportion
-from mmdbench.stats.sizes import detectable_effect, half_width, macro_half_width
+from mmdbench.stats.sizes import detectable_effect, detectable_given, half_width, macro_half_width
 from mmdbench.stats.strata import Stratified, group_balanced, stratify
 from mmdbench.stats.testing import benjamini_hochberg, holm, mcnemar, mcnemar_above
 
@@ -19,6 +19,7 @@ __all__ = [
     "Stratified",
     "benjamini_hochberg",
     "detectable_effect",
+    "detectable_given",
     "difference",
     "group_balanced",
     "half_width",

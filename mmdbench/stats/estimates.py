@@ -58,7 +58,8 @@ class Estimate:
 def macro_mean(estimates: Sequence[Estimate], confidence: float = CONFIDENCE) -> Estimate | None:
     """The unweighted mean of independent estimates (one for each benchmark); None if there are none.
 
-    The variance of a mean of k independent estimates is the sum of theirs, divided by k².
+    The variance of a mean of k independent estimates is the sum of theirs, divided by k²
+    (Cochran, Sampling Techniques, 3rd ed., 1977, theorem 5.2, with equal weights).
     """
     if not estimates:
         return None

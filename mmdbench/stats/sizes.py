@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from mmdbench.stats.estimates import CONFIDENCE, normal_quantile
+from mmdbench.stats.estimates import CONFIDENCE, Estimate, normal_quantile
 
-__all__ = ["FLIPS", "detectable_effect", "half_width", "macro_half_width"]
+__all__ = ["FLIPS", "detectable_effect", "detectable_given", "half_width", "macro_half_width"]
 
 FLIPS = 0.1
 """The share of answers that differ between two arms, where nobody knows better."""
@@ -17,7 +17,8 @@ FLIPS = 0.1
 def half_width(n: int, flips: float = FLIPS, confidence: float = CONFIDENCE) -> float:
     """Half the width of the interval of a paired difference over n questions, as a share.
 
-    `flips` is the share of questions whose hit differs; Wald's interval at a difference of zero.
+    `flips` is the share of questions whose hit differs; Wald's interval of matched pairs at a
+    difference of zero: A. Agresti, Categorical Data Analysis, 3rd ed. (2013), section 11.1.
 
     >>> round(100 * half_width(2974, flips=0.05), 2), round(100 * half_width(218, flips=0.1), 2)
     (0.8, 4.2)
@@ -43,5 +44,17 @@ def detectable_effect(n: int, flips: float = FLIPS, alpha: float = 0.05, power: 
     >>> [round(100 * detectable_effect(n, flips=0.05), 1) for n in (2974, 218, 1500)]
     [1.0, 3.8, 1.4]
     """
-    reach = NormalDist().inv_cdf(1 - alpha) + NormalDist().inv_cdf(power)
-    return reach * math.sqrt(flips / n) if n > 0 else math.inf
+    return _reach(alpha, power) * math.sqrt(flips / n) if n > 0 else math.inf
+
+
+def detectable_given(estimate: Estimate, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The difference that a one-sided test finds with that power, where answers vary as in `estimate`.
+
+    `detectable_effect` with the variance that was measured in the place of flips / n; in the
+    unit of the estimate.
+    """
+    return _reach(alpha, power) * math.sqrt(estimate.variance)
+
+
+def _reach(alpha: float, power: float) -> float:
+    return NormalDist().inv_cdf(1 - alpha) + NormalDist().inv_cdf(power)

@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 from mmdbench.cli.page import page
 from mmdbench.errors import UsageError
 from mmdbench.records import Recipe
+from mmdbench.report.model import ranks
 from mmdbench.report.rounding import fixed
 from mmdbench.report_page import build, write_page
 from mmdbench.report_page.data import choose, gather
@@ -147,6 +148,10 @@ def test_two_runs_stand_side_by_side(tmp_path):
     assert viewer["runs"] == ["first <i>", "second"]
     assert all(len(shot["a"]) == 2 for e in viewer["examples"] for shot in e["s"].values())
     assert not any(name == "i" for name, _ in read.tags)
+    marks = [found["class"] for name, found in read.tags if name == "td" and "class" in found]
+    places = [place for table in tables.tables for place in ranks(table).values()]
+    assert marks.count("num best") == places.count(1) > 2
+    assert marks.count("num second") == places.count(2) > 2
 
 
 def test_a_grid_run_has_an_example_for_each_corruption_and_each_clean_picture_once(tmp_path):
@@ -252,7 +257,8 @@ def test_an_incomplete_run_says_so_first(tmp_path):
     write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path)
     text = (tmp_path / "p.html").read_text("utf-8")
     assert text.index('role="alert"') < text.index("<section")
-    assert '<p class="about"><span>toy</span> · 4 of <span' in text
+    answered = '<span data-of="runs/0/counts/ok" data-digits="0">4</span>'
+    assert f'<p class="about"><span>toy</span> · {answered} of <span' in text
     assert '>48</span> planned answers · <strong class="alarm">incomplete' in text
 
 
