@@ -37,6 +37,7 @@ PARSED = {
     "quality": "needs weights that nobody may ship; tests/test_quality.py runs it",
     "score --predictions": "needs a file of VLMEvalKit's; tests/test_cli_score.py makes one",
     "--judge-heads": "needs VLMEvalKit's files; tests/test_judges.py reads them",
+    "--model vlmeval:": "needs VLMEvalKit; tests/test_vlmevalkit.py runs one of its models",
     "--restore my-net": "needs a network's weights; tests/test_restoration.py makes one",
     "data get": "downloads; tests/test_benches_fetch.py does it from a server of its own",
     "--model brightness": "needs the package installed; tests/test_adapter_package.py installs it",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mmdbench.benches.catalog import FAMILIES, BenchInfo, find_bench, looks_like_path
+from mmdbench.benches.catalog import FAMILIES, KIT, BenchInfo, find_bench, looks_like_path
 from mmdbench.benches.families import clean_bench, infer_family
 from mmdbench.benches.fetch import FetchSettings, fetch_bench, file_hash, find_file
 from mmdbench.benches.pictures import table_images
@@ -75,12 +75,17 @@ def open_bench(
 ) -> Bench:
     """Open a benchmark by name, or any TSV file by path.
 
-    A name is looked for in `data_dir`, `$LMUData` and `~/LMUData`, then downloaded unless
+    `vlmeval:<dataset>` is a dataset that VLMEvalKit knows, which must be installed. Another name is
+    looked for in `data_dir`, `$LMUData` and `~/LMUData`, then downloaded unless
     `offline`. The family of a file that is not in the catalogue is inferred (see
     `Bench.family_reason`) unless given. Raises UnknownNameError, UsageError for a name of
     several files, DataError for a file that is not what it must be.
     """
     name = str(name_or_path)
+    if name.startswith(KIT):
+        from mmdbench.benches.vlmevalkit import open_kit_bench
+
+        return open_kit_bench(name.removeprefix(KIT), data_dir, offline=offline, family=family, limits=limits)
     if looks_like_path(name) or isinstance(name_or_path, Path):
         return read_bench(Path(name).expanduser(), family=family, limits=limits)
     try:

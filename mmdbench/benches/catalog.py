@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 FAMILIES = ("plain", "circular", "mmvp", "cvbench", "mmvet")
+KIT = "vlmeval:"
 """How a benchmark is prompted and graded."""
 
 SEE = "mmdbench list benches"
@@ -92,7 +93,8 @@ def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
 
     `mmd` is the six benchmarks of MMD-Bench, which are seven files, because `CV-Bench` is
     CV-Bench-2D and CV-Bench-3D. (The published MMD-Bench scores of CV-Bench are of CV-Bench-2D
-    alone.) Paths of TSV files pass through as they are. Raises UnknownNameError.
+    alone.) Paths of TSV files and `vlmeval:<dataset>` pass through as they are. Raises
+    UnknownNameError.
 
     >>> expand_benches("CV-Bench, mmvp")
     ('CV-Bench-2D', 'CV-Bench-3D', 'MMVP')
@@ -100,7 +102,7 @@ def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
     parts = names.split(",") if isinstance(names, str) else [p for n in names for p in n.split(",")]
     found: dict[str, None] = {}
     for part in (p.strip() for p in parts):
-        if looks_like_path(part):
+        if looks_like_path(part) or part.startswith(KIT):
             found[part] = None
         elif part:
             several = _lookup().get(_plain(part)) or (find_bench(part).name,)

@@ -1,0 +1,228 @@
+"""VLMEvalKit (the distribution `ms-vlmeval`) behind a guard: what its import does to a process is undone.
+
+Importing it turns the verification of TLS certificates off for the whole process, loads a `.env`
+file into the environment, sets the root logger up, and switches torch's gradients off. Here its
+modules are imported, and its objects used, inside `guarded`: certificates stay verified, and
+afterwards environment, logging, warnings and the HTTP libraries are what they were. While it is at
+work, what looks like a key is hidden in whatever it logs or prints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import random
+import ssl
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, TextIO
+
+from mmdbench.errors import MissingExtraError, ModelError
+
+__all__ = ["HIDDEN", "guarded", "hide_secrets", "kit_module", "kit_version"]
+
+HIDDEN = "[hidden]"
+"""What stands in a text in the place of a key."""
+
+_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "_AK", "_SK")
+_SHORTEST = 6
+_HTTP = (
+    ("requests.sessions", "Session"),
+    ("requests.adapters", "HTTPAdapter"),
+    ("urllib3.connectionpool", "HTTPSConnectionPool"),
+    ("http.client", "HTTPSConnection"),
+)
+_FUNCTIONS = (
+    *(("requests", name) for name in ("get", "post", "put", "request", "Session")),
+    *(("requests.api", name) for name in ("get", "post", "put", "request")),
+    ("urllib.request", "_opener"),
+    ("urllib.request", "urlopen"),
+)
+
+
+def kit_version() -> str:
+    """The installed version of ms-vlmeval; MissingExtraError without it."""
+    try:
+        return metadata.version("ms-vlmeval")
+    except metadata.PackageNotFoundError:
+        raise MissingExtraError("VLMEvalKit (ms-vlmeval)", extra="vlmeval") from None
+
+
+def kit_module(name: str) -> ModuleType:
+    """Import a module of VLMEvalKit, such as `vlmeval.config`, behind the guard.
+
+    Raises MissingExtraError if it is not installed, ModelError if its import fails.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    if find_spec("vlmeval") is None:
+        raise MissingExtraError("VLMEvalKit (ms-vlmeval)", extra="vlmeval")
+    with guarded(environment=True):
+        try:
+            return import_module(name)
+        except ImportError as error:
+            raise ModelError(
+                f"VLMEvalKit cannot be imported: {hide_secrets(str(error))}.",
+                hint="Are its own requirements installed? pip install 'mmdbench[vlmeval]'",
+            ) from None
+
+
+@contextlib.contextmanager
+def guarded(*, environment: bool = False) -> Iterator[None]:
+    """Let VLMEvalKit's code run in the block, and undo afterwards what it did to the process.
+
+    With `environment` the variables of the process are put back as well. What the block logs or
+    prints goes to stderr, without keys. Not for several threads at once: it swaps what they share.
+    """
+    before = dict(os.environ)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_keep_tls())
+        stack.callback(_keep_http())
+        stack.callback(_keep_logging(_secrets()))
+        stack.callback(_keep_random())
+        stack.enter_context(warnings.catch_warnings())
+        if environment:
+            stack.callback(_restore_environment, before)
+        screen = _Redacting(sys.stderr)
+        stack.enter_context(contextlib.redirect_stdout(screen))
+        stack.enter_context(contextlib.redirect_stderr(screen))
+        yield
+
+
+def hide_secrets(text: str) -> str:
+    """The text with every value of a variable whose name speaks of a key replaced."""
+    return _hide(text, _secrets())
+
+
+def _secrets() -> tuple[str, ...]:
+    # Longest first: one key may begin with another.
+    found = {
+        value.strip()
+        for name, value in os.environ.items()
+        if len(value.strip()) >= _SHORTEST and any(word in name.upper() for word in _SECRET_NAMES)
+    }
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def _hide(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+class _Redacting(io.TextIOBase):
+    """Passes on what is printed, without keys; those that a .env file just brought included."""
+
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+
+    def write(self, text: str) -> int:
+        self._to.write(hide_secrets(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._to.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+
+def _keep_tls() -> Callable[[], None]:
+    saved = {
+        name: getattr(ssl, name) for name in ("_create_default_https_context", "_create_unverified_context")
+    }
+    # Whoever makes the unverified context the default one gets a context that verifies.
+    ssl._create_unverified_context = ssl.create_default_context  # type: ignore[assignment]  # noqa: SLF001
+
+    def restore() -> None:
+        for name, value in saved.items():
+            setattr(ssl, name, value)
+
+    return restore
+
+
+def _keep_http() -> Callable[[], None]:
+    for name in {module for module, _ in (*_HTTP, *_FUNCTIONS)}:
+        if find_spec(name.partition(".")[0]) is not None:
+            import_module(name)
+    classes = [
+        (getattr(sys.modules[module], name), dict(vars(getattr(sys.modules[module], name))))
+        for module, name in _HTTP
+        if hasattr(sys.modules.get(module), name)
+    ]
+    functions = [
+        (sys.modules[module], name, getattr(sys.modules[module], name))
+        for module, name in _FUNCTIONS
+        if hasattr(sys.modules.get(module), name)
+    ]
+
+    def restore() -> None:
+        for module, name, value in functions:
+            setattr(module, name, value)
+        for cls, attributes in classes:
+            for name in [n for n in vars(cls) if n not in attributes]:
+                delattr(cls, name)
+            for name, value in attributes.items():
+                if vars(cls).get(name) is not value:
+                    setattr(cls, name, value)
+
+    return restore
+
+
+def _keep_logging(secrets: tuple[str, ...]) -> Callable[[], None]:
+    root = logging.getLogger()
+    handlers, level, disabled = list(root.handlers), root.level, logging.root.manager.disable
+    factory = logging.getLogRecordFactory()
+
+    def redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = factory(*args, **kwargs)
+        known = secrets + _secrets()
+        try:
+            record.msg, record.args = _hide(record.getMessage(), known), ()
+        except (TypeError, ValueError):  # a message that does not fit its arguments
+            record.msg, record.args = _hide(f"{record.msg} {record.args}", known), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            kind, error = type(record.exc_info[1]).__name__, record.exc_info[1]
+            record.exc_text = _hide(f"{kind}: {error}", known)  # instead of a traceback, which no one redacts
+        return record
+
+    logging.setLogRecordFactory(redacted)
+
+    def restore() -> None:
+        logging.setLogRecordFactory(factory)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.disable(disabled)
+
+    return restore
+
+
+def _keep_random() -> Callable[[], None]:
+    state = random.getstate()
+    torch: Any = sys.modules.get("torch")
+    seeded = torch.get_rng_state() if torch else None
+    gradients = torch.is_grad_enabled() if torch else True
+
+    def restore() -> None:
+        random.setstate(state)
+        now: Any = sys.modules.get("torch")
+        if now is not None:
+            now.set_grad_enabled(gradients)
+            if seeded is not None:
+                now.set_rng_state(seeded)
+
+    return restore
+
+
+def _restore_environment(before: dict[str, str]) -> None:
+    for name in [name for name in os.environ if name not in before]:
+        del os.environ[name]
+    for name, value in before.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
