@@ -6,6 +6,7 @@ import ast
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import venv
 import zipfile
@@ -92,11 +93,53 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def wheel(source, tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--sdist", "-o", str(out), str(source)]
+def built(source, tmp_path_factory):
+    """The folder with the source distribution, and the wheel that was built from it."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "-o", str(out), str(source)]
     subprocess.run(command, check=True, capture_output=True)
-    return next(out.glob("*.whl"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    return next(built.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def sdist(built):
+    return next(built.glob("*.tar.gz"))
+
+
+def test_the_version_stands_in_one_place():
+    for name in ("pyproject.toml", "CITATION.cff", "README.md", "mkdocs.yml"):
+        assert mmdbench.__version__ not in (ROOT / name).read_text("utf-8"), name
+    assert f"## {mmdbench.__version__} " in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_an_index_would_take_both_files(built):
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, built.iterdir())]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
+
+
+@pytest.mark.slow
+def test_the_source_distribution_is_what_was_written(sdist):
+    with tarfile.open(sdist) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    for name in (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "NOTICE",
+        "adapters/baseline.py",
+        "mmdbench/__init__.py",
+    ):
+        assert name in names
+    assert not [n for n in names if n.startswith((".", "runs/", "build/", "site/")) or n.endswith(".pyc")]
+    assert sdist.stat().st_size < 12_000_000
 
 
 @pytest.mark.slow
@@ -124,11 +167,11 @@ def test_the_wheel_holds_what_it_must(wheel):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["wheel", "editable"])
-def test_an_installed_copy_works(kind, source, wheel, tmp_path):
+@pytest.mark.parametrize("kind", ["wheel", "sdist", "editable"])
+def test_an_installed_copy_works(kind, source, wheel, sdist, tmp_path):
     venv.create(tmp_path / "env", system_site_packages=False, with_pip=False)
     python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    target = str(wheel if kind == "wheel" else source)
+    target = str({"wheel": wheel, "sdist": sdist, "editable": source}[kind])
     flags = ["--no-deps", *(["-e"] if kind == "editable" else [])]
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", *flags, target],
@@ -150,9 +193,13 @@ def test_an_installed_copy_works(kind, source, wheel, tmp_path):
         "assert len(load_spec().corruptions) == 16\n"
         "assert len(open_bench('mini').questions) == 160\n"
         "mmdbench.corrupt(np.zeros((8, 8, 3), np.uint8), 'graffiti', level='hard')\n"
-        "print(mmdbench.__file__)\n"
+        "print(mmdbench.__file__, mmdbench.__version__)\n"
+        "from mmdbench.cli import app\n"
+        "app(['list', 'corruptions', '--json'], standalone_mode=False)\n"
     )
     out = subprocess.run(
         [str(python), str(lend)], check=True, capture_output=True, text=True, cwd=tmp_path
     ).stdout
-    assert str(tmp_path / "env" if kind == "wheel" else source) in out
+    assert str(source if kind == "editable" else tmp_path / "env") in out
+    assert f" {mmdbench.__version__}\n" in out
+    assert "watermark_damage" in out
