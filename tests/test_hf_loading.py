@@ -148,8 +148,9 @@ def test_a_repository_that_cannot_be_reached_says_what_to_check(monkeypatch, tmp
 
 
 def test_a_folder_without_a_config(tmp_path):
-    with pytest.raises(ModelError, match=r"config\.json.*safetensors"):
+    with pytest.raises(ModelError, match=r"config\.json.*No such file.*safetensors") as caught:
         load(card(tmp_path))
+    assert "None" not in str(caught.value)
 
 
 def edit(path: Path, **changes) -> None:
@@ -170,6 +171,11 @@ def test_a_checkpoint_of_another_kind_says_what_to_take(model_type, message, cop
     edit(folder / "config.json", model_type=model_type)
     with pytest.raises(ModelError, match=message):
         load(card(folder))
+
+
+def test_a_checkpoint_of_another_family_than_its_card_says(never_loads):
+    with pytest.raises(ModelError, match=r"The family 'janus' .* of the type 'gemma3'.*family=generic"):
+        load(card(built("gemma3"), family="janus"))
 
 
 def test_files_that_are_missing_or_cut_short(copy, never_loads):

@@ -64,6 +64,12 @@ def open_checkpoint(settings: Settings) -> Checkpoint:
     model_type = str(config.get("model_type", ""))
     _check_kind(settings.repo, model_type)
     family = FAMILIES[settings.family] if settings.family else family_of(model_type)
+    if family.model_types and model_type not in family.model_types:
+        raise ModelError(
+            f"The family {family.name!r} is asked in a way that {settings.repo}, of the type {model_type!r}, "
+            "does not know.",
+            hint="Leave the option family to the checkpoint: --set family=generic, or hf:<checkpoint>.",
+        )
     folder = settings.folder
     if folder is None:
         version = commit or settings.revision or "unknown"
@@ -85,8 +91,10 @@ def _read_config(settings: Settings) -> tuple[dict[str, Any], str]:
             hint="Name a checkpoint's folder, or owner/name on the Hugging Face Hub.",
         )
     try:
-        where = str(settings.folder or settings.repo)
-        path = str(cached_file(where, "config.json", revision=settings.revision or None))
+        if settings.folder is None:
+            path = str(cached_file(settings.repo, "config.json", revision=settings.revision or None))
+        else:
+            path = str(settings.folder / "config.json")
         config = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
