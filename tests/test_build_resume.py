@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from build_samples import build, contents, load_proof, write_tsv
 
-from mmdbench.build import building
+from mmdbench.benches import open_bench
+from mmdbench.build import BuildPlan, BuildSettings, building, run_build
 from mmdbench.build.pipeline import in_order
 from mmdbench.errors import DataError, LockedError, StoreError, UsageError
 from mmdbench.files import folder_lock
@@ -63,6 +65,32 @@ def test_an_interrupted_build_goes_on_and_ends_the_same(tmp_path: Path, break_af
     assert (summary.earlier, summary.made, summary.remade) == (5, 2, ())
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert not (tmp_path / "out" / ".parts").exists()
+
+
+@pytest.mark.parametrize(("kind", "pictures"), [("tsv", 5), ("folder", 7)])
+def test_progress_counts_the_pictures_that_are_made(
+    tmp_path: Path, break_after, kind: str, pictures: int
+) -> None:
+    """Two rows refer to the picture of another: in a TSV nothing is made for them."""
+    source = write_tsv(tmp_path / "own.tsv", 5)
+    turned = "".join(f"{1_000_000 + n}\tTurned?\tyes\tno\tA\tc0\t{n}\n" for n in (0, 1))
+    source.write_text(source.read_text() + turned)
+    told: list[tuple[int, int]] = []
+
+    def go_on() -> None:
+        plan = BuildPlan((str(source),), levels=("hard",), format=kind)
+        settings = BuildSettings(workers=1, on_progress=lambda p: told.append((p.done, p.total)))
+        run_build(plan, [open_bench(source)], tmp_path / "out", settings)
+
+    break_after(2)
+    with pytest.raises(BreakError):
+        go_on()
+    assert told[0] == (0, pictures)
+    told.clear()
+    break_after(None)
+    go_on()
+    assert told[0] == (0, pictures)
+    assert told[-1] == (pictures - 2, pictures - 2)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -318,6 +346,17 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir(mode=0o555)
     with pytest.raises(StoreError, match="may not write there"):
         build(source, tmp_path / "out", **PLAN)
+
+
+def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    monkeypatch.setattr("mmdbench.files.tempfile.mkstemp", refuse)
+    with pytest.raises(StoreError, match="file system is read-only. Name another folder"):
+        build(source, tmp_path / "out", **PLAN)
+    assert not list((tmp_path / "out").glob("own*"))
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ _CHECKPOINT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """How far a build is: variants made now, of those that are to be made now; where it is."""
+    """How far a build is: pictures made now, of those that are to be made now; where it is."""
 
     done: int
     total: int
@@ -107,7 +108,7 @@ def run_build(
         identity = Identity.of(plan, benches, spec, versions())
         session = _Session(folder, plan, spec, identity, settings or BuildSettings())
         finished, session.remade = take_over(folder, identity, planned)
-        session.total = sum(_variants(p.questions) for p in planned if p.bench.name not in finished)
+        session.total = sum(_pictures(_rows(p, plan)) for p in planned if p.bench.name not in finished)
         session.settings.on_progress(BuildProgress(0, session.total))
         built: list[Built] = []
         with one_thread_each():
@@ -125,8 +126,14 @@ def run_build(
     return BuildSummary(tuple(built), session.made, session.earlier, tuple(session.remade), seconds)
 
 
-def _variants(questions: Sequence[Any]) -> int:
-    return sum(len(question.images) * len(cells) for question, cells in questions)
+def _rows(planned: BenchPlan, plan: BuildPlan, start: int = 0) -> Iterator[RowPlan]:
+    rows = planned.rows(start)
+    return rows if plan.format == "tsv" else _in_full(rows)
+
+
+def _pictures(rows: Iterable[RowPlan]) -> int:
+    """How many pictures have to be made for the rows; none where a row refers to another one's."""
+    return sum(len(r.question.images) * sum(t.same_as is None for t in r.targets) for r in rows)
 
 
 def _build_bench(planned: BenchPlan, session: _Session) -> list[Built]:
@@ -151,7 +158,7 @@ def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[
         move_output(parts, session.folder, output, checked=not finished)
     if finished:
         session.earlier += len(planned.questions)
-        session.total -= _variants(planned.questions)
+        session.total -= _pictures(_rows(planned, session.plan))
     return built
 
 
@@ -164,7 +171,7 @@ def _write_bench(
     opened = open_outputs(planned.outputs, planned.bench, place, session.identity, states)
     try:
         session.earlier += start
-        session.total -= _variants(planned.questions[:start])
+        session.total -= _pictures(islice(_rows(planned, session.plan), start))
         _write_rows(planned, session, opened, start)
         return [output.finish() for output in opened]
     finally:
@@ -173,16 +180,15 @@ def _write_bench(
 
 def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OpenOutput], start: int) -> None:
     parts = session.folder / PARTS / planned.bench.name
-    as_cells = session.plan.format == "tsv"
-    maker = Maker(planned.bench, session.plan.as_run_plan(), session.spec, as_cells)
-    rows = planned.rows(start) if as_cells else _in_full(planned.rows(start))
+    maker = Maker(planned.bench, session.plan.as_run_plan(), session.spec, session.plan.format == "tsv")
+    rows = _rows(planned, session.plan, start)
     workers = session.settings.workers or default_workers()
     saved = time.monotonic()
     with contextlib.closing(in_order(maker.make, rows, workers, MadeRow.weight)) as made_rows:
         for made in made_rows:
             write_row(made, maker, opened)
             session.made += 1
-            session.done += len(made.plan.question.images) * len(made.plan.targets)
+            session.done += _pictures([made.plan])
             session.settings.on_progress(_progress(made, session))
             if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 save_rows(parts, made.plan.number + 1, opened)
