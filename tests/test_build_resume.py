@@ -354,7 +354,7 @@ def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     source = write_tsv(tmp_path / "own.tsv", 3)
     monkeypatch.setattr("mmdbench.files.tempfile.mkstemp", refuse)
-    with pytest.raises(StoreError, match="file system is read-only. Name another folder"):
+    with pytest.raises(StoreError, match=r"file system is read-only\. Name another folder"):
         build(source, tmp_path / "out", **PLAN)
     assert not list((tmp_path / "out").glob("own*"))
 
