@@ -171,9 +171,10 @@ class BatchAsker:
                     self.on_reply(no_image(planned, error))
             if not batch:
                 return
-            self._ask(batch)
+            self.ask(batch)
 
-    def _ask(self, batch: Sequence[tuple[Planned, list[Variant]]]) -> None:
+    def ask(self, batch: Sequence[tuple[Planned, list[Variant]]]) -> None:
+        """Ask one batch; a part of it that fails is asked again in halves, down to single requests."""
         requests = [make_request(planned, variants, self.generation) for planned, variants in batch]
         started = time.monotonic()
         try:
@@ -195,8 +196,8 @@ class BatchAsker:
     def _failed(self, batch: Sequence[tuple[Planned, list[Variant]]], error: Exception) -> None:
         if len(batch) > 1:  # one request may be to blame, or their number
             half = len(batch) // 2
-            self._ask(batch[:half])
-            self._ask(batch[half:])
+            self.ask(batch[:half])
+            self.ask(batch[half:])
             return
         reason = f"{type(error).__name__}: {error}"
         self.failures += 1

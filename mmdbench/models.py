@@ -24,6 +24,7 @@ from mmdbench.records import Outcome, Request
 
 __all__ = [
     "AsyncModel",
+    "Fingerprinted",
     "Model",
     "ModelCard",
     "adapter_names",
@@ -35,6 +36,14 @@ __all__ = [
 ]
 
 ENTRY_POINTS = "mmdbench.adapters"
+
+
+class Fingerprinted(Protocol):
+    """What planning needs of a model: what it is, and perhaps `prompt(question, default) -> str`."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """JSON-able: everything about the model that could change a reply."""
+        ...
 
 
 class Model(Protocol):
@@ -76,7 +85,7 @@ class AsyncModel(Protocol):
         ...
 
 
-def is_async(model: Model | AsyncModel) -> TypeGuard[AsyncModel]:
+def is_async(model: object) -> TypeGuard[AsyncModel]:
     """Whether a model is asked through coroutines."""
     return iscoroutinefunction(getattr(model, "agenerate", None))
 

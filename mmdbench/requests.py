@@ -19,7 +19,7 @@ from mmdbench.design import plan_cells
 from mmdbench.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.errors import UsageError
 from mmdbench.files import write_atomic
-from mmdbench.models import AsyncModel, Model, ModelCard
+from mmdbench.models import Fingerprinted, ModelCard
 from mmdbench.records import CLEAN, RECODED, BenchData, Cell, ImageSource, Question, Recipe, RunPlan
 from mmdbench.released import ReleasedCopies, released_images
 from mmdbench.restoration import Restorer
@@ -92,7 +92,7 @@ class Planned:
 def plan_requests(
     plan: RunPlan,
     benches: Sequence[BenchData],
-    model: Model | AsyncModel,
+    model: Fingerprinted,
     card: ModelCard,
     spec: Spec,
     folder: Path,
@@ -198,7 +198,7 @@ def _lines(records: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def _prompt(model: Model | AsyncModel, question: Question, default: str) -> str:
+def _prompt(model: Fingerprinted, question: Question, default: str) -> str:
     override = getattr(model, "prompt", None)
     return default if override is None else str(override(question, default))
 

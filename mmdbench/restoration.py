@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,12 @@ class Restorer:
     identity: Mapping[str, Any]
     function: Restore
     _turn: threading.Lock | None = field(default=None, repr=False, compare=False)
+    _opened_by: tuple[str, tuple[Path, ...]] | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._opened_by is None:
+            raise TypeError(f"The restorer {self.name!r} was not opened by name, so no other process can.")
+        return _open_once, self._opened_by
 
     def fingerprint(self) -> dict[str, Any]:
         """What goes into the key of every reply to a restored image."""
@@ -109,6 +116,16 @@ def open_restorer(name: str, files: Sequence[Path] = ()) -> Restorer:
     Raises UnknownNameError for a name that nothing answers to, UsageError for a card that does
     not fit, MissingExtraError without onnxruntime, ModelError for a file or function that fails.
     """
+    return replace(_open(name, files), _opened_by=(name, tuple(files)))
+
+
+@lru_cache(maxsize=8)
+def _open_once(name: str, files: tuple[Path, ...]) -> Restorer:
+    """The restorer in a process that it was sent to: opened there, by the same name."""
+    return open_restorer(name, files)
+
+
+def _open(name: str, files: Sequence[Path]) -> Restorer:
     cards = {key: (card, path) for path in files for key, card in _read_cards(path).items()}
     if name in cards:
         return _from_card(name, *cards[name])

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from mmdbench.benches import Bench
 from mmdbench.budget import INTERRUPTED, Budget, Spending
 from mmdbench.cards import ModelCard
 from mmdbench.driving import Driver, throttle_settings, with_model
+from mmdbench.engines import Crew, is_crew
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.files import folder_lock, make_folder
 from mmdbench.manifest import MANIFEST_FILE, portable, read_manifest, run_manifest, save_manifest
@@ -85,7 +86,8 @@ class RunSummary:
     """How a run ended: `cells` planned, `asked` now, answered `earlier`, `failed`, wall `seconds`.
 
     `stopped` says why not everything was asked, `alarm` what is suspicious about the replies; both are
-    empty otherwise. `sent` counts requests with their retries; `throttle` holds limit, cuts and trace.
+    empty otherwise. `sent` counts requests with their retries; `throttle` holds limit, cuts and trace,
+    `workers` what became of each where an engine had several.
     """
 
     cells: int
@@ -99,6 +101,7 @@ class RunSummary:
     sent: int = 0
     tokens: tuple[int, int] = (0, 0)
     throttle: dict[str, Any] = field(default_factory=dict)
+    workers: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -132,7 +135,7 @@ class _Tally:
 def run_plan(
     plan: RunPlan,
     benches: Sequence[Bench],
-    model: Model | AsyncModel,
+    model: Model | AsyncModel | Crew,
     card: ModelCard,
     folder: Path,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -141,6 +144,7 @@ def run_plan(
 ) -> RunSummary:
     """Ask the model everything in the plan that the run's folder does not answer yet.
 
+    `model` may be the workers of an engine, each of which holds it.
     A plan with a restorer or of the design `released` needs what it names, opened, in `pictures`.
     Ctrl-C (KeyboardInterrupt, after what is under way was stored) and SIGKILL leave the folder
     whole: the same call goes on from there. Raises LockedError if another process runs there,
@@ -165,10 +169,17 @@ def run_plan(
         try:
             tally.show(note=_preflight(bool(todo), model, card, manifest, spending, settings))
             save_manifest(folder, manifest)
-            _ask(todo, model, card, throttle, spending, _keep(store, tally), settings)
+            keep = _keep(store, tally)
+            if is_crew(model):
+                with _stopped_by_ctrl_c(spending):
+                    model.carry_out(todo, spending, keep, lambda news: tally.show(note=news))
+            else:
+                _ask(todo, cast("Model | AsyncModel", model), card, throttle, spending, keep, settings)
         finally:
             seconds = time.monotonic() - started
             summary = _summary(len(planned), tally, spending, throttle, seconds)
+            if is_crew(model):
+                summary = replace(summary, workers=model.report().as_dict())
             manifest["sessions"].append(_session(begun, summary, settings))
             save_manifest(folder, manifest)
     if summary.stopped == INTERRUPTED:
@@ -194,7 +205,7 @@ def _shown(plan: RunPlan, planned: Sequence[Planned], pictures: Pictures) -> dic
 
 def _preflight(
     needed: bool,
-    model: Model | AsyncModel,
+    model: object,
     card: ModelCard,
     manifest: dict[str, Any],
     spending: Spending,
@@ -314,6 +325,7 @@ def _session(begun: datetime, summary: RunSummary, settings: RunSettings) -> dic
         "alarm": summary.alarm,
         "shard": list(settings.shard),
         "throttle": throttle,
+        "workers": summary.workers,
     }
 
 

@@ -104,10 +104,10 @@ def assign(
     )
     how = RunSettings(budget=Budget(max_usd, None, max_requests))
     folder = run_folder(plan) if out is None else out
-    run = load_run(plan, card, Sources(data_dir, offline, family), folder, how, quiet=quiet)
-    summary = run.carry_out()
     rules = {"clean_check": clean_check, "balance": balance, "right_at": right_at, "seed": seed}
-    results = _write(run, rules, (judge, trace), model_card or (), images=images)
+    with load_run(plan, card, Sources(data_dir, offline, family), folder, how, quiet=quiet) as run:
+        summary = run.carry_out()
+        results = _write(run, rules, (judge, trace), model_card or (), images=images)
     refuse_incomplete(results, summary)
 
 

@@ -29,6 +29,7 @@ _ANSWERING = ("model", "design", "corruptions", "seed", "profile", "codec")
 _ASKED = "What is asked"
 _MODEL = "The model"
 _LIMITS = "Limits"
+_WHERE = "Where it runs"
 
 
 def evaluate(
@@ -114,6 +115,28 @@ def evaluate(
             rich_help_panel=_MODEL,
         ),
     ] = False,
+    engine: Annotated[
+        str, typer.Option(help="Where the model works: local or ray.", rich_help_panel=_WHERE)
+    ] = "local",
+    gpus: Annotated[
+        str, typer.Option(help="A process for each of these GPUs: 0,1,2,3.", rich_help_panel=_WHERE)
+    ] = "",
+    processes: Annotated[
+        int, typer.Option(help="So many processes that hold the model.", rich_help_panel=_WHERE)
+    ] = 0,
+    gpus_each: Annotated[
+        float, typer.Option(help="GPUs that Ray reserves for each process.", rich_help_panel=_WHERE)
+    ] = 0.0,
+    ray_address: Annotated[
+        str,
+        typer.Option(help="A running Ray cluster; else RAY_ADDRESS, else one here.", rich_help_panel=_WHERE),
+    ] = "",
+    runtime_env: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file: what Ray prepares on its nodes (pip, env_vars …).", rich_help_panel=_WHERE
+        ),
+    ] = None,
     max_usd: Annotated[float | None, typer.Option(help="Stop at this cost.", rich_help_panel=_LIMITS)] = None,
     max_minutes: Annotated[
         float | None, typer.Option(help="Stop after this time.", rich_help_panel=_LIMITS)
@@ -145,6 +168,7 @@ def evaluate(
     from mmdbench.benches import expand_benches
     from mmdbench.budget import Budget
     from mmdbench.cards import find_card, set_options
+    from mmdbench.engines.opening import EngineSettings, read_gpus, read_runtime_env
     from mmdbench.forecast import check_price
     from mmdbench.run_pictures import IMAGES
     from mmdbench.runner import RunSettings
@@ -189,13 +213,25 @@ def evaluate(
         # Absolute, because a manifest shortens such paths: shards in folders of their own stay one run.
         card = set_options(card, [f"keep_images={folder.resolve() / IMAGES}"])
     sources = Sources(data_dir, offline, family)
-    run = load_run(plan, card, sources, folder, how, quiet=quiet, restorer_cards=restore_card or ())
-    if dry_run:
-        show_forecast(run, as_json=as_json)
-    elif target_ci is not None:
-        _run_until_precise(run, target_ci)
-    else:
-        _run_once(run)
+    where = EngineSettings(
+        engine, read_gpus(gpus), processes, gpus_each, ray_address, read_runtime_env(runtime_env)
+    )
+    with load_run(
+        plan,
+        card,
+        sources,
+        folder,
+        how,
+        quiet=quiet,
+        restorer_cards=restore_card or (),
+        engine=where if where.apart and not dry_run else None,
+    ) as run:
+        if dry_run:
+            show_forecast(run, as_json=as_json)
+        elif target_ci is not None:
+            _run_until_precise(run, target_ci)
+        else:
+            _run_once(run)
 
 
 def _run_once(run: Run) -> None:

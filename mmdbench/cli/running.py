@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -16,6 +17,8 @@ from mmdbench.records import RunPlan
 
 if TYPE_CHECKING:
     from mmdbench.benches import Bench
+    from mmdbench.engines import Crew
+    from mmdbench.engines.opening import EngineSettings
     from mmdbench.models import AsyncModel, Model, ModelCard
     from mmdbench.report.results import RunResults
     from mmdbench.requests import Pictures
@@ -30,13 +33,12 @@ class Run:
 
     plan: RunPlan
     card: ModelCard
-    model: Model | AsyncModel
+    model: Model | AsyncModel | Crew
     benches: list[Bench]
     folder: Path
     settings: RunSettings
     pictures: Pictures
     quiet: bool = False
-    notes: list[str] = field(default_factory=list)
 
     def carry_out(self, plan: RunPlan | None = None) -> RunSummary:
         """Ask what is not answered yet, with a progress bar."""
@@ -60,12 +62,14 @@ class Run:
                 self.settings,
                 self.pictures,
             )
-        for what in (summary.alarm, summary.stopped and f"stopped: {summary.stopped}"):
+        report = _workers(summary, self.folder)
+        for what in (report, summary.alarm, summary.stopped and f"stopped: {summary.stopped}"):
             if what:
                 print(f"mmdbench: {what}", file=sys.stderr)
         return summary
 
 
+@contextmanager
 def load_run(
     plan: RunPlan,
     card: ModelCard,
@@ -75,8 +79,13 @@ def load_run(
     *,
     quiet: bool,
     restorer_cards: Sequence[Path] = (),
-) -> Run:
-    """Check the plan, open its benchmarks and what it does to pictures, and load its model last."""
+    engine: EngineSettings | None = None,
+) -> Iterator[Run]:
+    """Check the plan, open its benchmarks and what it does to pictures, and load its model last.
+
+    With an engine the model is loaded by its workers, which end with the block.
+    """
+    from mmdbench.engines.opening import open_crew
     from mmdbench.models import open_model
     from mmdbench.planning import check_plan
     from mmdbench.released import open_released
@@ -92,14 +101,21 @@ def load_run(
     if task:
         benches = [task.ask(bench, load_spec()) for bench in benches]
     pictures = Pictures(restorer, open_released(plan, benches, sources.data_dir))
-    return Run(plan, card, open_model(card), benches, folder, settings, pictures, quiet)
+    with ExitStack() as stack:
+        model: Model | AsyncModel | Crew
+        if engine is None:
+            model = open_model(card)
+        else:
+            model = stack.enter_context(open_crew(card, engine, folder, settings.workers))
+        yield Run(plan, card, model, benches, folder, settings, pictures, quiet)
 
 
 def run_and_report(plan: RunPlan, card: ModelCard, sources: Sources, folder: Path, *, quiet: bool) -> None:
     """Run the plan in its folder, with a progress bar, and print and write its report."""
     from mmdbench.runner import RunSettings
 
-    load_run(plan, card, sources, folder, RunSettings(), quiet=quiet).carry_out()
+    with load_run(plan, card, sources, folder, RunSettings(), quiet=quiet) as run:
+        run.carry_out()
     print_report(folder)
 
 
@@ -141,7 +157,7 @@ def show_forecast(run: Run, *, as_json: bool) -> None:
     found = forecast(
         run.plan,
         run.benches,
-        run.model,
+        cast("Model | AsyncModel", run.model),  # a dry run opens no workers
         run.card,
         run.folder,
         retry_errors=run.settings.retry_errors,
@@ -173,6 +189,16 @@ def show_forecast(run: Run, *, as_json: bool) -> None:
         rows["… of a drop"] = f"± {found.drop:.1f} points, if one answer in ten flips"
     for name, value in rows.items():
         typer.echo(f"{name:>17}  {value}")
+
+
+def _workers(summary: RunSummary, folder: Path) -> str:
+    """Who answered how much, and where to look if workers died."""
+    if not summary.workers:
+        return ""
+    restarts = summary.workers["restarts"]
+    counts = ", ".join(f"{name} gave {count}" for name, count in summary.workers["replies"].items())
+    died = f"; {restarts} died and were started again, see {folder / 'logs'}" if restarts else ""
+    return f"workers: {counts}{died}"
 
 
 def _note(progress: Progress) -> str:
