@@ -220,6 +220,8 @@ def test_too_little_memory_is_said_before_loading(made: Path, monkeypatch: pytes
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A card")
     with pytest.raises(ModelError, match=r"A card has 0\.0 GiB free.*mode without restorations"):
         check_memory(opened(made), torch.device("cuda", 0), torch.bfloat16)
+    with pytest.raises(ModelError, match=r"GiB in float32.*Use a larger GPU or dtype bfloat16"):
+        check_memory(opened(made, generation=False), torch.device("cuda", 0), torch.float32)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 2**31))
     check_memory(opened(made), torch.device("cuda", 0), torch.bfloat16)
     check_memory(opened(made), CPU, torch.float32)

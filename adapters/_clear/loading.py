@@ -149,9 +149,13 @@ def check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtyp
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else need
         what = f"this machine has {free / _GIB:.1f} GiB of memory"
     if free < need:
-        wish = "a mode without restorations (text, think) needs half" if checkpoint.generation else ""
-        hint = f"Use a larger GPU, or dtype bfloat16{'; ' + wish if wish else ''}."
-        raise ModelError(f"The model needs {need / _GIB:.1f} GiB in {dtype}; {what}.", hint=hint)
+        ways = ["a larger GPU"] + (["dtype bfloat16"] if dtype.itemsize > 2 else [])
+        wish = "; a mode without restorations (text, think) needs half" if checkpoint.generation else ""
+        name = str(dtype).removeprefix("torch.")
+        raise ModelError(
+            f"The model needs {need / _GIB:.1f} GiB in {name}; {what}.",
+            hint=f"Use {' or '.join(ways)}{wish}.",
+        )
 
 
 def load_engine(
