@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mmdbench.benches.catalog import FAMILIES, KIT, BenchInfo, find_bench, looks_like_path
+from mmdbench.benches.catalog import FAMILIES, KIT, RBENCH, BenchInfo, find_bench, looks_like_path
 from mmdbench.benches.families import clean_bench, infer_family
 from mmdbench.benches.fetch import FetchSettings, fetch_bench, file_hash, find_file
 from mmdbench.benches.pictures import table_images
@@ -75,8 +75,9 @@ def open_bench(
 ) -> Bench:
     """Open a benchmark by name, or any TSV file by path.
 
-    `vlmeval:<dataset>` is a dataset that VLMEvalKit knows, which must be installed. Another name is
-    looked for in `data_dir`, `$LMUData` and `~/LMUData`, then downloaded unless
+    `vlmeval:<dataset>` is a dataset that VLMEvalKit knows, which must be installed, `rbench:<task>`
+    a task of R-Bench, whose files must be there. Another name is looked for in `data_dir`,
+    `$LMUData` and `~/LMUData`, then downloaded unless
     `offline`. The family of a file that is not in the catalogue is inferred (see
     `Bench.family_reason`) unless given. Raises UnknownNameError, UsageError for a name of
     several files, DataError for a file that is not what it must be.
@@ -86,6 +87,10 @@ def open_bench(
         from mmdbench.benches.vlmevalkit import open_kit_bench
 
         return open_kit_bench(name.removeprefix(KIT), data_dir, offline=offline, family=family, limits=limits)
+    if name.startswith(RBENCH):
+        from mmdbench.benches.rbench import open_rbench
+
+        return open_rbench(name.removeprefix(RBENCH), data_dir, limits=limits)
     if looks_like_path(name) or isinstance(name_or_path, Path):
         return read_bench(Path(name).expanduser(), family=family, limits=limits)
     try:

@@ -24,8 +24,10 @@ __all__ = [
 ]
 
 FAMILIES = ("plain", "circular", "mmvp", "cvbench", "mmvet")
-KIT = "vlmeval:"
 """How a benchmark is prompted and graded."""
+
+KIT = "vlmeval:"
+RBENCH = "rbench:"
 
 SEE = "mmdbench list benches"
 
@@ -104,6 +106,10 @@ def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
     for part in (p.strip() for p in parts):
         if looks_like_path(part) or part.startswith(KIT):
             found[part] = None
+        elif part.lower().startswith(RBENCH):
+            from mmdbench.benches.rbench import rbench_names
+
+            found.update(dict.fromkeys(rbench_names(part.lower())))
         elif part:
             several = _lookup().get(_plain(part)) or (find_bench(part).name,)
             found.update(dict.fromkeys(several))

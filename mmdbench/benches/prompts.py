@@ -15,14 +15,20 @@ __all__ = ["build_prompt"]
 # The space before the newline belongs to the wording that published numbers were made with.
 _CLOSING = "Please select the correct answer from the options above. \n"
 
-_RAW_COLUMN = {"cvbench": "prompt", "mmvet": "question", "perceive": "question"}
+_RAW_COLUMN = {
+    "cvbench": "prompt",
+    "mmvet": "question",
+    "perceive": "question",
+    "rbench-vqa": "question",
+    "rbench-cap": "question",
+}
 
 
 def build_prompt(question: Question, family: str) -> str:
     """The text part of what a model is asked; the images come before it.
 
     Families plain, circular and mmvp: hint, question, options and a closing sentence, a line
-    each; cvbench: the column `prompt` as it is; mmvet and the questions of a task (perceive): the
+    each; cvbench: the column `prompt` as it is; mmvet, R-Bench's open tasks and perceive: the
     question as it is. Nothing is stripped. Raises UnknownNameError for another family, DataError if
     the column is empty.
     """

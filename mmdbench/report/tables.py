@@ -15,6 +15,7 @@ from mmdbench.report import (
     main_tables,
     part_tables,
     perception_tables,
+    rbench_table,
     reply_tables,
 )
 from mmdbench.report.identity import identity, require_comparable
@@ -191,6 +192,7 @@ def _tables(
         extra_tables.detectable_table(measured, levels),
         extra_tables.mce_table(parts["Corruption"], list(rows), spec),
         extra_tables.whole_table(runs),
+        rbench_table.rbench_table(runs),
         reply_tables.capability_table(runs),
         reply_tables.stage_table(runs),
         reply_tables.status_table(runs),

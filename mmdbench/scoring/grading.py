@@ -20,6 +20,7 @@ from mmdbench.scoring.mmvp import total_mmvp
 from mmdbench.scoring.plain import grade_plain, total_plain
 from mmdbench.scoring.prompts import JudgeHeads
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, get_protocol
+from mmdbench.scoring.rbench import grade_caption, grade_short_answer, total_judged
 from mmdbench.scoring.rows import ANSWERED, Row, Sheet, Totals, build_sheet
 
 __all__ = ["Score", "score"]
@@ -33,7 +34,10 @@ _FAMILIES: dict[str, tuple[_Grader, _Totaller]] = {
     "mmvp": (grade_plain, total_mmvp),
     "cvbench": (grade_plain, total_cvbench),
     "mmvet": (grade_mmvet, total_mmvet),
+    "rbench-vqa": (grade_short_answer, total_judged),
+    "rbench-cap": (grade_caption, total_judged),
 }
+_JUDGED = ("mmvet", "rbench-vqa", "rbench-cap")
 _ASKED = ("judge", "judge_failed", "judge_error", "judge_random")
 _WARN_UNRESOLVED = 0.02
 
@@ -141,7 +145,7 @@ def _sum_up(
     total = _FAMILIES[bench.family][1]
     totals = total(sheet, {index: grade.hit for index, grade in grades.items()})
     counts = _count(sheet, grades, bench.family)
-    scored = bench.family != "mmvet" or session is not None
+    scored = bench.family not in _JUDGED or session is not None
     return Score(
         bench=bench.name,
         family=bench.family,
@@ -182,7 +186,7 @@ def _count(sheet: Sheet, grades: Mapping[Index, Grade], family: str) -> dict[str
     asked = [grade for _, grade in pairs if grade.stage in _ASKED]
     by_rules = [grade for row, grade in pairs if row.status in ANSWERED and grade.stage not in _ASKED]
     # MM-Vet has no rules that could leave a row unresolved before the judge.
-    open_before_judge = 0 if family == "mmvet" else len(asked)
+    open_before_judge = 0 if family in _JUDGED else len(asked)
     return {
         "planned": len(pairs),
         "answered": sum(row.status in ANSWERED for row, _ in pairs),
@@ -203,7 +207,7 @@ def _count(sheet: Sheet, grades: Mapping[Index, Grade], family: str) -> dict[str
 
 def _judge_record(session: JudgeSession, family: str) -> dict[str, Any]:
     sampling = MCQ_SAMPLING
-    if family == "mmvet":
+    if family in _JUDGED:
         sampling = (MMVET_TEMPERATURES, session.rules.mmvet_max_tokens)
     return {
         "id": session.judge.id,

@@ -1,0 +1,104 @@
+"""R-Bench by its tasks: `rbench:mcq`, `rbench:vqa`, `rbench:cap`, from files that the user has.
+
+R-Bench's own pictures are distorted already, at three strengths, so it is asked at the level
+`clean`. Source: R-Bench, arXiv 2410.05474; files: huggingface.co/datasets/lcysyzxdxc/R-Bench. Of
+the published files only names and the columns of multiple choice are known to us, so tasks and
+strengths are read from whatever column names them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mmdbench.benches.bench import Bench, read_bench
+from mmdbench.benches.catalog import RBENCH, BenchInfo
+from mmdbench.benches.fetch import data_folders, find_file
+from mmdbench.benches.tsv import ReadLimits
+from mmdbench.errors import DataError, UnknownNameError
+from mmdbench.records import Question
+
+__all__ = ["STRENGTHS", "TASKS", "open_rbench", "strength_of", "task_of"]
+
+TASKS = ("mcq", "vqa", "cap")
+STRENGTHS = ("low", "mid", "high")
+
+_FAMILIES = {"mcq": "plain", "vqa": "rbench-vqa", "cap": "rbench-cap"}
+_TASK_COLUMNS = ("task", "type", "question_type", "task_type")
+_STRENGTH_COLUMNS = ("strength", "level", "severity", "degree", "distortion_level")
+_TASK_WORDS = {
+    "mcq": ("mcq", "multiple choice", "multi-choice", "choice"),
+    "vqa": ("vqa", "qa", "open", "question answering"),
+    "cap": ("cap", "caption", "captioning", "description"),
+}
+_STRENGTH_WORDS = {
+    "low": ("low", "1", "slight", "weak"),
+    "mid": ("mid", "middle", "medium", "2"),
+    "high": ("high", "hard", "3", "strong", "severe"),
+}
+_NAMES = ("R-Bench-{upper}.tsv", "R-bench-{lower}.tsv", "R-Bench-Dis.tsv", "R-bench-dis.tsv")
+
+
+def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLimits | None = None) -> Bench:
+    """The questions of one task; each has its `task`, and its `strength` where the file tells it.
+
+    Looked for in the data folders: a file of the task's own (R-Bench-VQA.tsv), then the published
+    R-bench-dis.tsv. Raises UnknownNameError, and DataError where there is no such file, or none of
+    its rows is of that task.
+    """
+    if task not in TASKS:
+        raise UnknownNameError("task of R-Bench", task, TASKS)
+    names = [name.format(upper=task.upper(), lower=task) for name in _NAMES]
+    found = [path for path in (find_file(name, data_dir) for name in names) if path is not None]
+    if not found:
+        raise DataError(
+            f"R-Bench is not on this machine; looked for {', '.join(dict.fromkeys(names))} "
+            f"in {', '.join(map(str, data_folders(data_dir)))}.",
+            hint="Get it from huggingface.co/datasets/lcysyzxdxc/R-Bench; multiple choice alone: "
+            "mmdbench data get R-Bench-Dis",
+        )
+    own = found[0].name.lower() == f"r-bench-{task}.tsv"
+    bench = read_bench(found[0], family="plain", limits=limits)
+    rows = tuple(_marked(q, task) for q in bench.questions if own or task_of(q) == task)
+    if not rows:
+        raise DataError(
+            f"{found[0]} holds no row of R-Bench's task {task.upper()}.",
+            hint="Rows without options need a column 'task' that says vqa or cap.",
+        )
+    name = f"R-Bench-{task.upper()}"
+    info = BenchInfo(name, _FAMILIES[task], title=name, columns=bench.columns, source=str(found[0].name))
+    return replace(bench, name=name, family=_FAMILIES[task], questions=rows, info=info)
+
+
+def task_of(question: Question) -> str:
+    """mcq, vqa or cap, as the row's column says, or mcq for a row with options; empty if nothing tells."""
+    for column in _TASK_COLUMNS:
+        said = question.fields.get(column, "").strip().lower()
+        for task, words in _TASK_WORDS.items():
+            if said in words:
+                return task
+    return "mcq" if question.options else ""
+
+
+def strength_of(question: Question) -> str:
+    """low, mid or high, as the row's column says; empty if nothing tells."""
+    for column in _STRENGTH_COLUMNS:
+        said = question.fields.get(column, "").strip().lower()
+        for strength, words in _STRENGTH_WORDS.items():
+            if said in words:
+                return strength
+    return ""
+
+
+def _marked(question: Question, task: str) -> Question:
+    fields = {**question.fields, "task": task}
+    strength = strength_of(question)
+    if strength:
+        fields["strength"] = strength
+    return replace(question, bench=f"R-Bench-{task.upper()}", fields=fields)
+
+
+def rbench_names(name: str) -> tuple[str, ...]:
+    """`rbench:all` → the three tasks; another name as it is."""
+    task = name.removeprefix(RBENCH)
+    return tuple(f"{RBENCH}{t}" for t in TASKS) if task == "all" else (f"{RBENCH}{task}",)
