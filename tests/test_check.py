@@ -333,7 +333,8 @@ def test_what_cannot_be_told_says_what_could(folders, tmp_path):
     variance = (3 / 62 - (1 / 62) ** 2) / 62
     assert stored[0]["detectable"] == pytest.approx(100 * reach * variance**0.5)
     text = " ".join(call(few, "--baseline", base, code=3).split())
-    assert f"60 questions find a loss of {stored[0]['detectable']:.1f} points in 80 of 100 runs" in text
+    assert "In 80 of 100 runs these would show a loss of: macro/all/hard, 60 questions: " in text
+    assert f"macro/all/hard, 60 questions: {stored[0]['detectable']:.1f} points" in text
 
 
 def test_json_and_junit(folders, tmp_path):

@@ -18,7 +18,7 @@ from mmdbench.published import published_rows
 from mmdbench.records import Cell, Reply
 from mmdbench.report.console import console, footer, grid, interval
 from mmdbench.report.flat import as_csv, write_parquet
-from mmdbench.report.latex import latex
+from mmdbench.report.latex import latex, latex_table
 from mmdbench.report.markdown import markdown
 from mmdbench.report.model import Column, Row, Table, Value, ranks, shown
 from mmdbench.report.results import load_results
@@ -524,6 +524,13 @@ def test_latex_is_booktabs_with_best_and_second():
     assert tex.count("{") == tex.count("}")
     assert "[" in latex(whole_report(), ["levels"], intervals=True).split("tabular")[1]
     assert not re.search(r"[→Δ–…×−]", latex(whole_report(), ["all"], intervals=True))
+
+
+def test_a_p_value_is_never_nought():
+    column = Column("p", "p", 4)
+    assert [shown(Value(p), column) for p in (0.0, 3e-9, 0.00004, 0.0123)] == ["<0.0001"] * 3 + ["0.0123"]
+    table = Table("t", "T", ("Row",), (column,), (Row(("r",), (Value(0.0),)),))
+    assert r"r & $<$0.0001 \\" in latex_table(table)
 
 
 def test_best_and_second_are_judged_as_shown():

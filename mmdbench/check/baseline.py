@@ -18,6 +18,7 @@ from mmdbench.errors import DataError, IncomparableError, IncompleteError, Usage
 from mmdbench.files import write_atomic
 from mmdbench.report.identity import Difference, identity, require_comparable
 from mmdbench.report.results import RunResults, UnitHit
+from mmdbench.report.rounding import fixed
 from mmdbench.report.scores import main_rows
 
 __all__ = ["Baseline", "accept", "read_baseline"]
@@ -85,7 +86,7 @@ def accept(run: RunResults, path: Path) -> int:
     record = {
         "kind": _KIND,
         "version": _VERSION,
-        "scores": {row.name: {lv: round(e.value, 2) for lv, e in row.scores.items()} for row in rows},
+        "scores": {row.name: {lv: float(fixed(e.value, 2)) for lv, e in row.scores.items()} for row in rows},
         "identity": identity(run),
         "grades": grades,
     }

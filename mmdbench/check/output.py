@@ -11,6 +11,7 @@ from mmdbench.report.rounding import fixed
 
 __all__ = ["check_table", "github_lines", "junit", "sentence", "summary", "untold"]
 
+_MOST = 6
 _MARK = {"regressed": "✗", "unchanged": "✓", "improved": "↑", "cannot tell": "?"}
 
 
@@ -57,13 +58,16 @@ def sentence(row: CheckRow) -> str:
 
 
 def untold(report: CheckReport) -> list[str]:
-    """For each row where nothing can be told, the loss that its questions would show."""
-    return [
-        f"{row.name}: {row.questions} questions find a loss of {fixed(row.detectable)} points "
-        "in 80 of 100 runs. Ask more, or allow more."
-        for row in report.rows
-        if row.verdict == "cannot tell"
+    """Where nothing can be told, the loss that the questions of a row would show; at most six rows."""
+    rows = sorted((r for r in report.rows if r.verdict == "cannot tell"), key=lambda r: r.detectable)
+    lines = [
+        f"{row.name}, {row.questions} questions: "
+        + (f"{fixed(row.detectable)} points" if row.detectable < 100 else "no loss at all")
+        for row in rows[:_MOST]
     ]
+    lines += [f"and {len(rows) - _MOST} rows that show less"] if len(rows) > _MOST else []
+    head = "To tell, ask more questions or allow more. In 80 of 100 runs these would show a loss of:"
+    return [head, *lines] if rows else []
 
 
 def summary(report: CheckReport) -> str:
@@ -78,7 +82,7 @@ def summary(report: CheckReport) -> str:
             "",
             markdown_table(check_table(report)),
         ]
-    lines += [f"- {line}" for line in untold(report)]
+    lines += [f"{line}\n" if i == 0 else f"- {line}" for i, line in enumerate(untold(report))]
     lines += [f"- differs from the baseline in {note}" for note in report.notes]
     return "\n".join(lines) + "\n"
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.cli.places import FOLDER
+
 if TYPE_CHECKING:
     from mmdbench.check import CheckReport
 
@@ -15,7 +17,7 @@ __all__ = ["check"]
 
 
 def check(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(parser=FOLDER, help="The folder of a run.")],
     baseline: Annotated[Path, typer.Option(help="The baseline: a file to commit.")],
     gate: Annotated[
         list[str] | None,
@@ -84,7 +86,7 @@ def _print(report: CheckReport) -> None:
         screen.print(Text(f"INCOMPLETE: {report.problem}", style="bold red"))
     else:
         screen.print(grid(check_table(report)))
-        for line in untold(report):
-            screen.print(Text(line))
+        for place, line in enumerate(untold(report)):
+            screen.print(Text(f"  {line}" if place else line))
     meaning = {0: "no regression", 1: "regression", 3: "cannot tell", 4: "incomplete"}
     screen.print(Text(f"{meaning[report.exit_code]} (exit code {report.exit_code})", style="bold"))

@@ -18,6 +18,7 @@ _SPECIAL = {
     "…": r"\ldots{}",
     "×": r"$\times$",
     "−": "$-$",
+    "<": "$<$",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 } | {c: f"\\{c}" for c in "&%$#_{}"}

@@ -81,6 +81,8 @@ def shown(value: Value | None, column: Column) -> str:
     if isinstance(value.value, str):
         return value.value
     text = fixed(value.value, column.digits)
+    if column.unit == "p" and not float(text):
+        return f"<{fixed(10**-column.digits, column.digits)}"  # a p-value is never nought
     sign = "+" if column.signed and value.value > 0 and float(text) else ""
     return f"{sign}{text}" + (" %" if column.unit == "%" else "")
 
