@@ -93,6 +93,16 @@ def test_progress_counts_the_pictures_that_are_made(
     assert told[-1] == (pictures - 2, pictures - 2)
 
 
+def test_progress_names_the_slow_corruption(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 2)
+    for name, note in (("mean_shift", "mean_shift is the slow one"), ("graffiti", "")):
+        notes: list[str] = []
+        plan = BuildPlan((str(source),), levels=("low",), corruptions=(name,))
+        settings = BuildSettings(workers=1, on_progress=lambda p: notes.append(p.note))  # noqa: B023
+        run_build(plan, [open_bench(source)], tmp_path / name, settings)
+        assert notes == ["", note, note]
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_was_written_after_the_checkpoint_is_cut_off(tmp_path: Path, break_after, kind: str) -> None:
     source = write_tsv(tmp_path / "own.tsv", 5)

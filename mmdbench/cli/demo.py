@@ -16,7 +16,7 @@ def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run.")] = Path("runs/demo"),
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """See how much a small model loses when photographs get worse: two to four minutes on two cores."""
+    """See how much a small model loses when photographs get worse: one to four minutes on two cores."""
     from mmdbench.cli.evaluate import run_and_report
     from mmdbench.cli.opening import Sources
     from mmdbench.models import find_card
