@@ -102,7 +102,8 @@ def _unreadable(data: bytes, where: str, error: Exception) -> ImageDecodeError:
         return ImageDecodeError(f"{where}: an AVIF picture.", hint="Reading AVIF needs Pillow 11.3 or newer.")
     reason = "not a picture of a known kind" if _is_unidentified(error) else f"cannot be decoded ({error})"
     return ImageDecodeError(
-        f"{where}: {len(data)} bytes, {reason}.", hint="The file may be incomplete. To check a benchmark: mmdbench data verify"
+        f"{where}: {len(data)} bytes, {reason}.",
+        hint="The file may be incomplete. To check a benchmark: mmdbench data verify",
     )
 
 
