@@ -28,13 +28,16 @@ from mmdbench.variants import CleanImage, clean_image, make_variant, one_thread_
 __all__ = ["BatchAsker", "Images", "Prefetch", "make_reply", "make_request", "make_variants"]
 
 _IMAGES_KEPT = 8
+_TIMED = 32
+_SMALL_SECONDS = 0.0005
 _FAILURES_IN_A_ROW = 5
 
 
 class Prefetch:
     """The requests still to ask, in order, with their variants made `ahead` of time by `workers` threads.
 
-    Use it through `prefetching`. Only `ahead` requests hold images at any time.
+    Use it through `prefetching`. Only `ahead` requests hold images at any time. Where variants take
+    less than handing them between threads does, they are made when they are taken instead.
     """
 
     def __init__(self, todo: Iterable[Planned], pool: ThreadPoolExecutor, ahead: int) -> None:
@@ -43,14 +46,38 @@ class Prefetch:
         self._ahead = ahead
         self._waiting: deque[tuple[Planned, Future[list[Variant]]]] = deque()
         self._images = Images()
+        self._times: deque[tuple[float, float]] = deque(maxlen=_TIMED)
 
     def take(self) -> tuple[Planned, Future[list[Variant]]] | None:
         """The next request and the variants that are being made for it; None when all are taken."""
+        if not self._waiting and self._are_small():
+            return next(((planned, self._made(planned)) for planned in self._rest), None)
         # Filled up in one go when half of it is used: waking a thread costs more than a small picture.
-        if 2 * len(self._waiting) <= self._ahead:
+        if 2 * len(self._waiting) <= self._ahead and not self._are_small():
             for planned in islice(self._rest, self._ahead - len(self._waiting)):
-                self._waiting.append((planned, self._pool.submit(make_variants, planned, self._images)))
+                self._waiting.append((planned, self._pool.submit(self._make, planned)))
         return self._waiting.popleft() if self._waiting else None
+
+    def _are_small(self) -> bool:
+        # Processor time alone would hide a slow disk, time on the wall the threads that wait for each other.
+        times = list(self._times)
+        if len(times) < _TIMED or min(wall for _, wall in times) > 2 * _SMALL_SECONDS:
+            return False
+        return sum(busy for busy, _ in times) / _TIMED < _SMALL_SECONDS
+
+    def _make(self, planned: Planned) -> list[Variant]:
+        busy, wall = time.thread_time(), time.perf_counter()
+        made = make_variants(planned, self._images)
+        self._times.append((time.thread_time() - busy, time.perf_counter() - wall))
+        return made
+
+    def _made(self, planned: Planned) -> Future[list[Variant]]:
+        future: Future[list[Variant]] = Future()
+        try:
+            future.set_result(self._make(planned))
+        except MmdbenchError as error:
+            future.set_exception(error)
+        return future
 
 
 @contextmanager

@@ -156,6 +156,9 @@ def test_as_many_connections_as_are_asked_for_and_no_more(transport):
         finally:
             await model.aclose()
 
+    with FaultyServer() as server:
+        asyncio.run(ask(open_model(card_for(server, transport=transport)), 1))
+        assert not [name for name in server.calls[0].headers if "stainless-os" in name or "arch" in name]
     # More than the hundred at which HTTP clients stop by themselves, without a word.
     for concurrency, count in ((140, 140), (5, 12)):
         with Gathering(concurrency) as server:

@@ -17,7 +17,7 @@ from mmdbench.budget import Budget
 from mmdbench.cards import Price
 from mmdbench.cli import app
 from mmdbench.cli.guard import guarded
-from mmdbench.errors import IncomparableError, StoreError, UsageError
+from mmdbench.errors import DataError, IncomparableError, StoreError, UsageError
 from mmdbench.forecast import forecast
 from mmdbench.merging import merge_runs
 from mmdbench.precision import half_width_points, until_precise
@@ -363,3 +363,27 @@ def test_pictures_are_made_ahead_of_the_model_but_not_far(make_tsv, tmp_path, mo
     assert len(made) == 40
     assert max(gaps) <= 9  # what is asked, and eight ahead: never the whole benchmark in memory
     assert sum(gap > 1 for gap in gaps) > 20  # and the model does not wait for its pictures
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_pictures_that_take_no_time_are_made_without_threads(make_tsv, tmp_path, monkeypatch, small):
+    import threading
+
+    from mmdbench import asking
+
+    real, makers = asking.make_variants, []
+
+    def watched(planned, images):
+        makers.append(threading.current_thread() is threading.main_thread())
+        if len(makers) == 70:
+            raise DataError("a bad picture")
+        return real(planned, images)
+
+    monkeypatch.setattr(asking, "make_variants", watched)
+    monkeypatch.setattr(asking, "_SMALL_SECONDS", 1e9 if small else 0.0)
+    model = Recorder()
+    _, summary = toy_run(make_tsv(20), tmp_path / "run", model)
+    assert (summary.asked, summary.failed, len(makers), len(model.asked)) == (80, 1, 80, 79)
+    # The first ones are timed, and some more are then under way.
+    assert sum(makers) >= 80 - 32 - 9 if small else not any(makers)
+    assert not any(makers[:32])

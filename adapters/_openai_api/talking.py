@@ -19,6 +19,10 @@ __all__ = ["Talker", "first_model"]
 _OPENAI = "https://api.openai.com/"
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 20.0
+# The client would draw a number for each request, to know its own second attempts by; it makes none.
+_ONE_ATTEMPT = "one attempt"
+# What the client tells of this machine with every request, which costs time and concerns nobody.
+_UNSAID = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
 
 
 class Talker:
@@ -40,7 +44,12 @@ class Talker:
         openai, response_type = _client_parts()
         client = self._opened(openai)
         try:
-            response = await client.post("/chat/completions", body=body, cast_to=response_type)
+            response = await client.post(
+                f"{self._settings.endpoint}/chat/completions",
+                body=body,
+                cast_to=response_type,
+                options={"idempotency_key": _ONE_ATTEMPT},
+            )
             content = await response.aread()
         except openai.APIStatusError as error:
             failure = error_of(error.status_code, _body(error), error.response.headers, self._key)
@@ -88,7 +97,11 @@ class Talker:
             trust_env=not is_local(settings.endpoint),
         )
         made = openai.AsyncOpenAI(
-            api_key=self._key or "none", base_url=settings.endpoint, max_retries=0, http_client=client
+            api_key=self._key or "none",
+            base_url=settings.endpoint,
+            max_retries=0,
+            http_client=client,
+            default_headers={f"X-Stainless-{name}": openai.Omit() for name in _UNSAID},
         )
         if not settings.endpoint.startswith(_OPENAI):
             # The client takes these from the environment; they are nobody else's business.
