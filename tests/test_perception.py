@@ -191,9 +191,12 @@ def test_means_of_rewards_know_their_clusters() -> None:
     assert plain is not None
     assert paired is not None
     assert plain.value == paired.value == 0.5
-    # By hand: Σ r² = 1, so 1/16 · 4/3; pairs: totals ∓1, so 2/16 · 2.
-    assert plain.variance == pytest.approx(1 / 12)
-    assert paired.variance == pytest.approx(1 / 4)
+    # By hand: Σ r² = 1, so 1/3 a cluster; pairs: totals ∓1 over 2 each, so 1/2. Each drawn towards 1.
+    assert plain.variance == pytest.approx((4 * 1 / 3 + 1) / 5 / 4)
+    assert paired.variance == pytest.approx((2 * 1 / 2 + 1) / 3 / 2)
+    alike = clustered_mean([-1.0] * 6, [1, 1, 1, 2, 2, 2])
+    assert alike is not None
+    assert alike.low < -1.0 < alike.high
     assert clustered_mean([], []) is None
 
 

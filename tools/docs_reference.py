@@ -32,6 +32,11 @@ PAGES = {
         "From replies to grades, and grades to intervals.",
         ["scoring", "rescoring", "stats"],
     ),
+    "perception": (
+        "Perception, rewards, training data",
+        "What a model sees of a degradation, CLEAR's rewards, and samples by its recipe.",
+        ["perception", "rewards", "assigning"],
+    ),
     "errors": ("Errors", "What is raised, with its exit code.", ["errors"]),
 }
 

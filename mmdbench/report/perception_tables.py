@@ -55,8 +55,9 @@ def perception_tables(runs: Sequence[RunResults], levels: Sequence[str], spec: S
 def clustered_mean(values: Sequence[float], clusters: Sequence[object]) -> Estimate | None:
     """The mean of values of any range with a normal interval, clusters being what is independent.
 
-    The variance is the sum of squared cluster totals of the residuals over n², times k/(k − 1) for
-    k clusters; None without values, no interval beyond the value with one cluster.
+    The variance of a cluster follows from the squared totals of its residuals; as if one more
+    cluster of variance 1 had been seen, so that a few equal values do not feign certainty. None
+    without values.
     """
     n = len(values)
     if not n:
@@ -64,7 +65,8 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[object]) -> Estim
     mean = math.fsum(values) / n
     totals = _totals([value - mean for value in values], clusters)
     k = len(totals)
-    variance = math.fsum(t * t for t in totals) / n**2 * (k / (k - 1) if k > 1 else 1.0)
+    spread = math.fsum(t * t for t in totals) * (k / n) ** 2 / (k - 1) if k > 1 else 0.0
+    variance = (k * spread + 1) / (k + 1) / k
     half = normal_quantile(CONFIDENCE) * math.sqrt(variance)
     return Estimate(mean, mean - half, mean + half, n, mean, variance)
 
