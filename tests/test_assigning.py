@@ -323,3 +323,29 @@ def test_clean_is_no_level_to_assign(tmp_path, make_tsv) -> None:
     make_tsv(rows=2)
     done = assign(tmp_path, "--level", "clean,hard")
     assert done.exit_code == 2
+
+
+def test_a_circular_group_is_one_sample_and_right_only_as_a_whole(tmp_path) -> None:
+    turned = {"A": "green", "B": "red", "answer": "B", "g_index": "1"}
+    questions = [question(1, g_index="1"), question(1000001, **turned), question(2, g_index="2")]
+
+    def answer(q, level, _corruption):
+        wrong = level == "hard" and q.index == 1000001
+        return "C" if wrong else q.answer
+
+    folder = write_run(tmp_path / "run", questions, answer, family="circular", levels=("clean", "hard"))
+    found = {s.cell.index: s.mode for s in find_samples(load_results(folder))}
+    assert found == {1: "generate", 2: "direct"}
+
+
+def test_rotations_meet_the_same_level(make_tsv) -> None:
+    path = make_tsv(rows=5)
+    lines = path.read_text().splitlines()
+    turned = [line.split("\t") for line in lines[1:]]
+    more = ["\t".join([str(1_000_000 + int(cells[0])), *cells[1:-1], cells[0]]) for cells in turned]
+    path.write_text("\n".join([*lines, *more]) + "\n")
+    cells = drawn_cells(open_bench(path, family="circular"))
+    for index in range(5):
+        assert [(c.level, c.corruption) for c in cells[index]] == [
+            (c.level, c.corruption) for c in cells[1_000_000 + index]
+        ]
