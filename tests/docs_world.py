@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
 
 from docs_blocks import ROOT
+from PIL import Image
 
 from mmdbench.benches import open_bench
 
@@ -103,7 +105,7 @@ def _write_rbench(path: Path, questions: list) -> None:
             task = ("MCQ", "VQA", "CAP")[index % 3]
             options = {label: question.options[label] for label in "AB"} if task == "MCQ" else {}
             row = {"index": index, "task": task, "strength": "low", "question": question.text, **options}
-            picture = base64.b64encode(question.images[0].read()).decode()
+            picture = base64.b64encode(_small(question.images[0].read())).decode()
             writer.writerow({**row, "answer": "A", "image": picture})
 
 
@@ -113,10 +115,18 @@ def _write(path: Path, questions: list, more: tuple[str, ...]) -> None:
         writer = csv.DictWriter(file, head, delimiter="\t", lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for index, question in enumerate(questions):
-            picture = base64.b64encode(question.images[0].read()).decode()
+            picture = base64.b64encode(_small(question.images[0].read())).decode()
             options = {label: question.options[label] for label in "AB"}
             row = {**VALUES, "index": index, "question": question.text, **options, "image": picture}
             writer.writerow({**row, "answer": question.answer if question.answer in "AB" else "A"})
+
+
+def _small(data: bytes, width: int = 120) -> bytes:
+    """A photograph that is quickly degraded and restored."""
+    with Image.open(io.BytesIO(data)) as image:
+        buffer = io.BytesIO()
+        image.convert("RGB").resize((width, width * image.height // image.width)).save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -48,7 +48,7 @@ ELSEWHERE = {
     "source": "enters a virtual environment",
     "cd": "walks through a copy of the repository",
 }
-SAMPLE = "24"
+SAMPLE = "16"
 PYTHON_PACKAGES = ("albumentations", "datasets", "torchvision", "torch", "skimage", "matplotlib")
 
 
@@ -178,7 +178,7 @@ def parse(words):
 
 def run_python(command, words):
     if words[0] == "-m":
-        assert words[1] in ("venv", "pytest", "pip", "http.server", "mkdocs"), command.where
+        assert words[1] in ("build", "http.server", "mkdocs", "pip", "pytest", "ruff", "venv"), command.where
         return
     script = Path(words[0]) if Path(words[0]).exists() else ROOT / words[0]
     assert script.is_file(), f"{command.where}: there is no {words[0]}"
