@@ -23,6 +23,7 @@ from mmdbench.benches.download import Download, FetchSettings, Progress, downloa
 from mmdbench.benches.lock import file_lock
 from mmdbench.errors import DataError, StoreError
 from mmdbench.files import make_folder, write_atomic
+from mmdbench.remote import add_from_data_url, data_folder, is_url
 
 if TYPE_CHECKING:
     from mmdbench.benches.catalog import BenchInfo
@@ -70,7 +71,7 @@ class CheckedFile:
 
 def data_folders(data_dir: str | Path | None = None) -> tuple[Path, ...]:
     """The folders that are searched, in order; downloads go to the first."""
-    found = [] if data_dir is None else [Path(data_dir).expanduser()]
+    found = [] if data_dir is None else [_own_folder(data_dir)]
     shared = os.environ.get(_VLMEVALKIT_FOLDER)
     if shared:
         found.append(Path(shared).expanduser())
@@ -78,9 +79,14 @@ def data_folders(data_dir: str | Path | None = None) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _own_folder(data_dir: str | Path) -> Path:
+    return data_folder(str(data_dir)) if is_url(data_dir) else Path(data_dir).expanduser()
+
+
 def find_file(name: str, data_dir: str | Path | None = None) -> Path | None:
     """The first file of that name in the data folders, or None."""
     for folder in data_folders(data_dir):
+        add_from_data_url(folder, name)
         with suppress(OSError, ValueError):
             if (folder / name).is_file():
                 return folder / name

@@ -16,6 +16,7 @@ from pathlib import Path
 from mmdbench.benches.catalog import find_bench, get_bench_names
 from mmdbench.benches.fetch import data_folders
 from mmdbench.errors import DataError
+from mmdbench.remote import add_from_data_url
 from mmdbench.spec import load_spec
 
 __all__ = ["ReleasedFile", "find_released", "released_file", "require_released"]
@@ -66,6 +67,7 @@ def find_released(bench: str, data_dir: str | Path | None = None) -> tuple[Relea
     name = find_bench(bench).name
     found: dict[tuple[str, str], ReleasedFile] = {}
     for folder in data_folders(data_dir):
+        add_from_data_url(folder, lambda file: _is_of(file, name))
         for path in sorted(folder.glob("*.tsv")) if folder.is_dir() else ():
             file = released_file(path)
             if file is not None and file.bench == name:
@@ -90,6 +92,11 @@ def require_released(
             "or make degraded images: --design mixed.",
         )
     return {level: found[level] for level in levels}
+
+
+def _is_of(file: str, bench: str) -> bool:
+    known = released_file(Path(file))
+    return known is not None and known.bench == bench
 
 
 def _bench(text: str) -> str:

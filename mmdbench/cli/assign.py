@@ -10,6 +10,7 @@ import typer
 
 from mmdbench.cli.evaluate import parse_levels, run_folder, split_list
 from mmdbench.cli.opening import Sources
+from mmdbench.cli.places import BENCH, DATA_DIR, OUT
 from mmdbench.cli.running import Run, load_run, refuse_incomplete
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RunPlan
@@ -28,7 +29,9 @@ _TRACES = "trace_journal.jsonl"
 
 def assign(
     model: Annotated[str, typer.Option(help="The base model's card; see: mmdbench list models")],
-    bench: Annotated[list[str], typer.Option(help="Questions: a benchmark or a TSV file; repeatable.")],
+    bench: Annotated[
+        list[str], typer.Option(parser=BENCH, help="Questions: a benchmark or a TSV file; repeatable.")
+    ],
     level: Annotated[
         str, typer.Option(help="Levels, of which each question gets one.", rich_help_panel=_RECIPE)
     ] = "low,mid,hard",
@@ -59,9 +62,11 @@ def assign(
     images: Annotated[bool, typer.Option(help="Write the pictures too.")] = True,
     profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
     codec: Annotated[str, typer.Option(help="How degraded images are encoded.")] = "jpeg:95",
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of run and data set.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", parser=OUT, help="Folder of run and data set.")
+    ] = None,
     family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     model_card: Annotated[
         list[Path] | None, typer.Option(help="TOML file with cards of your own.", rich_help_panel=_MODEL)

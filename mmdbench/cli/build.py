@@ -9,6 +9,7 @@ import typer
 
 from mmdbench.cli.evaluate import parse_levels, split_list
 from mmdbench.cli.opening import Sources, open_benches
+from mmdbench.cli.places import BENCH, DATA_DIR, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +23,10 @@ __all__ = ["build"]
 
 def build(
     bench: Annotated[
-        list[str], typer.Option(help="A benchmark, a set such as mmd, or a TSV file; repeatable.")
+        list[str],
+        typer.Option(parser=BENCH, help="A benchmark, a set such as mmd, or a TSV file; repeatable."),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder that the files go to.")],
+    out: Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder that the files go to.")],
     level: Annotated[
         str, typer.Option(help="low, mid, hard, clean, recoded; several with commas")
     ] = "low,mid,hard",
@@ -39,7 +41,7 @@ def build(
     profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
     workers: Annotated[int, typer.Option(help="Threads; by default one for each CPU.", min=0)] = 0,
     family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and leave.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No plan and no progress.")] = False,

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli.places import FOLDER
+
 __all__ = ["cite"]
 
 
 def cite(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(parser=FOLDER, help="Folders of runs.")] = None,
 ) -> None:
     """Print what to cite, and for each run a paragraph that says how it was measured."""
     from mmdbench.report.citing import citations, methods

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.cli.places import RUN
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ __all__ = ["compare"]
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(help="A run's folder, then others or published results such as paper:clear-rl."),
+        typer.Argument(
+            parser=RUN, help="A run's folder, then others or published results such as paper:clear-rl."
+        ),
     ],
     shared: Annotated[
         bool, typer.Option("--shared", help="Runs of different samples: compare the questions both hold.")

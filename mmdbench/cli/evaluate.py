@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli.opening import Sources
+from mmdbench.cli.places import BENCH, DATA_DIR, OUT
 from mmdbench.cli.running import (
     Run,
     load_run,
@@ -35,7 +36,8 @@ _WHERE = "Where it runs"
 def evaluate(
     model: Annotated[str, typer.Option(help="A model card's name; see: mmdbench list models")],
     bench: Annotated[
-        list[str], typer.Option(help="A benchmark, a set such as mmd, or a TSV file; repeatable.")
+        list[str],
+        typer.Option(parser=BENCH, help="A benchmark, a set such as mmd, or a TSV file; repeatable."),
     ],
     level: Annotated[
         str, typer.Option(help="clean, recoded, low, mid, hard", rich_help_panel=_ASKED)
@@ -87,9 +89,9 @@ def evaluate(
     extraction: Annotated[
         str, typer.Option(help="Answer extraction: sane, clear or none", rich_help_panel=_ASKED)
     ] = "sane",
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the run.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", parser=OUT, help="Folder of the run.")] = None,
     family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     model_card: Annotated[
         list[Path] | None, typer.Option(help="TOML file with cards of your own.", rich_help_panel=_MODEL)

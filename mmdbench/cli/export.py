@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli.places import FOLDER
+
 __all__ = ["export"]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(parser=FOLDER, help="The folder of a run.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")],
     format: Annotated[  # noqa: A002 - the option's name
         str, typer.Option("--format", help="vlmevalkit (a spreadsheet for each arm) or jsonl")

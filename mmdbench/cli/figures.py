@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli.places import RUN
+
 __all__ = ["figures"]
 
 
 def figures(
     runs: Annotated[
-        list[str], typer.Argument(help="Folders of runs, and published results such as paper:clear-rl.")
+        list[str],
+        typer.Argument(parser=RUN, help="Folders of runs, and published results such as paper:clear-rl."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the figures.")],
     formats: Annotated[list[str] | None, typer.Option("--format", help="svg or pdf; repeatable.")] = None,

@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
+from mmdbench.cli.places import ready
 from mmdbench.errors import MmdbenchError
 
 __all__ = ["INTERRUPTED", "guarded"]
@@ -29,8 +30,8 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with _plain_warnings():
-                return verb(*args, **kwargs)
+            with _plain_warnings(), ready(kwargs) as values:
+                return verb(*args, **values)  # type: ignore[arg-type]
         except MmdbenchError as error:
             print(f"mmdbench: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error

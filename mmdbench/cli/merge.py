@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli.places import FOLDER, OUT
+
 __all__ = ["merge"]
 
 
 def merge(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of the shards.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the whole run.")],
+    runs: Annotated[list[Path], typer.Argument(parser=FOLDER, help="Folders of the shards.")],
+    out: Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder of the whole run.")],
 ) -> None:
     """Put the shards of one run together; replies are taken once each, answers before errors."""
     from mmdbench.merging import merge_runs

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.cli.places import DATA_DIR, RUN
+
 if TYPE_CHECKING:
     from mmdbench.report.results import RunResults
     from mmdbench.report.tables import Tables
@@ -16,11 +18,12 @@ __all__ = ["page", "save_page"]
 
 def page(
     runs: Annotated[
-        list[str], typer.Argument(help="Folders of runs, and published results such as paper:clear-rl.")
+        list[str],
+        typer.Argument(parser=RUN, help="Folders of runs, and published results such as paper:clear-rl."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The HTML file.")] = Path("report.html"),
     examples: Annotated[int, typer.Option(min=0, help="At most so many examples with pictures.")] = 2000,
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Write a page that shows where a model loses, and on which pictures; it opens without a network."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmdbench.cli.places import DATA_DIR, OUT
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ __all__ = ["quality"]
 
 
 def quality(
-    folder: Annotated[Path, typer.Argument(help="The folder of a run, or a folder of pictures.")],
+    folder: Annotated[Path, typer.Argument(parser=OUT, help="The folder of a run, or a folder of pictures.")],
     metrics: Annotated[
         str, typer.Option(help="Some of brisque, niqe, musiq, with commas.")
     ] = "brisque,niqe,musiq",
@@ -26,7 +27,7 @@ def quality(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
     batch: Annotated[int, typer.Option(help="Pictures of one size that are measured together.")] = 8,
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every picture's figures as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli.places import DATA_DIR, FILE, FOLDER
 from mmdbench.errors import DataError, UsageError
 
 __all__ = ["replay"]
@@ -14,7 +15,7 @@ __all__ = ["replay"]
 
 def replay(
     manifest: Annotated[
-        Path, typer.Argument(help="A build's folder, its manifest.json, or one of its logs.")
+        Path, typer.Argument(parser=FOLDER, help="A build's folder, its manifest.json, or one of its logs.")
     ],
     index: Annotated[str, typer.Option(help="The row's index.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The picture: .png, or the build's own format.")],
@@ -22,8 +23,10 @@ def replay(
     level: Annotated[str, typer.Option(help="Which level, if there are several.")] = "",
     corruption: Annotated[str, typer.Option(help="Which corruption, if there are several.")] = "",
     picture: Annotated[int, typer.Option(help="Which picture of the row, from 1.", min=1)] = 1,
-    source: Annotated[list[Path] | None, typer.Option(help="A TSV file that the build was made of.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option(parser=FILE, help="A TSV file that the build was made of.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
 ) -> None:
     """Make one picture of a build again, from the source and what the manifest says was drawn."""
     from mmdbench.build.replaying import Wanted, find_picture, is_same_file, read_manifest_of

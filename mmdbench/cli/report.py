@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.cli.places import RUN
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def report(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of runs, and published results such as paper:clear-rl; the first is the reference."
+            parser=RUN,
+            help="Folders of runs, and published results such as paper:clear-rl; the first is the reference.",
         ),
     ],
     table: Annotated[list[str] | None, typer.Option(help="Only this table, or all; repeatable.")] = None,

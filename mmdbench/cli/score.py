@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmdbench.cli.places import BENCH, DATA_DIR, OUT
 from mmdbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ _SHOWN = 20
 
 
 def score(
-    run: Annotated[Path | None, typer.Argument(help="The folder of a run.")] = None,
+    run: Annotated[Path | None, typer.Argument(parser=OUT, help="The folder of a run.")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Predictions made elsewhere: .xlsx, .tsv, .json, .jsonl.")
     ] = None,
-    bench: Annotated[str, typer.Option(help="The predictions' benchmark, or its TSV file.")] = "",
+    bench: Annotated[
+        str, typer.Option(parser=BENCH, help="The predictions' benchmark, or its TSV file.")
+    ] = "",
     protocol: Annotated[
         str, typer.Option(help="clear/1 or vlmevalkit/1 (default: the run's, else clear/1)")
     ] = "",
@@ -51,7 +54,7 @@ def score(
     against: Annotated[
         Path | None, typer.Option(help="Earlier grades to compare with (default: the run's own rules).")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     model_card: Annotated[list[Path] | None, typer.Option(help="TOML file with a judge's card.")] = None,

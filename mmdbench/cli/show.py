@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli.places import DATA_DIR, FOLDER
 from mmdbench.errors import UnknownNameError, UsageError
 
 __all__ = ["show"]
@@ -15,12 +16,14 @@ __all__ = ["show"]
 def show(
     question: Annotated[str, typer.Argument(help="A benchmark and an index: MMStar:17")],
     corruption: Annotated[list[str] | None, typer.Option(help="Only these corruptions; repeatable.")] = None,
-    run: Annotated[list[Path] | None, typer.Option(help="Show the replies of this run; repeatable.")] = None,
+    run: Annotated[
+        list[Path] | None, typer.Option(parser=FOLDER, help="Show the replies of this run; repeatable.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The sheet: a .png or .jpg file.")] = None,
     width: Annotated[int, typer.Option(help="Width of one picture, in pixels.", min=16, max=2000)] = 240,
     seed: Annotated[int, typer.Option(help="Seed of the layouts, if no run is given.")] = 0,
     profile: Annotated[str, typer.Option(help="paper or scaled, if no run is given.")] = "paper",
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
 ) -> None:
     """Show one question as models meet it: a contact sheet clean to hard, its text, and replies."""

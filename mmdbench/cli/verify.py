@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli.places import DATA_DIR, FILE, FOLDER
+
 __all__ = ["verify"]
 
 _WRONG = 1
@@ -14,10 +16,12 @@ _CANNOT_TELL = 3
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="The folder of a build.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(parser=FOLDER, help="The folder of a build.", metavar="DIR")],
     sample: Annotated[int, typer.Option(help="Make only so many pictures anew; 0 is all.", min=0)] = 0,
-    source: Annotated[list[Path] | None, typer.Option(help="A TSV file that the build was made of.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where benchmark files lie.")] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option(parser=FILE, help="A TSV file that the build was made of.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     files_only: Annotated[bool, typer.Option("--files-only", help="Do without the source.")] = False,
     workers: Annotated[int, typer.Option(help="Threads; by default one for each CPU.", min=0)] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
