@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import subprocess
@@ -27,6 +28,7 @@ except Exception as error:  # noqa: BLE001 - not installed, or not whole
 
 import torch  # noqa: E402
 from conftest import picture, png  # noqa: E402
+from judge_server import serving  # noqa: E402
 from tiny_checkpoints import built  # noqa: E402
 from transformers import BatchFeature  # noqa: E402
 
@@ -126,6 +128,31 @@ def test_what_it_says_of_failures_becomes_a_status(on_cpu, monkeypatch) -> None:
     with pytest.raises(RuntimeError, match="denied") as caught:
         model.generate([request])
     assert "sk-1234567890" not in str(caught.value)
+
+
+def test_a_model_behind_an_api_answers_and_its_key_stays_hidden(monkeypatch, caplog, capsys) -> None:
+    key = "sk-a-very-secret-key"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    for name in ("http_proxy", "HTTP_PROXY", "OPENAI_API_BASE"):
+        monkeypatch.delenv(name, raising=False)
+    caplog.set_level(logging.DEBUG)
+    request = Request("k", "Which one?", "q", {}, (image(1),), 1)
+    with serving(lambda _: "B") as server:
+        settings = [f"api_base={server.url}/chat/completions", "verbose=true", "wait=0", "retry=1"]
+        model = open_model(set_options(find_card("vlmeval:GPT4o_MINI"), settings))
+        (made,) = model.generate([request])
+        (body,), (headers,) = server.bodies, server.headers
+    assert (made.text, made.status) == ("B", "ok")
+    assert headers["authorization"] == f"Bearer {key}"  # the key went where it belongs
+    kinds = [part["type"] for part in body["messages"][0]["content"]]
+    assert kinds == ["image_url", "text"]
+    with serving(lambda _: (500, {}, f"no access for {key}".encode())) as server:
+        model.inner.api_base = f"{server.url}/chat/completions"
+        (failed,) = model.generate([request])
+    assert failed.status == "error"
+    seen = capsys.readouterr()
+    assert "API Key: [hidden]" in caplog.text  # it does write its key into its log
+    assert key not in caplog.text + seen.out + seen.err + failed.reason + str(model.fingerprint())
 
 
 def test_a_question_that_is_an_address_is_not_fetched(on_cpu, monkeypatch) -> None:
