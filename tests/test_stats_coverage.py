@@ -6,11 +6,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from run_folders import hit
 
 from mmdbench.design import corruptions_for
 from mmdbench.records import Question, RunPlan
+from mmdbench.report.behaviour_tables import _kept
+from mmdbench.report.series import make_series
 from mmdbench.spec import load_spec
-from mmdbench.stats import group_balanced, macro_mean, mcnemar, paired_difference, proportion, stratify
+from mmdbench.stats import (
+    difference,
+    group_balanced,
+    macro_mean,
+    mcnemar,
+    paired_difference,
+    proportion,
+    stratify,
+)
 
 RUNS = 1000
 LOW, HIGH = 0.93, 0.97
@@ -167,6 +178,29 @@ def test_the_mean_over_benchmarks():
         return macro_mean(parts)
 
     assert LOW <= coverage(draw, sum(truth) / 3, 1500) <= HIGH
+
+
+@pytest.mark.parametrize(("n", "m", "p", "q"), [(60, 150, 0.6, 0.5), (300, 300, 0.72, 0.65)])
+def test_differences_from_a_published_score(n, m, p, q):
+    def draw(rng):
+        return difference(proportion(rng.random_sample(n) < p), proportion(rng.random_sample(m) < q))
+
+    assert LOW <= coverage(draw, p - q, 2000) <= HIGH
+
+
+@pytest.mark.parametrize(("n", "guess"), [(150, 0.0), (300, 0.25)])
+def test_what_is_retained(n, guess):
+    def draw(rng):
+        u = rng.random_sample(n)
+        clean, hard = u < 0.7, (u < 0.5) | (u > 0.95)
+        sides = [
+            make_series((hit(i, "hard", h) for i, h in enumerate(hits)), apart=False)
+            for hits in (clean, hard)
+        ]
+        kept = _kept(*sides, guess)
+        return SimpleNamespace(low=kept.low, high=kept.high)
+
+    assert LOW <= coverage(draw, 100 * (0.55 - guess) / (0.7 - guess), 600) <= HIGH
 
 
 def test_the_mean_of_sources_of_unequal_size():
