@@ -8,9 +8,10 @@ way finish, and stores it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import gc
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -68,7 +69,8 @@ class Driver:
             for _ in range(max(1, self.throttle.settings.concurrency))
         ]
         try:
-            await asyncio.gather(*workers)
+            with _plan_uncollected():
+                await asyncio.gather(*workers)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -236,6 +238,17 @@ def with_model(model: AsyncModel, use: Callable[[], Awaitable[T]]) -> T:
                 await close()
 
     return asyncio.run(whole())
+
+
+@contextmanager
+def _plan_uncollected() -> Iterator[None]:
+    # A plan is a million objects that live to the end of the run; looking through them for garbage again
+    # and again would take a quarter of the time that a request does.
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _result(future: Future[list[Variant]]) -> list[Variant]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import csv
+import gc
 import json
 import os
 import random
@@ -186,6 +187,20 @@ def test_the_throttle_settles_at_the_servers_limit(many, tmp_path):
     assert too_many < 300  # of a thousand: it does not go on banging at the door
 
 
+def test_the_plan_is_not_searched_for_garbage_while_it_is_asked(many, tmp_path):
+    frozen = []
+
+    def behave(_):
+        frozen.append(gc.get_freeze_count())
+        return "ok"
+
+    before = gc.get_freeze_count()
+    with FaultyServer(behave) as server:
+        run(many(3), tmp_path / "run", card_for(server))
+    assert min(frozen) > before + 10_000
+    assert gc.get_freeze_count() <= before
+
+
 def test_retry_after_is_honoured_by_everybody(many, tmp_path):
     told = []
 
@@ -284,7 +299,7 @@ def test_budgets_stop_cleanly_and_the_next_run_goes_on(many, tmp_path, budget, m
         summary = run(many(200), tmp_path / "run", card, budget=budget)
         first = len(server.calls)
         assert summary.stopped.startswith("--max-")
-        assert 10 < first <= most
+        assert (0 if budget.minutes else 10) < first <= most  # how far it gets in a time, nobody knows
         assert summary.asked == first == len(read_replies(tmp_path / "run"))
         assert summary.usd == pytest.approx(first * 1e-4)
         done = run(many(200), tmp_path / "run", card)
