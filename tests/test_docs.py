@@ -38,6 +38,7 @@ PARSED = {
     "score --predictions": "needs a file of VLMEvalKit's; tests/test_cli_score.py makes one",
     "--judge-heads": "needs VLMEvalKit's files; tests/test_judges.py reads them",
     "--model vlmeval:": "needs VLMEvalKit; tests/test_vlmevalkit.py runs one of its models",
+    "--engine ray": "needs Ray; tests/test_ray_cluster.py runs it",
     "--restore my-net": "needs a network's weights; tests/test_restoration.py makes one",
     "data get": "downloads; tests/test_benches_fetch.py does it from a server of its own",
     "--model brightness": "needs the package installed; tests/test_adapter_package.py installs it",
@@ -45,6 +46,7 @@ PARSED = {
 # Programs that are not ours and not here, or that would change the machine.
 ELSEWHERE = {
     "hf": "downloads weights",
+    "sbatch": "needs a Slurm cluster",
     "source": "enters a virtual environment",
     "cd": "walks through a copy of the repository",
 }
@@ -261,6 +263,38 @@ def test_the_library_page_shows_every_integration():
     for name in ("albumentations", "torchvision", "datasets"):
         wanted = (f"mmdbench.integrations import {name}", f"integrations.{name}")
         assert any(part in block.code for block in SNIPPETS for part in wanted), name
+
+
+@pytest.mark.slow
+def test_a_corruption_is_added_as_the_page_says(tmp_path):
+    page = ROOT / "docs" / "add_corruption.md"
+    code = {block.language: block.code for block in blocks_of(page) if block.language in ("yaml", "python")}
+    for name in ("mmdbench", "corruptions_spec.yaml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name, **({"symlinks": True} if (ROOT / name).is_dir() else {}))
+    spec, package = tmp_path / "corruptions_spec.yaml", tmp_path / "mmdbench" / "corruptions"
+    place = "  jpeg_compression:\n"
+    stanza = "".join(f"  {line}\n" for line in code["yaml"].splitlines())
+    spec.write_text(spec.read_text("utf-8").replace(place, stanza + place, 1), encoding="utf-8")
+    functions = code["python"].partition("VIGNETTE =")[2].partition("\n\nwhite =")[0]
+    with (package / "capture.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n\nVIGNETTE ={functions}\n")
+    (line,) = re.findall(r'`("vignette": _of\(.*\),)`', page.read_text("utf-8"))
+    registry, place = package / "_registry.py", '    "jpeg_compression": _of'
+    registry.write_text(registry.read_text("utf-8").replace(place, f"    {line}\n{place}"), encoding="utf-8")
+    check = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import numpy as np, mmdbench\n"
+        "white = np.full((40, 60, 3), 255, np.uint8)\n"
+        "made = [mmdbench.corrupt(white, 'vignette', level=l)[0, 0, 0] for l in ('low', 'mid', 'hard')]\n"
+        "assert made == sorted(made, reverse=True) and made[-1] < 90, made\n"
+        "assert 'vignette' in mmdbench.get_corruption_names('capture')\n"
+        "assert len(mmdbench.get_corruption_names()) == 17\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # --- data, links and verbs ----------------------------------------------------------------------
