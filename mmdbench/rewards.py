@@ -42,7 +42,6 @@ ACCURACY_HEAD = Head(
 )
 """How a judge is asked whether an answer is right: our own words."""
 
-_TURN = re.compile(r"\s*<think>(?P<thought>.*?)</think>\s*(?P<act>.*?)\s*", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TAGS = re.compile(r"</?think>|</?answer>|<image_restore>")
 _VERDICT = re.compile(r"(?:verdict\s*:\s*)?([01](?:\.0)?)\s*\.?", re.IGNORECASE)
@@ -182,13 +181,15 @@ def decision_reward(
 
 
 def _act(text: str) -> str:
-    match = _TURN.fullmatch(text)
-    if match is None or not match["thought"].strip():
+    # Taken apart by hand: a search with several open repeats takes for ever on a text of blanks.
+    opened, _, rest = text.strip().partition("<think>")
+    thought, closed, act = rest.partition("</think>")
+    if opened or not closed or not thought.strip():
         return ""
-    tags = _TAGS.findall(text)
-    if match["act"] == RESTORE_TAG and tags == ["<think>", "</think>", RESTORE_TAG]:
+    act, tags = act.strip(), _TAGS.findall(text)
+    if act == RESTORE_TAG and tags == ["<think>", "</think>", RESTORE_TAG]:
         return "restore"
-    answer = _ANSWER.fullmatch(match["act"])
-    if answer and answer[1].strip() and tags == ["<think>", "</think>", "<answer>", "</answer>"]:
-        return "answer"
-    return ""
+    if tags != ["<think>", "</think>", "<answer>", "</answer>"] or not act.startswith("<answer>"):
+        return ""
+    answer, _, after = act.removeprefix("<answer>").partition("</answer>")
+    return "answer" if answer.strip() and not after else ""

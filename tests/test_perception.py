@@ -7,6 +7,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from mmdbench.benches import open_bench
@@ -117,6 +119,20 @@ def test_every_type_of_the_prompt_can_be_answered_with(name) -> None:
     for written in (name, name.replace("_", " ").title(), name.replace("_", "-").upper()):
         found = read_claims(f"<degradation>{written}: 0.23</degradation>", NAMES)
         assert found.claims == (Claim(name, 0.23),)
+
+
+@pytest.mark.parametrize(
+    "filler", ["a b " * 50_000, "1" * 200_000 + "x1", "\n" * 200_000, "<degradation>" * 20_000]
+)
+def test_a_reply_without_end_is_soon_read(filler) -> None:
+    assert read_claims(f"<degradation>{filler}", NAMES).stage in ("tag", "unreadable")
+    assert read_claims(f"{filler} lens_blur: 0.4 {filler}", NAMES).stage in ("tag", "text", "unreadable")
+
+
+@given(st.text(alphabet="lens_blur graffiti:0.19%<>/degradationTYPEnone\n", max_size=120))
+def test_strengths_are_shares_whatever_is_written(text) -> None:
+    for claim in read_claims(text, NAMES).claims:
+        assert claim.intensity is None or 0 <= claim.intensity <= 1
 
 
 def test_the_prompts_own_words_answer_nothing() -> None:

@@ -63,6 +63,12 @@ def test_the_format_reward(turns, expected) -> None:
     assert format_reward(turns) == expected
 
 
+@pytest.mark.parametrize("filler", ["\n" * 200_000, "<think> " * 30_000, "a b " * 50_000])
+def test_a_text_without_end_is_soon_read(filler) -> None:
+    assert format_reward([f"<think>x</think>{filler}<answer>B</answer>{filler}x"]) == 0
+    assert format_reward([filler]) == 0
+
+
 def test_a_dialogue_may_be_longer_if_that_is_said() -> None:
     assert format_reward([ASKS] * 3 + [ANSWERS], most_turns=4) == 1
 

@@ -27,8 +27,12 @@ _NONE = re.compile(
     r"|not (?:been )?(?:degraded|corrupted))\b",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?|\.\d+)\s*(%?)(?![\w.]*\d)")
-_PAIR = re.compile(r"([A-Za-z][A-Za-z _-]*[A-Za-z])[\"'\s]*[:=(,][\"'\s]*(\d*\.?\d+)\s*(%?)")
+# Bounded repeats: what a model writes without end must not be searched without end.
+_NUMBER = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d{1,12})?|\.\d{1,12})\s{0,3}(%?)(?!\.?\w)")
+_PAIR = re.compile(
+    r"(?<![A-Za-z])([A-Za-z][A-Za-z _-]{0,40}[A-Za-z])[\"'\s]{0,3}[:=(,]"
+    r"[\"'\s]{0,3}(\d{0,6}\.?\d{1,12})\s{0,3}(%?)"
+)
 _LABELS = frozenset({"type", "intensity", "severity", "strength", "level", "degradation", "corruption"})
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
