@@ -1,6 +1,6 @@
 """The same work on a Ray cluster: actors hold the model, tasks make the variants.
 
-Ray places both, starts actors again where there is room, and makes lost variants anew. What is ours
+Ray places both, where and when there is room, and makes lost variants anew. What is ours
 is in `ray_shift`: which request goes next, a bound on what is under way, each reply stored once.
 Requests carry their encoded images, so nodes need no benchmark's file.
 """
@@ -28,9 +28,7 @@ from mmdbench.requests import Planned
 
 __all__ = ["RayCrew", "RayHand", "connected"]
 
-FRUITLESS_LIVES = 5
-"""How often a worker may die before it answers anything; then the run fails."""
-
+_FRUITLESS_LIVES = 5
 _TICK = 0.5
 
 
@@ -39,8 +37,8 @@ class RayHand:
     """An actor, what it was given and has not answered (oldest first), and its log in the run's folder."""
 
     number: int
-    actor: Any
     log: Path
+    actor: Any = None
     node: str = ""
     ready: bool = False
     given: dict[Any, list[Planned]] = field(default_factory=dict)
@@ -91,6 +89,7 @@ class RayCrew:
 
     def __init__(self, ray: Any, card: ModelCard, count: int, gpus_each: float, folder: Path) -> None:
         self.ray = ray
+        self._card = card
         self.wanted = versions_that_count()
         self.make = self.ray.remote(make_part).options(max_retries=-1, num_cpus=1)
         self.opening: dict[Any, RayHand] = {}
@@ -100,17 +99,13 @@ class RayCrew:
         try:
             self._check_room(gpus_each)
             logs = make_folder(folder / "logs")
-            # An actor that dies starts again by itself, but its calls are not tried again by Ray: they would
-            # wait until there is room for it, and other workers can take them now.
-            kind = self.ray.remote(RayWorker).options(
+            self._kind = self.ray.remote(RayWorker).options(
                 num_cpus=0,  # reserved CPUs would be missing where variants are made
                 num_gpus=gpus_each,
-                max_restarts=-1,
-                max_task_retries=0,
                 scheduling_strategy="SPREAD",
             )
             for number in range(1, count + 1):
-                hand = RayHand(number, kind.remote(card, self.wanted), logs / f"worker-{number}.log")
+                hand = RayHand(number, logs / f"worker-{number}.log")
                 self.hands.append(hand)
                 self.open(hand)
             while self._facts is None:
@@ -166,7 +161,8 @@ class RayCrew:
     def close(self) -> None:
         """End the actors."""
         for hand in self.hands:
-            self.ray.kill(hand.actor, no_restart=True)
+            if hand.actor is not None:
+                self.ray.kill(hand.actor, no_restart=True)
         self.hands, self.opening = [], {}
 
     def wait(self, refs: Sequence[Any]) -> list[Any]:
@@ -177,10 +173,12 @@ class RayCrew:
         return list(done)
 
     def open(self, hand: RayHand) -> None:
-        """Have a worker open the model; Ray tries again as often as it dies of it, within the bound."""
-        hand.ready = False
-        tries = max(0, FRUITLESS_LIVES - 1 - hand.fruitless)
-        self.opening[hand.actor.open.options(max_task_retries=tries).remote()] = hand
+        """Start an actor, as soon as there is room for it, and have it open the model."""
+        # Not by max_restarts and max_task_retries: a request would wait until there is room for the same
+        # actor again, and nobody could tell an actor that is being started from one that keeps dying.
+        hand.node, hand.ready = "", False
+        hand.actor = self._kind.remote(self._card, self.wanted)
+        self.opening[hand.actor.open.remote()] = hand
 
     def take_opened(self, done: Sequence[Any]) -> None:
         """Take in which workers hold the model now. Raises what opening it raised."""
@@ -191,22 +189,21 @@ class RayCrew:
             try:
                 opened: Opened = self.ray.get(ref)
             except self.ray.exceptions.RayActorError as error:
-                raise ModelError(
-                    _fruitless(hand.number, FRUITLESS_LIVES, error),
-                    hint="Ray's own logs say what it printed last.",
-                ) from error
+                self.lost(hand, error)
+                continue
             self._welcome(hand, opened)
 
     def lost(self, hand: RayHand, error: Exception) -> bool:
         """Note that a worker died and wait for its next life; says whether its node went with it."""
         hand.note(f"died: {_short(error)}")
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
-        node_gone = hand.node not in alive or bool(getattr(error, "preempted", False))
+        node_gone = bool(hand.node and hand.node not in alive) or bool(getattr(error, "preempted", False))
         hand.fruitless += not node_gone
         self.restarts += 1
-        if hand.fruitless >= FRUITLESS_LIVES:
+        if hand.fruitless >= _FRUITLESS_LIVES:
             raise ModelError(
-                _fruitless(hand.number, hand.fruitless, error),
+                f"Worker {hand.number} died {hand.fruitless} times before it answered anything: "
+                f"{_short(error)}",
                 hint=f"Its log is {hand.log}; Ray's own logs say what it printed last.",
             ) from error
         self.open(hand)
@@ -235,10 +232,6 @@ class RayCrew:
                 f"A worker needs {gpus_each:g} GPUs, and the Ray cluster has {there:g}.",
                 hint="Lower --gpus-each, or add nodes with GPUs.",
             )
-
-
-def _fruitless(number: int, lives: int, error: Exception) -> str:
-    return f"Worker {number} died {lives} times before it answered anything: {_short(error)}"
 
 
 def _short(error: Exception) -> str:

@@ -184,6 +184,8 @@ class RayShift:
                 self._take(hand, part, ray.get(ref, timeout=0))
             except ray.exceptions.RayError:
                 parts.append(part)
+        if parts and any(self._deaths[planned.key] + 1 >= DEATHS_OF_A_REQUEST for planned in parts[0]):
+            hand.fruitless = 0  # the request is to blame, and goes
         node_gone = self._crew.lost(hand, error)
         self._tell(f"worker {hand.number} died and is started again; its requests are asked again")
         for number, part in reversed(list(enumerate(parts))):
