@@ -293,7 +293,7 @@ def test_the_clean_check_asks_the_clean_picture_and_filters(tmp_path, make_tsv) 
     assert summary["left_out"]["wrong when clean"] > 0
     assert "surplus" not in summary["left_out"]
     assert all("images" not in record for record in records)
-    assert not (tmp_path / "set" / "images").exists()
+    assert not (tmp_path / "set" / "pictures").exists()
     assert make_tables(load_results(tmp_path / "set"), SPEC).find("levels") is not None
 
 

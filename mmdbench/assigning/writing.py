@@ -26,7 +26,7 @@ DATASET = "dataset.jsonl"
 SUMMARY = "dataset.json"
 """The file that says how many samples were kept and left out, and by which rules."""
 
-_IMAGES = "images"
+_PICTURES = "pictures"
 
 
 def write_dataset(
@@ -41,12 +41,12 @@ def write_dataset(
 ) -> Path:
     """Write the kept samples into a run's folder; the same choice writes the same bytes.
 
-    With `pictures`, `images/` gets each degraded picture and the clean one that a restoration should
+    With `pictures`, the folder `pictures` gets each degraded picture and the clean one that a restoration should
     give, named by the digest of their pixels; without, the recipes say how to make them.
     """
     questions = {(b.name, q.index): (q, b.family) for b in benches for q in b.questions}
     if pictures:
-        make_folder(folder / _IMAGES)
+        make_folder(folder / _PICTURES)
     with open_atomic(folder / DATASET) as file:
         for sample in choice.kept:
             question, family = questions[sample.cell.bench, sample.cell.index]
@@ -94,7 +94,7 @@ def _pictures(folder: Path, sample: Sample, question: Question) -> dict[str, lis
 
 
 def _save(folder: Path, digest: str, image: ImageBytes) -> str:
-    name = f"{_IMAGES}/{digest}.{image.mime.partition('/')[2]}"
+    name = f"{_PICTURES}/{digest}.{image.mime.partition('/')[2]}"
     if not (folder / name).exists():
         write_atomic(folder / name, image.data)
     return name
