@@ -41,8 +41,9 @@ def write_dataset(
 ) -> Path:
     """Write the kept samples into a run's folder; the same choice writes the same bytes.
 
-    With `pictures`, the folder `pictures` gets each degraded picture and the clean one that a restoration should
-    give, named by the digest of their pixels; without, the recipes say how to make them.
+    With `pictures`, the folder of that name gets each degraded picture and the clean one that a
+    restoration should give, named by the digest of their pixels; without, the recipes say how to
+    make them.
     """
     questions = {(b.name, q.index): (q, b.family) for b in benches for q in b.questions}
     if pictures:
