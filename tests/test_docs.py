@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -167,9 +168,14 @@ def run_mmdbench(command, words):
     return None
 
 
+@lru_cache(1)
+def verbs():
+    return typer.main.get_command(app)
+
+
 def parse(words):
     """Take the command line apart as mmdbench would, and stop before it does anything."""
-    group, names = typer.main.get_command(app), list(words)
+    group, names = verbs(), list(words)
     while hasattr(group, "commands"):
         group = group.commands[names.pop(0)]
     known = {name for option in group.params for name in (*option.opts, *option.secondary_opts)}
@@ -319,5 +325,5 @@ def test_every_link_leads_somewhere(monkeypatch):
 
     made = made_pages(str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md"))
     assert "mmdbench eval" in made["reference/cli.md"]
-    for verb in typer.main.get_command(app).commands:
+    for verb in verbs().commands:
         assert f"## mmdbench {verb}" in made["reference/cli.md"]
