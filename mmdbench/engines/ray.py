@@ -177,6 +177,7 @@ class RayCrew:
         # Not by max_restarts and max_task_retries: a request would wait until there is room for the same
         # actor again, and nobody could tell an actor that is being started from one that keeps dying.
         hand.node, hand.ready = "", False
+        hand.note("waits for a place on the cluster")
         hand.actor = self._kind.remote(self._card, self.wanted)
         self.opening[hand.actor.open.remote()] = hand
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
-from typing import IO, Any
+from typing import Any, TextIO
 
 from mmdbench.asking import Images
 from mmdbench.cards import ModelCard
@@ -110,8 +110,11 @@ class _Printed:
     def __init__(self) -> None:
         self._text: list[str] = []
 
-    def kept(self) -> _Both:
-        return _Both(self._text)
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        out, err = _Tee(sys.stdout, self._text), _Tee(sys.stderr, self._text)
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
 
     def take(self) -> str:
         text = "".join(self._text)
@@ -119,31 +122,18 @@ class _Printed:
         return text[-_PRINTED_KEPT:]
 
 
-class _Both:
-    """While it is entered, standard output and error are written to and kept."""
-
-    def __init__(self, text: list[str]) -> None:
-        self._out = redirect_stdout(_Tee(sys.stdout, text))  # type: ignore[type-var]
-        self._err = redirect_stderr(_Tee(sys.stderr, text))  # type: ignore[type-var]
-
-    def __enter__(self) -> None:
-        self._out.__enter__()
-        self._err.__enter__()
-
-    def __exit__(self, *problem: object) -> None:
-        self._err.__exit__(*problem)
-        self._out.__exit__(*problem)
-
-
 class _Tee:
     """A text file that keeps what is written to another."""
 
-    def __init__(self, file: IO[str], text: list[str]) -> None:
+    def __init__(self, file: TextIO, text: list[str]) -> None:
         self._file, self._text = file, text
 
     def write(self, text: str) -> int:
         self._text.append(text)
         return self._file.write(text)
+
+    def flush(self) -> None:
+        self._file.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
