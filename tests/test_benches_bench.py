@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mmdbench.benches import Bench, build_prompt, decode_image, open_bench
 from mmdbench.benches.cells import decode_text, split_list
 from mmdbench.benches.families import clean_bench, infer_family
+from mmdbench.benches.fetch import data_folders
 from mmdbench.errors import DataError, ImageDecodeError, MmdbenchError, UnknownNameError, UsageError
 from mmdbench.records import Question
 
@@ -284,6 +285,15 @@ def test_a_name_is_found_in_the_data_folders_in_order(
         open_bench("MMVP", offline=True)
     with pytest.raises(UsageError):
         open_bench("CV-Bench", offline=True)
+
+
+def test_a_user_without_a_home_has_a_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("LMUData", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert data_folders() == (Path("LMUData"),)
 
 
 def test_digests_are_of_the_whole_file(tmp_path: Path) -> None:

@@ -75,7 +75,10 @@ def data_folders(data_dir: str | Path | None = None) -> tuple[Path, ...]:
     shared = os.environ.get(_VLMEVALKIT_FOLDER)
     if shared:
         found.append(Path(shared).expanduser())
-    found.append(Path("~/LMUData").expanduser())
+    try:
+        found.append(Path("~/LMUData").expanduser())
+    except RuntimeError:  # a user without a home, as in some containers
+        found.append(Path("LMUData"))
     return tuple(dict.fromkeys(found))
 
 
