@@ -77,3 +77,9 @@ def test_unknown_mode():
     with pytest.raises(UnknownNameError, match="Did you mean 'sane'"):
         extract_answer("B", mode="insane")
     assert EXTRACTIONS == ("sane", "clear", "none")
+
+
+def test_the_first_block_of_bagels_text_may_be_empty():
+    assert clear_bagel_text("<answer></answer>B</answer>") == ""
+    assert clear_bagel_text("<answer>\nB\n</answer> or <answer>C</answer>") == "B"
+    assert clear_bagel_text("B") == ""
