@@ -496,7 +496,7 @@ def test_the_same_url_is_not_read_and_written(url):
 
 RUN = (
     "--model",
-    "random",
+    "chance",
     "--level",
     "clean,hard",
     "--corruption",

@@ -59,14 +59,17 @@ def ready(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The verb's values with a path in place of every URL; on leaving, what was written is uploaded."""
     with ExitStack() as stack:
         _refuse_clashes(values)
-        yield {name: _ready(name, value, stack) for name, value in values.items()}
+        opened: dict[_Url, Any] = {}
+        yield {name: _ready(name, value, opened, stack) for name, value in values.items()}
 
 
-def _ready(name: str, value: Any, stack: ExitStack) -> Any:
+def _ready(name: str, value: Any, opened: dict[_Url, Any], stack: ExitStack) -> Any:
     if isinstance(value, list):
-        return [_ready(name, one, stack) for one in value]
+        return [_ready(name, one, opened, stack) for one in value]
     if isinstance(value, _Url):
-        return _opened(value, stack)
+        if value not in opened:  # a run that is named twice has one copy, and one lock
+            opened[value] = _opened(value, stack)
+        return opened[value]
     if isinstance(value, Path) and _MANGLED.match(str(value)):
         option = f"--{name.replace('_', '-')}"
         raise UsageError(
