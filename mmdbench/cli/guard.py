@@ -31,7 +31,7 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             with _plain_warnings(), ready(kwargs) as values:
-                return verb(*args, **values)  # type: ignore[arg-type]
+                return verb(*args, **values)
         except MmdbenchError as error:
             print(f"mmdbench: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
