@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -33,7 +33,7 @@ from mmdbench.manifest import versions
 from mmdbench.spec import Spec, load_spec
 from mmdbench.variants import one_thread_each
 
-__all__ = ["BuildProgress", "BuildSettings", "BuildSummary", "run_build"]
+__all__ = ["BuildProgress", "BuildSettings", "BuildSummary", "by_threads", "run_build"]
 
 _CHECKPOINT_SECONDS = 1.0
 
@@ -52,16 +52,23 @@ def _silent(progress: BuildProgress) -> None:
     """Tell nobody."""
 
 
+def by_threads(maker: Maker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
+    """The rows made by threads of this process, in order; `workers` of them (0: one for each CPU)."""
+    return in_order(maker.make, rows, workers or default_workers(), MadeRow.weight)
+
+
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
     """How a build is made: threads (0: one for each CPU), whom to tell, the longest file in bytes.
 
-    Only `max_file_bytes` shows in the result: it decides where a file is split.
+    `make_rows` says where rows are made: it gives them in order. Only `max_file_bytes` shows in the
+    result: it decides where a file is split.
     """
 
     workers: int = 0
     on_progress: Callable[[BuildProgress], None] = _silent
     max_file_bytes: int = MAX_FILE_BYTES
+    make_rows: Callable[[Maker, Iterator[RowPlan], int], Generator[MadeRow, None, None]] = by_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +189,14 @@ def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OpenOutp
     parts = session.folder / PARTS / planned.bench.name
     maker = Maker(planned.bench, session.plan.as_run_plan(), session.spec, session.plan.format == "tsv")
     rows = _rows(planned, session.plan, start)
-    workers = session.settings.workers or default_workers()
+    settings = session.settings
     saved = time.monotonic()
-    with contextlib.closing(in_order(maker.make, rows, workers, MadeRow.weight)) as made_rows:
+    with contextlib.closing(settings.make_rows(maker, rows, settings.workers)) as made_rows:
         for made in made_rows:
             write_row(made, maker, opened)
             session.made += 1
             session.done += _pictures([made.plan])
-            session.settings.on_progress(_progress(made, session))
+            settings.on_progress(_progress(made, session))
             if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 save_rows(parts, made.plan.number + 1, opened)
                 saved = time.monotonic()

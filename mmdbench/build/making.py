@@ -21,7 +21,7 @@ from mmdbench.records import Cell, ImageBytes, Question, RunPlan, Variant
 from mmdbench.spec import Spec
 from mmdbench.variants import CleanImage, clean_image, make_variant, recipe_for
 
-__all__ = ["MadeRow", "Maker", "Piece", "image_record", "json_line"]
+__all__ = ["MadeRow", "Maker", "Piece", "PieceMaker", "image_record", "json_line"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +52,18 @@ class MadeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
-    """Makes rows of one benchmark; safe to share between threads."""
+class PieceMaker:
+    """Makes a question's pictures without its benchmark's file; can be sent to another machine."""
 
-    bench: Bench
     plan: RunPlan
     spec: Spec
     as_cells: bool
 
-    def make(self, row: RowPlan, stop: threading.Event) -> MadeRow:
-        """The row's pictures for all its targets; each picture is decoded once."""
-        before, after = self._around(row.question)
-        wanted = [target for target in row.targets if target.same_as is None]
-        pieces = dict(zip(wanted, self._pieces(row.question, wanted, stop), strict=True))
-        return MadeRow(row, before, after, tuple(pieces.get(target) for target in row.targets))
-
-    def make_piece(self, row: RowPlan, target: Target) -> Piece:
-        """The pictures of one target after all, though the row refers to an earlier one."""
-        return self._pieces(row.question, [target], threading.Event())[0]
+    def pieces(
+        self, question: Question, cells: Sequence[Cell], quote: bytes, stop: threading.Event
+    ) -> list[Piece]:
+        """For each cell the pictures, each of which is decoded once; `quote` is that of a list of them."""
+        return [self._piece(variants, quote) for variants in self.variants(question, cells, stop)]
 
     def variants(
         self, question: Question, cells: Sequence[Cell], stop: threading.Event
@@ -89,17 +83,55 @@ class Maker:
     def _variant(self, clean: CleanImage, cell: Cell) -> Variant:
         return make_variant(clean, recipe_for(cell, clean.digest, self.plan, self.spec))
 
-    def _pieces(self, question: Question, targets: Sequence[Target], stop: threading.Event) -> list[Piece]:
-        made = self.variants(question, [target.cell for target in targets], stop)
-        style = self._list_quote(question) if self.as_cells and made else b""
-        return [self._piece(variants, style) for variants in made]
-
     def _piece(self, variants: Sequence[Variant], quote: bytes) -> Piece:
         records = tuple(image_record(variant) for variant in variants)
         if not self.as_cells:
             return Piece(tuple(variant.image for variant in variants), b"", records)
         texts = [_text(variant.image) for variant in variants]
         return Piece((), texts[0] if not quote else _list_cell(texts, quote), records)
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes rows of one benchmark; safe to share between threads."""
+
+    bench: Bench
+    plan: RunPlan
+    spec: Spec
+    as_cells: bool
+
+    def make(self, row: RowPlan, stop: threading.Event) -> MadeRow:
+        """The row's pictures for all its targets; each picture is decoded once."""
+        cells, quote = self.wanted(row)
+        return self.put_together(row, self.pieces.pieces(row.question, cells, quote, stop))
+
+    @property
+    def pieces(self) -> PieceMaker:
+        """What makes the pictures and needs no file."""
+        return PieceMaker(self.plan, self.spec, self.as_cells)
+
+    def wanted(self, row: RowPlan) -> tuple[list[Cell], bytes]:
+        """The cells that a row's pictures are made for, and the quote if its cell is a list of them."""
+        cells = [target.cell for target in row.targets if target.same_as is None]
+        return cells, self._list_quote(row.question) if self.as_cells and cells else b""
+
+    def put_together(self, row: RowPlan, made: Sequence[Piece]) -> MadeRow:
+        """The row with the pieces that `wanted` asked for, in their order."""
+        before, after = self._around(row.question)
+        rest = iter(made)
+        pieces = tuple(next(rest) if target.same_as is None else None for target in row.targets)
+        return MadeRow(row, before, after, pieces)
+
+    def make_piece(self, row: RowPlan, target: Target) -> Piece:
+        """The pictures of one target after all, though the row refers to an earlier one."""
+        quote = self._list_quote(row.question) if self.as_cells else b""
+        return self.pieces.pieces(row.question, [target.cell], quote, threading.Event())[0]
+
+    def variants(
+        self, question: Question, cells: Sequence[Cell], stop: threading.Event
+    ) -> list[list[Variant]]:
+        """For each cell its variants, one for each picture of the question."""
+        return self.pieces.variants(question, cells, stop)
 
     def _list_quote(self, question: Question) -> bytes:
         """The quote that a list of pictures is written with; empty if the cell is one picture, no list."""

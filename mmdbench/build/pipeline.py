@@ -12,13 +12,14 @@ from typing import TypeVar
 
 from mmdbench.errors import UsageError
 
-__all__ = ["StoppedError", "default_workers", "in_order"]
+__all__ = ["StoppedError", "default_workers", "in_order", "ordered"]
 
 _BYTES_AHEAD = 48 << 20
 _MOST_AHEAD = 256
 
 T = TypeVar("T")
 R = TypeVar("R")
+W = TypeVar("W")
 
 
 class StoppedError(Exception):
@@ -42,23 +43,39 @@ def in_order(
     """
     if workers < 1:
         raise UsageError(f"{workers} workers cannot work.", hint="Give 1 or more.")
-    rest = iter(items)
     stop = threading.Event()
-    waiting: deque[Future[R]] = deque()
-    ahead, taken, weight = workers + 1, 0, 0
     pool = ThreadPoolExecutor(workers, thread_name_prefix="build")
+    waiting: deque[Future[R]] = deque()
     try:
-        while True:
-            waiting.extend(
-                pool.submit(make, item, stop) for item in islice(rest, max(0, ahead - len(waiting)))
-            )
-            if not waiting:
-                return
-            result = waiting.popleft().result()
-            taken, weight = taken + 1, weight + weigh(result)
-            yield result
-            del result
-            ahead = max(workers + 1, min(_MOST_AHEAD, _BYTES_AHEAD * taken // max(1, weight)))
+        yield from ordered(
+            lambda item: pool.submit(make, item, stop), Future.result, items, waiting, workers, weigh
+        )
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ordered(
+    begin: Callable[[T], W],
+    result_of: Callable[[W], R],
+    items: Iterable[T],
+    waiting: deque[W],
+    workers: int,
+    weigh: Callable[[R], int],
+) -> Generator[R, None, None]:
+    """The result of every item in order, wherever the work that `begin` starts is done.
+
+    `waiting` holds what is under way and not handed on yet; when the caller leaves, what is in it
+    is the caller's to end. The bound is that of `in_order`.
+    """
+    rest = iter(items)
+    ahead, taken, weight = workers + 1, 0, 0
+    while True:
+        waiting.extend(begin(item) for item in islice(rest, max(0, ahead - len(waiting))))
+        if not waiting:
+            return
+        result = result_of(waiting.popleft())
+        taken, weight = taken + 1, weight + weigh(result)
+        yield result
+        del result
+        ahead = max(workers + 1, min(_MOST_AHEAD, _BYTES_AHEAD * taken // max(1, weight)))

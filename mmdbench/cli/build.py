@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mmdbench.benches import Bench
     from mmdbench.build import BuildPlan, BuildSummary
     from mmdbench.build.estimating import Estimate
+    from mmdbench.engines.opening import EngineSettings
 
 __all__ = ["build"]
 
@@ -39,7 +41,16 @@ def build(
     format: Annotated[str, typer.Option(help="tsv, folder, parquet or webdataset")] = "tsv",  # noqa: A002 - --format
     seed: Annotated[int, typer.Option(help="Seed of layouts, designs and samples.")] = 0,
     profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
-    workers: Annotated[int, typer.Option(help="Threads; by default one for each CPU.", min=0)] = 0,
+    workers: Annotated[
+        int, typer.Option(help="Threads, or tasks of Ray at a time; by default one for each CPU.", min=0)
+    ] = 0,
+    engine: Annotated[str, typer.Option(help="Where pictures are made: local or ray.")] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="A running Ray cluster; else RAY_ADDRESS, else one here.")
+    ] = "",
+    runtime_env: Annotated[
+        Path | None, typer.Option(help="YAML file: what Ray prepares on its nodes (pip, env_vars …).")
+    ] = None,
     family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
     data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
@@ -50,6 +61,7 @@ def build(
     from mmdbench.benches import expand_benches
     from mmdbench.build import BuildPlan
     from mmdbench.build.plan import check_build_plan
+    from mmdbench.engines.opening import EngineSettings, read_runtime_env
     from mmdbench.spec import load_spec
 
     plan = BuildPlan(
@@ -64,23 +76,38 @@ def build(
         format=format,
     )
     check_build_plan(plan, load_spec())
+    where = EngineSettings(engine, address=ray_address, runtime_env=read_runtime_env(runtime_env))
     benches = open_benches(plan.benches, Sources(data_dir, offline, family), quiet=quiet)
     if dry_run or not quiet:
         _print_plan(plan, benches, out, workers)
     if not dry_run:
-        _print_summary(_run(plan, benches, out, workers, quiet=quiet), out)
+        _print_summary(_run(plan, benches, out, workers, where, quiet=quiet), out)
 
 
-def _run(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int, *, quiet: bool) -> BuildSummary:
+def _run(
+    plan: BuildPlan,
+    benches: Sequence[Bench],
+    out: Path,
+    workers: int,
+    where: EngineSettings,
+    *,
+    quiet: bool,
+) -> BuildSummary:
     from mmdbench.build import BuildProgress, BuildSettings, run_build
+    from mmdbench.build.building import by_threads
+    from mmdbench.build.ray_rows import by_ray
     from mmdbench.cli.progress import Bar
 
-    with Bar("Building", quiet=quiet) as bar:
+    on_ray = where.engine == "ray"
+    with (
+        by_ray(where.address, where.runtime_env) if on_ray else nullcontext(by_threads) as make_rows,
+        Bar("Building", quiet=quiet) as bar,
+    ):
 
         def show(progress: BuildProgress) -> None:
             bar.update(progress.done, progress.total, f"{progress.bench} {progress.note}".strip())
 
-        return run_build(plan, benches, out, BuildSettings(workers=workers, on_progress=show))
+        return run_build(plan, benches, out, BuildSettings(workers, show, make_rows=make_rows))
 
 
 def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int) -> None:
