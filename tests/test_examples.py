@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
 from conftest import picture
 from PIL import Image
 
 from mmdbench.benches import open_bench
+from mmdbench.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -101,6 +105,52 @@ def test_a_model_file_that_is_none(adapter, said, make_tsv):
     assert done.returncode == 4
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def program(folder, name, text):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("bash"), reason="the script is for bash")
+def test_the_slurm_array(make_tsv, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    program(tools, "mmdbench", f'#!/bin/sh\nexec {sys.executable} -m mmdbench "$@"\n')
+    # Slurm would run what it is handed when all tasks are done; here it is written down.
+    program(
+        tools,
+        "sbatch",
+        '#!/bin/sh\nfor word; do case "$word" in --wrap=*) echo "${word#--wrap=}" >> later;; esac; done\n',
+    )
+    path = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    slurm = {"SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_JOB_ID": "7"}
+    words = ["chance", str(make_tsv(6)), "runs/toy", "--level", "clean,hard", "--quiet"]
+
+    def bash(*command, **more):
+        done = subprocess.run(
+            ["bash", *command], env={**path, **more}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for number in ("1", "2"):
+        bash(str(EXAMPLES / "slurm_array.sh"), *words, **slurm, SLURM_ARRAY_TASK_ID=number)
+    (later,) = Path("later").read_text("utf-8").splitlines()
+    assert "12 of 12 planned answers" in bash("-c", later)
+
+
+def test_the_ray_cluster():
+    text = (EXAMPLES / "ray_cluster.yaml").read_text("utf-8")
+    cluster = yaml.safe_load(text)
+    assert cluster["head_node_type"] in cluster["available_node_types"]
+    (extras,) = re.findall(r"mmdbench\[([\w,]+)\]", " ".join(cluster["setup_commands"]))
+    declared = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert all(re.search(rf"^{extra} = \[", declared, re.MULTILINE) for extra in extras.split(","))
+    options = {name for p in typer.main.get_command(app).commands["eval"].params for name in p.opts}
+    assert set(re.findall(r"(?<= )--[a-z-]+", text.partition("cluster_name")[0])) <= options
 
 
 @pytest.mark.slow
