@@ -206,6 +206,14 @@ def test_of_a_data_folder_only_what_is_asked_for_comes(url):
     assert find_file(f"{uuid.uuid4().hex}.tsv", folder) is None
 
 
+def test_a_benchmark_is_opened_by_its_url(url):
+    from mmdbench.benches import open_bench
+
+    put(f"{url}/own.tsv", MINI.read_bytes())
+    bench = open_bench(f"{url}/own.tsv")
+    assert (bench.name, bench.sha256) == ("own", hashlib.sha256(MINI.read_bytes()).hexdigest())
+
+
 def test_released_files_of_a_data_folder_are_found(url):
     from mmdbench.benches.released import find_released
 

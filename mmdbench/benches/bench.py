@@ -16,6 +16,7 @@ from mmdbench.benches.table import LongCell, Row, Table
 from mmdbench.benches.tsv import ReadLimits, read_table
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Index, Question
+from mmdbench.remote import fetch_file, is_url
 
 __all__ = ["Bench", "open_bench", "read_bench"]
 
@@ -73,7 +74,7 @@ def open_bench(
     settings: FetchSettings | None = None,
     limits: ReadLimits | None = None,
 ) -> Bench:
-    """Open a benchmark by name, or any TSV file by path.
+    """Open a benchmark by name, or any TSV file by path or URL.
 
     `vlmeval:<dataset>` is a dataset that VLMEvalKit knows, which must be installed, `rbench:<task>`
     a task of R-Bench, whose files must be there. Another name is looked for in `data_dir`,
@@ -83,6 +84,8 @@ def open_bench(
     several files, DataError for a file that is not what it must be.
     """
     name = str(name_or_path)
+    if is_url(name):
+        return read_bench(fetch_file(name), family=family, limits=limits)
     if name.startswith(KIT):
         from mmdbench.benches.vlmevalkit import open_kit_bench
 
