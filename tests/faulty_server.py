@@ -195,7 +195,10 @@ class FaultyServer:
 
 def _read_call(body, headers, number, in_flight):
     images, prompt = [], ""
-    for part in body["messages"][-1]["content"]:
+    content = body["messages"][-1]["content"]
+    if isinstance(content, str):  # a judge is asked without pictures
+        return Call(content, (), body, headers, number, in_flight)
+    for part in content:
         if part["type"] == "text":
             prompt = part["text"]
         else:
