@@ -1,8 +1,8 @@
 """How well several workers share a model of fixed latency, and what each engine costs a request.
 
 Pictures are tiny and the model only waits, so that what is measured is giving out and taking in. The
-efficiency is (requests × latency / workers) / wall time, from the first replies to the last, once every
-worker has answered something. The overhead of a request is measured with a latency of 0.
+efficiency is (requests × latency / workers) / wall time, from the start of asking to the last reply,
+once every worker has answered something. The overhead of a request is measured with a latency of 0.
 Ray's part is left out where Ray is not installed.
 
     python benchmarks/engines.py [--smoke]
@@ -51,35 +51,32 @@ def bench_of(rows, folder):
 
 @dataclass
 class Clock:
-    """When a run's first and last reply came."""
+    """When a run began to ask, and when its last reply came."""
 
-    first: float = 0.0
+    begun: float = 0.0
     last: float = 0.0
-    count: int = 0
 
-    def see(self, progress):
-        if progress.done > self.count:
-            self.last, self.count = time.perf_counter(), progress.done
-            self.first = self.first or self.last
+    def see(self, _progress):
+        self.last = time.perf_counter()
+        self.begun = self.begun or self.last
 
     @property
     def seconds(self):
-        """For all replies but the first."""
-        return self.last - self.first
+        """From the one to the other."""
+        return self.last - self.begun
 
 
 def measure(engine, latency, requests, folder):
-    """Seconds per request between the first reply and the last."""
+    """Seconds per request, from the start of asking to the last reply."""
     card = ModelCard("chance", "chance", options={"seconds": latency})
     with ExitStack() as stack:
         logs = Path(tempfile.mkdtemp(dir=folder))
         model = stack.enter_context(open_crew(card, engine, logs)) if engine else open_model(card)
-        workers = len(model.report().replies) if engine else 1
         if engine:
             warm_up(model, card, folder)
         clock = Clock()
         ask(model, card, requests, folder, clock.see)
-    return clock.seconds / (requests - workers)  # the first of each came together
+    return clock.seconds / requests
 
 
 def ask(model, card, requests, folder, see=lambda _: None):
