@@ -113,7 +113,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="few workers and requests, a loose guard")
     options = parser.parse_args()
     counts = (1, 2) if options.smoke else (1, 2, 4, 8)
-    latency, per_worker, many = (0.2, 12, 60) if options.smoke else (0.5, 40, 2000)
+    latency, per_worker, many = (0.2, 12, 60) if options.smoke else (0.5, 24, 1000)
     engines = {"local": lambda count: EngineSettings(processes=count)}
     if find_spec("ray"):
         for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
