@@ -6,7 +6,7 @@ holds the encoded clean images, so that a worker on another machine needs no ben
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeGuard, cast
 
@@ -30,7 +30,6 @@ __all__ = [
     "is_crew",
     "make",
     "packed",
-    "questions_of",
 ]
 
 DEATHS_OF_A_REQUEST = 3
@@ -133,18 +132,6 @@ def packed(chunk: Sequence[Planned]) -> list[Planned]:
         return known[id(source)]
 
     return [replace(planned, images=tuple(map(pack, planned.images))) for planned in chunk]
-
-
-def questions_of(todo: Sequence[Planned], most: int) -> Iterator[list[Planned]]:
-    """The requests in parts of at most `most`, each of one question."""
-    part: list[Planned] = []
-    for planned in todo:
-        if part and (len(part) >= most or planned.question is not part[0].question):
-            yield part
-            part = []
-        part.append(planned)
-    if part:
-        yield part
 
 
 def make(planned: Planned, images: Images) -> Made:
