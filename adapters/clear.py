@@ -128,7 +128,7 @@ class Clear:
             "restorations": story.restorations,
             "stop": story.stop,
             "tokens": list(story.tokens),
-            "usage": {"output_tokens": sum(story.tokens)},
+            "usage": {"completion": sum(story.tokens)},
             "seconds": {phase: round(value, 4) for phase, value in story.seconds.items()},
             "seed": story.seed,
         }

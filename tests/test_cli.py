@@ -64,6 +64,17 @@ def test_corrupt_a_folder():
     assert sorted(str(p) for p in Path("out").rglob("*.png")) == [f"out/{i}/p.png" for i in range(3)]
 
 
+def test_a_broken_picture_of_a_folder_is_named_and_the_others_are_made():
+    Path("photos").mkdir()
+    for number in (1, 3):
+        Image.fromarray(picture(number)).save(f"photos/{number}.png")
+    Path("photos/2.png").write_bytes(b"no picture")
+    output = call("corrupt", "photos", "out", "--name", "graffiti", "--level", "hard", code=2)
+    assert "2 pictures written to out" in output
+    assert "1 of 3 could not be read. Cannot read photos/2.png as a picture" in " ".join(output.split())
+    assert sorted(path.name for path in Path("out").iterdir()) == ["1.png", "3.png"]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

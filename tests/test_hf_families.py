@@ -78,7 +78,8 @@ def test_a_batch_says_what_each_says_alone(family):
     assert [o.text for o in batch] == [alone.generate([r])[0].text for r in requests()]
     assert len({o.text for o in batch}) >= 3, "answers must depend on what is shown and asked"
     assert {o.status for o in batch} <= {"ok", "truncated", "empty"}
-    assert all(o.details["prompt_tokens"] > 20 and o.details["answer_tokens"] <= TOKENS for o in batch)
+    assert all(o.details["usage"]["prompt"] > 20 for o in batch)
+    assert all(0 < o.details["usage"]["completion"] <= TOKENS for o in batch)
 
 
 @pytest.mark.parametrize("family", CHECKPOINTS)

@@ -52,7 +52,8 @@ def outcome_of(
         details |= {"answer_tag": state, "raw": raw}
         text = text if state == "absent" else answer
     text = text.strip()
-    details |= {"finish": "stop" if ended else "length", "answer_tokens": len(kept)}
+    usage = {**details.get("usage", {}), "completion": len(kept)}
+    details |= {"finish": "stop" if ended else "length", "usage": usage}
     status: Status = "ok" if ended else "truncated"
     reason = "" if ended else f"no end within {len(kept)} tokens"
     if ended and not text:

@@ -128,7 +128,7 @@ class HfModel:
 
 
 def _details(asked: Asked, length: int) -> dict[str, Any]:
-    return {"prompt_tokens": length} | ({"placeholder_in_prompt": True} if asked.altered else {})
+    return {"usage": {"prompt": length}} | ({"placeholder_in_prompt": True} if asked.altered else {})
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,9 +38,23 @@ def corrupt(
     call: dict[str, Any] = {"level": level or None, "intensity": intensity, "seed": seed, "profile": profile}
     sample(name, (1, 1), **call)  # says what is wrong with the call before any file is touched
     pairs = _pairs(source, target)
+    broken: list[ImageDecodeError] = []
     for picture, result in pairs:
-        _corrupt_file(picture, result, {"name": name, **call})
-    typer.echo(f"{len(pairs)} picture{'s' * (len(pairs) != 1)} written to {target}")
+        try:
+            _corrupt_file(picture, result, {"name": name, **call})
+        except ImageDecodeError as error:
+            if source.is_file():
+                raise
+            broken.append(error)  # one broken picture of a folder is no reason to leave out the others
+    made = len(pairs) - len(broken)
+    typer.echo(f"{made} picture{'s' * (made != 1)} written to {target}")
+    if broken:
+        raise ImageDecodeError(f"{len(broken)} of {len(pairs)} could not be read. {_first_of(broken)}")
+
+
+def _first_of(errors: Sequence[ImageDecodeError], most: int = 5) -> str:
+    more = f" And {len(errors) - most} more." if len(errors) > most else ""
+    return " ".join(error.message for error in errors[:most]) + more
 
 
 def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
