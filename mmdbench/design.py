@@ -33,6 +33,7 @@ from mmdbench.spec import Spec
 __all__ = [
     "Sample",
     "corruptions_for",
+    "meets_several",
     "parse_design",
     "parse_sample",
     "plan_cells",
@@ -61,6 +62,12 @@ def unit_of(question: Question, family: str) -> Index:
     if "g_index" in question.fields:
         return int(question.fields["g_index"])
     return question.index % _CIRCULAR if isinstance(question.index, int) else question.index
+
+
+def meets_several(plan: RunPlan) -> bool:
+    """Whether a question meets several corruptions at a level, so that each is an arm of its own."""
+    design = plan.design.partition(":")[0]
+    return design in ("grid", "balanced") or (design == "released" and bool(plan.corruptions))
 
 
 def parse_design(text: str) -> tuple[str, int]:

@@ -18,7 +18,7 @@ from mmdbench.errors import UnknownNameError
 from mmdbench.files import make_folder, write_atomic
 from mmdbench.manifest import read_manifest
 from mmdbench.records import Index, Reply
-from mmdbench.rescoring import RunArm, plan_of, run_arms
+from mmdbench.run_arms import RunArm, plan_of, run_arms
 from mmdbench.scoring import extract_answer, write_predictions
 
 __all__ = ["FORMATS", "NO_ANSWER", "Exported", "export_run"]

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import DataError, StoreError, UsageError
+from mmdbench.errors import DataError
 from mmdbench.files import write_atomic
 from mmdbench.judging import judge_ahead
 from mmdbench.manifest import read_manifest, save_manifest, versions
-from mmdbench.records import ANSWER, BenchData, Cell, Grade, Index, Question, Reply, RunPlan
-from mmdbench.requests import StoredBench, read_cells, read_questions
+from mmdbench.records import BenchData, Cell, Grade, Index
+from mmdbench.run_arms import RunArm, plan_of, run_arms
 from mmdbench.scoring import (
     Judge,
     JudgeHeads,
@@ -29,7 +29,7 @@ from mmdbench.scoring import (
     read_predictions,
     score,
 )
-from mmdbench.store import read_records, read_replies
+from mmdbench.store import read_records
 
 __all__ = [
     "JUDGE_HEADS",
@@ -39,13 +39,10 @@ __all__ = [
     "Regraded",
     "RowChange",
     "Rules",
-    "RunArm",
     "grade_arm",
-    "plan_of",
     "read_grades",
     "record_judge",
     "regrade",
-    "run_arms",
     "score_predictions",
     "write_regraded",
 ]
@@ -92,21 +89,6 @@ class Judging:
     journal: JudgeJournal | None = None
     workers: int = 8
     on_progress: Callable[[int, int], None] = lambda _done, _total: None
-
-
-@dataclass(frozen=True, slots=True)
-class RunArm:
-    """What is scored together: the questions that a run asks of one benchmark at one level.
-
-    `corruption` is set where all of them met the same one; `cells` says which each met, and
-    `replies` what came back, both by index.
-    """
-
-    bench: StoredBench
-    level: str
-    corruption: str | None
-    cells: Mapping[Index, Cell]
-    replies: Mapping[Index, Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,38 +185,6 @@ def regrade(
     name = against.name if against else own.name
     heads = judging.heads if judging else None
     return Regraded(folder, rules, scored, name, tuple(_changes(scored, earlier)), heads)
-
-
-def plan_of(folder: Path) -> RunPlan:
-    """The latest plan of a run; StoreError for a folder that holds none, such as that of a build."""
-    plan = read_manifest(folder).get("plan")
-    if not isinstance(plan, Mapping):
-        raise StoreError(f"{folder} holds no run.", hint="Name a folder that mmdbench eval made.")
-    try:
-        found = RunPlan.from_dict(plan)
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"The plan in {folder} cannot be read: {error}.") from error
-    if found.task != ANSWER:
-        raise UsageError(
-            f"{folder} holds a run of the task {found.task!r}, which has one way of grading.",
-            hint=f"See: mmdbench report {folder}",
-        )
-    return found
-
-
-def run_arms(folder: Path) -> list[RunArm]:
-    """The arms of a run's latest plan, in its order, with the replies that its folder holds."""
-    plan = plan_of(folder)
-    # A protocol grades each question once, so corruptions are apart where a question meets several.
-    apart = plan.design.partition(":")[0] in ("grid", "balanced")
-    planned = read_cells(folder)
-    replies = read_replies(folder, {p.key for p in planned})
-    layers: dict[tuple[str, str, str | None], dict[Index, tuple[Cell, Reply | None]]] = {}
-    for p in planned:
-        layer = layers.setdefault((p.cell.bench, p.cell.level, p.cell.corruption if apart else None), {})
-        layer[p.cell.index] = (p.cell, replies.get(p.key))
-    benches = {bench.name: bench for bench in read_questions(folder)}
-    return [_run_arm(benches[name], level, layer) for (name, level, _), layer in layers.items()]
 
 
 def grade_arm(
@@ -341,18 +291,6 @@ def record_judge(regraded: Regraded) -> None:
     if regraded.heads is not None:
         keep_heads(regraded.heads, regraded.folder / JUDGE_HEADS)
     save_manifest(regraded.folder, manifest)
-
-
-def _run_arm(bench: StoredBench, level: str, layer: Mapping[Index, tuple[Cell, Reply | None]]) -> RunArm:
-    corruptions = {cell.corruption for cell, _ in layer.values()}
-    asked: Iterable[Question] = (question for question in bench.questions if question.index in layer)
-    return RunArm(
-        replace(bench, questions=tuple(asked)),
-        level,
-        corruptions.pop() if len(corruptions) == 1 else None,
-        {index: cell for index, (cell, _) in layer.items()},
-        {index: reply for index, (_, reply) in layer.items() if reply is not None},
-    )
 
 
 def _by_cell(arms: Iterable[ArmScore]) -> dict[Cell, Grade]:

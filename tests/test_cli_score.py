@@ -18,7 +18,7 @@ from mmdbench import judges
 from mmdbench.cli.guard import guarded
 from mmdbench.cli.score import score
 from mmdbench.report.results import load_results
-from mmdbench.rescoring import run_arms
+from mmdbench.run_arms import run_arms
 from mmdbench.scoring import write_predictions
 from mmdbench.throttle import ThrottleSettings
 

@@ -21,7 +21,8 @@ from mmdbench.digest import derive_seed
 from mmdbench.errors import UnknownNameError
 from mmdbench.exporting import NO_ANSWER, export_run
 from mmdbench.records import Outcome
-from mmdbench.rescoring import Rules, grade_arm, run_arms
+from mmdbench.rescoring import Rules, grade_arm
+from mmdbench.run_arms import run_arms
 from mmdbench.scoring import infer_option, read_predictions
 
 pytestmark = pytest.mark.skipif(

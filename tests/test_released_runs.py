@@ -26,6 +26,7 @@ from mmdbench.report.question_sheet import question_sheet
 from mmdbench.report.results import load_results
 from mmdbench.report.tables import make_tables
 from mmdbench.requests import Pictures
+from mmdbench.rescoring import regrade
 from mmdbench.run_pictures import remake
 from mmdbench.runner import run_plan
 from mmdbench.spec import load_spec
@@ -141,6 +142,12 @@ def test_files_of_one_corruption_are_the_level_that_is_named(folder, tmp_path):
     seen = {r.index: r.images[0]["pixels"] for r in replies if r.corruption == "motion_blur"}
     assert seen == {i: pixel_digest(picture(500 + i)) for i in range(6)}
     tables = make_tables(load_results(tmp_path / "run"), load_spec())
+    again = regrade(tmp_path / "run").arms
+    assert {(arm.arm.level, arm.arm.corruption, len(arm.arm.replies)) for arm in again} == {
+        ("clean", None, 6),
+        ("hard", "graffiti", 6),
+        ("hard", "motion_blur", 6),
+    }
     rows = {row.labels[0] for row in tables.find("corruption").rows}
     assert rows == set(names)
     with pytest.raises(UsageError, match="does not tell its level, and low, hard are asked for"):

@@ -17,10 +17,10 @@ from mmdbench.rescoring import (
     read_grades,
     record_judge,
     regrade,
-    run_arms,
     score_predictions,
     write_regraded,
 )
+from mmdbench.run_arms import run_arms
 from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, kept_heads
 
 LATE = "word " * 8 + "B " + "word " * 8

@@ -94,7 +94,8 @@ def _score_run(
     run: Path, asked: Rules, judge_files: _JudgeFiles, against: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     from mmdbench.files import folder_lock
-    from mmdbench.rescoring import JUDGE_JOURNAL, plan_of, record_judge, regrade, write_regraded
+    from mmdbench.rescoring import JUDGE_JOURNAL, record_judge, regrade, write_regraded
+    from mmdbench.run_arms import plan_of
 
     plan_of(run)  # a folder that is no run is refused before it is locked
     locked = folder_lock(run, "running a model or asking a judge") if judge_files[0] else nullcontext()

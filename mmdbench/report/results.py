@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches.catalog import find_bench
-from mmdbench.design import unit_of
+from mmdbench.design import meets_several, unit_of
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.manifest import read_manifest
 from mmdbench.records import CLEAN, RECODED, Cell, Index, Question, Reply, RunPlan
@@ -86,8 +86,7 @@ class RunResults:
     @property
     def apart(self) -> bool:
         """Whether a question meets several corruptions at a level, each an arm of its own."""
-        design = self.plan.design.partition(":")[0]
-        return design in ("grid", "balanced") or (design == "released" and bool(self.plan.corruptions))
+        return meets_several(self.plan)
 
     @property
     def benches(self) -> tuple[str, ...]:
