@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sys
 import threading
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from mmdbench.cli import app
@@ -158,6 +161,21 @@ def test_what_a_file_system_raises_is_told_without_secrets(url, store, monkeypat
     assert "secret" not in text_of(raised)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("s3://b/run", "s3://b/run/"), ("s3://b/run", "S3://b/run//"), ("s3://", "s3:///")]
+)
+def test_slashes_at_the_end_of_a_url_name_no_other_place(monkeypatch, one, other):
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (None, url))
+    assert open_place(one) == open_place(other)
+    assert open_place(one).cache == open_place(other).cache
+
+
+def test_a_slash_that_ends_a_signature_stays(monkeypatch):
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (None, url))
+    place = open_place("https://host/own.tsv?sig=abc/")
+    assert (place.shown, place.path) == ("https://host/own.tsv", "https://host/own.tsv?sig=abc/")
+
+
 # Inputs
 
 
@@ -184,6 +202,52 @@ def test_a_cut_transfer_is_not_taken_for_the_file(url, store, monkeypatch, tmp_p
     with pytest.raises(StoreError, match="999 bytes"):
         fetch_file(f"{url}/own.tsv")
     assert not list(tmp_path.rglob("own.tsv"))
+
+
+@pytest.fixture
+def told():
+    """Headers of a server on this machine that has one file, b"12345"."""
+    headers: dict[str, str] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"12345")
+
+        def log_message(self, *_words: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield headers, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_that_tells_no_length_is_read(told):
+    pytest.importorskip("aiohttp")
+    _, server = told
+    path = fetch_file(f"{server}/own.tsv?token=secret")
+    assert (path.name, path.read_text()) == ("own.tsv", "12345")
+    path.write_text("older")
+    assert fetch_file(f"{server}/own.tsv?token=secret").read_text() == "12345"
+
+
+def test_a_wrong_length_is_told_without_the_query(told):
+    pytest.importorskip("aiohttp")
+    headers, server = told
+    headers["Content-Length"] = "1000"
+    with pytest.raises(StoreError, match=r"^own\.tsv of .* came as 5 bytes") as error:
+        fetch_file(f"{server}/own.tsv?token=secret")
+    assert "secret" not in text_of(error)
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(url):
@@ -383,6 +447,60 @@ def test_a_writer_killed_between_uploading_and_noting_it_is_no_conflict(url, sto
     assert there(f"{url}/run")["replies-0.jsonl"] == b"1\n2\n"
 
 
+def test_a_writer_killed_before_the_list_writes_it_the_next_time(url, monkeypatch):
+    from mmdbench.remote import uploads
+
+    def killed(*_args):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads.Uploads, "_close", killed)
+        with pytest.raises(SystemExit):
+            write(f"{url}/run", {"replies-0.jsonl": "1\n"})
+    assert sorted(there(f"{url}/run")) == ["replies-0.jsonl"]
+    write(f"{url}/run", {})
+    with reading_copy(f"{url}/run") as folder:
+        assert (folder / "replies-0.jsonl").read_text() == "1\n"
+    assert sorted(there(f"{url}/run")) == ["remote.json", "replies-0.jsonl"]
+
+
+def test_a_file_that_is_removed_there_already_is_no_obstacle(url, store):
+    write(f"{url}/run", {"a": "1", "b": "2"})
+    with working_copy(f"{url}/run") as folder:
+        store.rm_file(fsspec.core.url_to_fs(f"{url}/run/a")[1])
+        (folder / "a").unlink()
+    assert sorted(there(f"{url}/run")) == ["b", "remote.json"]
+
+
+def both_at_once(url, first, second):
+    """Two machines start from nothing, and the second one uploads last; returns the first one's folder."""
+    with working_copy(url) as mine:
+        for name, text in first.items():
+            (mine / name).write_text(text)
+    for name, text in second.items():
+        put(f"{url}/{name}", text)
+    return mine
+
+
+def test_replies_that_lie_only_here_are_not_replaced(url):
+    first = {"manifest.json": "{}", "replies-0.jsonl": "1\n2\n"}
+    mine = both_at_once(f"{url}/run", first, {"manifest.json": "[]", "replies-0.jsonl": "1\n33\n"})
+    with (
+        pytest.raises(StoreError, match=r"changed by another machine.*mmdbench merge"),
+        working_copy(f"{url}/run"),
+    ):
+        pass
+    assert {name: (mine / name).read_text() for name in first} == first
+    assert there(f"{url}/run")["replies-0.jsonl"] == b"1\n33\n"
+
+
+@pytest.mark.parametrize("text", ["1\n2\n33\n", "2\n1\n"])
+def test_what_holds_every_reply_that_is_here_takes_its_place(url, text):
+    mine = both_at_once(f"{url}/run", {"replies-0.jsonl": "1\n2\n3"}, {"replies-0.jsonl": text})
+    with working_copy(f"{url}/run"):
+        assert (mine / "replies-0.jsonl").read_text() == text
+
+
 def test_two_writers_on_one_machine_are_refused(url):
     with (
         working_copy(f"{url}/run"),
@@ -438,6 +556,63 @@ def test_a_try_that_fails_meanwhile_is_told_and_made_good(url, store, monkeypatc
         assert failed.wait(60)
     assert "next try" in said[0]
     assert there(f"{url}/run")["a"] == b"1"
+
+
+def no_room(*_args, **_options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_ends_neither_the_uploads_nor_the_work(url, monkeypatch):
+    from mmdbench.remote import uploads
+
+    failed = threading.Event()
+    said = []
+    real = uploads.shutil.copyfile
+
+    def copy(here, target):
+        return real(here, target) if failed.is_set() else no_room()
+
+    def tell(text):
+        said.append(text)
+        failed.set()
+
+    monkeypatch.setattr(uploads.shutil, "copyfile", copy)
+    monkeypatch.setenv("MMDBENCH_UPLOAD_SECONDS", "0.05")
+    with working_copy(f"{url}/run", tell) as folder:
+        (folder / "replies-0.jsonl").write_text("1\n")
+        assert failed.wait(60)
+        for _ in range(600):
+            if there(f"{url}/run").get("replies-0.jsonl"):
+                break
+            threading.Event().wait(0.1)
+        assert there(f"{url}/run")["replies-0.jsonl"] == b"1\n"
+    assert "No space left on device. The next try" in said[0]
+
+
+def test_a_full_disk_does_not_hide_why_the_verb_failed(url, monkeypatch):
+    from mmdbench.remote import uploads
+
+    said = []
+    monkeypatch.setattr(uploads.shutil, "copyfile", no_room)
+    with pytest.raises(UsageError, match=r"^failed$"):
+        fail_in(f"{url}/run", "a.log", "1", said.append)
+    assert "No space left on device" in said[0]
+    assert "Nothing is lost" in said[0]
+
+
+def test_a_file_that_vanishes_while_it_is_uploaded_is_left_out(url, monkeypatch):
+    from mmdbench.remote import uploads
+
+    real = uploads.shutil.copyfile
+
+    def copy(here, target):
+        if here.name == "a.log":
+            here.unlink()
+        return real(here, target)
+
+    monkeypatch.setattr(uploads.shutil, "copyfile", copy)
+    write(f"{url}/run", {"a.log": "1", "b.log": "2"})
+    assert sorted(there(f"{url}/run")) == ["b.log", "remote.json"]
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan"])
@@ -500,6 +675,54 @@ def test_a_url_where_only_paths_are_taken_is_refused(tmp_path):
 
 def test_the_same_url_is_not_read_and_written(url):
     assert "cannot be read and written" in run("merge", f"{url}/a", f"{url}/b", "-o", f"{url}/a/", code=2)
+
+
+def test_other_spellings_of_a_url_do_not_wait_for_each_other(url, monkeypatch):
+    from mmdbench.cli.places import FOLDER, OUT, RUN, ready
+    from mmdbench.remote import copies
+
+    monkeypatch.setattr(copies, "_WAIT_SECONDS", 0.0)
+    put(f"{url}/run/a", "1")
+    name = url.removeprefix("memory")
+    runs = [
+        FOLDER(f"{url}/run"),
+        FOLDER(f"MEMORY{name}/run/"),
+        FOLDER(f"{url}/run?token=1"),
+        RUN(f"{url}/run/"),
+    ]
+    with ready({"runs": runs}) as values:
+        *paths, text = values["runs"]
+        assert len({*paths}) == 1
+        assert text == str(paths[0])
+    with (
+        pytest.raises(UsageError, match="cannot be read and written"),
+        ready({"run": FOLDER(f"{url}/run"), "out": OUT(f"MEMORY{name}/run/?token=1")}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("https://me:key@host/own.tsv?sig=key", "https://host/own.tsv"),
+        ("--data-dir=https://host/a?sig=key,key", "--data-dir=https://host/a"),
+        (
+            "MMStar,https://h/a.tsv?sig=key,s3://key:key@b/c.tsv,MMVP",
+            "MMStar,https://h/a.tsv,s3://b/c.tsv,MMVP",
+        ),
+        ("chance", "chance"),
+    ],
+)
+def test_ctrl_c_names_the_command_without_the_secrets_of_its_urls(monkeypatch, capsys, word, shown):
+    from mmdbench.cli.guard import guarded
+
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["mmdbench", "eval", word])
+    with pytest.raises(typer.Exit):
+        guarded(stopped)()
+    assert capsys.readouterr().err.endswith(f": mmdbench eval {shown}\n")
 
 
 RUN = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 import sys
 import warnings
@@ -19,6 +20,9 @@ from mmdbench.errors import MmdbenchError
 __all__ = ["INTERRUPTED", "guarded"]
 
 INTERRUPTED = 130
+
+_NEXT_URL = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.\-]+://)")
+_START = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +50,19 @@ def _command() -> str:
     # Called from a program of somebody else's, sys.argv is that program's.
     if Path(sys.argv[0]).stem not in ("mmdbench", "__main__"):
         return "."
-    return f": {shlex.join(['mmdbench', *sys.argv[1:]])}"
+    return f": {shlex.join(['mmdbench', *map(_plain, sys.argv[1:])])}"
+
+
+def _plain(word: str) -> str:
+    """A word of the command without what may be secret in its URLs, in an option or a list as well."""
+    from mmdbench.remote import plain_url
+
+    parts = []
+    for part in _NEXT_URL.split(word):
+        found = _START.search(part)
+        # A comma before anything but a URL may belong to a secret, so what follows a query goes with it.
+        parts.append(part[: found.start()] + plain_url(part[found.start() :]) if found else part)
+    return ",".join(parts)
 
 
 @contextmanager

@@ -59,17 +59,18 @@ def ready(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The verb's values with a path in place of every URL; on leaving, what was written is uploaded."""
     with ExitStack() as stack:
         _refuse_clashes(values)
-        opened: dict[_Url, Any] = {}
+        opened: dict[tuple[str, str], Any] = {}
         yield {name: _ready(name, value, opened, stack) for name, value in values.items()}
 
 
-def _ready(name: str, value: Any, opened: dict[_Url, Any], stack: ExitStack) -> Any:
+def _ready(name: str, value: Any, opened: dict[tuple[str, str], Any], stack: ExitStack) -> Any:
     if isinstance(value, list):
         return [_ready(name, one, opened, stack) for one in value]
     if isinstance(value, _Url):
-        if value not in opened:  # a run that is named twice has one copy, and one lock
-            opened[value] = _opened(value, stack)
-        return opened[value]
+        key = _key(value)
+        if key not in opened:  # a run that is named twice has one copy, and one lock
+            opened[key] = _opened(value, stack)
+        return str(opened[key]) if value.how == "run" else opened[key]
     if isinstance(value, Path) and _MANGLED.match(str(value)):
         option = f"--{name.replace('_', '-')}"
         raise UsageError(
@@ -91,8 +92,20 @@ def _opened(url: _Url, stack: ExitStack) -> Any:
         return data_folder(url.text)
     if url.how == "write":
         return stack.enter_context(working_copy(url.text, _tell))
-    folder = stack.enter_context(reading_copy(url.text))
-    return str(folder) if url.how == "run" else folder
+    return stack.enter_context(reading_copy(url.text))
+
+
+def _key(url: _Url) -> tuple[str, str]:
+    """What two URLs share if they are opened as one: of folders, all but what may be secret."""
+    if url.how in ("file", "bench"):
+        return url.how, url.text
+    return "read" if url.how == "run" else url.how, _folder(url)
+
+
+def _folder(url: _Url) -> str:
+    from mmdbench.remote import plain_url
+
+    return plain_url(url.text).rstrip("/")
 
 
 def _tell(text: str) -> None:
@@ -102,9 +115,9 @@ def _tell(text: str) -> None:
 def _refuse_clashes(values: Mapping[str, Any]) -> None:
     flat = [one for value in values.values() for one in (value if isinstance(value, list) else [value])]
     urls = [one for one in flat if isinstance(one, _Url)]
-    written = {url.text.rstrip("/") for url in urls if url.how == "write"}
+    written = {_folder(url) for url in urls if url.how == "write"}
     for url in urls:
-        if url.how != "write" and url.text.rstrip("/") in written:
+        if url.how != "write" and _folder(url) in written:
             raise UsageError(
                 "The same URL cannot be read and written.", hint="Name another place to write to."
             )

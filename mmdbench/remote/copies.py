@@ -8,10 +8,11 @@ what agrees with that list, so what is half uploaded is refused.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmdbench.errors import LockedError, StoreError
@@ -24,6 +25,7 @@ from mmdbench.remote.urls import Place, explained, local_path, mark_of, open_pla
 __all__ = ["reading_copy", "working_copy"]
 
 _WAIT_SECONDS = 600.0
+_REPLIES = "replies-*.jsonl"
 
 
 def _silent(text: str) -> None:
@@ -62,7 +64,7 @@ def working_copy(url: str, tell: Callable[[str], None] = _silent) -> Iterator[Pa
     with _lock(place, "work"):
         folder = make_folder(place.cache / "work" / place.name)
         uploads = Uploads(place, folder, State.load(folder.parent / ".state.json"))
-        _take_over(place, folder, uploads.state)
+        uploads.listed = _take_over(place, folder, uploads.state)
         try:
             with now_and_then(uploads, tell):
                 yield folder
@@ -70,7 +72,7 @@ def working_copy(url: str, tell: Callable[[str], None] = _silent) -> Iterator[Pa
             # Why the work ended matters more than why its last part could not be uploaded.
             try:
                 _finish(uploads, tell)
-            except StoreError as error:
+            except (StoreError, OSError) as error:
                 tell(str(error))
             raise
         _finish(uploads, tell)
@@ -114,7 +116,7 @@ def _mirror(place: Place, folder: Path, state: State) -> None:
         raise StoreError(
             f"There is nothing at {place.shown}.", hint="Name the folder of a build or of a run."
         )
-    listed = _listed(place, there)
+    listed = read_listing(_listing(place), place.shown) if LISTING in there else None
     wanted = there if listed is None else {name: there.get(name) for name in listed}
     for name in [name for name in files_in(folder) if name not in wanted]:
         (folder / name).unlink()
@@ -138,21 +140,46 @@ def _mirror(place: Place, folder: Path, state: State) -> None:
         state.save()
 
 
-def _take_over(place: Place, folder: Path, state: State) -> None:
-    """Bring here what others uploaded; what only this machine changed stays."""
+def _take_over(place: Place, folder: Path, state: State) -> bytes:
+    """Bring here what others uploaded; what only this machine changed stays. Returns the list there."""
     there = files_there(place)
-    there.pop(LISTING, None)
+    listing = _listing(place) if there.pop(LISTING, None) else b""
     for name in [name for name in state.files if name not in there]:
         del state.files[name]  # removed there, so it is uploaded again
-    for name, info in there.items():
+    # Replies first: where they are in conflict, nothing else is replaced either.
+    for name, info in sorted(there.items(), key=lambda item: not _holds_replies(item[0])):
         known, here = state.files.get(name, Known()), seen(folder / name)
         if known.mark == mark_of(info) and here is not None:
             continue
-        if here is None or here == known.here:
-            state.files[name] = _get(place, folder, name, info)
-        else:
+        if here is not None and here != known.here:
             state.files[name] = _ours(place, folder, name, info, known)
+        elif here is not None and _holds_replies(name):
+            state.files[name] = _more_replies(place, folder, name, info)
+        else:
+            state.files[name] = _get(place, folder, name, info)
         state.save()
+    return listing
+
+
+def _holds_replies(name: str) -> bool:
+    return PurePosixPath(name).match(_REPLIES)
+
+
+def _more_replies(place: Place, folder: Path, name: str, info: dict[str, Any]) -> Known:
+    """What is there, if it holds every reply that is here; two machines at once replace each other's."""
+    aside = folder.parent / ".aside"
+    digest = download(place, place.within(name), aside, info)
+    if not _lines(folder / name) <= _lines(aside):
+        aside.unlink()
+        raise _conflict(place, folder, name)
+    aside.replace(folder / name)
+    return Known(mark_of(info), int(info["size"]), digest, seen(folder / name) or (-1, -1))
+
+
+def _lines(path: Path) -> set[bytes]:
+    # A merge sorts the lines anew, and who goes on with a run cuts a torn last one off.
+    with path.open("rb") as file:
+        return {hashlib.sha256(line).digest() for line in file if line.endswith(b"\n")}
 
 
 def _ours(place: Place, folder: Path, name: str, info: dict[str, Any], known: Known) -> Known:
@@ -165,7 +192,11 @@ def _ours(place: Place, folder: Path, name: str, info: dict[str, Any], known: Kn
     size, digests = bytes_of(folder / name)
     if digest == digests["sha256"]:
         return Known(mark_of(info), size, digest, seen(folder / name) or (-1, -1))
-    raise StoreError(
+    raise _conflict(place, folder, name)
+
+
+def _conflict(place: Place, folder: Path, name: str) -> StoreError:
+    return StoreError(
         f"{name} of {place.shown} was changed by another machine, and here in {folder} as well.",
         hint=f"Nothing was overwritten. If both are shards of one run, put them together: "
         f"mmdbench merge {folder} {place.shown} -o NEW. To drop what is here, remove {folder}.",
@@ -177,9 +208,6 @@ def _get(place: Place, folder: Path, name: str, info: dict[str, Any], digest: st
     return Known(mark_of(info), int(info["size"]), sha256, seen(folder / name) or (-1, -1))
 
 
-def _listed(place: Place, there: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
-    if LISTING not in there:
-        return None
+def _listing(place: Place) -> bytes:
     with explained("read", place):
-        data = place.files.cat_file(place.within(LISTING))
-    return read_listing(data, place.shown)
+        return bytes(place.files.cat_file(place.within(LISTING)))

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.files import make_folder, write_atomic
-from mmdbench.remote.urls import Place, explained, local_path, mark_of, open_place
+from mmdbench.remote.urls import Place, explained, local_path, mark_of, open_place, plain_url
 
 __all__ = ["add_from_data_url", "bytes_of", "data_folder", "download", "fetch_file"]
 
@@ -79,7 +79,7 @@ def _bring(place: Place, folder: Path, name: str) -> None:
     if info is None or info["type"] == "directory":
         if marks.pop(name, None):
             target.unlink(missing_ok=True)
-    elif not (target.is_file() and marks.get(name) == mark_of(info)):
+    elif info["size"] is None or not (target.is_file() and marks.get(name) == mark_of(info)):
         download(place, place.within(name), target, info)
         marks[name] = mark_of(info)
     write_atomic(folder / _MIRROR, json.dumps(marks, indent=1))
@@ -89,7 +89,8 @@ def _bring(place: Place, folder: Path, name: str) -> None:
 def download(place: Place, path: str, target: Path, info: Mapping[str, Any], sha256: str = "") -> str:
     """Copy a file to `target`, all of it or nothing, in constant memory; returns its SHA-256.
 
-    Its length must be what `info` says, its digest what the store knows of it, and `sha256` if that is given.
+    Its length must be what `info` says, if it says one, its digest what the store knows of it, and
+    `sha256` if that is given.
     """
     make_folder(target.parent)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as room:
@@ -98,9 +99,12 @@ def download(place: Place, path: str, target: Path, info: Mapping[str, Any], sha
             place.files.get_file(path, str(part))
         size, digests = bytes_of(part)
         wanted = {**_known_digests(info), **({"sha256": sha256} if sha256 else {})}
-        if size != info["size"] or any(digests[name] != digest for name, digest in wanted.items()):
+        if info["size"] not in (None, size) or any(
+            digests[name] != digest for name, digest in wanted.items()
+        ):
             raise StoreError(
-                f"{Path(path).name} of {place.shown} came as {size} bytes that are not what should be there.",
+                f"{Path(plain_url(path)).name} of {place.shown} came as {size} bytes that are not what "
+                "should be there.",
                 hint="It may be being written now. Run the same command again in a minute.",
             )
         part.replace(target)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,38 +27,59 @@ _GROWING = (".jsonl", ".json", ".log", ".md")
 
 @dataclass
 class Uploads:
-    """What is in a folder here and not yet there; used by one thread at a time."""
+    """What is in a folder here and not yet there; used by one thread at a time.
+
+    `listed` is the list of files as it lies there.
+    """
 
     place: Place
     folder: Path
     state: State
+    listed: bytes = b""
     _one: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self) -> int:
         """Upload what changed and remove there what is gone here; the number of files. Raises StoreError."""
         with self._one:
-            names = files_in(self.folder)
-            changed = [
-                n for n in names if self._known(n).here != seen(self.folder / n) or not self._known(n).mark
-            ]
-            sent = [name for name in sorted(changed, key=lambda n: (n == _LAST, n)) if self._send_file(name)]
-            gone = [name for name in self.state.files if name not in names]
-            for name in gone:
-                with explained("remove a file of", self.place):
-                    self.place.files.rm_file(self.place.within(name))
-                del self.state.files[name]
-            if sent or gone:
-                self._close(sent)
-            self.state.save()
-            return len(sent)
+            try:
+                return self._send()
+            except OSError as error:
+                raise StoreError(
+                    f"Cannot upload from {self.folder}: {error.strerror or error}.",
+                    hint="Is there room on this machine, and may its files be read?",
+                ) from error
+
+    def _send(self) -> int:
+        names = files_in(self.folder)
+        changed = [
+            n for n in names if self._known(n).here != seen(self.folder / n) or not self._known(n).mark
+        ]
+        sent = [name for name in sorted(changed, key=lambda n: (n == _LAST, n)) if self._send_file(name)]
+        gone = [name for name in self.state.files if name not in names]
+        for name in gone:
+            with explained("remove a file of", self.place), suppress(FileNotFoundError):
+                self.place.files.rm_file(self.place.within(name))
+            del self.state.files[name]
+        # A process that was killed before it wrote the list may have left no other difference.
+        unlisted = (self.state.files or self.listed) and listing_bytes(self.state.files) != self.listed
+        if sent or gone or unlisted:
+            self._close(sent)
+        self.state.save()
+        return len(sent)
 
     def _known(self, name: str) -> Known:
         return self.state.files.get(name, Known())
 
     def _send_file(self, name: str) -> bool:
         here = seen(self.folder / name)
-        if here is None:
-            return False
+        try:
+            return here is not None and self._send_whole(name, here)
+        except FileNotFoundError:
+            if seen(self.folder / name) is None:  # removed meanwhile
+                return False
+            raise
+
+    def _send_whole(self, name: str, here: tuple[int, int]) -> bool:
         with _unchanging(self.folder / name) as whole:
             size, digests = bytes_of(whole)
             known = self._known(name)
@@ -74,8 +95,9 @@ class Uploads:
 
     def _close(self, sent: list[str]) -> None:
         """Upload the list, and see that every file arrived."""
+        listing = listing_bytes(self.state.files)
         with explained("write", self.place):
-            self.place.files.pipe_file(self.place.within(LISTING), listing_bytes(self.state.files))
+            self.place.files.pipe_file(self.place.within(LISTING), listing)
         there = files_there(self.place)
         for name in sent:
             known = self.state.files[name]
@@ -84,6 +106,7 @@ class Uploads:
                     f"{name} did not arrive whole at {self.place.shown}.", hint="Run the same command again."
                 )
             self.state.files[name] = replace(known, mark=mark_of(there[name]))
+        self.listed = listing
 
 
 @contextmanager

@@ -99,10 +99,16 @@ def local_path(url: str) -> Path | None:
 def open_place(url: str) -> Place:
     """Find the file system of a URL; nothing is sent yet.
 
+    Slashes at its end say nothing: with and without them it is one place.
+
     Raises MissingExtraError without fsspec, StoreError without the package that its scheme needs,
     UnknownNameError for a scheme that fsspec does not know.
     """
-    scheme = url.partition("://")[0].lower()
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    start = f"{scheme}://"
+    # A query may end with a slash that belongs to a signature.
+    url = start + (rest if re.search(r"[?#]", rest) else rest.rstrip("/"))
     try:
         fsspec: Any = import_module("fsspec")
     except ImportError as error:
@@ -110,7 +116,7 @@ def open_place(url: str) -> Place:
     if scheme not in (*fsspec.available_protocols(), *_PACKAGES):
         raise UnknownNameError("scheme", scheme, ("file", "gs", "hf", "memory", "s3"))
     try:
-        files, path = fsspec.core.url_to_fs(scheme + url[len(scheme) :])
+        files, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
         package = _PACKAGES.get(scheme)
         hint = f"Run: pip install {package}" if package else ""
@@ -119,7 +125,7 @@ def open_place(url: str) -> Place:
         ) from error
     except Exception as error:  # file systems are foreign code, and may raise anything
         raise _cannot("reach", plain_url(url), error) from error
-    return Place(plain_url(url), files, str(path))
+    return Place(start + plain_url(url).removeprefix(start).rstrip("/"), files, str(path))
 
 
 @contextmanager
