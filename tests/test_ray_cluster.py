@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from ray_runs import QUIET, asked_once, go, seer_card, tables
 from mmdbench.benches import open_bench
 from mmdbench.budget import Budget
 from mmdbench.cards import ModelCard
+from mmdbench.engines import ray as ray_engine
 from mmdbench.engines.opening import EngineSettings
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.merging import merge_runs
@@ -88,6 +90,24 @@ def test_a_request_that_kills_its_worker_is_an_error_and_the_others_are_answered
     assert "the worker that asked it died 3 times" in replies[2].reason
     assert {r.status for i, r in replies.items() if i != 2} == {"ok"}
     assert any("died and is started again" in note for note in news)
+
+
+def test_a_picture_that_kills_what_makes_it_is_an_error_and_the_others_are_answered(
+    one_machine, seer, toy, tmp_path, monkeypatch
+):
+    make_part = ray_engine.make_part
+
+    def make_or_die(part, wanted):
+        if any(planned.question.index == 2 for planned in part):
+            os._exit(3)
+        return make_part(part, wanted)
+
+    monkeypatch.setattr(ray_engine, "make_part", make_or_die)
+    monkeypatch.setattr(ray_engine, "_MAKERS_LIVES", 0)
+    summary = go(toy(levels=("clean",)), seer(), tmp_path / "run", EngineSettings(engine="ray", processes=1))
+    replies = {r.index: r for r in read_replies(tmp_path / "run").values()}
+    assert (summary.asked, summary.failed, summary.workers["restarts"]) == (6, 1, 0)
+    assert {i for i, r in replies.items() if r.status != "ok"} == {2}
 
 
 def test_prompts_prints_and_restored_pictures_are_those_of_one_process(one_machine, seer, toy, tmp_path):

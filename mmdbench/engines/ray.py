@@ -21,7 +21,7 @@ from mmdbench.budget import Spending
 from mmdbench.cards import ModelCard
 from mmdbench.engines.ray_worker import Opened, RayWorker, make_part, versions_that_count
 from mmdbench.engines.work import CrewReport, Facts
-from mmdbench.errors import MissingExtraError, ModelError
+from mmdbench.errors import MissingExtraError, MmdbenchError, ModelError
 from mmdbench.files import make_folder
 from mmdbench.records import Question, Reply
 from mmdbench.requests import Planned
@@ -29,6 +29,7 @@ from mmdbench.requests import Planned
 __all__ = ["RayCrew", "RayHand", "connected"]
 
 _FRUITLESS_LIVES = 5
+_MAKERS_LIVES = 16
 _TICK = 0.5
 
 
@@ -91,7 +92,11 @@ class RayCrew:
         self.ray = ray
         self._card = card
         self.wanted = versions_that_count()
-        self.make = self.ray.remote(make_part).options(max_retries=-1, num_cpus=1)
+        errors = self.ray.exceptions
+        # Of an actor that Ray's memory monitor killed, its calls raise what is no RayActorError.
+        self.deaths: tuple[type[Exception], ...] = (errors.RayActorError, errors.OutOfMemoryError)
+        # Not without end: there are pictures whose making takes the process down every time.
+        self.make = self.ray.remote(make_part).options(max_retries=_MAKERS_LIVES, num_cpus=1)
         self.opening: dict[Any, RayHand] = {}
         self.restarts = 0
         self._facts: Facts | None = None
@@ -139,7 +144,12 @@ class RayCrew:
                 continue
             try:
                 return str(self.ray.get(hand.actor.prompt.remote(question, default)))
-            except self.ray.exceptions.RayActorError as error:
+            except self.ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, MmdbenchError):
+                    raise error.cause from error
+                what = f"{type(error.cause).__name__}: {error.cause}"
+                raise ModelError(f"The model {self._card.name!r} failed to word a prompt: {what}.") from error
+            except self.deaths as error:
                 self.lost(hand, error)
 
     def carry_out(
@@ -189,14 +199,20 @@ class RayCrew:
                 continue
             try:
                 opened: Opened = self.ray.get(ref)
-            except self.ray.exceptions.RayActorError as error:
+            except self.deaths as error:
                 self.lost(hand, error)
                 continue
+            except self.ray.exceptions.RayError as error:
+                raise ModelError(f"Worker {hand.number} cannot be started: {_short(error)}") from error
             self._welcome(hand, opened)
 
     def lost(self, hand: RayHand, error: Exception) -> bool:
-        """Note that a worker died and wait for its next life; says whether its node went with it."""
+        """Note that a worker died and wait for its next life; says whether its node went with it.
+
+        Raises ModelError if it died too often before it answered anything.
+        """
         hand.note(f"died: {_short(error)}")
+        hand.ready = False
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
         node_gone = bool(hand.node and hand.node not in alive) or bool(getattr(error, "preempted", False))
         hand.fruitless += not node_gone

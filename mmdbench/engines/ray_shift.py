@@ -62,7 +62,10 @@ class RayShift:
             self._give_out()
             if not self._under_way and (self._over or not self._rest):
                 break
-            self._take_in()
+            try:
+                self._take_in()
+            except MmdbenchError as error:  # the other workers finish what they are answering
+                self._fatal = self._fatal or error
         if self._fatal is not None:
             raise self._fatal
 
@@ -150,11 +153,14 @@ class RayShift:
         errors = self._crew.ray.exceptions
         try:
             answered: Answered = self._crew.ray.get(ref)
-        except errors.RayActorError as error:
+        except errors.RayTaskError as error:  # first: it is of its cause's class too
+            part = hand.given.pop(ref)
+            if isinstance(error.cause, errors.RayError):  # what made the variants went down every time
+                self._give_back(part, str(error.cause), to_blame=True)
+            else:
+                self._fatal = self._fatal or ModelError(f"Worker {hand.number} failed: {error}")
+        except self._crew.deaths as error:
             self._mourn(hand, error)
-        except errors.RayTaskError as error:
-            hand.given.pop(ref)
-            self._fatal = self._fatal or ModelError(f"Worker {hand.number} failed: {error}")
         except errors.RayError as error:
             # Not the worker but what made the variants went down, or took them along.
             self._give_back(hand.given.pop(ref), str(error), to_blame=True)

@@ -76,14 +76,15 @@ class RayWorker:
     def open(self) -> Opened:
         """Open the model, unless it is open."""
         place = f"process {os.getpid()} on {socket.gethostname()}"
+        facts: Facts | None = None
         error: MmdbenchError | None = _differing(self._wanted)
-        try:
-            if error is None and self._worker is None:
+        if error is None:
+            try:
                 with self._printed.kept():
-                    self._worker = Worker(self._card)
-        except MmdbenchError as refused:
-            error = refused
-        facts = self._worker.facts() if self._worker is not None and error is None else None
+                    self._worker = self._worker or Worker(self._card)
+                    facts = self._worker.facts()
+            except Exception as raised:  # noqa: BLE001 - an adapter is foreign code, and may raise anything
+                error = self._ours(raised)
         return Opened(facts, error, place, _node())
 
     def prompt(self, question: Question, default: str) -> str:
@@ -99,9 +100,13 @@ class RayWorker:
             with self._printed.kept():
                 replies, error = self._worker.ask(part)
         except Exception as raised:  # noqa: BLE001 - an adapter is foreign code, and may raise anything
-            what = f"{type(raised).__name__}: {raised}"
-            replies, error = [], ModelError(f"The model {self._card.name!r} failed: {what}.")
+            replies, error = [], self._ours(raised)
         return Answered(replies, error, self._printed.take())
+
+    def _ours(self, raised: Exception) -> MmdbenchError:
+        if isinstance(raised, MmdbenchError):
+            return raised
+        return ModelError(f"The model {self._card.name!r} failed: {type(raised).__name__}: {raised}.")
 
 
 class _Printed:
