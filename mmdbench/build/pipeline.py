@@ -62,14 +62,16 @@ def ordered(
     waiting: deque[W],
     workers: int,
     weigh: Callable[[R], int],
+    most: int = _MOST_AHEAD,
 ) -> Generator[R, None, None]:
     """The result of every item in order, wherever the work that `begin` starts is done.
 
     `waiting` holds what is under way and not handed on yet; when the caller leaves, what is in it
-    is the caller's to end. The bound is that of `in_order`.
+    is the caller's to end. The bound is that of `in_order`, and never above `most` items.
     """
     rest = iter(items)
-    ahead, taken, weight = workers + 1, 0, 0
+    least = min(most, workers + 1)
+    ahead, taken, weight = least, 0, 0
     while True:
         waiting.extend(begin(item) for item in islice(rest, max(0, ahead - len(waiting))))
         if not waiting:
@@ -78,4 +80,4 @@ def ordered(
         taken, weight = taken + 1, weight + weigh(result)
         yield result
         del result
-        ahead = max(workers + 1, min(_MOST_AHEAD, _BYTES_AHEAD * taken // max(1, weight)))
+        ahead = max(least, min(most, _BYTES_AHEAD * taken // max(1, weight)))

@@ -46,13 +46,14 @@ class _Held:
 def by_ray(address: str = "", runtime_env: Mapping[str, Any] | None = None) -> Iterator[Rows]:
     """What makes a build's rows on the cluster at `address`, at RAY_ADDRESS, or on one of this machine.
 
-    It is given to BuildSettings; its `workers` bound the rows under way (0: the CPUs of the cluster).
+    It is given to BuildSettings; its `workers` bound the rows under way (0: every CPU of the
+    cluster works, and rows wait as in a local build).
     Raises MissingExtraError without the extra `ray`, ModelError if the cluster cannot be reached.
     """
     with connected(address, runtime_env or {}) as ray:
 
         def make_rows(maker: Maker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
-            return _rows(ray, maker, rows, workers or int(ray.cluster_resources().get("CPU", 1)))
+            return _rows(ray, maker, rows, workers)
 
         yield make_rows
 
@@ -79,6 +80,8 @@ def make_pieces(
 def _rows(ray: Any, maker: Maker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
     task = ray.remote(make_pieces).options(num_cpus=1, max_retries=_LIVES, scheduling_strategy="SPREAD")
     pieces, wanted = ray.put(maker.pieces), versions_that_count()
+    bound = {"most": workers} if workers else {}
+    workers = workers or int(ray.cluster_resources().get("CPU", 1))
     waiting: deque[tuple[RowPlan, Any]] = deque()
 
     def begin(row: RowPlan) -> tuple[RowPlan, Any]:
@@ -94,7 +97,7 @@ def _rows(ray: Any, maker: Maker, rows: Iterator[RowPlan], workers: int) -> Gene
         return maker.put_together(row, [] if ref is None else _got(ray, row, ref))
 
     try:
-        yield from ordered(begin, result_of, rows, waiting, workers, MadeRow.weight)
+        yield from ordered(begin, result_of, rows, waiting, workers, MadeRow.weight, **bound)
     finally:
         for _, ref in waiting:
             if ref is not None:
