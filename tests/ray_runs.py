@@ -20,7 +20,11 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_raylet_start_wait_time_s": "120",
 }
-"""What Ray is told by its environment in tests: to tell nobody, write no token, not to warn, and patience."""
+"""What Ray is told by its environment in tests: to tell nobody, write no token, not to warn, and patience.
+
+All files of Ray's tests use it: within one process, a later cluster whose nodes want no token takes a driver
+that began with one for dead.
+"""
 
 MODEL = """
 import os, signal, time

@@ -7,21 +7,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from functools import partial
 
 import pytest
 
 from mmdbench.benches import open_bench
 from mmdbench.budget import Budget
 from mmdbench.cards import ModelCard
+from mmdbench.engines.local import Hand
+from mmdbench.engines.local_shift import Shift
 from mmdbench.engines.opening import EngineSettings, open_crew, read_gpus, read_runtime_env
+from mmdbench.engines.work import Facts
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.merging import merge_runs
-from mmdbench.records import RunPlan
+from mmdbench.records import Cell, Question, Reply, RunPlan
 from mmdbench.report.results import load_results
 from mmdbench.report.tables import make_tables
 from mmdbench.report.writing import write_report
-from mmdbench.requests import Pictures
+from mmdbench.requests import Pictures, Planned
 from mmdbench.restoration import open_restorer
 from mmdbench.runner import RunSettings, run_plan
 from mmdbench.spec import load_spec
@@ -34,14 +38,22 @@ from mmdbench.digest import bytes_digest
 from mmdbench.records import Outcome
 
 class Odd:
-    def __init__(self, batch_size=1, seconds=0.0, slow="", deadly="", once="", own_prompt=False):
+    def __init__(self, batch_size=1, seconds=0.0, slow="", deadly="", once="", own_prompt=False, long=0):
+        self.long = long
         self.batch_size, self.seconds, self.slow, self.deadly = batch_size, seconds, slow, deadly
         self.once = Path(once) if once else None
         if own_prompt:
-            self.prompt = lambda question, default: "In my words: " + question.text
+            self.prompt = self._worded
+    def _worded(self, question, default):
+        if self.once and self.once.exists():
+            self.once.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "In my words: " + question.text
     def fingerprint(self):
         return {"adapter": "odd", "visible": FINGERPRINT}
     def generate(self, requests):
+        if self.long:
+            return [Outcome("x" * self.long) for _ in requests]
         print("asked", len(requests), flush=True)
         return [self._one(request) for request in requests]
     def _one(self, request):
@@ -208,6 +220,21 @@ def test_prompts_are_worded_by_the_model_and_prints_go_to_the_log(odd, plan_of, 
     assert sum(log.count("asked") for log in logs) == 4
 
 
+def test_a_worker_may_die_while_it_words_a_prompt(odd, plan_of, tmp_path):
+    trigger = tmp_path / "now"
+    trigger.touch()
+    go(plan_of(4, levels=("clean",)), odd(own_prompt=True, once=str(trigger)), tmp_path / "run", TWO)
+    assert not trigger.exists()
+    replies = read_replies(tmp_path / "run").values()
+    assert {r.details["prompt"] for r in replies} == {f"In my words: Question {n}?" for n in range(4)}
+
+
+def test_replies_larger_than_a_pipe_arrive_whole(odd, plan_of, tmp_path):
+    summary = go(plan_of(3), odd(long=300_000), tmp_path / "run", TWO)
+    assert (summary.asked, summary.failed, summary.workers["restarts"]) == (21, 0, 0)
+    assert {len(r.text) for r in read_replies(tmp_path / "run").values()} == {300_000}
+
+
 def test_restored_pictures_are_the_same_in_workers(odd, plan_of, tmp_path):
     planned = plan_of(3, restore="opencv-deblock")
     go(planned, odd(), tmp_path / "one")
@@ -301,3 +328,50 @@ def test_gpus_and_runtime_env_are_read(tmp_path):
         read_runtime_env(path)
     with pytest.raises(UsageError, match="Cannot read"):
         read_runtime_env(tmp_path / "none.yaml")
+
+
+class _FakeCrew:
+    """Hands without processes: news comes from a list, what is sent is kept."""
+
+    def __init__(self, hands):
+        self.hands = hands
+        self.news = deque()
+
+    def next(self):
+        return self.news.popleft() if self.news else (None, None)
+
+
+class _Spending:
+    reason, sent = "", 0
+
+    def start(self):
+        self.sent += 1
+        return True
+
+    def check_time(self):
+        pass
+
+
+def test_what_is_taken_from_a_slow_worker_does_not_go_back_to_it(tmp_path):
+    planned = [Planned(str(n), Cell("b", n, "clean"), Question("b", n, {}), "", ()) for n in range(4)]
+    slow, idle = (Hand(number, "", tmp_path / "log", facts=Facts({}, 2, rewords=False)) for number in (1, 2))
+    crew, sent = _FakeCrew([slow, idle]), []
+    shift = Shift(crew, planned, _Spending(), lambda _: None, lambda _: None)
+    for hand in (slow, idle):
+        hand.send = partial(lambda hand, *message: sent.append((hand.number, *message)), hand)
+    slow.held = {p.key: p for p in planned}
+    slow.asking = {"0", "1"}
+    shift._rest.clear()
+    shift._take_back()
+    assert sent == [(1, "return")]
+    shift._hear(slow, "returned", ["2", "3"])
+    sent.clear()
+    crew.news.extend(
+        [(slow, ("reply", _reply(n))) for n in "01"] + [(idle, ("reply", _reply(n))) for n in "23"]
+    )
+    shift.work()
+    assert [(number, kind) for number, kind, *_ in sent] == [(2, "ask"), (2, "ask")]
+
+
+def _reply(key):
+    return Reply(key, "b", int(key), "clean", None, "ok", "A")

@@ -31,12 +31,20 @@ class Sender:
 
 def receive(file: IO[bytes]) -> tuple[Any, ...] | None:
     """The next message; None when the other side is gone, in the midst of one or not."""
-    head = file.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    data = file.read(length)
-    if len(data) < length:
+    head = _exactly(file, _LENGTH.size)
+    data = None if head is None else _exactly(file, _LENGTH.unpack(head)[0])
+    if data is None:
         return None
     message: tuple[Any, ...] = pickle.loads(data)  # noqa: S301 - from our own process, over its own pipe
     return message
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes | None:
+    # A pipe without a buffer gives what is there, which may be less than what was asked for.
+    data = bytearray()
+    while len(data) < size:
+        piece = file.read(size - len(data))
+        if not piece:
+            return None
+        data += piece
+    return bytes(data)

@@ -111,8 +111,12 @@ class LocalCrew:
             return default
         found: list[str] = []
         self._on_prompt = found.append
-        next(hand for hand in self.hands if hand.facts is not None).send("prompt", question, default)
-        self._until(lambda: bool(found))
+        while not found:
+            self._until(lambda: any(hand.facts is not None for hand in self.hands))
+            hand = next(hand for hand in self.hands if hand.facts is not None)
+            life = hand.life
+            hand.send("prompt", question, default)
+            self._until(lambda: bool(found) or hand.life != life)  # noqa: B023 - called before the next turn
         return found[0]
 
     def carry_out(

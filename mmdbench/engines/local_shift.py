@@ -45,20 +45,26 @@ class Shift:
                 self._stopping = True
                 for hand in self._hands:
                     hand.send("return")
-            for hand in self._hands:
-                self._feed(hand)
+            for hand in sorted(self._hands, key=lambda hand: len(hand.held)):
+                self._feed(hand)  # who has least first: what was taken from a slow one must not go back to it
             if not any(hand.held for hand in self._hands) and (self._over or not self._rest):
                 break
             self._take_back()
-            whose, message = self._crew.next()
-            if whose is None:
-                self._spending.check_time()
-            elif message is None:
-                self._mourn(whose)
-            else:
-                self._hear(whose, *message)
+            try:
+                self._take_news()
+            except MmdbenchError as error:  # the others finish what they are asking
+                self._fatal = self._fatal or error
         if self._fatal is not None:
             raise self._fatal
+
+    def _take_news(self) -> None:
+        hand, message = self._crew.next()
+        if hand is None:
+            self._spending.check_time()
+        elif message is None:
+            self._mourn(hand)
+        else:
+            self._hear(hand, *message)
 
     @property
     def _over(self) -> bool:
@@ -119,7 +125,9 @@ class Shift:
             hand.held, hand.asking, hand.facts = {}, set(), None
             return
         asking, held = set(hand.asking), list(hand.held.values())
+        hand.held, hand.asking, hand.facts = {}, set(), None
         how = self._crew.bury(hand)
+        self._spending.sent -= sum(planned.key not in asking for planned in held)
         self._tell(f"worker {hand.number} died ({how}) and was started again; its requests are asked again")
         back = []
         for planned in held:

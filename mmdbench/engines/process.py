@@ -83,6 +83,8 @@ class _Inbox:
                 self._prompts.append((rest[0], rest[1]))
             elif kind == "return":
                 self._sender.send("returned", [item.planned.key for item in self._waiting])
+                for item in self._waiting:
+                    item.made.cancel()
                 self._waiting.clear()
             elif kind == "end":
                 self._ended = True
