@@ -10,9 +10,9 @@ may change what VLMEvalKit hands to the model's class::
     generation = { max_new_tokens = 512 }
 
 Options: `dataset` is the benchmark's name in VLMEvalKit, which some of its classes choose prompts
-by (without it a name that none of them knows); with `own_prompts` the class's own prompt for that
-benchmark is asked, and recorded. Every other option, and all of generation, goes to the class as
-it is.
+by (without it a name that none of them knows); with `own_prompts` multiple choice is asked with the
+class's own prompt for that benchmark, which is recorded. Every other option, and all of generation,
+goes to the class as it is.
 """
 
 from __future__ import annotations

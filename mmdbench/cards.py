@@ -18,6 +18,7 @@ key, only the name of the environment variable that does.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module, resources
@@ -26,9 +27,23 @@ from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
 
-__all__ = ["ModelCard", "Price", "find_card", "known_cards", "read_cards", "set_options", "shipped_cards"]
+__all__ = [
+    "ModelCard",
+    "Price",
+    "find_card",
+    "known_cards",
+    "names_secret",
+    "read_cards",
+    "set_options",
+    "shipped_cards",
+]
 
-_SECRET_NAMES = ("api_key", "key", "token", "secret", "password", "authorization")
+_SECRET = re.compile(
+    r"(?:^|[._-])(?:api[_-]?key|key|secret|password|passwd|authorization|ak|sk|token)$", re.IGNORECASE
+)
+_VOCABULARY = re.compile(
+    r"(?:^|[._-])(?:bos|eos|pad|unk|sep|cls|mask|stop|start|end|image|img|video|audio)_token$", re.IGNORECASE
+)
 _CUSTOM_KEY = "MMDBENCH_API_KEY"
 
 
@@ -146,6 +161,15 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
     return _card(card.name, table, "--set")
 
 
+def names_secret(key: str) -> bool:
+    """Whether a setting of that name holds a key or the like, rather than a token of a vocabulary.
+
+    >>> [names_secret(key) for key in ("hf_token", "eos_token", "eos_token_id", "key_env")]
+    [True, False, False, False]
+    """
+    return _SECRET.search(key) is not None and _VOCABULARY.search(key) is None
+
+
 def _check_address(name: str, card: str, model: str) -> None:
     # Without its scheme an address would be taken for a part of the model's name, and the question,
     # with the key of the card's own endpoint, would go to that endpoint.
@@ -172,8 +196,8 @@ def _parse_cards(text: str, where: str) -> dict[str, ModelCard]:
 def _card(name: str, table: Any, where: str) -> ModelCard:
     if not isinstance(table, dict):
         raise UsageError(f"{where}: {name} must be a table: [{name}] and, below it, adapter = '…'.")
+    _refuse_secret(table, name, where)
     for key in table:
-        _refuse_secret(key, name, where)
         if key not in _FIELDS:
             raise UnknownNameError(f"key of model card [{name}] in {where}:", key, _FIELDS)
     if not isinstance(table.get("adapter"), str):
@@ -184,8 +208,6 @@ def _card(name: str, table: Any, where: str) -> ModelCard:
             raise UsageError(
                 f"{where}: {key} of the card [{name}] must be a {_KINDS[wanted]}, not {value!r}."
             )
-        for inner in value if isinstance(value, dict) else ():
-            _refuse_secret(inner, name, where)
     price = _price(table["price"], name, where) if table.get("price") else None
     return ModelCard(**{"name": name, **table, "price": price})
 
@@ -209,12 +231,17 @@ def _price(table: Mapping[str, Any], name: str, where: str) -> Price:
     return Price(**{**table, "date": str(table["date"])})
 
 
-def _refuse_secret(key: str, name: str, where: str) -> None:
-    if key.lower() in _SECRET_NAMES:
-        raise UsageError(
-            f"{where}: the card [{name}] has a field {key!r}; a card never holds a secret.",
-            hint="Put the secret into an environment variable and name that: key_env = 'MY_KEY'.",
-        )
+def _refuse_secret(value: Any, name: str, where: str) -> None:
+    if isinstance(value, list):
+        for inner in value:
+            _refuse_secret(inner, name, where)
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if names_secret(key):
+            raise UsageError(
+                f"{where}: the card [{name}] has a field {key!r}; a card never holds a secret.",
+                hint="Put the secret into an environment variable and name that: key_env = 'MY_KEY'.",
+            )
+        _refuse_secret(inner, name, where)
 
 
 def _as_table(card: ModelCard) -> dict[str, Any]:

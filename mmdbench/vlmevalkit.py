@@ -66,9 +66,9 @@ def kit_module(name: str) -> ModuleType:
     with guarded(environment=True):
         try:
             return import_module(name)
-        except ImportError as error:
+        except Exception as error:  # noqa: BLE001 - foreign code, whose message may hold a key
             raise ModelError(
-                f"VLMEvalKit cannot be imported: {hide_secrets(str(error))}.",
+                f"VLMEvalKit cannot be imported: {type(error).__name__}: {hide_secrets(str(error))}.",
                 hint="Are its own requirements installed? pip install 'mmdbench[vlmeval]'",
             ) from None
 
@@ -82,11 +82,11 @@ def guarded(*, environment: bool = False) -> Iterator[None]:
     """
     before = dict(os.environ)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())  # first: the HTTP libraries' imports set filters too
         stack.callback(_keep_tls())
         stack.callback(_keep_http())
         stack.callback(_keep_logging(_secrets()))
         stack.callback(_keep_random())
-        stack.enter_context(warnings.catch_warnings())
         if environment:
             stack.callback(_restore_environment, before)
         screen = _Redacting(sys.stderr)
@@ -182,14 +182,10 @@ def _keep_logging(secrets: tuple[str, ...]) -> Callable[[], None]:
 
     def redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = factory(*args, **kwargs)
-        known = secrets + _secrets()
         try:
-            record.msg, record.args = _hide(record.getMessage(), known), ()
-        except (TypeError, ValueError):  # a message that does not fit its arguments
-            record.msg, record.args = _hide(f"{record.msg} {record.args}", known), ()
-        if record.exc_info and record.exc_info[1] is not None:
-            kind, error = type(record.exc_info[1]).__name__, record.exc_info[1]
-            record.exc_text = _hide(f"{kind}: {error}", known)  # instead of a traceback, which no one redacts
+            _redact(record, secrets + _secrets())
+        except Exception:  # noqa: BLE001 - logging must not fail where it would not without us
+            record.msg, record.args, record.exc_info = HIDDEN, (), None
         return record
 
     logging.setLogRecordFactory(redacted)
@@ -203,19 +199,36 @@ def _keep_logging(secrets: tuple[str, ...]) -> Callable[[], None]:
     return restore
 
 
+def _redact(record: logging.LogRecord, known: tuple[str, ...]) -> None:
+    try:
+        record.msg, record.args = _hide(record.getMessage(), known), ()
+    except Exception:  # noqa: BLE001 - a message that does not fit its arguments
+        record.msg, record.args = _hide(f"{record.msg} {record.args}", known), ()
+    if record.exc_info and record.exc_info[1] is not None:
+        kind, error = type(record.exc_info[1]).__name__, record.exc_info[1]
+        record.exc_text = _hide(f"{kind}: {error}", known)  # instead of a traceback, which no one redacts
+
+
 def _keep_random() -> Callable[[], None]:
     state = random.getstate()
+    numpy: Any = sys.modules.get("numpy")
+    drawn = numpy.random.get_state() if numpy else None
     torch: Any = sys.modules.get("torch")
     seeded = torch.get_rng_state() if torch else None
+    on_devices = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
     gradients = torch.is_grad_enabled() if torch else True
 
     def restore() -> None:
         random.setstate(state)
+        if drawn is not None:
+            numpy.random.set_state(drawn)
         now: Any = sys.modules.get("torch")
         if now is not None:
             now.set_grad_enabled(gradients)
             if seeded is not None:
                 now.set_rng_state(seeded)
+            if on_devices is not None:
+                now.cuda.set_rng_state_all(on_devices)
 
     return restore
 

@@ -169,6 +169,8 @@ def test_image_tokens_that_cannot_be_read_are_said(rule):
     ("change", "message"),
     [
         (("key_env", "api_key"), "never holds a secret"),
+        (("generation = {", "generation = { hf_token = 'x',"), "'hf_token'; a card never"),
+        (("generation = {", "generation = { extra = [{ X-Api-Key = 'x' }],"), "'X-Api-Key'; a card never"),
         (("price = { input = 1,", "price = { inptu = 1,"), "Did you mean 'input'"),
         ((', date = "2025-05-01"', ""), "date of that price"),
         (("input = 1", 'input = "1"'), "US dollars"),

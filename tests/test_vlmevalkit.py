@@ -7,6 +7,9 @@ import os
 import ssl
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ try:
 except Exception as error:  # noqa: BLE001 - not installed, or not whole
     pytest.skip(f"VLMEvalKit cannot be imported here: {error}", allow_module_level=True)
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from conftest import picture, png  # noqa: E402
 from judge_server import serving  # noqa: E402
@@ -105,6 +109,74 @@ def test_it_is_given_the_variants_bytes_and_our_prompt(on_cpu, monkeypatch) -> N
     assert contents == [one.data for one in images]
     assert message[1]["value"].endswith(".jpg")
     assert dataset == "mmdbench"  # a name that no prompt rule of its knows
+
+
+class Toy:
+    """One of its model classes, that says what it finds while it answers."""
+
+    def __init__(self, **given):
+        self.seen = []
+
+    def generate(self, message, dataset=None):
+        pictures = [Path(part["value"]) for part in message if part["type"] == "image"]
+        self.seen.append((torch.is_grad_enabled(), np.random.rand(), all(p.exists() for p in pictures)))
+        return "A"
+
+    def use_custom_prompt(self, dataset):
+        raise KeyError(f"no prompt with {os.environ['SOME_API_KEY']}")
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The card of a model whose class is `Toy`, with what its registry and the card hand to it."""
+
+    def made(registered=(), **options):
+        monkeypatch.setitem(CONFIG.supported_VLM, "toy", partial(Toy, **dict(registered)))
+        return replace(find_card("vlmeval:toy"), options=options)
+
+    return made
+
+
+def test_it_answers_without_gradients_from_a_seed_of_the_requests_own(toy) -> None:
+    model = open_model(toy())
+    request = Request("k", "Which one?", "q", {}, (image(1),), 1)
+    state = np.random.get_state()[1].copy()
+    with ThreadPoolExecutor(1) as pool:  # gradients are a thread's own
+        pool.submit(model.generate, [request]).result()
+    model.generate([request, replace(request, seed=2)])
+    first, again, other = model.inner.seen
+    assert [grad for grad, _, _ in model.inner.seen] == [False] * 3
+    assert first[1] == again[1] != other[1]
+    assert torch.is_grad_enabled()
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_no_picture_of_a_request_gives_way_to_another_of_it(toy, monkeypatch) -> None:
+    monkeypatch.setattr("mmdbench.adapters._vlmeval.model._PICTURES_KEPT", 2)
+    model = open_model(toy())
+    first, second, third, fourth = (image(seed) for seed in range(4))
+    for images in ((first,), (second,), (first, third), (fourth, first, second, third)):
+        model.generate([Request("k", "Which one?", "q", {}, images, 1)])
+    assert [there for _, _, there in model.inner.seen] == [True] * 4
+    assert len(list(model.folder.iterdir())) <= 2 + 4
+
+
+def test_what_changes_replies_is_in_the_fingerprint_and_no_secret_is(toy) -> None:
+    shown = open_model(toy(eos_token_id=7, key_frames=4)).fingerprint()["arguments"]
+    assert shown == {"eos_token_id": 7, "key_frames": 4}
+    secrets = {"hf_token": "hf_12345678", "sk": "12345678", "client": {"api_key": "12345678", "retry": 2}}
+    identity = open_model(toy(secrets)).fingerprint()
+    assert identity["arguments"] == {"client": {"retry": 2}}
+    assert "12345678" not in str(identity)
+
+
+def test_a_failing_prompt_of_its_own_says_which_without_keys(toy, make_tsv, monkeypatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-1234567890")
+    (question, *_) = open_bench(make_tsv(rows=1)).questions
+    model = open_model(toy(dataset="MMStar", own_prompts=True))
+    with pytest.raises(ModelError, match=r"no prompt for question.*KeyError") as caught:
+        model.prompt(question, "ours")
+    assert "sk-1234567890" not in str(caught.value)
 
 
 def test_what_it_says_of_failures_becomes_a_status(on_cpu, monkeypatch) -> None:

@@ -11,6 +11,7 @@ import sys
 import urllib.request
 import warnings
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -34,6 +35,8 @@ http.client.HTTPSConnection.added = 1
 urllib.request.urlopen = None
 warnings.simplefilter("ignore")
 random.seed(1)
+import numpy
+numpy.random.seed(1)
 print("the key is", os.environ["MY_API_KEY"])
 print("on stderr: {SECRET}", file=sys.stderr)
 logging.getLogger("kit").error("using %s", "{SECRET}")
@@ -68,6 +71,7 @@ def test_importing_leaves_the_process_as_it_was(kit, capsys, monkeypatch) -> Non
     connect, urlopen = http.client.HTTPSConnection.connect, urllib.request.urlopen
     contexts = (ssl._create_default_https_context, ssl._create_unverified_context)
     factory, state = logging.getLogRecordFactory(), random.getstate()
+    drawn = np.random.get_state()[1].copy()
     kit()
     module = kit_module("vlmeval")
     assert module.SEEN.verify_mode == ssl.CERT_REQUIRED  # not even during the import
@@ -83,6 +87,7 @@ def test_importing_leaves_the_process_as_it_was(kit, capsys, monkeypatch) -> Non
     assert urllib.request.urlopen is urlopen
     assert warnings.filters == filters
     assert random.getstate() == state
+    assert (np.random.get_state()[1] == drawn).all()
 
 
 def test_keys_reach_neither_prints_nor_logs(kit, capsys, caplog) -> None:
@@ -97,11 +102,12 @@ def test_keys_reach_neither_prints_nor_logs(kit, capsys, caplog) -> None:
     assert f"failed with {HIDDEN}" in caplog.text
 
 
-def test_a_failing_import_says_what_is_missing_without_keys(kit, monkeypatch) -> None:
+@pytest.mark.parametrize("kind", ["ImportError", "RuntimeError", "OSError", "AttributeError"])
+def test_a_failing_import_says_what_is_missing_without_keys(kit, monkeypatch, kind) -> None:
     monkeypatch.setenv("SOME_TOKEN", SECRET)
-    kit(f"import ssl\nssl._create_default_https_context = None\nraise ImportError('no module, key {SECRET}')")
+    kit(f"import ssl\nssl._create_default_https_context = None\nraise {kind}('no module, key {SECRET}')")
     before = ssl._create_default_https_context
-    with pytest.raises(ModelError, match=r"no module.*mmdbench\[vlmeval\]") as caught:
+    with pytest.raises(ModelError, match=rf"{kind}: no module.*mmdbench\[vlmeval\]") as caught:
         kit_module("vlmeval")
     assert SECRET not in str(caught.value)
     assert ssl._create_default_https_context is before
@@ -129,11 +135,24 @@ def test_longer_keys_are_hidden_whole(monkeypatch) -> None:
     assert hide_secrets("abcdef-ghijkl, abcdef, yes") == f"{HIDDEN}, {HIDDEN}, yes"
 
 
+class Unprintable:
+    """An argument that fails whenever it is written."""
+
+    def __str__(self) -> str:
+        raise LookupError(SECRET)
+
+    __repr__ = __str__
+
+
 def test_a_logged_message_that_does_not_fit_its_arguments_is_still_redacted(monkeypatch, caplog) -> None:
     monkeypatch.setenv("A_KEY", SECRET)
     with guarded():
         logging.getLogger("kit").warning("%d of", SECRET)
+        logging.getLogger("kit").warning("%(model)s of", {"name": SECRET})
+        logging.getLogger("kit").warning("%s of", Unprintable())
+        logging.getLogger("kit").warning("the last")
     assert SECRET not in caplog.text
+    assert "the last" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["vlmeval:Qwen2.5-VL-3B-Instruct", "vlmeval"])

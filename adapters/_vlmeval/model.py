@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdbench.cards import ModelCard
+from mmdbench.cards import ModelCard, names_secret
 from mmdbench.digest import bytes_digest
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
 from mmdbench.manifest import portable
@@ -23,6 +23,7 @@ _NEUTRAL = "mmdbench"  # its classes look into the name of the benchmark, and ma
 _FAILED = "Failed to obtain answer via API"
 _WEIGHTS = ("*.safetensors", "*.bin", "*.json", "*.pt", "*.pth", "*.model", "*.jinja")
 _ENDS = 1 << 20
+_PICTURES_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,21 @@ class KitModel:
         return self.identity
 
     def prompt(self, question: Question, default: str) -> str:
-        """The benchmark's prompt, or with `own_prompts` that of the model's class for the benchmark."""
+        """The benchmark's prompt, or with `own_prompts` that of the model's class for its multiple choice."""
         if not self.own_prompts or not question.options:
             return default
         with guarded():
-            if not self.inner.use_custom_prompt(self.dataset):
-                return default
-            self.inner.set_dump_image(lambda _line: ["picture"])
-            made = self.inner.build_prompt(_line_of(question), dataset=self.dataset)
+            try:
+                if not self.inner.use_custom_prompt(self.dataset):
+                    return default
+                self.inner.set_dump_image(lambda _line: ["picture"])
+                made = self.inner.build_prompt(_line_of(question), dataset=self.dataset)
+            except Exception as error:  # noqa: BLE001 - foreign code, whose message may hold a key
+                raise ModelError(
+                    f"{self.name!r} of VLMEvalKit has no prompt for question {question.index!r} of "
+                    f"{self.dataset}: {type(error).__name__}: {hide_secrets(str(error))}.",
+                    hint="Without --set own_prompts=true the benchmark's own prompt is asked.",
+                ) from None
         parts = [part["value"] for part in made if part["type"] == "text"] if isinstance(made, list) else []
         return "\n".join(parts) or default
 
@@ -57,9 +65,13 @@ class KitModel:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Outcome:
+        import torch
+
+        self._make_room()
         message = [{"type": "image", "value": self._picture(image)} for image in request.images]
         message.append({"type": "text", "value": _plain_text(request.prompt)})
-        with guarded():
+        # VLMEvalKit switches gradients off once, when it is imported, and the guard puts them back.
+        with guarded(), torch.no_grad():
             _seed(request.seed)
             try:
                 made = self.inner.generate(message=message, dataset=self.dataset)
@@ -79,10 +91,13 @@ class KitModel:
         ending = "jpg" if image.mime == "image/jpeg" else image.mime.partition("/")[2]
         path = self.folder / f"{bytes_digest(image.data)}.{ending}"
         if not path.exists():
-            for old in sorted(self.folder.iterdir(), key=lambda p: p.stat().st_mtime)[:-64]:
-                old.unlink()
             path.write_bytes(image.data)
         return str(path)
+
+    def _make_room(self) -> None:
+        # Before a request's first picture is placed, so that none of its own can go.
+        for old in sorted(self.folder.iterdir(), key=lambda p: p.stat().st_mtime)[:-_PICTURES_KEPT]:
+            old.unlink()
 
 
 def open_kit_model(card: ModelCard, adapter_version: str) -> KitModel:
@@ -125,28 +140,25 @@ def _identity(
     card: ModelCard, inner: Any, maker: Any, given: Mapping[str, Any], adapter_version: str
 ) -> dict[str, Any]:
     arguments = {**getattr(maker, "keywords", {}), **given}
-    shown = {
-        name: hide_secrets(str(value)) if isinstance(value, str) else value
-        for name, value in arguments.items()
-        if not any(word in name.lower() for word in ("key", "token_id", "secret", "password"))
-    }
     return {
         "adapter": "vlmeval",
         "version": adapter_version,
         "vlmevalkit": kit_version(),
         "name": card.model,
         "class": type(inner).__name__,
-        "arguments": portable({name: _jsonable(value) for name, value in sorted(shown.items())}),
+        "arguments": portable(_jsonable(dict(sorted(arguments.items())))),
         "checkpoint": _folder_digest(arguments.get("model_path")),
     }
 
 
 def _jsonable(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(inner) for key, inner in value.items()}
+        return {str(key): _jsonable(inner) for key, inner in value.items() if not names_secret(str(key))}
     if isinstance(value, list | tuple):
         return [_jsonable(inner) for inner in value]
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, str):
+        return hide_secrets(value)
+    if value is None or isinstance(value, int | float | bool):
         return value
     return getattr(value, "__name__", type(value).__name__)
 
@@ -181,7 +193,9 @@ def _plain_text(prompt: str) -> str:
 def _seed(seed: int) -> None:
     import random
 
+    import numpy as np
     import torch
 
     random.seed(seed)
+    np.random.seed(seed % (1 << 32))  # noqa: NPY002 - what foreign code draws from
     torch.manual_seed(seed)
