@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 from mmdbench.records import Index
@@ -38,10 +39,8 @@ def judge_ahead(
                 return result
             break
         asked += len(stand_in.calls)
-        for digest, reply in _ask_all(judge, stand_in.calls, workers):
+        for digest, reply in _ask_all(judge, stand_in, workers, journal):
             known[digest] = reply
-            if journal is not None and reply.status == "ok":
-                journal.add({**stand_in.records[digest], "status": reply.status, "text": reply.text})
             on_progress(len(known), asked)
     return grade(_Remembering(judge, known), journal)
 
@@ -96,13 +95,22 @@ class _Remembering:
         return self._judge.ask(prompt, temperature=temperature, max_tokens=max_tokens, key=key)
 
 
-def _ask_all(judge: Judge, calls: Mapping[str, _Call], workers: int) -> Iterator[tuple[str, JudgeReply]]:
-    def ask(call: _Call) -> JudgeReply:
-        return judge.ask(call.prompt, temperature=call.temperature, max_tokens=call.max_tokens, key=call.key)
+def _ask_all(
+    judge: Judge, wanted: _Round, workers: int, journal: JudgeJournal | None
+) -> Iterator[tuple[str, JudgeReply]]:
+    writing = Lock()
 
-    pool = ThreadPoolExecutor(min(workers, len(calls)), thread_name_prefix="judge")
+    def ask(digest: str, call: _Call) -> JudgeReply:
+        reply = judge.ask(call.prompt, temperature=call.temperature, max_tokens=call.max_tokens, key=call.key)
+        # Written down here: whoever waits for replies may be gone when this one comes.
+        if journal is not None and reply.status == "ok":
+            with writing:
+                journal.add({**wanted.records[digest], "status": reply.status, "text": reply.text})
+        return reply
+
+    pool = ThreadPoolExecutor(min(workers, len(wanted.calls)), thread_name_prefix="judge")
     try:
-        futures = {pool.submit(ask, call): digest for digest, call in calls.items()}
+        futures = {pool.submit(ask, digest, call): digest for digest, call in wanted.calls.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:

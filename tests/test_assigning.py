@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections import Counter
 
 import pytest
@@ -16,7 +18,7 @@ from mmdbench.build.plan import BuildPlan, check_build_plan
 from mmdbench.cli import app
 from mmdbench.design import parse_design, plan_cells
 from mmdbench.digest import pixel_digest
-from mmdbench.errors import UsageError
+from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import Cell, Reply, RunPlan
 from mmdbench.report.results import load_results
 from mmdbench.report.tables import make_tables
@@ -232,6 +234,26 @@ def test_a_writer_that_cannot_be_asked_is_an_error_and_asked_again(tmp_path) -> 
     assert second.status == "ok"
 
 
+def test_replies_under_way_are_kept_when_another_call_fails(tmp_path) -> None:
+    all_under_way, failed = threading.Barrier(4), threading.Event()
+
+    def script(prompt, _attempt):
+        all_under_way.wait(30)
+        if "Question 0?" in prompt:
+            failed.set()
+            raise ModelError("the line is cut")
+        failed.wait(30)
+        time.sleep(0.2)  # comes back while the failure is on its way out
+        return DIRECT
+
+    journal = tmp_path / "traces.jsonl"
+    rows = [sample("direct", i) for i in range(4)]
+    with pytest.raises(ModelError):
+        list(TraceWriter(Writer(script), JsonlJournal(journal), workers=4).write(rows))
+    kept = [json.loads(line)["index"] for line in journal.read_text().splitlines()]
+    assert sorted(kept) == [1, 2, 3]
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
@@ -319,10 +341,21 @@ def test_assign_asks_a_judge_for_traces(tmp_path, make_tsv, monkeypatch) -> None
     assert {len(r["turns"]) for r in records if r["mode"] == "direct"} == {1}
 
 
-def test_clean_is_no_level_to_assign(tmp_path, make_tsv) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--level", "clean,hard"),
+        ("--level", "recoded,hard"),
+        ("--balance", "-1"),
+        ("--judge", "gpt-4.11"),
+        ("--trace", "openai:"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_asked(tmp_path, make_tsv, wrong) -> None:
     make_tsv(rows=2)
-    done = assign(tmp_path, "--level", "clean,hard")
-    assert done.exit_code == 2
+    done = assign(tmp_path, *wrong)
+    assert done.exit_code == 2, done.output
+    assert not (tmp_path / "set").exists()
 
 
 def test_a_circular_group_is_one_sample_and_right_only_as_a_whole(tmp_path) -> None:
@@ -336,6 +369,56 @@ def test_a_circular_group_is_one_sample_and_right_only_as_a_whole(tmp_path) -> N
     folder = write_run(tmp_path / "run", questions, answer, family="circular", levels=("clean", "hard"))
     found = {s.cell.index: s.mode for s in find_samples(load_results(folder))}
     assert found == {1: "generate", 2: "direct"}
+
+
+@pytest.mark.parametrize("level", ["clean", "hard"])
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (None, "no answer"),
+        ({"status": "error", "reason": "down"}, "no answer"),
+        ("cannot say", "not graded"),
+        ("C", "wrong"),
+    ],
+)
+def test_a_group_with_a_rotation_that_says_nothing_is_left_out(tmp_path, level, reply, why) -> None:
+    turned = {"A": "green", "B": "red", "answer": "B", "g_index": "1"}
+    questions = [question(1, g_index="1"), question(1000001, **turned)]
+
+    def answer(q, at, _corruption):
+        return reply if at == level and q.index == 1000001 else q.answer
+
+    folder = write_run(tmp_path / "run", questions, answer, family="circular", levels=("clean", "hard"))
+    (found,) = find_samples(load_results(folder))
+    clean = {
+        "no answer": "no clean answer",
+        "not graded": "clean answer not graded",
+        "wrong": "wrong when clean",
+    }
+    assert found.left_out == (clean[why] if level == "clean" else "" if why == "wrong" else why)
+
+
+def test_a_group_with_a_wrong_rotation_is_lost_whatever_the_others_say(tmp_path) -> None:
+    turned = {"A": "green", "B": "red", "answer": "B", "g_index": "1"}
+    questions = [question(1, g_index="1"), question(1000001, **turned)]
+
+    def answer(q, level, _corruption):
+        return q.answer if level == "clean" else "cannot say" if q.index == 1 else "C"
+
+    folder = write_run(tmp_path / "run", questions, answer, family="circular", levels=("clean", "hard"))
+    (found,) = find_samples(load_results(folder))
+    assert (found.mode, found.left_out) == ("generate", "")
+
+
+def test_a_pair_is_two_samples(tmp_path) -> None:
+    questions = [question(i, question="Which way?") for i in (1, 2)]
+
+    def answer(q, level, _corruption):
+        return "B" if (q.index, level) == (2, "hard") else "A"
+
+    folder = write_run(tmp_path / "run", questions, answer, family="mmvp", levels=("clean", "hard"))
+    found = {s.cell.index: s.mode for s in find_samples(load_results(folder))}
+    assert found == {1: "direct", 2: "generate"}
 
 
 def test_rotations_meet_the_same_level(make_tsv) -> None:

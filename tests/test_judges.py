@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import threading
 import time
 from dataclasses import dataclass
 from itertools import count
@@ -319,6 +320,25 @@ def test_what_the_journal_holds_is_not_asked_and_every_reply_is_written_when_it_
     judge = Scripted()
     assert judge_ahead(grader(bench, replies), judge, JsonlJournal(journal)) == made
     assert judge.keys == []
+
+
+def test_replies_under_way_are_kept_when_another_call_fails(tmp_path):
+    bench, replies = unclear(4)
+    all_under_way, failed = threading.Barrier(4), threading.Event()
+
+    def reply(key):
+        all_under_way.wait(30)
+        if key.index == 0:
+            failed.set()
+            raise ModelError("the line is cut")
+        failed.wait(30)
+        time.sleep(0.2)  # comes back while the failure is on its way out
+        return "B"
+
+    journal = tmp_path / "judge.jsonl"
+    with pytest.raises(ModelError):
+        judge_ahead(grader(bench, replies), Scripted(reply), JsonlJournal(journal), workers=4)
+    assert sorted(json.loads(line)["index"] for line in journal.read_text().splitlines()) == [1, 2, 3]
 
 
 @needs_openai

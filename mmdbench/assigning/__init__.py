@@ -13,7 +13,7 @@ parameters, and their defaults ours.
 
 from __future__ import annotations
 
-from mmdbench.assigning.choosing import Choice, choose
+from mmdbench.assigning.choosing import Choice, check_balance, choose
 from mmdbench.assigning.samples import Sample, find_samples
 from mmdbench.assigning.traces import Trace, TraceWriter, trace_prompt
 from mmdbench.assigning.writing import DATASET, SUMMARY, write_dataset
@@ -25,6 +25,7 @@ __all__ = [
     "Sample",
     "Trace",
     "TraceWriter",
+    "check_balance",
     "choose",
     "find_samples",
     "trace_prompt",

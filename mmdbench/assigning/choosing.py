@@ -10,7 +10,7 @@ from mmdbench.assigning.samples import Mode, Sample
 from mmdbench.digest import derive_seed
 from mmdbench.errors import UsageError
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "check_balance", "choose"]
 
 SURPLUS = "surplus"
 """Why a fit sample is left out: its mode has enough of them."""
@@ -33,6 +33,12 @@ class Choice:
         return dict(Counter(sample.left_out for sample in self.samples if sample.left_out))
 
 
+def check_balance(balance: float) -> None:
+    """Raise UsageError for a balance that is not above 0."""
+    if not balance > 0:
+        raise UsageError(f"A balance of {balance:g} keeps nothing.", hint="Give a number above 0, such as 1.")
+
+
 def choose(samples: Sequence[Sample], *, balance: float | None = 1.0, seed: int = 0) -> Choice:
     """Keep `balance` samples of the mode `generate` for each `direct` one, as many as there are.
 
@@ -42,8 +48,7 @@ def choose(samples: Sequence[Sample], *, balance: float | None = 1.0, seed: int 
     """
     if balance is None:
         return Choice(tuple(samples))
-    if not balance > 0:
-        raise UsageError(f"A balance of {balance:g} keeps nothing.", hint="Give a number above 0, such as 1.")
+    check_balance(balance)
     fit: dict[Mode, list[Sample]] = {"direct": [], "generate": []}
     for sample in samples:
         if not sample.left_out:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal
 
 from mmdbench.assigning.samples import Sample
@@ -92,6 +93,7 @@ class TraceWriter:
         self, rows: list[tuple[Sample, Question, str]], which: list[int], attempt: int, temperature: float
     ) -> Iterator[tuple[int, JudgeReply]]:
         pool = ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="traces")
+        writing = Lock()
         try:
             futures = {}
             for i in which:
@@ -103,19 +105,22 @@ class TraceWriter:
                     yield i, JudgeReply(str(known["text"]))
                     continue
                 cell = rows[i][0].cell
-                key = JudgeKey(cell.bench, cell.index, attempt, digest)
-                ask = pool.submit(
-                    self.judge.ask, prompt, temperature=temperature, max_tokens=_MAX_TOKENS, key=key
-                )
-                futures[ask] = (i, {"key": digest, "bench": cell.bench, "index": cell.index, **call})
+                record = {"key": digest, "bench": cell.bench, "index": cell.index, **call}
+                futures[pool.submit(self._ask, prompt, record, writing)] = i
             for future in as_completed(futures):
-                i, record = futures[future]
-                reply = future.result()
-                if self.journal:
-                    self.journal.add({**record, "status": reply.status, "text": reply.text})
-                yield i, reply
+                yield futures[future], future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _ask(self, prompt: str, record: Mapping[str, Any], writing: Lock) -> JudgeReply:
+        key = JudgeKey(record["bench"], record["index"], record["attempt"], record["key"])
+        reply = self.judge.ask(
+            prompt, temperature=record["temperature"], max_tokens=record["max_tokens"], key=key
+        )
+        if self.journal:
+            with writing:  # here, in its thread: whoever waits for replies may be gone when this one comes
+                self.journal.add({**record, "status": reply.status, "text": reply.text})
+        return reply
 
     def _call(self, prompt: str, attempt: int, temperature: float) -> Mapping[str, Any]:
         return {

@@ -13,10 +13,13 @@ from mmdbench.cli.opening import Sources
 from mmdbench.cli.places import BENCH, DATA_DIR, OUT
 from mmdbench.cli.running import Run, load_run, refuse_incomplete
 from mmdbench.errors import UsageError
-from mmdbench.records import CLEAN, RunPlan
+from mmdbench.records import CLEAN, RECODED, RunPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mmdbench.assigning import Choice, Trace
+    from mmdbench.judges import OpenAIJudge
     from mmdbench.records import Cell
     from mmdbench.report.results import RunResults
 
@@ -85,6 +88,7 @@ def assign(
 
     Right on the degraded picture: answer directly. Wrong: restore, then answer.
     """
+    from mmdbench.assigning import check_balance
     from mmdbench.benches import expand_benches
     from mmdbench.budget import Budget
     from mmdbench.cards import find_card, set_options
@@ -92,8 +96,13 @@ def assign(
     from mmdbench.runner import RunSettings
 
     levels = parse_levels(level)
-    if CLEAN in levels:
-        raise UsageError("The clean picture is no level to assign.", hint="It is asked with --clean-check.")
+    if {CLEAN, RECODED} & set(levels):
+        raise UsageError(
+            "An undegraded picture is no level to assign.",
+            hint="Levels are low, mid and hard; the clean picture is asked with --clean-check.",
+        )
+    if balance:
+        check_balance(balance)
     card = set_options(find_card(model, model_card or ()), settings or ())
     check_price(card, max_usd)
     plan = RunPlan(
@@ -110,42 +119,47 @@ def assign(
     how = RunSettings(budget=Budget(max_usd, None, max_requests))
     folder = run_folder(plan) if out is None else out
     rules = {"clean_check": clean_check, "balance": balance, "right_at": right_at, "seed": seed}
-    with load_run(plan, card, Sources(data_dir, offline, family), folder, how, quiet=quiet) as run:
+    with ExitStack() as stack:  # the judges first: a name that is none must not show after a paid run
+        judges = (_judge(stack, judge, model_card or ()), _judge(stack, trace, model_card or ()))
+        sources = Sources(data_dir, offline, family)
+        run = stack.enter_context(load_run(plan, card, sources, folder, how, quiet=quiet))
         summary = run.carry_out()
-        results = _write(run, rules, (judge, trace), model_card or (), images=images)
+        results = _write(run, rules, judges, images=images)
     refuse_incomplete(results, summary)
 
 
+def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> OpenAIJudge | None:
+    from mmdbench.judges import open_judge
+
+    if not name:
+        return None
+    judge = open_judge(name, files)
+    stack.callback(judge.close)
+    return judge
+
+
 def _write(
-    run: Run, rules: dict[str, Any], judges: tuple[str, str], files: list[Path] | tuple[()], *, images: bool
+    run: Run, rules: dict[str, Any], judges: tuple[OpenAIJudge | None, OpenAIJudge | None], *, images: bool
 ) -> RunResults:
     from mmdbench.assigning import choose, find_samples, write_dataset
     from mmdbench.files import folder_lock
-    from mmdbench.judges import open_judge
     from mmdbench.report.results import load_results
     from mmdbench.rescoring import JUDGE_JOURNAL
     from mmdbench.scoring import JsonlJournal
 
-    with ExitStack() as stack:
-        stack.enter_context(folder_lock(run.folder, "assigning samples"))
-        grader = open_judge(judges[0], files) if judges[0] else None
-        if grader is not None:
-            stack.callback(grader.close)
+    grader, writer = judges
+    with folder_lock(run.folder, "assigning samples"):
         journal = JsonlJournal(run.folder / JUDGE_JOURNAL) if grader else None
         results = load_results(run.folder, judge=grader, journal=journal)
         samples = find_samples(results, clean_check=rules["clean_check"], right_at=rules["right_at"])
         choice = choose(samples, balance=rules["balance"] or None, seed=rules["seed"])
-        traces: dict[Cell, Trace] | None = None
-        if judges[1]:
-            writer = open_judge(judges[1], files)
-            stack.callback(writer.close)
-            traces = _traces(run, choice, writer)
+        traces = _traces(run, choice, writer) if writer else None
         path = write_dataset(
             run.folder,
             choice,
             run.benches,
             traces=traces,
-            judge=writer.id if judges[1] else "",
+            judge=writer.id if writer else "",
             rules={**rules, "judge": grader.id if grader else ""},
             pictures=images,
         )
@@ -153,7 +167,7 @@ def _write(
     return results
 
 
-def _traces(run: Run, choice: Choice, writer: Any) -> dict[Cell, Trace]:
+def _traces(run: Run, choice: Choice, writer: OpenAIJudge) -> dict[Cell, Trace]:
     from mmdbench.assigning import TraceWriter
     from mmdbench.cli.progress import Bar
     from mmdbench.scoring import JsonlJournal
