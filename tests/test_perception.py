@@ -105,6 +105,33 @@ def test_the_penalties_are_parameters() -> None:
         ("A cat on a sofa.", [], "unreadable"),
         ("", [], "unreadable"),
         ("<think>lens_blur: 0.4", [], "unreadable"),
+        # Side remarks are no types; foreign types are.
+        ("<degradation>lens_blur: moderate (0.5)</degradation>", [("lens_blur", 0.5)], "tag"),
+        ("<degradation>lens_blur: severe, 0.9</degradation>", [("lens_blur", 0.9)], "tag"),
+        ("<degradation>lens_blur: 0.6, confidence: 0.9</degradation>", [("lens_blur", 0.6)], "tag"),
+        ("<degradation>lens_blur: 0.6\nvery high: 0.9</degradation>", [("lens_blur", 0.6)], "tag"),
+        ("<degradation>lens_blur (0.6), out of focus: 0.6</degradation>", [("lens_blur", 0.6)], "tag"),
+        ("<degradation>graffiti: 0.5, rain: 0.3</degradation>", [("graffiti", 0.5), ("rain", 0.3)], "tag"),
+        ("<degradation>graffiti 0.5 and rain: 0.3</degradation>", [("graffiti", 0.5), ("rain", 0.3)], "tag"),
+        ("<degradation>graffiti: 0.5\n- rain: 0.3</degradation>", [("graffiti", 0.5), ("rain", 0.3)], "tag"),
+        # Tags and thinking that are only opened, or only closed.
+        ("In a <degradation> tag: <degradation>graffiti: 0.5</degradation>", [("graffiti", 0.5)], "tag"),
+        ("<think>Hm. <degradation>lens_blur: 0.5</degradation>", [("lens_blur", 0.5)], "tag"),
+        ("<think>Or <degradation>none</degradation>, they ask. I", [], "unreadable"),
+        ("<think><degradation>graffiti: 1</degradation></think>lens_blur: 0.5", [("lens_blur", 0.5)], "text"),
+        ("maybe graffiti, noise</think>lens_blur: 0.5", [("lens_blur", 0.5)], "text"),
+        # What is denied is not claimed.
+        ("The picture has no noise. It is untouched.", [], "text"),
+        ("It is clean, with good sharpness.", [], "text"),
+        ("It is clean but for noise: 0.4.", [("gaussian_noise", 0.4)], "text"),
+        ("<degradation>none (no noise)</degradation>", [], "tag"),
+        ("The picture is not clean; it is blurred.", [], "unreadable"),
+        ("It isn't untouched.", [], "unreadable"),
+        ("It is lens_blur, none of the others.", [("lens_blur", None)], "text"),
+        ("No degradation other than graffiti.", [("graffiti", None)], "text"),
+        ("<degradation>salt_and_pepper_noise: 0.4</degradation>", [("salt and pepper noise", 0.4)], "tag"),
+        ("<degradation>image_noise: 0.4</degradation>", [("gaussian_noise", 0.4)], "tag"),
+        ("<degradation>severe_gaussian_noise: 0.9</degradation>", [("gaussian_noise", 0.9)], "tag"),
     ],
 )  # fmt: skip
 def test_claims_are_read_as_they_are_written(text, claims, stage) -> None:
@@ -182,7 +209,7 @@ def test_grades_follow_from_the_recipe_and_every_planned_row_counts() -> None:
     assert made.counts["planned"] == 7
     assert made.counts["answered"] == 6
     assert made.counts["missing"] == 1
-    assert made.protocol == "perceive/1"
+    assert made.protocol == "perceive/2"
 
 
 def test_the_recipe_counts_and_not_the_levels_name() -> None:
@@ -199,6 +226,16 @@ def test_a_refusal_names_nothing() -> None:
     bench = SimpleNamespace(name="toy", family="perceive")
     made = score_perception(bench, {1: reply(cell, "none", "refused")}, [cell], SPEC)
     assert (made.grades[0].hit, made.grades[0].stage, made.counts["refused"]) == (0, "refused", 1)
+
+
+@pytest.mark.parametrize("status", ["ok", "refused", "empty", "error", None])
+def test_who_says_nothing_of_an_untouched_picture_misses_none(status) -> None:
+    cell = Cell("toy", 1, "clean")
+    bench = SimpleNamespace(name="toy", family="perceive")
+    stored = {1: reply(cell, "A dog." if status == "ok" else "", status)} if status else {}
+    (grade,) = score_perception(bench, stored, [cell], SPEC).grades
+    # By hand: one "none" is missing, nothing is too many.
+    assert grade.details["r_deg"] == -1
 
 
 def test_means_of_rewards_know_their_clusters() -> None:
@@ -239,7 +276,7 @@ def test_a_unit_is_asked_once_and_meets_what_its_own_question_meets(make_tsv) ->
 
 @pytest.mark.parametrize("change", [{"design": "released"}, {"restore": "opencv-nlmeans"}])
 def test_plans_whose_truth_is_unknown_are_refused(change) -> None:
-    plan = RunPlan("m", ("mini",), task="perceive", protocol="perceive/1", **change)
+    plan = RunPlan("m", ("mini",), task="perceive", protocol="perceive/2", **change)
     with pytest.raises(UsageError):
         check_plan(plan)
 
@@ -277,7 +314,7 @@ class Seer:
 
 
 def perceive(folder, path, model=None, **changes):
-    settings = {"levels": ("clean", "hard"), "task": "perceive", "protocol": "perceive/1", **changes}
+    settings = {"levels": ("clean", "hard"), "task": "perceive", "protocol": "perceive/2", **changes}
     plan = RunPlan(CARD.name, (str(path),), **settings)
     bench = open_bench(path)
     asked = [perception_bench(bench, SPEC)] if plan.task == "perceive" else [bench]
@@ -330,6 +367,28 @@ def test_the_report_prints_perception_and_nothing_of_drops(runs) -> None:
     assert sum(row.values[0].value for row in by_corruption.rows) == 8
 
 
+def test_false_alarms_are_shares_of_the_replies_that_can_be_read(tmp_path, make_tsv) -> None:
+    class Mumbling:
+        def __init__(self) -> None:
+            graffiti, none = "<degradation>graffiti: 1</degradation>", "<degradation>none</degradation>"
+            self.left = [Outcome(graffiti), Outcome(none), Outcome("A dog."), Outcome("", "refused")]
+
+        def fingerprint(self):
+            return {"name": "mumbling"}
+
+        def generate(self, requests):
+            return [self.left.pop() for _ in requests]
+
+    folder = perceive(tmp_path / "run", make_tsv(rows=4), Mumbling(), levels=("clean",))
+    tables = make_tables(load_results(folder), SPEC)
+    n, alarms, _ = tables.find("false-alarms").rows[0].values
+    assert (n.value, alarms.value) == (2, 50)
+    row = tables.find("perception").rows[0]
+    clean = dict(zip([c.name for c in tables.find("perception").columns], row.values, strict=True))
+    # By hand: (−1 + 0 − 1 − 1) / 4, and one of four that cannot be read.
+    assert (clean["n"].value, clean["r_deg"].value, clean["unreadable"].value) == (4, -0.75, 25)
+
+
 def test_a_grid_has_each_corruption_and_two_runs_stand_side_by_side(tmp_path, make_tsv) -> None:
     path = make_tsv(rows=3)
     names = ("scan_lines", "graffiti")
@@ -358,7 +417,7 @@ def test_tasks_are_never_mixed(runs, tmp_path) -> None:
         regrade(seen)
     with pytest.raises(UsageError, match="page"):
         write_page([ours], make_tables(ours, SPEC), tmp_path / "page.html")
-    with pytest.raises(UsageError, match=r"perceive/1"):
+    with pytest.raises(UsageError, match=r"perceive/2"):
         load_results(seen, protocol="vlmevalkit/1")
 
 
@@ -393,7 +452,7 @@ def test_the_command_line(tmp_path, make_tsv, monkeypatch) -> None:
     ]
     done = CliRunner().invoke(app, [*command, "-o", "run", "--quiet"])
     assert done.exit_code == 0, done.output
-    assert "perceive/1" in done.output
+    assert "perceive/2" in done.output
     assert "Degradation perception by level" in done.output
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["plan"]["task"] == "perceive"
     again = CliRunner().invoke(app, ["report", "run", "--table", "false-alarms"])

@@ -11,6 +11,7 @@ from mmdbench.design import parse_design
 from mmdbench.errors import UsageError
 from mmdbench.perception.reading import Claims, read_claims
 from mmdbench.perception.reward import degradation_reward
+from mmdbench.perception.wording import NOTHING
 from mmdbench.records import BenchData, Cell, Grade, Index, Reply, RunPlan, Verdict
 from mmdbench.scoring import Score
 from mmdbench.scoring.rows import ANSWERED
@@ -19,7 +20,7 @@ from mmdbench.spec import Spec, load_spec
 __all__ = ["METRIC", "PROTOCOL", "TASK", "check_perception", "score_perception"]
 
 TASK = "perceive"
-PROTOCOL = "perceive/1"
+PROTOCOL = "perceive/2"
 """The wording, the way of reading and the grading of perception runs, as one version."""
 
 METRIC = "type accuracy"
@@ -99,7 +100,8 @@ def _graded(
         "said": [list(pair) for pair in said],
         "category": float(readable and named == categories),
         "intensity_error": _error(truth, said),
-        "r_deg": degradation_reward(truth, said),
+        # Whoever says nothing also misses "none".
+        "r_deg": degradation_reward(truth if readable else truth or {NOTHING: 0.0}, said),
         "picture": picture,
     }
     label = ", ".join(found.types) or "none" if readable else None

@@ -27,7 +27,8 @@ _COLUMNS = (
 )
 _CAPTION = (
     "Type and category named exactly, in points; mean distance of the strength from the recipe's where the "
-    "right type has one; r_deg: 1 − distance, −1 for a type that is missing or too many. 95 % intervals; the "
+    "right type has one; r_deg: 1 − distance, −1 for a type that is missing or too many, and for a reply "
+    "that says nothing. 95 % intervals; the "
     "picture is the cluster."
 )
 
@@ -102,7 +103,7 @@ def _values(seen: Sequence[_Seen]) -> tuple[Value | None, ...]:
     errors = [details[i]["intensity_error"] for i in graded]
     types = _share([one.grade.hit for one in seen], clusters)
     categories = _share([d["category"] for d in details], clusters)
-    unread = sum(one.grade.verdict == "unresolved" for one in seen)
+    unread = sum(one.grade.stage == "unreadable" for one in seen)
     return (
         Value(len(seen)),
         value_of(types.scaled(100)) if types else None,
@@ -151,17 +152,21 @@ def _alarm_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> 
     for name, seen in runs.items():
         for level in (lv for lv in (CLEAN, RECODED) if lv in levels):
             here = [s for s in seen if s.cell.level == level]
-            alarms = [float(bool(s.grade.details["said"])) for s in here]
-            share = _share(alarms, [s.cluster for s in here])
-            if share:
-                values = (Value(len(here)), value_of(share.scaled(100)), Value(_taken_for(here)))
-                body.append(Row((name, level), values))
+            read = [s for s in here if s.grade.verdict != "unresolved"]
+            alarms = [float(bool(s.grade.details["said"])) for s in read]
+            share = _share(alarms, [s.cluster for s in read])
+            if here:
+                points = value_of(share.scaled(100)) if share else None
+                body.append(Row((name, level), (Value(len(read)), points, Value(_taken_for(read)))))
     columns = (
         Column("n", "count", 0),
         Column("false alarms", best="min"),
         Column("most often taken for", "text"),
     )
-    caption = "Untouched pictures in which a degradation is claimed, in points with 95 % intervals."
+    caption = (
+        "Untouched pictures in which a degradation is claimed, of those with a reply that could be read (n), "
+    )
+    "in points with 95 % intervals."
     labels = ("Model", "Level")
     return Table("false-alarms", "False alarms", labels, columns, tuple(body), caption) if body else None
 
