@@ -113,6 +113,8 @@ def test_files_that_are_not_there_are_named(tmp_path, monkeypatch) -> None:
     [
         ({"A": "x", "severity": "2"}, "mcq", "mid"),
         ({"type": "Caption", "level": "Hard"}, "cap", "high"),
+        ({"A": "x", "B": "y", "type": "open"}, "mcq", ""),
+        ({"A": "x", "B": "y", "type": "description"}, "mcq", ""),
         ({"question_type": "QA", "degree": "slight"}, "vqa", "low"),
         ({"strength": "unheard of"}, "", ""),
     ],
@@ -142,6 +144,25 @@ def test_the_overall_score_by_hand(tmp_path, data) -> None:
     overall = table.rows[3].values[5]
     assert overall.low < overall.value < overall.high
     assert "NOT COMPARABLE" in table.caption
+
+
+def test_rows_without_a_strength_are_no_fourth_strength(tmp_path) -> None:
+    told = [row for row in rows() if row["task"] == "MCQ"]
+    bare = [{**row, "index": 100 + i, "strength": "", "question": f"Bare {i}?"} for i, row in enumerate(told)]
+    for name, made, mean in (("some", told + bare, 1 / 3), ("none", bare, 1.0)):
+        (tmp_path / name).mkdir()
+        write_tsv(tmp_path / name / "R-Bench-MCQ.tsv", made)
+        bench = open_bench("rbench:mcq", data_dir=tmp_path / name)
+        right = {q.text for q in bench.questions if strength_of(q) in ("low", "")}
+        plan = RunPlan("toy", ("rbench:mcq",), levels=("clean",))
+        script = Scripted(lambda r, right=right: "A" if r.question in right else "B")
+        run_plan(plan, [bench], script, CARD, tmp_path / f"{name}-run")
+        table = make_tables(load_results(tmp_path / f"{name}-run"), load_spec()).find("rbench")
+        values = table.rows[0].values
+        # By hand: low 1, mid 0, high 0, not told 1.
+        assert values[4].value == 1.0
+        assert values[5].value == pytest.approx(mean)
+        assert table.rows[1].values[0].value == len(made)
 
 
 def test_the_judge_is_asked_in_our_words_under_ids_of_their_own(tmp_path, data) -> None:

@@ -71,13 +71,15 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLi
 
 
 def task_of(question: Question) -> str:
-    """mcq, vqa or cap, as the row's column says, or mcq for a row with options; empty if nothing tells."""
+    """The task: mcq for a row with options, else what a column says; empty if nothing tells."""
+    if question.options:
+        return "mcq"
     for column in _TASK_COLUMNS:
         said = question.fields.get(column, "").strip().lower()
         for task, words in _TASK_WORDS.items():
             if said in words:
                 return task
-    return "mcq" if question.options else ""
+    return ""
 
 
 def strength_of(question: Question) -> str:

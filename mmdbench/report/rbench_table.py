@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from mmdbench.benches.rbench import STRENGTHS, TASKS, strength_of
@@ -16,7 +15,8 @@ from mmdbench.stats import Estimate, macro_mean, proportion
 __all__ = ["rbench_table"]
 
 _CAPTION = (
-    "Shares of 1 with 95 % intervals. A task is the unweighted mean over its strengths, overall that over "
+    "Shares of 1 with 95 % intervals. A task is the unweighted mean over its strengths (over "
+    "rows that tell none only if no row tells), overall that over "
     "the three tasks; it is missing unless all three are scored. VQA and CAP are judged in our own words: "
     "NOT COMPARABLE with published scores, and so is overall."
 )
@@ -42,7 +42,7 @@ def _rows(run: RunResults) -> list[Row]:
     if not hits or run.folder is None:
         return []
     strengths = _strengths(run)
-    body, means = [], []
+    body, means, asked = [], [], 0
     for task in TASKS:
         name = f"R-Bench-{task.upper()}"
         mine = [hit for hit in hits if hit.bench == name]
@@ -52,17 +52,17 @@ def _rows(run: RunResults) -> list[Row]:
             key: _share([h for h in mine if strengths.get((h.bench, h.unit), "") == key])
             for key in (*STRENGTHS, "")
         }
-        known = [estimate for estimate in parts.values() if estimate is not None]
-        mean = macro_mean(known)
+        told = [estimate for key in STRENGTHS if (estimate := parts[key]) is not None]
+        mean = macro_mean(told or [estimate for estimate in parts.values() if estimate is not None])
         assert mean is not None
         means.append(mean)
+        asked += len(mine)
         values = tuple(value_of(parts[key]) for key in (*STRENGTHS, ""))
         body.append(
             Row((run.name, task.upper()), (Value(len(mine)), *values, value_of(mean)), section=run.name)
         )
     overall = macro_mean(means) if len(means) == len(TASKS) else None
-    count = Value(math.fsum(mean.n for mean in means))
-    row = (count, None, None, None, None, value_of(overall))
+    row = (Value(asked), None, None, None, None, value_of(overall))
     return [*body, Row((run.name, "overall"), row, summary=True, section=run.name)]
 
 
