@@ -115,7 +115,7 @@ def test_the_penalties_are_parameters() -> None:
         ("<degradation>graffiti 0.5 and rain: 0.3</degradation>", [("graffiti", 0.5), ("rain", 0.3)], "tag"),
         ("<degradation>graffiti: 0.5\n- rain: 0.3</degradation>", [("graffiti", 0.5), ("rain", 0.3)], "tag"),
         # Tags and thinking that are only opened, or only closed.
-        ("In a <degradation> tag: <degradation>graffiti: 0.5</degradation>", [("graffiti", 0.5)], "tag"),
+        ("<degradation>noise? No: <degradation>graffiti: 0.5</degradation>", [("graffiti", 0.5)], "tag"),
         ("<think>Hm. <degradation>lens_blur: 0.5</degradation>", [("lens_blur", 0.5)], "tag"),
         ("<think>Or <degradation>none</degradation>, they ask. I", [], "unreadable"),
         ("<think><degradation>graffiti: 1</degradation></think>lens_blur: 0.5", [("lens_blur", 0.5)], "text"),
