@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -129,6 +130,12 @@ class Ray:
 
     def kill(self, actor, no_restart):
         pass
+
+
+@pytest.fixture(autouse=True)
+def _no_ray(monkeypatch):
+    """Ray itself, where it is installed, starts a cluster as soon as a worker asks which node it is on."""
+    monkeypatch.setitem(sys.modules, "ray", None)
 
 
 @pytest.fixture
