@@ -112,7 +112,7 @@ def read(text, tags=None):
 def test_a_finished_text_is_ok_and_an_unfinished_one_truncated():
     done = read(" B. two #\0\0")
     assert (done.text, done.status, done.reason) == ("B. two", "ok", "")
-    assert done.details == {"finish": "stop", "answer_tokens": 9}
+    assert done.details == {"finish": "stop", "usage": {"completion": 9}}
     more = read("B. two and")
     assert (more.text, more.status, more.details["finish"]) == ("B. two and", "truncated", "length")
     assert "10 tokens" in more.reason

@@ -229,7 +229,7 @@ def test_robust_r1_is_read_between_its_tags(monkeypatch):
 
 def test_what_is_cut_short_says_so():
     outcome = opened("internvl", tokens=3).generate(requests()[:1])[0]
-    assert (outcome.status, outcome.details["finish"], outcome.details["answer_tokens"]) == (
+    assert (outcome.status, outcome.details["finish"], outcome.details["usage"]["completion"]) == (
         "truncated",
         "length",
         3,

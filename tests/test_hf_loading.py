@@ -91,7 +91,7 @@ def test_the_number_of_tokens_may_be_set_like_any_option():
     """As `--set max_new_tokens=3` does it, with any card."""
     model = load(ModelCard("mine", "hf", model=str(built("internvl")), options={"max_new_tokens": 3}))
     assert model.fingerprint()["generation"]["max_new_tokens"] == 3
-    assert ask(model)[0].details["answer_tokens"] <= 3
+    assert ask(model)[0].details["usage"]["completion"] <= 3
 
 
 def test_missing_packages_name_the_extra(monkeypatch):
