@@ -207,10 +207,10 @@ def test_numba_without_its_compiler_means_opencv(monkeypatch: pytest.MonkeyPatch
 def test_no_place_for_compiled_code_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     from numba.core.caching import CacheImpl
 
-    from mmdbench.corruptions import _mean_shift_numba
+    from mmdbench.corruptions._compiling import compiled
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-    assert _mean_shift_numba._compiled(lambda x: x + 1)(41) == 42
+    assert compiled(lambda x: x + 1)(41) == 42
 
 
 @needs_numba

@@ -135,7 +135,8 @@ def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: i
     if estimate.slow_seconds:
         share = estimate.slow_seconds / estimate.cpu_seconds
         typer.echo(f"mean_shift is the slow one: {share:.0%} of that time.", err=True)
-    if estimate.saved_seconds:
+    # Compiling takes some seconds the first time, so that a small saving is none.
+    if estimate.saved_seconds > (0 if estimate.slow_seconds else 30):
         left = (estimate.cpu_seconds - estimate.saved_seconds) / estimate.workers
         typer.echo(f"With numba it would be {_time(left)}: pip install 'mmdbench[fast]'", err=True)
 

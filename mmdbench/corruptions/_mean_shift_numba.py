@@ -16,8 +16,7 @@ Importing this module imports numba; `_mean_shift` does so on first use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numba
@@ -26,12 +25,12 @@ from llvmlite import binding, ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from mmdbench.corruptions._compiling import compiled, splat
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["pyramid_mean_shift"]
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _ITERATIONS = 5
 _EPSILON = 1
@@ -51,16 +50,6 @@ _WIDE = _wide_lanes()
 _NARROW = 16
 
 
-def _compiled(function: _Function) -> _Function:
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        compiled: _Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        # No folder to keep compiled code in can be written: compile in every process instead.
-        compiled = numba.njit(**options)(function)
-    return compiled
-
-
 def _vector(bits: int, lanes: int) -> Any:
     return ir.VectorType(ir.IntType(bits), lanes)
 
@@ -70,12 +59,10 @@ def _call(builder: Any, name: str, result: Any, *operands: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), operands)
 
 
-def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
-    """A vector of 16-bit words that all hold `scalar`."""
+def _words(builder: Any, number: Any, lanes: int) -> Any:
+    """A vector of 16-bit words that all hold `number`."""
     words = _vector(16, lanes)
-    word = builder.trunc(scalar, words.element)
-    one = builder.insert_element(ir.Constant(words, ir.Undefined), word, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, one, ir.Constant(_vector(32, lanes), [0] * lanes))
+    return splat(builder, builder.trunc(number, words.element), words)
 
 
 def _total(builder: Any, vector: Any) -> Any:
@@ -128,9 +115,9 @@ def _column_sums(lanes: int) -> Any:
         start, rows, valid = cgutils.unpack_tuple(builder, block)
         array = context.make_array(signature.args[0])(context, builder, planes)
         plane_stride, row_stride, _ = cgutils.unpack_tuple(builder, array.strides)
-        centre = [_splat(builder, part, lanes) for part in cgutils.unpack_tuple(builder, colour)]
-        counts = builder.icmp_unsigned("<", columns, _splat(builder, valid, lanes))
-        limits = builder.select(counts, _splat(builder, limit, lanes), zero)
+        centre = [_words(builder, part, lanes) for part in cgutils.unpack_tuple(builder, colour)]
+        counts = builder.icmp_unsigned("<", columns, _words(builder, valid, lanes))
+        limits = builder.select(counts, _words(builder, limit, lanes), zero)
         offsets = [builder.mul(plane_stride, plane_stride.type(channel)) for channel in range(3)]
         running = [cgutils.alloca_once_value(builder, zero) for _ in range(5)]
         with cgutils.for_range(builder, rows) as loop:
@@ -153,7 +140,7 @@ _sum_wide = _column_sums(_WIDE)
 _sum_narrow = _column_sums(_NARROW)
 
 
-@_compiled
+@compiled
 def _planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The channels of an H×W×3 image one after another, each row padded with zeros."""
     height, width, _ = image.shape
@@ -166,7 +153,7 @@ def _planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return planes
 
 
-@_compiled
+@compiled
 def _step(planes: Any, state: Any, radius: float, limit: int) -> tuple[int, int, int, int, int]:
     """The state one step on: mean position and colour, ties rounded to even; (-1, …) if nothing is near."""
     x, y, red, green, blue = state
@@ -203,7 +190,7 @@ def _step(planes: Any, state: Any, radius: float, limit: int) -> tuple[int, int,
     )
 
 
-@_compiled
+@compiled
 def _settle(planes: Any, memo: Any, x: int, y: int, radius: float, limit: int) -> Any:
     """The colour at which the pixel (x, y) comes to rest.
 
@@ -233,7 +220,7 @@ def _settle(planes: Any, memo: Any, x: int, y: int, radius: float, limit: int) -
     return red, green, blue
 
 
-@_compiled
+@compiled
 def _filter(image: Any, wanted: Any, radius: float, limit: int, result: Any) -> None:
     """Write the filtered colour of every wanted pixel of `image` into `result`."""
     height, width = wanted.shape
@@ -248,7 +235,7 @@ def _filter(image: Any, wanted: Any, radius: float, limit: int, result: Any) -> 
                 result[y, x, 2] = blue
 
 
-@_compiled
+@compiled
 def _near_edges(small: Any, height: int, width: int, contrast: int) -> Any:
     """Which pixels of the full-size image to filter again: the 3×3 blocks at edges of the small one.
 

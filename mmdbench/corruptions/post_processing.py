@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmdbench.corruptions import _params as p
 from mmdbench.corruptions._blending import blend, gain_table, look_up
 from mmdbench.corruptions._drawing import draw_line, draw_text, text_size
+from mmdbench.corruptions._inpainting import inpaint
 
 if TYPE_CHECKING:
     from mmdbench.corruptions._random import Stream
@@ -163,22 +164,18 @@ def apply_watermark_damage(image: Image, params: p.Params) -> Image:
     Where the boxes leave nothing to fill from, they keep the image.
     """
     mask = np.zeros(image.shape[:2], np.uint8)
-    for x0, y0, x1, y1 in params["boxes"]:
-        mask[max(0, y0) : max(0, y1 + 1), max(0, x0) : max(0, x1 + 1)] = 255
-    filled = image if mask.all() else _inpainted(image, mask, params["inpaint_radius"])
-    strength = params["strength"]
-    out = blend(image, 1 - strength, filled, strength)
+    boxes = [
+        (slice(max(0, y0), max(0, y1 + 1)), slice(max(0, x0), max(0, x1 + 1)))
+        for x0, y0, x1, y1 in params["boxes"]
+    ]
+    for box in boxes:
+        mask[box] = 255
+    strength, out = params["strength"], image.copy()
+    if mask.any() and not mask.all():
+        filled = inpaint(image, mask, params["inpaint_radius"])
+        for box in boxes:
+            out[box] = blend(image[box], 1 - strength, filled[box], strength)
     if params["darken_edges"]:
         outline = cv2.Canny(mask, 50, 150) > 0
         out[outline] = gain_table(params["edge_gain"])[out[outline]]
     return out
-
-
-def _inpainted(image: Image, mask: Image, radius: int) -> Image:
-    # OpenCV reads outside of an image of one row: such an image is given a border, cut off again.
-    edge = 1 if min(mask.shape) < 3 else 0
-    wide, wide_mask = (
-        cv2.copyMakeBorder(one, edge, edge, edge, edge, cv2.BORDER_REPLICATE) for one in (image, mask)
-    )
-    filled = np.asarray(cv2.inpaint(wide, wide_mask, radius, cv2.INPAINT_TELEA), dtype=np.uint8)
-    return np.ascontiguousarray(filled[edge : edge + mask.shape[0], edge : edge + mask.shape[1]])

@@ -1,0 +1,62 @@
+"""Telea's inpainting, which takes half of the time that all corruptions but mean_shift take.
+
+Two implementations give the same bytes: OpenCV's `inpaint`, always there, and one of our own
+(`_inpainting_numba`) that is several times as fast and used whenever numba can be imported. Which
+of the two ran can never be read off a picture.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["inpaint"]
+
+Image = NDArray[np.uint8]
+
+# OpenCV reads outside of an image of fewer pixels to a side.
+_LEAST_SIDE = 3
+
+
+def inpaint(image: Image, mask: Image, radius: int) -> Image:
+    """Fill what `mask` (H×W uint8) does not have at 0, from the pixels within `radius` px around it.
+
+    `image` is H×W×3 uint8, of any size and layout; it is not written to, and the result is a new array.
+    The bytes are those of `cv2.inpaint(image, mask, radius, cv2.INPAINT_TELEA)` from OpenCV 4.11 on; an
+    image of 1 or 2 px to a side is given a border first, as OpenCV reads outside of it.
+    """
+    edge = 1 if min(mask.shape) < _LEAST_SIDE else 0
+    wide, wide_mask = (
+        cv2.copyMakeBorder(one, edge, edge, edge, edge, cv2.BORDER_REPLICATE) if edge else one
+        for one in (image, mask)
+    )
+    filled = (_kernel() or _by_opencv)(
+        np.require(wide, np.uint8, ["C", "W"]), np.require(wide_mask, np.uint8, ["C", "W"]), radius
+    )
+    return np.ascontiguousarray(filled[edge : edge + mask.shape[0], edge : edge + mask.shape[1]])
+
+
+def _by_opencv(image: Image, mask: Image, radius: int) -> Image:
+    return np.asarray(cv2.inpaint(image, mask, radius, cv2.INPAINT_TELEA), np.uint8)
+
+
+@functools.cache
+def _kernel() -> Callable[[Image, Image, int], Image] | None:
+    """The numba implementation, or None where numba is absent, broken or switched off."""
+    try:
+        import numba
+
+        # Without its compiler numba cannot run the vector code at all.
+        if numba.config.DISABLE_JIT:
+            return None
+        from mmdbench.corruptions._inpainting_numba import telea
+    except ImportError:
+        return None
+    return telea
