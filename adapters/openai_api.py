@@ -16,6 +16,7 @@ from mmdbench.throttle import ThrottleSettings
 
 from ._openai_api.pictures import data_uri, fit
 from ._openai_api.settings import Settings, read_key, read_settings
+from ._openai_api.spreading import Spread
 from ._openai_api.talking import Talker, first_model
 
 __all__ = ["ADAPTER_VERSION", "OpenAIModel", "chat_body", "load"]
@@ -29,7 +30,7 @@ class OpenAIModel:
     def __init__(self, settings: Settings, name: str) -> None:
         self._settings = settings
         self._name = name
-        self._talker: Talker | None = None
+        self._talker: Spread | None = None
 
     def __repr__(self) -> str:
         return f"OpenAIModel({self._name!r})"
@@ -65,9 +66,9 @@ class OpenAIModel:
         if self._talker is not None:
             await self._talker.close()
 
-    def _talking(self) -> Talker:
+    def _talking(self) -> Spread:
         if self._talker is None:
-            self._talker = Talker(self._settings, read_key(self._settings, self._name))
+            self._talker = Spread(self._settings, self._name)
         return self._talker
 
     def _resolve(self) -> None:

@@ -30,6 +30,8 @@ __all__ = ["BatchAsker", "Images", "Prefetch", "make_reply", "make_request", "ma
 _IMAGES_KEPT = 8
 _TIMED = 32
 _SMALL_SECONDS = 0.0005
+_SLOW_SECONDS = 0.002
+_THREADS_AFTER_SLOW = 256
 _FAILURES_IN_A_ROW = 5
 
 
@@ -46,7 +48,9 @@ class Prefetch:
         self._ahead = ahead
         self._waiting: deque[tuple[Planned, Future[list[Variant]]]] = deque()
         self._images = Images()
-        self._times: deque[tuple[float, float]] = deque(maxlen=_TIMED)
+        self._times: deque[float] = deque(maxlen=_TIMED)
+        self._waits: deque[float] = deque(maxlen=_TIMED)
+        self._by_threads = 0
 
     def take(self) -> tuple[Planned, Future[list[Variant]]] | None:
         """The next request and the variants that are being made for it; None when all are taken."""
@@ -59,24 +63,29 @@ class Prefetch:
         return self._waiting.popleft() if self._waiting else None
 
     def _are_small(self) -> bool:
-        # Processor time alone would hide a slow disk, time on the wall the threads that wait for each other.
-        times = list(self._times)
-        if len(times) < _TIMED or min(wall for _, wall in times) > 2 * _SMALL_SECONDS:
+        if self._by_threads > 0 or len(self._times) < _TIMED:
             return False
-        return sum(busy for busy, _ in times) / _TIMED < _SMALL_SECONDS
+        return sum(self._times) / _TIMED < _SMALL_SECONDS
 
     def _make(self, planned: Planned) -> list[Variant]:
-        busy, wall = time.thread_time(), time.perf_counter()
+        began = time.thread_time()
         made = make_variants(planned, self._images)
-        self._times.append((time.thread_time() - busy, time.perf_counter() - wall))
+        self._times.append(time.thread_time() - began)
+        self._by_threads -= 1
         return made
 
     def _made(self, planned: Planned) -> Future[list[Variant]]:
         future: Future[list[Variant]] = Future()
+        began = time.perf_counter()
         try:
             future.set_result(self._make(planned))
         except MmdbenchError as error:
             future.set_exception(error)
+        self._waits.append(time.perf_counter() - began)
+        if len(self._waits) == _TIMED and sum(self._waits) / _TIMED > _SLOW_SECONDS:
+            # Little work and a long wait: a slow disk, perhaps. Threads wait without holding anybody up.
+            self._waits.clear()
+            self._by_threads = _THREADS_AFTER_SLOW
         return future
 
 

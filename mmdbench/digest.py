@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 __all__ = ["bytes_digest", "canonical_json", "derive_seed", "pixel_digest", "value_digest"]
 
 
+# Made once: `json.dumps` makes an encoder with every call that has settings of its own.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """Write a JSON-able value in its one canonical form; NaN and infinities are refused.
 
     >>> canonical_json({"b": 1, "a": [True, None, "é"]})
     '{"a":[true,null,"é"],"b":1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def value_digest(value: Any) -> str:

@@ -27,6 +27,8 @@ __all__ = ["ReplyStore", "read_index", "read_records", "read_replies", "reply_li
 
 _SYNC_SECONDS = 1.0
 _SHARDS = "replies-*.jsonl"
+# Made once: `json.dumps` makes an encoder with every call that has settings of its own.
+_LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class ReplyStore:
@@ -160,7 +162,7 @@ def reply_line(reply: Reply) -> bytes:
     """A reply as a line of a shard."""
     record = reply.as_dict()
     try:
-        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return _LINE.encode(record).encode() + b"\n"
     except UnicodeEncodeError:  # half a surrogate pair, which UTF-8 cannot hold but a JSON escape can
         return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 

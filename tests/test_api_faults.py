@@ -177,13 +177,14 @@ def test_the_throttle_settles_at_the_servers_limit(many, tmp_path):
     times = [seconds for seconds, _, _ in summary.throttle["trace"]]
     assert 0 <= times[0] <= times[-1] <= summary.seconds
     assert times == sorted(times)
-    trace = [limit for _, limit, _ in summary.throttle["trace"]]
-    later = trace[len(trace) // 3 :]
-    assert len(later) > 5
+    trace = summary.throttle["trace"]
+    cuts = [number for number, (_, _, why) in enumerate(trace) if why != "success"]
+    later = [limit for _, limit, _ in trace[cuts[4] :]]
+    assert len(later) > 20
     # Where this process is slow, the server sees fewer requests at once than the limit allows.
-    assert max(later) <= 20
-    assert min(later) >= 4
-    assert 7 <= sum(later) / len(later) <= 14
+    assert max(later) <= 15
+    assert min(later) >= 6
+    assert 8 <= sum(later) / len(later) <= 13
     assert too_many < 300  # of a thousand: it does not go on banging at the door
 
 

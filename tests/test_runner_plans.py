@@ -381,9 +381,32 @@ def test_pictures_that_take_no_time_are_made_without_threads(make_tsv, tmp_path,
 
     monkeypatch.setattr(asking, "make_variants", watched)
     monkeypatch.setattr(asking, "_SMALL_SECONDS", 1e9 if small else 0.0)
+    monkeypatch.setattr(asking, "_SLOW_SECONDS", 1e9)
     model = Recorder()
     _, summary = toy_run(make_tsv(20), tmp_path / "run", model)
     assert (summary.asked, summary.failed, len(makers), len(model.asked)) == (80, 1, 80, 79)
     # The first ones are timed, and some more are then under way.
     assert sum(makers) >= 80 - 32 - 9 if small else not any(makers)
     assert not any(makers[:32])
+
+
+def test_small_pictures_on_a_slow_disk_are_made_by_threads(make_tsv, tmp_path, monkeypatch):
+    import threading
+    import time
+
+    from mmdbench import asking
+
+    real, makers = asking.make_variants, []
+
+    def slow(planned, images):
+        makers.append(threading.current_thread() is threading.main_thread())
+        time.sleep(0.003)  # waiting, not working
+        return real(planned, images)
+
+    monkeypatch.setattr(asking, "make_variants", slow)
+    monkeypatch.setattr(asking, "_SMALL_SECONDS", 1e9)
+    _, summary = toy_run(make_tsv(40), tmp_path / "run", Recorder())
+    assert (summary.asked, len(makers)) == (160, 160)
+    assert sum(makers) == 32  # once tried here, and found slow
+    assert not any(makers[:32])
+    assert not any(makers[-32:])

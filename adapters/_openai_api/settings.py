@@ -26,6 +26,7 @@ _OPTIONS = (
     "backoff",
     "timeout",
     "transport",
+    "processes",
     "jpeg75",
     "oversize",
     "detail",
@@ -39,7 +40,7 @@ _DETAILS = ("", "low", "high", "auto")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A server and how it is asked; `timeout` is in seconds."""
+    """A server and how it is asked; `timeout` is in seconds, `processes` 0 for as many as it takes."""
 
     model: str
     endpoint: str
@@ -48,6 +49,7 @@ class Settings:
     throttle: ThrottleSettings
     timeout: float = 300.0
     transport: str = "auto"
+    processes: int = 0
     detail: str = ""
     system: str = ""
     image_first: bool = True
@@ -94,6 +96,7 @@ def read_settings(card: ModelCard) -> Settings:
         throttle=throttle,
         timeout=_number(options.pop("timeout", 300.0), "timeout", least=0.001),
         transport=transport,
+        processes=int(_number(options.pop("processes", 0), "processes", least=0)),
         detail=_choice(options.pop("detail", ""), "detail", _DETAILS),
         system=str(options.pop("system", "")),
         image_first=_switch(options.pop("image_first", True), "image_first"),

@@ -11,6 +11,7 @@ from mmdbench.errors import MissingExtraError, ModelError
 from mmdbench.failures import AttemptError, error_of, hide, kind_of_connection
 from mmdbench.records import Outcome
 
+from .lean import lean_client, lean_http
 from .reading import outcome_of
 from .settings import Settings, is_local
 
@@ -22,7 +23,10 @@ _CONNECT_SECONDS = 20.0
 # The client would draw a number for each request, to know its own second attempts by; it makes none.
 _ONE_ATTEMPT = "one attempt"
 # What the client tells of this machine with every request, which costs time and concerns nobody.
-_UNSAID = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
+_UNSAID = tuple(
+    f"X-Stainless-{name}"
+    for name in ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
+)
 
 
 class Talker:
@@ -33,15 +37,22 @@ class Talker:
             raise MissingExtraError("The openai client", extra="api")
         self._settings = settings
         self._key = key
+        self._parts: tuple[Any, Any] | None = None
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"Talker({self._settings.endpoint})"
 
+    def prepare(self) -> tuple[Any, Any]:
+        """Import the openai client, which takes a second; gives it and the type of a raw response."""
+        if self._parts is None:
+            self._parts = _client_parts()
+        return self._parts
+
     async def complete(self, body: Mapping[str, Any]) -> Outcome:
         """Send one request, once; AttemptError says what kind of failure it was, and never holds the key."""
-        openai, response_type = _client_parts()
+        openai, response_type = self.prepare()
         client = self._opened(openai)
         try:
             response = await client.post(
@@ -90,22 +101,22 @@ class Talker:
             max_keepalive_connections=settings.throttle.concurrency,
             keepalive_expiry=_IDLE_SECONDS,
         )
-        client = _transport(openai, settings.transport)(
+        client = lean_http(_transport(openai, settings.transport))(
             limits=limits,
             timeout=web.Timeout(settings.timeout, connect=min(_CONNECT_SECONDS, settings.timeout)),
             # A proxy stands between this machine and others, never between it and itself.
             trust_env=not is_local(settings.endpoint),
         )
-        made = openai.AsyncOpenAI(
+        made = lean_client(openai, _UNSAID)(
             api_key=self._key or "none",
             base_url=settings.endpoint,
             max_retries=0,
             http_client=client,
-            default_headers={f"X-Stainless-{name}": openai.Omit() for name in _UNSAID},
         )
         if not settings.endpoint.startswith(_OPENAI):
             # The client takes these from the environment; they are nobody else's business.
             made.organization = made.project = None
+        made.fix_headers()
         return made
 
 

@@ -332,6 +332,10 @@ def _disk(radius: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np
     return down[disk], right[disk], (1 / (square * np.sqrt(square))).astype(np.float32)
 
 
+def _grown(mask: NDArray[np.uint8], shape: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.dilate(mask, shape), np.uint8)
+
+
 def telea(image: NDArray[np.uint8], mask: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
     """Fill as `cv2.inpaint(image, mask, radius, cv2.INPAINT_TELEA)` does.
 
@@ -339,14 +343,11 @@ def telea(image: NDArray[np.uint8], mask: NDArray[np.uint8], radius: int) -> NDA
     0 where the image is kept; `radius` is from 1 to 100 px. Releases the GIL; uses one thread.
     """
     margin = radius + 1
-    hole, inside = (
-        cv2.copyMakeBorder(one, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
-        for one in ((mask > 0).view(np.uint8), np.ones_like(mask))
-    )
+    hole, inside = (np.pad(one, margin) for one in ((mask > 0).view(np.uint8), np.ones_like(mask)))
     frame = (hole.shape[0], hole.shape[1], margin)
-    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    band = (cv2.dilate(hole, cross) - hole) & inside
-    near = cv2.dilate(hole, np.ones((2 * radius + 1,) * 2, np.uint8)) & inside
+    cross = np.asarray(cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), np.uint8)
+    band = (_grown(hole, cross) - hole) & inside
+    near = _grown(hole, np.ones((2 * radius + 1,) * 2, np.uint8)) & inside
     seeds = np.flatnonzero(band.view(np.bool_))
     times = np.where(band, _ZERO, _FAR).ravel()
     bits = times.view(np.uint32)
@@ -356,12 +357,12 @@ def telea(image: NDArray[np.uint8], mask: NDArray[np.uint8], radius: int) -> NDA
     passed = front[1][: _march(ring, times, bits, frame[1], *front)]
     times[passed] = -times[passed]
     kept = np.zeros((hole.size, _KEPT), np.int16)
-    reach = np.flatnonzero((cv2.dilate(near, np.ones((5, 5), np.uint8)) & inside).view(np.bool_))
+    reach = np.flatnonzero((_grown(near, np.ones((5, 5), np.uint8)) & inside).view(np.bool_))
     _begin(image, unknown, reach, kept, frame)
     down, right, shares = _disk(radius)
     offsets = down * frame[1] + right, right.astype(np.float32), down.astype(np.float32), shares
     unseen = (hole | (1 - inside)).ravel().view(np.bool_)
     _fill(unknown, unseen, times, bits, kept, frame, front, offsets)
-    filled = image.copy()
+    filled: NDArray[np.uint8] = image.copy()
     _write(kept, mask, margin, filled)
     return filled

@@ -170,7 +170,8 @@ def apply_watermark_damage(image: Image, params: p.Params) -> Image:
     ]
     for box in boxes:
         mask[box] = 255
-    strength, out = params["strength"], image.copy()
+    strength = params["strength"]
+    out: Image = image.copy()
     if mask.any() and not mask.all():
         filled = inpaint(image, mask, params["inpaint_radius"])
         for box in boxes:

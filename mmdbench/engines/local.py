@@ -9,10 +9,8 @@ found and does not take others with it.
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from typing import IO, Any, cast
 
 from mmdbench.budget import Spending
 from mmdbench.cards import ModelCard
-from mmdbench.engines.frames import Sender, receive
+from mmdbench.children import Sender, child_command, child_environment, receive
 from mmdbench.engines.local_shift import Shift
 from mmdbench.engines.work import CrewReport, Facts
 from mmdbench.errors import ModelError
@@ -37,10 +35,6 @@ LOGS = "logs"
 _FRUITLESS_LIVES = 5
 _PATIENCE = 10.0
 _TICK = 0.5
-# The child must find what this process finds, but not what lies in the folder it is started in.
-_COMMAND = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; from mmdbench.engines.process import main; main()"
-)
 
 
 @dataclass
@@ -148,13 +142,12 @@ class LocalCrew:
             _close(hand.process)
 
     def _start(self, hand: Hand) -> None:
-        environment = dict(os.environ)
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        environment = child_environment()
         if hand.gpu:
             environment["CUDA_VISIBLE_DEVICES"] = hand.gpu
         with hand.log.open("ab") as log:
             hand.process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own code
-                [sys.executable, "-c", _COMMAND],
+                child_command("mmdbench.engines.process"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

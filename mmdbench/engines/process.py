@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdbench.asking import Images
-from mmdbench.engines.frames import Sender, receive
+from mmdbench.children import Sender, receive
 from mmdbench.engines.work import Made, Worker, make
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.records import Question

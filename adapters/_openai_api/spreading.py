@@ -1,0 +1,268 @@
+"""One endpoint asked by several processes, where one thread alone cannot ask as fast as the server answers.
+
+The openai client takes about a millisecond of a core for a request, so that one thread reaches a
+thousand requests a second at most, and less beside what the runner does. Whether that is the bottleneck
+is measured while it asks; only then are helpers started, each of which talks as this process would.
+Throttle, budget, retries and the store stay where they are: a helper is given one request at a time
+to send once, and gives back what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmdbench.children import Sender, child_command, child_environment, framed, received
+from mmdbench.failures import AttemptError
+from mmdbench.records import Outcome
+
+from .settings import Settings, read_key
+from .talking import Talker
+
+__all__ = ["Spread", "helpers_worth"]
+
+_LOOKED_AT = 64
+_LEAST_SECONDS = 0.25
+_BUSY = 0.8
+_MOST_HELPERS = 4
+_LEAST_CONCURRENCY = 16
+_TOGETHER = 4
+_BUFFER = 1 << 22
+_SECONDS_TO_END = 5.0
+
+Result = Outcome | tuple[str, str, float | None]
+"""An outcome, or the kind, reason and Retry-After (seconds) of an AttemptError."""
+
+
+class Spread:
+    """Sends chat completions to one endpoint, from this process or from helpers beside it."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._here = Talker(settings, read_key(settings, name))
+        self._helpers: list[_Helper] = []
+        self._starting: asyncio.Task[None] | None = None
+        self._load = _Load()
+
+    def __repr__(self) -> str:
+        return f"Spread({self._settings.endpoint}, {len(self._helpers)} helpers)"
+
+    async def complete(self, body: Mapping[str, Any]) -> Outcome:
+        """Send one request, once; AttemptError says what kind of failure it was, and never holds the key."""
+        self._consider()
+        helpers = [helper for helper in self._helpers if helper.alive]
+        if not helpers:
+            return await self._here.complete(body)
+        return await min(helpers, key=lambda helper: len(helper.waiting)).complete(body)
+
+    async def close(self) -> None:
+        """End connections and helpers; the next request opens new ones."""
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        helpers, self._helpers = self._helpers, []
+        self._load = _Load()
+        await asyncio.gather(self._here.close(), *(helper.close() for helper in helpers))
+
+    def _consider(self) -> None:
+        if self._starting is not None:
+            return
+        wanted = self._settings.processes
+        if wanted == 0 and self._load.is_full():
+            wanted = helpers_worth(self._settings.throttle.concurrency, os.cpu_count() or 1)
+        if wanted > 1:
+            self._starting = asyncio.create_task(self._start(wanted))
+
+    async def _start(self, count: int) -> None:
+        # Until they are ready, this process goes on asking.
+        self._helpers = [_Helper() for _ in range(count)]
+        try:
+            await asyncio.gather(*(helper.start(self._settings, self._name) for helper in self._helpers))
+        except OSError as error:
+            logging.getLogger("mmdbench").warning("cannot start processes to ask from: %s", error)
+
+
+def helpers_worth(concurrency: int, cores: int) -> int:
+    """How many helpers are worth starting where one thread is not enough: 0 where they could not help."""
+    if cores < 2 or concurrency < _LEAST_CONCURRENCY:
+        return 0
+    return min(cores, _MOST_HELPERS)
+
+
+@dataclass
+class _Load:
+    """How busy the asking thread is, from its processor time; looked at once in many requests."""
+
+    requests: int = 0
+    since: tuple[float, float] | None = None
+
+    def is_full(self) -> bool:
+        """Whether this thread had next to no time left since it was last looked at."""
+        self.requests += 1
+        if self.requests % _LOOKED_AT:
+            return False
+        wall, busy = time.perf_counter(), time.thread_time()
+        if self.since is None:
+            self.since = (wall, busy)
+            return False
+        passed = wall - self.since[0]
+        if passed < _LEAST_SECONDS:
+            return False
+        share = (busy - self.since[1]) / passed
+        self.since = (wall, busy)
+        return share > _BUSY
+
+
+@dataclass
+class _Helper:
+    """A process that asks, and the requests that it has not answered."""
+
+    alive: bool = False
+    waiting: dict[int, asyncio.Future[Result]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._process: Process | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._unsent: list[tuple[int, Mapping[str, Any]]] = []
+        self._number = 0
+
+    async def start(self, settings: Settings, name: str) -> None:
+        """Start the process and wait until it can ask; its key is in its environment, as ours is in ours."""
+        # In a session of its own, Ctrl-C in a terminal does not reach it: what it asks is still worth having.
+        self._process = await asyncio.create_subprocess_exec(
+            *child_command(__name__),
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=_BUFFER,
+            env=child_environment(),
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(framed(settings, name))
+        if await received(self._process.stdout) is None:
+            raise ChildProcessError("it ended as it started")
+        self.alive = True
+        self._listening = asyncio.create_task(self._listen(self._process.stdout))
+
+    async def complete(self, body: Mapping[str, Any]) -> Outcome:
+        """Let the process send a request; if it ends before it answered, that is a connection that broke."""
+        loop = asyncio.get_running_loop()
+        self._number += 1
+        number, future = self._number, loop.create_future()
+        self.waiting[number] = future
+        if not self._unsent:
+            loop.call_soon(self._send)  # a few at once: each message wakes the other side
+        self._unsent.append((number, body))
+        if len(self._unsent) >= _TOGETHER:
+            self._send()
+        try:
+            result = await future
+        finally:
+            self.waiting.pop(number, None)
+        if isinstance(result, Outcome):
+            return result
+        raise AttemptError(*result)
+
+    async def close(self) -> None:
+        """End the process: by itself when nothing is left to read, else by force."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        self._lose()
+        if self._process is None:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _SECONDS_TO_END)
+        except asyncio.TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and self.alive and self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(framed(*unsent))
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while (message := await received(reader)) is not None:
+            for number, result in message:
+                future = self.waiting.get(number)
+                if future is not None and not future.done():
+                    future.set_result(result)
+        self._lose()
+
+    def _lose(self) -> None:
+        self.alive = False
+        for future in self.waiting.values():
+            if not future.done():
+                future.set_result(("dropped", "the process that asked ended", None))
+
+
+def main() -> None:
+    """Ask what the process that started this one gives, until it is gone."""
+    answers = Sender(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # whatever is printed must not get between the messages
+    asyncio.run(_ask_for(answers))
+
+
+async def _ask_for(answers: Sender) -> None:
+    reader = asyncio.StreamReader(limit=_BUFFER)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    opening = await received(reader)
+    if opening is None:
+        return
+    settings, name = opening
+    talker = Talker(settings, read_key(settings, name))
+    talker.prepare()
+    # What the client imports lives as long as this process: nothing of it is ever garbage.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    with contextlib.suppress(OSError):  # whoever started this process may be gone already
+        answers.send("ready")
+    unsent: list[tuple[int, Result]] = []
+    running: set[asyncio.Task[None]] = set()
+
+    def send() -> None:
+        if not unsent:
+            return
+        try:
+            answers.send(*unsent)
+        except OSError:
+            os._exit(1)  # nobody is there to take an answer
+        unsent.clear()
+
+    async def ask(number: int, body: Mapping[str, Any]) -> None:
+        result: Result
+        try:
+            result = await talker.complete(body)
+        except AttemptError as error:
+            result = (error.kind, error.reason, error.retry_after)
+        except Exception as error:  # noqa: BLE001 - without an answer the other side would wait for ever
+            result = ("unexpected", type(error).__name__, None)
+        if not unsent:
+            loop.call_soon(send)
+        unsent.append((number, result))
+        if len(unsent) >= _TOGETHER:
+            send()
+
+    while (message := await received(reader)) is not None:
+        for number, body in message:
+            task = loop.create_task(ask(number, body))
+            running.add(task)
+            task.add_done_callback(running.discard)
+    os._exit(0)  # what is under way now has nobody to be told of

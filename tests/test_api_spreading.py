@@ -1,0 +1,231 @@
+"""Several processes ask one endpoint: the same replies, none lost when one of them dies, none left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import picture, png
+from faulty_server import FaultyServer, true_answer
+
+from mmdbench.benches import open_bench
+from mmdbench.cards import ModelCard
+from mmdbench.failures import AttemptError
+from mmdbench.models import open_model
+from mmdbench.records import ImageBytes, Request, RunPlan
+from mmdbench.runner import RunSettings, run_plan
+from mmdbench.store import read_replies
+
+pytest.importorskip("openai")
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+
+CHILD = "mmdbench.adapters._openai_api.spreading"
+
+
+def card_for(url, **options):
+    quick = {"backoff": 0.01, "timeout": 5.0, "concurrency": 32}
+    return ModelCard("toy", "openai", model="toy-1", endpoint=url, options={**quick, **options})
+
+
+def helpers_of(process):
+    """The ids of the asking processes that a process started and that run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]
+            command = (status.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(parent) == process and state != "Z" and CHILD in command:
+            found.append(int(status.parent.name))
+    return found
+
+
+def commands_of(processes):
+    return [Path(f"/proc/{pid}/cmdline").read_text() for pid in processes]
+
+
+def bench(folder, rows):
+    path = folder / "many.tsv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerow(["index", "question", "A", "B", "C", "D", "answer", "image"])
+        for i in range(rows):
+            image = base64.b64encode(png(picture(i, 8, 12))).decode()
+            writer.writerow([i, f"Question {i}?", "red", "green", "blue", "grey", "ABCD"[i % 4], image])
+    return path
+
+
+def run(path, folder, card, watch=lambda _: None):
+    plan = RunPlan(model=card.name, benches=(str(path),), levels=("clean",))
+    settings = RunSettings(canary=False)
+    return run_plan(plan, [open_bench(path)], open_model(card), card, folder, watch, settings)
+
+
+def texts(folder):
+    return {key: (reply.status, reply.text, reply.details) for key, reply in read_replies(folder).items()}
+
+
+def request():
+    image = ImageBytes(png(picture(3, 8, 12)), "image/png")
+    return Request("k" * 64, "Question 1?", "Question 1?", {}, (image,))
+
+
+async def until_spread(model, count):
+    """Ask until the helpers do the asking."""
+    for _ in range(400):
+        await model.agenerate(request())
+        if sum(helper.alive for helper in model._talking()._helpers) == count:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the helpers never were ready")
+
+
+def test_helpers_give_the_same_replies_and_end_with_the_run(tmp_path):
+    path, seen = bench(tmp_path, 400), []
+
+    def watch(progress):
+        if progress.done % 10 == 0:
+            seen.append(len(helpers_of(os.getpid())))
+
+    with FaultyServer(seconds=0.05) as server:
+        run(path, tmp_path / "one", card_for(server.url, processes=1), watch)
+        assert set(seen) == {0}
+        connections = {call.headers.get("user-agent") for call in server.calls}
+        summary = run(path, tmp_path / "three", card_for(server.url, processes=3, concurrency=8), watch)
+        assert max(seen) == 3
+        asked = Counter(call.name for call in server.calls)
+    assert summary.failed == 0
+    assert set(asked.values()) == {2}
+    assert len(connections) == 1
+    assert texts(tmp_path / "one") == texts(tmp_path / "three")
+    assert helpers_of(os.getpid()) == []
+
+
+def test_a_helper_that_dies_costs_nothing(tmp_path):
+    killed = []
+
+    def watch(progress):
+        helpers = helpers_of(os.getpid()) if progress.done % 20 == 0 and len(killed) < 2 else []
+        if len(helpers) == 2 - len(killed) and helpers:
+            os.kill(helpers[0], signal.SIGKILL)
+            killed.append(progress.done)
+
+    with FaultyServer(seconds=0.05) as server:
+        summary = run(bench(tmp_path, 600), tmp_path / "run", card_for(server.url, processes=2), watch)
+        answers = {call.name: true_answer(call.prompt, call.images) for call in server.calls}
+        twice = sum(count - 1 for count in Counter(call.name for call in server.calls).values())
+    assert len(killed) == 2, killed  # the second one leaves this process to go on alone
+    assert (summary.asked, summary.failed) == (600, 0)
+    replies = read_replies(tmp_path / "run").values()
+    assert {reply.index: reply.text for reply in replies} == answers
+    assert twice <= 32  # only what a killed helper held was sent again
+    assert helpers_of(os.getpid()) == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind", "wait"),
+    [("429 after", "rate_limited", 0.1), ("500", "server_error", None), ("filter", "content_filter", None)],
+)
+def test_a_failure_says_the_same_from_a_helper(monkeypatch, trouble, kind, wait):
+    monkeypatch.setenv("TOY_KEY", "sk-never-show-this")
+    state = {"trouble": "ok"}
+    with FaultyServer(lambda call: state["trouble"]) as server:
+        card = ModelCard(
+            "toy", "openai", model="toy-1", endpoint=server.url, key_env="TOY_KEY", options={"processes": 2}
+        )
+        model = open_model(card)
+
+        async def ask():
+            try:
+                await until_spread(model, 2)
+                commands = commands_of(helpers_of(os.getpid()))
+                state["trouble"] = trouble
+                with pytest.raises(AttemptError) as caught:
+                    await model.agenerate(request())
+                return caught.value, commands
+            finally:
+                await model.aclose()
+
+        error, commands = asyncio.run(ask())
+        keys = {call.headers.get("authorization") for call in server.calls}
+    assert (error.kind, error.retry_after) == (kind, wait)
+    assert keys == {"bearer sk-never-show-this"}  # the server lowers all headers
+    assert "never-show" not in str(commands) + str(error)
+    assert len(commands) == 2
+
+
+def test_helpers_are_started_only_where_one_thread_is_not_enough(tmp_path, monkeypatch):
+    from mmdbench.adapters._openai_api import spreading
+
+    seen = []
+
+    def watch(progress):
+        if progress.done % 50 == 0:
+            seen.append(len(helpers_of(os.getpid())))
+
+    path = bench(tmp_path, 300)
+    with FaultyServer(seconds=0.3) as server:  # 32 in 0.3 s: the thread mostly waits
+        run(path, tmp_path / "idle", card_for(server.url), watch)
+    assert set(seen) == {0}
+    monkeypatch.setattr(spreading, "_LEAST_SECONDS", 0.05)
+    monkeypatch.setattr(spreading, "_BUSY", 0.3)  # the server shares this process's cores, and its lock
+    with FaultyServer() as server:
+        summary = run(bench(tmp_path, 3000), tmp_path / "busy", card_for(server.url), watch)
+    assert max(seen) == spreading.helpers_worth(32, os.cpu_count() or 1)
+    assert summary.failed == 0
+
+
+def test_how_many_helpers_are_worth_it():
+    from mmdbench.adapters._openai_api.spreading import _Load, helpers_worth
+
+    assert [helpers_worth(64, cores) for cores in (1, 2, 3, 64)] == [0, 2, 3, 4]
+    assert helpers_worth(8, 64) == 0
+    load = _Load()
+    ended = time.perf_counter() + 1.0
+    while not (full := load.is_full()) and time.perf_counter() < ended:
+        pass  # nothing but counting: this thread has no time left
+    assert full
+    load = _Load()
+    assert not any(load.is_full() or time.sleep(0.002) for _ in range(300))
+
+
+PARENT = """
+import asyncio, sys
+from mmdbench.cards import ModelCard
+from mmdbench.models import open_model
+sys.path.insert(0, sys.argv[2])
+from test_api_spreading import card_for, until_spread
+
+async def main():
+    await until_spread(model, 2)
+    print("spread", flush=True)
+    await asyncio.sleep(60)
+
+model = open_model(card_for(sys.argv[1], processes=2))
+asyncio.run(main())
+"""
+
+
+def test_helpers_end_when_their_parent_is_killed():
+    tests = str(Path(__file__).parent)
+    with FaultyServer() as server:
+        command = [sys.executable, "-c", PARENT, server.url, tests]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout.readline() == "spread\n"
+            helpers = helpers_of(parent.pid)
+            assert len(helpers) == 2
+            parent.kill()
+        ended = time.monotonic() + 10
+        while any(Path(f"/proc/{pid}").exists() for pid in helpers) and time.monotonic() < ended:
+            time.sleep(0.05)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in helpers)
