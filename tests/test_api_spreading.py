@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -229,3 +231,62 @@ def test_helpers_end_when_their_parent_is_killed():
         while any(Path(f"/proc/{pid}").exists() for pid in helpers) and time.monotonic() < ended:
             time.sleep(0.05)
         assert not any(Path(f"/proc/{pid}").exists() for pid in helpers)
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_the_lean_client_says_no_more_than_it_must(monkeypatch, transport):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
+    with FaultyServer() as server:
+        model = open_model(card_for(server.url, transport=transport))
+        assert asyncio.run(_ask_and_close(model)).status == "ok"
+        (call,) = server.calls
+    assert "secret" not in str(call.headers)
+    assert {"x-stainless-os", "x-stainless-arch", "x-stainless-runtime"}.isdisjoint(call.headers)
+    assert call.headers["content-type"] == "application/json"
+    assert call.headers["accept"] == "application/json"
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_the_lean_client_follows_a_redirect(transport):
+    with FaultyServer() as server, Redirecting(server.url) as moved:
+        model = open_model(card_for(moved.url, transport=transport))
+        outcome = asyncio.run(_ask_and_close(model))
+        (call,) = server.calls
+    assert (outcome.status, outcome.text) == ("ok", true_answer(call.prompt, call.images))
+
+
+async def _ask_and_close(model):
+    try:
+        return await model.agenerate(request())
+    finally:
+        await model.aclose()
+
+
+class Redirecting:
+    """A server that has moved."""
+
+    def __init__(self, target):
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(308)
+                self.send_header("Location", f"{target}/chat/completions")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()

@@ -197,12 +197,14 @@ class _Helper:
             self._process.stdin.write(framed(*unsent))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        while (message := await received(reader)) is not None:
-            for number, result in message:
-                future = self.waiting.get(number)
-                if future is not None and not future.done():
-                    future.set_result(result)
-        self._lose()
+        try:
+            while (message := await received(reader)) is not None:
+                for number, result in message:
+                    future = self.waiting.get(number)
+                    if future is not None and not future.done():
+                        future.set_result(result)
+        finally:
+            self._lose()
 
     def _lose(self) -> None:
         self.alive = False
