@@ -187,6 +187,24 @@ def test_helpers_are_started_only_where_one_thread_is_not_enough(tmp_path, monke
     assert summary.failed == 0
 
 
+def test_nobody_waits_for_helpers_that_are_still_starting():
+    with FaultyServer() as server:
+        model = open_model(card_for(server.url, processes=3))
+
+        async def ask_once():
+            await model.agenerate(request())
+            await asyncio.sleep(0.3)  # they import the client, which takes longer
+            starting = helpers_of(os.getpid())
+            began = time.monotonic()
+            await model.aclose()
+            return starting, time.monotonic() - began
+
+        starting, seconds = asyncio.run(ask_once())
+    assert len(starting) == 3
+    assert seconds < 2.0
+    assert helpers_of(os.getpid()) == []
+
+
 def test_how_many_helpers_are_worth_it():
     from mmdbench.adapters._openai_api.spreading import _Load, helpers_worth
 

@@ -176,7 +176,8 @@ class _Helper:
         raise AttemptError(*result)
 
     async def close(self) -> None:
-        """End the process: by itself when nothing is left to read, else by force."""
+        """End the process: by itself when nothing is left to read, by force if it still starts or hangs."""
+        patience = _SECONDS_TO_END if self.alive else 0.0
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
@@ -186,9 +187,10 @@ class _Helper:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), _SECONDS_TO_END)
+            await asyncio.wait_for(self._process.wait(), patience)
         except asyncio.TimeoutError:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                self._process.kill()
             await self._process.wait()
 
     def _send(self) -> None:
