@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmdbench.corruptions import apply, get_corruption_names, sample
+from mmdbench.corruptions import _inpainting, apply, get_corruption_names, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,6 +180,8 @@ def main() -> int:
     parser.add_argument("--fifteen", action="store_true", help="without mean_shift")
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    # As it is after the first dozen of a build's photographs.
+    _inpainting._PIXELS_BEFORE_NUMBA = 0  # noqa: SLF001
     size, least = ((384, 288), 0.0) if options.smoke else ((1024, 768), 0.3)
     photo = cv2.resize(
         np.array(Image.open(options.image).convert("RGB")), size, interpolation=cv2.INTER_CUBIC

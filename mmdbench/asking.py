@@ -51,6 +51,7 @@ class Prefetch:
         self._times: deque[float] = deque(maxlen=_TIMED)
         self._waits: deque[float] = deque(maxlen=_TIMED)
         self._by_threads = 0
+        self._pause = _THREADS_AFTER_SLOW
 
     def take(self) -> tuple[Planned, Future[list[Variant]]] | None:
         """The next request and the variants that are being made for it; None when all are taken."""
@@ -82,10 +83,11 @@ class Prefetch:
         except MmdbenchError as error:
             future.set_exception(error)
         self._waits.append(time.perf_counter() - began)
-        if len(self._waits) == _TIMED and sum(self._waits) / _TIMED > _SLOW_SECONDS:
+        if sum(self._waits) > _TIMED * _SLOW_SECONDS:
             # Little work and a long wait: a slow disk, perhaps. Threads wait without holding anybody up.
             self._waits.clear()
-            self._by_threads = _THREADS_AFTER_SLOW
+            self._by_threads = self._pause
+            self._pause *= 2
         return future
 
 

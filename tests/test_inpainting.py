@@ -48,6 +48,12 @@ def holes(rng: np.random.RandomState, height: int, width: int) -> np.ndarray:
     return mask
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use numba from the first picture on."""
+    monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 0)
+
+
 @pytest.fixture(params=["numba", "cv2"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run the test once with each of the two implementations."""
@@ -151,6 +157,31 @@ def test_the_corruption_is_the_same_with_and_without_numba(monkeypatch: pytest.M
     assert np.array_equal(apply("watermark_damage", image, params), found)
 
 
+@needs_numba
+def test_numba_is_loaded_only_where_there_is_enough_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(_inpainting, "_kernel", lambda: used.append(1))
+    monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 100 * 100 * 3)
+    monkeypatch.setattr(_inpainting, "_seen", 0)
+    image, mask = photo()[:100, :100], np.zeros((100, 100), np.uint8)
+    mask[10:20, 10:20] = 255
+    for _ in range(5):
+        inpaint(image, mask, 3)
+    assert len(used) == 2
+
+
+def test_other_processors_keep_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert _inpainting._kernel.__wrapped__() is None
+
+
+@pytest.mark.parametrize("radius", [-1, 0, 101, 1000])
+def test_a_radius_that_opencv_would_clamp(radius: int, engine: str) -> None:
+    image, mask = photo()[:40, :50], np.zeros((40, 50), np.uint8)
+    mask[10:25, 20:45] = 255
+    assert np.array_equal(inpaint(image, mask, radius), by_opencv(image, mask, radius))
+
+
 def test_hidden_numba_means_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
     assert _inpainting._kernel.__wrapped__() is None
@@ -168,6 +199,7 @@ import cv2
 import numpy as np
 from mmdbench.corruptions import _inpainting
 
+_inpainting._PIXELS_BEFORE_NUMBA = 0
 rng = np.random.RandomState(3)
 for case in range(4):
     image = cv2.resize(rng.randint(0, 256, (9, 12, 3)).astype(np.uint8), (75, 50))

@@ -400,13 +400,12 @@ def test_small_pictures_on_a_slow_disk_are_made_by_threads(make_tsv, tmp_path, m
 
     def slow(planned, images):
         makers.append(threading.current_thread() is threading.main_thread())
-        time.sleep(0.003)  # waiting, not working
+        time.sleep(0.07)  # waiting, not working
         return real(planned, images)
 
     monkeypatch.setattr(asking, "make_variants", slow)
     monkeypatch.setattr(asking, "_SMALL_SECONDS", 1e9)
     _, summary = toy_run(make_tsv(40), tmp_path / "run", Recorder())
     assert (summary.asked, len(makers)) == (160, 160)
-    assert sum(makers) == 32  # once tried here, and found slow
+    assert sum(makers) == 1  # once tried here, and found slow
     assert not any(makers[:32])
-    assert not any(makers[-32:])

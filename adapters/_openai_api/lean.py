@@ -36,9 +36,11 @@ def lean_http(base: Any) -> Any:
     """A class like `base`, an asynchronous HTTP client, that hands a request straight to its connection."""
 
     class LeanHttp(base):  # type: ignore[misc]  # an Any
+        _has_moved = False
+
         async def send(self, request: Any, **settings: Any) -> Any:
             find = getattr(self, "_transport_for_url", None)  # the client's choice between proxies
-            if find is None or settings.get("auth") is not None or settings.get("stream"):
+            if find is None or self._has_moved or settings.get("auth") is not None or settings.get("stream"):
                 return await super().send(request, **settings)
             response = await find(request.url).handle_async_request(request)
             response.request = request
@@ -50,6 +52,7 @@ def lean_http(base: Any) -> Any:
                 await response.aclose()
                 raise
             await response.aclose()
+            self._has_moved = True
             return await super().send(request, **settings)
 
     return LeanHttp

@@ -34,6 +34,7 @@ _OPTIONS = (
     "image_first",
     "reasoning",
 )
+_MOST_PROCESSES = 64
 _TRANSPORTS = ("auto", "httpx", "aiohttp")
 _DETAILS = ("", "low", "high", "auto")
 
@@ -96,7 +97,7 @@ def read_settings(card: ModelCard) -> Settings:
         throttle=throttle,
         timeout=_number(options.pop("timeout", 300.0), "timeout", least=0.001),
         transport=transport,
-        processes=int(_number(options.pop("processes", 0), "processes", least=0)),
+        processes=_processes(options.pop("processes", 0)),
         detail=_choice(options.pop("detail", ""), "detail", _DETAILS),
         system=str(options.pop("system", "")),
         image_first=_switch(options.pop("image_first", True), "image_first"),
@@ -157,6 +158,15 @@ def _number(value: Any, name: str, least: float = 1) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
         raise UsageError(f"The option {name} must be a number of at least {least}, not {value!r}.")
     return float(value)
+
+
+def _processes(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_PROCESSES:
+        raise UsageError(
+            f"The option processes must be a whole number from 0 to {_MOST_PROCESSES}, not {value!r}.",
+            hint="0: as many as it takes; 1: none but this one.",
+        )
+    return value
 
 
 def _switch(value: Any, name: str) -> bool:

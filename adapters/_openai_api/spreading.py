@@ -14,9 +14,9 @@ import contextlib
 import gc
 import logging
 import os
+import subprocess
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,12 +53,15 @@ class Spread:
         self._helpers: list[_Helper] = []
         self._starting: asyncio.Task[None] | None = None
         self._load = _Load()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"Spread({self._settings.endpoint}, {len(self._helpers)} helpers)"
 
     async def complete(self, body: Mapping[str, Any]) -> Outcome:
         """Send one request, once; AttemptError says what kind of failure it was, and never holds the key."""
+        if self._loop is not asyncio.get_running_loop():
+            self._leave_loop()
         self._consider()
         helpers = [helper for helper in self._helpers if helper.alive]
         if not helpers:
@@ -67,6 +70,8 @@ class Spread:
 
     async def close(self) -> None:
         """End connections and helpers; the next request opens new ones."""
+        if self._loop is not asyncio.get_running_loop():
+            self._leave_loop()
         starting, self._starting = self._starting, None
         if starting is not None:
             starting.cancel()
@@ -75,27 +80,47 @@ class Spread:
         self._load = _Load()
         await asyncio.gather(self._here.close(), *(helper.close() for helper in helpers))
 
+    def _leave_loop(self) -> None:
+        """Begin in another event loop: what belonged to the one before ended with it, but for processes."""
+        for helper in self._helpers:
+            helper.kill()
+        self._helpers, self._starting, self._load = [], None, _Load()
+        self._loop = asyncio.get_running_loop()
+
     def _consider(self) -> None:
         if self._starting is not None:
             return
         wanted = self._settings.processes
         if wanted == 0 and self._load.is_full():
-            wanted = helpers_worth(self._settings.throttle.concurrency, os.cpu_count() or 1)
+            wanted = helpers_worth(self._settings.throttle.concurrency, _cores())
         if wanted > 1:
             self._starting = asyncio.create_task(self._start(wanted))
 
     async def _start(self, count: int) -> None:
         # Until they are ready, this process goes on asking.
         self._helpers = [_Helper() for _ in range(count)]
-        try:
-            await asyncio.gather(*(helper.start(self._settings, self._name) for helper in self._helpers))
-        except OSError as error:
-            logging.getLogger("mmdbench").warning("cannot start processes to ask from: %s", error)
+        starts = (helper.start(self._settings, self._name) for helper in self._helpers)
+        failed = [error for error in await asyncio.gather(*starts, return_exceptions=True) if error]
+        if failed:
+            logging.getLogger("mmdbench").warning(
+                "%d of %d processes to ask %s from did not start (%s); the others go on, or this one alone. "
+                "With --set processes=1 none is tried.",
+                len(failed),
+                count,
+                self._settings.endpoint,
+                failed[0],
+            )
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def helpers_worth(concurrency: int, cores: int) -> int:
     """How many helpers are worth starting where one thread is not enough: 0 where they could not help."""
-    if cores < 2 or concurrency < _LEAST_CONCURRENCY:
+    if cores < 2 or concurrency < _LEAST_CONCURRENCY or os.name != "posix":
         return 0
     return min(cores, _MOST_HELPERS)
 
@@ -132,43 +157,48 @@ class _Helper:
     waiting: dict[int, asyncio.Future[Result]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._process: Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: asyncio.WriteTransport | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._unsent: list[tuple[int, Mapping[str, Any]]] = []
+        self._unsent: list[tuple[int, Mapping[str, Any] | None]] = []
         self._number = 0
+
+    @property
+    def pid(self) -> int:
+        """The id of its process; 0 before it has one."""
+        return self._process.pid if self._process is not None else 0
 
     async def start(self, settings: Settings, name: str) -> None:
         """Start the process and wait until it can ask; its key is in its environment, as ours is in ours."""
         # In a session of its own, Ctrl-C in a terminal does not reach it: what it asks is still worth having.
-        self._process = await asyncio.create_subprocess_exec(
-            *child_command(__name__),
-            stdin=PIPE,
-            stdout=PIPE,
-            limit=_BUFFER,
+        # asyncio's own way to start a process never ends if its loop is ended meanwhile.
+        self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - as above; our own interpreter, our own code
+            child_command(__name__),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             env=child_environment(),
             start_new_session=True,
         )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(framed(settings, name))
-        if await received(self._process.stdout) is None:
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=_BUFFER)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout)
+        self._pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, self._process.stdin)
+        self._pipe.write(framed(settings, name))
+        if await received(reader) is None:
             raise ChildProcessError("it ended as it started")
         self.alive = True
-        self._listening = asyncio.create_task(self._listen(self._process.stdout))
+        self._listening = asyncio.create_task(self._listen(reader))
 
     async def complete(self, body: Mapping[str, Any]) -> Outcome:
         """Let the process send a request; if it ends before it answered, that is a connection that broke."""
-        loop = asyncio.get_running_loop()
         self._number += 1
-        number, future = self._number, loop.create_future()
+        number, future = self._number, asyncio.get_running_loop().create_future()
         self.waiting[number] = future
-        if not self._unsent:
-            loop.call_soon(self._send)  # a few at once: each message wakes the other side
-        self._unsent.append((number, body))
-        if len(self._unsent) >= _TOGETHER:
-            self._send()
+        self._tell(number, body)
         try:
             result = await future
+        except asyncio.CancelledError:
+            self._tell(number, None)
+            raise
         finally:
             self.waiting.pop(number, None)
         if isinstance(result, Outcome):
@@ -182,21 +212,33 @@ class _Helper:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
         self._lose()
+        if self._pipe is not None:
+            self._pipe.close()
         if self._process is None:
             return
-        if self._process.stdin is not None:
-            self._process.stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), patience)
-        except asyncio.TimeoutError:
-            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-                self._process.kill()
-            await self._process.wait()
+            await asyncio.to_thread(self._process.wait, patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process by force."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _tell(self, number: int, body: Mapping[str, Any] | None) -> None:
+        if not self._unsent:
+            # A few at once: each message wakes the other side.
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent.append((number, body))
+        if len(self._unsent) >= _TOGETHER:
+            self._send()
 
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if unsent and self.alive and self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(framed(*unsent))
+        if unsent and self.alive and self._pipe is not None:
+            self._pipe.write(framed(*unsent))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -239,7 +281,7 @@ async def _ask_for(answers: Sender) -> None:
     with contextlib.suppress(OSError):  # whoever started this process may be gone already
         answers.send("ready")
     unsent: list[tuple[int, Result]] = []
-    running: set[asyncio.Task[None]] = set()
+    running: dict[int, asyncio.Task[None]] = {}
 
     def send() -> None:
         if not unsent:
@@ -258,6 +300,8 @@ async def _ask_for(answers: Sender) -> None:
             result = (error.kind, error.reason, error.retry_after)
         except Exception as error:  # noqa: BLE001 - without an answer the other side would wait for ever
             result = ("unexpected", type(error).__name__, None)
+        finally:
+            running.pop(number, None)
         if not unsent:
             loop.call_soon(send)
         unsent.append((number, result))
@@ -266,7 +310,8 @@ async def _ask_for(answers: Sender) -> None:
 
     while (message := await received(reader)) is not None:
         for number, body in message:
-            task = loop.create_task(ask(number, body))
-            running.add(task)
-            task.add_done_callback(running.discard)
+            if body is not None:
+                running[number] = loop.create_task(ask(number, body))
+            elif number in running:  # whoever asked does not want it any more
+                running[number].cancel()
     os._exit(0)  # what is under way now has nobody to be told of

@@ -53,8 +53,8 @@ _LOOKED_AT = 24
 class Estimate:
     """What a build will do: counts, CPU seconds on one core, wall seconds with `workers`, bytes.
 
-    `variants` counts the pictures that are made by (level, corruption); `slow_seconds` of `cpu_seconds` go to
-    mean_shift. `pip install 'mmdbench[fast]'` would save `saved_seconds` of them (0 with numba).
+    `variants` counts the pictures made by (level, corruption). Of `cpu_seconds`, `slow_seconds` go to
+    mean_shift, and `pip install 'mmdbench[fast]'` would save `saved_seconds` (0 with numba).
     """
 
     questions: Mapping[str, int]
