@@ -23,7 +23,7 @@ FULL, SMOKE = 60, 2
 LARGE_MB, LARGE_MB_SMOKE = 400, 60
 # (full, smoke): in a smoke run far below what is expected, so that a busy machine does not fail.
 GUARDS = {
-    "build": (8.0, 4.0),
+    "build": (8.0, 5.0),
     "reading": (5.0, 2.5),
     "writing": (15.0, 6.0),
     "with SHA-256": (5.0, 3.0),
