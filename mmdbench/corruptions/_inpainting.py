@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mmdbench.corruptions._kernels import from_numba
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,16 +66,8 @@ def _by_opencv(image: Image, mask: Image, radius: int) -> Image:
 
 @functools.cache
 def _kernel() -> Callable[[Image, Image, int], Image] | None:
-    """The numba implementation, or None where numba is absent, broken or switched off, or not trusted."""
+    """The numba implementation, or None where numba cannot be used or its roundings are not trusted."""
     if platform.machine().lower() not in _PROCESSORS:
         return None
-    try:
-        import numba
-
-        # Without its compiler numba cannot run the vector code at all.
-        if numba.config.DISABLE_JIT:
-            return None
-        from mmdbench.corruptions._inpainting_numba import telea
-    except ImportError:
-        return None
-    return telea
+    kernel: Callable[[Image, Image, int], Image] | None = from_numba("_inpainting_numba", "telea")
+    return kernel

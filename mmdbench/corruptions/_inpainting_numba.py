@@ -182,13 +182,18 @@ def _slope(unknown: Any, times: Any, at: int, step: int) -> Any:
 
 
 @compiled
+def _plant(heap: Any, places: Any, seeds: Any) -> int:
+    """Begin with the seeds, all at time 0, in their order; their number, which is the heap's size too."""
+    for met in range(seeds.size):
+        places[met] = seeds[met]
+        _push(heap, met, np.uint64(met))
+    return int(seeds.size)
+
+
+@compiled
 def _march(unknown: Any, times: Any, bits: Any, width: int, heap: Any, places: Any, seeds: Any) -> int:
     """Let the front march from the seeds over all that is unknown; `places[:result]` is what it passed."""
-    size = met = 0
-    for seed in seeds:
-        places[met] = seed
-        size = _push(heap, size, np.uint64(met))
-        met += 1
+    size = met = _plant(heap, places, seeds)
     while size > 0:
         key, size = _pop(heap, size)
         front = places[np.int64(key & _ORDER)]
@@ -273,11 +278,7 @@ def _fill(
     width = frame[1]
     where, weights = np.empty(steps.size, np.int64), np.empty(steps.size, np.float32)
     rightward, downward = np.empty(steps.size, np.float32), np.empty(steps.size, np.float32)
-    size = met = 0
-    for seed in seeds:
-        places[met] = seed
-        size = _push(heap, size, np.uint64(met))
-        met += 1
+    size = met = _plant(heap, places, seeds)
     while size > 0:
         key, size = _pop(heap, size)
         reached = places[np.int64(key & _ORDER)]

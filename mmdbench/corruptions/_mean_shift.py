@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mmdbench.corruptions._kernels import from_numba
 from mmdbench.errors import ImageInputError, ParamsError
 
 if TYPE_CHECKING:
@@ -57,17 +58,9 @@ def _by_opencv(pixels: Image, spatial_radius: int, color_radius: int) -> Image:
 
 @functools.cache
 def _kernel() -> Callable[[Image, int, int], Image] | None:
-    """The numba implementation, or None where numba is absent, broken or switched off."""
-    try:
-        import numba
-
-        # Without its compiler numba cannot run the vector code at all.
-        if numba.config.DISABLE_JIT:
-            return None
-        from mmdbench.corruptions._mean_shift_numba import pyramid_mean_shift
-    except ImportError:
-        return None
-    return pyramid_mean_shift
+    """The numba implementation, or None where numba cannot be used."""
+    kernel: Callable[[Image, int, int], Image] | None = from_numba("_mean_shift_numba", "pyramid_mean_shift")
+    return kernel
 
 
 def _check(image: Image, spatial_radius: int, color_radius: int) -> None:

@@ -1,0 +1,21 @@
+"""Where a corruption has a second implementation in numba: whether that can be used here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["from_numba"]
+
+
+def from_numba(module: str, name: str) -> Any:
+    """A function of one of our numba modules; None where numba is absent, broken or switched off."""
+    try:
+        import numba
+
+        # Without its compiler numba cannot run the vector code at all.
+        if numba.config.DISABLE_JIT:
+            return None
+        return getattr(import_module(f"mmdbench.corruptions.{module}"), name)
+    except ImportError:
+        return None
