@@ -245,7 +245,7 @@ def main():
     print(f"{rows} requests, 50 ms, 64 at once: {rate:.0f}/s of {ideal:.0f}/s, {ideal / rate:.2f} × ideal")
     print(f"with the first quarter, in which helpers start: {whole:.0f}/s, {ideal / whole:.2f} × ideal")
     print(f"aiohttp alone: {barely:.0f}/s, {ideal / barely:.2f} × ideal")
-    slow = ideal / rate > (8 if words.smoke else 1.3)
+    slow = ideal / rate > (4 if words.smoke else 1.3)
     if words.rate_only:
         return int(slow)
     if words.smoke:  # too short to tell what helpers need to start from what grows

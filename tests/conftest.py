@@ -30,6 +30,17 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def write_many(path: Path, rows: int) -> Path:
+    """A benchmark of small pictures, one for each question."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerow(["index", "question", "A", "B", "C", "D", "answer", "image"])
+        for i in range(rows):
+            image = base64.b64encode(png(picture(i, 8, 12))).decode()
+            writer.writerow([i, f"Question {i}?", "red", "green", "blue", "grey", "ABCD"[i % 4], image])
+    return path
+
+
 @pytest.fixture
 def make_tsv(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes a multiple-choice TSV of `rows` questions, each with a picture of its own."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import csv
 import gc
 import json
 import os
@@ -21,7 +19,7 @@ from collections import Counter
 from contextlib import suppress
 
 import pytest
-from conftest import picture, png
+from conftest import write_many
 from faulty_server import FaultyServer, true_answer
 
 from mmdbench.benches import open_bench
@@ -47,18 +45,7 @@ def card_for(server, **options):
 @pytest.fixture
 def many(tmp_path):
     """A function that writes a benchmark of small pictures."""
-
-    def make(rows):
-        path = tmp_path / "many.tsv"
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file, delimiter="\t")
-            writer.writerow(["index", "question", "A", "B", "C", "D", "answer", "image"])
-            for i in range(rows):
-                image = base64.b64encode(png(picture(i, 8, 12))).decode()
-                writer.writerow([i, f"Question {i}?", "red", "green", "blue", "grey", "ABCD"[i % 4], image])
-        return path
-
-    return make
+    return lambda rows: write_many(tmp_path / "many.tsv", rows)
 
 
 def run(path, folder, card, levels=("clean",), **settings):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import csv
 import gc
 import os
 import signal
@@ -17,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import picture, png
+from conftest import picture, png, write_many
 from faulty_server import FaultyServer, true_answer
 
 from mmdbench.benches import open_bench
@@ -57,17 +55,6 @@ def commands_of(processes):
     return [Path(f"/proc/{pid}/cmdline").read_text() for pid in processes]
 
 
-def bench(folder, rows):
-    path = folder / "many.tsv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t")
-        writer.writerow(["index", "question", "A", "B", "C", "D", "answer", "image"])
-        for i in range(rows):
-            image = base64.b64encode(png(picture(i, 8, 12))).decode()
-            writer.writerow([i, f"Question {i}?", "red", "green", "blue", "grey", "ABCD"[i % 4], image])
-    return path
-
-
 def run(path, folder, card, watch=lambda _: None, model=None):
     plan = RunPlan(model=card.name, benches=(str(path),), levels=("clean",))
     settings = RunSettings(canary=False)
@@ -99,7 +86,7 @@ def asking(model):
 
 
 def test_helpers_give_the_same_replies_and_end_with_the_run(tmp_path):
-    path, seen = bench(tmp_path, 700), []
+    path, seen = write_many(tmp_path / "many.tsv", 700), []
     with FaultyServer(seconds=0.05) as server:
         run(path, tmp_path / "one", card_for(server.url, processes=1))
         card = card_for(server.url, processes=3, concurrency=8)
@@ -125,7 +112,7 @@ def test_a_helper_that_dies_costs_nothing(tmp_path):
                 killed.append(len(full[0].waiting))
                 os.kill(full[0].pid, signal.SIGKILL)
 
-        summary = run(bench(tmp_path, 1200), tmp_path / "run", card, watch, model)
+        summary = run(write_many(tmp_path / "many.tsv", 1200), tmp_path / "run", card, watch, model)
         answers = {call.name: true_answer(call.prompt, call.images) for call in server.calls}
         twice = sum(count - 1 for count in Counter(call.name for call in server.calls).values())
     assert len(killed) == 2  # the second one leaves this process to go on alone
@@ -182,7 +169,9 @@ def test_processes_that_do_not_start_are_reported_and_done_without(tmp_path, mon
 
     monkeypatch.setattr(spreading, "child_command", lambda _: [sys.executable, "-c", "raise SystemExit(3)"])
     with FaultyServer(seconds=0.01) as server:
-        summary = run(bench(tmp_path, 300), tmp_path / "run", card_for(server.url, processes=2))
+        summary = run(
+            write_many(tmp_path / "many.tsv", 300), tmp_path / "run", card_for(server.url, processes=2)
+        )
     assert (summary.asked, summary.failed) == (300, 0)
     assert "2 of 2 processes to ask http://127.0.0.1" in caplog.text
     assert "processes=1" in caplog.text
@@ -229,14 +218,14 @@ def test_helpers_are_started_only_where_one_thread_is_not_enough(tmp_path, monke
         if progress.done % 50 == 0:
             seen.append(len(helpers_of(os.getpid())))
 
-    path = bench(tmp_path, 300)
+    path = write_many(tmp_path / "many.tsv", 300)
     with FaultyServer(seconds=0.3) as server:  # 32 in 0.3 s: the thread mostly waits
         run(path, tmp_path / "idle", card_for(server.url), watch)
     assert set(seen) == {0}
     monkeypatch.setattr(spreading, "_LEAST_SECONDS", 0.05)
     monkeypatch.setattr(spreading, "_BUSY", 0.3)  # the server shares this process's cores, and its lock
     with FaultyServer() as server:
-        summary = run(bench(tmp_path, 3000), tmp_path / "busy", card_for(server.url), watch)
+        summary = run(write_many(tmp_path / "many.tsv", 3000), tmp_path / "busy", card_for(server.url), watch)
     assert max(seen) == spreading.helpers_worth(32, os.cpu_count() or 1)
     assert summary.failed == 0
 
