@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mmdbench.digest import bytes_digest
 from mmdbench.errors import MissingExtraError
 from mmdbench.records import ImageBytes, Outcome, Request
+from mmdbench.system.digest import bytes_digest
 
 from ._baseline.decide import decide
 from ._baseline.detector import DETECTOR_SHA256, Detector
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mmdbench.models import ModelCard
+    from mmdbench.models.registry import ModelCard
 
 __all__ = ["ADAPTER_VERSION", "UNKNOWN", "Baseline", "load"]
 

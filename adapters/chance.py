@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdbench.digest import bytes_digest, derive_seed
-from mmdbench.models import ModelCard
+from mmdbench.models.registry import ModelCard
 from mmdbench.records import Outcome, Request
+from mmdbench.system.digest import bytes_digest, derive_seed
 
 ADAPTER_VERSION = "1"
 

@@ -16,11 +16,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.digest import bytes_digest, derive_seed
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
-from mmdbench.files import make_folder, write_atomic
-from mmdbench.models import ModelCard
+from mmdbench.models.registry import ModelCard
 from mmdbench.records import Outcome, Request
+from mmdbench.system.digest import bytes_digest, derive_seed
+from mmdbench.system.files import make_folder, write_atomic
 
 from ._clear.answers import answer_of, has_answer
 from ._clear.checkpoint import BASE_FILES, check_base, file_digest, find_weights, read_weights

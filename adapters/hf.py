@@ -23,7 +23,7 @@ from mmdbench.errors import MissingExtraError
 from ._hf.settings import read_settings
 
 if TYPE_CHECKING:
-    from mmdbench.models import Model, ModelCard
+    from mmdbench.models.registry import Model, ModelCard
 
 __all__ = ["ADAPTER_VERSION", "load"]
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mmdbench.cards import ModelCard
+from mmdbench.models.cards import ModelCard
+from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.records import Outcome, Request
-from mmdbench.throttle import ThrottleSettings
 
 from ._openai_api.pictures import data_uri, fit
 from ._openai_api.settings import Settings, read_key, read_settings

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from mmdbench.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    from mmdbench.models import Model, ModelCard
+    from mmdbench.models.registry import Model, ModelCard
 
 __all__ = ["ADAPTER_VERSION", "load"]
 

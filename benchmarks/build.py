@@ -60,7 +60,7 @@ def write_source(path: Path, pictures: list[bytes], rows: int) -> None:
 
 def build_ours(source: Path, folder: Path, workers: int) -> None:
     from mmdbench.benches import open_bench
-    from mmdbench.build import BuildPlan, BuildSettings, run_build
+    from mmdbench.builds import BuildPlan, BuildSettings, run_build
 
     bench = open_bench(source)
     run_build(BuildPlan((str(source),), design="grid"), [bench], folder, BuildSettings(workers=workers))
@@ -88,9 +88,9 @@ def read_reference(source: Path, _folder: Path, _workers: int) -> None:
 def write_ours(source: Path, folder: Path, _workers: int) -> float:
     """Write rows whose cells are ready, with the SHA-256 of the file."""
     from mmdbench.benches import open_bench
-    from mmdbench.build.making import MadeRow, Piece
-    from mmdbench.build.outputs import Place, open_sink
-    from mmdbench.build.plan import Output, RowPlan
+    from mmdbench.builds.making import MadeRow, Piece
+    from mmdbench.builds.outputs import Place, open_sink
+    from mmdbench.builds.plan import Output, RowPlan
 
     bench = open_bench(source)
     cell = base64.b64encode(bench.questions[0].images[0].read())
@@ -108,7 +108,7 @@ def write_ours(source: Path, folder: Path, _workers: int) -> float:
 
 def write_plain_ours(source: Path, folder: Path, workers: int) -> float:
     """The same without a digest, which `to_csv` does not make either."""
-    from mmdbench.build import parts
+    from mmdbench.builds import parts
 
     class NoDigest:
         def update(self, data: bytes) -> None:
@@ -147,7 +147,7 @@ TASKS = {
 
 def run_task(name: str, source: Path, folder: Path, workers: int) -> None:
     """In a process of its own: do it, and print what it took."""
-    import mmdbench.build  # noqa: F401 - its import is not what is measured
+    import mmdbench.builds  # noqa: F401 - its import is not what is measured
 
     if name.endswith("reference"):
         import reference_pipeline  # noqa: F401 - nor is this

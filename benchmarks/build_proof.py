@@ -21,7 +21,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from mmdbench.benches import open_bench
-from mmdbench.build import BuildPlan, BuildSettings, building, run_build
+from mmdbench.builds import BuildPlan, BuildSettings, building, run_build
 
 building._CHECKPOINT_SECONDS = float(sys.argv[4])
 source, folder, workers = sys.argv[1:4]
@@ -97,9 +97,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def prove(place: Path, rows: int, kills: int, levels: str = "hard") -> list[str]:
     """Do all of it below `place`; returns what to print. Raises AssertionError if it is not so."""
-    from mmdbench.build.logs import read_build
-    from mmdbench.build.sources import find_sources
-    from mmdbench.build.verifying import verify_build
+    from mmdbench.builds.logs import read_build
+    from mmdbench.builds.sources import find_sources
+    from mmdbench.builds.verifying import verify_build
 
     source = place / "photographs.tsv"
     write_source(source, rows)

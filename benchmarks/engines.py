@@ -24,11 +24,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmdbench.benches import open_bench
-from mmdbench.cards import ModelCard
-from mmdbench.engines.opening import EngineSettings, open_crew
 from mmdbench.models import open_model
+from mmdbench.models.cards import ModelCard
 from mmdbench.records import RunPlan
-from mmdbench.runner import run_plan
+from mmdbench.run.engines.settings import EngineSettings, open_crew
+from mmdbench.run.runner import run_plan
 
 LEAST_EFFICIENCY = 0.9
 

@@ -52,7 +52,7 @@ def images() -> Iterator[tuple[str, Any]]:
 def digests() -> dict[str, str]:
     """Digest of parameters and pixels for every case, on the OpenCV that is importable here."""
     from mmdbench.corruptions import apply, get_corruption_names, sample
-    from mmdbench.digest import pixel_digest, value_digest
+    from mmdbench.system.digest import pixel_digest, value_digest
 
     found = {}
     for image_name, pixels in images():

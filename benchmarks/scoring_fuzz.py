@@ -26,7 +26,7 @@ from typing import Any
 
 from mmdbench.records import Question
 from mmdbench.scoring import JudgeReply, ScoringProtocol, get_protocol, infer_option, load_heads, score
-from mmdbench.scoring.prompts import JudgeHeads, mcq_prompt, mmvet_prompt
+from mmdbench.scoring.judging.prompts import JudgeHeads, mcq_prompt, mmvet_prompt
 
 VERSIONS = {"0.0.17": "clear/1", "0.0.20": "vlmevalkit/1"}
 MATCHING = "vlmeval/utils/matching_util.py"

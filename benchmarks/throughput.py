@@ -126,10 +126,10 @@ def served(seconds):
 def ask(rows, seconds, concurrency, options, questions_a_picture=1):
     """Run `rows` requests; returns requests per second, in all and after a quarter, and MiB at marks."""
     from mmdbench.benches import open_bench
-    from mmdbench.cards import ModelCard
     from mmdbench.models import open_model
+    from mmdbench.models.cards import ModelCard
     from mmdbench.records import RunPlan
-    from mmdbench.runner import RunSettings, run_plan
+    from mmdbench.run.runner import RunSettings, run_plan
 
     with tempfile.TemporaryDirectory() as folder, served(seconds) as (url, server):
         write_bench(Path(folder) / "toy.tsv", rows, questions_a_picture)
@@ -180,7 +180,7 @@ def ask_barely(requests, seconds, concurrency):
 def load(rows):
     """Seconds to read the keys and to read all replies of a run of that many."""
     from mmdbench.records import Reply
-    from mmdbench.store import read_index, read_replies, reply_line
+    from mmdbench.run.store import read_index, read_replies, reply_line
 
     recipe = {
         "image": "a" * 64,

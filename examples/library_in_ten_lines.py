@@ -5,7 +5,7 @@ import sys
 from PIL import Image
 
 from mmdbench import corrupt, get_corruption_names
-from mmdbench.chain import Chain
+from mmdbench.corruptions.chain import Chain
 
 photo = Image.open(sys.argv[1]).convert("RGB")
 corrupt(photo, "motion_blur", level="hard").save("motion_blur.png")

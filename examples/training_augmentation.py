@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmdbench.choices import choice_of
+from mmdbench.corruptions.choices import choice_of
 
 CHOICE = choice_of(["capture", "environmental", "jpeg_compression"], intensity=(0.1, 0.9), p=0.5)
 

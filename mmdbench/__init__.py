@@ -19,8 +19,8 @@ from mmdbench._version import __version__
 
 if TYPE_CHECKING:
     from mmdbench import benches, corruptions, scoring
-    from mmdbench.chain import Chain
     from mmdbench.corruptions import corrupt, get_corruption_names
+    from mmdbench.corruptions.chain import Chain
 
 __all__ = [
     "Chain",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Chain": "mmdbench.chain",
+    "Chain": "mmdbench.corruptions.chain",
     "corrupt": "mmdbench.corruptions",
     "get_corruption_names": "mmdbench.corruptions",
 }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol
 
-from mmdbench.digest import value_digest
+from mmdbench.system.digest import value_digest
 
 __all__ = [
     "ANSWER",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdbench.corruptions import get_corruption_names
-from mmdbench.design import corruptions_for
+from mmdbench.corruptions.spec import load_spec
 from mmdbench.records import Question, RunPlan
-from mmdbench.spec import load_spec
 from mmdbench.stats import detectable_effect, half_width
+from mmdbench.variants.design import corruptions_for
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "images"
 INK, FAINT, BLUE, RED, PAPER = "#263238", "#cfd8dc", "#00796b", "#d84315", "#fafafa"

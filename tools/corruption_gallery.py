@@ -16,8 +16,8 @@ from PIL import Image
 
 from mmdbench.benches import decode_image, open_bench
 from mmdbench.corruptions import corrupt
+from mmdbench.corruptions.spec import load_spec
 from mmdbench.records import LEVELS
-from mmdbench.spec import load_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "corruptions.md"

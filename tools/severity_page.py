@@ -7,8 +7,8 @@ import csv
 import sys
 from pathlib import Path
 
-from mmdbench.benches.images import decode_image
-from mmdbench.calibration import calibrate, to_markdown
+from mmdbench.corruptions.calibration import calibrate, to_markdown
+from mmdbench.system.images import decode_image
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "severity.md"

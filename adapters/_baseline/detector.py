@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from mmdbench.digest import bytes_digest
 from mmdbench.errors import ModelError
+from mmdbench.system.digest import bytes_digest
 
 from .vocabulary import COCO
 

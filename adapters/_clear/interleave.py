@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmdbench.digest import derive_seed
+from mmdbench.system.digest import derive_seed
 
 from .answers import RESTORE_TAG, has_answer
 from .chunks import (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.models import ModelCard
+from mmdbench.models.registry import ModelCard
 
 from .settings import (
     FEEDBACKS,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdbench.errors import MmdbenchError, ModelError, UsageError
-from mmdbench.files import make_folder, write_atomic
+from mmdbench.system.files import make_folder, write_atomic
 
 __all__ = [
     "INTERLEAVE",

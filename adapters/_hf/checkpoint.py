@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.digest import value_digest
 from mmdbench.errors import ModelError
+from mmdbench.system.digest import value_digest
 
 from .families import FAMILIES, FOREIGN, Family, family_of
 from .settings import Settings

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from mmdbench.benches.images import decode_image
 from mmdbench.records import Question, Request
+from mmdbench.system.images import decode_image
 
 from .families import Family
 

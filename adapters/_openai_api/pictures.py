@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.failures import AttemptError
+from mmdbench.models.failures import AttemptError
 from mmdbench.records import ImageBytes
 
 __all__ = ["PictureRules", "data_uri", "fit"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mmdbench.failures import HIDDEN, AttemptError, error_of, hide
+from mmdbench.models.failures import HIDDEN, AttemptError, error_of, hide
 from mmdbench.records import Outcome, Status
 
 __all__ = ["outcome_of"]

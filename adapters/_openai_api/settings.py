@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mmdbench.cards import ModelCard
-from mmdbench.digest import bytes_digest
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
-from mmdbench.throttle import ThrottleSettings
+from mmdbench.models.cards import ModelCard
+from mmdbench.models.throttle import ThrottleSettings
+from mmdbench.system.digest import bytes_digest
 
 from .pictures import PictureRules
 

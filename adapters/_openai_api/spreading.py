@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmdbench.children import Sender, child_command, child_environment, framed, received
-from mmdbench.failures import AttemptError
+from mmdbench.models.failures import AttemptError
 from mmdbench.records import Outcome
+from mmdbench.system.processes import Sender, child_command, child_environment, framed, received
 
 from .settings import Settings, read_key
 from .talking import Talker

@@ -8,7 +8,7 @@ from importlib import import_module, util
 from typing import Any
 
 from mmdbench.errors import MissingExtraError, ModelError
-from mmdbench.failures import AttemptError, error_of, hide, kind_of_connection
+from mmdbench.models.failures import AttemptError, error_of, hide, kind_of_connection
 from mmdbench.records import Outcome
 
 from .lean import lean_client, lean_http

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdbench.cards import ModelCard, names_secret
-from mmdbench.digest import bytes_digest
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
-from mmdbench.manifest import portable
+from mmdbench.models.cards import ModelCard, names_secret
 from mmdbench.records import ImageBytes, Outcome, Question, Request
-from mmdbench.vlmevalkit import guarded, hide_secrets, kit_module, kit_version
+from mmdbench.run.manifest import portable
+from mmdbench.system.digest import bytes_digest
+from mmdbench.system.vlmevalkit_guard import guarded, hide_secrets, kit_module, kit_version
 
 __all__ = ["KitModel", "open_kit_model"]
 

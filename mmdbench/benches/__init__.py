@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from mmdbench.benches.bench import Bench, open_bench
 from mmdbench.benches.catalog import BenchInfo, expand_benches, find_bench, get_bench_names
-from mmdbench.benches.images import decode_image
 from mmdbench.benches.prompts import build_prompt
+from mmdbench.system.images import decode_image
 
 __all__ = [
     "Bench",

@@ -16,7 +16,7 @@ from mmdbench.benches.table import LongCell, Row, Table
 from mmdbench.benches.tsv import ReadLimits, read_table
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Index, Question
-from mmdbench.remote import fetch_file, is_url
+from mmdbench.system.remote import fetch_file, is_url
 
 __all__ = ["Bench", "open_bench", "read_bench"]
 

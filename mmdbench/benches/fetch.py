@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mmdbench.benches.download import Download, FetchSettings, Progress, download, mirrored
-from mmdbench.benches.lock import file_lock
 from mmdbench.errors import DataError, StoreError
-from mmdbench.files import make_folder, write_atomic
-from mmdbench.remote import add_from_data_url, data_folder, is_url
+from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.locks import file_lock
+from mmdbench.system.remote import add_from_data_url, data_folder, is_url
 
 if TYPE_CHECKING:
     from mmdbench.benches.catalog import BenchInfo

@@ -15,8 +15,8 @@ from mmdbench.benches.catalog import find_bench
 from mmdbench.benches.fetch import find_file
 from mmdbench.benches.tsv import ReadLimits
 from mmdbench.errors import DataError, DownloadError, UnknownNameError, UsageError
-from mmdbench.files import make_folder, write_atomic
-from mmdbench.vlmevalkit import guarded, hide_secrets, kit_module
+from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.vlmevalkit_guard import guarded, hide_secrets, kit_module
 
 __all__ = ["open_kit_bench"]
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdbench.digest import value_digest
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
-from mmdbench.files import write_atomic
 from mmdbench.report.identity import Difference, identity, require_comparable
-from mmdbench.report.results import RunResults, UnitHit
-from mmdbench.report.rounding import fixed
 from mmdbench.report.scores import main_rows
+from mmdbench.report.tables.rounding import fixed
+from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.system.digest import value_digest
+from mmdbench.system.files import write_atomic
 
 __all__ = ["Baseline", "accept", "read_baseline"]
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN
-from mmdbench.report.results import RunResults
 from mmdbench.report.scores import worst_level
-from mmdbench.spec import Spec
+from mmdbench.results.results import RunResults
 
 __all__ = ["ALL", "MACRO", "Gate", "Watched", "default_gates", "parse_gate", "watched_rows"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from mmdbench.check.verdicts import CheckReport, CheckRow
-from mmdbench.report.markdown import markdown_table
-from mmdbench.report.model import Column, Row, Table, Value
-from mmdbench.report.rounding import fixed
+from mmdbench.report.render.markdown import markdown_table
+from mmdbench.report.tables.model import Column, Row, Table, Value
+from mmdbench.report.tables.rounding import fixed
 
 __all__ = ["check_table", "github_lines", "junit", "sentence", "summary", "untold"]
 

@@ -20,12 +20,12 @@ from typing import Any, Literal
 
 from mmdbench.check.baseline import Baseline
 from mmdbench.check.gates import ALL, MACRO, Gate, Watched, default_gates, watched_rows
+from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError, UsageError
 from mmdbench.report.pairs import Gap, gap_of, mean_gap
-from mmdbench.report.results import RunResults, UnitHit
 from mmdbench.report.scores import replace_stratum
 from mmdbench.report.series import make_series, score_of
-from mmdbench.spec import Spec
+from mmdbench.results.results import RunResults, UnitHit
 from mmdbench.stats import detectable_given, holm, mcnemar_above
 
 __all__ = ["ALPHA", "CheckReport", "CheckRow", "Verdict", "check_run"]

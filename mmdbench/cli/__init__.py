@@ -32,7 +32,7 @@ from mmdbench.cli import (
     show,
     verify,
 )
-from mmdbench.cli.guard import guarded
+from mmdbench.cli._shared.errors import guarded
 
 __all__ = ["app", "main"]
 

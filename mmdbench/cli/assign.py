@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmdbench.cli._shared.benches import Sources
+from mmdbench.cli._shared.run import Run, load_run, refuse_incomplete
+from mmdbench.cli._shared.urls import BENCH, DATA_DIR, OUT
 from mmdbench.cli.evaluate import parse_levels, run_folder, split_list
-from mmdbench.cli.opening import Sources
-from mmdbench.cli.places import BENCH, DATA_DIR, OUT
-from mmdbench.cli.running import Run, load_run, refuse_incomplete
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mmdbench.assigning import Choice, Trace
-    from mmdbench.judges import OpenAIJudge
     from mmdbench.records import Cell
-    from mmdbench.report.results import RunResults
+    from mmdbench.results.judging.judges import OpenAIJudge
+    from mmdbench.results.results import RunResults
+    from mmdbench.training import Choice, Trace
 
 __all__ = ["assign"]
 
@@ -88,12 +88,12 @@ def assign(
 
     Right on the degraded picture: answer directly. Wrong: restore, then answer.
     """
-    from mmdbench.assigning import check_balance
     from mmdbench.benches import expand_benches
-    from mmdbench.budget import Budget
-    from mmdbench.cards import find_card, set_options
-    from mmdbench.forecast import check_price
-    from mmdbench.runner import RunSettings
+    from mmdbench.models.cards import find_card, set_options
+    from mmdbench.run.budget import Budget
+    from mmdbench.run.forecast import check_price
+    from mmdbench.run.runner import RunSettings
+    from mmdbench.training import check_balance
 
     levels = parse_levels(level)
     if {CLEAN, RECODED} & set(levels):
@@ -129,7 +129,7 @@ def assign(
 
 
 def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> OpenAIJudge | None:
-    from mmdbench.judges import open_judge
+    from mmdbench.results.judging.judges import open_judge
 
     if not name:
         return None
@@ -141,11 +141,11 @@ def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> OpenAIJudge | 
 def _write(
     run: Run, rules: dict[str, Any], judges: tuple[OpenAIJudge | None, OpenAIJudge | None], *, images: bool
 ) -> RunResults:
-    from mmdbench.assigning import choose, find_samples, write_dataset
-    from mmdbench.files import folder_lock
-    from mmdbench.report.results import load_results
-    from mmdbench.rescoring import JUDGE_JOURNAL
+    from mmdbench.results.rescoring import JUDGE_JOURNAL
+    from mmdbench.results.results import load_results
     from mmdbench.scoring import JsonlJournal
+    from mmdbench.system.files import folder_lock
+    from mmdbench.training import choose, find_samples, write_dataset
 
     grader, writer = judges
     with folder_lock(run.folder, "assigning samples"):
@@ -168,9 +168,9 @@ def _write(
 
 
 def _traces(run: Run, choice: Choice, writer: OpenAIJudge) -> dict[Cell, Trace]:
-    from mmdbench.assigning import TraceWriter
-    from mmdbench.cli.progress import Bar
+    from mmdbench.cli._shared.progress import Bar
     from mmdbench.scoring import JsonlJournal
+    from mmdbench.training import TraceWriter
 
     questions = {(b.name, q.index): (q, b.family) for b in run.benches for q in b.questions}
     rows = [(s, *questions[s.cell.bench, s.cell.index]) for s in choice.kept]

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.cli._shared.benches import Sources, open_benches
+from mmdbench.cli._shared.urls import BENCH, DATA_DIR, OUT
 from mmdbench.cli.evaluate import parse_levels, split_list
-from mmdbench.cli.opening import Sources, open_benches
-from mmdbench.cli.places import BENCH, DATA_DIR, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmdbench.benches import Bench
-    from mmdbench.build import BuildPlan, BuildSummary
-    from mmdbench.build.estimating import Estimate
-    from mmdbench.engines.opening import EngineSettings
+    from mmdbench.builds import BuildPlan, BuildSummary
+    from mmdbench.builds.estimating import Estimate
+    from mmdbench.run.engines.settings import EngineSettings
 
 __all__ = ["build"]
 
@@ -59,10 +59,10 @@ def build(
 ) -> None:
     """Write degraded copies of benchmarks; the same command goes on where it stopped."""
     from mmdbench.benches import expand_benches
-    from mmdbench.build import BuildPlan
-    from mmdbench.build.plan import check_build_plan
-    from mmdbench.engines.opening import EngineSettings, read_runtime_env
-    from mmdbench.spec import load_spec
+    from mmdbench.builds import BuildPlan
+    from mmdbench.builds.plan import check_build_plan
+    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
 
     plan = BuildPlan(
         benches=expand_benches(bench),
@@ -93,10 +93,10 @@ def _run(
     *,
     quiet: bool,
 ) -> BuildSummary:
-    from mmdbench.build import BuildProgress, BuildSettings, run_build
-    from mmdbench.build.building import by_threads
-    from mmdbench.build.ray_rows import by_ray
-    from mmdbench.cli.progress import Bar
+    from mmdbench.builds import BuildProgress, BuildSettings, run_build
+    from mmdbench.builds.building import by_threads
+    from mmdbench.builds.ray_rows import by_ray
+    from mmdbench.cli._shared.progress import Bar
 
     on_ray = where.engine == "ray"
     with (
@@ -111,9 +111,9 @@ def _run(
 
 
 def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int) -> None:
-    from mmdbench.build.estimating import estimate_build
-    from mmdbench.build.plan import plan_benches
-    from mmdbench.spec import load_spec
+    from mmdbench.builds.estimating import estimate_build
+    from mmdbench.builds.plan import plan_benches
+    from mmdbench.corruptions.spec import load_spec
 
     planned = plan_benches(plan, benches, load_spec())
     estimate = estimate_build(plan, planned, workers)

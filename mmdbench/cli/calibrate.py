@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mmdbench.calibration import Calibration
+    from mmdbench.corruptions.calibration import Calibration
 
 __all__ = ["calibrate"]
 
@@ -36,9 +36,9 @@ def calibrate(
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write a page here.")] = None,
 ) -> None:
     """Measure SSIM and PSNR per corruption, level and size, and flag ladders that are none."""
-    from mmdbench.calibration import SIZES, to_json, to_markdown
-    from mmdbench.calibration import calibrate as measure
-    from mmdbench.files import write_atomic
+    from mmdbench.corruptions.calibration import SIZES, to_json, to_markdown
+    from mmdbench.corruptions.calibration import calibrate as measure
+    from mmdbench.system.files import write_atomic
 
     found = measure(
         _opened(images),
@@ -57,7 +57,7 @@ def calibrate(
 
 
 def _opened(sources: list[Path]) -> dict[str, NDArray[np.uint8]]:
-    from mmdbench.benches.images import decode_image
+    from mmdbench.system.images import decode_image
 
     files: dict[str, Path] = {}
     for source in sources:

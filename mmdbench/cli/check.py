@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmdbench.cli.places import FOLDER
+from mmdbench.cli._shared.urls import FOLDER
 
 if TYPE_CHECKING:
     from mmdbench.check import CheckReport
@@ -37,8 +37,8 @@ def check(
     from mmdbench.check import accept as write_baseline
     from mmdbench.check import check_run, parse_gate, read_baseline
     from mmdbench.check.output import github_lines
-    from mmdbench.report.results import load_results
-    from mmdbench.spec import load_spec
+    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.results.results import load_results
 
     gates = [parse_gate(text) for text in gate or ()]
     results = load_results(run)
@@ -62,7 +62,7 @@ def check(
 
 def _write(report: CheckReport, path: Path | None) -> None:
     from mmdbench.check.output import junit, summary
-    from mmdbench.files import write_atomic
+    from mmdbench.system.files import write_atomic
 
     if path:
         write_atomic(path, junit(report))
@@ -77,7 +77,7 @@ def _print(report: CheckReport) -> None:
     from rich.text import Text
 
     from mmdbench.check.output import check_table, untold
-    from mmdbench.report.console import grid
+    from mmdbench.report.render.console import grid
 
     screen = Console()
     for note in report.notes:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli.places import FOLDER
+from mmdbench.cli._shared.urls import FOLDER
 
 __all__ = ["cite"]
 
@@ -16,8 +16,8 @@ def cite(
     runs: Annotated[list[Path] | None, typer.Argument(parser=FOLDER, help="Folders of runs.")] = None,
 ) -> None:
     """Print what to cite, and for each run a paragraph that says how it was measured."""
-    from mmdbench.report.citing import citations, methods
-    from mmdbench.report.results import load_results
+    from mmdbench.report.cite import citations, methods
+    from mmdbench.results.results import load_results
 
     results = [load_results(folder) for folder in runs or ()]
     for run in results:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmdbench.cli.places import RUN
+from mmdbench.cli._shared.urls import RUN
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from mmdbench.compare import Comparison
+    from mmdbench.report.comparison import Comparison
 
 __all__ = ["compare"]
 
@@ -50,10 +50,10 @@ def compare(
 def _compare(names: list[str], rules: tuple[str, str], *, shared: bool) -> list[Comparison]:
     from dataclasses import replace
 
-    from mmdbench.compare import compare_published, compare_runs
-    from mmdbench.published import is_published, published_rows
-    from mmdbench.report.results import load_results
-    from mmdbench.spec import load_spec
+    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.report.comparison import compare_published, compare_runs
+    from mmdbench.report.published import is_published, published_rows
+    from mmdbench.results.results import load_results
 
     if is_published(names[0]):
         raise UsageError("The first to compare must be a run.", hint=f"Name {names[0]} after it.")
@@ -77,7 +77,7 @@ def _print(comparison: Comparison, *, markdown: bool) -> None:
     lines = (lines or ["nothing that is recorded differs"]) + list(comparison.notes)
     title = f"{comparison.first} − {comparison.second}"
     if markdown:
-        from mmdbench.report.markdown import markdown_table
+        from mmdbench.report.render.markdown import markdown_table
 
         head = "\n".join(f"- {line}" for line in lines)
         typer.echo("\n\n".join([f"# {title}", head, *map(markdown_table, comparison.tables)]) + "\n")
@@ -85,7 +85,7 @@ def _print(comparison: Comparison, *, markdown: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from mmdbench.report.console import grid
+    from mmdbench.report.render.console import grid
 
     screen = Console()
     screen.print(Text(title, style="bold"))

@@ -74,7 +74,7 @@ def _corrupt_file(picture: Path, result: Path, call: dict[str, Any]) -> None:
     from PIL import Image
 
     import mmdbench
-    from mmdbench.files import make_folder, write_atomic
+    from mmdbench.system.files import make_folder, write_atomic
 
     if picture.resolve() == result.resolve():
         raise UsageError(f"{picture} would be overwritten by its own corruption.", hint="Name another OUT.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmdbench.cli.guard import guarded
+from mmdbench.cli._shared.errors import guarded
 
 if TYPE_CHECKING:
     from mmdbench.benches.data_commands import DataFile
@@ -32,7 +32,7 @@ def list_files(data_dir: DataDir = None) -> None:
 def get(names: Names, data_dir: DataDir = None) -> None:
     """Download what is not here yet; a download that broke off goes on where it stopped."""
     from mmdbench.benches.data_commands import get_data
-    from mmdbench.cli.opening import download_progress
+    from mmdbench.cli._shared.benches import download_progress
 
     with download_progress() as settings:
         found = get_data(names, data_dir=data_dir, settings=settings)

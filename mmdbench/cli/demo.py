@@ -17,9 +17,9 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """See how much a small model loses when photographs get worse: one to four minutes on two cores."""
+    from mmdbench.cli._shared.benches import Sources
     from mmdbench.cli.evaluate import run_and_report
-    from mmdbench.cli.opening import Sources
-    from mmdbench.models import find_card
+    from mmdbench.models.registry import find_card
 
     typer.echo(
         "160 questions about photographs, clean and at three severities, for the model `baseline`: a COCO\n"

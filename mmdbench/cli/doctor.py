@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mmdbench.canary import CanaryResult
-    from mmdbench.models import ModelCard
+    from mmdbench.models.registry import ModelCard
+    from mmdbench.run.canary import CanaryResult
 
 __all__ = ["doctor"]
 
@@ -28,9 +28,9 @@ def doctor(
 
     Exit code: 0 passed, 3 cannot tell, 4 an answer came from another picture or none came.
     """
-    from mmdbench.cards import find_card, set_options
-    from mmdbench.models import open_model
-    from mmdbench.preflight import canary_of
+    from mmdbench.models.cards import find_card, set_options
+    from mmdbench.models.registry import open_model
+    from mmdbench.run.preflight import canary_of
 
     card = set_options(find_card(model, model_card or ()), settings or ())
     loaded = open_model(card)

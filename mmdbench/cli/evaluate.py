@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmdbench.cli.opening import Sources
-from mmdbench.cli.places import BENCH, DATA_DIR, OUT
-from mmdbench.cli.running import (
+from mmdbench.cli._shared.benches import Sources
+from mmdbench.cli._shared.run import (
     Run,
     load_run,
     print_report,
@@ -18,11 +17,12 @@ from mmdbench.cli.running import (
     run_and_report,
     show_forecast,
 )
+from mmdbench.cli._shared.urls import BENCH, DATA_DIR, OUT
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import ANSWER, CLEAN, LEVELS, RECODED, RunPlan
 
 if TYPE_CHECKING:
-    from mmdbench.runner import RunSummary
+    from mmdbench.run.runner import RunSummary
 
 __all__ = ["evaluate", "parse_levels", "print_report", "run_and_report", "run_folder", "split_list"]
 
@@ -168,13 +168,13 @@ def evaluate(
 ) -> None:
     """Run a model on clean and degraded questions; the same command goes on where it stopped."""
     from mmdbench.benches import expand_benches
-    from mmdbench.budget import Budget
-    from mmdbench.cards import find_card, set_options
-    from mmdbench.engines.opening import EngineSettings, read_gpus, read_runtime_env
-    from mmdbench.forecast import check_price
-    from mmdbench.run_pictures import IMAGES
-    from mmdbench.runner import RunSettings
-    from mmdbench.tasks import find_task
+    from mmdbench.models.cards import find_card, set_options
+    from mmdbench.run.budget import Budget
+    from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
+    from mmdbench.run.folder import IMAGES
+    from mmdbench.run.forecast import check_price
+    from mmdbench.run.runner import RunSettings
+    from mmdbench.scoring.tasks import find_task
 
     changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
     card = set_options(find_card(model, model_card or ()), changes)
@@ -245,8 +245,8 @@ def _run_once(run: Run) -> None:
 
 
 def _run_until_precise(run: Run, target: float) -> None:
-    from mmdbench.precision import half_width_points, until_precise
-    from mmdbench.report.results import load_results
+    from mmdbench.results.precision import half_width_points, until_precise
+    from mmdbench.results.results import load_results
 
     summaries: list[RunSummary] = []
 
@@ -264,7 +264,7 @@ def run_folder(plan: RunPlan) -> Path:
     """Where a run lies if nobody says: named by what changes its replies, so that a larger sample,
     another level or another protocol goes on in the same folder.
     """
-    from mmdbench.digest import value_digest
+    from mmdbench.system.digest import value_digest
 
     # Runs without a restorer or a task keep the names that they had before there were any.
     keys = (*_ANSWERING, "restore", "restore_clean") if plan.restore else _ANSWERING

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli.places import FOLDER
+from mmdbench.cli._shared.urls import FOLDER
 
 __all__ = ["export"]
 
@@ -23,7 +23,7 @@ def export(
     ] = "",
 ) -> None:
     """Write a run's replies as prediction files, which VLMEvalKit grades to the same numbers."""
-    from mmdbench.exporting import NO_ANSWER, export_run
+    from mmdbench.results.export import NO_ANSWER, export_run
 
     made = export_run(run, out, form=format, extraction=extraction)
     for file in made:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli.places import RUN
+from mmdbench.cli._shared.urls import RUN
 
 __all__ = ["figures"]
 
@@ -22,7 +22,7 @@ def figures(
 ) -> None:
     """Draw scores by level, drops by benchmark, and the map of corruptions × levels, as SVG and PDF."""
     from mmdbench.cli.report import open_runs
-    from mmdbench.report.figures import FORMATS, draw_figures
+    from mmdbench.report.render.figures import FORMATS, draw_figures
 
     _, tables = open_runs(runs)
     for path in draw_figures(tables, out, formats or FORMATS):

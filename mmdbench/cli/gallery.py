@@ -19,7 +19,7 @@ def gallery(
     profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
 ) -> None:
     """Show a picture under all corruptions: clean, low, mid and hard side by side."""
-    from mmdbench.gallery import contact_sheet, save_sheet
+    from mmdbench.corruptions.gallery import contact_sheet, save_sheet
 
     sheet = contact_sheet(image, names=names or (), width=width, seed=seed, profile=profile)
     save_sheet(sheet, out)

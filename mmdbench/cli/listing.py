@@ -33,7 +33,7 @@ def list_names(
 
 def _corruptions() -> list[dict[str, Any]]:
     from mmdbench.corruptions import get_corruption_names
-    from mmdbench.spec import load_spec
+    from mmdbench.corruptions.spec import load_spec
 
     spec = load_spec()
     drawn = set(get_corruption_names("stochastic"))
@@ -61,7 +61,7 @@ def _benches() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from mmdbench.cards import known_cards
+    from mmdbench.models.cards import known_cards
 
     return [
         {"name": card.name, "adapter": card.adapter, "summary": card.summary}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli.places import FOLDER, OUT
+from mmdbench.cli._shared.urls import FOLDER, OUT
 
 __all__ = ["merge"]
 
@@ -17,7 +17,7 @@ def merge(
     out: Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder of the whole run.")],
 ) -> None:
     """Put the shards of one run together; replies are taken once each, answers before errors."""
-    from mmdbench.merging import merge_runs
+    from mmdbench.run.merge import merge_runs
 
     done = merge_runs(runs, out)
     failed = f", {done.failed} of them failed" if done.failed else ""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmdbench.cli.places import DATA_DIR, RUN
+from mmdbench.cli._shared.urls import DATA_DIR, RUN
 
 if TYPE_CHECKING:
-    from mmdbench.report.results import RunResults
-    from mmdbench.report.tables import Tables
+    from mmdbench.report.tables.collect import Tables
+    from mmdbench.results.results import RunResults
 
 __all__ = ["page", "save_page"]
 
@@ -43,8 +43,8 @@ def save_page(
     quiet: bool = False,
 ) -> None:
     """Write the page of graded runs with a progress bar, and say what it holds."""
-    from mmdbench.cli.progress import Bar
-    from mmdbench.report_page import write_page
+    from mmdbench.cli._shared.progress import Bar
+    from mmdbench.report.page import write_page
 
     with Bar("Pictures", quiet=quiet, unit="questions") as bar:
         made = write_page(

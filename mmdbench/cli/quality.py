@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmdbench.cli.places import DATA_DIR, OUT
+from mmdbench.cli._shared.urls import DATA_DIR, OUT
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from mmdbench.quality import Picture
+    from mmdbench.results.quality.measure import Picture
 
 __all__ = ["quality"]
 
@@ -34,10 +34,10 @@ def quality(
     """Measure BRISQUE, NIQE and MUSIQ; figures are kept in quality.json beside the pictures."""
     import json
 
+    from mmdbench.cli._shared.progress import Bar
     from mmdbench.cli.evaluate import split_list
-    from mmdbench.cli.progress import Bar
-    from mmdbench.quality import QUALITY_FILE, measure, write_quality
-    from mmdbench.quality_metrics import LICENCE_NOTICE, open_metrics
+    from mmdbench.results.quality.measure import QUALITY_FILE, measure, write_quality
+    from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
 
     names = split_list(metrics)
     if not names:
@@ -60,7 +60,7 @@ def quality(
 
 
 def _pictures(folder: Path, data_dir: Path | None) -> list[Picture]:
-    from mmdbench.quality_pictures import folder_pictures, is_run, run_pictures
+    from mmdbench.results.quality.pictures import folder_pictures, is_run, run_pictures
 
     if not is_run(folder):
         return folder_pictures(folder)
@@ -80,7 +80,7 @@ def _print_means(record: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mmdbench.report.rounding import fixed
+    from mmdbench.report.tables.rounding import fixed
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for image in record["images"]:

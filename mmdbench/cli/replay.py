@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli.places import DATA_DIR, FILE, FOLDER
+from mmdbench.cli._shared.urls import DATA_DIR, FILE, FOLDER
 from mmdbench.errors import DataError, UsageError
 
 __all__ = ["replay"]
@@ -29,10 +29,10 @@ def replay(
     data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
 ) -> None:
     """Make one picture of a build again, from the source and what the manifest says was drawn."""
-    from mmdbench.build.replaying import Wanted, find_picture, is_same_file, read_manifest_of
-    from mmdbench.build.replaying import replay as make_again
-    from mmdbench.build.sources import find_sources
-    from mmdbench.files import write_atomic
+    from mmdbench.builds.replaying import Wanted, find_picture, is_same_file, read_manifest_of
+    from mmdbench.builds.replaying import replay as make_again
+    from mmdbench.builds.sources import find_sources
+    from mmdbench.system.files import write_atomic
 
     head, logs = read_manifest_of(manifest)
     found = find_picture(logs, Wanted(index, bench, level, corruption, picture - 1))
@@ -62,6 +62,6 @@ def _as_file(data: bytes, mime: str, out: Path) -> bytes:
             f"Cannot write {out}: the picture is {mime}.", hint=f"End it with .png or {suffixes[0]}."
         )
     from mmdbench.benches import decode_image
-    from mmdbench.variants import encode, parse_codec
+    from mmdbench.variants.recipes import encode, parse_codec
 
     return encode(decode_image(data, "a picture made again"), parse_codec("png")).data

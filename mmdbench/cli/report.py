@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmdbench.cli.places import RUN
+from mmdbench.cli._shared.urls import RUN
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from mmdbench.report.results import RunResults
-    from mmdbench.report.tables import Tables
+    from mmdbench.report.tables.collect import Tables
+    from mmdbench.results.results import RunResults
 
 __all__ = ["open_runs", "report"]
 
@@ -44,7 +44,7 @@ def report(
     results, tables = open_runs(runs, protocol, extraction)
     keys = tuple(table or ())
     if parquet:
-        from mmdbench.report.flat import write_parquet
+        from mmdbench.report.render.flat import write_parquet
 
         write_parquet(tables, parquet, keys)
     if html:
@@ -57,11 +57,11 @@ def report(
         return
     from rich.console import Console
 
-    from mmdbench.report.console import console
+    from mmdbench.report.render.console import console
 
     Console().print(console(tables, keys))
     if len(results) == len(runs) == 1 and not (keys or protocol or extraction):
-        from mmdbench.report.writing import write_report
+        from mmdbench.report.render.writing import write_report
 
         for path in write_report(Path(runs[0]), results[0], tables):
             typer.echo(f"  {path}")
@@ -69,10 +69,10 @@ def report(
 
 def open_runs(names: list[str], protocol: str = "", extraction: str = "") -> tuple[list[RunResults], Tables]:
     """Grade the runs among the names and put the published results beside them."""
-    from mmdbench.published import is_published, published_rows
-    from mmdbench.report.results import load_results
-    from mmdbench.report.tables import make_tables
-    from mmdbench.spec import load_spec
+    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.report.published import is_published, published_rows
+    from mmdbench.report.tables.collect import make_tables
+    from mmdbench.results.results import load_results
 
     folders = [Path(name) for name in names if not is_published(name)]
     results = [load_results(folder, protocol=protocol, extraction=extraction) for folder in folders]
@@ -87,7 +87,7 @@ def open_runs(names: list[str], protocol: str = "", extraction: str = "") -> tup
 
 
 def _text(tables: Tables, keys: tuple[str, ...], wanted: tuple[bool, bool, bool], *, intervals: bool) -> str:
-    from mmdbench.report import flat, latex, markdown, writing
+    from mmdbench.report.render import flat, latex, markdown, writing
 
     if wanted[0]:
         return markdown.markdown(tables, keys)

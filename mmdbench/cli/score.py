@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmdbench.cli.places import BENCH, DATA_DIR, OUT
+from mmdbench.cli._shared.urls import BENCH, DATA_DIR, OUT
 from mmdbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
-    from mmdbench.rescoring import Judging, Regraded, RowChange, Rules
+    from mmdbench.results.rescoring import Judging, Regraded, RowChange, Rules
     from mmdbench.scoring import Score
 
 __all__ = ["score"]
@@ -67,7 +67,7 @@ def score(
             "Nothing to score." if run is None else "A run and predictions are scored one at a time.",
             hint="Name a run's folder, or --predictions FILE --bench NAME.",
         )
-    from mmdbench.rescoring import Rules
+    from mmdbench.results.rescoring import Rules
 
     if on_unresolved != "miss" and not judge:
         raise UsageError("--on-unresolved is about what a judge cannot settle.", hint="Add --judge.")
@@ -81,7 +81,7 @@ def score(
     assert predictions is not None
     if not bench:
         raise UsageError("The predictions' benchmark is not named.", hint="Add --bench NAME.")
-    from mmdbench.cli.opening import Sources, open_benches
+    from mmdbench.cli._shared.benches import Sources, open_benches
 
     (opened,) = open_benches([bench], Sources(data_dir, offline, family), quiet=quiet or as_json)
     _score_file(predictions, opened, rules, judge_files, partial=partial, as_json=as_json, quiet=quiet)
@@ -93,9 +93,9 @@ _JudgeFiles = tuple[str, Path | None, Sequence[Path]]
 def _score_run(
     run: Path, asked: Rules, judge_files: _JudgeFiles, against: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
-    from mmdbench.files import folder_lock
-    from mmdbench.rescoring import JUDGE_JOURNAL, record_judge, regrade, write_regraded
-    from mmdbench.run_arms import plan_of
+    from mmdbench.results.rescoring import JUDGE_JOURNAL, record_judge, regrade, write_regraded
+    from mmdbench.results.run_arms import plan_of
+    from mmdbench.system.files import folder_lock
 
     plan_of(run)  # a folder that is no run is refused before it is locked
     locked = folder_lock(run, "running a model or asking a judge") if judge_files[0] else nullcontext()
@@ -134,7 +134,7 @@ def _score_file(
 ) -> None:
     from dataclasses import replace
 
-    from mmdbench.rescoring import score_predictions
+    from mmdbench.results.rescoring import score_predictions
     from mmdbench.scoring import DEFAULT_PROTOCOL
 
     rules = replace(asked, protocol=asked.protocol or DEFAULT_PROTOCOL, extraction=asked.extraction or "sane")
@@ -156,9 +156,9 @@ def _judging(judge_files: _JudgeFiles, journal: Path, *, quiet: bool) -> Iterato
             raise UsageError("--judge-heads goes with --judge.")
         yield None
         return
-    from mmdbench.cli.progress import Bar
-    from mmdbench.judges import open_judge
-    from mmdbench.rescoring import Judging
+    from mmdbench.cli._shared.progress import Bar
+    from mmdbench.results.judging.judges import open_judge
+    from mmdbench.results.rescoring import Judging
     from mmdbench.scoring import JsonlJournal, load_heads
 
     judge = open_judge(spec, cards)
@@ -242,7 +242,7 @@ def _arm_name(level: str, corruption: str | None) -> str:
 
 
 def _points(value: float | None) -> str:
-    from mmdbench.report.rounding import fixed
+    from mmdbench.report.tables.rounding import fixed
 
     return "–" if value is None else fixed(value, 2)
 

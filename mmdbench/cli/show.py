@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli.places import DATA_DIR, FOLDER
+from mmdbench.cli._shared.urls import DATA_DIR, FOLDER
 from mmdbench.errors import UnknownNameError, UsageError
 
 __all__ = ["show"]
@@ -27,12 +27,12 @@ def show(
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
 ) -> None:
     """Show one question as models meet it: a contact sheet clean to hard, its text, and replies."""
-    from mmdbench.cli.opening import Sources, open_benches
-    from mmdbench.gallery import save_sheet
+    from mmdbench.cli._shared.benches import Sources, open_benches
+    from mmdbench.corruptions.gallery import save_sheet
+    from mmdbench.corruptions.spec import load_spec
     from mmdbench.records import RunPlan
     from mmdbench.report.question_sheet import find_question, question_lines, question_sheet, reply_lines
-    from mmdbench.report.results import load_results
-    from mmdbench.spec import load_spec
+    from mmdbench.results.results import load_results
 
     name, colon, index = question.rpartition(":")
     if not colon or not name:

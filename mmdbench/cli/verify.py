@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli.places import DATA_DIR, FILE, FOLDER
+from mmdbench.cli._shared.urls import DATA_DIR, FILE, FOLDER
 
 __all__ = ["verify"]
 
@@ -31,10 +31,10 @@ def verify(
     Exit code 0: all is right; 1: something is not; 3: the source is not at hand, so that only
     the files could be checked (0 with --files-only).
     """
-    from mmdbench.build.logs import read_build
-    from mmdbench.build.sources import Sources, find_sources
-    from mmdbench.build.verifying import verify_build
-    from mmdbench.cli.progress import Bar
+    from mmdbench.builds.logs import read_build
+    from mmdbench.builds.sources import Sources, find_sources
+    from mmdbench.builds.verifying import verify_build
+    from mmdbench.cli._shared.progress import Bar
 
     sources = Sources()
     if not files_only:

@@ -1,6 +1,7 @@
-"""The 16 corruptions: `(image, params) → image`, pure, and the drawing of the params before it.
+"""The 16 corruptions: `sample` draws the parameters of one, `apply` makes the degraded image from them.
 
 >>> import numpy as np
+>>> from mmdbench.corruptions import apply, corrupt, sample
 >>> image = np.full((40, 60, 3), 200, np.uint8)
 >>> params = sample("dark_illumination", image.shape, level="mid")
 >>> params
@@ -13,6 +14,18 @@ True
 
 from __future__ import annotations
 
-from mmdbench.corruptions._calls import apply, corrupt, get_corruption_names, image_seed, sample
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmdbench.corruptions._calls import apply, corrupt, get_corruption_names, image_seed, sample
 
 __all__ = ["apply", "corrupt", "get_corruption_names", "image_seed", "sample"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded late: the spec is read by commands that need neither NumPy nor OpenCV.
+    if name in __all__:
+        from mmdbench.corruptions import _calls
+
+        return getattr(_calls, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdbench.corruptions._inputs import opened
 from mmdbench.corruptions._opencv import check_opencv
 from mmdbench.corruptions._params import checked
 from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions._registry import REGISTRY
-from mmdbench.digest import derive_seed, pixel_digest
+from mmdbench.corruptions.images import opened
+from mmdbench.corruptions.spec import LEVELS, Spec, load_spec
 from mmdbench.errors import ImageInputError, IntensityError, UnknownNameError, UsageError
-from mmdbench.spec import LEVELS, Spec, load_spec
+from mmdbench.system.digest import derive_seed, pixel_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

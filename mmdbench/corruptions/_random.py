@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdbench.digest import value_digest
+from mmdbench.system.digest import value_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmdbench.corruptions import capture, environmental, post_processing, transmission
 from mmdbench.corruptions._params import Field, Params
 from mmdbench.corruptions._random import Stream
-from mmdbench.spec import Values
+from mmdbench.corruptions.spec import Values
 
 __all__ = ["REGISTRY", "Corruption"]
 

@@ -21,7 +21,7 @@ from mmdbench.corruptions._saturation import scale_saturation
 
 if TYPE_CHECKING:
     from mmdbench.corruptions._random import Stream
-    from mmdbench.spec import Values
+    from mmdbench.corruptions.spec import Values
 
 __all__ = [
     "DIRTY_LENS",

@@ -19,7 +19,7 @@ from mmdbench.corruptions._filtering import gaussian_blur
 from mmdbench.corruptions._random import Stream, normal_indices, normal_quantiles
 
 if TYPE_CHECKING:
-    from mmdbench.spec import Values
+    from mmdbench.corruptions.spec import Values
 
 __all__ = [
     "ATMOSPHERIC_TURBULENCE",

@@ -19,7 +19,7 @@ from mmdbench.corruptions._inpainting import inpaint
 
 if TYPE_CHECKING:
     from mmdbench.corruptions._random import Stream
-    from mmdbench.spec import Values
+    from mmdbench.corruptions.spec import Values
 
 __all__ = [
     "GRAFFITI",

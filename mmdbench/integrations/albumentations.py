@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdbench.choices import Drawn, choice_of
+from mmdbench.corruptions.choices import Drawn, choice_of
+from mmdbench.corruptions.spec import load_spec
 from mmdbench.errors import MissingExtraError
-from mmdbench.spec import load_spec
 
 
 def _image_only_transform() -> Any:

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mmdbench.choices import Choice, Drawn, choice_of
-from mmdbench.corruptions._inputs import opened
+from mmdbench.corruptions.choices import Choice, Drawn, choice_of
+from mmdbench.corruptions.images import opened
+from mmdbench.corruptions.spec import load_spec
 from mmdbench.errors import ImageDecodeError, UsageError
-from mmdbench.spec import load_spec
 
 __all__ = ["MMDCorruption"]
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from mmdbench.choices import Drawn, choice_of
 from mmdbench.corruptions import corrupt
-from mmdbench.corruptions._inputs import opened
+from mmdbench.corruptions.choices import Drawn, choice_of
+from mmdbench.corruptions.images import opened
 from mmdbench.errors import ImageInputError, MissingExtraError, UsageError
 
 try:

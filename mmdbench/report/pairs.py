@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from mmdbench.report.results import RunResults, UnitHit
 from mmdbench.report.scores import AVERAGE, replace_stratum
 from mmdbench.report.series import Series, change, make_series
+from mmdbench.results.results import RunResults, UnitHit
 from mmdbench.stats import Estimate, macro_mean, mcnemar
 
 __all__ = ["Gap", "bench_gaps", "gap_of", "mean_gap", "part_gaps"]

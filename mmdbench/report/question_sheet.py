@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, Cell, Question, RunPlan
-from mmdbench.report.results import RunResults
-from mmdbench.spec import Spec
+from mmdbench.results.results import RunResults
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,8 +80,8 @@ def question_sheet(
         )
     from PIL import Image
 
-    from mmdbench.benches.images import decode_image
-    from mmdbench.variants import clean_image, make_variant, recipe_for
+    from mmdbench.system.images import decode_image
+    from mmdbench.variants.recipes import clean_image, make_variant, recipe_for
 
     levels = (CLEAN, *spec.intensities)
     rows: list[tuple[str, list[Image.Image]]] = []

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdbench.records import CLEAN, LEVELS, RECODED
-from mmdbench.report.results import RunResults, UnitHit
 from mmdbench.report.series import Series, Unit, change, make_series, score_of
+from mmdbench.results.results import RunResults, UnitHit
 from mmdbench.stats import Estimate, macro_mean
 
 __all__ = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mmdbench.scoring.extraction import EXTRACTIONS, extract_answer, is_truncated
 from mmdbench.scoring.grading import Score, score
-from mmdbench.scoring.heads import keep_heads, kept_heads, load_heads
 from mmdbench.scoring.inference import infer_option, infer_option_staged
-from mmdbench.scoring.journal import JsonlJournal, JudgeJournal
-from mmdbench.scoring.judge import Judge, JudgeKey, JudgeReply
+from mmdbench.scoring.judging.heads import keep_heads, kept_heads, load_heads
+from mmdbench.scoring.judging.journal import JsonlJournal, JudgeJournal
+from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads
+from mmdbench.scoring.judging.session import Judge, JudgeKey, JudgeReply
 from mmdbench.scoring.predictions import read_predictions, write_predictions
-from mmdbench.scoring.prompts import OWN_HEADS, Head, JudgeHeads
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, ScoringProtocol, get_protocol
 
 __all__ = [

@@ -96,7 +96,7 @@ def _with_table_cells(sheet: Sheet, frame: pd.DataFrame, family: str, trips: int
     """The second trip, which only the rows that reach the tables make."""
     kept = list(range(len(sheet.rows)))
     if family == "circular":
-        from mmdbench.scoring.circular import main_index
+        from mmdbench.scoring.families.circular import main_index
 
         kept = [place for place in kept if sheet.rows[place].index == main_index(sheet, sheet.rows[place])]
     table = frame.iloc[kept].copy()

@@ -8,19 +8,19 @@ from typing import Any
 
 from mmdbench.errors import ModelError, UnknownNameError
 from mmdbench.records import BenchData, Grade, Index
-from mmdbench.scoring.circular import grade_circular, total_circular
-from mmdbench.scoring.cvbench import total_cvbench
 from mmdbench.scoring.extraction import EXTRACTIONS
-from mmdbench.scoring.heads import load_heads
+from mmdbench.scoring.families.circular import grade_circular, total_circular
+from mmdbench.scoring.families.cvbench import total_cvbench
+from mmdbench.scoring.families.mmvet import grade_mmvet, total_mmvet
+from mmdbench.scoring.families.mmvp import total_mmvp
+from mmdbench.scoring.families.plain import grade_plain, total_plain
+from mmdbench.scoring.families.rbench import grade_caption, grade_short_answer, total_judged
 from mmdbench.scoring.inference import FAIL_MARKER, REFUSED
-from mmdbench.scoring.journal import JudgeJournal
-from mmdbench.scoring.judge import MCQ_SAMPLING, MMVET_TEMPERATURES, Judge, JudgeSession
-from mmdbench.scoring.mmvet import grade_mmvet, total_mmvet
-from mmdbench.scoring.mmvp import total_mmvp
-from mmdbench.scoring.plain import grade_plain, total_plain
-from mmdbench.scoring.prompts import JudgeHeads
+from mmdbench.scoring.judging.heads import load_heads
+from mmdbench.scoring.judging.journal import JudgeJournal
+from mmdbench.scoring.judging.prompts import JudgeHeads
+from mmdbench.scoring.judging.session import MCQ_SAMPLING, MMVET_TEMPERATURES, Judge, JudgeSession
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, get_protocol
-from mmdbench.scoring.rbench import grade_caption, grade_short_answer, total_judged
 from mmdbench.scoring.rows import ANSWERED, Row, Sheet, Totals, build_sheet
 
 __all__ = ["Score", "score"]

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from mmdbench.digest import bytes_digest
 from mmdbench.records import Question
 from mmdbench.scoring import JudgeReply, extract_answer, infer_option, load_heads, score
 from mmdbench.scoring.extraction import clear_bagel_text
-from mmdbench.scoring.judge import pick_options
+from mmdbench.scoring.judging.session import pick_options
+from mmdbench.system.digest import bytes_digest
 
 FOLDER = Path(os.environ.get("MMDBENCH_GOLDEN") or Path(__file__).parents[1] / "golden") / "scoring"
 CIRCULAR_NAMES = ("mmbench", "ccbench", "circular", "mmcr")

@@ -1,8 +1,0 @@
-"""Degraded benchmarks on disk: cells → files and a manifest, and the proof that they are right."""
-
-from __future__ import annotations
-
-from mmdbench.build.building import BuildProgress, BuildSettings, BuildSummary, run_build
-from mmdbench.build.plan import FORMATS, BuildPlan
-
-__all__ = ["FORMATS", "BuildPlan", "BuildProgress", "BuildSettings", "BuildSummary", "run_build"]

@@ -1,0 +1,214 @@
+"""Carry out a build: rows made by workers, written in order, finished files only ever whole."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mmdbench.benches import Bench
+from mmdbench.builds.folders import PARTS, move_output, take_over
+from mmdbench.builds.logs import Built, Identity, write_build
+from mmdbench.builds.making import MadeRow, Maker
+from mmdbench.builds.outputs import MAX_FILE_BYTES, Place
+from mmdbench.builds.parts import DamagedPartError
+from mmdbench.builds.pipeline import default_workers, in_order
+from mmdbench.builds.plan import BenchPlan, BuildPlan, RowPlan, check_build_plan, plan_benches
+from mmdbench.builds.writing import (
+    OpenOutput,
+    close_outputs,
+    open_outputs,
+    read_checkpoint,
+    save_rows,
+    write_checkpoint,
+    write_row,
+)
+from mmdbench.corruptions.spec import Spec, load_spec
+from mmdbench.run.manifest import versions
+from mmdbench.system.files import folder_lock, make_folder
+from mmdbench.variants.recipes import one_thread_each
+
+__all__ = ["BuildProgress", "BuildSettings", "BuildSummary", "by_threads", "run_build"]
+
+_CHECKPOINT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BuildProgress:
+    """How far a build is: pictures made now, of those that are to be made now; where it is."""
+
+    done: int
+    total: int
+    bench: str = ""
+    note: str = ""
+
+
+def _silent(progress: BuildProgress) -> None:
+    """Tell nobody."""
+
+
+def by_threads(maker: Maker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
+    """The rows made by threads of this process, in order; `workers` of them (0: one for each CPU)."""
+    return in_order(maker.make, rows, workers or default_workers(), MadeRow.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """How a build is made: threads (0: one for each CPU), whom to tell, the longest file in bytes.
+
+    `make_rows` says where rows are made: it gives them in order. Only `max_file_bytes` shows in the
+    result: it decides where a file is split.
+    """
+
+    workers: int = 0
+    on_progress: Callable[[BuildProgress], None] = _silent
+    max_file_bytes: int = MAX_FILE_BYTES
+    make_rows: Callable[[Maker, Iterator[RowPlan], int], Generator[MadeRow, None, None]] = by_threads
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSummary:
+    """How a build ended: its outputs, rows `made` now and `earlier`, benches made anew, wall seconds."""
+
+    outputs: tuple[Built, ...]
+    made: int
+    earlier: int
+    remade: tuple[str, ...]
+    seconds: float
+
+
+@dataclass
+class _Session:
+    """What the benches of one build share, and how far it is."""
+
+    folder: Path
+    plan: BuildPlan
+    spec: Spec
+    identity: Identity
+    settings: BuildSettings
+    total: int = 0
+    done: int = 0
+    made: int = 0
+    earlier: int = 0
+    remade: list[str] = field(default_factory=list)
+
+
+def run_build(
+    plan: BuildPlan, benches: Sequence[Bench], folder: Path, settings: BuildSettings | None = None
+) -> BuildSummary:
+    """Build what is planned into the folder, or go on with it, or check that it is all there.
+
+    The same plan gives the same bytes, with any number of workers and however often it was
+    interrupted. Raises UsageError if the folder holds something else, LockedError if another
+    process builds there, StoreError if the disk does not take it, DataError for a broken source.
+    """
+    started = time.monotonic()
+    spec = load_spec()
+    check_build_plan(plan, spec)
+    planned = plan_benches(plan, benches, spec)
+    with folder_lock(make_folder(folder), "building"):
+        identity = Identity.of(plan, benches, spec, versions())
+        session = _Session(folder, plan, spec, identity, settings or BuildSettings())
+        finished, session.remade = take_over(folder, identity, planned)
+        session.total = sum(_pictures(_rows(p, plan)) for p in planned if p.bench.name not in finished)
+        session.settings.on_progress(BuildProgress(0, session.total))
+        built: list[Built] = []
+        with one_thread_each():
+            for bench_plan in planned:
+                outputs = finished.get(bench_plan.bench.name)
+                if outputs is None:
+                    outputs = _build_bench(bench_plan, session)
+                    write_build(folder, identity, [*built, *outputs], complete=False)
+                else:
+                    session.earlier += len(bench_plan.questions)
+                built += outputs
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
+        write_build(folder, identity, built, complete=True)
+    seconds = time.monotonic() - started
+    return BuildSummary(tuple(built), session.made, session.earlier, tuple(session.remade), seconds)
+
+
+def _rows(planned: BenchPlan, plan: BuildPlan, start: int = 0) -> Iterator[RowPlan]:
+    rows = planned.rows(start)
+    return rows if plan.format == "tsv" else _in_full(rows)
+
+
+def _pictures(rows: Iterable[RowPlan]) -> int:
+    """How many pictures have to be made for the rows; none where a row refers to another one's."""
+    return sum(len(r.question.images) * sum(t.same_as is None for t in r.targets) for r in rows)
+
+
+def _build_bench(planned: BenchPlan, session: _Session) -> list[Built]:
+    parts = make_folder(session.folder / PARTS / planned.bench.name)
+    try:
+        return _continue_bench(planned, session, parts)
+    except DamagedPartError:
+        session.remade.append(planned.bench.name)
+        shutil.rmtree(parts, ignore_errors=True)
+        return _continue_bench(planned, session, make_folder(parts))
+
+
+def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[Built]:
+    checkpoint = read_checkpoint(parts)
+    finished = checkpoint is not None and "finished" in checkpoint
+    if checkpoint is not None and finished:
+        built = [Built.from_dict(record) for record in checkpoint["finished"]]
+    else:
+        built = _write_bench(planned, session, parts, checkpoint)
+        write_checkpoint(parts, {"finished": [b.as_dict() for b in built]})
+    for output in built:
+        move_output(parts, session.folder, output, checked=not finished)
+    if finished:
+        session.earlier += len(planned.questions)
+        session.total -= _pictures(_rows(planned, session.plan))
+    return built
+
+
+def _write_bench(
+    planned: BenchPlan, session: _Session, parts: Path, checkpoint: dict[str, Any] | None
+) -> list[Built]:
+    place = Place(parts, session.settings.max_file_bytes)
+    states = checkpoint["outputs"] if checkpoint else None
+    start = int(checkpoint["rows"]) if checkpoint else 0
+    opened = open_outputs(planned.outputs, planned.bench, place, session.identity, states)
+    try:
+        session.earlier += start
+        session.total -= _pictures(islice(_rows(planned, session.plan), start))
+        _write_rows(planned, session, opened, start)
+        return [output.finish() for output in opened]
+    finally:
+        close_outputs(opened)
+
+
+def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OpenOutput], start: int) -> None:
+    parts = session.folder / PARTS / planned.bench.name
+    maker = Maker(planned.bench, session.plan.as_run_plan(), session.spec, session.plan.format == "tsv")
+    rows = _rows(planned, session.plan, start)
+    settings = session.settings
+    saved = time.monotonic()
+    with contextlib.closing(settings.make_rows(maker, rows, settings.workers)) as made_rows:
+        for made in made_rows:
+            write_row(made, maker, opened)
+            session.made += 1
+            session.done += _pictures([made.plan])
+            settings.on_progress(_progress(made, session))
+            if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                save_rows(parts, made.plan.number + 1, opened)
+                saved = time.monotonic()
+
+
+def _in_full(rows: Iterator[RowPlan]) -> Iterator[RowPlan]:
+    # Only in a TSV can a row refer to another one's picture.
+    for row in rows:
+        yield replace(row, targets=tuple(replace(target, same_as=None) for target in row.targets))
+
+
+def _progress(made: MadeRow, session: _Session) -> BuildProgress:
+    names = {target.cell.corruption for target in made.plan.targets}
+    note = "mean_shift is the slow one" if "mean_shift" in names else ""
+    return BuildProgress(session.done, session.total, made.plan.question.bench, note)

@@ -1,0 +1,147 @@
+"""How long a build will take and how large it will be, before it starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from mmdbench.builds.pipeline import default_workers
+from mmdbench.builds.plan import BenchPlan, BuildPlan
+from mmdbench.records import CLEAN, RECODED, ImageSource
+from mmdbench.system.images import picture_size
+from mmdbench.variants.recipes import parse_codec
+
+__all__ = ["Estimate", "estimate_build"]
+
+# Measured on one core of a 2024 server with photographs of 0.2 to 0.8 megapixels, encoding, check of
+# the encoded picture and digests included: ms per megapixel, then bytes per pixel at JPEG quality
+# 95, at low, mid and hard. The order of magnitude is what counts.
+_COSTS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "lens_blur": ((28, 26, 21), (0.28, 0.26, 0.19)),
+    "lens_flare": ((9, 10, 10), (0.29, 0.3, 0.29)),
+    "motion_blur": ((15, 20, 24), (0.22, 0.18, 0.16)),
+    "dirty_lens": ((14, 14, 15), (0.27, 0.25, 0.19)),
+    "hsv_saturation": ((14, 13, 13), (0.29, 0.28, 0.28)),
+    "jpeg_compression": ((17, 16, 14), (0.25, 0.21, 0.11)),
+    "block_exchange": ((9, 8, 9), (0.29, 0.29, 0.29)),
+    "mean_shift": ((153, 225, 316), (0.25, 0.22, 0.17)),
+    "scan_lines": ((7, 8, 8), (0.32, 0.35, 0.4)),
+    "dark_illumination": ((7, 8, 6), (0.28, 0.27, 0.14)),
+    "atmospheric_turbulence": ((13, 14, 14), (0.28, 0.28, 0.3)),
+    "gaussian_noise": ((19, 17, 17), (0.7, 0.88, 1.08)),
+    "color_diffusion": ((14, 17, 25), (0.27, 0.24, 0.15)),
+    "sharpness_change": ((13, 12, 12), (0.32, 0.32, 0.32)),
+    "graffiti": ((7, 7, 9), (0.29, 0.3, 0.34)),
+    "watermark_damage": ((21, 28, 45), (0.29, 0.28, 0.27)),
+}
+# The same where OpenCV does what numba does otherwise.
+_BY_OPENCV: Mapping[str, tuple[float, ...]] = {
+    "mean_shift": (1630, 3830, 7950),
+    "watermark_damage": (41, 59, 101),
+}
+_OTHER = ((20, 20, 20), (0.3, 0.3, 0.3))
+_RECODED = (7.0, 0.29)
+_DECODING = 9.0
+_LEVELS = {"low": 0, "mid": 1, "hard": 2}
+_SLOW = "mean_shift"
+_LOOKED_AT = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a build will do: counts, CPU seconds on one core, wall seconds with `workers`, bytes.
+
+    `variants` counts the pictures made by (level, corruption). Of `cpu_seconds`, `slow_seconds` go to
+    mean_shift, and `pip install 'mmdbench[fast]'` would save `saved_seconds` (0 with numba).
+    """
+
+    questions: Mapping[str, int]
+    variants: Mapping[tuple[str, str], int]
+    cpu_seconds: float
+    slow_seconds: float
+    saved_seconds: float
+    workers: int
+    bytes: int
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds until it is done, if nothing else runs."""
+        return self.cpu_seconds / self.workers
+
+
+def estimate_build(
+    plan: BuildPlan, planned: Sequence[BenchPlan], workers: int = 0, *, numba: bool | None = None
+) -> Estimate:
+    """Estimate a planned build from its counts and from the size of some of its pictures."""
+    fast = find_spec("numba") is not None if numba is None else numba
+    variants: Counter[tuple[str, str]] = Counter()
+    cpu, slow, saved, size = 0.0, 0.0, 0.0, 0.0
+    for bench_plan in planned:
+        megapixels = _mean_megapixels(bench_plan)
+        counts, decoded = _counts(plan, bench_plan)
+        variants.update(counts)
+        cpu += decoded * megapixels * _DECODING / 1000
+        for (level, name), count in counts.items():
+            seconds, pixel_bytes = _cost(level, name)
+            size += count * megapixels * 1e6 * pixel_bytes * _codec_factor(plan, level)
+            if name in _BY_OPENCV and not fast:
+                by_opencv = _BY_OPENCV[name][_LEVELS[level]] / 1000
+                saved += count * megapixels * (by_opencv - seconds)
+                seconds = by_opencv
+            if name == _SLOW:
+                slow += count * megapixels * seconds
+            cpu += count * megapixels * seconds
+    if plan.format == "tsv":
+        size *= 4 / 3
+    questions = {b.bench.name: len(b.questions) for b in planned}
+    return Estimate(questions, variants, cpu, slow, saved, workers or default_workers(), int(size))
+
+
+def _counts(plan: BuildPlan, planned: BenchPlan) -> tuple[Counter[tuple[str, str]], int]:
+    """Pictures to make by (level, corruption), and pictures to decode for them.
+
+    In a TSV, a row whose picture is another row's refers to it once more, and nothing is made.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    decoded = 0
+    for row in planned.rows():
+        made = [target.cell for target in row.targets if plan.format != "tsv" or target.same_as is None]
+        pictures = len(row.question.images)
+        for cell in made:
+            counts[cell.level, cell.corruption or ""] += pictures
+        decoded += pictures * bool(made)
+    return counts, decoded
+
+
+def _cost(level: str, name: str) -> tuple[float, float]:
+    """CPU seconds per megapixel, and bytes per pixel."""
+    if level == CLEAN:
+        return 0.0, 0.3
+    if level == RECODED:
+        return _RECODED[0] / 1000, _RECODED[1]
+    milliseconds, pixel_bytes = _COSTS.get(name, _OTHER)
+    return milliseconds[_LEVELS[level]] / 1000, pixel_bytes[_LEVELS[level]]
+
+
+def _codec_factor(plan: BuildPlan, level: str) -> float:
+    codec = parse_codec(plan.codec)
+    if level == CLEAN:
+        return 1.0
+    if codec.name == "png":
+        return 5.0
+    quality = codec.quality if codec.name == "jpeg" else codec.quality * 0.8
+    return float(max(0.06, 1.9 * (quality / 100) ** 8 if quality > 90 else 0.55 * quality / 90))
+
+
+def _mean_megapixels(planned: BenchPlan) -> float:
+    sources = [image for question, _ in planned.questions for image in question.images]
+    step = max(1, len(sources) // _LOOKED_AT)
+    sizes: list[float] = [_megapixels(source) for source in sources[::step]]
+    return sum(sizes) / len(sizes) if sizes else 0.0
+
+
+def _megapixels(source: ImageSource) -> float:
+    width, height = picture_size(source.read(), source.where)
+    return width * height / 1e6

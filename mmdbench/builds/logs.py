@@ -1,0 +1,208 @@
+"""What a build writes down about itself: one manifest for all, and a log of every picture for each output.
+
+`manifest.json` says what was planned, from which file, with which versions, and lists every
+file with its digest. `manifests/NAME.jsonl` has a head line, then a line for each row: its index
+and, for each of its pictures, the recipe, everything that was drawn, and the digests of its pixels
+and of its bytes. Neither holds a time, a user or a path of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.benches import Bench
+from mmdbench.builds.parts import FileRecord
+from mmdbench.builds.plan import BuildPlan, Output
+from mmdbench.corruptions.spec import Spec
+from mmdbench.errors import StoreError, UsageError
+from mmdbench.system.files import write_atomic
+
+__all__ = [
+    "BUILD_KIND",
+    "LOG_KIND",
+    "MANIFEST_FILE",
+    "Built",
+    "Identity",
+    "describe_differences",
+    "read_build",
+    "read_log",
+    "write_build",
+]
+
+BUILD_KIND = "mmdbench build"
+LOG_KIND = "mmdbench build log"
+MANIFEST_FILE = "manifest.json"
+
+# A build may be finished with another Python, or with numba or without: no byte depends on them.
+_BINDING_VERSIONS = ("mmdbench", "numpy", "opencv", "pillow", "libjpeg", "platform")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished output: how much is in it, its files and its log."""
+
+    output: Output
+    rows: int
+    pictures: int
+    references: int
+    no_ops: int
+    log: FileRecord
+    files: tuple[FileRecord, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as a JSON-able dict."""
+        return {
+            "name": self.output.name,
+            "bench": self.output.bench,
+            "level": self.output.level,
+            "corruption": self.output.corruption,
+            "rows": self.rows,
+            "pictures": self.pictures,
+            "references": self.references,
+            "no_ops": self.no_ops,
+            "log": self.log.as_dict(),
+            "files": [record.as_dict() for record in self.files],
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Built:
+        """Read a record back."""
+        return cls(
+            Output(record["bench"], record["level"], record["corruption"]),
+            int(record["rows"]),
+            int(record["pictures"]),
+            int(record["references"]),
+            int(record["no_ops"]),
+            FileRecord.from_dict(record["log"]),
+            tuple(FileRecord.from_dict(r) for r in record["files"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What two builds must share to be one: the plan, the spec, the benchmarks' files, the versions."""
+
+    plan: Mapping[str, Any]
+    spec: Mapping[str, str]
+    benches: tuple[Mapping[str, Any], ...]
+    versions: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, plan: BuildPlan, benches: Sequence[Bench], spec: Spec, versions: Mapping[str, str]
+    ) -> Identity:
+        """The identity of a build about to start."""
+        records = tuple(_bench_record(bench) for bench in benches)
+        # Through JSON, so that it equals what a manifest gives back.
+        named = json.loads(json.dumps(plan.named(benches).as_dict()))
+        return cls(named, {"version": spec.version, "digest": spec.digest}, records, dict(versions))
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> Identity:
+        """The identity of the build that a manifest describes."""
+        return cls(manifest["plan"], manifest["spec"], tuple(manifest["benches"]), manifest["versions"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The parts, by the names they have in a manifest."""
+        return {
+            "plan": dict(self.plan),
+            "spec": dict(self.spec),
+            "benches": [dict(bench) for bench in self.benches],
+            "versions": dict(self.versions),
+        }
+
+
+def describe_differences(there: Identity, now: Identity, *, finished: bool) -> list[str]:
+    """In words, what keeps two builds from being one; versions only matter while one is unfinished."""
+    found = _differences("", there.plan, now.plan) + _differences("spec ", there.spec, now.spec)
+    for old in there.benches:
+        new = next((b for b in now.benches if b["name"] == old["name"]), None)
+        if new is not None:
+            found += _differences(f"{old['name']} ", old, new)
+    if not finished:
+        old_versions, new_versions = (
+            {k: v for k, v in i.versions.items() if k in _BINDING_VERSIONS} for i in (there, now)
+        )
+        found += _differences("", old_versions, new_versions)
+    return found
+
+
+def write_build(folder: Path, identity: Identity, built: Sequence[Built], *, complete: bool) -> None:
+    """Write the manifest of a build, whole or not at all."""
+    manifest = {
+        "kind": BUILD_KIND,
+        "complete": complete,
+        **identity.as_dict(),
+        "no_ops": sum(b.no_ops for b in built),
+        "outputs": [b.as_dict() for b in built],
+    }
+    write_atomic(folder / MANIFEST_FILE, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_build(folder: Path) -> dict[str, Any]:
+    """The manifest of a build. Raises UsageError if the folder holds none, StoreError if it is damaged."""
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        if manifest["kind"] != BUILD_KIND:
+            raise UsageError(
+                f"{folder} holds a {manifest['kind']}, not a build.", hint="Name the folder of a build."
+            )
+        return dict(manifest)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{folder} holds no {MANIFEST_FILE}.", hint="Name the folder of a build.") from None
+    except OSError as error:
+        raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is not the manifest of a build.", hint="Build again, into another folder."
+        ) from error
+
+
+def read_log(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a log, without its head. Raises StoreError for a line that is not as it must be."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                record = json.loads(line)
+                if number == 1 and record["kind"] != LOG_KIND:
+                    raise ValueError("not a log of a build")
+                if number > 1:
+                    yield record
+    except OSError as error:
+        raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path}, line {number}: {error}.", hint="The file is damaged; build again."
+        ) from error
+
+
+def _bench_record(bench: Bench) -> dict[str, Any]:
+    return {
+        "name": bench.name,
+        "family": bench.family,
+        "file": bench.path.name,
+        "sha256": bench.sha256,
+        "questions": len(bench.questions),
+        "without_picture": bench.dropped,
+    }
+
+
+def _differences(prefix: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    keys = [*there, *(key for key in now if key not in there)]
+    return [
+        f"{prefix}{key} is {_shown(there.get(key))} there, {_shown(now.get(key))} here"
+        for key in keys
+        if there.get(key) != now.get(key)
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value)) or "none"
+    text = str(value)
+    return "none" if value in (None, "") else text if len(text) <= 60 else text[:12] + "…"

@@ -1,0 +1,191 @@
+"""One row of a benchmark → its pictures in every file of the build. This is what the workers do."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from mmdbench.benches import Bench
+from mmdbench.benches.cells import REFERENCE_CHARACTERS
+from mmdbench.benches.table import LongCell
+from mmdbench.builds.pipeline import StoppedError
+from mmdbench.builds.plan import RowPlan, Target
+from mmdbench.corruptions.spec import Spec
+from mmdbench.records import Cell, ImageBytes, Question, RunPlan, Variant
+from mmdbench.system.digest import bytes_digest
+from mmdbench.variants.recipes import CleanImage, clean_image, make_variant, recipe_for
+
+__all__ = ["MadeRow", "Maker", "Piece", "PieceMaker", "image_record", "json_line"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A row's pictures in one output: as a TSV `cell`, or as `pictures` for other formats; their log."""
+
+    pictures: tuple[ImageBytes, ...]
+    cell: bytes
+    records: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRow:
+    """A row and what becomes of it in each target; None where the target refers to an earlier row.
+
+    `before` and `after` are the bytes around the image cell in the benchmark's file.
+    """
+
+    plan: RowPlan
+    before: bytes
+    after: bytes
+    pieces: tuple[Piece | None, ...]
+
+    def weight(self) -> int:
+        """About how many bytes it keeps in memory."""
+        made = (piece for piece in self.pieces if piece is not None)
+        return sum(len(piece.cell) + sum(len(p.data) for p in piece.pictures) for piece in made)
+
+
+@dataclass(frozen=True, slots=True)
+class PieceMaker:
+    """Makes a question's pictures without its benchmark's file; can be sent to another machine."""
+
+    plan: RunPlan
+    spec: Spec
+    as_cells: bool
+
+    def pieces(
+        self, question: Question, cells: Sequence[Cell], quote: bytes, stop: threading.Event
+    ) -> list[Piece]:
+        """For each cell the pictures, each of which is decoded once; `quote` is that of a list of them."""
+        return [self._piece(variants, quote) for variants in self.variants(question, cells, stop)]
+
+    def variants(
+        self, question: Question, cells: Sequence[Cell], stop: threading.Event
+    ) -> list[list[Variant]]:
+        """For each cell its variants, one for each picture of the question."""
+        found: list[list[Variant]] = [[] for _ in cells]
+        # All levels of a corruption one after another: they share what was drawn.
+        order = sorted(range(len(cells)), key=lambda n: cells[n].corruption or "")
+        for source in question.images if cells else ():
+            clean = clean_image(source.read(), source.where)
+            for number in order:
+                if stop.is_set():
+                    raise StoppedError
+                found[number].append(self._variant(clean, cells[number]))
+        return found
+
+    def _variant(self, clean: CleanImage, cell: Cell) -> Variant:
+        return make_variant(clean, recipe_for(cell, clean.digest, self.plan, self.spec))
+
+    def _piece(self, variants: Sequence[Variant], quote: bytes) -> Piece:
+        records = tuple(image_record(variant) for variant in variants)
+        if not self.as_cells:
+            return Piece(tuple(variant.image for variant in variants), b"", records)
+        texts = [_text(variant.image) for variant in variants]
+        return Piece((), texts[0] if not quote else _list_cell(texts, quote), records)
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes rows of one benchmark; safe to share between threads."""
+
+    bench: Bench
+    plan: RunPlan
+    spec: Spec
+    as_cells: bool
+
+    def make(self, row: RowPlan, stop: threading.Event) -> MadeRow:
+        """The row's pictures for all its targets; each picture is decoded once."""
+        cells, quote = self.wanted(row)
+        return self.put_together(row, self.pieces.pieces(row.question, cells, quote, stop))
+
+    @property
+    def pieces(self) -> PieceMaker:
+        """What makes the pictures and needs no file."""
+        return PieceMaker(self.plan, self.spec, self.as_cells)
+
+    def wanted(self, row: RowPlan) -> tuple[list[Cell], bytes]:
+        """The cells that a row's pictures are made for, and the quote if its cell is a list of them."""
+        cells = [target.cell for target in row.targets if target.same_as is None]
+        return cells, self._list_quote(row.question) if self.as_cells and cells else b""
+
+    def put_together(self, row: RowPlan, made: Sequence[Piece]) -> MadeRow:
+        """The row with the pieces that `wanted` asked for, in their order."""
+        before, after = self._around(row.question)
+        rest = iter(made)
+        pieces = tuple(next(rest) if target.same_as is None else None for target in row.targets)
+        return MadeRow(row, before, after, pieces)
+
+    def make_piece(self, row: RowPlan, target: Target) -> Piece:
+        """The pictures of one target after all, though the row refers to an earlier one."""
+        quote = self._list_quote(row.question) if self.as_cells else b""
+        return self.pieces.pieces(row.question, [target.cell], quote, threading.Event())[0]
+
+    def variants(
+        self, question: Question, cells: Sequence[Cell], stop: threading.Event
+    ) -> list[list[Variant]]:
+        """For each cell its variants, one for each picture of the question."""
+        return self.pieces.variants(question, cells, stop)
+
+    def _list_quote(self, question: Question) -> bytes:
+        """The quote that a list of pictures is written with; empty if the cell is one picture, no list."""
+        header = self.bench.table.header
+        row = self.bench.rows[question.index]
+        column = header.position("image")
+        if column is not None:
+            cell = row.cells[column]
+            head = (cell.head if isinstance(cell, LongCell) else cell[:32].encode()).lstrip(b'"').lstrip()
+            if head.startswith(b"["):
+                return b"'" if head[1:].lstrip().startswith(b"'") else b'"'
+        return b"'" if len(question.images) > 1 else b""
+
+    def _around(self, question: Question) -> tuple[bytes, bytes]:
+        row = self.bench.rows[question.index]
+        if not self.as_cells:
+            return b"", b""
+        return row.split_at("image" if row.header.position("image") is not None else "image_path")
+
+
+def image_record(variant: Variant) -> dict[str, Any]:
+    """What a manifest keeps of a picture: its recipe, all that was drawn, and its digests."""
+    return {
+        "recipe": variant.recipe.as_dict(),
+        "params": dict(variant.params),
+        "no_op": variant.no_op,
+        "pixels": variant.pixels,
+        "bytes": bytes_digest(variant.image.data),
+        "mime": variant.image.mime,
+    }
+
+
+def json_line(record: Mapping[str, Any]) -> bytes:
+    """A record as one line of JSON, with its keys in the order given."""
+    return json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _text(image: ImageBytes) -> bytes:
+    text = _base64()(image.data)
+    if len(text) > REFERENCE_CHARACTERS:
+        return text
+    # So short a cell would be read as another row's index.
+    return b"data:" + image.mime.encode() + b";base64," + text
+
+
+def _list_cell(texts: Sequence[bytes], quote: bytes) -> bytes:
+    body = b"[" + b", ".join(quote + text + quote for text in texts) + b"]"
+    return b'"' + body.replace(b'"', b'""') + b'"' if quote == b'"' else body
+
+
+@lru_cache(maxsize=1)
+def _base64() -> Callable[[bytes], bytes]:
+    try:
+        encode: Callable[[bytes], bytes] = import_module("pybase64").b64encode
+    except ImportError:
+        return lambda data: binascii.b2a_base64(data, newline=False)
+    return encode

@@ -1,0 +1,126 @@
+"""Files that only grow, whose digest is known at every moment, so that an interrupted one can go on."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import StoreError
+from mmdbench.system.files import make_folder
+
+__all__ = ["DamagedPartError", "FileRecord", "PartFile", "disk_error", "file_record"]
+
+_HINTS = {
+    errno.ENOSPC: "The disk is full. Free some space and run the same command again: it goes on from here.",
+    errno.EDQUOT: "Your quota is used up. Free some space and run the same command again.",
+    errno.EFBIG: "A file may not be that large here. Raise the limit (ulimit -f), or name another folder.",
+    errno.EACCES: "You may not write there. Name another folder.",
+    errno.EPERM: "You may not write there. Name another folder.",
+    errno.EROFS: "That file system is read-only. Name another folder.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or build fewer corruptions at once.",
+}
+
+
+class DamagedPartError(StoreError):
+    """The beginning of an unfinished file is not what was written there."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file of a build: its path below the build's folder, its length in bytes and its SHA-256."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as a JSON-able dict."""
+        return {"file": self.file, "bytes": self.bytes, "sha256": self.sha256}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> FileRecord:
+        """Read a record back."""
+        return cls(str(record["file"]), int(record["bytes"]), str(record["sha256"]))
+
+
+class PartFile:
+    """A file below `folder` that is appended to; with `resumed`, it is first cut back to that record.
+
+    Nothing is buffered: what `write` returned from is with the operating system. Raises
+    DamagedPartError if the file no longer begins as the record says.
+    """
+
+    def __init__(self, folder: Path, file: str, resumed: Mapping[str, Any] | None = None) -> None:
+        self.file = file
+        self.path = folder / file
+        self._digest = hashlib.sha256()
+        self.size = 0
+        make_folder(self.path.parent)
+        try:
+            self._file = self.path.open("rb+" if resumed else "wb", buffering=0)
+            if resumed:
+                self._resume(FileRecord.from_dict(resumed))
+        except FileNotFoundError as error:
+            raise DamagedPartError(f"{self.path} is missing.") from error
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+
+    def write(self, data: bytes) -> None:
+        """Append all of `data`. Raises StoreError if the disk does not take it."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+        self._digest.update(data)
+        self.size += len(data)
+
+    def record(self) -> FileRecord:
+        """The file as it is now."""
+        return FileRecord(self.file, self.size, self._digest.hexdigest())
+
+    def close(self, *, durable: bool = True) -> None:
+        """Close the file, by default after forcing it to the disk."""
+        try:
+            if durable and not self._file.closed:
+                os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+
+    def _resume(self, record: FileRecord) -> None:
+        left = record.bytes
+        while left and (data := self._file.read(min(left, 1 << 20))):
+            self._digest.update(data)
+            left -= len(data)
+        if left or self._digest.hexdigest() != record.sha256:
+            self._file.close()
+            raise DamagedPartError(f"{self.path} is not as it was left.")
+        self._file.truncate(record.bytes)
+        self.size = record.bytes
+
+
+def disk_error(path: Path, error: OSError) -> StoreError:
+    """What a failed write means for a build, and what to do."""
+    hint = _HINTS.get(error.errno or 0, "")
+    return StoreError(f"Cannot write {path}: {error.strerror or error}.", hint=hint)
+
+
+def file_record(folder: Path, file: str) -> FileRecord:
+    """The record of a finished file. Raises StoreError if it cannot be read."""
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with (folder / file).open("rb") as opened:
+            while data := opened.read(1 << 20):
+                digest.update(data)
+                size += len(data)
+    except OSError as error:
+        raise StoreError(f"Cannot read {folder / file}: {error.strerror}.") from error
+    return FileRecord(file, size, digest.hexdigest())

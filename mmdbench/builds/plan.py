@@ -1,0 +1,227 @@
+"""What a build is, and which rows go into which of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from mmdbench.benches import Bench
+from mmdbench.benches.cells import is_reference
+from mmdbench.corruptions.spec import Spec
+from mmdbench.errors import DataError, UnknownNameError, UsageError
+from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Question, RunPlan
+from mmdbench.variants.design import parse_design, parse_sample, plan_cells
+from mmdbench.variants.recipes import parse_codec
+
+__all__ = [
+    "FORMATS",
+    "BenchPlan",
+    "BuildPlan",
+    "Output",
+    "RowPlan",
+    "Target",
+    "check_build_plan",
+    "plain_integer",
+    "plan_benches",
+]
+
+FORMATS = ("tsv", "folder", "parquet", "webdataset")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """Everything that says what a build holds; two equal plans give the same bytes."""
+
+    benches: tuple[str, ...]
+    levels: tuple[str, ...] = LEVELS
+    design: str = "mixed"
+    corruptions: tuple[str, ...] = ()
+    sample: str = ""
+    seed: int = 0
+    profile: str = "paper"
+    codec: str = "jpeg:95"
+    format: str = "tsv"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as a JSON-able dict."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> BuildPlan:
+        """Read a plan back from a manifest."""
+        known = {f.name for f in fields(cls)}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known
+        }
+        return cls(**values)
+
+    def as_run_plan(self) -> RunPlan:
+        """The same cells and recipes as a run without a model."""
+        return RunPlan(
+            model="",
+            benches=self.benches,
+            levels=self.levels,
+            design=self.design,
+            corruptions=self.corruptions,
+            sample=self.sample,
+            seed=self.seed,
+            profile=self.profile,
+            codec=self.codec,
+        )
+
+    def named(self, benches: Sequence[Bench]) -> BuildPlan:
+        """The plan with the benchmarks' own names in place of paths."""
+        return replace(self, benches=tuple(bench.name for bench in benches))
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One degraded copy of a benchmark: all its rows at a level, or at a level under a corruption."""
+
+    bench: str
+    level: str
+    corruption: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its file without the ending: `MMStar_hard`, `MMStar_hard_motion_blur`."""
+        return "_".join(part for part in (self.bench, self.level, self.corruption) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a row's pictures go: the number of the output, and the cell that says what becomes of them.
+
+    `same_as` is the number of an earlier row in that output that holds the same pictures, if the
+    benchmark's own row refers to that row instead of holding them.
+    """
+
+    output: int
+    cell: Cell
+    same_as: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """A row to build: its number among the bench's rows to build, its question, and where it goes."""
+
+    number: int
+    question: Question
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """A benchmark's share of a build: its outputs, and its questions with their cells."""
+
+    bench: Bench
+    outputs: tuple[Output, ...]
+    questions: Sequence[tuple[Question, Sequence[Cell]]]
+    by_design: bool
+
+    def rows(self, start: int = 0) -> Iterator[RowPlan]:
+        """The rows from number `start` on, in the order of the benchmark's file."""
+        places = {output: number for number, output in enumerate(self.outputs)}
+        numbers = {str(question.index): number for number, (question, _) in enumerate(self.questions)}
+        for number in range(start, len(self.questions)):
+            question, cells = self.questions[number]
+            source = self._refers_to(question, numbers)
+            held = _kinds(self.questions[source][1]) if source is not None and source < number else set()
+            targets = tuple(
+                Target(
+                    places[self.output_of(cell)],
+                    cell,
+                    source if (cell.level, cell.corruption) in held else None,
+                )
+                for cell in cells
+            )
+            yield RowPlan(number, question, targets)
+
+    def output_of(self, cell: Cell) -> Output:
+        """The output that a cell belongs to."""
+        return Output(cell.bench, cell.level, None if self.by_design else cell.corruption)
+
+    def _refers_to(self, question: Question, numbers: Mapping[str, int]) -> int | None:
+        header = self.bench.table.header
+        column = header.position("image")
+        if column is None:
+            return None
+        cell = self.bench.rows[question.index].cells[column]
+        if not isinstance(cell, str) or not is_reference(cell):
+            return None
+        return numbers.get(cell, numbers.get(plain_integer(cell)))
+
+
+def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[BenchPlan]:
+    """Each benchmark's outputs and rows. Raises DataError for a benchmark without any picture."""
+    names = [bench.name for bench in benches]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"Two of the benchmarks are named {name!r}.", hint="Build each into a folder of its own."
+            )
+    for bench in benches:
+        if not bench.questions:
+            rows = (
+                f"{bench.dropped} rows, but none with a picture" if bench.dropped else "a header, but no rows"
+            )
+            raise DataError(f"{bench.path} has {rows}: there is nothing to build.")
+    run = plan.named(benches).as_run_plan()
+    cells: dict[str, list[tuple[Question, Sequence[Cell]]]] = {name: [] for name in names}
+    for question, planned in plan_cells(run, benches, spec):
+        cells[question.bench].append((question, planned))
+    return [_bench_plan(bench, cells[bench.name], plan, spec) for bench in benches]
+
+
+def _bench_plan(
+    bench: Bench, questions: list[tuple[Question, Sequence[Cell]]], plan: BuildPlan, spec: Spec
+) -> BenchPlan:
+    by_design = parse_design(plan.design)[0] == "mixed"
+    outputs: list[Output] = []
+    for level in plan.levels:
+        if by_design or level in (CLEAN, RECODED):
+            outputs.append(Output(bench.name, level))
+        else:
+            outputs += [Output(bench.name, level, name) for name in plan.corruptions or spec.corruptions]
+    return BenchPlan(bench, tuple(outputs), questions, by_design)
+
+
+def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
+    """Raise UsageError or UnknownNameError for the first thing in the plan that cannot be built."""
+    if plan.design == "released":
+        raise UsageError(
+            "The design 'released' is the authors' own degraded files: there is nothing to build.",
+            hint="Evaluate them: mmdbench eval --design released. To build like them: --design mixed.",
+        )
+    if parse_design(plan.design)[0] == "drawn":
+        raise UsageError(
+            "The design 'drawn' shows each question at one level, which makes no whole benchmark.",
+            hint="Make training data with mmdbench assign, or build with --design mixed.",
+        )
+    parse_sample(plan.sample)
+    parse_codec(plan.codec)
+    if plan.format not in FORMATS:
+        raise UnknownNameError("format", plan.format, FORMATS)
+    for level in plan.levels:
+        if level not in (CLEAN, RECODED, *LEVELS):
+            raise UnknownNameError("level", level, (CLEAN, RECODED, *LEVELS))
+    for name in plan.corruptions:
+        spec.corruption(name)
+    if len(set(plan.corruptions)) < len(plan.corruptions):
+        raise UsageError("A corruption is named twice.")
+    spec.profile(plan.profile)
+    if not plan.benches or not plan.levels:
+        raise UsageError("Nothing to build.", hint="Name a benchmark and a level: --bench mini --level hard")
+
+
+def _kinds(cells: Sequence[Cell]) -> set[tuple[str, str | None]]:
+    return {(cell.level, cell.corruption) for cell in cells}
+
+
+def plain_integer(text: str) -> str:
+    """`007` → `7`: how an integer index is written by whoever refers to it."""
+    try:
+        return str(int(text))
+    except ValueError:
+        return text

@@ -1,0 +1,140 @@
+"""Make one picture of a build again, from its manifest and the benchmark it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.benches import Bench
+from mmdbench.builds.logs import BUILD_KIND, LOG_KIND, Built, read_build, read_log
+from mmdbench.builds.plan import Output
+from mmdbench.errors import DataError, StoreError, UsageError
+from mmdbench.records import Recipe, Variant
+from mmdbench.system.digest import bytes_digest
+from mmdbench.variants.recipes import apply_recipe, clean_image
+
+__all__ = ["Found", "Wanted", "find_picture", "is_same_file", "read_manifest_of", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which picture: the index of its row, and as much of the rest as tells it from others."""
+
+    index: str
+    bench: str = ""
+    level: str = ""
+    corruption: str = ""
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A picture as its build logged it."""
+
+    output: Output
+    index: int | str
+    part: int
+    record: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Output, index and number of the picture, for messages."""
+        return f"{self.output.name}, index {self.index}" + (f", picture {self.part + 1}" if self.part else "")
+
+
+def read_manifest_of(path: Path) -> tuple[dict[str, Any], list[tuple[Output, Path]]]:
+    """What a manifest says of its build, and the logs it leads to.
+
+    `path` is the folder of a build, its `manifest.json`, or one of its logs.
+    """
+    if not path.exists():
+        raise UsageError(f"There is no file or folder {path}.", hint="Name the folder of a build.")
+    if path.suffix != ".jsonl":
+        folder = path if path.is_dir() else path.parent
+        manifest = read_build(folder)
+        built = [Built.from_dict(record) for record in manifest["outputs"]]
+        return manifest, [(b.output, folder / b.log.file) for b in built]
+    try:
+        with path.open("rb") as file:
+            head = json.loads(file.readline())
+        if head["kind"] != LOG_KIND:
+            raise ValueError(f"a {head['kind']}")
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is not a log of a build ({error}).", hint=f"Name the folder of a {BUILD_KIND}."
+        ) from error
+    return head, [(Output(**head["output"]), path)]
+
+
+def find_picture(logs: list[tuple[Output, Path]], wanted: Wanted) -> Found:
+    """The one picture that is wanted. Raises UsageError if there is none, or more than one."""
+    matches = [found for output, path in logs for found in _matches(output, path, wanted)]
+    if not matches:
+        raise UsageError(f"The build has no picture {_described(wanted)}.")
+    if len(matches) > 1:
+        names = ", ".join(
+            f"{m.output.level} {m.record['recipe']['corruption'] or ''}".strip() for m in matches[:8]
+        )
+        raise UsageError(
+            f"{len(matches)} pictures are {_described(wanted)}: {names}.",
+            hint="Add --bench, --level or --corruption.",
+        )
+    return matches[0]
+
+
+def _matches(output: Output, path: Path, wanted: Wanted) -> Iterator[Found]:
+    if (wanted.bench and output.bench != wanted.bench) or (wanted.level and output.level != wanted.level):
+        return
+    if wanted.corruption and output.corruption not in (None, wanted.corruption):
+        return
+    for row in read_log(path):
+        if str(row["index"]) != wanted.index or (
+            wanted.corruption and row["corruption"] != wanted.corruption
+        ):
+            continue
+        if "refers" in row:
+            raise UsageError(
+                f"{output.name}, index {wanted.index} shows the picture of another row.",
+                hint="Its image cell in the benchmark is that row's index: replay that one.",
+            )
+        if not 0 <= wanted.part < len(row["images"]):
+            raise UsageError(f"{output.name}, index {wanted.index} has {len(row['images'])} pictures.")
+        yield Found(output, row["index"], wanted.part, row["images"][wanted.part])
+
+
+def _described(wanted: Wanted) -> str:
+    parts = (wanted.bench, wanted.level, wanted.corruption)
+    return " ".join([f"with index {wanted.index}", *(part for part in parts if part)])
+
+
+def replay(found: Found, source: Bench) -> Variant:
+    """Make the picture again from what was drawn for it.
+
+    Raises DataError if the source now has another picture there, StoreError if the result is not
+    the one that the build logged.
+    """
+    question = next((q for q in source.questions if q.index == found.index), None)
+    if question is None or found.part >= len(question.images):
+        raise DataError(f"{source.path} has no picture for {found.name}.")
+    image = question.images[found.part]
+    clean = clean_image(image.read(), image.where)
+    recipe = Recipe(**found.record["recipe"])
+    if clean.digest != recipe.image:
+        raise DataError(f"{image.where}: it is not the picture that {found.name} was made of.")
+    variant = apply_recipe(clean, recipe, found.record["params"])
+    if variant.pixels != found.record["pixels"]:
+        raise StoreError(
+            f"{found.name}: the pixels made now are not those that the build logged.",
+            hint="Another OpenCV or Pillow may decode or encode otherwise; the manifest names its versions.",
+        )
+    return variant
+
+
+def is_same_file(found: Found, variant: Variant) -> bool:
+    """Whether the picture is encoded in the very bytes of the build, too."""
+    return bool(bytes_digest(variant.image.data) == found.record["bytes"])

@@ -1,0 +1,107 @@
+"""Reading a build back: the rows of an output, in order, with their pictures, whatever the format."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.benches.bench import Bench, read_bench
+from mmdbench.benches.table import Row
+from mmdbench.builds.logs import Built
+from mmdbench.builds.parquet_output import load_pyarrow
+from mmdbench.errors import DataError, StoreError
+
+__all__ = ["StoredRow", "read_output"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row of an output: the file it is in, its index as text, its pictures; for a TSV its cells."""
+
+    file: str
+    index: str
+    pictures: Sequence[bytes]
+    row: Row | None = None
+
+
+def read_output(folder: Path, built: Built, kind: str, family: str) -> Iterator[StoredRow]:
+    """The rows of an output. Raises DataError or StoreError where its files are not what they must be."""
+    names = [record.file for record in built.files]
+    if kind == "tsv":
+        return _tsv(folder, names, family)
+    if kind == "folder":
+        return _folder(folder, names[0])
+    if kind == "parquet":
+        return _parquet(folder, names)
+    return _webdataset(folder, names)
+
+
+def _tsv(folder: Path, names: Sequence[str], family: str) -> Iterator[StoredRow]:
+    for name in names:
+        bench: Bench = read_bench(folder / name, family=family)
+        for question in bench.questions:
+            pictures = [image.read() for image in question.images]
+            yield StoredRow(name, str(question.index), pictures, bench.rows[question.index])
+
+
+def _folder(folder: Path, name: str) -> Iterator[StoredRow]:
+    place = (folder / name).parent
+    with _reading(folder / name) as file:
+        for line in file:
+            record = _object(line, folder / name)
+            names = record["images_file_names"] if "images_file_names" in record else [record["file_name"]]
+            yield StoredRow(name, str(record["index"]), [_bytes(place / picture) for picture in names])
+
+
+def _webdataset(folder: Path, names: Sequence[str]) -> Iterator[StoredRow]:
+    for name in names:
+        pictures: list[bytes] = []
+        try:
+            with tarfile.open(folder / name, "r:") as shard:
+                for member in shard:
+                    data = shard.extractfile(member)
+                    content = b"" if data is None else data.read()
+                    if not member.name.endswith(".json"):
+                        pictures.append(content)
+                        continue
+                    yield StoredRow(name, str(_object(content, folder / name)["index"]), pictures)
+                    pictures = []
+        except (OSError, tarfile.TarError) as error:
+            raise StoreError(f"Cannot read {folder / name}: {error}.") from error
+
+
+def _parquet(folder: Path, names: Sequence[str]) -> Iterator[StoredRow]:
+    arrow, parquet = load_pyarrow()
+    for name in names:
+        try:
+            with parquet.ParquetFile(folder / name) as file:
+                for batch in file.iter_batches(batch_size=32):
+                    for record in batch.to_pylist():
+                        pictures = record["images"] if "images" in record else [record["image"]]
+                        yield StoredRow(name, str(record["index"]), [p["bytes"] for p in pictures])
+        except (OSError, arrow.ArrowException) as error:
+            raise StoreError(f"Cannot read {folder / name}: {error}.") from error
+
+
+def _reading(path: Path) -> io.BufferedReader:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _bytes(path: Path) -> bytes:
+    with _reading(path) as file:
+        return file.read()
+
+
+def _object(text: bytes, where: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON ({error}).") from error

@@ -1,0 +1,68 @@
+"""Benchmarks for a verb: opened, with the download's progress and the family that was inferred."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdbench.cli._shared.progress import Bar
+
+if TYPE_CHECKING:
+    from mmdbench.benches import Bench
+    from mmdbench.benches.fetch import FetchSettings
+
+__all__ = ["Sources", "download_progress", "open_benches"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where benchmarks come from: a folder, whether to download, and the family of a user's TSV."""
+
+    data_dir: Path | None = None
+    offline: bool = False
+    family: str = ""
+
+
+def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False) -> list[Bench]:
+    """Open the benchmarks; what is not here is downloaded, and an inferred family is said."""
+    from mmdbench.benches import open_bench
+    from mmdbench.benches.catalog import looks_like_path
+
+    benches = []
+    with download_progress(quiet=quiet) as settings:
+        for name in names:
+            bench = open_bench(
+                name,
+                data_dir=sources.data_dir,
+                offline=sources.offline,
+                family=sources.family or None,
+                settings=settings,
+            )
+            if looks_like_path(name) and not (sources.family or quiet):
+                print(f"{bench.name}: family {bench.family} ({bench.family_reason})", file=sys.stderr)
+            benches.append(bench)
+    return benches
+
+
+@contextmanager
+def download_progress(*, quiet: bool = False) -> Iterator[FetchSettings]:
+    """Settings of a download that shows how far it is, from the first byte on."""
+    from mmdbench.benches.fetch import FetchSettings, Progress
+
+    bars: list[Bar] = []
+
+    def show(progress: Progress) -> None:
+        if not bars:
+            bars.append(Bar("Download", quiet=quiet, unit="MB").__enter__())
+        megabytes = (progress.done // 1_000_000, (progress.total or progress.done) // 1_000_000)
+        bars[0].update(*megabytes, f"{progress.name} {progress.note}".strip())
+
+    try:
+        yield FetchSettings(progress=show)
+    finally:
+        for bar in bars:
+            bar.__exit__(None, None, None)

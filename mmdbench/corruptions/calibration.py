@@ -1,0 +1,221 @@
+"""How strong each corruption really is: SSIM and PSNR per level and image size, and which are no ladders."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmdbench.corruptions import corrupt, get_corruption_names
+from mmdbench.corruptions.severity import psnr, ssim
+from mmdbench.corruptions.spec import LEVELS, load_spec
+from mmdbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Calibration", "Effect", "Flag", "calibrate", "resized", "to_json", "to_markdown"]
+
+SIZES = (224, 512, 1024)
+"""Short sides in px: a model's input, the size of many benchmarks, a photograph on a screen."""
+
+# Below these the eye and the measure are about as uncertain as the difference.
+_SAME = 0.005
+_SAME_DB = 0.2
+_FLAT = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one corruption did at one level and size, averaged over images.
+
+    `ssim` is the mean in [-1, 1]; `psnr_db` the mean in dB over the images that changed, None if
+    none did; `size` the short side in px; `unchanged` of the `images` came out as they went in.
+    """
+
+    corruption: str
+    level: str
+    size: int
+    ssim: float
+    psnr_db: float | None
+    images: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something to know before a ladder is trusted: `kind` is "not monotone", "flat" or "no effect"."""
+
+    corruption: str
+    size: int
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The measurement: its effects, what was flagged, and what it was made with."""
+
+    effects: tuple[Effect, ...]
+    flags: tuple[Flag, ...]
+    images: tuple[str, ...]
+    enlarged: Mapping[int, int]
+    profile: str
+    seed: int
+    spec_version: str
+
+
+def calibrate(
+    images: Mapping[str, NDArray[np.uint8]],
+    *,
+    sizes: Sequence[int] = SIZES,
+    names: Sequence[str] = (),
+    profile: str = "paper",
+    seed: int = 0,
+    enlarge: bool = False,
+    told: Callable[[str], None] = lambda _: None,
+) -> Calibration:
+    """Measure every corruption at every level on the images, brought to each size of short side in px.
+
+    `images` are RGB pixels (H×W×3 uint8) by name; `names` are corruptions, all 16 if empty. An
+    image smaller than a size is left out there; with `enlarge` it is enlarged (it then lacks fine
+    detail, and scores a little higher than a photograph of that size). `told` hears what goes on.
+    UsageError if no image is left for a size.
+    """
+    spec = load_spec()
+    chosen = [spec.corruption(name).name for name in names] or get_corruption_names()
+    spec.profile(profile)
+    effects: list[Effect] = []
+    enlarged = {}
+    for size in sizes:
+        pictures, grown = _pictures(images, size, enlarge)
+        enlarged[size] = grown
+        for name in chosen:
+            told(f"{size} px, {name}")
+            effects += _measured(pictures, name, size, profile, seed)
+    flags = tuple(flag for size in sizes for name in chosen for flag in _flags(effects, name, size))
+    return Calibration(tuple(effects), flags, tuple(images), enlarged, profile, seed, spec.version)
+
+
+def resized(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
+    """The image with this short side in px, by Lanczos resampling."""
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    factor = short_side / min(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
+def _pictures(
+    images: Mapping[str, NDArray[np.uint8]], size: int, enlarge: bool
+) -> tuple[list[NDArray[np.uint8]], int]:
+    if size < 7:
+        raise UsageError(f"A short side of {size} px is too small to compare.", hint="Give 7 px or more.")
+    small = [name for name, pixels in images.items() if min(pixels.shape[:2]) < size]
+    kept = [resized(pixels, size) for name, pixels in images.items() if enlarge or name not in small]
+    if not kept:
+        raise UsageError(
+            f"No picture has a short side of {size} px.",
+            hint="Give larger pictures, another --size, or --enlarge.",
+        )
+    return kept, len(small) if enlarge else 0
+
+
+def _measured(
+    pictures: Sequence[NDArray[np.uint8]], name: str, size: int, profile: str, seed: int
+) -> Iterator[Effect]:
+    for level in LEVELS:
+        alike, noise = [], []
+        for pixels in pictures:
+            degraded = corrupt(pixels, name, level=level, profile=profile, seed=seed)
+            alike.append(ssim(pixels, degraded))
+            noise.append(psnr(pixels, degraded))
+        changed = [value for value in noise if math.isfinite(value)]
+        mean = float(np.mean(changed)) if changed else None
+        yield Effect(
+            name, level, size, float(np.mean(alike)), mean, len(pictures), len(pictures) - len(changed)
+        )
+
+
+def _flags(effects: Sequence[Effect], name: str, size: int) -> Iterator[Flag]:
+    ladder = [effect for effect in effects if (effect.corruption, effect.size) == (name, size)]
+    steps = ", ".join(f"{effect.level} {effect.ssim:.3f}" for effect in ladder)
+    for measure, show in (("SSIM", _ssim_text), ("PSNR", _psnr_text)):
+        rising = [
+            f"{after.level} is milder than {before.level}"
+            for before, after in itertools.pairwise(ladder)
+            if _milder(before, after, measure)
+        ]
+        if rising:
+            values = ", ".join(f"{effect.level} {show(effect)}" for effect in ladder)
+            yield Flag(name, size, "not monotone", f"{'; '.join(rising)} ({measure} {values})")
+    if ladder and abs(ladder[0].ssim - ladder[-1].ssim) < _FLAT:
+        yield Flag(name, size, "flat", f"low and hard are nearly the same (SSIM {steps})")
+    idle = [effect for effect in ladder if effect.unchanged]
+    if idle:
+        what = ", ".join(f"{e.unchanged} of {e.images} at {e.level}" for e in idle)
+        yield Flag(name, size, "no effect", f"images that stay as they are: {what}")
+
+
+def _milder(before: Effect, after: Effect, measure: str) -> bool:
+    if measure == "SSIM":
+        return after.ssim > before.ssim + _SAME
+    before_db, after_db = (math.inf if e.psnr_db is None else e.psnr_db for e in (before, after))
+    return after_db > before_db + _SAME_DB
+
+
+def to_json(calibration: Calibration) -> dict[str, Any]:
+    """The measurement as JSON-able values."""
+    found = asdict(calibration)
+    found["enlarged"] = {str(size): count for size, count in calibration.enlarged.items()}
+    return {"format": "mmdbench.calibration/1", **found}
+
+
+def to_markdown(calibration: Calibration) -> str:
+    """The measurement as a page: SSIM, then PSNR, a row per corruption, three columns per size."""
+    sizes = list(dict.fromkeys(effect.size for effect in calibration.effects))
+    cells = {(e.corruption, e.size, e.level): e for e in calibration.effects}
+    names = list(dict.fromkeys(effect.corruption for effect in calibration.effects))
+    lines = ["# Measured severity", "", _origin(calibration), ""]
+    for title, show in (("SSIM to the clean image", _ssim_text), ("PSNR in dB", _psnr_text)):
+        head = [f"{size} px {level}" for size in sizes for level in LEVELS]
+        lines += [f"## {title}", "", f"| corruption | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+        lines += [
+            f"| {name} | {' | '.join(show(cells[name, size, level]) for size in sizes for level in LEVELS)} |"
+            for name in names
+        ]
+        lines += [""]
+    lines += ["## Ladders to be careful with", ""]
+    lines += [f"- {f.corruption}, {f.size} px, {f.kind}: {f.what}." for f in calibration.flags] or ["None."]
+    return "\n".join(lines) + "\n"
+
+
+def _origin(calibration: Calibration) -> str:
+    count = len(calibration.images)
+    text = (
+        f"Written by `mmdbench calibrate` from {count} picture{'s' * (count != 1)}, profile "
+        f"`{calibration.profile}`, seed {calibration.seed}, spec version {calibration.spec_version}. "
+        "Sizes are short sides in pixels. SSIM is 1 and PSNR infinite where nothing has changed."
+    )
+    text += f" Pictures: {', '.join(Path(name).name for name in calibration.images)}."
+    grown = [f"{n} of {count} at {size} px" for size, n in calibration.enlarged.items() if n]
+    if grown:
+        text += (
+            f" Enlarged from smaller pictures: {', '.join(grown)}; "
+            "they lack fine detail, so SSIM is a little high there."
+        )
+    return text
+
+
+def _ssim_text(effect: Effect) -> str:
+    return f"{effect.ssim:.3f}"
+
+
+def _psnr_text(effect: Effect) -> str:
+    return "–" if effect.psnr_db is None else f"{effect.psnr_db:.1f}"

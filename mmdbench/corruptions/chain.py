@@ -1,0 +1,173 @@
+"""Several corruptions one after another, as pictures meet them: taken, sent, seen, edited.
+
+>>> import numpy as np
+>>> image = np.full((60, 80, 3), 200, np.uint8)
+>>> degraded, record = Chain().recorded(image, seed=3)
+>>> [step["category"] for step in record["steps"]]
+['capture', 'transmission', 'environmental', 'post_processing']
+>>> bool((Chain.replay(image, record) == degraded).all())
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmdbench.corruptions import apply, image_seed
+from mmdbench.corruptions.choices import Choice, Drawn, choice_of, keyed
+from mmdbench.corruptions.images import opened
+from mmdbench.corruptions.spec import load_spec
+from mmdbench.errors import ParamsError, UsageError
+from mmdbench.system.digest import pixel_digest
+
+__all__ = ["Chain"]
+
+_FORMAT = "mmdbench.chain/1"
+_HINT = "Give what recorded() returned."
+_STEP_KEYS = ("corruption", "intensity", "seed", "profile", "params")
+
+
+def _four_stages(
+    intensity: float | Sequence[float] = (0.1, 0.9), p: float = 0.5, profile: str = "paper"
+) -> tuple[Choice, ...]:
+    return tuple(
+        choice_of(category, intensity=intensity, p=p, profile=profile) for category in load_spec().categories
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Draws at most one corruption per stage and carries them out in the order of the stages.
+
+    `stages` are `Choice`s, by default one for each category in the order capture, transmission,
+    environmental, post_processing, each with p = 0.5 and an intensity drawn evenly from 0.1 to
+    0.9: the way in which Robust-R1 composes its training images, with probabilities of our own.
+    If fewer than `at_least` stages come out, more are added by lot.
+
+    A chain has no state: what is drawn follows from the image's pixels and the seed. A layout
+    (angle, places, noise) does not depend on the intensity or on the other stages, and a chain
+    of one corruption at one intensity gives the picture that `corrupt` gives.
+    """
+
+    stages: tuple[Choice, ...] = field(default_factory=_four_stages)
+    at_least: int = 1
+
+    def __post_init__(self) -> None:
+        possible = sum(stage.p > 0 for stage in self.stages)
+        if not 0 <= self.at_least <= possible:
+            raise UsageError(
+                f"A chain of {possible} stages cannot have at least {self.at_least} steps.",
+                hint=f"Give at_least from 0 to {possible}.",
+            )
+
+    @classmethod
+    def across(
+        cls,
+        *,
+        intensity: float | Sequence[float] = (0.1, 0.9),
+        p: float = 0.5,
+        at_least: int = 1,
+        profile: str = "paper",
+    ) -> Chain:
+        """A chain across the four stages, each with the same intensity (a number or a range) and p."""
+        return cls(_four_stages(intensity, p, profile), at_least)
+
+    @classmethod
+    def of(cls, *steps: tuple[str, float]) -> Chain:
+        """A chain in which nothing is left to chance but layouts: (corruption, intensity), in this order.
+
+        >>> len(Chain.of(("motion_blur", 0.4), ("jpeg_compression", 0.9)).stages)
+        2
+        """
+        return cls(tuple(choice_of(name, intensity=intensity) for name, intensity in steps), len(steps))
+
+    def __call__(self, image: Any, seed: int = 0) -> Any:
+        """Degrade an image, or each of a list; takes and gives back what `corrupt` does."""
+        if isinstance(image, (list, tuple)):
+            return [self(one, seed) for one in image]
+        return self.recorded(image, seed)[0]
+
+    def recorded(self, image: Any, seed: int = 0) -> tuple[Any, dict[str, Any]]:
+        """The degraded image, and the JSON-able record of all that was drawn for it."""
+        pixels, restore = opened(image)
+        digest = pixel_digest(pixels)
+        record: dict[str, Any] = {
+            "format": _FORMAT,
+            "spec_version": load_spec().version,
+            "image": digest,
+            "size": list(pixels.shape[:2]),
+            "seed": int(seed),
+            "steps": [],
+        }
+        known = load_spec().corruptions
+        for drawn in self._drawn(digest, seed):
+            params = drawn.params(pixels.shape)
+            pixels = apply(drawn.corruption, pixels, params)
+            step = {"corruption": drawn.corruption, "category": known[drawn.corruption].category}
+            record["steps"].append(
+                {
+                    **step,
+                    "intensity": drawn.intensity,
+                    "seed": drawn.seed,
+                    "profile": drawn.profile,
+                    "params": params,
+                }
+            )
+        return restore(pixels), record
+
+    def _drawn(self, digest: str, seed: int) -> list[Drawn]:
+        uniforms = [keyed("chain", digest, int(seed), place) for place in range(len(self.stages))]
+        lots = [uniform() for uniform in uniforms]
+        taken = {k for k, stage in enumerate(self.stages) if lots[k] < stage.p}
+        spare = [k for k, stage in enumerate(self.stages) if k not in taken and stage.p > 0]
+        # The stages that came nearest to being taken are added first.
+        spare.sort(key=lambda k: (lots[k] / self.stages[k].p, k))
+        taken.update(spare[: max(0, self.at_least - len(taken))])
+        result = []
+        for k in sorted(taken):
+            name, intensity = self.stages[k].drawn(uniforms[k])
+            result.append(Drawn(name, intensity, image_seed(digest, name, seed), self.stages[k].profile))
+        return result
+
+    @staticmethod
+    def replay(image: Any, record: Mapping[str, Any]) -> Any:
+        """Do to an image what the record says was done to another, or to the same one.
+
+        On an image of the recorded size the recorded parameters are used: the same pixels give
+        the same picture. For another size the layouts are drawn again from the recorded seeds and
+        intensities, which needs the spec's version to be the recorded one (UsageError).
+        """
+        steps = _checked(record)
+        pixels, restore = opened(image)
+        same_size = list(pixels.shape[:2]) == list(record["size"])
+        if not same_size and record.get("spec_version") != load_spec().version:
+            raise UsageError(
+                f"The record was made for {record['size']} px by spec version "
+                f"{record.get('spec_version')!r}, "
+                f"and the image has {list(pixels.shape[:2])} px.",
+                hint="Give an image of the recorded size, or record the chain again.",
+            )
+        for step in steps:
+            drawn = Drawn(step["corruption"], step["intensity"], step["seed"], step["profile"])
+            params = step["params"] if same_size else drawn.params(pixels.shape)
+            pixels = apply(drawn.corruption, pixels, params)
+        return restore(pixels)
+
+
+def _checked(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if not isinstance(record, Mapping) or record.get("format") != _FORMAT:
+        found = record.get("format") if isinstance(record, Mapping) else type(record).__name__
+        raise ParamsError(f"This is not the record of a chain: {found!r}.", hint=_HINT)
+    steps = record.get("steps")
+    if not isinstance(steps, Sequence) or not isinstance(record.get("size"), Sequence):
+        raise ParamsError("The record lacks its steps or its size.", hint=_HINT)
+    for place, step in enumerate(steps):
+        lacking = [key for key in _STEP_KEYS if not isinstance(step, Mapping) or key not in step]
+        if lacking:
+            raise ParamsError(
+                f"Step {place} of the record lacks {', '.join(lacking)}.",
+                hint=_HINT,
+            )
+    return list(steps)

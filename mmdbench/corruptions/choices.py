@@ -1,0 +1,179 @@
+"""What a random draw is made from: which corruptions, how strong, how often.
+
+Chains and the transforms for other libraries draw in the same way: two numbers in [0, 1) make a
+corruption and an intensity. Where these numbers come from (a library's own generator, or a key
+made of pixels and a seed) is the caller's business.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.corruptions import apply, image_seed, sample
+from mmdbench.corruptions.spec import LEVELS, load_spec
+from mmdbench.errors import IntensityError, UnknownNameError, UsageError
+from mmdbench.system.digest import derive_seed, pixel_digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Choice", "Drawn", "choice_of", "keyed"]
+
+Uniform = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What came out of a draw; `seed` is the one that `mmdbench.corruptions.sample` takes."""
+
+    corruption: str
+    intensity: float
+    seed: int
+    profile: str = "paper"
+
+    def params(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Every number that the picture depends on, for an image of `shape` (height, width, …) in px."""
+        return sample(
+            self.corruption, shape[:2], intensity=self.intensity, seed=self.seed, profile=self.profile
+        )
+
+    def corrupted(self, image: Any) -> Any:
+        """The degraded image: anything that `corrupt` takes, except a list."""
+        size = (image.height, image.width) if hasattr(image, "height") else image.shape
+        return apply(self.corruption, image, self.params(size))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Corruptions of which one is drawn by its weight in the release, and how strong it then is.
+
+    `intensities` are single values drawn with equal chance, or, if `is_span`, the two ends of a
+    range drawn from evenly. `p` is how often anything happens at all, from 0 to 1. Make it with
+    `choice_of`, which checks.
+    """
+
+    corruptions: tuple[str, ...]
+    intensities: tuple[float, ...]
+    is_span: bool
+    p: float = 1.0
+    profile: str = "paper"
+
+    def drawn(self, uniform: Uniform) -> tuple[str, float]:
+        """A corruption and an intensity, from exactly two calls of `uniform` (numbers in [0, 1))."""
+        known = load_spec().corruptions
+        weights = list(itertools.accumulate(known[name].release_weight for name in self.corruptions))
+        name = self.corruptions[_place(weights, uniform())]
+        where = uniform()
+        if self.is_span:
+            low, high = self.intensities
+            return name, low + (high - low) * where
+        return name, self.intensities[min(int(where * len(self.intensities)), len(self.intensities) - 1)]
+
+    def for_image(self, pixels: NDArray[np.uint8], seed: int = 0) -> Drawn | None:
+        """The draw that belongs to an image (RGB H×W×3 uint8) and a seed, whatever came before; None by `p`.
+
+        With one corruption and one intensity the result is the picture that `corrupt` makes.
+        """
+        digest = pixel_digest(pixels)
+        uniform = keyed("choice", digest, int(seed))
+        if uniform() >= self.p:
+            return None
+        name, intensity = self.drawn(uniform)
+        return Drawn(name, intensity, image_seed(digest, name, seed), self.profile)
+
+    def for_key(self, *key: str | int) -> Drawn | None:
+        """The draw that belongs to a key of texts and whole numbers; None by `p`."""
+        uniform = keyed("choice", *key)
+        if uniform() >= self.p:
+            return None
+        name, intensity = self.drawn(uniform)
+        return Drawn(name, intensity, derive_seed("layout", *key), self.profile)
+
+
+def _place(weights: Sequence[float], at: float) -> int:
+    return min(bisect.bisect_right(weights, at * weights[-1]), len(weights) - 1)
+
+
+def keyed(*key: str | int) -> Uniform:
+    """A function whose k-th call gives a number in [0, 1) that follows from the key and k alone."""
+    counter = itertools.count()
+    return lambda: derive_seed(*key, next(counter)) / 2**32
+
+
+def choice_of(
+    corruptions: str | Sequence[str] | None = None,
+    *,
+    level: str | Sequence[str] | None = None,
+    intensity: float | Sequence[float] | None = None,
+    p: float = 1.0,
+    profile: str = "paper",
+) -> Choice:
+    """A checked `Choice`.
+
+    `corruptions` is a name, a category, or several of either; None is all 16. Give at most one of
+    `level` (one or several of "low", "mid", "hard", drawn with equal chance) and `intensity` (a
+    number in (0, 1], or the two ends of a range); with neither, the range from low to hard.
+
+    UnknownNameError, IntensityError and UsageError say what to do.
+
+    >>> choice_of("capture", level="mid").corruptions
+    ('lens_blur', 'lens_flare', 'motion_blur', 'dirty_lens', 'hsv_saturation')
+    """
+    spec = load_spec()
+    spec.profile(profile)
+    if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
+        raise UsageError(
+            f"The probability p={p!r} is not a number from 0 to 1.", hint="Give for example p=0.5."
+        )
+    if level is not None and intensity is not None:
+        raise UsageError("How strong is said by level and intensity.", hint="Give one of the two.")
+    span = intensity is None or not isinstance(intensity, (int, float))
+    if level is not None:
+        values, span = _levels(level), False
+    elif intensity is None:
+        values = (spec.intensities[LEVELS[0]], spec.intensities[LEVELS[-1]])
+    else:
+        values = _intensities(intensity)
+    return Choice(_names(corruptions), values, span, float(p), profile)
+
+
+def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    spec = load_spec()
+    names: dict[str, None] = {}
+    for one in spec.corruptions if given is None else (given,) if isinstance(given, str) else given:
+        if one in spec.categories:
+            names |= dict.fromkeys(k for k, entry in spec.corruptions.items() if entry.category == one)
+        else:
+            names[spec.corruption(one).name] = None
+    if not names:
+        raise UsageError("There is no corruption to draw from.", hint="Name one, or leave it out for all 16.")
+    return tuple(names)
+
+
+def _levels(given: str | Sequence[str]) -> tuple[float, ...]:
+    names = (given,) if isinstance(given, str) else tuple(given)
+    for name in names or ("",):
+        if name not in LEVELS:
+            raise UnknownNameError("level", name, LEVELS)
+    return tuple(load_spec().intensities[name] for name in names)
+
+
+def _intensities(given: float | Sequence[float]) -> tuple[float, ...]:
+    ends = (given,) if isinstance(given, (int, float)) else tuple(given)
+    good = all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) and 0 < v <= 1
+        for v in ends
+    )
+    single = isinstance(given, (int, float))
+    if not good or (not single and (len(ends) != 2 or ends[0] > ends[1])):
+        raise IntensityError(
+            f"The intensity {given!r} is neither a number in (0, 1] nor the two ends of a range in it.",
+            hint="Give for example intensity=0.45 or intensity=(0.2, 0.9).",
+        )
+    return tuple(float(v) for v in ends)

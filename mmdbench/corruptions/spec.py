@@ -1,0 +1,193 @@
+"""`corruptions_spec.yaml`: the numbers of every corruption, read once and checked.
+
+>>> spec = load_spec()
+>>> spec.intensities["hard"]
+0.9
+>>> spec.values("lens_blur", 0.23, (400, 600)).integer("kernel_size")
+73
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.corruptions.formula import evaluate, uses_intensity
+from mmdbench.errors import SpecError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LEVELS", "CorruptionSpec", "NumberSpec", "ProfileSpec", "Spec", "Values", "load_spec"]
+
+LEVELS = ("low", "mid", "hard")
+_DEFAULT = Path(__file__).parents[1] / "corruptions_spec.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSpec:
+    """How one number follows from the intensity: a formula, the two ends of a range, or a constant."""
+
+    name: str
+    unit: str
+    formulas: tuple[str | float, ...]
+    constant: Any = None
+    scale: str = ""
+    minimum: float | None = None
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the number is drawn between two ends, both included."""
+        return len(self.formulas) == 2
+
+    @property
+    def depends_on_intensity(self) -> bool:
+        """Whether the number differs between levels."""
+        return any(uses_intensity(formula) for formula in self.formulas)
+
+    def at(self, intensity: float) -> Any:
+        """The published value at an intensity: a number, a (low, high) pair, or the constant."""
+        if self.constant is not None:
+            return self.constant
+        values = tuple(evaluate(formula, intensity) for formula in self.formulas)
+        return values if self.is_range else values[0]
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptionSpec:
+    """One corruption: where it comes from, what it does, what is drawn, and its numbers."""
+
+    name: str
+    category: str
+    source: str
+    meaning: str
+    random: tuple[str, ...]
+    release_weight: float
+    numbers: Mapping[str, NumberSpec]
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether anything is drawn at random."""
+        return bool(self.random)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSpec:
+    """A way to size a corruption; `reference_side` in px is None where lengths are absolute."""
+
+    name: str
+    meaning: str
+    reference_side: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A corruption's numbers at one intensity, profile and image size."""
+
+    corruption: str
+    numbers: Mapping[str, Any]
+
+    def number(self, name: str) -> float:
+        """A plain number."""
+        return float(self.numbers[name])
+
+    def integer(self, name: str) -> int:
+        """A whole number."""
+        return int(self.numbers[name])
+
+    def truth(self, name: str) -> bool:
+        """A yes or no."""
+        return bool(self.numbers[name])
+
+    def span(self, name: str) -> tuple[int, int]:
+        """The two whole ends of a range, both included."""
+        low, high = self.numbers[name]
+        return int(low), int(high)
+
+    def constant(self, name: str) -> Any:
+        """A value that is not a formula."""
+        return self.numbers[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The whole file; `digest` follows from its content, `version` rises when a pixel moves."""
+
+    version: str
+    digest: str
+    intensities: Mapping[str, float]
+    shared_field: bool
+    profiles: Mapping[str, ProfileSpec]
+    categories: Mapping[str, str]
+    corruptions: Mapping[str, CorruptionSpec]
+
+    def corruption(self, name: str) -> CorruptionSpec:
+        """The entry of a corruption; UnknownNameError with the nearest names."""
+        if not isinstance(name, str) or name not in self.corruptions:
+            raise UnknownNameError("corruption", name, self.corruptions, see="mmdbench list corruptions")
+        return self.corruptions[name]
+
+    def profile(self, name: str) -> ProfileSpec:
+        """The entry of a profile; UnknownNameError with the known ones."""
+        if not isinstance(name, str) or name not in self.profiles:
+            raise UnknownNameError("profile", name, self.profiles)
+        return self.profiles[name]
+
+    def values(self, name: str, intensity: float, size: tuple[int, int], profile: str = "paper") -> Values:
+        """A corruption's numbers at an intensity in (0, 1] for an image of `size` = (height, width) in px."""
+        reference = self.profile(profile).reference_side
+        length, count = 1.0, 1.0
+        if reference is not None:
+            length, count = min(size) / reference, size[0] * size[1] / min(size) ** 2
+        sized = {
+            key: number.at(intensity) if reference is None else _sized(number, intensity, length, count)
+            for key, number in self.corruption(name).numbers.items()
+        }
+        return Values(name, MappingProxyType(sized))
+
+
+def _sized(number: NumberSpec, intensity: float, length: float, count: float) -> Any:
+    value = number.at(intensity)
+    if not number.scale:
+        return value
+    factor = count if number.scale == "count" else length
+    ends = tuple(_scaled(v, factor, number) for v in (value if number.is_range else (value,)))
+    return ends if number.is_range else ends[0]
+
+
+def _scaled(value: float, factor: float, number: NumberSpec) -> float:
+    scaled = value * factor
+    # Half up, not half to even: a size must not jump back and forth as the image grows.
+    result: float = math.floor(scaled + 0.5) if isinstance(value, int) else scaled
+    if number.minimum is not None:
+        result = max(result, min(number.minimum, value))
+    return int(result) | 1 if number.scale == "odd_length" else result
+
+
+def load_spec(path: str | Path | None = None) -> Spec:
+    """Read and check a spec file, by default the one that ships with the package (read once).
+
+    SpecError names the key and what is expected there.
+    """
+    return _default_spec() if path is None else _read(Path(path))
+
+
+@lru_cache(maxsize=1)
+def _default_spec() -> Spec:
+    return _read(_DEFAULT)
+
+
+def _read(path: Path) -> Spec:
+    from mmdbench.corruptions.spec_file import parse_spec
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(
+            f"The spec {path} cannot be read: {error.strerror}.", hint="Give the path of a YAML file."
+        ) from error
+    return parse_spec(text, str(path))

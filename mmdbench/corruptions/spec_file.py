@@ -1,0 +1,200 @@
+"""From the text of `corruptions_spec.yaml` to a checked `Spec`; every complaint names the key."""
+
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from mmdbench.corruptions.formula import evaluate, uses_intensity
+from mmdbench.corruptions.spec import LEVELS, CorruptionSpec, NumberSpec, ProfileSpec, Spec
+from mmdbench.errors import SpecError
+from mmdbench.system.digest import value_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["parse_spec"]
+
+_T = TypeVar("_T")
+_SCALES = ("length", "odd_length", "count")
+_SPEC_KEYS = ("version", "intensities", "shared_field", "profiles", "categories", "corruptions")
+_CORRUPTION_KEYS = ("category", "source", "meaning", "random", "release_weight", "numbers")
+_NUMBER_KEYS = ("unit", "formula", "range", "constant", "at", "scale", "min")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key may stand only once."""
+
+
+def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [key.value for key, _ in node.value]
+    twice = [key for key in keys if keys.count(key) > 1]
+    if twice:
+        raise SpecError(
+            f"The key {twice[0]!r} stands twice, line {node.start_mark.line + 1}.", hint="Keep one of them."
+        )
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def _fail(where: str, found: object, expected: str) -> SpecError:
+    return SpecError(f"{where}: {found!r} where {expected} is expected.", hint="Correct it in the spec file.")
+
+
+def _typed(where: str, value: object, kind: type[_T], expected: str) -> _T:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise _fail(where, value, expected)
+    return value
+
+
+def _mapping(
+    where: str, value: object, allowed: Iterable[str] = (), required: Iterable[str] = ()
+) -> dict[str, Any]:
+    found: dict[str, Any] = _typed(where, value, dict, "a mapping")
+    if not all(isinstance(key, str) for key in found):
+        raise _fail(where, list(found), "a mapping with text keys")
+    allowed, missing = tuple(allowed), [key for key in required if key not in found]
+    if missing:
+        raise SpecError(f"{where}: the key {missing[0]!r} is missing.", hint="Add it to the spec file.")
+    unknown = [key for key in found if allowed and key not in allowed]
+    if unknown:
+        raise SpecError(f"{where}: unknown key {unknown[0]!r}.", hint=f"Known: {', '.join(allowed)}.")
+    return found
+
+
+def _number(where: str, value: object, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise _fail(where, value, f"a number from {low:g} to {high:g}")
+    return value
+
+
+def parse_spec(text: str, name: str) -> Spec:
+    """Check the text of a spec file; `name` stands at the head of every SpecError."""
+    try:
+        return _spec(yaml.load(text, _Loader))  # noqa: S506  a SafeLoader
+    except yaml.YAMLError as error:
+        raise SpecError(f"{name} is not YAML: {error}", hint="Correct the file.") from error
+    except SpecError as error:
+        raise SpecError(f"{name}: {error.message}", hint=error.hint) from error
+
+
+def _spec(data: object) -> Spec:
+    top = _mapping("the file", data, _SPEC_KEYS, _SPEC_KEYS)
+    levels = _mapping("intensities", top["intensities"], LEVELS, LEVELS)
+    intensities = {level: _number(f"intensities.{level}", levels[level], 1e-9, 1) for level in LEVELS}
+    categories = {
+        k: _typed(f"categories.{k}", v, str, "text")
+        for k, v in _mapping("categories", top["categories"]).items()
+    }
+    profiles = {
+        k: _profile(k, v) for k, v in _mapping("profiles", top["profiles"], required=["paper"]).items()
+    }
+    corruptions = {
+        key: _corruption(key, value, categories, tuple(intensities.values()))
+        for key, value in _mapping("corruptions", top["corruptions"]).items()
+    }
+    return Spec(
+        version=_typed("version", top["version"], str, "text in quotes"),
+        digest=value_digest(top),
+        intensities=MappingProxyType(intensities),
+        shared_field=_typed("shared_field", top["shared_field"], bool, "true or false"),
+        profiles=MappingProxyType(profiles),
+        categories=MappingProxyType(categories),
+        corruptions=MappingProxyType(corruptions),
+    )
+
+
+def _profile(name: str, data: object) -> ProfileSpec:
+    where = f"profiles.{name}"
+    keys = ("meaning", "reference_side")
+    found = _mapping(where, data, keys, keys)
+    side = found["reference_side"]
+    return ProfileSpec(
+        name=name,
+        meaning=_typed(f"{where}.meaning", found["meaning"], str, "text"),
+        reference_side=None if side is None else _number(f"{where}.reference_side", side, 1, 1e6),
+    )
+
+
+def _corruption(
+    name: str, data: object, categories: Mapping[str, str], intensities: tuple[float, ...]
+) -> CorruptionSpec:
+    where = f"corruptions.{name}"
+    found = _mapping(where, data, _CORRUPTION_KEYS, _CORRUPTION_KEYS)
+    if found["category"] not in categories:
+        raise _fail(f"{where}.category", found["category"], f"one of {', '.join(categories)}")
+    random = _typed(f"{where}.random", found["random"], list, "a list of texts")
+    numbers = _mapping(f"{where}.numbers", found["numbers"])
+    return CorruptionSpec(
+        name=name,
+        category=found["category"],
+        source=_typed(f"{where}.source", found["source"], str, "text"),
+        meaning=_typed(f"{where}.meaning", found["meaning"], str, "text"),
+        random=tuple(_typed(f"{where}.random", item, str, "a list of texts") for item in random),
+        release_weight=_number(f"{where}.release_weight", found["release_weight"], 0, 1e6),
+        numbers=MappingProxyType(
+            {
+                key: _number_spec(f"{where}.numbers.{key}", key, value, intensities)
+                for key, value in numbers.items()
+            }
+        ),
+    )
+
+
+def _number_spec(where: str, name: str, data: object, intensities: tuple[float, ...]) -> NumberSpec:
+    found = _mapping(where, data, _NUMBER_KEYS, ["unit"])
+    kinds = [key for key in ("formula", "range", "constant") if key in found]
+    if len(kinds) != 1:
+        raise _fail(where, kinds, "exactly one of formula, range, constant")
+    formulas: tuple[Any, ...] = ()
+    if kinds == ["range"]:
+        formulas = tuple(_typed(f"{where}.range", found["range"], list, "a list of two ends"))
+        if len(formulas) != 2:
+            raise _fail(f"{where}.range", found["range"], "a list of two ends")
+    elif kinds == ["formula"]:
+        formulas = (found["formula"],)
+    scale = found.get("scale", "")
+    if "scale" in found and scale not in _SCALES:
+        raise _fail(f"{where}.scale", scale, f"one of {', '.join(_SCALES)}")
+    minimum = found.get("min")
+    spec = NumberSpec(
+        name=name,
+        unit=_typed(f"{where}.unit", found["unit"], str, "text"),
+        formulas=formulas,
+        constant=found.get("constant"),
+        scale=scale,
+        minimum=None if minimum is None else _number(f"{where}.min", minimum, 0, 1e6),
+    )
+    _check_levels(where, spec, found.get("at"), intensities)
+    return spec
+
+
+def _check_levels(where: str, spec: NumberSpec, listed: object, intensities: tuple[float, ...]) -> None:
+    """The values printed for low, mid and hard must be what the formula gives there."""
+    try:
+        depends = any(uses_intensity(formula) for formula in spec.formulas)
+        given = [tuple(evaluate(formula, i) for formula in spec.formulas) for i in intensities]
+    except ValueError as error:
+        raise SpecError(
+            f"{where}: {error}", hint="See the head of the spec file for what a formula may hold."
+        ) from error
+    if not depends:
+        if listed is not None:
+            raise _fail(f"{where}.at", listed, "nothing (the value does not depend on i)")
+        return
+    plain = [values if spec.is_range else values[0] for values in given]
+    if not isinstance(listed, list) or len(listed) != len(given):
+        raise _fail(f"{where}.at", listed, f"the list of the values at {', '.join(LEVELS)}")
+    for value, expected in zip(listed, given, strict=True):
+        ends = value if spec.is_range else [value]
+        if not isinstance(ends, list) or len(ends) != len(expected) or not all(map(_close, ends, expected)):
+            raise _fail(f"{where}.at", listed, f"{plain} (what the formula gives)")
+
+
+def _close(listed: object, expected: float) -> bool:
+    return isinstance(listed, (int, float)) and math.isclose(listed, expected, rel_tol=1e-9)

@@ -1,0 +1,178 @@
+"""How many requests may be under way at once, and when the next may start.
+
+The number of requests at once grows by one for every round of successes and is cut when the
+server says that it is too much: additive increase, multiplicative decrease. Before the first
+cut it doubles with every round. `Retry-After` holds every request back, and so do caps on
+requests and on tokens per minute. `Throttle` is plain arithmetic on a clock that is passed in;
+`Gate` lets coroutines wait for it, first come, first served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mmdbench.models.failures import Rule
+from mmdbench.system.digest import derive_seed
+
+__all__ = ["Gate", "Throttle", "ThrottleSettings", "TracePoint", "backoff_seconds"]
+
+_CUT = 0.7
+_BURST_SECONDS = 1.0
+_TRACE_KEPT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleSettings:
+    """Bounds of a throttle.
+
+    `concurrency` is the most requests at once, `start` how many at first; `rpm` and `tpm` cap
+    requests and tokens per minute (0: no cap); a request is tried `attempts` times at most, with
+    a pause of `backoff` seconds that doubles up to `longest_backoff`.
+    """
+
+    concurrency: int = 16
+    start: int = 4
+    rpm: float = 0.0
+    tpm: float = 0.0
+    attempts: int = 8
+    backoff: float = 0.5
+    longest_backoff: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TracePoint:
+    """The limit changed: when (seconds on the throttle's clock), to what, and why."""
+
+    seconds: float
+    limit: float
+    why: str
+
+
+class Throttle:
+    """The state of a throttle; `now` is always seconds on one steady clock."""
+
+    def __init__(self, settings: ThrottleSettings) -> None:
+        self.settings = settings
+        self.limit = float(min(settings.start, settings.concurrency))
+        self.in_flight = 0
+        self.cuts = 0
+        self.trace: deque[TracePoint] = deque(maxlen=_TRACE_KEPT)
+        self._doubling = True
+        self._cut_at = -math.inf
+        self._not_before = -math.inf
+        self._request_clock = -math.inf
+        self._token_clock = -math.inf
+
+    def reserve(self, now: float, tokens: float = 0.0) -> float:
+        """0 if a request may start now (it then counts as started), else the seconds to wait.
+
+        Infinity means: until a request that is under way ends. `tokens` is what it will cost, about.
+        """
+        if self.in_flight >= max(1, int(self.limit)):
+            return math.inf
+        wait = max(self._not_before, self._request_clock, self._token_clock) - now
+        if wait > 0:
+            return wait
+        self.in_flight += 1
+        self._request_clock = _advance(self._request_clock, now, 1.0, self.settings.rpm)
+        self._token_clock = _advance(self._token_clock, now, tokens, self.settings.tpm)
+        return 0.0
+
+    def correct_tokens(self, expected: float, used: float) -> None:
+        """A request cost `used` tokens where `expected` were reserved."""
+        if self.settings.tpm > 0 and math.isfinite(self._token_clock):
+            self._token_clock += (used - expected) * 60.0 / self.settings.tpm
+
+    def succeeded(self, now: float) -> None:
+        """A request that was under way came back well."""
+        busy = 2 * self.in_flight >= int(self.limit)  # a limit that is not reached says nothing
+        self.in_flight -= 1
+        if busy and self.limit < self.settings.concurrency:
+            grown = self.limit + (1.0 if self._doubling else 1.0 / self.limit)
+            self._set(min(grown, float(self.settings.concurrency)), now, "success")
+
+    def failed(self, now: float, started: float, rule: Rule, retry_after: float | None = None) -> None:
+        """A request that was `started` then failed; what was sent before the last cut cuts no more."""
+        self.in_flight -= 1
+        if retry_after is not None:
+            self._not_before = max(self._not_before, now + retry_after)
+        if rule.slow_down and started > self._cut_at:
+            self._cut_at = now
+            self._doubling = False
+            self.cuts += 1
+            self._set(max(1.0, self.limit * _CUT), now, rule.meaning)
+
+    def abandoned(self) -> None:
+        """A request that was reserved was not sent after all."""
+        self.in_flight -= 1
+
+    def _set(self, limit: float, now: float, why: str) -> None:
+        if int(limit) != int(self.limit):
+            self.trace.append(TracePoint(now, limit, why))
+        self.limit = limit
+
+
+class Gate:
+    """Where coroutines wait for their turn; `clock` is the loop's unless a test gives another."""
+
+    def __init__(self, throttle: Throttle, clock: Callable[[], float] | None = None) -> None:
+        self.throttle = throttle
+        self.clock = clock or asyncio.get_running_loop().time
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    async def enter(self, tokens: float = 0.0) -> float | None:
+        """Wait until a request may start; returns the time at which it did, None if the gate was closed."""
+        at_once = not self._turn.locked() and not self._closed
+        if at_once and self.throttle.reserve(self.clock(), tokens) == 0.0:
+            return self.clock()
+        async with self._turn:
+            while not self._closed:
+                self._changed.clear()
+                wait = self.throttle.reserve(self.clock(), tokens)
+                if wait == 0.0:
+                    return self.clock()
+                await _wait(self._changed, wait)
+        return None
+
+    def leave(self) -> None:
+        """Say that a request ended, after the throttle was told how."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Let nobody in any more; whoever waits is sent away."""
+        self._closed = True
+        self._changed.set()
+
+
+def backoff_seconds(settings: ThrottleSettings, attempt: int, key: str) -> float:
+    """The pause after the `attempt`-th failure of a request: between half and all of its doubling time.
+
+    The share follows from the request's key, so that requests that failed together do not come
+    back together.
+    """
+    longest = min(settings.longest_backoff, settings.backoff * 2.0 ** (attempt - 1))
+    return longest * (0.5 + derive_seed("backoff", key, attempt) / 2**33)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    if math.isinf(seconds):
+        await event.wait()
+        return
+    handle = asyncio.get_running_loop().call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        handle.cancel()
+
+
+def _advance(clock: float, now: float, cost: float, per_minute: float) -> float:
+    # A leaky bucket: what is unused for a second may be made up for, no more.
+    if per_minute <= 0:
+        return clock
+    return max(clock, now - _BURST_SECONDS) + cost * 60.0 / per_minute

@@ -1,0 +1,102 @@
+"""How to cite what a result rests on, as BibTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdbench._version import __version__
+from mmdbench.results.results import RunResults
+
+__all__ = ["citations", "methods"]
+
+_ARXIV = {
+    "clear": ("CLEAR", "2604.04780", "2026", "the corruptions, levels and benchmarks"),
+    "imagenetc": (
+        "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
+        "1903.12261",
+        "2019",
+        "corruption error",
+    ),
+    "MMBench": ("MMBench: Is Your Multi-modal Model an All-around Player?", "2307.06281", "2023", ""),
+    "MM-Vet": (
+        "MM-Vet: Evaluating Large Multimodal Models for Integrated Capabilities",
+        "2308.02490",
+        "2023",
+        "",
+    ),
+    "MMVP": (
+        "Eyes Wide Shut? Exploring the Visual Shortcomings of Multimodal LLMs",
+        "2401.06209",
+        "2024",
+        "",
+    ),
+    "CV-Bench": (
+        "Cambrian-1: A Fully Open, Vision-Centric Exploration of Multimodal LLMs",
+        "2406.16860",
+        "2024",
+        "",
+    ),
+    "MMStar": (
+        "Are We on the Right Way for Evaluating Large Vision-Language Models?",
+        "2403.20330",
+        "2024",
+        "",
+    ),
+    "R-Bench": (
+        "R-Bench: Are your Large Multimodal Model Robust to Real-world Corruptions?",
+        "2410.05474",
+        "2024",
+        "",
+    ),
+    "MMMB": ("Parrot: Multilingual Visual Instruction Tuning", "2406.02539", "2024", ""),
+}
+
+
+def citations(runs: Sequence[RunResults] = ()) -> str:
+    """BibTeX of mmdbench, the paper behind its corruptions, and the benchmarks of the runs."""
+    titles = [run.title(bench) for run in runs for bench in run.benches]
+    wanted = [
+        key for key in _ARXIV if key in ("clear", "imagenetc") or any(t.startswith(key) for t in titles)
+    ]
+    software = [
+        "  title   = {mmdbench}",
+        f"  version = {{{__version__}}}",
+        "  note    = {Robustness of vision-language models to degraded images}",
+    ]
+    entries = ["@software{mmdbench,\n" + ",\n".join(software) + "\n}"]
+    for key in wanted:
+        title, number, year, note = _ARXIV[key]
+        lines = [f"  title         = {{{{{title}}}}}", f"  year          = {{{year}}}"]
+        lines += [f"  eprint        = {{{number}}}", "  archivePrefix = {arXiv}"]
+        lines += [f"  note          = {{for {note}}}"] if note else []
+        entries.append(f"@misc{{{key.lower()},\n" + ",\n".join(lines) + "\n}")
+    return "\n\n".join(entries) + "\n"
+
+
+def methods(run: RunResults) -> str:
+    """A paragraph for a paper: what was run, under which rules, with which versions."""
+    plan = run.plan
+    benches = ", ".join(
+        f"{run.title(b['name'])} ({b['questions']} rows, SHA-256 {b['sha256'][:12]})"
+        for b in run.manifest.get("benches", ())
+    )
+    versions = run.manifest.get("versions", {})
+    spec = run.manifest.get("spec", {})
+    weighting = "corruption types" if run.apart else "corruption categories"
+    made = f"{weighting} weigh the same), seed {plan.seed}, profile {plan.profile}, codec {plan.codec}"
+    if plan.design == "released":
+        made = f"the authors' own degraded files), seed {plan.seed}"
+    restoration = run.manifest.get("restoration")
+    restored = f", restored by {restoration['fingerprint']['name']} first" if restoration else ""
+    sample = f", sample {plan.sample}" if plan.sample else ""
+    came = f"{run.planned - run.failed} of {run.planned} planned answers came back."
+    spec_name = f"{spec.get('version', '?')} ({str(spec.get('digest', ''))[:12]})"
+    used = ", ".join(f"{k} {versions[k]}" for k in ("opencv", "numpy", "pillow", "libjpeg") if k in versions)
+    return (
+        f"We measured {plan.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "
+        f"at the levels {', '.join(plan.levels)}, design {plan.design} ({made}"
+        f"{restored}{sample}, corruption spec {spec_name}, "
+        f"scored by {plan.protocol} (answers read by '{plan.extraction}'). {came} Intervals are 95 %: "
+        "Wilson for scores, Bonett and Price's paired interval for drops, with the question as the unit. "
+        f"Versions: {used or 'unknown'}.\n"
+    )

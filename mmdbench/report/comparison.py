@@ -1,0 +1,194 @@
+"""Two runs, or a run and a published result: first what differs between them, then how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mmdbench.corruptions.spec import Spec
+from mmdbench.errors import IncomparableError
+from mmdbench.records import ANSWER, CLEAN, RECODED
+from mmdbench.report.identity import Difference, identity, require_comparable
+from mmdbench.report.pairs import Gap, bench_gaps, part_gaps
+from mmdbench.report.scores import AVERAGE, LevelRow, levels_of, main_rows
+from mmdbench.report.tables.collect import PublishedRows, weighting_of
+from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.results.results import RunResults
+from mmdbench.stats import Estimate, benjamini_hochberg, difference, holm
+
+__all__ = ["Comparison", "compare_published", "compare_runs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs between two runs, and tables of `first − second` in points.
+
+    `differences` are in the order of their weight; `notes` say what to know before reading on.
+    """
+
+    first: str
+    second: str
+    differences: tuple[Difference, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The comparison as a JSON-able dict, unrounded."""
+        return asdict(self)
+
+
+def compare_runs(first: RunResults, second: RunResults, spec: Spec, *, shared: bool = False) -> Comparison:
+    """Compare two runs question by question.
+
+    With `shared`, runs of different samples are compared on the questions that both hold. Raises
+    IncomparableError where protocol, data, design, judge or the like differ, or nothing is shared.
+    """
+    found = require_comparable(identity(first), identity(second), shared=shared)
+    levels = [lv for lv in levels_of([first, second]) if lv in first.plan.levels and lv in second.plan.levels]
+    benches = bench_gaps(first, second, levels)
+    if not benches:
+        raise IncomparableError(
+            f"{first.name} and {second.name} share no question at any level.",
+            hint=f"They hold {', '.join(first.benches)} and {', '.join(second.benches)}.",
+        )
+    degraded = [lv for lv in levels if lv not in (CLEAN, RECODED)]
+    category = {name: c.category for name, c in spec.corruptions.items()}
+    names = ("by benchmark", "by corruption category", "by corruption")
+    gaps = (
+        benches,
+        part_gaps(first, second, degraded, lambda h: category.get(h.corruption or ""), spec.categories),
+        part_gaps(first, second, degraded, lambda h: h.corruption, spec.corruptions),
+    )
+    pooled = weighting_of(first)
+    tables = [
+        _gap_table(f"gaps-{i}", n, g, (first, second), pooled)
+        for i, (n, g) in enumerate(zip(names, gaps, strict=True))
+        if g
+    ]
+    return Comparison(first.name, second.name, tuple(found), tuple(tables), tuple(_notes(first, second)))
+
+
+def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
+    """Compare a run with a published result; not paired, as no per-question grades were published.
+
+    Raises IncomparableError if they share no benchmark at any level.
+    """
+    if run.plan.task != ANSWER:
+        raise IncomparableError(f"The published scores are of answers, the run is of {run.plan.task!r}.")
+    ours = {row.name: row for row in main_rows(run, run.plan.levels)}
+    theirs = {row.name: row for row in published.main}
+    body = []
+    for level in run.plan.levels:
+        for name in (n for n in ours if n in theirs and n != AVERAGE):
+            body += _published_row(ours[name], theirs[name], name, level)
+        averages = [rows.get(AVERAGE) for rows in (ours, theirs)]
+        if all(averages) and set(ours) == set(theirs):
+            body += _published_row(ours[AVERAGE], theirs[AVERAGE], AVERAGE, level)
+    if not body:
+        raise IncomparableError(
+            f"{run.name} and {published.label} share no benchmark at any level.",
+            hint=f"Published: {', '.join(sorted(theirs))}. The run: {', '.join(sorted(ours))}.",
+        )
+    columns = (
+        Column(run.name, digits=2, intervals=False),
+        Column(published.label, digits=2, intervals=False),
+        Column("difference", digits=2, signed=True),
+        Column("p", "p", 4),
+    )
+    caption = (
+        "Not paired: Newcombe's interval of two independent scores, wider than a paired one. "
+        f"Ours: {run.plan.protocol}, {run.plan.design}, {run.plan.codec}."
+    )
+    labels = ("Level", "Benchmark")
+    table = Table("gaps-published", f"{run.name} − {published.label}", labels, columns, tuple(body), caption)
+    return Comparison(run.name, published.label, (), (table,), (*published.notes, *_released(run)))
+
+
+def _published_row(ours: LevelRow, theirs: LevelRow, name: str, level: str) -> list[Row]:
+    if level not in ours.scores or level not in theirs.scores:
+        return []
+    gap = difference(ours.scores[level], theirs.scores[level])
+    values = (
+        value_of(ours.scores[level]),
+        value_of(theirs.scores[level]),
+        value_of(gap),
+        Value(gap.p_value()),
+    )
+    return [Row((level, name), values, name == AVERAGE, level)]
+
+
+def _released(run: RunResults) -> list[str]:
+    notes = (
+        []
+        if run.plan.design == "released"
+        else ["the published scores are of the authors' released images, which the design `released` shows"]
+    )
+    if run.plan.sample:
+        notes.append(f"the run asked a sample ({run.plan.sample}) of the questions")
+    if run.plan.protocol != "clear/1":
+        notes.append(
+            f"the published scores are graded by the rules of clear/1, the run by {run.plan.protocol}"
+        )
+    return notes
+
+
+def _gap_table(
+    key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults, RunResults], pooled: str
+) -> Table:
+    adjust, name = (holm, "Holm") if key == "gaps-0" else (benjamini_hochberg, "Benjamini–Hochberg")
+    rows = []
+    for level in dict.fromkeys(gap.level for gap in gaps):
+        here = [gap for gap in gaps if gap.level == level]
+        family = [gap for gap in here if gap.name != AVERAGE]
+        adjusted = dict(zip((g.name for g in family), adjust([g.p_value for g in family]), strict=True))
+        rows += [_gap_row(gap, adjusted.get(gap.name)) for gap in here]
+    columns = (
+        Column("n", "count", 0),
+        Column("difference", digits=2, signed=True),
+        Column("only first", "count", 0),
+        Column("only second", "count", 0),
+        Column("p", "p", 4),
+        Column(f"p ({name})", "p", 4),
+        Column("test", "text"),
+    )
+    plan = runs[0].plan
+    caption = (
+        f"{plan.protocol}, {plan.design}: {pooled}. {runs[0].name} − {runs[1].name} in points, paired, "
+        f"95 % intervals; p adjusted by {name} over the rows of a level."
+    )
+    return Table(key, f"Difference {title}", ("Level", "Part"), columns, tuple(rows), caption)
+
+
+def _gap_row(gap: Gap, adjusted: float | None) -> Row:
+    def count(number: int | None) -> Value | None:
+        return None if number is None else Value(number)
+
+    estimate: Estimate = gap.estimate
+    values = (
+        Value(estimate.n),
+        value_of(estimate),
+        count(gap.only_first),
+        count(gap.only_second),
+        Value(gap.p_value),
+        None if adjusted is None else Value(adjusted),
+        Value(gap.test),
+    )
+    return Row((gap.level, gap.name), values, gap.name == AVERAGE, gap.level)
+
+
+def _notes(first: RunResults, second: RunResults) -> list[str]:
+    notes = [
+        f"{run.name} is incomplete: {run.failed} of {run.planned} answers are missing"
+        for run in (first, second)
+        if not run.complete
+    ]
+    shared = [cell for cell in first.replies if cell in second.replies]
+    seen = [
+        tuple([image.get("pixels") for image in run.replies[cell].images] for cell in shared)
+        for run in (first, second)
+    ]
+    other = sum(a != b for a, b in zip(*seen, strict=True))
+    if other:
+        notes.append(f"{other} of {len(shared)} shared requests showed the two models different pixels")
+    return notes

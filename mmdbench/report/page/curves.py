@@ -1,0 +1,57 @@
+"""Accuracy against the measured quality of the pictures, for the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmdbench.report.page.data import grades_by_cell
+from mmdbench.results.quality.measure import BETTER, QUALITY_FILE, QualityBin, accuracy_by_quality
+from mmdbench.results.results import RunResults
+
+__all__ = ["QualityCurve", "quality_curves"]
+
+
+@dataclass(frozen=True, slots=True)
+class QualityCurve:
+    """The curve of one run and one metric; `better` says which end is better: lower, higher or nothing."""
+
+    run: str
+    metric: str
+    better: str
+    bins: tuple[QualityBin, ...]
+
+
+def quality_curves(runs: Sequence[RunResults]) -> list[QualityCurve]:
+    """A curve for each run and metric that the run's `quality.json` holds."""
+    found = []
+    for run in runs:
+        path = run.folder / QUALITY_FILE if run.folder else None
+        if path is None or not path.exists():
+            continue
+        record = json.loads(path.read_text("utf-8"))
+        for metric in record.get("metrics", ()):
+            rows = _rows(run, record, metric)
+            if rows:
+                found.append(
+                    QualityCurve(run.name, metric, BETTER.get(metric, ""), accuracy_by_quality(rows))
+                )
+    return found
+
+
+def _rows(run: RunResults, record: Mapping[str, Any], metric: str) -> list[tuple[Any, float, float]]:
+    known = {
+        i["pixels"]: float(i[metric])
+        for i in record.get("images", ())
+        if i.get(metric) is not None and "pixels" in i
+    }
+    rows = []
+    for cell, grade in grades_by_cell(run).items():
+        reply = run.replies.get(cell)
+        values = [known.get(image.get("pixels", "")) for image in reply.images] if reply is not None else []
+        numbers = [value for value in values if value is not None]
+        if numbers and len(numbers) == len(values):
+            rows.append(((cell.bench, cell.index), sum(numbers) / len(numbers), grade.hit))
+    return rows

@@ -1,0 +1,159 @@
+"""The examples of a page: a question under one corruption, with what every run replied at every level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Grade, Question, Reply
+from mmdbench.results.results import RunResults
+from mmdbench.run.plan import read_questions
+
+__all__ = ["Answer", "Example", "answer_record", "choose", "gather", "grades_by_cell"]
+
+_ORDER = (CLEAN, RECODED, *LEVELS)
+_THOUGHTS = ("texts", "thoughts", "reasoning")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one run replied to one cell, and what became of it."""
+
+    reply: Reply | None
+    grade: Grade | None
+
+    @property
+    def right(self) -> bool:
+        """Whether it earned at least half of its hit."""
+        return self.grade is not None and self.grade.hit >= 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question under one corruption (None for a question that was only asked clean).
+
+    `answers` holds one answer per run at each level of `cells`; `rank` is 0 for what is worth
+    looking at first: right when clean and wrong at the hardest level.
+    """
+
+    question: Question
+    corruption: str | None
+    cells: tuple[Cell, ...]
+    answers: Mapping[str, tuple[Answer, ...]]
+    rank: tuple[int, int] = field(default=(9, 0))
+
+
+def gather(runs: Sequence[RunResults]) -> list[Example]:
+    """All examples of the runs, in the order of the first run's plan."""
+    questions: dict[tuple[str, Any], Question] = {}
+    for run in runs:
+        if run.folder is not None:
+            for stored in read_questions(run.folder):
+                questions |= {(q.bench, q.index): q for q in stored.questions}
+    grades = [grades_by_cell(run) for run in runs]
+    found = []
+    for (bench, index, corruption), cells in _groups(runs).items():
+        question = questions.get((bench, index))
+        if question is None:
+            continue
+        ordered = tuple(sorted(cells, key=lambda cell: _ORDER.index(cell.level)))
+        answers = {
+            cell.level: tuple(
+                Answer(run.replies.get(cell), of_run.get(cell))
+                for run, of_run in zip(runs, grades, strict=True)
+            )
+            for cell in ordered
+        }
+        found.append(Example(question, corruption, ordered, answers, _rank(answers, len(runs))))
+    return found
+
+
+def grades_by_cell(run: RunResults) -> dict[Cell, Grade]:
+    """The grade of every planned cell."""
+    cells: dict[tuple[str, str, str | None], dict[Any, Cell]] = {}
+    for cell in run.cells:
+        name = (cell.bench, cell.level, cell.corruption if run.apart else None)
+        cells.setdefault(name, {})[cell.index] = cell
+    found: dict[Cell, Grade] = {}
+    for arm in run.arms:
+        of_arm = cells.get((arm.bench, arm.level, arm.corruption if run.apart else None), {})
+        found |= {of_arm[grade.index]: grade for grade in arm.score.grades if grade.index in of_arm}
+    return found
+
+
+def choose(examples: Sequence[Example], most: int) -> list[Example]:
+    """At most so many examples: by turns from each benchmark and corruption, the worst of each first."""
+    groups: dict[tuple[str, str | None], list[Example]] = {}
+    for example in examples:
+        groups.setdefault((example.question.bench, example.corruption), []).append(example)
+    for group in groups.values():
+        group.sort(key=lambda e: e.rank)
+    kept: list[Example] = []
+    turn = 0
+    while len(kept) < most and any(turn < len(group) for group in groups.values()):
+        kept += [group[turn] for group in groups.values() if turn < len(group)]
+        turn += 1
+    return sorted(kept[:most], key=lambda e: e.rank)
+
+
+def answer_record(answer: Answer, longest: int) -> dict[str, Any] | None:
+    """An answer as the page's script reads it, without its pictures; None where nothing is known of it."""
+    reply, grade = answer.reply, answer.grade
+    if reply is None and grade is None:
+        return None
+    record: dict[str, Any] = {"s": reply.status if reply else "missing"}
+    if reply is not None:
+        texts = list(_thoughts(reply.details))
+        record["t"] = _cut(reply.text, longest)
+        record |= {"why": _cut(reply.reason, longest)} if reply.reason else {}
+        record |= {"th": [_cut(text, longest) for text in texts]} if texts else {}
+        record |= {"r": reply.details["restorations"]} if "restorations" in reply.details else {}
+    if grade is not None:
+        record |= {"v": grade.verdict, "h": grade.hit, "x": grade.stage}
+        record |= {"y": grade.label} if grade.label else {}
+    return record
+
+
+def _groups(runs: Sequence[RunResults]) -> dict[tuple[str, Any, str | None], list[Cell]]:
+    groups: dict[tuple[str, Any, str | None], list[Cell]] = {}
+    base: dict[tuple[str, Any], list[Cell]] = {}
+    for cell in dict.fromkeys(cell for run in runs for cell in run.cells):
+        if cell.level in (CLEAN, RECODED):
+            base.setdefault((cell.bench, cell.index), []).append(cell)
+        else:
+            groups.setdefault((cell.bench, cell.index, cell.corruption), []).append(cell)
+    degraded = {key[:2] for key in groups}
+    found = {key: [*base.get(key[:2], ()), *cells] for key, cells in groups.items()}
+    return found | {(*key, None): cells for key, cells in base.items() if key not in degraded}
+
+
+def _rank(answers: Mapping[str, tuple[Answer, ...]], runs: int) -> tuple[int, int]:
+    return min(
+        (_rank_of([(level, a[r]) for level, a in answers.items()]) for r in range(runs)), default=(9, 0)
+    )
+
+
+def _rank_of(answers: Sequence[tuple[str, Answer]]) -> tuple[int, int]:
+    known = [(level, a) for level, a in answers if a.grade is not None]
+    clean = [a.right for level, a in known if level in (CLEAN, RECODED)]
+    rest = [a.right for level, a in known if level not in (CLEAN, RECODED)]
+    kept = sum(rest)
+    if not rest:
+        return (2 if not all(clean) else 4, 0)
+    if clean and clean[0]:
+        return (0, kept) if not rest[-1] else (1, kept) if kept < len(rest) else (4, 0)
+    return (3, 0) if rest[-1] else (2, kept)
+
+
+def _thoughts(details: Mapping[str, Any]) -> Iterator[str]:
+    for name in _THOUGHTS:
+        value = details.get(name)
+        if isinstance(value, str) and value:
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from (str(text) for text in value)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest} more characters)"

@@ -1,0 +1,151 @@
+"""The drawn sections of a page: drops, scores by level, accuracy by quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmdbench.report.page.charts import Mark, Point, Scale, Series, axis_strip, panel, strip
+from mmdbench.report.page.facts import Facts, box, tag
+from mmdbench.report.page.names import Names, legend, opener, scroller
+
+__all__ = ["curves", "drops", "quality"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    title: str
+    run: str
+    level: str
+    series: int
+    path: str
+
+
+def drops(facts: Facts, names: Names) -> str:
+    """Each benchmark's drop with its interval: by level for one run, at the worst level for several."""
+    several = len(names.runs) > 1
+    lines = _lines(facts, names, several=several)
+    if not lines:
+        return tag("p", "There is no degraded level to compare with the clean one.")
+    ends = [facts.at(f"{line.path}/{key}") for line in lines for key in ("value", "low", "high")]
+    scale = Scale.around([end for end in ends if end is not None], hold=[0.0])
+    groups: dict[str, list[_Line]] = {}
+    for line in lines:
+        groups.setdefault(line.title, []).append(line)
+    body = [
+        _drop_row(facts, names, scale, line, len(group) if place == 0 else 0, several=several)
+        for group in groups.values()
+        for place, line in enumerate(group)
+    ]
+    axis = box(
+        "th",
+        tag("span", "Drop from clean, points", class_="axis-name"),
+        axis_strip(scale),
+        scope="col",
+        class_="wide",
+    )
+    heads = [
+        tag("th", "Benchmark", scope="col"),
+        tag("th", "Model" if several else "Level", scope="col"),
+        axis,
+        tag("th", "Drop, 95 % interval", scope="col", class_="num"),
+    ]
+    words = f"Drop from clean{f' to {names.worst}' if several else ''}, in points, with 95 % intervals"
+    caption = tag("caption", words, class_=None if several else "unseen")
+    table = caption + box("thead", box("tr", *heads)) + box("tbody", *body)
+    key = legend(names.runs if several else names.degraded)
+    return key + scroller(box("table", table, class_="drops"), "Drops by benchmark")
+
+
+def _lines(facts: Facts, names: Names, *, several: bool) -> list[_Line]:
+    titles = dict.fromkeys(row["name"] for row in facts.at("main"))
+    levels = (names.worst,) if several else names.degraded
+    return [
+        _Line(
+            title,
+            row["run"],
+            level,
+            names.runs.index(row["run"]) if several else names.degraded.index(level),
+            f"main/{place}/drops/{level}",
+        )
+        for title in titles
+        for place, row in enumerate(facts.at("main"))
+        for level in levels
+        if row["name"] == title and level in row["drops"]
+    ]
+
+
+def _drop_row(facts: Facts, names: Names, scale: Scale, line: _Line, span: int, *, several: bool) -> str:
+    head = tag("th", line.title, scope="rowgroup", rowspan=span) if span else ""
+    low, high = (facts.at(f"{line.path}/{end}") for end in ("low", "high"))
+    mark = Mark(facts.at(f"{line.path}/value"), low, high, line.series)
+    wanted = {"bench": names.benches.get(line.title, ""), "level": line.level}
+    words = f"{line.title} at {line.level}, drop"
+    inside = facts.number(f"{line.path}/value") + facts.interval(line.path)
+    label = tag("th", line.run if several else line.level, scope="row", class_="sub")
+    drawn = box("td", strip(mark, scale), class_="wide")
+    number = box("td", opener(names, line.run, inside, words, wanted), class_="num")
+    return box("tr", head, label, drawn, number, class_="first" if span else None)
+
+
+def curves(facts: Facts, names: Names) -> str:
+    """A small chart of the score at every level for each benchmark, all on one scale."""
+    if len(names.levels) < 2:
+        return tag("p", "The run has one level.")
+    steps = len(names.levels) - 1
+    found: dict[str, list[Series]] = {}
+    ends: list[float] = []
+    for i, row in enumerate(facts.at("main")):
+        points = []
+        for place, level in enumerate(names.levels):
+            if level in row["scores"]:
+                path = f"main/{i}/scores/{level}"
+                value, low, high = (facts.at(f"{path}/{k}") for k in ("value", "low", "high"))
+                ends += [value, low, high]
+                words = f"{row['run']}, {level}: {facts.spoken(path)}"
+                points.append(Point(place / steps, value, low, high, words))
+        if points:
+            found.setdefault(row["name"], []).append(Series(names.runs.index(row["run"]), tuple(points)))
+    scale = Scale.around([e for e in ends if e is not None])
+    across = [(place / steps, level) for place, level in enumerate(names.levels)]
+    figures = []
+    for title, series in found.items():
+        words = f"{title}: " + "; ".join(point.words for s in series for point in s.points)
+        figures.append(box("figure", tag("figcaption", title), panel(series, scale, across, words)))
+    return legend(names.runs) + box("div", *figures, class_="panels")
+
+
+def quality(facts: Facts) -> str:
+    """Accuracy against the measured quality of the pictures, one chart for each metric."""
+    entries = list(enumerate(facts.at("quality") or []))
+    runs = list(dict.fromkeys(entry["run"] for _, entry in entries))
+    figures = []
+    for metric in dict.fromkeys(entry["metric"] for _, entry in entries):
+        mine = [(i, entry) for i, entry in entries if entry["metric"] == metric and entry["bins"]]
+        if mine:
+            figures.append(_quality_figure(facts, runs, metric, mine))
+    return legend(runs) + box("div", *figures, class_="panels") if figures else ""
+
+
+def _quality_figure(
+    facts: Facts, runs: Sequence[str], metric: str, entries: Sequence[tuple[int, Mapping[str, Any]]]
+) -> str:
+    bins = [b for _, entry in entries for b in entry["bins"]]
+    side = Scale.around([b["quality"] for b in bins], steps=4)
+    scale = Scale.around([b["accuracy"][key] for b in bins for key in ("value", "low", "high")])
+    drawn = []
+    for i, entry in entries:
+        points = []
+        for k, b in enumerate(entry["bins"]):
+            path = f"quality/{i}/bins/{k}"
+            where = f"{entry['run']}, {metric} {facts.text(f'{path}/quality', 2)}"
+            words = f"{where}: {facts.spoken(f'{path}/accuracy')}, n {b['n']}"
+            score = b["accuracy"]
+            points.append(Point(side.at(b["quality"]), score["value"], score["low"], score["high"], words))
+        drawn.append(Series(runs.index(entry["run"]), tuple(points)))
+    better = entries[0][1]["better"]
+    caption = f"{metric.upper()} ({better} is better quality)" if better else metric
+    words = f"Accuracy by {metric}: " + "; ".join(point.words for s in drawn for point in s.points)
+    across = [(side.at(tick), side.label(tick)) for tick in side.ticks]
+    return box("figure", tag("figcaption", caption), panel(drawn, scale, across, words))

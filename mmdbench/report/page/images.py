@@ -1,0 +1,131 @@
+"""All pictures of a page, each once, as large as fits."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmdbench.corruptions.spec import Spec
+from mmdbench.records import Cell
+from mmdbench.report.page.data import Example
+from mmdbench.report.page.pictures import Job, Made, Shape, plan_jobs, smaller
+from mmdbench.results.pictures import open_questions
+from mmdbench.results.results import RunResults
+from mmdbench.variants.recipes import one_thread_each
+
+__all__ = ["LADDER", "Pictures", "collect", "make_pictures"]
+
+LADDER = (
+    Shape(384, 62),
+    Shape(320, 58),
+    Shape(288, 56),
+    Shape(256, 54),
+    Shape(232, 51),
+    Shape(208, 48),
+    Shape(192, 45),
+    Shape(176, 42),
+    Shape(160, 39),
+    Shape(144, 36),
+    Shape(112, 30),
+)
+"""What is tried, from the best on, until all pictures fit."""
+
+_PROBES = 200
+_PROBED_QUESTIONS = 8
+_MARGIN = 0.92
+
+
+@dataclass
+class Pictures:
+    """Small pictures as base64 WebP, each once, and where they belong.
+
+    `cells` maps a cell to the numbers of its pictures, `kept` a reply's key to those that the model
+    made itself. `unlike` counts pictures with other pixels than the run saw, `left_out` the cells
+    for which there was no room; `missing` says in words what could not be opened.
+    """
+
+    data: list[str] = field(default_factory=list)
+    cells: dict[Cell, list[int]] = field(default_factory=dict)
+    kept: dict[str, list[int]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unlike: int = 0
+    left_out: int = 0
+    size: int = 0
+
+
+def make_pictures(
+    runs: Sequence[RunResults],
+    examples: Sequence[Example],
+    spec: Spec,
+    *,
+    budget: int,
+    data_dir: Path | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> Pictures:
+    """The pictures of the examples in at most `budget` bytes of base64.
+
+    A question's pictures are made once, however many examples show it. The shape is the best of
+    `LADDER` that fits by a probe; what does not fit in the end is left out, the last examples first.
+    """
+    questions, missing = open_questions(runs[0].plan, {e.question.bench for e in examples}, data_dir)
+    jobs = plan_jobs(examples, questions, runs[0], spec)
+    made: list[Made] = []
+    workers = max(1, min(8, os.cpu_count() or 1))
+    with one_thread_each(), ThreadPoolExecutor(workers, thread_name_prefix="page") as pool:
+        shape = _fitting(jobs, budget, pool)
+        for done, result in enumerate(pool.map(lambda job: job.make(shape), jobs), 1):
+            made.append(result)
+            if on_progress is not None:
+                on_progress(done, len(jobs))
+    return collect(examples, made, budget, missing)
+
+
+def collect(
+    examples: Sequence[Example], made: Sequence[Made], budget: int, missing: Sequence[str] = ()
+) -> Pictures:
+    """Number the pictures in the order of the examples, as many as fit into the budget."""
+    found = Pictures(missing=list(missing), unlike=sum(m.unlike for m in made))
+    found.missing += sorted({m.error for m in made if m.error})[:3]
+    cells = {cell: images for m in made for cell, images in m.cells.items()}
+    kept = {key: images for m in made for key, images in m.kept.items()}
+    numbers: dict[bytes, int] = {}
+
+    def place(images: Sequence[bytes]) -> list[int] | None:
+        new = {image: base64.b64encode(image).decode("ascii") for image in images if image not in numbers}
+        more = sum(len(text) + 1 for text in new.values())
+        if found.size + more > budget:
+            found.left_out += 1
+            return None
+        found.size += more
+        for image, text in new.items():
+            numbers[image] = len(found.data)
+            found.data.append(text)
+        return [numbers[image] for image in images]
+
+    for example in examples:
+        for cell in example.cells:
+            if cell in cells and cell not in found.cells:
+                numbered = place(cells[cell])
+                found.cells |= {cell: numbered} if numbered is not None else {}
+            for reply in (a.reply for a in example.answers[cell.level] if a.reply is not None):
+                if reply.key in kept and reply.key not in found.kept:
+                    numbered = place(kept[reply.key])
+                    found.kept |= {reply.key: numbered} if numbered is not None else {}
+    return found
+
+
+def _fitting(jobs: Sequence[Job], budget: int, pool: ThreadPoolExecutor) -> Shape:
+    each = max(1, sum(len(job.wanted) for job in jobs) // max(1, len(jobs)))
+    wanted = max(_PROBED_QUESTIONS, _PROBES // each)
+    probes = jobs[:: max(1, len(jobs) // wanted)]
+    pictures = [image for made in pool.map(lambda job: job.make(LADDER[0]), probes) for image in made.all()]
+    scale = 4 / 3 * len(jobs) / max(1, len(probes))
+    for shape in LADDER[:-1]:
+        sizes = map(len, pictures if shape == LADDER[0] else (smaller(image, shape) for image in pictures))
+        if sum(sizes) * scale <= budget * _MARGIN:
+            return shape
+    return LADDER[-1]

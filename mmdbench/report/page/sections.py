@@ -1,0 +1,104 @@
+"""The words and tables of a page: its summary, and every table of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmdbench.records import CLEAN
+from mmdbench.report.page.facts import DASH, Facts, box, tag
+from mmdbench.report.page.names import Names, scroller
+
+__all__ = ["summary", "tables"]
+
+
+def main_of(facts: Facts, run: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """The main rows of a run with their places."""
+    return [(i, row) for i, row in enumerate(facts.at("main")) if row["run"] == run]
+
+
+def summary(facts: Facts, names: Names) -> str:
+    """The headline of each run: clean score, score at the worst level, and the drop between them."""
+    cards = []
+    for run in names.runs:
+        rows = [(i, row) for i, row in main_of(facts, run) if row["scores"]]
+        if not rows:
+            continue
+        place, row = rows[-1]
+        head = tag("h3", run) + box("p", _about(facts, run, row["name"]), class_="about")
+        tiles = []
+        for level in dict.fromkeys(level for level in (CLEAN, names.worst) if level in row["scores"]):
+            path = f"main/{place}/scores/{level}"
+            tiles.append(_tile(f"Score {level}", facts.number(f"{path}/value"), facts.interval(path)))
+        if names.worst in row["drops"]:
+            path = f"main/{place}/drops/{names.worst}"
+            kind = "lost" if facts.at(f"{path}/value") > 0 else ""
+            tiles.append(_tile("Drop, points", facts.number(f"{path}/value"), facts.interval(path), kind))
+            percent = _percent_path(facts, row["name"], run)
+            if percent:
+                tiles.append(_tile("Drop, % of clean", facts.number(percent, unit="%"), ""))
+        cards.append(box("article", head, box("dl", *tiles, class_="tiles"), class_="card"))
+    return "".join(cards)
+
+
+def _about(facts: Facts, run: str, name: str) -> str:
+    for i, info in enumerate(facts.at("runs")):
+        if info["label"] == run:
+            answered, planned = (facts.number(f"runs/{i}/counts/{key}", 0) for key in ("ok", "planned"))
+            said = f"{answered} of {planned} planned answers"
+            state = "complete" if info["complete"] else tag("strong", "incomplete", class_="alarm")
+            return f"{tag('span', name)} · {said} · {state}"
+    return f"{tag('span', name)} · published result"
+
+
+def _tile(name: str, value: str, interval: str, kind: str = "") -> str:
+    body = box("dd", value + interval)
+    return box("div", tag("dt", name), body, class_=f"tile {kind}".strip())
+
+
+def _percent_path(facts: Facts, name: str, run: str) -> str:
+    for t, table in enumerate(facts.at("tables")):
+        if table["key"] != "levels":
+            continue
+        for c, column in enumerate(table["columns"]):
+            for r, row in enumerate(table["rows"]):
+                if column["unit"] == "%" and row["labels"][0] == name and row["labels"][-1] in (name, run):
+                    value = row["values"][c]
+                    return f"tables/{t}/rows/{r}/values/{c}/value" if value else ""
+    return ""
+
+
+def tables(facts: Facts, best: Sequence[Mapping[tuple[int, int], int]]) -> str:
+    """Every table of the report, closed until it is asked for; `best` are the `ranks` of each."""
+    parts = []
+    for t, table in enumerate(facts.at("tables")):
+        heads = "".join(tag("th", name, scope="col") for name in table["labels"])
+        for column in table["columns"]:
+            heads += tag("th", column["name"] or table["title"], scope="col", class_="num")
+        rows = range(len(table["rows"]))
+        body = "".join(_table_row(facts, f"tables/{t}", r, table, best[t]) for r in rows)
+        inner = tag("caption", table["caption"] or table["title"])
+        inner += box("thead", box("tr", heads)) + box("tbody", body)
+        grid = scroller(box("table", inner, class_="plain"), table["title"])
+        head = box("summary", tag("h3", table["title"]))
+        parts.append(box("details", head, grid, id=f"table-{table['key']}"))
+    return "".join(parts)
+
+
+def _table_row(
+    facts: Facts, table: str, place: int, record: Mapping[str, Any], best: Mapping[tuple[int, int], int]
+) -> str:
+    row = record["rows"][place]
+    cells = "".join(tag("th", label, scope="row") for label in row["labels"])
+    for c, (value, column) in enumerate(zip(row["values"], record["columns"], strict=True)):
+        path = f"{table}/rows/{place}/values/{c}"
+        if value is None:
+            cells += tag("td", DASH, class_="num")
+        elif isinstance(value["value"], str):
+            cells += tag("td", value["value"])
+        else:
+            digits = column["digits"]
+            text = facts.number(f"{path}/value", digits, signed=column["signed"], unit=column["unit"])
+            mark = ("", " best", " second")[best.get((place, c), 0)]
+            cells += box("td", text + facts.interval(path, digits), class_=f"num{mark}")
+    return box("tr", cells, class_="sum" if row["summary"] else None)

@@ -1,0 +1,1 @@
+"""Tables to text: the terminal, Markdown, LaTeX, CSV and JSON, and figures."""

@@ -1,0 +1,165 @@
+"""Tables as a person reads them on a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table as Grid
+from rich.text import Text
+
+from mmdbench.report.tables.collect import Tables
+from mmdbench.report.tables.model import Table, Value, chosen, ranks, shown
+from mmdbench.report.tables.rounding import RULE, fixed
+
+__all__ = ["console", "footer", "grid", "interval", "summary_keys"]
+
+_FOR_ONE = ("perception", "perception-corruptions", "levels", "corruption-category", "corruption", "flips")
+_RULES = (
+    "Points of 0 to 100 with 95 % intervals: Wilson for scores, paired by question (Bonett and Price) "
+    "for drops; a question under several corruptions counts once. Rounded " + RULE + "."
+)
+_WIDE = ("points", "%")
+_LEAST_LABEL = 12
+_FOR_MANY = ("perception", "perception-corruptions", "drops", "levels", "corruption-models", "mce")
+
+
+def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
+    """The report for rich to print: the tables of the given keys, `all`, or the usual ones."""
+    found = chosen(tables.tables, keys or summary_keys(tables))
+    parts: list[RenderableType] = [
+        Text(" · ".join(f"{k}: {v}" for k, v in tables.header.items()), style="dim"),
+        Text(),
+    ]
+    for table in found:
+        parts += [grid(table), Text()]
+    parts += [Text(line, style="bold red" if "INCOMPLETE" in line else "dim") for line in footer(tables)]
+    rest = [table.key for table in tables.tables if table not in found]
+    if rest:
+        parts.append(Text(f"More tables (--table NAME, --table all): {', '.join(rest)}.", style="dim"))
+    return Group(*parts)
+
+
+def summary_keys(tables: Tables) -> list[str]:
+    """The tables that a summary shows."""
+    runs = {row.run for row in tables.main}
+    keys = _FOR_MANY if len(runs) > 1 else _FOR_ONE
+    found = [key for key in keys if tables.find(key) is not None]
+    return found or ["levels"]
+
+
+def grid(table: Table) -> RenderableType:
+    """One table for rich: the value, and its interval in a second line.
+
+    Where a screen is too narrow its columns go on below, with their labels again; no number is cut.
+    """
+    return _Fitted(table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A table that is laid out when the width of the screen is known."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        cells = _cells(self.table)
+        yield Text(self.table.title, style="bold")
+        yield from _blocks(self.table, cells, options.max_width)
+        if self.table.caption:
+            yield Text(self.table.caption, style="dim italic")
+
+
+def _cells(table: Table) -> list[list[Text]]:
+    best = ranks(table)
+    gap = "\n" if sum(column.intervals and column.unit in _WIDE for column in table.columns) > 2 else "  "
+    found = []
+    for number, row in enumerate(table.rows):
+        cells = []
+        for place, (value, column) in enumerate(zip(row.values, table.columns, strict=True)):
+            plain = "bold" if row.summary else ""
+            mark = {1: "bold", 2: "underline"}.get(best.get((number, place), 0), plain)
+            cell = Text(shown(value, column), style=mark)
+            if value is not None and value.low is not None and column.intervals:
+                cell.append(gap + interval(value, column.digits), style="dim")
+            cells.append(cell)
+        found.append(cells)
+    return found
+
+
+def _blocks(table: Table, cells: Sequence[Sequence[Text]], width: int) -> Iterator[Grid | Text]:
+    labels = [max(map(cell_len, (n, *(r.labels[i] for r in table.rows)))) for i, n in enumerate(table.labels)]
+    numbers = [
+        max((cell_len(line) for row in cells for line in row[i].plain.splitlines()), default=0)
+        for i in range(len(table.columns))
+    ]
+    names = [column.name for column in table.columns]
+    natural = sum(labels) + sum(map(max, numbers, map(cell_len, names)))
+    if natural + 3 * (len(labels) + len(names) - 1) + 2 <= width:
+        yield _made(table, cells, range(len(names)), names)
+        return
+    most = max(_LEAST_LABEL, width // (2 * len(labels)))
+    # A verdict may go on in the next line, a number may not.
+    numbers = [min(n, most) if c.unit == "text" else n for n, c in zip(numbers, table.columns, strict=True)]
+    needed = [max(n, *map(cell_len, x.split()), 1) if x else n for n, x in zip(numbers, names, strict=True)]
+    heads = ["\n".join(wrap(x, n, break_long_words=False)) for x, n in zip(names, needed, strict=True)]
+    room = width - sum(min(label, most) + 2 for label in labels)
+    part: list[int] = []
+    for place, size in enumerate(needed):
+        if part and sum(needed[i] + 2 for i in part) + size > room:
+            yield from (_made(table, cells, part, heads, most), Text())
+            part = []
+        part.append(place)
+    yield from (_made(table, cells, part, heads, most), Text())
+
+
+def _made(
+    table: Table, cells: Sequence[Sequence[Text]], places: Sequence[int], heads: Sequence[str], most: int = 0
+) -> Grid:
+    """The columns at those places as a grid; `most` is the width of a label where room is short, else 0."""
+    made = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=not most, collapse_padding=bool(most))
+    for number, name in enumerate(table.labels):
+        made.add_column(name, no_wrap=number == 0 and not most, overflow="fold", max_width=most or None)
+    for place in places:
+        text = table.columns[place].unit == "text"
+        made.add_column(
+            heads[place],
+            justify="left" if text else "right",
+            no_wrap=not text,
+            overflow="fold",
+            max_width=most if text and most else None,
+        )
+    section = ""
+    for number, (row, line) in enumerate(zip(table.rows, cells, strict=True)):
+        if number and row.section != section:
+            made.add_section()
+        section = row.section
+        style = "bold" if row.summary else ""
+        made.add_row(*(Text(label, style=style) for label in row.labels), *(line[i] for i in places))
+    return made
+
+
+def interval(value: Value, digits: int = 1) -> str:
+    """The interval as `low…high`; empty if there is none."""
+    if value.low is None or value.high is None:
+        return ""
+    return f"{fixed(value.low, digits)}…{fixed(value.high, digits)}"
+
+
+def footer(tables: Tables) -> list[str]:
+    """How many of how many answered, what the numbers mean, and every warning."""
+    counts = tables.counts
+    parts = [
+        f"{counts[s]} {s}" for s in ("refused", "empty", "truncated", "error", "missing") if counts.get(s)
+    ]
+    answered = f"{counts.get('ok', 0)} of {counts['planned']} planned answers"
+    return [*_lines(answered, parts), *tables.notes]
+
+
+def _lines(answered: str, parts: Iterable[str]) -> list[str]:
+    problems = ", ".join(parts)
+    return [answered + (f" ({problems})." if problems else "."), _RULES]

@@ -1,0 +1,65 @@
+"""Tables as one long list of numbers, for other programs: CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import MissingExtraError, StoreError
+from mmdbench.report.tables.collect import Tables
+from mmdbench.report.tables.model import chosen
+
+__all__ = ["FIELDS", "as_csv", "records", "write_parquet"]
+
+FIELDS = ("table", "row", "column", "unit", "value", "text", "low", "high", "n", "protocol", "design")
+
+
+def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """One record for each number, unrounded: its table, row (labels joined by " / "), column and interval.
+
+    Each names the protocol and the design with its weighting, so that no line is read without them.
+    """
+    rules = (tables.header["protocol"], tables.header["design"])
+    for table in chosen(tables.tables, keys):
+        for row in table.rows:
+            section = f"{row.section} / " if row.summary and row.section not in ("", *row.labels) else ""
+            for column, value in zip(table.columns, row.values, strict=True):
+                if value is None:
+                    continue
+                number = None if isinstance(value.value, str) else float(value.value)
+                text = value.value if isinstance(value.value, str) else None
+                place = (table.key, section + " / ".join(row.labels), column.name or table.key, column.unit)
+                numbers = (number, text, value.low, value.high, value.n)
+                yield dict(zip(FIELDS, (*place, *numbers, *rules), strict=True))
+
+
+def as_csv(tables: Tables, keys: Sequence[str] = ()) -> str:
+    """The records as CSV with a header line."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records(tables, keys))
+    return buffer.getvalue()
+
+
+def write_parquet(tables: Tables, path: Path, keys: Sequence[str] = ()) -> None:
+    """Write the records as a Parquet file, with the report's header in its metadata.
+
+    Raises MissingExtraError without pyarrow, StoreError if the file cannot be written.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError("pyarrow, which writes Parquet,", "parquet") from error
+    kinds = {"value": pa.float64(), "low": pa.float64(), "high": pa.float64(), "n": pa.int64()}
+    schema = pa.schema(
+        [(name, kinds.get(name, pa.string())) for name in FIELDS], metadata=dict(tables.header)
+    )
+    try:
+        pq.write_table(pa.Table.from_pylist(list(records(tables, keys)), schema=schema), path)
+    except OSError as error:
+        raise StoreError(f"Cannot write {path}: {error}.") from error

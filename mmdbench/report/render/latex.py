@@ -1,0 +1,78 @@
+"""Tables as LaTeX with booktabs: best in bold, second underlined, as in the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdbench.report.tables.collect import Tables
+from mmdbench.report.tables.model import Row, Table, Value, chosen, ranks, shown
+from mmdbench.report.tables.rounding import fixed
+
+__all__ = ["latex", "latex_table"]
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "→": r"$\rightarrow$",
+    "Δ": r"$\Delta$",
+    "–": "--",
+    "…": r"\ldots{}",
+    "×": r"$\times$",
+    "−": "$-$",
+    "<": "$<$",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+} | {c: f"\\{c}" for c in "&%$#_{}"}
+
+
+def latex(tables: Tables, keys: Sequence[str] = (), *, intervals: bool = False) -> str:
+    """The tables, or those of the given keys, as floats for a document that loads booktabs."""
+    found = chosen(tables.tables, keys)
+    head = ["% needs \\usepackage{booktabs}"] + [f"% {k}: {v}" for k, v in tables.header.items()]
+    return "\n".join(head) + "\n\n" + "\n\n".join(latex_table(t, intervals=intervals) for t in found) + "\n"
+
+
+def latex_table(table: Table, *, intervals: bool = False) -> str:
+    """One table as a float; its caption says the protocol and the weighting."""
+    best = ranks(table)
+    lines = [
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{_escape(table.title)}. {_escape(table.caption)}}}",
+        rf"\label{{tab:{table.key}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.labels)}{'r' * len(table.columns)}}}",
+        r"\toprule",
+        _line([*map(_escape, table.labels), *(_escape(c.name) for c in table.columns)]),
+        r"\midrule",
+    ]
+    section = table.rows[0].section if table.rows else ""
+    for number, row in enumerate(table.rows):
+        if row.section != section:
+            lines.append(r"\midrule")
+        section = row.section
+        lines.append(_line(_cells(table, row, number, best, intervals=intervals)))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+
+def _cells(table: Table, row: Row, number: int, best: object, *, intervals: bool) -> list[str]:
+    assert isinstance(best, dict)
+    cells = [rf"\emph{{{_escape(x)}}}" if row.summary else _escape(x) for x in row.labels]
+    for place, (value, column) in enumerate(zip(row.values, table.columns, strict=True)):
+        text = _escape(shown(value, column))
+        mark = best.get((number, place), 0)
+        text = rf"\textbf{{{text}}}" if mark == 1 else rf"\underline{{{text}}}" if mark == 2 else text
+        cells.append(text + (_interval(value, column.digits) if intervals else ""))
+    return cells
+
+
+def _interval(value: Value | None, digits: int) -> str:
+    if value is None or value.low is None or value.high is None:
+        return ""
+    return rf" {{\scriptsize [{fixed(value.low, digits)}, {fixed(value.high, digits)}]}}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _escape(text: str) -> str:
+    return "".join(_SPECIAL.get(c, c) for c in text)

@@ -1,0 +1,60 @@
+"""A run's report as files in the run's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mmdbench.report.render.flat import as_csv
+from mmdbench.report.render.latex import latex
+from mmdbench.report.render.markdown import markdown
+from mmdbench.report.tables.collect import Tables
+from mmdbench.report.tables.model import chosen
+from mmdbench.results.results import RunResults
+from mmdbench.system.files import write_atomic
+
+__all__ = ["as_json", "write_report"]
+
+
+def as_json(tables: Tables, keys: Sequence[str] = ()) -> str:
+    """The tables as JSON, unrounded, ending with a newline."""
+    kept = replace(tables, tables=tuple(chosen(tables.tables, keys)))
+    return json.dumps(kept.as_dict(), indent=1, ensure_ascii=False) + "\n"
+
+
+def write_report(folder: Path, results: RunResults, tables: Tables) -> tuple[Path, ...]:
+    """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl`; returns their paths.
+
+    They follow from the replies alone: an interrupted run that was finished later writes the
+    same bytes as one that was not, but for the times that its replies took.
+    """
+    files = {
+        "report.md": markdown(tables),
+        "tables.json": as_json(tables),
+        "tables.csv": as_csv(tables),
+        "tables.tex": latex(tables),
+        "grades.jsonl": "".join(_grade_lines(results)),
+    }
+    for name, text in files.items():
+        write_atomic(folder / name, text)
+    return tuple(folder / name for name in files)
+
+
+def _grade_lines(results: RunResults) -> list[str]:
+    lines = []
+    for arm in results.arms:
+        for grade in arm.score.grades:
+            row = {
+                "bench": grade.bench,
+                "index": grade.index,
+                "level": arm.level,
+                "corruption": arm.corruption,
+                "verdict": grade.verdict,
+                "hit": grade.hit,
+                "label": grade.label,
+                "stage": grade.stage,
+            }
+            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    return lines

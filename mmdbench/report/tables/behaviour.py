@@ -1,0 +1,167 @@
+"""How answers change with severity: flips, what is retained above chance, worst cases, ladders that rise."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from mmdbench.records import CLEAN, RECODED
+from mmdbench.report.scores import run_series
+from mmdbench.report.series import Series, Unit, change, make_series, score_of
+from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.stats.estimates import CONFIDENCE, normal_quantile
+
+__all__ = ["flip_table", "ladder_flags", "retention_table", "worst_case_table"]
+
+_LABELS = ("Model", "Benchmark")
+
+
+def flip_table(runs: Sequence[RunResults]) -> Table | None:
+    """Right → wrong and wrong → right, apart: a net drop of 5 may be 5 or 25 flips in a hundred."""
+    body = []
+    for run in runs:
+        series = run_series(run)
+        for (bench, level), after in series.items():
+            before = series.get((bench, CLEAN))
+            if level == CLEAN or before is None:
+                continue
+            lost, gained = (_flips(before, after, sign) for sign in (1, -1))
+            values = (value_of(score_of(lost)), value_of(score_of(gained)), value_of(change(before, after)))
+            body.append(Row((run.name, run.title(bench), level), values, section=f"{run.name} {bench}"))
+    columns = (Column("right → wrong", "%"), Column("wrong → right", "%"), Column("net drop"))
+    caption = "In percent of the questions; over corruptions first, where a question met several."
+    return (
+        Table("flips", "Answers that flip", (*_LABELS, "Level"), columns, tuple(body), caption)
+        if body
+        else None
+    )
+
+
+def _flips(before: Series, after: Series, sign: int) -> Series:
+    clean = {(hit.bench, hit.unit): hit.hit for hit in before.hits}
+    hits = (
+        replace(hit, hit=max(0.0, sign * (clean[hit.bench, hit.unit] - hit.hit)))
+        for hit in after.hits
+        if (hit.bench, hit.unit) in clean
+    )
+    return make_series(hits, apart=after.apart)
+
+
+def retention_table(runs: Sequence[RunResults]) -> Table | None:
+    """What is left of the clean score: of all of it, and of what it is above a guess."""
+    body = []
+    for run in runs:
+        series = run_series(run)
+        for (bench, level), after in series.items():
+            before = series.get((bench, CLEAN))
+            if level in (CLEAN, RECODED) or before is None:
+                continue
+            guess = run.chance.get(bench, 0.0)
+            values = (_kept(before, after, 0.0), _kept(before, after, guess), Value(100 * guess))
+            body.append(Row((run.name, run.title(bench), level), values, section=f"{run.name} {bench}"))
+    columns = (Column("retained", "%"), Column("retained above chance", "%"), Column("chance"))
+    caption = (
+        "Retained = score / clean score; above chance = (score − chance) / (clean − chance), and none where "
+        "the clean score is not above chance. Intervals by the delta method."
+    )
+    return (
+        Table("retention", "What is retained", (*_LABELS, "Level"), columns, tuple(body), caption)
+        if body
+        else None
+    )
+
+
+def _kept(before: Series, after: Series, guess: float) -> Value | None:
+    # A ratio of two means: G. W. Oehlert, Am. Stat. 46 (1992) 27.
+    clean = score_of(before)
+    if clean is None or clean.low <= 100 * guess or set(before.units) != set(after.units):
+        return None
+    usable = before.share - guess
+    ratio = (after.share - guess) / usable
+    spread = dict(zip(before.units, before.at.residuals, strict=True))
+    parts = [(r - ratio * spread[u]) / usable for u, r in zip(after.units, after.at.residuals, strict=True)]
+    half = normal_quantile(CONFIDENCE) * math.sqrt(math.fsum(p * p for p in parts)) / len(parts)
+    return Value(100 * ratio, 100 * (ratio - half), 100 * (ratio + half), len(parts))
+
+
+def worst_case_table(runs: Sequence[RunResults]) -> Table | None:
+    """Questions that stay right under every corruption, and the one that breaks most of the others."""
+    body = []
+    for run in (run for run in runs if run.apart):
+        series = run_series(run)
+        for (bench, level), after in series.items():
+            if level in (CLEAN, RECODED):
+                continue
+            least: dict[Unit, UnitHit] = {}
+            for hit in after.hits:
+                unit = (hit.bench, hit.unit)
+                if unit not in least or hit.hit < least[unit].hit:
+                    least[unit] = hit
+            worst = make_series(least.values(), apart=False)
+            values = (
+                value_of(score_of(after)),
+                value_of(score_of(worst)),
+                Value(_breaker(series.get((bench, CLEAN)), after)),
+            )
+            body.append(Row((run.name, run.title(bench), level), values, section=f"{run.name} {bench}"))
+    columns = (
+        Column("mean over corruptions"),
+        Column("worst corruption per question"),
+        Column("breaks most", "text"),
+    )
+    caption = "Worst = the question's lowest hit over its corruptions, as in HELM's worst-case robustness."
+    return (
+        Table(
+            "worst-case", "Worst corruption per question", (*_LABELS, "Level"), columns, tuple(body), caption
+        )
+        if body
+        else None
+    )
+
+
+def _breaker(before: Series | None, after: Series) -> str:
+    right = {(h.bench, h.unit) for h in before.hits if h.hit > 0} if before else set()
+    broken = Counter(h.corruption or "" for h in after.hits if not h.hit and (h.bench, h.unit) in right)
+    asked = Counter(h.corruption or "" for h in after.hits if (h.bench, h.unit) in right)
+    shares = {name: count / asked[name] for name, count in broken.items()}
+    if not shares:
+        return "–"
+    name = max(sorted(shares), key=lambda n: shares[n])
+    return f"{name} ({broken[name]} of {asked[name]})"
+
+
+def ladder_flags(runs: Sequence[RunResults]) -> Table | None:
+    """Steps at which more damage gives a better score, and whether that is more than noise."""
+    body = []
+    for run in runs:
+        for name, series in _ladders(run):
+            levels = [level for level in run.plan.levels if level != RECODED and level in series]
+            for lower, upper in pairwise(levels):
+                gain = change(series[upper], series[lower])
+                if gain is not None and gain.value > 0:
+                    verdict = "more than noise" if gain.low > 0 else "within noise"
+                    body.append(Row((run.name, name, f"{lower} → {upper}"), (value_of(gain), Value(verdict))))
+    columns = (Column("gain", signed=True), Column("verdict", "text"))
+    caption = (
+        "A harder level should not score better. Each interval stands for itself: of many rows a few leave "
+        "noise by chance."
+    )
+    labels = ("Model", "Part", "Step")
+    return Table("severity", "Ladders that rise", labels, columns, tuple(body), caption) if body else None
+
+
+def _ladders(run: RunResults) -> Iterator[tuple[str, Mapping[str, Series]]]:
+    series = run_series(run)
+    for bench in run.benches:
+        yield run.title(bench), {level: s for (name, level), s in series.items() if name == bench}
+    clean = [hit for hit in run.hits if hit.level == CLEAN]
+    for name in dict.fromkeys(hit.corruption for hit in run.hits if hit.corruption):
+        hits = [replace(h, stratum="") for h in run.hits if h.corruption == name]
+        asked = {(h.bench, h.unit) for h in hits}
+        hits += [replace(h, stratum="") for h in clean if (h.bench, h.unit) in asked]
+        levels = dict.fromkeys(h.level for h in hits)
+        yield name, {lv: make_series((h for h in hits if h.level == lv), apart=False) for lv in levels}

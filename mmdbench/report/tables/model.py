@@ -1,0 +1,127 @@
+"""A table as data: labelled rows of unrounded values, with what a column's numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mmdbench.errors import UnknownNameError
+from mmdbench.report.tables.rounding import fixed
+from mmdbench.stats import Estimate
+
+__all__ = ["VOLATILE", "Best", "Column", "Row", "Table", "Value", "chosen", "ranks", "shown", "value_of"]
+
+VOLATILE = frozenset({"time", "phases"})
+"""Tables that differ between two runs of one plan; they are shown only where they are asked for."""
+
+Best = Literal["", "max", "min"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One number, unrounded, or a text; with its 95 % interval and number of questions where it has them."""
+
+    value: float | str
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its name, its unit (points, %, count, s …), decimals when shown, and which end is best.
+
+    `intervals` says whether pages print its intervals; files for programs always hold them.
+    """
+
+    name: str
+    unit: str = "points"
+    digits: int = 1
+    best: Best = ""
+    signed: bool = False
+    intervals: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row: its labels, a value or None for each column, whether it sums up others, and its section."""
+
+    labels: tuple[str, ...]
+    values: tuple[Value | None, ...]
+    summary: bool = False
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: `key` names it for programs; `caption` says what its numbers are and how they are weighted."""
+
+    key: str
+    title: str
+    labels: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The table as a JSON-able dict, unrounded."""
+        return asdict(self)
+
+
+def value_of(estimate: Estimate | None) -> Value | None:
+    """An estimate as a value with its interval."""
+    return None if estimate is None else Value(estimate.value, estimate.low, estimate.high, estimate.n)
+
+
+def shown(value: Value | None, column: Column) -> str:
+    """The value as every rendering prints it, without its interval; a dash where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value.value, str):
+        return value.value
+    text = fixed(value.value, column.digits)
+    if column.unit == "p" and not float(text):
+        return f"<{fixed(10**-column.digits, column.digits)}"  # a p-value is never nought
+    sign = "+" if column.signed and value.value > 0 and float(text) else ""
+    return f"{sign}{text}" + (" %" if column.unit == "%" else "")
+
+
+def ranks(table: Table) -> Mapping[tuple[int, int], int]:
+    """(row, column) → 1 for the best and 2 for the second of a column that has a best end.
+
+    Rows that sum others up do not compete with them; equal as shown is equal. A column of one
+    number has no best.
+    """
+    found: dict[tuple[int, int], int] = {}
+    for place, column in enumerate(table.columns):
+        if not column.best:
+            continue
+        sign = -1 if column.best == "max" else 1
+        rounded = [(r, _rounded(row, place, column)) for r, row in enumerate(table.rows) if not row.summary]
+        numbers = [(r, sign * number) for r, number in rounded if number is not None]
+        steps = sorted({number for _, number in numbers})[:2]
+        if len(numbers) > 1:
+            found |= {(r, place): steps.index(number) + 1 for r, number in numbers if number in steps}
+    return found
+
+
+def _rounded(row: Row, place: int, column: Column) -> float | None:
+    value = row.values[place]
+    return None if value is None or isinstance(value.value, str) else float(fixed(value.value, column.digits))
+
+
+def chosen(tables: Sequence[Table], keys: Sequence[str]) -> list[Table]:
+    """The tables of the given keys in their order, every one for `all`, or all but the volatile ones.
+
+    Raises UnknownNameError for a key that no table has.
+    """
+    if "all" in keys:
+        return list(tables)
+    if not keys:
+        return [table for table in tables if table.key not in VOLATILE]
+    known = {table.key: table for table in tables}
+    for key in keys:
+        if key not in known:
+            raise UnknownNameError("table", key, [*known, "all"])
+    return [known[key] for key in keys]

@@ -1,0 +1,123 @@
+"""Tables of parts of the whole: question categories, corruption categories and corruptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mmdbench.corruptions.spec import Spec
+from mmdbench.report.pairs import part_gaps
+from mmdbench.report.scores import Breakdown, LevelRow, worst_level
+from mmdbench.report.tables.main import level_columns, level_values
+from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.results.results import RunResults
+from mmdbench.stats import difference
+
+__all__ = ["corruption_table", "part_table"]
+
+OVERALL = "overall"
+
+
+def part_table(part: Breakdown, levels: Sequence[str], weighting: str) -> Table:
+    """A part's rows at every level, for each run in turn."""
+    runs = dict.fromkeys(row.run for row in part.rows)
+    several = len(runs) > 1
+    body = [
+        Row(
+            (row.name, row.run) if several else (row.name,),
+            level_values(row, levels),
+            section=row.name if several else "",
+        )
+        for row in (sorted(part.rows, key=_order(part)) if several else part.rows)
+    ]
+    labels = (part.title, "Model") if several else (part.title,)
+    key = part.title.lower().replace(" ", "-")
+    return Table(
+        key,
+        f"By {part.title.lower()}",
+        labels,
+        level_columns(levels, intervals=False),
+        tuple(body),
+        weighting,
+    )
+
+
+def corruption_table(
+    parts: Mapping[str, Breakdown],
+    main: Mapping[str, Sequence[LevelRow]],
+    runs: Sequence[RunResults],
+    levels: Sequence[str],
+    spec: Spec,
+    weighting: str,
+) -> Table | None:
+    """Corruptions in their categories × models at the worst level, with Δ to the first: table 10."""
+    level = worst_level(levels)
+    rows = {(r.run, r.name): r for part in parts.values() for r in part.rows if level in r.scores}
+    labels = [label for label in main if any(run == label for run, _ in rows)]
+    if not labels:
+        return None
+    columns = [
+        Column(label, digits=2, best="max" if len(labels) > 1 else "", intervals=len(labels) == 1)
+        for label in labels
+    ]
+    columns += [
+        Column(f"Δ {label}" if len(labels) > 2 else "Δ", digits=2, signed=True) for label in labels[1:]
+    ]
+    for label in labels:
+        whole = [r for r in main[label] if level in r.scores]
+        rows[label, OVERALL] = whole[-1] if whole else rows[next(k for k in rows if k[0] == label)]
+    deltas = _deltas(runs, labels, level, spec)
+    body = []
+    for category in spec.categories:
+        names = [n for n, c in spec.corruptions.items() if c.category == category]
+        here = [(name, name) for name in names if any((label, name) in rows for label in labels)]
+        for name, shown_as in [*here, (category, f"{category} avg")] if here else []:
+            values = _values(rows, deltas, labels, name, level)
+            body.append(Row((shown_as,), values, name == category, category))
+    body.append(Row((OVERALL,), _values(rows, deltas, labels, OVERALL, level), summary=True))
+    return Table(
+        "corruption-models",
+        f"Score at {level} by corruption",
+        ("Corruption",),
+        tuple(columns),
+        tuple(body),
+        weighting,
+    )
+
+
+def _values(
+    rows: Mapping[tuple[str, str], LevelRow],
+    deltas: Mapping[tuple[str, str], Value],
+    labels: Sequence[str],
+    name: str,
+    level: str,
+) -> tuple[Value | None, ...]:
+    found = [rows.get((label, name)) for label in labels]
+    values = [None if row is None else value_of(row.scores[level]) for row in found]
+    for label, row in zip(labels[1:], found[1:], strict=True):
+        paired = deltas.get((label, name))
+        if paired is None and row is not None and found[0] is not None:
+            values.append(value_of(difference(row.scores[level], found[0].scores[level])))
+        else:
+            values.append(paired)
+    return tuple(values)
+
+
+def _deltas(
+    runs: Sequence[RunResults], labels: Sequence[str], level: str, spec: Spec
+) -> dict[tuple[str, str], Value]:
+    found: dict[tuple[str, str], Value] = {}
+    by_name = {run.name: run for run in runs}
+    if labels[0] not in by_name:
+        return found
+    category = {name: c.category for name, c in spec.corruptions.items()}
+    for label in (label for label in labels[1:] if label in by_name):
+        pair = (by_name[label], by_name[labels[0]])
+        gaps = part_gaps(*pair, (level,), lambda h: h.corruption, spec.corruptions)
+        gaps += part_gaps(*pair, (level,), lambda h: category.get(h.corruption or ""), spec.categories)
+        found |= {(label, gap.name): v for gap in gaps if (v := value_of(gap.estimate)) is not None}
+    return found
+
+
+def _order(part: Breakdown) -> Callable[[LevelRow], int]:
+    places = {name: i for i, name in enumerate(dict.fromkeys(row.name for row in part.rows))}
+    return lambda row: places[row.name]

@@ -1,0 +1,176 @@
+"""Tables of a perception run: by level, by corruption, and what untouched pictures are taken for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mmdbench.corruptions.spec import Spec
+from mmdbench.records import CLEAN, RECODED, Cell, Grade
+from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.results.results import RunResults
+from mmdbench.stats import CONFIDENCE, Estimate, proportion
+from mmdbench.stats.estimates import normal_quantile
+
+__all__ = ["clustered_mean", "perception_tables"]
+
+_COLUMNS = (
+    Column("n", "count", 0),
+    Column("type", best="max"),
+    Column("category", best="max"),
+    Column("intensity error", "0..1", 3, best="min"),
+    Column("of", "count", 0),
+    Column("r_deg", "reward", 2, best="max", signed=True),
+    Column("unreadable", "%", 1),
+)
+_CAPTION = (
+    "Type and category named exactly, in points; mean distance of the strength from the recipe's where the "
+    "right type has one; r_deg: 1 − distance, −1 for a type that is missing or too many, and for a reply "
+    "that says nothing. 95 % intervals; the "
+    "picture is the cluster."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One graded cell of a run."""
+
+    cell: Cell
+    grade: Grade
+
+    @property
+    def cluster(self) -> object:
+        """What is independent: the clean picture, or the question where no reply tells it."""
+        return self.grade.details.get("picture") or (self.cell.bench, self.cell.index)
+
+
+def perception_tables(runs: Sequence[RunResults], levels: Sequence[str], spec: Spec) -> list[Table]:
+    """The tables of perception runs side by side."""
+    seen = {run.name: _seen(run) for run in runs}
+    found = (_level_table(seen, levels), _corruption_table(seen, spec), _alarm_table(seen, levels))
+    return [table for table in found if table is not None]
+
+
+def clustered_mean(values: Sequence[float], clusters: Sequence[object]) -> Estimate | None:
+    """The mean of values of any range with a normal interval, clusters being what is independent.
+
+    The variance of a cluster follows from the squared totals of its residuals; as if one more
+    cluster of variance 1 had been seen, so that a few equal values do not feign certainty. None
+    without values.
+    """
+    n = len(values)
+    if not n:
+        return None
+    mean = math.fsum(values) / n
+    totals = _totals([value - mean for value in values], clusters)
+    k = len(totals)
+    spread = math.fsum(t * t for t in totals) * (k / n) ** 2 / (k - 1) if k > 1 else 0.0
+    variance = (k * spread + 1) / (k + 1) / k
+    half = normal_quantile(CONFIDENCE) * math.sqrt(variance)
+    return Estimate(mean, mean - half, mean + half, n, mean, variance)
+
+
+def _share(values: Sequence[float], clusters: Sequence[object]) -> Estimate | None:
+    if not values:
+        return None
+    mean = math.fsum(values) / len(values)
+    return proportion(values, residuals=_totals([value - mean for value in values], clusters))
+
+
+def _totals(residuals: Iterable[float], clusters: Sequence[object]) -> list[float]:
+    totals: dict[object, float] = {}
+    for cluster, residual in zip(clusters, residuals, strict=True):
+        totals[cluster] = totals.get(cluster, 0.0) + residual
+    return list(totals.values())
+
+
+def _seen(run: RunResults) -> list[_Seen]:
+    met = {(c.bench, c.index, c.level, c.corruption if run.apart else None): c for c in run.cells}
+    found = []
+    for arm in run.arms:
+        for grade in arm.score.grades:
+            corruption = arm.corruption if run.apart else None
+            found.append(_Seen(met[grade.bench, grade.index, arm.level, corruption], grade))
+    return found
+
+
+def _values(seen: Sequence[_Seen]) -> tuple[Value | None, ...]:
+    clusters = [one.cluster for one in seen]
+    details = [one.grade.details for one in seen]
+    graded = [i for i, d in enumerate(details) if d["intensity_error"] is not None]
+    errors = [details[i]["intensity_error"] for i in graded]
+    types = _share([one.grade.hit for one in seen], clusters)
+    categories = _share([d["category"] for d in details], clusters)
+    unread = sum(one.grade.stage == "unreadable" for one in seen)
+    return (
+        Value(len(seen)),
+        value_of(types.scaled(100)) if types else None,
+        value_of(categories.scaled(100)) if categories else None,
+        value_of(_share(errors, [clusters[i] for i in graded])),
+        Value(len(errors)),
+        value_of(clustered_mean([d["r_deg"] for d in details], clusters)),
+        Value(100 * unread / len(seen)),
+    )
+
+
+def _level_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> Table:
+    several = len(runs) > 1
+    body = []
+    for level in (*levels, "degraded"):
+        for name, seen in runs.items():
+            here = [s for s in seen if level == s.cell.level or (level == "degraded" and s.cell.corruption)]
+            if here:
+                labels = (level, name) if several else (level,)
+                body.append(Row(labels, _values(here), level == "degraded", level if several else ""))
+    labels = ("Level", "Model") if several else ("Level",)
+    return Table("perception", "Degradation perception by level", labels, _COLUMNS, tuple(body), _CAPTION)
+
+
+def _corruption_table(runs: Mapping[str, Sequence[_Seen]], spec: Spec) -> Table | None:
+    several = len(runs) > 1
+    body = []
+    for name, corruption in spec.corruptions.items():
+        for run, seen in runs.items():
+            here = [s for s in seen if s.cell.corruption == name]
+            if here:
+                labels = (name, run) if several else (name,)
+                values = (*_values(here), Value(_taken_for(here)))
+                body.append(Row(labels, values, section=corruption.category))
+    if not body:
+        return None
+    labels = ("Corruption", "Model") if several else ("Corruption",)
+    columns = (*_COLUMNS, Column("most often taken for", "text"))
+    caption = f"All degraded levels together. {_CAPTION}"
+    title = "Degradation perception by corruption"
+    return Table("perception-corruptions", title, labels, columns, tuple(body), caption)
+
+
+def _alarm_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> Table | None:
+    body = []
+    for name, seen in runs.items():
+        for level in (lv for lv in (CLEAN, RECODED) if lv in levels):
+            here = [s for s in seen if s.cell.level == level]
+            read = [s for s in here if s.grade.verdict != "unresolved"]
+            alarms = [float(bool(s.grade.details["said"])) for s in read]
+            share = _share(alarms, [s.cluster for s in read])
+            if here:
+                points = value_of(share.scaled(100)) if share else None
+                body.append(Row((name, level), (Value(len(read)), points, Value(_taken_for(read)))))
+    columns = (
+        Column("n", "count", 0),
+        Column("false alarms", best="min"),
+        Column("most often taken for", "text"),
+    )
+    caption = (
+        "Untouched pictures in which a degradation is claimed, of those with a reply that could be read (n), "
+    )
+    "in points with 95 % intervals."
+    labels = ("Model", "Level")
+    return Table("false-alarms", "False alarms", labels, columns, tuple(body), caption) if body else None
+
+
+def _taken_for(seen: Sequence[_Seen]) -> str:
+    wrong = Counter(s.grade.label for s in seen if s.grade.verdict == "wrong" and s.grade.label)
+    return ", ".join(f"{label} {count}" for label, count in wrong.most_common(2)) or "–"

@@ -1,0 +1,236 @@
+"""What replies say beside their answers: statuses, stages, restorations, time, tokens and money."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from mmdbench.models.cards import Price
+from mmdbench.records import CLEAN, LEVELS, RECODED, Reply
+from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.results.results import RunResults
+from mmdbench.stats import proportion
+
+__all__ = [
+    "capability_table",
+    "cost_table",
+    "phase_table",
+    "stage_table",
+    "status_table",
+    "time_table",
+    "trigger_table",
+]
+
+_STATUSES = ("ok", "refused", "empty", "truncated", "error", "missing")
+_ALL = "all"
+
+
+def status_table(runs: Sequence[RunResults]) -> Table | None:
+    """How many of how many cells were answered, by level."""
+    body = []
+    for run in runs:
+        counts: dict[str, Counter[str]] = {}
+        for cell in run.cells:
+            reply = run.replies.get(cell)
+            counts.setdefault(cell.level, Counter())[reply.status if reply else "missing"] += 1
+        for level, found in counts.items():
+            values = tuple(Value(found[status]) for status in _STATUSES)
+            body.append(Row((run.name, level), (Value(sum(found.values())), *values)))
+    columns = (Column("planned", "count", 0), *(Column(status, "count", 0) for status in _STATUSES))
+    caption = "Every planned cell is in the denominator of its score, answered or not."
+    return Table("statuses", "Replies", ("Model", "Level"), columns, tuple(body), caption) if body else None
+
+
+def stage_table(runs: Sequence[RunResults]) -> Table | None:
+    """Which rule or judge read the answers, in percent of the rows, and how many nothing could read."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for run in runs:
+        for arm in run.arms:
+            found = counts.setdefault((run.name, arm.level), Counter())
+            grades = getattr(arm.score, "grades", ())
+            found.update(grade.stage for grade in grades)
+            found["unresolved"] += sum(grade.verdict == "unresolved" for grade in grades)
+            found[_ALL] += len(grades)
+    stages = sorted({stage for found in counts.values() for stage in found} - {_ALL, "unresolved"})
+    body = [
+        Row((run, level), tuple(Value(100 * found[s] / found[_ALL]) for s in (*stages, "unresolved")))
+        for (run, level), found in counts.items()
+        if found[_ALL]
+    ]
+    columns = tuple(Column(stage, "%") for stage in (*stages, "unresolved"))
+    caption = "A model that rambles on hard images must not look fragile because of how it is read."
+    return (
+        Table("stages", "How answers were read", ("Model", "Level"), columns, tuple(body), caption)
+        if body
+        else None
+    )
+
+
+def trigger_table(runs: Sequence[RunResults]) -> Table | None:
+    """Share of replies for which the model restored the image first: the paper's figure 5."""
+
+    def rate(replies: Sequence[Reply]) -> Value | None:
+        known = [r for r in replies if "restorations" in r.details]
+        estimate = proportion([float(r.details["restorations"] > 0) for r in known])
+        return value_of(estimate.scaled(100)) if estimate else None
+
+    caption = "In percent of the replies that say how often the image was restored."
+    return _by_level(runs, ("trigger", "Restorations asked for", caption), Column("", "%"), rate)
+
+
+def time_table(runs: Sequence[RunResults]) -> Table | None:
+    """Minutes spent in the model, and in restoring before it: the shape of the paper's table 11."""
+
+    def minutes(replies: Sequence[Reply]) -> Value | None:
+        total = math.fsum(r.seconds + (_restoring(r) or 0.0) for r in replies)
+        return Value(total / 60, n=len(replies)) if total else None
+
+    restored = any(_restoring(r) is not None for run in runs for r in run.replies.values())
+    caption = (
+        f"Minutes inside the model{' and in restoring pictures before it' if restored else ''}, "
+        "summed over replies; requests that went side by side count one by one."
+    )
+    return _by_level(runs, ("time", "Time", caption), Column("", "min", 2), minutes, total=True)
+
+
+def phase_table(runs: Sequence[RunResults]) -> Table | None:
+    """Mean seconds of a reply in each phase, by level, where the adapter measures them.
+
+    What restoring pictures before the model took is a phase too, beside the whole model's or its phases.
+    """
+    body = []
+    names: dict[str, None] = {}
+    for run in runs:
+        for level, replies in _levels(run):
+            parts = [phases for r in replies if (phases := _phases(r))]
+            names.update(dict.fromkeys(name for part in parts for name in part))
+            if parts:
+                means = {name: math.fsum(p.get(name, 0.0) for p in parts) / len(parts) for name in names}
+                body.append((run.name, level, means))
+    rows = tuple(
+        Row((run, level), tuple(Value(means[n]) if n in means else None for n in names))
+        for run, level, means in body
+    )
+    columns = tuple(Column(name, "s", 3) for name in names)
+    return (
+        Table("phases", "Seconds of a reply", ("Model", "Level"), columns, rows, "Means.") if rows else None
+    )
+
+
+def cost_table(runs: Sequence[RunResults]) -> Table | None:
+    """Tokens and money by run and level, as far as replies name them."""
+    body = []
+    for run in runs:
+        for level, replies in _levels(run):
+            price = run.manifest.get("model", {}).get("price")
+            sums = [_sum(replies, read) for read in (_tokens_in, _tokens_out, partial(_usd, price=price))]
+            if any(value is not None for value in sums):
+                body.append(Row((run.name, level), (Value(len(replies)), *sums)))
+    columns = (
+        Column("replies", "count", 0),
+        Column("input tokens", "count", 0),
+        Column("output tokens", "count", 0),
+        Column("US dollars", "USD", 4),
+    )
+    caption = "Sums over the replies that name their tokens, at the price of the model card; each reply once."
+    return (
+        Table("cost", "Tokens and cost", ("Model", "Level"), columns, tuple(body), caption) if body else None
+    )
+
+
+def capability_table(runs: Sequence[RunResults]) -> Table | None:
+    """MM-Vet's capabilities by level; a sample counts once in each capability it needs."""
+    found: dict[tuple[str, str], list[Mapping[str, float | None]]] = {}
+    for run in runs:
+        for arm in run.arms:
+            capabilities = getattr(arm.score, "metrics", {}).get("capabilities_fixed")
+            if capabilities:
+                found.setdefault((run.name, arm.level), []).append(capabilities)
+    names = list(dict.fromkeys(name for arms in found.values() for arm in arms for name in arm))
+    body = []
+    for labels, arms in found.items():
+        known = [[value for arm in arms if (value := arm.get(name)) is not None] for name in names]
+        body.append(Row(labels, tuple(Value(math.fsum(v) / len(v)) if v else None for v in known)))
+    columns = tuple(Column(name) for name in names)
+    return (
+        Table("capabilities", "MM-Vet capabilities", ("Model", "Level"), columns, tuple(body))
+        if body
+        else None
+    )
+
+
+def _by_level(
+    runs: Sequence[RunResults],
+    about: tuple[str, str, str],
+    column: Column,
+    read: Callable[[Sequence[Reply]], Value | None],
+    *,
+    total: bool = False,
+) -> Table | None:
+    levels = [lv for lv in (CLEAN, RECODED, *LEVELS) if any(lv in run.plan.levels for run in runs)]
+    body = []
+    for run in runs:
+        groups: dict[tuple[str, str], list[Reply]] = {}
+        for cell, reply in run.replies.items():
+            for bench in (cell.bench, "Total" if total else _ALL):
+                groups.setdefault((bench, cell.level), []).append(reply)
+        for bench in sorted(
+            {b for b, _ in groups},
+            key=lambda b: (b in ("Total", _ALL), run.benches.index(b) if b in run.benches else 0),
+        ):
+            values = tuple(read(groups.get((bench, level), [])) for level in levels)
+            if any(values):
+                body.append(Row((run.name, run.title(bench)), values, bench in ("Total", _ALL), run.name))
+    columns = tuple(Column(level, column.unit, column.digits) for level in levels)
+    key, title, caption = about
+    return Table(key, title, ("Model", "Benchmark"), columns, tuple(body), caption) if body else None
+
+
+def _restoring(reply: Reply) -> float | None:
+    seconds = [image["restored"]["seconds"] for image in reply.images if image.get("restored")]
+    return math.fsum(seconds) if seconds else None
+
+
+def _phases(reply: Reply) -> dict[str, float]:
+    own = reply.details.get("seconds")
+    phases = dict(own) if isinstance(own, Mapping) else {}
+    before = _restoring(reply)
+    if before is None:
+        return phases
+    return {"restoration": before, **(phases or {"model": reply.seconds})}
+
+
+def _levels(run: RunResults) -> Iterator[tuple[str, list[Reply]]]:
+    found: dict[str, list[Reply]] = {}
+    for cell, reply in run.replies.items():
+        found.setdefault(cell.level, []).append(reply)
+    yield from found.items()
+
+
+def _sum(replies: Sequence[Reply], read: Callable[[Reply], float | None]) -> Value | None:
+    known = [value for reply in replies if (value := read(reply)) is not None]
+    return Value(math.fsum(known), n=len(known)) if known else None
+
+
+def _tokens_in(reply: Reply) -> float | None:
+    return _usage(reply, "prompt", "input_tokens", "prompt_tokens")
+
+
+def _tokens_out(reply: Reply) -> float | None:
+    return _usage(reply, "completion", "output_tokens", "completion_tokens")
+
+
+def _usd(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
+    read, written = _tokens_in(reply), _tokens_out(reply)
+    if price is None or read is None or written is None:
+        return None
+    return Price(**price).usd(int(read), int(written), int(_usage(reply, "cached") or 0))
+
+
+def _usage(reply: Reply, *names: str) -> float | None:
+    usage = reply.details.get("usage")
+    found = [usage.get(name) for name in names] if isinstance(usage, Mapping) else []
+    return next((float(value) for value in found if isinstance(value, (int, float))), None)

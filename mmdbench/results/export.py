@@ -1,0 +1,152 @@
+"""Replies as files for other tools: VLMEvalKit's prediction files, and JSON lines.
+
+`<out>/<arm>/<model>/<model>_<dataset>.xlsx`, one file for each arm of a run. VLMEvalKit goes by the
+dataset's name, so a degraded arm bears its clean benchmark's name, and the arm is a folder above.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.benches.families import clean_bench
+from mmdbench.errors import UnknownNameError
+from mmdbench.records import Index, Reply
+from mmdbench.results.run_arms import RunArm, plan_of, run_arms
+from mmdbench.run.manifest import read_manifest
+from mmdbench.scoring import extract_answer, write_predictions
+from mmdbench.system.files import make_folder, write_atomic
+
+__all__ = ["FORMATS", "NO_ANSWER", "Exported", "export_run"]
+
+NO_ANSWER = "Cannot determine the answer"
+"""What stands in for a reply that there is not: VLMEvalKit counts this text, and hardly another, as a miss
+in any benchmark and never hands it to a judge."""
+
+_LONGEST_CELL = 32767
+# Texts that VLMEvalKit's own spreadsheet would rewrite: formulas, links, and what is no text to Excel.
+_REWRITTEN = re.compile(
+    r"=|\{=|(?:mailto|internal|external):|file:///|https?://\S{2000}|.*[\x00-\x08\x0b-\x1f]", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One file: of which arm, how many rows it has, how many of them hold no reply of the model.
+
+    `rewritten` counts replies that a spreadsheet of VLMEvalKit's own making would not hold unchanged.
+    """
+
+    path: Path
+    bench: str
+    dataset: str
+    level: str
+    corruption: str | None
+    rows: int
+    without_answer: int
+    rewritten: int
+
+
+def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction: str = "") -> list[Exported]:
+    """Write a run's replies arm by arm; the run is only read.
+
+    `vlmevalkit` writes what is graded: the answer that `extraction` (default: the run's) finds, for
+    VLMEvalKit extracts nothing; a reply that failed, is missing or was refused becomes NO_ANSWER.
+    `jsonl` writes replies as they are, with their status. Raises UnknownNameError for another format,
+    MissingExtraError where spreadsheets cannot be written.
+    """
+    if form not in FORMATS:
+        raise UnknownNameError("export format", form, FORMATS)
+    mode = extraction or plan_of(folder).extraction
+    extract_answer("", mode=mode)
+    model = _safe(str(read_manifest(folder)["model"]["name"]))
+    made: dict[Path, Exported] = {}
+    for arm in run_arms(folder):
+        dataset = _dataset(arm.bench.name)
+        suffix = "xlsx" if form == "vlmevalkit" else "jsonl"
+        path = out / _arm_folder(arm, dataset) / model / f"{model}_{_safe(dataset)}.{suffix}"
+        make_folder(path.parent)
+        FORMATS[form](path, arm, mode)
+        made[path] = _exported(path, arm, dataset, mode)
+    return list(made.values())
+
+
+def _write_vlmevalkit(path: Path, arm: RunArm, mode: str) -> None:
+    write_predictions(path, arm.bench, _predictions(arm, mode))
+
+
+def _write_jsonl(path: Path, arm: RunArm, mode: str) -> None:
+    del mode
+    write_atomic(path, "".join(_lines(arm)))
+
+
+FORMATS: Mapping[str, Callable[[Path, RunArm, str], None]] = {
+    "vlmevalkit": _write_vlmevalkit,
+    "jsonl": _write_jsonl,
+}
+"""The formats, and what writes one arm in each."""
+
+
+def _predictions(arm: RunArm, mode: str) -> dict[Index, str]:
+    return {
+        question.index: _prediction(arm.replies.get(question.index), mode) for question in arm.bench.questions
+    }
+
+
+def _prediction(reply: Reply | None, mode: str) -> str:
+    return extract_answer(reply.text, mode=mode) if _is_answer(reply) else NO_ANSWER  # type: ignore[union-attr]
+
+
+def _is_answer(reply: Reply | None) -> bool:
+    return reply is not None and reply.status in ("ok", "truncated")
+
+
+def _lines(arm: RunArm) -> Iterator[str]:
+    for question in arm.bench.questions:
+        reply, cell = arm.replies.get(question.index), arm.cells[question.index]
+        row: dict[str, Any] = {
+            "index": question.index,
+            "prediction": reply.text if reply else "",
+            "status": reply.status if reply else "missing",
+            "reason": reply.reason if reply else "",
+            "bench": cell.bench,
+            "level": cell.level,
+            "corruption": cell.corruption,
+            "answer": question.answer,
+        }
+        yield json.dumps(row, ensure_ascii=True) + "\n"
+
+
+def _exported(path: Path, arm: RunArm, dataset: str, mode: str) -> Exported:
+    texts = _predictions(arm, mode).values()
+    return Exported(
+        path=path,
+        bench=arm.bench.name,
+        dataset=dataset,
+        level=arm.level,
+        corruption=arm.corruption,
+        rows=len(arm.bench.questions),
+        without_answer=sum(not _is_answer(arm.replies.get(q.index)) for q in arm.bench.questions),
+        rewritten=sum(len(text) > _LONGEST_CELL or _REWRITTEN.match(text) is not None for text in texts),
+    )
+
+
+def _dataset(bench: str) -> str:
+    known = clean_bench(bench)
+    return known.name if known else bench
+
+
+def _arm_folder(arm: RunArm, dataset: str) -> str:
+    parts = [arm.bench.name] if arm.bench.name != dataset else []
+    parts.append(arm.level)
+    # A run whose questions met one corruption each has one folder for a level.
+    parts += [arm.corruption] if arm.corruption else []
+    return _safe("-".join(parts))
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.@+-]", "-", name)

@@ -1,0 +1,1 @@
+"""Asking a judge model about the rows that no rule decides."""

@@ -1,0 +1,95 @@
+"""The pictures of a run, made again: from its benchmarks by its recipes, and those its model kept."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.benches import decode_image, open_bench
+from mmdbench.errors import DataError, MmdbenchError
+from mmdbench.records import Index, Question, Recipe, Reply, RunPlan
+from mmdbench.run.folder import IMAGES
+from mmdbench.variants.recipes import RELEASED, SOURCE, CleanImage, make_variant
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["made_pixels", "open_questions", "own_pictures", "remake"]
+
+_NAME_AT_MOST = 200
+
+
+def open_questions(
+    plan: RunPlan, benches: Iterable[str], data_dir: Path | None = None
+) -> tuple[dict[tuple[str, Index], Question], list[str]]:
+    """The questions of a run with their pictures, and what could not be opened, in words.
+
+    A benchmark is looked for in `data_dir` and the usual places, one that was a file of the user's
+    in `data_dir` and the working folder; nothing is downloaded.
+    """
+    files = {Path(name).stem: Path(name).name for name in plan.benches if name.endswith(".tsv")}
+    found: dict[tuple[str, Index], Question] = {}
+    missing = []
+    for name in sorted(benches):
+        tries: list[str | Path] = [name]
+        if name in files:
+            tries[:0] = [folder / files[name] for folder in (data_dir, Path()) if folder is not None]
+        reason = ""
+        for place in tries:
+            try:
+                bench = open_bench(place, data_dir=data_dir, offline=True)
+            except MmdbenchError as error:
+                reason = error.message
+            else:
+                found |= {(name, question.index): question for question in bench.questions}
+                break
+        else:
+            missing.append(f"{name}: {reason}")
+    return found, missing
+
+
+def remake(image: CleanImage, recipe: Recipe) -> tuple[NDArray[np.uint8], str]:
+    """The RGB pixels (H×W×3, uint8) that a recipe makes, before any restorer, and their digest.
+
+    Raises DataError for a picture of the authors' degraded files, which no recipe makes.
+    """
+    if recipe.codec == RELEASED and recipe.image != image.digest:
+        raise DataError("A picture of the design 'released' is in the authors' file, not in the clean one.")
+    if recipe.codec == SOURCE:
+        return image.pixels, image.digest
+    variant = make_variant(image, replace(recipe, image=image.digest))
+    return decode_image(variant.image.data, "a picture made again"), variant.pixels
+
+
+def made_pixels(image: Mapping[str, Any]) -> str:
+    """The digest of the pixels that a recipe made for a reply's image, before any restorer."""
+    return str((image.get("restored") or image).get("before") or image.get("pixels", ""))
+
+
+def own_pictures(reply: Reply, folder: Path | None, manifest: Mapping[str, Any]) -> Iterator[bytes]:
+    """The encoded pictures that a model made on the way to a reply, as far as they were kept.
+
+    An adapter keeps them in `details["images"]`, as base64 or as names of files; those are looked
+    for in the run's folder, in `images` and in the folder that its card names.
+    """
+    images = reply.details.get("images", ())
+    named = str(manifest.get("model", {}).get("options", {}).get("keep_images", ""))
+    roots = [root for root in (folder, Path()) if root is not None]
+    folders = [root / part for root in roots for part in ("", IMAGES, named)]
+    for image in images if isinstance(images, list | tuple) else ():
+        if len(str(image)) < _NAME_AT_MOST:
+            # Only the last name is followed: a reply must not be able to fetch any other file.
+            paths = (place / Path(str(image)).name for place in folders)
+            path = next((path for path in paths if path.is_file()), None)
+            if path is not None:
+                yield path.read_bytes()
+            continue
+        try:
+            yield base64.b64decode(image, validate=True)
+        except (binascii.Error, ValueError, TypeError):
+            continue

@@ -1,0 +1,1 @@
+"""Perceptual quality of the pictures that a model was shown."""

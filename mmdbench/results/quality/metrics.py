@@ -1,0 +1,113 @@
+"""BRISQUE, NIQE and MUSIQ by pyiqa, from weights that lie on this machine; nothing is downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module, metadata, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmdbench.errors import DataError, MissingExtraError, ModelError, UnknownNameError
+from mmdbench.results.quality.measure import Metric
+
+__all__ = ["LICENCE_NOTICE", "METRICS", "find_weights", "open_metrics"]
+
+LICENCE_NOTICE = (
+    "Measured by pyiqa, which is licensed for noncommercial use only (PolyForm Noncommercial 1.0.0). "
+    "mmdbench itself is not bound by that licence; your use of these figures is."
+)
+
+_SOURCE = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    weights: str
+
+
+METRICS: dict[str, _Known] = {
+    "brisque": _Known("brisque_svm_weights.pth"),
+    "niqe": _Known("niqe_modelparameters.mat"),
+    "musiq": _Known("musiq_koniq_ckpt-e95806b9.pth"),
+}
+"""Every metric and the file that its weights are in."""
+
+
+def open_metrics(
+    names: Sequence[str], *, weights_dir: Path | None = None, device: str = "auto"
+) -> list[Metric]:
+    """The metrics, ready to measure.
+
+    Raises UnknownNameError, MissingExtraError without pyiqa, DataError if a file of weights is not
+    there, ModelError if pyiqa or its torch does not load.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise UnknownNameError("metric", name, METRICS)
+    files = {name: find_weights(name, weights_dir) for name in names}
+    pyiqa, torch = _load_pyiqa()
+    chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return [_open(name, files[name], pyiqa, torch, chosen) for name in dict.fromkeys(names)]
+
+
+def find_weights(name: str, weights_dir: Path | None = None) -> Path:
+    """The file of a metric's weights: in `weights_dir`, or in pyiqa's folder of the torch hub.
+
+    Raises DataError, with the file's name and where it can be had, if it is not there.
+    """
+    file = METRICS[name].weights
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+    home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
+    folders = [weights_dir] if weights_dir is not None else [(home / "hub" / "pyiqa").expanduser()]
+    for folder in folders:
+        if (folder / file).is_file():
+            return folder / file
+    raise DataError(
+        f"The weights of {name} are not here: there is no {file} in {folders[0]}.",
+        hint=f"Fetch {file} from {_SOURCE} into a folder and name it with --weights-dir, "
+        f"or leave {name} out with --metrics.",
+    )
+
+
+def _load_pyiqa() -> tuple[Any, Any]:
+    if util.find_spec("pyiqa") is None or util.find_spec("torch") is None:
+        raise MissingExtraError("pyiqa", "iqa")
+    try:
+        return import_module("pyiqa"), import_module("torch")
+    except (ImportError, RuntimeError) as error:
+        hint = "torch and torchvision must be of one build: reinstall both from the same index."
+        if isinstance(error, ModuleNotFoundError):
+            hint = f"Run: pip install {error.name}, or reinstall 'mmdbench[iqa]' with all that it needs."
+        reason = (str(error).splitlines() or [""])[0]
+        raise ModelError(f"pyiqa does not load: {type(error).__name__}: {reason}.", hint=hint) from error
+
+
+def _open(name: str, weights: Path, pyiqa: Any, torch: Any, device: str) -> Metric:
+    try:
+        model = pyiqa.create_metric(name, device=torch.device(device), pretrained_model_path=str(weights))
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{name} cannot be opened with {weights.name} on {device}: {type(error).__name__}: {error}.",
+            hint="Is that the file that pyiqa publishes under this name?",
+        ) from error
+
+    def values(pixels: NDArray[np.uint8]) -> Sequence[float]:
+        batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).to(torch.float32) / 255
+        with torch.inference_mode():
+            return [float(value) for value in model(batch).reshape(-1).tolist()]
+
+    implementation = {
+        "package": "pyiqa",
+        "version": metadata.version("pyiqa"),
+        "torch": str(torch.__version__),
+        "device": device.partition(":")[0],
+        "weights": weights.name,
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    return Metric(name, implementation, values)

@@ -1,0 +1,104 @@
+"""Which pictures of a run, or of a folder, are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmdbench.benches import decode_image
+from mmdbench.errors import DataError, ImageDecodeError
+from mmdbench.records import CLEAN, RECODED, Index, Question, Recipe, Reply, RunPlan
+from mmdbench.results.pictures import made_pixels, open_questions, own_pictures, remake
+from mmdbench.results.quality.measure import Picture
+from mmdbench.run.manifest import MANIFEST_FILE, read_manifest
+from mmdbench.run.plan import read_cells
+from mmdbench.run.store import read_replies
+from mmdbench.system.digest import pixel_digest
+from mmdbench.variants.recipes import CleanImage, clean_image
+
+__all__ = ["folder_pictures", "is_run", "run_pictures"]
+
+_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (folder / MANIFEST_FILE).is_file() and read_manifest(folder).get("kind") == "mmdbench run"
+
+
+def folder_pictures(folder: Path) -> list[Picture]:
+    """Every picture below a folder, by name; raises DataError if there is none."""
+    found = []
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file()):
+        pixels = decode_image(path.read_bytes(), str(path))
+        load = partial(_from_file, path)
+        name = path.relative_to(folder).as_posix()
+        found.append(Picture("image", "", "", pixel_digest(pixels), load, name))
+    if not found:
+        raise DataError(f"There is no picture in {folder}.", hint="Name a folder of pictures or of a run.")
+    return found
+
+
+def run_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Picture], list[str]]:
+    """Every picture that the model of a run saw or made, each once, and what could not be opened.
+
+    Pictures are made again when they are loaded; which they are is known from the replies alone.
+    """
+    manifest = read_manifest(folder)
+    plan = RunPlan.from_dict(manifest["plan"])
+    replies = read_replies(folder)
+    cells = read_cells(folder)
+    questions, missing = open_questions(plan, {p.cell.bench for p in cells}, data_dir)
+    found: dict[Picture, None] = {}
+    last = _Last()
+    for planned in cells:
+        reply = replies.get(planned.key)
+        if reply is None:
+            continue
+        level = planned.cell.level
+        kind = level if level in (CLEAN, RECODED) else "degraded"
+        corruption = planned.cell.corruption or ""
+        question = questions.get((planned.cell.bench, planned.cell.index))
+        if question is not None:
+            for place, image in enumerate(reply.images):
+                load = partial(last.remade, question, place, Recipe(**image["recipe"]))
+                found.setdefault(Picture(kind, level, corruption, made_pixels(image), load))
+        try:
+            for picture in _restored(reply, folder, manifest, level, corruption):
+                found.setdefault(picture)
+        except ImageDecodeError as damage:
+            missing.append(damage.message)
+    return list(found), missing
+
+
+def _restored(
+    reply: Reply, folder: Path, manifest: dict[str, Any], level: str, corruption: str
+) -> list[Picture]:
+    pictures = []
+    for data in own_pictures(reply, folder, manifest):
+        load: Callable[[], NDArray[np.uint8]] = partial(decode_image, data, f"a picture of reply {reply.key}")
+        pictures.append(Picture("restored", level, corruption, pixel_digest(load()), load))
+    return pictures
+
+
+class _Last:
+    """Makes pictures again; the clean picture that was used last stays decoded."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[str, Index, int], CleanImage] | None = None
+
+    def remade(self, question: Question, place: int, recipe: Recipe) -> NDArray[np.uint8]:
+        name = (question.bench, question.index, place)
+        if self._kept is None or self._kept[0] != name:
+            source = question.images[place]
+            self._kept = (name, clean_image(source.read(), source.where))
+        return remake(self._kept[1], recipe)[0]
+
+
+def _from_file(path: Path) -> NDArray[np.uint8]:
+    return decode_image(path.read_bytes(), str(path))

@@ -1,0 +1,336 @@
+"""Grading again: a stored run, or predictions made elsewhere, under any rules; no model under test is asked.
+
+`regrade` reads a run's folder and returns its scores arm by arm with what changed for each row;
+`write_regraded` keeps them beside the replies as `grades-<rules>.jsonl` and `score-<rules>.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import DataError
+from mmdbench.records import BenchData, Cell, Grade, Index
+from mmdbench.results.judging.ahead import judge_ahead
+from mmdbench.results.run_arms import RunArm, plan_of, run_arms
+from mmdbench.run.manifest import read_manifest, save_manifest, versions
+from mmdbench.run.store import read_records
+from mmdbench.scoring import (
+    Judge,
+    JudgeHeads,
+    JudgeJournal,
+    Score,
+    get_protocol,
+    keep_heads,
+    load_heads,
+    read_predictions,
+    score,
+)
+from mmdbench.system.files import write_atomic
+
+__all__ = [
+    "JUDGE_HEADS",
+    "JUDGE_JOURNAL",
+    "ArmScore",
+    "Judging",
+    "Regraded",
+    "RowChange",
+    "Rules",
+    "grade_arm",
+    "read_grades",
+    "record_judge",
+    "regrade",
+    "score_predictions",
+    "write_regraded",
+]
+
+JUDGE_JOURNAL = "judge.jsonl"
+"""The file in a run's folder that keeps every call to a judge."""
+
+JUDGE_HEADS = "judge-heads.json"
+"""The file in a run's folder that keeps the words in which the judge was asked last."""
+
+_Earlier = Mapping[Cell, Grade]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a grade depends on beside the reply; `judge` is the judge's id, None for none."""
+
+    protocol: str
+    extraction: str
+    io: str = "literal"
+    on_unresolved: str = "miss"
+    seed: int = 0
+    judge: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The rules as a part of a file's name."""
+        parts = [self.protocol, self.extraction, self.io]
+        if self.judge:
+            parts.append(self.judge)
+            parts += [f"random{self.seed}"] if self.on_unresolved == "random" else []
+        return "_".join("".join(c if c.isalnum() or c in "-.@" else "-" for c in part) for part in parts)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Who judges, in whose words (None: whatever is installed), remembered where, how many calls at once.
+
+    `on_progress` gets how many calls were answered, and of how many.
+    """
+
+    judge: Judge
+    heads: JudgeHeads | None = None
+    journal: JudgeJournal | None = None
+    workers: int = 8
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None
+
+
+@dataclass(frozen=True, slots=True)
+class ArmScore:
+    """The score of one arm."""
+
+    arm: RunArm
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """A row that is graded otherwise than before: another verdict, label or share of a hit."""
+
+    cell: Cell
+    before: Grade
+    after: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Regraded:
+    """A run, graded again: its scores, and the rows whose grade differs from `against`.
+
+    `against` names the rules, or the file, of the grades that it is compared with; `heads` are the
+    words in which a judge was asked.
+    """
+
+    folder: Path
+    rules: Rules
+    arms: tuple[ArmScore, ...]
+    against: str
+    changes: tuple[RowChange, ...]
+    heads: JudgeHeads | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of all scores, each once."""
+        return tuple(dict.fromkeys(w for arm in self.arms for w in arm.score.warnings))
+
+    @property
+    def comparable(self) -> bool:
+        """Whether every judge prompt was the one that published numbers were made with."""
+        return all(arm.score.judge_record.get("comparable", True) for arm in self.arms)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able: rules, scores with their counts, and every row that changed."""
+        return {
+            "kind": "mmdbench score",
+            "rules": asdict(self.rules),
+            "comparable": self.comparable,
+            "arms": [_arm_dict(arm) for arm in self.arms],
+            "against": self.against,
+            "changed": [_change_dict(change) for change in self.changes],
+            "warnings": list(self.warnings),
+            "versions": versions(),
+        }
+
+
+def regrade(
+    folder: Path,
+    *,
+    protocol: str | None = None,
+    extraction: str | None = None,
+    io: str = "literal",
+    judging: Judging | None = None,
+    on_unresolved: str = "miss",
+    seed: int = 0,
+    against: Path | None = None,
+) -> Regraded:
+    """Grade a run again from its folder; nothing is written but the judge's calls to its journal.
+
+    Protocol and extraction are the run's own unless given. What changed is told against the run's
+    own rules (literal, no judge), or against a grades file that was written earlier. Raises
+    StoreError for a folder that holds no run, and whatever `scoring.score` raises.
+    """
+    plan = plan_of(folder)
+    own = Rules(get_protocol(plan.protocol).name, plan.extraction)
+    rules = Rules(
+        protocol=get_protocol(protocol or plan.protocol).name,
+        extraction=extraction or plan.extraction,
+        io=io,
+        on_unresolved=on_unresolved,
+        seed=seed,
+        judge=judging.judge.id if judging else None,
+    )
+    arms = run_arms(folder)
+    earlier = read_grades(against) if against else None  # a wrong name is said before a judge is asked
+    if judging:
+        judging = replace(judging, heads=judging.heads or load_heads())
+    scored = tuple(ArmScore(arm, grade_arm(arm.bench, arm.replies, rules, judging)) for arm in arms)
+    if earlier is None:
+        before = (ArmScore(arm, grade_arm(arm.bench, arm.replies, own, None)) for arm in arms)
+        earlier = _by_cell(scored if rules == own else before)
+    name = against.name if against else own.name
+    heads = judging.heads if judging else None
+    return Regraded(folder, rules, scored, name, tuple(_changes(scored, earlier)), heads)
+
+
+def grade_arm(
+    bench: BenchData,
+    replies: Mapping[Index, Any],
+    rules: Rules,
+    judging: Judging | None,
+    *,
+    partial: bool = False,
+) -> Score:
+    """Score one arm; with a judge, its calls are made several at once."""
+
+    def grade(
+        judge: Judge | None = None, journal: JudgeJournal | None = None, heads: JudgeHeads | None = None
+    ) -> Score:
+        return score(
+            bench,
+            replies,
+            protocol=rules.protocol,
+            extraction=rules.extraction,
+            io=rules.io,
+            on_unresolved=rules.on_unresolved,
+            seed=rules.seed,
+            judge=judge,
+            journal=journal,
+            heads=heads,
+            partial=partial,
+        )
+
+    if judging is None:
+        return grade()
+    heads = judging.heads or load_heads()
+    return judge_ahead(
+        lambda judge, journal: grade(judge, journal, heads),
+        judging.judge,
+        judging.journal,
+        workers=judging.workers,
+        on_progress=judging.on_progress,
+    )
+
+
+def score_predictions(
+    path: Path, bench: BenchData, rules: Rules, judging: Judging | None = None, *, partial: bool = False
+) -> Score:
+    """Score a file of predictions: .xlsx, .tsv or .json as VLMEvalKit writes them, or .jsonl.
+
+    A question without a prediction is a miss, or left out if `partial`. Raises DataError for a file
+    that cannot be read, a pickle among them.
+    """
+    predictions = read_predictions(path)
+    # A file of some rows may hold nothing but digits where the benchmark's indices are texts.
+    known = {str(question.index): question.index for question in bench.questions}
+    replies = {known.get(str(index), index): text for index, text in predictions.items()}
+    return grade_arm(bench, replies, rules, judging, partial=partial)
+
+
+def read_grades(path: Path) -> dict[Cell, Grade]:
+    """The grades of a file that `write_regraded` or a report wrote, by cell."""
+    found: dict[Cell, Grade] = {}
+    for number, row in enumerate(read_records(path), 1):
+        try:
+            cell = Cell(row["bench"], row["index"], row["level"], row["corruption"])
+            found[cell] = Grade(
+                row["bench"], row["index"], row["verdict"], row["hit"], row["label"], row["stage"]
+            )
+        except KeyError as error:
+            raise DataError(
+                f"{path}, line {number} is not a grade: it has no {error}.",
+                hint="Name a grades-*.jsonl file.",
+            ) from error
+    return found
+
+
+def write_regraded(regraded: Regraded) -> tuple[Path, Path]:
+    """Write `grades-<rules>.jsonl` and `score-<rules>.json` into the run's folder; returns their paths."""
+    grades = regraded.folder / f"grades-{regraded.rules.name}.jsonl"
+    scores = regraded.folder / f"score-{regraded.rules.name}.json"
+    write_atomic(grades, "".join(_grade_lines(regraded)))
+    write_atomic(scores, json.dumps(regraded.as_dict(), indent=1, ensure_ascii=True) + "\n")
+    return grades, scores
+
+
+def record_judge(regraded: Regraded) -> None:
+    """Note in the run's folder who judged it last, in which words and by which rules.
+
+    A report then finds the rulings in the journal, whatever is installed where it is made. Does
+    nothing without a judge. Call it under the run's lock: a run under way writes there as well.
+    """
+    if regraded.rules.judge is None:
+        return
+    records = [arm.score.judge_record for arm in regraded.arms]
+    prompts = {prompt["id"]: dict(prompt) for record in records for prompt in record.get("prompts", ())}
+    sampling = {(tuple(record["temperatures"]), record["max_tokens"]): None for record in records if record}
+    manifest = read_manifest(regraded.folder)
+    manifest["judge"] = {
+        "id": regraded.rules.judge,
+        "prompts": [prompts[name] for name in sorted(prompts)],
+        "comparable": regraded.comparable,
+        "sampling": [{"temperatures": list(t), "max_tokens": most} for t, most in sampling],
+        "rules": {k: v for k, v in asdict(regraded.rules).items() if k != "judge"},
+        "judged": sum(arm.score.counts["judged"] for arm in regraded.arms),
+        "judge_failed": sum(arm.score.counts["judge_failed"] for arm in regraded.arms),
+    }
+    if regraded.heads is not None:
+        keep_heads(regraded.heads, regraded.folder / JUDGE_HEADS)
+    save_manifest(regraded.folder, manifest)
+
+
+def _by_cell(arms: Iterable[ArmScore]) -> dict[Cell, Grade]:
+    return {scored.arm.cells[grade.index]: grade for scored in arms for grade in scored.score.grades}
+
+
+def _changes(arms: Iterable[ArmScore], earlier: _Earlier) -> Iterator[RowChange]:
+    for cell, after in _by_cell(arms).items():
+        before = earlier.get(cell)
+        if before is not None and _decided(before) != _decided(after):
+            yield RowChange(cell, before, after)
+
+
+def _decided(grade: Grade) -> tuple[str, float, str | None]:
+    return grade.verdict, grade.hit, grade.label
+
+
+def _arm_dict(scored: ArmScore) -> dict[str, Any]:
+    record = scored.score.as_dict()
+    del record["grades"], record["group_hits"]
+    return {"level": scored.arm.level, "corruption": scored.arm.corruption, **record}
+
+
+def _change_dict(change: RowChange) -> dict[str, Any]:
+    sides = {
+        name: {"verdict": grade.verdict, "hit": grade.hit, "label": grade.label, "stage": grade.stage}
+        for name, grade in (("before", change.before), ("after", change.after))
+    }
+    return {**asdict(change.cell), **sides}
+
+
+def _grade_lines(regraded: Regraded) -> Iterator[str]:
+    for scored in regraded.arms:
+        for grade in scored.score.grades:
+            row = asdict(scored.arm.cells[grade.index])
+            row |= {
+                "verdict": grade.verdict,
+                "hit": grade.hit,
+                "label": grade.label,
+                "stage": grade.stage,
+                "details": dict(grade.details),
+            }
+            yield json.dumps(row, ensure_ascii=True) + "\n"

@@ -1,0 +1,259 @@
+"""Many requests at once to a model that is asked through coroutines.
+
+Each request is tried, and tried again, as the table in `failures` says; the throttle decides when
+it may start and the budget whether. A run that is stopped starts nothing new, lets what is under
+way finish, and stores it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from mmdbench.errors import MmdbenchError, ModelError
+from mmdbench.models.cards import ModelCard
+from mmdbench.models.failures import AttemptError
+from mmdbench.models.registry import AsyncModel
+from mmdbench.models.throttle import Gate, Throttle, ThrottleSettings, backoff_seconds
+from mmdbench.models.tokens import Usual
+from mmdbench.records import Outcome, Reply, Request, Variant
+from mmdbench.run.batch_driver import Prefetch, make_reply, make_request, no_image
+from mmdbench.run.budget import Spending
+from mmdbench.run.plan import Planned
+
+__all__ = ["Answer", "Driver", "throttle_settings", "with_model"]
+
+T = TypeVar("T")
+_FAILURES_IN_A_ROW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of a request, how many attempts it took and how long the last one was, in seconds."""
+
+    outcome: Outcome
+    attempts: int
+    seconds: float
+
+
+@dataclass
+class Driver:
+    """Asks one model, under one throttle and one budget; made and used inside a running event loop."""
+
+    model: AsyncModel
+    card: ModelCard
+    spending: Spending
+    throttle: Throttle
+    fatal: ModelError | None = field(default=None, init=False)
+    retries: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.throttle)
+        self.usual = Usual(self.card)
+        self._failed_in_a_row = 0
+        self._stopped = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.spending.on_stop.append(self._tell_stop)
+
+    async def run(self, prefetch: Prefetch, on_reply: Callable[[Reply], None]) -> None:
+        """Ask everything; raises the ModelError that made the run stop, if one did."""
+        timer = self._stop_in_time()
+        workers = [
+            asyncio.create_task(self._work(prefetch, on_reply))
+            for _ in range(max(1, self.throttle.settings.concurrency))
+        ]
+        try:
+            with _plan_uncollected():
+                await asyncio.gather(*workers)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        if self.fatal is not None:
+            raise self.fatal
+
+    async def answer(self, request: Request, sizes: Sequence[tuple[int, int]] = ()) -> Answer | None:
+        """Ask until there is an outcome; None if the run was stopped before there was one."""
+        attempt = 0
+        while True:
+            attempt += 1
+            tokens, usd = self.usual.expect(request.prompt, sizes)
+            started = await self._enter(tokens, usd)
+            if started is None:
+                return None
+            try:
+                outcome = await self._attempt(request, started, tokens, usd)
+            except AttemptError as error:
+                ended = self._failure(error, attempt)
+                if ended is not None:
+                    return Answer(ended, attempt, self.gate.clock() - started)
+                if self.fatal is not None or await self._pause(
+                    backoff_seconds(self.settings, attempt, request.key)
+                ):
+                    return None
+                self.retries += 1
+            else:
+                self._failed_in_a_row = 0
+                return Answer(outcome, attempt, self.gate.clock() - started)
+
+    async def _enter(self, tokens: float, usd: float) -> float | None:
+        """Wait until the throttle and the budget let a request start; None if none starts any more."""
+        while True:
+            started = await self.gate.enter(tokens)
+            if started is None:
+                return None
+            if not self.spending.crowded(usd):
+                if self.spending.start(usd):
+                    return started
+                self.throttle.abandoned()
+                self.gate.leave()
+                return None
+            self.throttle.abandoned()
+            self._settled.clear()
+            await self._settled.wait()
+
+    @property
+    def settings(self) -> ThrottleSettings:
+        """The throttle's bounds."""
+        return self.throttle.settings
+
+    async def _work(self, prefetch: Prefetch, on_reply: Callable[[Reply], None]) -> None:
+        while not self.spending.reason and (item := prefetch.take()):
+            planned, future = item
+            try:
+                variants = await _result(future)
+            except MmdbenchError as error:
+                on_reply(no_image(planned, error))
+                continue
+            reply = await self._reply(planned, variants)
+            if reply is not None:
+                on_reply(reply)
+
+    async def _reply(self, planned: Planned, variants: Sequence[Variant]) -> Reply | None:
+        request = make_request(planned, variants, self.card.generation)
+        answer = await self.answer(request, planned.sizes)
+        if answer is None:
+            return None
+        return make_reply(planned, variants, answer.outcome, answer.seconds, answer.attempts)
+
+    async def _attempt(self, request: Request, started: float, tokens: float, usd: float) -> Outcome:
+        paid = 0.0
+        try:
+            outcome = await self.model.agenerate(request)
+        except AttemptError as error:
+            self.throttle.failed(self.gate.clock(), started, error.rule, error.retry_after)
+            raise
+        except BaseException as error:
+            self.throttle.abandoned()
+            if isinstance(error, MmdbenchError) or not isinstance(error, Exception):
+                raise
+            # An adapter is foreign code: whatever it raises is a failed request.
+            raise AttemptError("unexpected", f"{type(error).__name__}: {error}") from error
+        else:
+            self.throttle.succeeded(self.gate.clock())
+            used, cost = self.usual.learn(outcome.details.get("usage", {}))
+            self.throttle.correct_tokens(tokens, used)
+            paid = usd if cost is None else cost
+            return outcome if cost is None else _priced(outcome, cost)
+        finally:
+            self.spending.settle(usd, paid)
+            self._settled.set()
+            self.gate.leave()
+
+    def _failure(self, error: AttemptError, attempt: int) -> Outcome | None:
+        """What the failure ends the request with; None if it is tried again, or the run is over."""
+        action = error.rule.action
+        if action == "refuse":
+            self._failed_in_a_row = 0
+            return Outcome("", "refused", error.reason, {"failure": error.kind})
+        if action == "stop":
+            self._give_up(f"cannot be asked: {error.reason} ({error.rule.meaning}).")
+            return None
+        if action == "retry" and attempt < self.settings.attempts:
+            return None
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= max(_FAILURES_IN_A_ROW, self.settings.concurrency):
+            self._give_up(f"failed at {self._failed_in_a_row} requests in a row: {error.reason}.")
+        return Outcome("", "error", error.reason, {"failure": error.kind})
+
+    def _give_up(self, what: str) -> None:
+        if self.fatal is None:
+            self.fatal = ModelError(
+                f"The model {self.card.name!r} {what}",
+                hint="Every reply so far is stored; mend it and run the same command again.",
+            )
+        self.spending.stop("the model cannot be asked")
+
+    def _tell_stop(self) -> None:
+        def stop() -> None:
+            self._stopped.set()
+            self._settled.set()
+            self.gate.close()
+
+        with suppress(RuntimeError):  # the loop has ended, and with it all that could be stopped
+            self._loop.call_soon_threadsafe(stop)
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait; True if the run was stopped meanwhile."""
+        if self._stopped.is_set():
+            return True
+        waiting = asyncio.ensure_future(self._stopped.wait())
+        try:
+            return bool((await asyncio.wait([waiting], timeout=seconds))[0])
+        finally:
+            waiting.cancel()
+
+    def _stop_in_time(self) -> asyncio.TimerHandle | None:
+        seconds = self.spending.seconds_left()
+        if seconds is None:
+            return None
+        return asyncio.get_running_loop().call_later(seconds + 0.001, self.spending.check_time)
+
+
+def throttle_settings(model: AsyncModel) -> ThrottleSettings:
+    """The bounds that a model asks for, or those that its `concurrency` gives."""
+    own: ThrottleSettings | None = getattr(model, "throttle", None)
+    if own is not None:
+        return own
+    return replace(ThrottleSettings(), concurrency=max(1, model.concurrency))
+
+
+def with_model(model: AsyncModel, use: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine in an event loop of its own and end the model's connections with it."""
+
+    async def whole() -> T:
+        try:
+            return await use()
+        finally:
+            close: Callable[[], Awaitable[Any]] | None = getattr(model, "aclose", None)
+            if close is not None:
+                await close()
+
+    return asyncio.run(whole())
+
+
+@contextmanager
+def _plan_uncollected() -> Iterator[None]:
+    # A plan is a million objects that live to the end of the run; looking through them for garbage again
+    # and again would take a quarter of the time that a request does.
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+async def _result(future: Future[list[Variant]]) -> list[Variant]:
+    return future.result() if future.done() else await asyncio.wrap_future(future)
+
+
+def _priced(outcome: Outcome, usd: float) -> Outcome:
+    return replace(outcome, details={**outcome.details, "cost_usd": round(usd, 8)})

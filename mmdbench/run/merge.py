@@ -1,0 +1,125 @@
+"""`mmdbench merge`: the shards of one run, made on several machines, as one run.
+
+Every shard holds the whole plan and the replies to its part of it, so shards must agree in plan,
+model, data and spec; how often and in which order they are merged does not matter.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import IncomparableError, StoreError, UsageError
+from mmdbench.records import Reply
+from mmdbench.run.folder import IMAGES
+from mmdbench.run.manifest import MANIFEST_FILE, read_manifest, save_manifest
+from mmdbench.run.plan import PLAN_FILES, read_cells
+from mmdbench.run.store import read_replies, reply_line, shard_paths
+from mmdbench.system.files import folder_lock, make_folder, open_atomic
+
+__all__ = ["MergeSummary", "merge_runs"]
+
+_MUST_AGREE = ("kind", "plan", "benches", "model", "spec", "restoration", "released")
+
+
+@dataclass(frozen=True, slots=True)
+class MergeSummary:
+    """What a merge put together: `runs` into `replies` of `planned` cells' requests, `failed` among them."""
+
+    runs: int
+    replies: int
+    planned: int
+    failed: int
+
+
+def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
+    """Merge runs into a new folder, or into one that an earlier merge made.
+
+    Raises StoreError for a folder that holds no run, IncomparableError if the runs differ in anything
+    that must be equal, UsageError if `out` holds something else than a merge.
+    """
+    if not runs:
+        raise UsageError("No run to merge.")
+    manifests = [read_manifest(run) for run in runs]
+    for run, manifest in zip(runs, manifests, strict=True):
+        if manifest.get("kind") != "mmdbench run":
+            raise StoreError(f"{run} holds no run.", hint="Name folders that mmdbench eval --shard made.")
+        _check_same(runs[0], manifests[0], run, manifest)
+    _check_out(runs, out)
+    with folder_lock(make_folder(out), "merging"):
+        for name in PLAN_FILES:
+            if (runs[0] / name).exists():
+                shutil.copyfile(runs[0] / name, out / name)
+        keys = list(dict.fromkeys(cell.key for cell in read_cells(out)))
+        statuses = _write_replies(runs, keys, out)
+        _copy_kept(runs, out)
+        save_manifest(out, _merged_manifest(runs, manifests))
+    return MergeSummary(len(runs), len(statuses), len(keys), statuses.count("error"))
+
+
+def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list[str]:
+    merged: dict[str, Reply] = {}
+    for run in runs:
+        for key, reply in read_replies(run).items():
+            earlier = merged.get(key)
+            if earlier is None or earlier.status == "error":
+                merged[key] = reply
+    # In the plan's order, so that the same replies make the same file; then those of earlier plans.
+    ordered = [key for key in keys if key in merged]
+    rest = sorted(merged.keys() - set(ordered))
+    with open_atomic(out / "replies-0.jsonl") as file:
+        for key in [*ordered, *rest]:
+            file.write(reply_line(merged[key]))
+    for path in shard_paths(out):
+        if path.name != "replies-0.jsonl":
+            path.unlink()
+    return [merged[key].status for key in ordered]
+
+
+def _copy_kept(runs: Sequence[Path], out: Path) -> None:
+    """The pictures that the model made and that were kept (`--keep-images`), named by their replies."""
+    for run in runs:
+        for picture in sorted((run / IMAGES).glob("[!.]*")):
+            target = make_folder(out / IMAGES) / picture.name
+            if not target.exists():
+                shutil.copyfile(picture, target)
+
+
+def _check_same(first: Path, wanted: Mapping[str, Any], run: Path, manifest: Mapping[str, Any]) -> None:
+    for name in _MUST_AGREE:
+        if manifest.get(name) != wanted.get(name):
+            where = _where(wanted, manifest, name)
+            raise IncomparableError(
+                f"{run} and {first} are not parts of one run: they differ in {where}.",
+                hint="Merge shards of the same command; compare different runs with mmdbench compare.",
+            )
+
+
+def _where(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -> str:
+    a, b = first.get(name), second.get(name)
+    if isinstance(a, dict) and isinstance(b, dict):
+        fields = [key for key in {**a, **b} if a.get(key) != b.get(key)]
+        return f"{name}: {', '.join(fields)}"
+    return name
+
+
+def _check_out(runs: Sequence[Path], out: Path) -> None:
+    if out.resolve() in {run.resolve() for run in runs}:
+        raise UsageError(f"{out} is one of the runs.", hint="Name a new folder.")
+    if (out / MANIFEST_FILE).exists() and "merged" not in read_manifest(out):
+        raise UsageError(f"{out} holds a run that no merge made.", hint="Name a new folder.")
+    if not (out / MANIFEST_FILE).exists() and out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty.", hint="Name a new folder.")
+
+
+def _merged_manifest(runs: Sequence[Path], manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    sessions = [session for manifest in manifests for session in manifest.get("sessions", [])]
+    return {
+        **manifests[0],
+        "judge": None,  # what a judge said of a part is not said of the whole
+        "sessions": sorted(sessions, key=lambda session: str(session["begun"])),
+        "merged": [run.name for run in runs],
+    }

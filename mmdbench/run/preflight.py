@@ -1,0 +1,110 @@
+"""Before a model behind a server is asked in earnest: does it answer from the pictures it is shown?
+
+What the canary found is written into the run's manifest. For a model that costs money it is also
+remembered for a week in the user's cache folder, by the model's fingerprint, so that not every run
+pays for it again; a server of one's own may be another one tomorrow, and is always asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from mmdbench.errors import ModelError, StoreError
+from mmdbench.models.cards import ModelCard
+from mmdbench.models.registry import AsyncModel, Model, is_async
+from mmdbench.models.throttle import Throttle
+from mmdbench.records import Outcome, Request
+from mmdbench.run.async_driver import Driver, throttle_settings, with_model
+from mmdbench.run.budget import Budget, Spending
+from mmdbench.run.canary import CanaryResult, run_canary
+from mmdbench.system.digest import value_digest
+from mmdbench.system.files import make_folder, write_atomic
+
+__all__ = ["ask_now", "cache_folder", "canary_of", "check_canary"]
+
+_DAYS_REMEMBERED = 7
+
+
+def check_canary(
+    model: AsyncModel, card: ModelCard, earlier: Mapping[str, Any] | None, spending: Spending
+) -> dict[str, Any]:
+    """Run the canary unless it is known to have passed; returns what the manifest keeps of it.
+
+    Raises ModelError if an answer came from another picture, or if the model cannot be asked.
+    """
+    name = value_digest(dict(model.fingerprint()))
+    known = earlier if earlier and earlier.get("fingerprint") == name else None
+    known = known or (_remembered(name) if card.price else None)
+    if known and known.get("verdict") in ("passed", "unclear"):
+        return dict(known)
+    found = canary_of(model, card, spending)
+    record = {"fingerprint": name, "checked": int(time.time()), "said": found.said, **found.as_dict()}
+    if found.verdict == "caught":
+        raise ModelError(
+            f"The model {card.name!r} cannot be measured: {found.said}.",
+            hint="Turn off the server's caches of pictures and prefixes, or look with "
+            f"mmdbench doctor --model {card.name}; --no-canary asks it all the same, and records that.",
+        )
+    if found.verdict == "failed":
+        raise ModelError(f"The model {card.name!r} cannot be asked: {found.said}.")
+    if card.price:
+        _remember(name, record)
+    return record
+
+
+def canary_of(model: Model | AsyncModel, card: ModelCard, spending: Spending | None = None) -> CanaryResult:
+    """What the canary finds for a model."""
+    spent = spending or Spending(Budget())
+    return run_canary(lambda requests: ask_now(model, card, requests, spent), card.generation)
+
+
+def ask_now(
+    model: Model | AsyncModel, card: ModelCard, requests: Sequence[Request], spending: Spending | None = None
+) -> list[Outcome]:
+    """Ask a few requests, all at once if the model can, with retries; nothing is stored."""
+    if not is_async(model):
+        return list(cast("Model", model).generate(requests))
+    served = model
+    spent = spending or Spending(Budget())
+    few = replace(throttle_settings(served), attempts=4)
+
+    async def ask() -> list[Outcome]:
+        driver = Driver(served, card, spent, Throttle(few))
+        answers = await asyncio.gather(*(driver.answer(request) for request in requests))
+        if driver.fatal is not None:
+            raise driver.fatal
+        return [a.outcome if a else Outcome("", "error", f"not asked: {spent.reason}") for a in answers]
+
+    return with_model(served, ask)
+
+
+def cache_folder() -> Path:
+    """Where mmdbench remembers things between runs: MMDBENCH_CACHE, or `mmdbench` in the user's cache."""
+    own = os.environ.get("MMDBENCH_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmdbench"
+
+
+def _remembered(name: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads((cache_folder() / "canary" / f"{name}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    fresh = time.time() - record.get("checked", 0) < _DAYS_REMEMBERED * 86400
+    return dict(record) if fresh else None
+
+
+def _remember(name: str, record: Mapping[str, Any]) -> None:
+    try:
+        folder = make_folder(cache_folder() / "canary")
+        write_atomic(folder / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    except StoreError:
+        return  # a home that cannot be written to costs fourteen small requests, not the run

@@ -1,0 +1,68 @@
+"""Multiple choice, one row at a time: the reading of a row, the judge's turn, and plain accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmdbench.records import Grade, Index, Verdict
+from mmdbench.scoring.inference import REFUSED, infer_option_staged
+from mmdbench.scoring.judging.session import JudgeSession
+from mmdbench.scoring.rows import Row, Sheet, Totals
+from mmdbench.scoring.tables import flat_table, mean, nested_table, percent
+
+__all__ = ["grade_by_rules", "grade_plain", "judge_row", "may_be_judged", "total_plain"]
+
+
+def grade_plain(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
+    """Grade every row by the rules and, where they fail, by the judge, in the order of the index."""
+    grades: dict[Index, Grade] = {}
+    for row in sheet.by_index():
+        grade = grade_by_rules(sheet, row)
+        if session and may_be_judged(row, grade):
+            grade = judge_row(session, row, grade)
+        grades[row.index] = grade
+    return grades
+
+
+def total_plain(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
+    """Accuracy over all rows."""
+    accuracy = percent(mean(hits[row.index] for row in sheet.rows))
+    return Totals(
+        headline=accuracy,
+        metric="accuracy",
+        metrics={"accuracy": accuracy},
+        flat=flat_table(sheet.rows, hits, sheet.columns),
+        table=nested_table(sheet.rows, hits),
+    )
+
+
+def grade_by_rules(sheet: Sheet, row: Row) -> Grade:
+    """Grade a row without a judge; a status that stands for an answer decides before any rule."""
+    if row.status in ("error", "missing", "empty"):
+        return Grade(sheet.bench, row.index, "unresolved", 0.0, None, row.status)
+    if row.status == "refused":
+        return Grade(sheet.bench, row.index, "wrong", 0.0, REFUSED, "refused")
+    label, stage = infer_option_staged(row.prediction, row.options, protocol=sheet.rules)
+    return Grade(sheet.bench, row.index, *_verdict(row, label), label, stage)
+
+
+def may_be_judged(row: Row, grade: Grade) -> bool:
+    """Whether there is a text that the rules left unresolved."""
+    return grade.verdict == "unresolved" and row.status in ("ok", "truncated")
+
+
+def judge_row(session: JudgeSession, row: Row, grade: Grade) -> Grade:
+    """Let the judge decide an unresolved row; `details` keeps the rules' stage and the judge's replies."""
+    ruling = session.choose(row)
+    replies = [{"status": reply.status, "text": reply.text} for reply in ruling.attempts]
+    verdict, hit = _verdict(row, ruling.value)
+    details = {"rules": grade.stage, "judge": replies}
+    return Grade(grade.bench, row.index, verdict, hit, ruling.value, ruling.stage, details)
+
+
+def _verdict(row: Row, label: str | None) -> tuple[Verdict, float]:
+    if label is None:
+        return "unresolved", 0.0
+    # A refusal stays one even where an option happens to be labelled Z.
+    right = label == row.answer and label != REFUSED
+    return ("correct", 1.0) if right else ("wrong", 0.0)

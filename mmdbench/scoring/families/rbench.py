@@ -1,0 +1,77 @@
+"""R-Bench's open tasks: short answers and captions, which a judge grades 0..1 in our own words.
+
+Who graded them for the published numbers, and how, is not known to us: these prompts have ids of
+their own, and their numbers are not comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mmdbench.records import Grade, Index
+from mmdbench.scoring.families.mmvet import grade_mmvet
+from mmdbench.scoring.judging.prompts import Head
+from mmdbench.scoring.judging.session import JudgeSession
+from mmdbench.scoring.rows import Sheet, Totals
+from mmdbench.scoring.tables import mean, percent
+
+__all__ = ["CAP_HEAD", "VQA_HEAD", "grade_caption", "grade_short_answer", "total_judged"]
+
+_SCALE = (
+    "The grade is one of 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0; reply with the grade of the "
+    "last row and nothing else.\n\n"
+)
+
+VQA_HEAD = Head(
+    "mmdbench-rbench-vqa/1",
+    "You grade how far a short answer about a distorted picture means what the right one does.\n"
+    f"{_SCALE}"
+    "Question | Right | Answer | Grade\n--- | --- | --- | ---\n"
+    "What stands on the table? | a blue vase | vase, blue | 1.0\n"
+    "What stands on the table? | a blue vase | a vase | 0.6\n"
+    "What stands on the table? | a blue vase | a lamp | 0.0\n",
+    comparable=False,
+)
+"""How short answers are judged."""
+
+CAP_HEAD = Head(
+    "mmdbench-rbench-cap/1",
+    "You grade how well a caption of a distorted picture says what the reference says: its objects, their "
+    "looks and what they do. What is wrong lowers the grade, what is missing too; wording does not.\n"
+    f"{_SCALE}"
+    "Request | Reference | Caption | Grade\n--- | --- | --- | ---\n"
+    "Describe the picture. | Two children play football in a park. | Kids with a ball on grass | 0.8\n"
+    "Describe the picture. | Two children play football in a park. | A park | 0.3\n"
+    "Describe the picture. | Two children play football in a park. | A train at a station | 0.0\n",
+    comparable=False,
+)
+"""How captions are judged."""
+
+
+def grade_short_answer(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
+    """Let the judge grade every short answer."""
+    return _graded(sheet, session, VQA_HEAD)
+
+
+def grade_caption(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
+    """Let the judge grade every caption."""
+    return _graded(sheet, session, CAP_HEAD)
+
+
+def total_judged(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
+    """100 × the mean grade."""
+    score = percent(mean(hits[row.index] for row in sheet.rows))
+    table = {"all": {"n": len(sheet.rows), "accuracy": score}}
+    return Totals(score, "judged score", {"judged score": score}, [], table)
+
+
+def _graded(sheet: Sheet, session: JudgeSession | None, head: Head) -> dict[Index, Grade]:
+    if session is None:
+        return grade_mmvet(sheet, None)
+    heads = session.heads
+    session.heads = replace(heads, mmvet=head)
+    try:
+        return grade_mmvet(sheet, session)
+    finally:
+        session.heads = heads

@@ -1,0 +1,113 @@
+"""What a judge is asked: a fixed head, then the row.
+
+The heads that published numbers were made with belong to VLMEvalKit and are not shipped here;
+`heads.load_heads` finds them. The heads below are our own, and numbers made with them are not
+comparable with published ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmdbench.system.digest import bytes_digest
+
+__all__ = ["OWN_HEADS", "Head", "JudgeHeads", "mcq_prompt", "mcq_tail", "mmvet_prompt", "mmvet_tail"]
+
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The fixed beginning of a judge prompt; `comparable` says that published numbers were made with it."""
+
+    id: str
+    text: str
+    comparable: bool
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the text as UTF-8."""
+        return bytes_digest(self.text.encode())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Id, SHA-256 and comparability, for the record."""
+        return {"id": self.id, "sha256": self.sha256, "comparable": self.comparable}
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeHeads:
+    """The three heads: multiple choice in English and in Chinese, and MM-Vet."""
+
+    mcq_en: Head
+    mcq_cn: Head
+    mmvet: Head
+
+
+OWN_HEADS = JudgeHeads(
+    mcq_en=Head(
+        "mmdbench-mcq-en/1",
+        "You compare a free-form answer with the options of a multiple-choice question.\n"
+        "Reply with one capital letter and nothing else: the label of the option that the answer means, "
+        "or Z if it means none of them or more than one.\n\n"
+        "Question: Which animal is shown?\nOptions: There are several options: \nA. horse\nB. goat\n\n"
+        "Answer: a young goat in a field\nYour output: B\n\n"
+        "Question: Which animal is shown?\nOptions: There are several options: \nA. horse\nB. goat\n\n"
+        "Answer: a sailing boat\nYour output: Z\n\n"
+        "Question: ",
+        comparable=False,
+    ),
+    mcq_cn=Head(
+        "mmdbench-mcq-cn/1",
+        "请判断一段自由回答对应选择题的哪一个选项。\n"
+        "只输出一个大写字母：与回答含义相同的选项字母；如果没有或不止一个选项符合，输出 Z。\n\n"
+        "问题: 图里是哪种动物?\n选项: There are several options: \nA. 马\nB. 山羊\n\n"
+        "答案: 田里的一只小山羊\n输出: B\n\n"
+        "问题: 图里是哪种动物?\n选项: There are several options: \nA. 马\nB. 山羊\n\n"
+        "答案: 一艘帆船\n输出: Z\n\n"
+        "问题: ",
+        comparable=False,
+    ),
+    mmvet=Head(
+        "mmdbench-mmvet/1",
+        "You grade how far a prediction agrees with the ground truth of a question about an image.\n"
+        "Parts of the ground truth joined by <AND> are all needed; of parts joined by <OR> one is enough.\n"
+        "The grade is one of 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0; reply with the grade "
+        "of the last row and nothing else.\n\n"
+        "Question | Ground truth | Prediction | Correctness\n--- | --- | --- | ---\n"
+        "What fruits lie on the plate? | pear <AND> plum | There are two pears. | 0.5\n"
+        "What fruits lie on the plate? | pear <AND> plum | A plum beside a pear | 1.0\n"
+        "What is the man holding? | cup <OR> mug | an umbrella | 0.0\n",
+        comparable=False,
+    ),
+)
+"""Our own wording, for when VLMEvalKit's is not at hand."""
+
+
+def mcq_prompt(
+    heads: JudgeHeads, question: str, options: Mapping[str, str], prediction: str
+) -> tuple[Head, str]:
+    """The head that fits the question's language, and the whole prompt for one unresolved row."""
+    head = heads.mcq_cn if _CHINESE.search(question) else heads.mcq_en
+    return head, head.text + mcq_tail(question, options, prediction)
+
+
+def mcq_tail(question: str, options: Mapping[str, str], prediction: str) -> str:
+    """The part after the head, byte for byte as VLMEvalKit writes it (the second `?` is its habit)."""
+    chinese = _CHINESE.search(question)
+    head, answer, output = ("选项", "答案", "输出") if chinese else ("Options", "Answer", "Your output")
+    lines = "".join(f"{label}. {text}\n" for label, text in options.items())
+    return f"{question}?\n{head}: There are several options: \n{lines}\n{answer}: {prediction}\n{output}: "
+
+
+def mmvet_prompt(heads: JudgeHeads, question: str, truth: str, prediction: str) -> tuple[Head, str]:
+    """The head and the whole prompt for one MM-Vet answer."""
+    return heads.mmvet, heads.mmvet.text + mmvet_tail(question, truth, prediction)
+
+
+def mmvet_tail(question: str, truth: str, prediction: str) -> str:
+    """The last, unfinished row of the MM-Vet table."""
+    spaced = truth.replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
+    return f"{question} | {spaced} | {prediction} | "

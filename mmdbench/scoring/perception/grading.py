@@ -1,0 +1,152 @@
+"""Claims against recipes: what a perception run is worth."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmdbench.corruptions.spec import Spec, load_spec
+from mmdbench.errors import UsageError
+from mmdbench.records import BenchData, Cell, Grade, Index, Reply, RunPlan, Verdict
+from mmdbench.scoring import Score
+from mmdbench.scoring.perception.reading import Claims, read_claims
+from mmdbench.scoring.perception.reward import degradation_reward
+from mmdbench.scoring.perception.wording import NOTHING
+from mmdbench.scoring.rows import ANSWERED
+from mmdbench.variants.design import parse_design
+
+__all__ = ["METRIC", "PROTOCOL", "TASK", "check_perception", "score_perception"]
+
+TASK = "perceive"
+PROTOCOL = "perceive/2"
+"""The wording, the way of reading and the grading of perception runs, as one version."""
+
+METRIC = "type accuracy"
+_WARN_UNREADABLE = 0.02
+
+
+def check_perception(plan: RunPlan) -> None:
+    """UsageError for a plan under which nobody knows what was done to the pictures."""
+    if parse_design(plan.design)[0] == "released":
+        raise UsageError(
+            "The released files do not say which corruption a picture met, so nothing could be graded.",
+            hint="Choose another design: mixed, grid or balanced:K.",
+        )
+    if plan.restore:
+        raise UsageError(
+            "A restored picture has no recipe that a claim could be graded against.",
+            hint="Run --task perceive without --restore.",
+        )
+
+
+def score_perception(
+    bench: BenchData, replies: Mapping[Index, Reply], cells: Sequence[Cell], spec: Spec | None = None
+) -> Score:
+    """Grade one arm of a perception run; every planned cell counts.
+
+    A hit is a reply that names exactly the type of the recipe, or nothing for an untouched picture.
+    Each grade's details hold truth and claims, `category` (0 or 1), `intensity_error` (0..1, None
+    unless the right type has a strength), `r_deg`, and the digest of the clean picture.
+    """
+    spec = spec or load_spec()
+    grades = tuple(_grade(cell, replies.get(cell.index), spec) for cell in cells)
+    counts = _counts(grades, replies)
+    hits = math.fsum(grade.hit for grade in grades) / len(grades) if grades else 0.0
+    unread = counts["unresolved"]
+    return Score(
+        bench=bench.name,
+        family=bench.family,
+        protocol=PROTOCOL,
+        judge=None,
+        judge_record={},
+        headline=100 * hits,
+        metric=METRIC,
+        metrics={METRIC: 100 * hits},
+        vlmevalkit_table=[],
+        table={},
+        grades=grades,
+        group_hits={},
+        counts=counts,
+        upper_bound=100 * (hits + unread / len(grades)) if grades else None,
+        warnings=_warnings(bench.name, unread, len(grades)),
+    )
+
+
+def _grade(cell: Cell, reply: Reply | None, spec: Spec) -> Grade:
+    truth = _truth(cell, reply, spec)
+    if reply is None or reply.status not in ANSWERED:
+        stage = "missing" if reply is None else "error"
+        return _graded(cell, Claims((), "unreadable"), truth, spec, stage=stage)
+    found = Claims((), "unreadable")
+    if reply.status == "ok" or (reply.status == "truncated" and reply.text):
+        found = read_claims(reply.text, spec.corruptions)
+    stage = found.stage if reply.status in ("ok", "truncated") else reply.status
+    return _graded(cell, found, truth, spec, stage=stage, picture=_picture(reply))
+
+
+def _graded(
+    cell: Cell, found: Claims, truth: Mapping[str, float], spec: Spec, *, stage: str, picture: str = ""
+) -> Grade:
+    readable = found.stage != "unreadable"
+    right = readable and set(found.types) == set(truth) and len(found.types) == len(truth)
+    said = [(claim.type, claim.intensity) for claim in found.claims]
+    categories = {spec.corruptions[name].category for name in truth}
+    named = {spec.corruptions[t].category if t in spec.corruptions else t for t in found.types}
+    verdict: Verdict = "correct" if right else "wrong" if readable else "unresolved"
+    details: dict[str, Any] = {
+        "truth": dict(truth),
+        "said": [list(pair) for pair in said],
+        "category": float(readable and named == categories),
+        "intensity_error": _error(truth, said),
+        # Whoever says nothing also misses "none".
+        "r_deg": degradation_reward(truth if readable else truth or {NOTHING: 0.0}, said),
+        "picture": picture,
+    }
+    label = ", ".join(found.types) or "none" if readable else None
+    return Grade(cell.bench, cell.index, verdict, float(right), label, stage, details)
+
+
+def _truth(cell: Cell, reply: Reply | None, spec: Spec) -> dict[str, float]:
+    if cell.corruption is None:
+        return {}
+    recipe = reply.images[0].get("recipe", {}) if reply is not None and reply.images else {}
+    intensity = recipe.get("intensity")
+    return {cell.corruption: float(spec.intensities[cell.level] if intensity is None else intensity)}
+
+
+def _picture(reply: Reply) -> str:
+    return " ".join(str(image.get("recipe", {}).get("image", ""))[:16] for image in reply.images)
+
+
+def _error(truth: Mapping[str, float], said: Sequence[tuple[str, float | None]]) -> float | None:
+    errors = [abs(value - truth[name]) for name, value in said if name in truth and value is not None]
+    return errors[0] if errors else None
+
+
+def _counts(grades: Sequence[Grade], replies: Mapping[Index, Reply]) -> dict[str, int]:
+    stages = Counter(grade.stage for grade in grades)
+    statuses = Counter(reply.status for reply in replies.values())
+    answered = len(grades) - stages["missing"] - stages["error"]
+    unresolved = sum(grade.verdict == "unresolved" for grade in grades)
+    return {
+        "planned": len(grades),
+        "answered": answered,
+        "resolved": len(grades) - unresolved,
+        "unresolved": stages["unreadable"],
+        "judged": 0,
+        "judge_failed": 0,
+        "missing": stages["missing"],
+        "error": stages["error"],
+        "refused": stages["refused"],
+        "empty": stages["empty"],
+        "truncated": statuses["truncated"],
+        "inference_failed": 0,
+    }
+
+
+def _warnings(bench: str, unread: int, planned: int) -> tuple[str, ...]:
+    if unread <= _WARN_UNREADABLE * planned:
+        return ()
+    return (f"{bench}: {unread} of {planned} replies name no degradation that could be read.",)

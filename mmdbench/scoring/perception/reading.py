@@ -1,0 +1,196 @@
+"""What a reply claims about a picture: types and strengths, and where in the reply they were found.
+
+In this order: the last `<degradation>` block (what we ask for); the last `<TYPE>…<TYPE_END>` block
+(as Robust-R1's models write it); else, after any thinking, the text itself if it names one type
+only, or says that there is none; else a block that ends the reply, though it stands in its thinking.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from mmdbench.scoring.perception.wording import LOOKS
+
+__all__ = ["Claim", "Claims", "Stage", "read_claims"]
+
+Stage = Literal["tag", "robust-r1", "text", "unreadable"]
+
+_BLOCKS: tuple[tuple[Stage, re.Pattern[str]], ...] = (
+    (
+        "tag",
+        re.compile(
+            r"<degradation>((?:(?!<degradation>).)*?)(?:</degradation>|(?=<degradation>)|\Z)",
+            re.IGNORECASE | re.DOTALL,
+        ),
+    ),
+    ("robust-r1", re.compile(r"<TYPE>(.*?)(?:<TYPE_END>|</TYPE>|\Z)", re.DOTALL)),
+)
+# Some chat templates open the thinking themselves, so that the reply only closes it.
+_THOUGHT = re.compile(r"\A(?:(?!<think>).)*</think>|<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)
+# In thinking only what ends the reply counts: before that a model may quote the question's own examples.
+_LAST_WORD = re.compile(
+    r"<degradation>((?:(?!<degradation>).)*?)</degradation>\s*(?:</think>\s*)?\Z", re.IGNORECASE | re.DOTALL
+)
+_NONE = re.compile(
+    r"\b(?:none(?! of the (?:other|rest))|(?<!not )(?<!n't )(?:untouched|undegraded|clean)"
+    r"|no (?:visible |obvious )?(?:degradation|corruption|distortion)s?"
+    r"(?! (?:other|except|but|besides|apart))"
+    r"|not (?:been )?(?:degraded|corrupted))\b",
+    re.IGNORECASE,
+)
+# Bounded repeats: what a model writes without end must not be searched without end.
+_NUMBER = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d{1,12})?|\.\d{1,12})\s{0,3}(%?)(?!\.?\w)")
+# A pair counts where it begins a line or an item; _KNOWN stands for a type of ours that was there.
+_KNOWN = "\0"
+_PAIR = re.compile(
+    r"(?:^[^A-Za-z\n\0]{0,8}|[,;{\[][\s\"']{0,3}|(?<=[\d%)\0])\s{1,3}and\s{1,3})"
+    r"([A-Za-z][A-Za-z _-]{0,40}[A-Za-z])[\"'\s]{0,3}[:=(,]"
+    r"[\"'\s]{0,3}(\d{0,6}\.?\d{1,12})\s{0,3}(%?)",
+    re.MULTILINE,
+)
+_REMARKS = frozenset(
+    re.findall(
+        r"\w+",
+        "type intensity severity strength level degradation corruption category amount degree value "
+        "confidence certainty probability likelihood score "
+        "a about approximately around roughly very quite fairly rather somewhat "
+        "subtle slight slightly faint light minor mild weak low moderate moderately medium mid middle "
+        "strong strongly severe heavy high hard extreme intense major maximum minimum",
+    )
+)
+"""Words that say how much or how sure, and none of which is a type."""
+
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "hsv_saturation": ("saturation", "desaturation", "de saturation"),
+    "jpeg_compression": ("compression", "jpeg", "jpg compression"),
+    "gaussian_noise": ("noise",),
+    "color_diffusion": ("colour diffusion",),
+    "dark_illumination": ("low light", "darkness"),
+    "atmospheric_turbulence": ("turbulence",),
+    "sharpness_change": ("sharpness", "oversharpening"),
+    "watermark_damage": ("watermark",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One type that a reply names, and the strength in 0..1 if it gives one.
+
+    A type that is none of ours keeps its own name.
+    """
+
+    type: str
+    intensity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """All that a reply claims; nothing at `stage` other than `unreadable` means an untouched picture."""
+
+    claims: tuple[Claim, ...]
+    stage: Stage
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that are named, in order."""
+        return tuple(claim.type for claim in self.claims)
+
+
+def read_claims(text: str, names: Iterable[str]) -> Claims:
+    """Read a reply; `names` are the types that there are.
+
+    >>> read_claims("<degradation>lens_blur: 0.6</degradation>", ["lens_blur"]).claims
+    (Claim(type='lens_blur', intensity=0.6),)
+    >>> read_claims("The picture is untouched.", ["lens_blur"]).stage
+    'text'
+    """
+    known = tuple(names)
+    spoken = _THOUGHT.sub(" ", text)
+    for stage, pattern in _BLOCKS:
+        blocks = [block for block in pattern.findall(spoken) if block.strip()]
+        if blocks:
+            return _read_block(blocks[-1], known, stage)
+    said = _read_text(spoken, known)
+    last = _LAST_WORD.search(text) if said.stage == "unreadable" else None
+    return _read_block(last[1], known, "tag") if last else said
+
+
+def _read_text(text: str, names: tuple[str, ...]) -> Claims:
+    found = tuple(_known_claims(text, names))
+    # "It is clean, with no noise": a type that is only mentioned claims nothing.
+    if _NONE.search(text) and all(claim.intensity is None for claim in found):
+        return Claims((), "text")
+    if len({claim.type for claim in found}) == 1:
+        return Claims(found[-1:], "text")
+    return Claims((), "unreadable")
+
+
+def _read_block(block: str, names: tuple[str, ...], stage: Stage) -> Claims:
+    if _NONE.match(block.lstrip(" \t\r\n\"'*")):
+        return Claims((), stage)
+    found = tuple(_known_claims(block, names))
+    foreign = tuple(_foreign_claims(_pattern(names).sub(_KNOWN, block)))
+    if not found and not foreign:
+        if _NONE.search(block):
+            return Claims((), stage)
+        words = re.sub(r"[^A-Za-z _-]", " ", block).split()
+        return Claims(
+            (Claim(" ".join(words).lower(), None),) if words else (), stage if words else "unreadable"
+        )
+    return Claims(found + foreign, stage)
+
+
+def _known_claims(text: str, names: tuple[str, ...]) -> Iterator[Claim]:
+    spots = list(_pattern(names).finditer(text))
+    ends = [spot.start() for spot in spots[1:]] + [len(text)]
+    for spot, end in zip(spots, ends, strict=False):
+        rest = text[spot.end() : end]
+        number = _NUMBER.search(rest)
+        yield Claim(_names(names)[_plain(spot[0])], _strength(*number.groups()) if number else None)
+
+
+def _foreign_claims(text: str) -> Iterator[Claim]:
+    for name, number, percent in _PAIR.findall(text):
+        plain = _plain(name)
+        if not _is_remark(plain) and not _NONE.fullmatch(plain):
+            yield Claim(plain, _strength(number, percent))
+
+
+def _is_remark(plain: str) -> bool:
+    """Whether words say how strong, how sure, or how one of our types looks, as the question puts it."""
+    return _REMARKS.issuperset(plain.split()) or any(f" {plain} " in f" {look} " for look in LOOKS.values())
+
+
+def _strength(number: str, percent: str) -> float | None:
+    value = float(number) / (100 if percent else 1)
+    return value if 0 <= value <= 1 else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().lower()
+
+
+@lru_cache(maxsize=8)
+def _names(names: tuple[str, ...]) -> dict[str, str]:
+    found = {_plain(name): name for name in names}
+    for name in names:
+        for alias in _ALIASES.get(name, ()):
+            found.setdefault(alias, name)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    known = _names(names)
+    # A short name is not the end of another type's: salt_and_pepper_noise is none of ours.
+    alone = r"(?:(?<![A-Za-z][_-])|(?<=image[_-])|(?<=color[_-])|(?<=colour[_-]))"
+    own = {_plain(name) for name in names}
+    words = "|".join(
+        ("" if name in own else alone) + re.escape(name).replace(r"\ ", r"[\s_-]+")
+        for name in sorted(known, key=len, reverse=True)
+    )
+    return re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", re.IGNORECASE)

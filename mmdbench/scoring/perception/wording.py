@@ -1,0 +1,49 @@
+"""What a model is asked about a picture's degradation; our own words, a part of every reply's key."""
+
+from __future__ import annotations
+
+from mmdbench.corruptions.spec import Spec
+
+__all__ = ["LOOKS", "NOTHING", "perception_prompt"]
+
+NOTHING = "none"
+"""What a model is to write of a picture that nothing was done to."""
+
+LOOKS = {
+    "lens_blur": "everything out of focus",
+    "lens_flare": "bright discs with rays",
+    "motion_blur": "smeared in one direction",
+    "dirty_lens": "grey blotches and specks over the picture",
+    "hsv_saturation": "colours washed out towards grey",
+    "jpeg_compression": "blocks and halos of strong JPEG compression",
+    "block_exchange": "square blocks that changed places",
+    "mean_shift": "textures melted into flat patches",
+    "scan_lines": "dark horizontal bands at equal distances",
+    "dark_illumination": "too little light",
+    "atmospheric_turbulence": "rows that sway as in hot air",
+    "gaussian_noise": "coloured grain everywhere",
+    "color_diffusion": "colours that bleed into a soft, darker haze",
+    "sharpness_change": "edges sharpened until they glare",
+    "graffiti": "strokes or a large word drawn over the picture",
+    "watermark_damage": "smudged rectangles, as where a mark was removed",
+}
+"""How each corruption looks, in a few words."""
+
+
+def perception_prompt(spec: Spec) -> str:
+    """The question that is asked of every picture: all types by category, and a line to answer in."""
+    lines = ["Look at the quality of this picture, not at what it shows."]
+    lines.append("It is either untouched or was degraded in one of these ways:\n")
+    for category in spec.categories:
+        lines.append(f"{category.replace('_', '-')}:")
+        names = [name for name, c in spec.corruptions.items() if c.category == category]
+        lines += [f"- {name}: {LOOKS[name]}" for name in names]
+    lines.append(
+        "\nWhich one is it, and how strong is it, from 0 (not to be seen) to 1 (as strong as can be)?"
+    )
+    lines.append(
+        "You may think first. End with one line that holds the type and its strength:\n"
+        f"<degradation>TYPE: STRENGTH</degradation>\n"
+        f"or, if the picture is untouched, <degradation>{NOTHING}</degradation>"
+    )
+    return "\n".join(lines)

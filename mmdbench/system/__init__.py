@@ -1,0 +1,1 @@
+"""What touches the machine: files, locks, digests, processes, pictures in files, remote storage."""

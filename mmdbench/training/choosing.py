@@ -1,0 +1,79 @@
+"""Which samples are kept: the two modes in balance, each spread over corruptions and levels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mmdbench.errors import UsageError
+from mmdbench.system.digest import derive_seed
+from mmdbench.training.samples import Mode, Sample
+
+__all__ = ["Choice", "check_balance", "choose"]
+
+SURPLUS = "surplus"
+"""Why a fit sample is left out: its mode has enough of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Every sample with what became of it, in the order of the run."""
+
+    samples: tuple[Sample, ...]
+
+    @property
+    def kept(self) -> tuple[Sample, ...]:
+        """The samples of the data set."""
+        return tuple(sample for sample in self.samples if not sample.left_out)
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """How many samples are left out, by reason."""
+        return dict(Counter(sample.left_out for sample in self.samples if sample.left_out))
+
+
+def check_balance(balance: float) -> None:
+    """Raise UsageError for a balance that is not above 0."""
+    if not balance > 0:
+        raise UsageError(f"A balance of {balance:g} keeps nothing.", hint="Give a number above 0, such as 1.")
+
+
+def choose(samples: Sequence[Sample], *, balance: float | None = 1.0, seed: int = 0) -> Choice:
+    """Keep `balance` samples of the mode `generate` for each `direct` one, as many as there are.
+
+    What is left out for it is drawn from `seed`, evenly over corruptions and levels: each (corruption,
+    level) keeps its share of its mode. None keeps every fit sample. The result does not depend on
+    the order of the samples. Raises UsageError for a balance that is not above 0.
+    """
+    if balance is None:
+        return Choice(tuple(samples))
+    check_balance(balance)
+    fit: dict[Mode, list[Sample]] = {"direct": [], "generate": []}
+    for sample in samples:
+        if not sample.left_out:
+            fit[sample.mode].append(sample)
+    direct = min(len(fit["direct"]), int(len(fit["generate"]) / balance + 1e-9))
+    wanted: dict[Mode, int] = {
+        "direct": direct,
+        "generate": min(len(fit["generate"]), round(direct * balance)),
+    }
+    taken = {s.cell for mode in fit for s in _spread(fit[mode], seed)[: wanted[mode]]}
+    return Choice(
+        tuple(s if s.left_out or s.cell in taken else replace(s, left_out=SURPLUS) for s in samples)
+    )
+
+
+def _spread(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    # The j-th of m samples of a stratum ranks at (j + ½)/m, so every prefix holds each stratum's share.
+    strata: dict[tuple[str | None, str], list[Sample]] = {}
+    for sample in samples:
+        strata.setdefault((sample.cell.corruption, sample.cell.level), []).append(sample)
+    ranked: list[tuple[float, int, Sample]] = []
+    for rows in strata.values():
+        rows.sort(key=lambda s: derive_seed("assign", s.cell.bench, s.cell.index, seed))
+        for j, sample in enumerate(rows):
+            tie = derive_seed("assign tie", sample.cell.bench, sample.cell.index, seed)
+            ranked.append(((j + 0.5) / len(rows), tie, sample))
+    ranked.sort(key=lambda row: row[:2])
+    return [sample for _, _, sample in ranked]

@@ -1,0 +1,97 @@
+"""A graded run becomes samples: right on the degraded picture, or wrong; or left out, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mmdbench.records import CLEAN, RECODED, Cell, Index, Reply
+from mmdbench.results.results import RunResults
+from mmdbench.run.plan import read_questions
+from mmdbench.variants.design import unit_of
+
+__all__ = ["Mode", "Sample", "find_samples"]
+
+Mode = Literal["direct", "generate"]
+_CLEAN = {"no answer": "no clean answer", "not graded": "clean answer not graded"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question under one corruption at one level.
+
+    `mode` is `direct` if the base model is right on the degraded picture, `generate` if it is wrong:
+    then a restoration has to come before the answer. `left_out` is empty, or says why the sample
+    teaches neither.
+    """
+
+    cell: Cell
+    category: str
+    mode: Mode
+    reply: Reply | None
+    left_out: str = ""
+
+
+def find_samples(
+    results: RunResults, *, clean_check: bool = True, right_at: float = 1.0
+) -> tuple[Sample, ...]:
+    """The samples of a run, in its order; a circular group is one sample, a pair is two.
+
+    Right is what earns `right_at` at least (judged answers earn a share of 1). Left out are samples
+    without an answer, to one rotation even, those that no rule and no judge could grade, those whose
+    corruption changed nothing and, with `clean_check`, those that the model gets wrong on the clean
+    picture too: the corruption is not to blame for them.
+    """
+    return tuple(_samples(results, clean_check, right_at))
+
+
+def _samples(results: RunResults, clean_check: bool, right_at: float) -> Iterator[Sample]:
+    cells = {(cell.bench, cell.index, cell.level): cell for cell in results.cells}
+    doubts = _doubts(results)
+    clean = {(hit.bench, hit.unit): hit.hit >= right_at for hit in results.hits if hit.level == CLEAN}
+    for hit in results.hits:
+        if hit.level in (CLEAN, RECODED):
+            continue
+        cell = cells[hit.bench, hit.unit, hit.level]
+        reply = results.replies.get(cell)
+        why = doubts.get((hit.bench, hit.unit, hit.level), "") or _unchanged(reply)
+        if not why and clean_check:
+            doubt = doubts.get((hit.bench, hit.unit, CLEAN), "")
+            why = _CLEAN[doubt] if doubt else _without_clean(clean, hit.bench, hit.unit)
+        yield Sample(cell, hit.category, "direct" if hit.hit >= right_at else "generate", reply, why)
+
+
+def _doubts(results: RunResults) -> dict[tuple[str, Index, str], str]:
+    """Why a question's grade at a level says nothing of the model, where one of its rows is to blame."""
+    grades = {(g.bench, g.index, arm.level): g for arm in results.arms for g in arm.score.grades}
+    rows: dict[tuple[str, Index, str], list[Cell]] = {}
+    units = _units(results)
+    for cell in results.cells:
+        unit = units.get((cell.bench, cell.index), cell.index)
+        rows.setdefault((cell.bench, unit, cell.level), []).append(cell)
+    found = {}
+    for where, cells in rows.items():
+        replies = [results.replies.get(cell) for cell in cells]
+        verdicts = {grades[key].verdict for c in cells if (key := (c.bench, c.index, c.level)) in grades}
+        if any(reply is None or reply.status == "error" for reply in replies):
+            found[where] = "no answer"
+        elif "unresolved" in verdicts and "wrong" not in verdicts:  # one wrong rotation loses the group
+            found[where] = "not graded"
+    return found
+
+
+def _units(results: RunResults) -> dict[tuple[str, Index], Index]:
+    benches = read_questions(results.folder) if results.folder else ()
+    return {(b.name, q.index): unit_of(q, b.family) for b in benches for q in b.questions}
+
+
+def _unchanged(reply: Reply | None) -> str:
+    same = reply is not None and reply.images and all(image.get("no_op") for image in reply.images)
+    return "nothing changed" if same else ""
+
+
+def _without_clean(clean: Mapping[tuple[str, Index], bool], bench: str, unit: Index) -> str:
+    if (bench, unit) not in clean:
+        return "no clean answer"
+    return "" if clean[bench, unit] else "wrong when clean"

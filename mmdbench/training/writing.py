@@ -1,0 +1,127 @@
+"""The data set on disk: `dataset.jsonl`, its pictures, and a summary of how it came about."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdbench.benches import Bench
+from mmdbench.benches.prompts import build_prompt
+from mmdbench.records import Cell, ImageBytes, Question, Recipe, Variant
+from mmdbench.system.digest import pixel_digest
+from mmdbench.system.files import make_folder, open_atomic, write_atomic
+from mmdbench.training.choosing import Choice
+from mmdbench.training.samples import Sample
+from mmdbench.training.traces import PROMPT_ID, Trace
+from mmdbench.variants.recipes import clean_image, make_variant
+
+__all__ = ["DATASET", "SUMMARY", "write_dataset"]
+
+DATASET = "dataset.jsonl"
+"""The file of the data set: one JSON object for each kept sample."""
+
+SUMMARY = "dataset.json"
+"""The file that says how many samples were kept and left out, and by which rules."""
+
+_PICTURES = "pictures"
+
+
+def write_dataset(
+    folder: Path,
+    choice: Choice,
+    benches: Sequence[Bench],
+    *,
+    traces: Mapping[Cell, Trace] | None = None,
+    judge: str = "",
+    rules: Mapping[str, Any] | None = None,
+    pictures: bool = True,
+) -> Path:
+    """Write the kept samples into a run's folder; the same choice writes the same bytes.
+
+    With `pictures`, the folder of that name gets each degraded picture and the clean one that a
+    restoration should give, named by the digest of their pixels; without, the recipes say how to
+    make them.
+    """
+    questions = {(b.name, q.index): (q, b.family) for b in benches for q in b.questions}
+    if pictures:
+        make_folder(folder / _PICTURES)
+    with open_atomic(folder / DATASET) as file:
+        for sample in choice.kept:
+            question, family = questions[sample.cell.bench, sample.cell.index]
+            record = _record(sample, question, family)
+            if pictures:
+                record |= _pictures(folder, sample, question)
+            if traces is not None:
+                record |= _trace(traces.get(sample.cell))
+            file.write(json.dumps(record, ensure_ascii=True).encode() + b"\n")
+    summary = _summary(choice, rules or {}, traces, judge)
+    write_atomic(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=True) + "\n")
+    return folder / DATASET
+
+
+def _record(sample: Sample, question: Question, family: str) -> dict[str, Any]:
+    cell, reply = sample.cell, sample.reply
+    assert reply is not None  # a sample without a reply is left out
+    return {
+        "id": f"{cell.bench}:{cell.index}:{cell.level}:{cell.corruption}",
+        "bench": cell.bench,
+        "index": cell.index,
+        "category": sample.category,
+        "mode": sample.mode,
+        "prompt": build_prompt(question, family),
+        "question": question.text,
+        "options": question.options,
+        "answer": question.answer,
+        "corruption": cell.corruption,
+        "level": cell.level,
+        "recipes": [dict(image["recipe"]) for image in reply.images],
+        "base_reply": reply.text,
+        "key": reply.key,
+    }
+
+
+def _pictures(folder: Path, sample: Sample, question: Question) -> dict[str, list[str]]:
+    assert sample.reply is not None
+    degraded, clean = [], []
+    for source, image in zip(question.images, sample.reply.images, strict=True):
+        original = clean_image(source.read(), source.where)
+        variant: Variant = make_variant(original, Recipe(**image["recipe"]))
+        degraded.append(_save(folder, variant.pixels, variant.image))
+        clean.append(_save(folder, pixel_digest(original.pixels), original.source))
+    return {"images": degraded, "clean_images": clean}
+
+
+def _save(folder: Path, digest: str, image: ImageBytes) -> str:
+    name = f"{_PICTURES}/{digest}.{image.mime.partition('/')[2]}"
+    if not (folder / name).exists():
+        write_atomic(folder / name, image.data)
+    return name
+
+
+def _trace(trace: Trace | None) -> dict[str, Any]:
+    if trace is None:
+        return {"turns": [], "trace": "missing"}
+    return {"turns": list(trace.turns), "trace": trace.status}
+
+
+def _summary(
+    choice: Choice, rules: Mapping[str, Any], traces: Mapping[Cell, Trace] | None, judge: str
+) -> dict[str, Any]:
+    kept = choice.kept
+    found: dict[str, Any] = {
+        "kind": "mmdbench assignment",
+        "rules": dict(rules),
+        "samples": len(choice.samples),
+        "kept": len(kept),
+        "modes": dict(sorted(Counter(sample.mode for sample in kept).items())),
+        "left_out": dict(sorted(choice.left_out.items())),
+        "corruptions": dict(sorted(Counter(str(s.cell.corruption) for s in kept).items())),
+        "levels": dict(sorted(Counter(sample.cell.level for sample in kept).items())),
+    }
+    if traces is not None:
+        statuses = Counter(trace.status for trace in traces.values())
+        found["traces"] = {"judge": judge, "prompt": PROMPT_ID, **dict(sorted(statuses.items()))}
+    return found

@@ -1,0 +1,252 @@
+"""Which (question, level, corruption) cells a run visits.
+
+`mixed`       one corruption for each question, the same at every level, drawn with the release's
+              weights so that the four categories weigh the same.
+`grid`        every corruption for every question.
+`balanced:K`  K different corruptions for each question; each corruption equally often within a
+              benchmark and its categories, so that the mean over questions estimates the grid's.
+`drawn`       one corruption at one of the run's levels for each question: how training data are made.
+              The corruption is that of `mixed`.
+`released`    what the authors' own degraded files show; under named corruptions their files of one
+              corruption each, else their mixed files, which do not say what each picture met.
+
+What a question gets follows from its benchmark, its index and the seed alone: not from the
+other questions, the order or the sample. The rotations of one circular group, which are one
+question, get the same corruptions. (`balanced:K` spreads over the whole benchmark, so there it
+follows from the benchmark's content too.)
+
+Samples are nested and stratified by category: the questions of `--sample 200` are among those
+of `--sample 500`, and each category has its share of either. The two rows of a pair of MMVP are
+taken together, so that a sample has a pair metric; they count as two questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from mmdbench.corruptions.spec import Spec
+from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.records import CLEAN, RECODED, BenchData, Cell, Index, Question, RunPlan
+from mmdbench.system.digest import derive_seed
+
+__all__ = [
+    "Sample",
+    "corruptions_for",
+    "meets_several",
+    "parse_design",
+    "parse_sample",
+    "plan_cells",
+    "sample_questions",
+    "unit_of",
+]
+
+_CIRCULAR = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How many questions to take: of each benchmark, or of all together."""
+
+    size: int
+    per_bench: bool
+
+
+def unit_of(question: Question, family: str) -> Index:
+    """The index of what counts as one question: the group of a circular rotation, else the row.
+
+    It is what gets one corruption, is never split by a sample and is a cluster of the statistics.
+    """
+    if family != "circular":
+        return question.index
+    if "g_index" in question.fields:
+        return int(question.fields["g_index"])
+    return question.index % _CIRCULAR if isinstance(question.index, int) else question.index
+
+
+def meets_several(plan: RunPlan) -> bool:
+    """Whether a question meets several corruptions at a level, so that each is an arm of its own."""
+    design = plan.design.partition(":")[0]
+    return design in ("grid", "balanced") or (design == "released" and bool(plan.corruptions))
+
+
+def parse_design(text: str) -> tuple[str, int]:
+    """Name of the design and its K (0 where it has none): `balanced:4` → ("balanced", 4)."""
+    name, _, number = text.partition(":")
+    if name in ("mixed", "grid", "drawn", "released") and not number:
+        return name, 0
+    if name == "balanced" and number.isascii() and number.isdigit() and int(number) > 0:
+        return name, int(number)
+    if name in ("mixed", "grid", "balanced", "drawn", "released"):
+        raise UsageError(
+            f"Cannot read the design {text!r}.",
+            hint="Write mixed, grid, drawn, released or balanced:K, K from 1 to 16.",
+        )
+    raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "drawn", "released"))
+
+
+def parse_sample(text: str) -> Sample | None:
+    """`200` is 200 questions in all, `200/bench` of each benchmark, empty means every question."""
+    if not text:
+        return None
+    number, slash, unit = text.partition("/")
+    if not (number.isascii() and number.isdigit() and int(number) > 0 and unit == ("bench" if slash else "")):
+        raise UsageError(
+            f"Cannot read the sample {text!r}.", hint="Write a number of questions: 200, or 200/bench."
+        )
+    return Sample(int(number), bool(slash))
+
+
+def plan_cells(
+    plan: RunPlan, benches: Sequence[BenchData], spec: Spec
+) -> Iterator[tuple[Question, list[Cell]]]:
+    """Each question of the run with all its cells, in the order in which they are asked."""
+    for bench, questions in zip(benches, sample_questions(plan, benches), strict=True):
+        drawn = _drawn(plan, bench, spec)
+        for question in questions:
+            unit = unit_of(question, bench.family)
+            names = drawn[unit] or (None,)  # a released file does not tell
+            yield question, list(_question_cells(_levels(plan, bench.name, unit), question, names))
+
+
+def corruptions_for(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str, ...]]:
+    """The corruptions that each unit of a benchmark meets under the plan's design."""
+    return _drawn(plan, bench, spec)
+
+
+def sample_questions(plan: RunPlan, benches: Sequence[BenchData]) -> list[list[Question]]:
+    """The questions of the plan's sample, by benchmark and in the order of each file."""
+    sample = parse_sample(plan.sample)
+    if sample is None:
+        return [list(bench.questions) for bench in benches]
+    groups = [[bench] for bench in benches] if sample.per_bench else [list(benches)]
+    wholes = {bench.name: _wholes(bench) for bench in benches}
+    taken: set[tuple[str, Index]] = set()
+    for group in groups:
+        count = 0
+        for name, whole in _ranked(group, wholes, plan.seed):
+            if count >= sample.size:
+                break
+            count += wholes[name].questions[whole]
+            taken.add((name, whole))
+    return [
+        [q for q in bench.questions if (bench.name, wholes[bench.name].of[q.index]) in taken]
+        for bench in benches
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wholes:
+    """What a sample takes whole: by a row's index, and how many questions each counts as."""
+
+    of: Mapping[Index, Index]
+    questions: Mapping[Index, int]
+
+
+def _wholes(bench: BenchData) -> _Wholes:
+    units = {q.index: unit_of(q, bench.family) for q in bench.questions}
+    of = dict(units)
+    if bench.family == "mmvp":
+        # Half a pair would leave the pair metric without a value; each row is still a question.
+        rows = sorted(bench.questions, key=lambda q: (isinstance(q.index, str), q.index))
+        if len(rows) % 2 == 0 and all(a.text == b.text for a, b in zip(rows[::2], rows[1::2], strict=True)):
+            of |= {second.index: of[first.index] for first, second in zip(rows[::2], rows[1::2], strict=True)}
+    counted: dict[Index, set[Index]] = {}
+    for index, whole in of.items():
+        counted.setdefault(whole, set()).add(units[index])
+    return _Wholes(of, {whole: len(found) for whole, found in counted.items()})
+
+
+def _levels(plan: RunPlan, bench: str, unit: Index) -> tuple[str, ...]:
+    degraded = [level for level in plan.levels if level not in (CLEAN, RECODED)]
+    if plan.design != "drawn" or not degraded:
+        return plan.levels
+    drawn = degraded[derive_seed("level", bench, unit, plan.seed) % len(degraded)]
+    return tuple(level for level in plan.levels if level not in degraded or level == drawn)
+
+
+def _question_cells(levels: Sequence[str], question: Question, names: Sequence[str | None]) -> Iterator[Cell]:
+    for level in levels:
+        if level in (CLEAN, RECODED):
+            yield Cell(question.bench, question.index, level)
+        else:
+            yield from (Cell(question.bench, question.index, level, name) for name in names)
+
+
+def _drawn(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str, ...]]:
+    design, count = parse_design(plan.design)
+    names = plan.corruptions or tuple(spec.corruptions)
+    units = dict.fromkeys(unit_of(q, bench.family) for q in bench.questions)
+    if design == "released":
+        return dict.fromkeys(units, tuple(plan.corruptions))
+    if design == "grid":
+        return dict.fromkeys(units, tuple(names))
+    if design in ("mixed", "drawn"):
+        weights = {name: spec.corruptions[name].release_weight for name in names}
+        return {unit: (_draw(weights, (bench.name, unit, plan.seed)),) for unit in units}
+    if count > len(names):
+        raise UsageError(
+            f"balanced:{count} needs {count} different corruptions, but the run has {len(names)}.",
+            hint=f"Write balanced:{len(names)} or less, or grid.",
+        )
+    return _balanced(_strata([bench]), names, count, plan.seed)
+
+
+def _draw(weights: Mapping[str, float], key: Iterable[object]) -> str:
+    point = derive_seed("mixed", *key) / 2**32 * sum(weights.values())
+    for name, weight in weights.items():
+        point -= weight
+        if point < 0:
+            return name
+    return name
+
+
+def _balanced(
+    strata: Mapping[tuple[str, str], list[Index]], names: Sequence[str], count: int, seed: int
+) -> dict[Index, tuple[str, ...]]:
+    # The corruptions come in turns, each a keyed shuffle of them all, and the units, category by
+    # category and in keyed order, each take the next `count`. So a corruption is used equally often
+    # (to within one) in the benchmark, and to within two in a category, and never twice by one unit.
+    drawn: dict[Index, tuple[str, ...]] = {}
+    rest: list[str] = []
+    turn = 0
+    for (bench, _), units in sorted(strata.items()):
+        for unit in sorted(units, key=lambda u: derive_seed("balanced", bench, u, seed)):
+            taken: list[str] = []
+            while len(taken) < count:
+                if not rest:
+                    keys = {name: derive_seed("turn", bench, turn, name, seed) for name in names}
+                    # What the unit has already taken goes to the end of the new turn.
+                    rest = sorted(names, key=lambda name: (name in taken, keys[name]))
+                    turn += 1
+                taken.append(rest.pop(0))
+            drawn[unit] = tuple(sorted(taken, key=list(names).index))
+    return drawn
+
+
+def _strata(
+    benches: Sequence[BenchData], wholes: Mapping[str, _Wholes] | None = None
+) -> dict[tuple[str, str], list[Index]]:
+    strata: dict[tuple[str, str], dict[Index, None]] = {}
+    seen: set[tuple[str, Index]] = set()
+    for bench in benches:
+        for question in bench.questions:
+            unit = wholes[bench.name].of[question.index] if wholes else unit_of(question, bench.family)
+            if (bench.name, unit) not in seen:
+                seen.add((bench.name, unit))
+                strata.setdefault((bench.name, question.category), {})[unit] = None
+    return {key: list(units) for key, units in strata.items()}
+
+
+def _ranked(
+    benches: Sequence[BenchData], wholes: Mapping[str, _Wholes], seed: int
+) -> list[tuple[str, Index]]:
+    # Within a stratum the order is keyed; the j-th of m units ranks at (j + ½)/m of the whole, so
+    # that every prefix holds each stratum's share. A prefix of a prefix is what makes samples nest.
+    ranked: list[tuple[float, int, str, Index]] = []
+    for (bench, _), units in _strata(benches, wholes).items():
+        ordered = sorted(units, key=lambda u: derive_seed("sample", bench, u, seed))
+        for j, unit in enumerate(ordered):
+            ranked.append(((j + 0.5) / len(units), derive_seed("tie", bench, unit, seed), bench, unit))
+    ranked.sort(key=lambda row: row[:2])
+    return [(bench, unit) for _, _, bench, unit in ranked]

@@ -1,0 +1,307 @@
+"""Restoring an image before any model sees it: the comparison with external restoration.
+
+A restorer is pure: pixels in, pixels of the same shape out, the same ones every time. It can be
+one of those that are shipped, a function by `module:function`, a function that a package
+registers under the entry-point group `mmdbench.restorers`, an ONNX file, or a card in a TOML file::
+
+    [my-net]
+    onnx = "weights/net.onnx"     # or: function = "package.module:restore"
+    multiple = 8                  # pad height and width (by reflection) to multiples of this
+
+An ONNX network takes and gives one float32 tensor, 1×3×H×W, RGB, 0..1.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib import import_module, metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.errors import MissingExtraError, ModelError, UnknownNameError, UsageError
+from mmdbench.records import Variant
+from mmdbench.system.digest import bytes_digest, pixel_digest
+from mmdbench.variants.recipes import Codec, encode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Restore = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+__all__ = ["ENTRY_POINTS", "SHIPPED", "Restored", "Restorer", "open_restorer", "restored"]
+
+ENTRY_POINTS = "mmdbench.restorers"
+
+
+@dataclass(frozen=True, slots=True)
+class Restorer:
+    """A restorer that is loaded; `identity` is JSON-able and says all that its pixels depend on."""
+
+    name: str
+    identity: Mapping[str, Any]
+    function: Restore
+    _turn: threading.Lock | None = field(default=None, repr=False, compare=False)
+    _opened_by: tuple[str, tuple[Path, ...]] | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._opened_by is None:
+            raise TypeError(f"The restorer {self.name!r} was not opened by name, so no other process can.")
+        return _open_once, self._opened_by
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What goes into the key of every reply to a restored image."""
+        return {"name": self.name, **self.identity}
+
+    def restore(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Restored RGB pixels, H×W×3 uint8 like those given, which are left as they are.
+
+        Raises ModelError if the restorer fails or gives anything else.
+        """
+        import numpy as np
+
+        given = pixels.copy()  # a function from elsewhere may write into what it gets
+        try:
+            if self._turn is None:
+                found = self.function(given)
+            else:
+                with self._turn:
+                    found = self.function(given)
+        except Exception as error:
+            raise ModelError(
+                f"The restorer {self.name!r} failed: {type(error).__name__}: {error}."
+            ) from error
+        if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != pixels.shape:
+            what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+            raise ModelError(
+                f"The restorer {self.name!r} gave {what} for pixels of uint8 {pixels.shape}.",
+                hint="It must keep size and dtype.",
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A variant as the model gets it, the digest of the pixels before, and what restoring took."""
+
+    variant: Variant
+    before: str
+    seconds: float
+
+
+def restored(variant: Variant, restorer: Restorer) -> Restored:
+    """Restore a variant's image, as a model would receive it: after its codec.
+
+    The result is encoded as PNG, so that no second loss is added; `seconds` are those of the
+    restorer alone, without decoding and encoding.
+    """
+    from mmdbench.system.images import decode_image
+
+    pixels = decode_image(variant.image.data, "a variant to be restored")
+    started = time.perf_counter()
+    found = restorer.restore(pixels)
+    seconds = time.perf_counter() - started
+    image = encode(found, Codec("png"))
+    return Restored(replace(variant, image=image, pixels=pixel_digest(found)), variant.pixels, seconds)
+
+
+def open_restorer(name: str, files: Sequence[Path] = ()) -> Restorer:
+    """The restorer of that name: a card in the given TOML files, a shipped one, one that a package
+    registers, `module:function`, or the path of an .onnx file, looked for in this order.
+
+    Raises UnknownNameError for a name that nothing answers to, UsageError for a card that does
+    not fit, MissingExtraError without onnxruntime, ModelError for a file or function that fails.
+    """
+    return replace(_open(name, files), _opened_by=(name, tuple(files)))
+
+
+@lru_cache(maxsize=8)
+def _open_once(name: str, files: tuple[Path, ...]) -> Restorer:
+    """The restorer in a process that it was sent to: opened there, by the same name."""
+    return open_restorer(name, files)
+
+
+def _open(name: str, files: Sequence[Path]) -> Restorer:
+    cards = {key: (card, path) for path in files for key, card in _read_cards(path).items()}
+    if name in cards:
+        return _from_card(name, *cards[name])
+    if name in SHIPPED:
+        identity = {"version": _SHIPPED_VERSION, "opencv": _version("opencv-python-headless")}
+        return Restorer(name, identity, SHIPPED[name])
+    registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+    if name in registered:
+        return _from_function(name, registered[name].value)
+    if name.endswith(".onnx"):
+        return _from_onnx(Path(name).name, Path(name), 1)  # wherever it lies, it is the same network
+    if ":" in name:
+        return _from_function(name, name)
+    raise UnknownNameError("restorer", name, (*cards, *SHIPPED, *registered))
+
+
+def _read_cards(path: Path) -> dict[str, Any]:
+    try:
+        tables = _tomllib().loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"Cannot read the restorer cards in {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+    return dict(tables)
+
+
+def _tomllib() -> Any:
+    try:
+        return import_module("tomllib")
+    except ModuleNotFoundError:  # Python 3.10
+        return import_module("tomli")
+
+
+def _from_card(name: str, card: Any, path: Path) -> Restorer:
+    known = ("onnx", "function", "multiple")
+    where = f"restorer card [{name}] in {path}"
+    if not isinstance(card, dict) or ("onnx" in card) == ("function" in card):
+        raise UsageError(f"The {where} must name either onnx = 'file' or function = 'module:function'.")
+    for key in card:
+        if key not in known:
+            raise UnknownNameError(f"key of {where}:", key, known)
+    multiple = card.get("multiple", 1)
+    if type(multiple) is not int or not 1 <= multiple <= 1024:
+        raise UsageError(f"multiple in the {where} must be a whole number from 1 to 1024, not {multiple!r}.")
+    if "function" in card:
+        return _from_function(name, str(card["function"]), multiple)
+    return _from_onnx(name, path.parent / str(card["onnx"]), multiple)
+
+
+def _from_function(name: str, place: str, multiple: int = 1) -> Restorer:
+    module, _, attribute = place.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"Cannot import the restorer {place!r}: {error}.",
+            hint="Write package.module:function, from where Python finds it.",
+        ) from error
+    if not callable(found):
+        raise UsageError(f"{place} is not a function.")
+    source = Path(getattr(import_module(module), "__file__", None) or "")
+    identity = {
+        "function": place,
+        "multiple": multiple,
+        "version": str(getattr(found, "version", "")),
+        "source": bytes_digest(source.read_bytes()) if source.is_file() else "",
+    }
+    # A function from elsewhere may hold a network or a buffer: never two calls at once.
+    return Restorer(name, identity, _padded(found, multiple), threading.Lock())
+
+
+def _from_onnx(name: str, path: Path, multiple: int) -> Restorer:
+    if util.find_spec("onnxruntime") is None:
+        raise MissingExtraError("onnxruntime", extra="demo")
+    import onnxruntime
+
+    if not path.is_file():
+        raise UsageError(f"There is no file {path} for the restorer {name!r}.")
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(f"{path} is not a network that onnxruntime loads: {error}") from error
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
+        raise ModelError(
+            f"{path} must take one float32 tensor, 1×3×H×W; it takes {[(i.type, i.shape) for i in inputs]}."
+        )
+
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        import numpy as np
+
+        tensor = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255))
+        found = np.asarray(session.run([outputs[0].name], {inputs[0].name: tensor})[0])[0].transpose(1, 2, 0)
+        return np.asarray(np.rint(np.clip(np.nan_to_num(found), 0, 1) * 255), np.uint8)
+
+    identity = {
+        "onnx": bytes_digest(path.read_bytes()),
+        "multiple": multiple,
+        "onnxruntime": _version("onnxruntime"),
+    }
+    return Restorer(name, identity, _padded(run, multiple))
+
+
+def _padded(function: Restore, multiple: int) -> Restore:
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        import cv2
+        import numpy as np
+
+        height, width = pixels.shape[:2]
+        below, right = -height % multiple, -width % multiple
+        if not below and not right:
+            return function(pixels)
+        # Reflection without the edge needs as many pixels as it adds; tiny pictures repeat theirs.
+        border = cv2.BORDER_REFLECT_101 if below < height and right < width else cv2.BORDER_REPLICATE
+        larger = np.asarray(cv2.copyMakeBorder(pixels, 0, below, 0, right, border), np.uint8)
+        return np.ascontiguousarray(function(larger)[:height, :width])
+
+    return run
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # another build of the same package
+        import cv2
+
+        return str(cv2.__version__)
+
+
+_SHIPPED_VERSION = "1"
+_SEARCH, _PATCH, _STRENGTH = 21, 7, 6.0
+_GRID, _BILATERAL, _SPACE, _GAIN, _MOST = 8, 5, 3.0, 10.0, 90.0
+
+
+def _nlmeans(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Non-local means in colour (Buades, Coll and Morel 2005), with the windows that OpenCV advises."""
+    import cv2
+    import numpy as np
+
+    found = cv2.fastNlMeansDenoisingColored(pixels, None, _STRENGTH, _STRENGTH, _PATCH, _SEARCH)
+    return np.asarray(found, np.uint8)
+
+
+def _deblock(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Smooth across the borders of JPEG's 8×8 blocks, and half as much within them, keeping real edges.
+
+    A bilateral filter takes away steps that are small beside the picture's edges. How large a step
+    it takes away follows from how much larger the steps across borders are than all others, so
+    that a picture without blocks comes out as it is.
+    """
+    import cv2
+    import numpy as np
+
+    excess = max(_excess(pixels, 0), _excess(pixels, 1))
+    colour = min(_MOST, _GAIN * excess)
+    if colour < 1:
+        return pixels
+    smooth = cv2.bilateralFilter(pixels, _BILATERAL, colour, _SPACE).astype(np.float32)
+    height, width = pixels.shape[:2]
+    near = [np.isin(np.arange(n) % _GRID, (_GRID - 2, _GRID - 1, 0, 1)) for n in (height, width)]
+    weight = np.where(near[0][:, None] | near[1][None, :], np.float32(1), np.float32(0.5))[..., None]
+    return np.asarray(np.rint(pixels + (smooth - pixels) * weight), np.uint8)
+
+
+def _excess(pixels: NDArray[np.uint8], axis: int) -> float:
+    """Grey levels by which the mean step across borders of blocks exceeds the mean of the other steps."""
+    import numpy as np
+
+    if pixels.shape[axis] <= _GRID:
+        return 0.0
+    steps = np.abs(np.diff(pixels.astype(np.int16), axis=axis)).mean(axis=(1 - axis, 2))
+    border = np.arange(len(steps)) % _GRID == _GRID - 1
+    return float(steps[border].mean() - steps[~border].mean())
+
+
+SHIPPED: Mapping[str, Restore] = {"opencv-nlmeans": _nlmeans, "opencv-deblock": _deblock}
+"""The restorers that need nothing beyond mmdbench itself, by name."""

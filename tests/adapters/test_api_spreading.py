@@ -1,0 +1,361 @@
+"""Several processes ask one endpoint: the same replies, none lost when one of them dies, none left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from faulty_server import FaultyServer, true_answer
+from mmdbench.benches import open_bench
+from mmdbench.models import open_model
+from mmdbench.models.cards import ModelCard
+from mmdbench.models.failures import AttemptError
+from mmdbench.records import ImageBytes, Request, RunPlan
+from mmdbench.run.runner import RunSettings, run_plan
+from mmdbench.run.store import read_replies
+from pictures import picture, png, write_many
+
+pytest.importorskip("openai")
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+
+CHILD = "mmdbench.adapters._openai_api.spreading"
+
+
+def card_for(url, **options):
+    quick = {"backoff": 0.01, "timeout": 5.0, "concurrency": 32}
+    return ModelCard("toy", "openai", model="toy-1", endpoint=url, options={**quick, **options})
+
+
+def helpers_of(process):
+    """The ids of the asking processes that a process started and that run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]
+            command = (status.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(parent) == process and state != "Z" and CHILD in command:
+            found.append(int(status.parent.name))
+    return found
+
+
+def commands_of(processes):
+    return [Path(f"/proc/{pid}/cmdline").read_text() for pid in processes]
+
+
+def run(path, folder, card, watch=lambda _: None, model=None):
+    plan = RunPlan(model=card.name, benches=(str(path),), levels=("clean",))
+    settings = RunSettings(canary=False)
+    return run_plan(plan, [open_bench(path)], model or open_model(card), card, folder, watch, settings)
+
+
+def texts(folder):
+    return {key: (reply.status, reply.text, reply.details) for key, reply in read_replies(folder).items()}
+
+
+def request():
+    image = ImageBytes(png(picture(3, 8, 12)), "image/png")
+    return Request("k" * 64, "Question 1?", "Question 1?", {}, (image,))
+
+
+async def until_spread(model, count):
+    """Ask until the helpers do the asking."""
+    for _ in range(400):
+        await model.agenerate(request())
+        if sum(helper.alive for helper in model._talking()._helpers) == count:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the helpers never were ready")
+
+
+def asking(model):
+    """The helpers of a model that hold requests now."""
+    return [helper for helper in model._talking()._helpers if helper.alive and helper.waiting]
+
+
+def test_helpers_give_the_same_replies_and_end_with_the_run(tmp_path):
+    path, seen = write_many(tmp_path / "many.tsv", 700), []
+    with FaultyServer(seconds=0.05) as server:
+        run(path, tmp_path / "one", card_for(server.url, processes=1))
+        card = card_for(server.url, processes=3, concurrency=8)
+        model = open_model(card)
+        summary = run(path, tmp_path / "three", card, lambda _: seen.append(len(asking(model))), model)
+        asked = Counter(call.name for call in server.calls)
+    assert max(seen) == 3
+    assert summary.failed == 0
+    assert set(asked.values()) == {2}
+    assert texts(tmp_path / "one") == texts(tmp_path / "three")
+    assert helpers_of(os.getpid()) == []
+
+
+def test_a_helper_that_dies_costs_nothing(tmp_path):
+    killed = []
+    with FaultyServer(seconds=0.05) as server:
+        card = card_for(server.url, processes=2, concurrency=16)
+        model = open_model(card)
+
+        def watch(progress):
+            full = [one for one in asking(model) if len(one.waiting) > 3 and one._number > 60]
+            if full and len(killed) < 2 and progress.done % 20 == 0:
+                killed.append(len(full[0].waiting))
+                os.kill(full[0].pid, signal.SIGKILL)
+
+        summary = run(write_many(tmp_path / "many.tsv", 1200), tmp_path / "run", card, watch, model)
+        answers = {call.name: true_answer(call.prompt, call.images) for call in server.calls}
+        twice = sum(count - 1 for count in Counter(call.name for call in server.calls).values())
+    assert len(killed) == 2  # the second one leaves this process to go on alone
+    assert (summary.asked, summary.failed) == (1200, 0)
+    replies = read_replies(tmp_path / "run").values()
+    assert {reply.index: reply.text for reply in replies} == answers
+    assert 0 < twice <= sum(killed) + 16  # only what a killed helper held was sent again
+    assert helpers_of(os.getpid()) == []
+
+
+def test_a_request_that_nobody_waits_for_is_given_up():
+    with FaultyServer() as server:
+        # One connection for each helper: a request that goes on would keep the next one waiting.
+        model = open_model(card_for(server.url, processes=2, concurrency=1, timeout=60.0))
+
+        async def give_up():
+            try:
+                await until_spread(model, 2)
+                server.seconds = 20.0
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(model.agenerate(request()), 0.5)
+                server.seconds = 0.0
+                began = time.monotonic()
+                for _ in range(4):
+                    await model.agenerate(request())
+                return time.monotonic() - began
+            finally:
+                await model.aclose()
+
+        assert asyncio.run(give_up()) < 10
+
+
+@pytest.mark.filterwarnings("ignore")  # what the first loop left open is closed by nobody
+def test_a_model_may_be_asked_from_one_event_loop_after_the_other():
+    with FaultyServer() as server:
+        model = open_model(card_for(server.url, processes=2))
+
+        async def spread():
+            await until_spread(model, 2)
+
+        asyncio.run(spread())
+        before = set(helpers_of(os.getpid()))
+        asyncio.run(spread())
+        after = set(helpers_of(os.getpid()))
+        asyncio.run(model.aclose())
+    gc.collect()
+    assert len(before) == len(after) == 2
+    assert before.isdisjoint(after)
+    assert helpers_of(os.getpid()) == []
+
+
+def test_processes_that_do_not_start_are_reported_and_done_without(tmp_path, monkeypatch, caplog):
+    from mmdbench.adapters._openai_api import spreading
+
+    monkeypatch.setattr(spreading, "child_command", lambda _: [sys.executable, "-c", "raise SystemExit(3)"])
+    with FaultyServer(seconds=0.01) as server:
+        summary = run(
+            write_many(tmp_path / "many.tsv", 300), tmp_path / "run", card_for(server.url, processes=2)
+        )
+    assert (summary.asked, summary.failed) == (300, 0)
+    assert "2 of 2 processes to ask http://127.0.0.1" in caplog.text
+    assert "processes=1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind", "wait"),
+    [("429 after", "rate_limited", 0.1), ("500", "server_error", None), ("filter", "content_filter", None)],
+)
+def test_a_failure_says_the_same_from_a_helper(monkeypatch, trouble, kind, wait):
+    monkeypatch.setenv("TOY_KEY", "sk-never-show-this")
+    state = {"trouble": "ok"}
+    with FaultyServer(lambda call: state["trouble"]) as server:
+        card = ModelCard(
+            "toy", "openai", model="toy-1", endpoint=server.url, key_env="TOY_KEY", options={"processes": 2}
+        )
+        model = open_model(card)
+
+        async def ask():
+            try:
+                await until_spread(model, 2)
+                commands = commands_of(helpers_of(os.getpid()))
+                state["trouble"] = trouble
+                with pytest.raises(AttemptError) as caught:
+                    await model.agenerate(request())
+                return caught.value, commands
+            finally:
+                await model.aclose()
+
+        error, commands = asyncio.run(ask())
+        keys = {call.headers.get("authorization") for call in server.calls}
+    assert (error.kind, error.retry_after) == (kind, wait)
+    assert keys == {"bearer sk-never-show-this"}  # the server lowers all headers
+    assert "never-show" not in str(commands) + str(error)
+    assert len(commands) == 2
+
+
+def test_helpers_are_started_only_where_one_thread_is_not_enough(tmp_path, monkeypatch):
+    from mmdbench.adapters._openai_api import spreading
+
+    seen = []
+
+    def watch(progress):
+        if progress.done % 50 == 0:
+            seen.append(len(helpers_of(os.getpid())))
+
+    path = write_many(tmp_path / "many.tsv", 300)
+    with FaultyServer(seconds=0.3) as server:  # 32 in 0.3 s: the thread mostly waits
+        run(path, tmp_path / "idle", card_for(server.url), watch)
+    assert set(seen) == {0}
+    monkeypatch.setattr(spreading, "_LEAST_SECONDS", 0.05)
+    monkeypatch.setattr(spreading, "_BUSY", 0.3)  # the server shares this process's cores, and its lock
+    with FaultyServer() as server:
+        summary = run(write_many(tmp_path / "many.tsv", 3000), tmp_path / "busy", card_for(server.url), watch)
+    assert max(seen) == spreading.helpers_worth(32, os.cpu_count() or 1)
+    assert summary.failed == 0
+
+
+def test_nobody_waits_for_helpers_that_are_still_starting():
+    with FaultyServer() as server:
+        model = open_model(card_for(server.url, processes=3))
+
+        async def ask_once():
+            await model.agenerate(request())
+            await asyncio.sleep(0.3)  # they import the client, which takes longer
+            starting = helpers_of(os.getpid())
+            began = time.monotonic()
+            await model.aclose()
+            return starting, time.monotonic() - began
+
+        starting, seconds = asyncio.run(ask_once())
+    assert len(starting) == 3
+    assert seconds < 2.0
+    assert helpers_of(os.getpid()) == []
+
+
+def test_how_many_helpers_are_worth_it():
+    from mmdbench.adapters._openai_api.spreading import helpers_worth
+
+    assert [helpers_worth(64, cores) for cores in (1, 2, 3, 64)] == [0, 2, 3, 4]
+    assert helpers_worth(8, 64) == 0
+
+
+@pytest.mark.parametrize(("share", "full"), [(0.95, True), (0.5, False)])
+def test_a_thread_is_busy_by_its_processor_time(monkeypatch, share, full):
+    from mmdbench.adapters._openai_api import spreading
+
+    clock = {"now": 0.0}
+    monkeypatch.setattr(spreading.time, "perf_counter", lambda: clock["now"])
+    monkeypatch.setattr(spreading.time, "thread_time", lambda: share * clock["now"])
+    load, said = spreading._Load(), []
+    for _ in range(1000):
+        clock["now"] += 0.001
+        said.append(load.is_full())
+    assert any(said) is full
+    assert not any(said[:127])
+
+
+PARENT = """
+import asyncio, sys
+from mmdbench.models.cards import ModelCard
+from mmdbench.models import open_model
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../support"]
+from test_api_spreading import card_for, until_spread
+
+async def main():
+    await until_spread(model, 2)
+    print("spread", flush=True)
+    await asyncio.sleep(60)
+
+model = open_model(card_for(sys.argv[1], processes=2))
+asyncio.run(main())
+"""
+
+
+def test_helpers_end_when_their_parent_is_killed():
+    tests = str(Path(__file__).parent)
+    with FaultyServer() as server:
+        command = [sys.executable, "-c", PARENT, server.url, tests]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout.readline() == "spread\n"
+            helpers = helpers_of(parent.pid)
+            assert len(helpers) == 2
+            parent.kill()
+        ended = time.monotonic() + 10
+        while any(Path(f"/proc/{pid}").exists() for pid in helpers) and time.monotonic() < ended:
+            time.sleep(0.05)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in helpers)
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_the_lean_client_says_no_more_than_it_must(monkeypatch, transport):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
+    with FaultyServer() as server:
+        model = open_model(card_for(server.url, transport=transport))
+        assert asyncio.run(_ask_and_close(model)).status == "ok"
+        (call,) = server.calls
+    assert "secret" not in str(call.headers)
+    assert {"x-stainless-os", "x-stainless-arch", "x-stainless-runtime"}.isdisjoint(call.headers)
+    assert call.headers["content-type"] == "application/json"
+    assert call.headers["accept"] == "application/json"
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_the_lean_client_follows_a_redirect(transport):
+    with FaultyServer() as server, Redirecting(server.url) as moved:
+        model = open_model(card_for(moved.url, transport=transport))
+        outcome = asyncio.run(_ask_and_close(model))
+        (call,) = server.calls
+    assert (outcome.status, outcome.text) == ("ok", true_answer(call.prompt, call.images))
+
+
+async def _ask_and_close(model):
+    try:
+        return await model.agenerate(request())
+    finally:
+        await model.aclose()
+
+
+class Redirecting:
+    """A server that has moved."""
+
+    def __init__(self, target):
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(308)
+                self.send_header("Location", f"{target}/chat/completions")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,377 @@
+"""Builds that are interrupted, crowded, refused or run out of disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from build_samples import build, contents, load_proof, write_tsv
+from mmdbench.benches import open_bench
+from mmdbench.builds import BuildPlan, BuildSettings, building, run_build
+from mmdbench.builds.pipeline import in_order
+from mmdbench.errors import DataError, LockedError, StoreError, UsageError
+from mmdbench.system.files import folder_lock
+
+LEVELS = ("hard",)
+PLAN = {"levels": LEVELS, "design": "grid", "corruptions": ("graffiti", "scan_lines")}
+FORMATS = ("tsv", "folder", "webdataset")
+
+
+class BreakError(Exception):
+    pass
+
+
+@pytest.fixture
+def break_after(monkeypatch: pytest.MonkeyPatch):
+    """Make the next build save after every row, and stop it after so many."""
+    real = building.write_row
+
+    def arm(rows: int | None) -> None:
+        written = 0
+
+        def write(*args: object) -> None:
+            nonlocal written
+            if written == rows:
+                raise BreakError
+            written += 1
+            real(*args)
+
+        monkeypatch.setattr(building, "write_row", write)
+
+    monkeypatch.setattr(building, "_CHECKPOINT_SECONDS", 0)
+    return arm
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_interrupted_build_goes_on_and_ends_the_same(tmp_path: Path, break_after, kind: str) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 7)
+    build(source, tmp_path / "whole", format=kind, **PLAN)
+    for rows in (2, 0, 3):
+        break_after(rows)
+        with pytest.raises(BreakError):
+            build(source, tmp_path / "out", format=kind, **PLAN)
+        assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith("own")]
+        assert not json.loads((tmp_path / "out" / "manifest.json").read_text())["complete"]
+    break_after(None)
+    summary = build(source, tmp_path / "out", format=kind, **PLAN)
+    assert (summary.earlier, summary.made, summary.remade) == (5, 2, ())
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not (tmp_path / "out" / ".parts").exists()
+
+
+@pytest.mark.parametrize(("kind", "pictures"), [("tsv", 5), ("folder", 7)])
+def test_progress_counts_the_pictures_that_are_made(
+    tmp_path: Path, break_after, kind: str, pictures: int
+) -> None:
+    """Two rows refer to the picture of another: in a TSV nothing is made for them."""
+    source = write_tsv(tmp_path / "own.tsv", 5)
+    turned = "".join(f"{1_000_000 + n}\tTurned?\tyes\tno\tA\tc0\t{n}\n" for n in (0, 1))
+    source.write_text(source.read_text() + turned)
+    told: list[tuple[int, int]] = []
+
+    def go_on() -> None:
+        plan = BuildPlan((str(source),), levels=("hard",), format=kind)
+        settings = BuildSettings(workers=1, on_progress=lambda p: told.append((p.done, p.total)))
+        run_build(plan, [open_bench(source)], tmp_path / "out", settings)
+
+    break_after(2)
+    with pytest.raises(BreakError):
+        go_on()
+    assert told[0] == (0, pictures)
+    told.clear()
+    break_after(None)
+    go_on()
+    assert told[0] == (0, pictures)
+    assert told[-1] == (pictures - 2, pictures - 2)
+
+
+def test_progress_names_the_slow_corruption(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 2)
+    for name, note in (("mean_shift", "mean_shift is the slow one"), ("graffiti", "")):
+        notes: list[str] = []
+        plan = BuildPlan((str(source),), levels=("low",), corruptions=(name,))
+        settings = BuildSettings(workers=1, on_progress=lambda p: notes.append(p.note))  # noqa: B023
+        run_build(plan, [open_bench(source)], tmp_path / name, settings)
+        assert notes == ["", note, note]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_was_written_after_the_checkpoint_is_cut_off(tmp_path: Path, break_after, kind: str) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 5)
+    build(source, tmp_path / "whole", format=kind, **PLAN)
+    break_after(3)
+    with pytest.raises(BreakError):
+        build(source, tmp_path / "out", format=kind, **PLAN)
+    for path in (tmp_path / "out" / ".parts").rglob("*.*"):
+        if path.suffix in (".tsv", ".jsonl", ".tar"):
+            with path.open("ab") as file:
+                file.write(b"half a ro")
+    break_after(None)
+    assert build(source, tmp_path / "out", format=kind, **PLAN).remade == ()
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "checkpoint"])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_damaged_unfinished_file_is_made_anew(tmp_path: Path, break_after, kind: str, damage: str) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 5)
+    build(source, tmp_path / "whole", format=kind, **PLAN)
+    break_after(3)
+    with pytest.raises(BreakError):
+        build(source, tmp_path / "out", format=kind, **PLAN)
+    parts = tmp_path / "out" / ".parts" / "own"
+    victim = {
+        "tsv": "own_hard_graffiti.tsv",
+        "folder": "own_hard_graffiti/images/1.jpg",
+        "webdataset": "own_hard_graffiti-00000.tar",
+    }[kind]
+    path = parts / ("checkpoint.json" if damage == "checkpoint" else victim)
+    data = path.read_bytes()
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(
+            data[:40] + bytes([data[40] ^ 1]) + data[41:] if damage == "flip" else data[: len(data) // 2]
+        )
+    break_after(None)
+    assert build(source, tmp_path / "out", format=kind, **PLAN).remade == ("own",)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_killed_between_the_moves_of_finished_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    build(source, tmp_path / "whole", **PLAN)
+    real = building.move_output
+    moved = []
+
+    def move(*args: object, **kwargs: object) -> None:
+        if moved:
+            raise BreakError
+        moved.append(real(*args, **kwargs))
+
+    monkeypatch.setattr(building, "move_output", move)
+    with pytest.raises(BreakError):
+        build(source, tmp_path / "out", **PLAN)
+    monkeypatch.setattr(building, "move_output", real)
+    assert (tmp_path / "out" / "own_hard_graffiti.tsv").exists()
+    summary = build(source, tmp_path / "out", **PLAN)
+    assert (summary.made, summary.earlier, summary.remade) == (0, 3, ())
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_finished_build_is_left_alone(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    build(source, tmp_path / "out", **PLAN)
+    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.tsv")}
+    summary = build(source, tmp_path / "out", workers=1, **PLAN)
+    assert (summary.made, summary.earlier) == (0, 3)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.tsv")} == times
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_finished_file_that_was_damaged_is_made_anew(tmp_path: Path, kind: str) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    build(source, tmp_path / "out", format=kind, **PLAN)
+    before = contents(tmp_path / "out")
+    path = next(p for p in sorted((tmp_path / "out").rglob("own_hard_graffiti*")) if p.suffix != ".jsonl")
+    path = path / "images" / "0.jpg" if path.is_dir() else path
+    path.write_bytes(path.read_bytes()[:-1])
+    assert build(source, tmp_path / "out", format=kind, **PLAN).remade == ("own",)
+    assert contents(tmp_path / "out") == before
+
+
+def test_another_plan_is_refused_with_what_differs(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    build(source, tmp_path / "out", **PLAN)
+    before = contents(tmp_path / "out")
+    with pytest.raises(UsageError, match=r"codec is jpeg:95 there, png here"):
+        build(source, tmp_path / "out", codec="png", **PLAN)
+    with pytest.raises(UsageError, match=r"seed is 0 there, 3 here"):
+        build(source, tmp_path / "out", seed=3, **PLAN)
+    source.write_text(source.read_text().replace("Question 1", "Question X"))
+    with pytest.raises(UsageError, match="own sha256"):
+        build(source, tmp_path / "out", **PLAN)
+    assert contents(tmp_path / "out") == before
+
+
+def test_an_unfinished_build_is_not_finished_with_other_versions(
+    tmp_path: Path, break_after, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    break_after(1)
+    with pytest.raises(BreakError):
+        build(source, tmp_path / "out", **PLAN)
+    break_after(None)
+    versions = building.versions()
+    monkeypatch.setattr(building, "versions", lambda: {**versions, "pillow": "0.1"})
+    with pytest.raises(UsageError, match=r"pillow is .* there, 0\.1 here"):
+        build(source, tmp_path / "out", **PLAN)
+    monkeypatch.setattr(building, "versions", lambda: {**versions, "numba": "0.1"})
+    assert build(source, tmp_path / "out", **PLAN).made == 2
+
+
+def test_files_of_somebody_else_are_not_overwritten(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "own_hard_graffiti.tsv").write_text("mine")
+    with pytest.raises(UsageError, match=r"own_hard_graffiti\.tsv is in the way"):
+        build(source, tmp_path / "out", **PLAN)
+    assert (tmp_path / "out" / "own_hard_graffiti.tsv").read_text() == "mine"
+
+
+def test_two_builds_in_one_folder_are_refused(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    with (
+        folder_lock(tmp_path / "out", "building"),
+        pytest.raises(LockedError, match="Another process is building"),
+    ):
+        build(source, tmp_path / "out", **PLAN)
+
+
+def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    (tmp_path / "out").write_text("")
+    with pytest.raises(StoreError, match="in the way"):
+        build(source, tmp_path / "out", **PLAN)
+
+
+def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 4)
+    lines = source.read_text().splitlines()
+    lines[3] = lines[3][: len(lines[3]) // 2]
+    source.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"own.tsv, line 4, column 'image', index 2"):
+        build(source, tmp_path / "out", **PLAN)
+    assert not list((tmp_path / "out").glob("*.tsv"))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_come_in_order_and_errors_in_their_place(workers: int) -> None:
+    def make(n: int, _stop: object) -> int:
+        time.sleep(0.002 * (5 - n % 5))
+        if n == 11:
+            raise BreakError
+        return n
+
+    results = in_order(make, range(20), workers, lambda _: 1)
+    assert [next(results) for _ in range(11)] == list(range(11))
+    with pytest.raises(BreakError):
+        next(results)
+
+
+def test_work_does_not_run_far_ahead_of_the_writer() -> None:
+    started = []
+
+    def make(n: int, _stop: object) -> int:
+        started.append(n)
+        return n
+
+    for value in in_order(make, range(40), 2, lambda _: 40 << 20):
+        time.sleep(0.005)
+        assert max(started) <= value + 4
+
+
+def test_results_that_grow_heavier_shorten_the_queue() -> None:
+    def make(n: int, _stop: object) -> int:
+        return n
+
+    assert list(in_order(make, range(90), 2, lambda n: 1 if n < 30 else 40 << 20)) == list(range(90))
+
+
+BUILD = """
+import sys, resource
+from pathlib import Path
+from mmdbench.benches import open_bench
+from mmdbench.builds import BuildPlan, BuildSettings, building, run_build
+from mmdbench.cli._shared.errors import guarded
+import typer
+
+building._CHECKPOINT_SECONDS = 0
+source, folder, limit = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+bench = open_bench(source)
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+def told(progress):
+    if progress.done:
+        print("going", flush=True)
+def verb():
+    plan = BuildPlan((source,), levels=("hard",), design="grid", corruptions=("graffiti", "scan_lines"))
+    run_build(plan, [bench], folder, BuildSettings(workers=2, on_progress=told))
+try:
+    guarded(verb)()
+except typer.Exit as leaving:
+    sys.exit(leaving.exit_code)
+"""
+
+
+def start(source: Path, folder: Path, limit: int = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", BUILD, str(source), str(folder), str(limit)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits on Windows")
+def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 8)
+    build(source, tmp_path / "whole", **PLAN)
+    with start(source, tmp_path / "out", 20_000) as child:
+        _, errors = child.communicate()
+    assert child.returncode == StoreError.exit_code, errors
+    assert "Cannot write" in errors
+    assert "Traceback" not in errors
+    assert not list((tmp_path / "out").glob("*.tsv"))
+    assert build(source, tmp_path / "out", **PLAN).earlier > 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
+def test_ctrl_c_leaves_a_build_that_goes_on(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 150, width=300, height=200)
+    with start(source, tmp_path / "out") as child:
+        assert child.stdout is not None
+        # At the second call, the first row is behind a checkpoint.
+        assert [child.stdout.readline() for _ in range(2)] == ["going\n"] * 2
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate()
+    assert child.returncode == 130, errors
+    assert "stopped. Run the same command" in errors
+    assert "Traceback" not in errors
+    summary = build(source, tmp_path / "out", **PLAN)
+    assert summary.earlier > 0
+    assert summary.earlier + summary.made == 150
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere"
+)
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    (tmp_path / "out").mkdir(mode=0o555)
+    with pytest.raises(StoreError, match="may not write there"):
+        build(source, tmp_path / "out", **PLAN)
+
+
+def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    source = write_tsv(tmp_path / "own.tsv", 3)
+    monkeypatch.setattr("mmdbench.system.files.tempfile.mkstemp", refuse)
+    with pytest.raises(StoreError, match=r"file system is read-only\. Name another folder"):
+        build(source, tmp_path / "out", **PLAN)
+    assert not list((tmp_path / "out").glob("own*"))
+
+
+@pytest.mark.slow
+def test_the_same_bytes_with_any_workers_and_after_many_kills(tmp_path: Path) -> None:
+    rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "160"))
+    kills = int(os.environ.get("MMDBENCH_PROOF_KILLS", "4"))
+    lines = load_proof().prove(tmp_path, rows, kills)
+    assert lines[-1].startswith(f"verified: {rows} rows")

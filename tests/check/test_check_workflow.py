@@ -1,0 +1,79 @@
+"""The ready workflow, its steps run one after the other as a runner would, with a worse model planted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+WORKFLOW = Path(__file__).parents[2] / "examples" / "github-actions" / "robustness.yml"
+
+
+def steps():
+    job = yaml.safe_load(WORKFLOW.read_text("utf-8"))["jobs"]["robustness"]
+    return {step["name"]: step["run"] for step in job["steps"] if "run" in step}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ci")
+    program = folder / "bin" / "mmdbench"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mmdbench "$@"\n')
+    program.chmod(0o755)
+    return folder
+
+
+def run(place, script, **env):
+    workflow = yaml.safe_load(WORKFLOW.read_text("utf-8"))["env"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
+    environment |= {k: str(v) for k, v in workflow.items()} | env
+    environment["PATH"] = f"{place / 'bin'}{os.pathsep}{environment['PATH']}"
+    environment |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(place / "summary.md")}
+    # What a runner does with a `run:` step.
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_workflow_is_one_that_github_reads():
+    text = yaml.safe_load(WORKFLOW.read_text("utf-8"))
+    assert text[True] == {"pull_request": None, "workflow_dispatch": None}  # YAML 1.1 reads `on` as true
+    assert text["permissions"] == {"contents": "read"}
+    assert list(steps()) == ["Install", "Evaluate", "Check"]
+    assert "secrets." not in WORKFLOW.read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_worse_model_fails_the_gate_and_the_same_one_passes(place):
+    todo = steps()
+    assert run(place, todo["Check"]).returncode == 4  # there is no run yet
+    done = run(place, todo["Evaluate"])
+    assert done.returncode == 0, done.stderr
+    missing = run(place, todo["Check"])
+    assert missing.returncode == 2
+    assert "--accept" in missing.stderr
+
+    accepted = run(place, 'mmdbench check runs/robustness --baseline "$BASELINE" --accept')
+    assert accepted.returncode == 0, accepted.stderr
+    same = run(place, todo["Check"])
+    assert same.returncode == 0, same.stdout + same.stderr
+    assert "::" not in same.stdout
+
+    assert (
+        run(place, todo["Evaluate"].replace("runs/robustness", "runs/worse"), MODEL="chance").returncode == 0
+    )
+    worse = run(place, todo["Check"].replace("runs/robustness", "runs/worse"))
+    assert worse.returncode == 1, worse.stdout + worse.stderr
+    failed = [
+        case.attrib["name"]
+        for case in ET.fromstring((place / "robustness.xml").read_text("utf-8"))
+        if case.find("failure") is not None
+    ]
+    assert failed == ["macro/all/clean"]  # degraded, the small baseline guesses nearly as badly
+    assert "::error title=mmdbench%3A macro/all/clean::" in worse.stdout
+    assert "✗ regressed" in (place / "summary.md").read_text("utf-8")

@@ -1,0 +1,256 @@
+"""`mmdbench score` as its users meet it, with a judge behind a server on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from judge_server import error, serving
+from mmdbench.cli._shared.errors import guarded
+from mmdbench.cli.score import score
+from mmdbench.models.throttle import ThrottleSettings
+from mmdbench.results.judging import judges
+from mmdbench.results.results import load_results
+from mmdbench.results.run_arms import run_arms
+from mmdbench.scoring import write_predictions
+from scored_runs import make_run, write_tsv
+
+needs_openai = pytest.mark.skipif(
+    find_spec("openai") is None, reason="the judge client needs the extra `api`"
+)
+needs_xlsx = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("xlsxwriter", "openpyxl")), reason="needs the extra `compat`"
+)
+SECRET = "sk-very-secret-0123456789"
+LATE = "word " * 8 + "B " + "word " * 8
+MMVET = [
+    # index, question, truth, category, reply, what the judge says
+    ("v1_0", "What is it?", "a cat", "rec", "cat", "1.0"),
+    ("v1_1", "What is written?", "stop<OR>halt", "ocr", "STOP", "0.5"),
+    ("v1_2", "How much?", "3<AND>4", "rec,math", "3", "0.5"),
+    ("v1_3", "Where?", "left", "rec,spat", "right", "0.0"),
+    ("v1_4", "Why?", "rain", "know,gen,rec", "because of rain", "1"),
+    ("v1_5", "Read it", "abc", "ocr", "abd", "0.25"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("MMDBENCH_API_KEY", SECRET)
+    monkeypatch.setattr(judges, "_DEFAULTS", ThrottleSettings(attempts=2, backoff=0.001))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def call(*args, code=0):
+    app = typer.Typer()
+    app.command("score")(guarded(score))
+    result = CliRunner().invoke(app, [str(a) for a in args], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    assert SECRET not in result.output
+    return result.stdout if code == 0 else result.output
+
+
+def choice_run(tmp_path, name="own.tsv", **changes):
+    replies = {"q0": "A", "q1": LATE, "q2": "hm", "q3": "who knows"}
+    rows = [
+        {"index": i, "question": f"q{i}", "A": "cat", "B": "dog", "answer": "AB"[i % 2]} for i in range(4)
+    ]
+    tsv = write_tsv(tmp_path / name, rows)
+    return tsv, make_run(tmp_path / "run", [tsv], lambda request: replies[request.question], **changes)
+
+
+def test_a_run_under_another_protocol(tmp_path):
+    _, run = choice_run(tmp_path)
+    out = call(run, "--protocol", "vlmevalkit/1")
+    assert "protocol vlmevalkit/1 · extraction sane · io literal · no judge" in out
+    for level in ("clean", "hard"):
+        assert (
+            f"own {level}: 25.00 accuracy, at most 100.00\n  4 planned, 4 answered, 1 resolved, 0 refused, "
+            "3 unresolved, 0 judged, 0 judge failed, 0 truncated\n"
+        ) in out
+    assert "2 of 8 rows are graded otherwise than under clear-1_sane_literal." in out
+    assert re.search(r"own 1 hard \w+: B correct \(letter\) → – unresolved \(too_long\)", out)
+    assert "A judge would settle them" in out
+    assert (run / "grades-vlmevalkit-1_sane_literal.jsonl").exists()
+    made = json.loads(call(run, "--protocol", "vlmevalkit/1", "--json"))
+    assert len(made["changed"]) == 2
+    assert [arm["headline"] for arm in made["arms"]] == [25, 25]
+
+
+@needs_xlsx
+def test_io_compat_is_said(tmp_path):
+    _, run = choice_run(tmp_path)
+    assert "io compat" in call(run, "--io", "compat")
+
+
+@needs_openai
+def test_a_judge_settles_what_is_open_and_is_named(tmp_path):
+    _, run = choice_run(tmp_path)
+    with serving(lambda _: "A") as server:
+        spec = f"openai:toy-judge@{server.url}"
+        out = call(run, "--judge", spec)
+        assert len(server.bodies) == 2
+        assert {body["temperature"] for body in server.bodies} == {0}
+        assert {body["max_tokens"] for body in server.bodies} == {2048}
+        assert call(run, "--judge", spec) == out
+        assert len(server.bodies) == 2
+    assert "judge toy-judge@local at temperature 0, 2048 tokens" in out
+    assert "mmdbench-mcq-en/1" in out
+    assert "NOT COMPARABLE" in out
+    assert "own 2 clean: – unresolved (no_option) → A correct (judge)" in out
+    noted = json.loads((run / "manifest.json").read_text())["judge"]
+    assert (noted["id"], noted["comparable"], noted["judged"]) == ("toy-judge@local", False, 4)
+    assert [(p["id"], len(p["sha256"])) for p in noted["prompts"]] == [("mmdbench-mcq-en/1", 64)]
+    assert noted["sampling"] == [{"temperatures": [0, 0, 0], "max_tokens": 2048}]
+    assert noted["rules"]["protocol"] == "clear/1"
+    # All of it is in the journal, so neither server nor key is needed again.
+    assert call(run, "--judge", spec) == out
+    everything = b"".join(path.read_bytes() for path in run.iterdir() if path.is_file())
+    assert SECRET.encode() not in everything
+    assert b"prompt_sha256" in everything
+
+
+@needs_openai
+def test_with_vlmevalkits_own_judge_prompts_numbers_are_comparable(tmp_path):
+    wheels = os.environ.get("MMDBENCH_VLMEVAL_WHEELS", "")
+    wheel = next(iter(Path(wheels).rglob("ms_vlmeval-*.whl")), None) if wheels else None
+    if wheel is None:
+        pytest.skip("set MMDBENCH_VLMEVAL_WHEELS to a folder with an ms-vlmeval wheel")
+    _, run = choice_run(tmp_path)
+    with serving(lambda _: "A") as server:
+        args = (run, "--judge", f"openai:j@{server.url}", "--judge-heads", wheel)
+        made = json.loads(call(*args, "--json"))
+        out = call(*args)
+    assert made["comparable"]
+    assert "Judge prompt vlmevalkit-mcq_en, SHA-256 135830d14fa5" in out
+    assert "NOT COMPARABLE" not in out
+    # The wheel is not needed to report what was judged with its prompts.
+    for arm in load_results(run).arms:
+        assert (arm.score.judge, arm.score.counts["judged"], arm.score.warnings) == ("j@local", 2, ())
+
+
+@needs_openai
+def test_a_judge_that_fails_ends_in_an_error(tmp_path):
+    _, run = choice_run(tmp_path)
+    with serving(lambda _: error(401, f"bad key {SECRET}")) as server:
+        assert "cannot be asked" in call(run, "--judge", f"openai:j@{server.url}", code=4)
+    with serving(lambda body: error(500) if "q2" in str(body) else "A") as server:
+        out = call(run, "--judge", f"openai:j@{server.url}", code=4)
+        assert "could not be asked about 2 rows" in out
+        assert "(judge_error)" not in out.split("graded otherwise")[0]
+    with serving(lambda _: "A") as server:
+        call(run, "--judge", f"openai:j@{server.url}")
+        assert len(server.bodies) == 1
+
+
+@needs_openai
+def test_mmvet_end_to_end(tmp_path):
+    rows = [{"index": i, "question": q, "answer": a, "category": c} for i, q, a, c, _, _ in MMVET]
+    tsv = write_tsv(tmp_path / "MMVet.tsv", rows)
+    replies = {q: reply for _, q, _, _, reply, _ in MMVET}
+    run = make_run(tmp_path / "run", [tsv], lambda request: replies[request.question], levels=("clean",))
+    out = call(run)
+    assert "MMVet clean: – MM-Vet score, at most 100.00\n  6 planned, 6 answered" in out
+    assert "it is not scored" in out
+
+    unsure = {"v1_1": 1}
+
+    def judge(body):
+        tail = body["messages"][0]["content"].splitlines()[-1]
+        index, *_, said = next(row for row in MMVET if tail.startswith(f"{row[1]} | "))
+        if body["temperature"] == 0 and unsure.pop(index, 0):
+            return "half right"
+        return said
+
+    with serving(judge) as server:
+        made = json.loads(call(run, "--judge", f"openai:toy@{server.url}", "--json"))
+        tails = {prompt.splitlines()[-1] for prompt in server.prompts}
+        assert "What is written? | stop <OR> halt | STOP | " in tails
+        assert "How much? | 3 <AND> 4 | 3 | " in tails
+        assert len(server.bodies) == 7
+        assert {body["temperature"] for body in server.bodies} == {0, 0.5}
+        assert {body["max_tokens"] for body in server.bodies} == {3}
+    (arm,) = made["arms"]
+    assert arm["headline"] == pytest.approx(100 * 3.25 / 6)
+    capabilities, fixed = arm["metrics"]["capabilities"], arm["metrics"]["capabilities_fixed"]
+    # A category of one capability counts twice there, as VLMEvalKit has it.
+    assert capabilities["rec"] == pytest.approx(100 * (1 + 1 + 0.5 + 0 + 1) / 5)
+    assert fixed["rec"] == pytest.approx(100 * (1 + 0.5 + 0 + 1) / 4)
+    assert capabilities["ocr"] == pytest.approx(fixed["ocr"]) == pytest.approx(37.5)
+    assert [fixed[name] for name in ("know", "gen", "spat", "math")] == [100, 100, 0, 50]
+    assert arm["vlmevalkit_table"][-1] == {"Category": "Overall", "tot": 6, "acc": pytest.approx(54.1666667)}
+    assert arm["judge_record"]["temperatures"] == [0, 0.5, 1, 1.5, 2]
+    assert not made["comparable"]
+    out = call(run, "--judge", "openai:toy@http://127.0.0.1:9/v1")
+    assert "capabilities_fixed: rec 62.50" in out
+    assert "54.17" in out
+
+
+@needs_openai
+@pytest.mark.parametrize("suffix", ["xlsx", "tsv", "json"])
+def test_vlmevalkits_prediction_files(tmp_path, suffix):
+    if suffix == "xlsx" and find_spec("openpyxl") is None:
+        pytest.skip("needs the extra `compat`")
+    tsv, run = choice_run(tmp_path)
+    arm = run_arms(run)[0]
+    path = tmp_path / f"p_own.{suffix}"
+    write_predictions(path, arm.bench, arm.replies)
+    out = call("--predictions", path, "--bench", tsv, "--quiet")
+    assert f"own p_own.{suffix}: 50.00 accuracy" in out
+    with serving(lambda _: "A") as server:
+        args = (
+            "--predictions",
+            path,
+            "--bench",
+            tsv,
+            "--judge",
+            f"openai:j@{server.url}",
+            "--quiet",
+            "--json",
+        )
+        made = json.loads(call(*args))
+        assert json.loads(call(*args)) == made
+        assert len(server.bodies) == 2
+    assert (made["headline"], made["judge"], made["counts"]["judged"]) == (75, "j@local", 2)
+    assert (tmp_path / f"p_own.{suffix}.judge.jsonl").exists()
+
+
+def test_predictions_that_are_incomplete_or_not_readable(tmp_path):
+    tsv, _ = choice_run(tmp_path)
+    some = tmp_path / "some.jsonl"
+    some.write_text('{"index": 0, "prediction": "A"}\n')
+    made = json.loads(call("--predictions", some, "--bench", tsv, "--json"))
+    assert (made["headline"], made["counts"]["missing"]) == (25, 3)
+    out = call("--predictions", some, "--bench", tsv, "--partial", "--quiet")
+    assert "100.00" in out
+    assert "partial" in out
+    (tmp_path / "p.pkl").write_bytes(b"x")
+    assert "runs any code" in call("--predictions", "p.pkl", "--bench", tsv, code=2)
+    some.write_text('{"index": 77, "prediction": "A"}\n')
+    assert "belong to no question" in call("--predictions", some, "--bench", tsv, code=2)
+
+
+def test_calls_that_say_too_little_or_too_much(tmp_path):
+    _, run = choice_run(tmp_path)
+    assert "Nothing to score" in call(code=2)
+    assert "one at a time" in call(run, "--predictions", "x.tsv", code=2)
+    assert "Add --bench" in call("--predictions", "x.tsv", code=2)
+    assert "goes with --judge" in call(run, "--judge-heads", "x", code=2)
+    assert "Did you mean 'vlmevalkit/1'" in call(run, "--protocol", "vlmevalkit", code=2)
+    assert "Add --judge" in call(run, "--on-unresolved", "random", code=2)
+    assert "holds no manifest.json" in call(tmp_path, code=4)
+    (tmp_path / "manifest.json").write_text('{"kind": "mmdbench build"}')
+    assert "holds no run. Name a folder that mmdbench eval made." in call(tmp_path, code=4)
+    (tmp_path / "manifest.json").write_text('{"plan": {"model": "m"}}')
+    assert "The plan in" in call(tmp_path, code=4)
+    assert not (tmp_path / ".lock").exists()

@@ -1,0 +1,329 @@
+"""Every command and snippet of README.md, CONTRIBUTING.md and docs/ is executed, or it is said why not."""
+
+from __future__ import annotations
+import __future__
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from docs_blocks import PAGES, ROOT, SHELLS, blocks_of, commands_of
+from docs_world import environment, furnish
+from faulty_server import FaultyServer, true_answer
+from hf_shim import why_not
+from judge_server import serving
+from mmdbench.cli import app
+from seeing import answering
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Commands whose options are parsed, and no more: what they need is not here.
+PARSED = {
+    "demo": "takes a minute; it is the first thing that CI runs",
+    "quality": "needs weights that nobody may ship; tests/results/test_quality.py runs it",
+    "score --predictions": "needs a file of VLMEvalKit's; tests/cli/test_score_verb.py makes one",
+    "--judge-heads": "needs VLMEvalKit's files; tests/results/test_judges.py reads them",
+    "--model vlmeval:": "needs VLMEvalKit; tests/adapters/test_vlmevalkit.py runs one of its models",
+    "--engine ray": "needs Ray; tests/run/test_ray_cluster.py runs it",
+    "--restore my-net": "needs a network's weights; tests/variants/test_restoration.py makes one",
+    "data get": "downloads; tests/benches/test_fetch.py does it from a server of its own",
+    "--model brightness": "needs the package installed; tests/adapters/test_adapter_package.py installs it",
+}
+# Programs that are not ours and not here, or that would change the machine.
+ELSEWHERE = {
+    "hf": "downloads weights",
+    "sbatch": "needs a Slurm cluster",
+    "source": "enters a virtual environment",
+    "cd": "walks through a copy of the repository",
+}
+SAMPLE = "16"
+PYTHON_PACKAGES = ("albumentations", "datasets", "torchvision", "torch", "skimage", "matplotlib")
+
+
+@pytest.fixture(scope="module")
+def servers():
+    seeing = answering()
+
+    def answer(prompt, images):
+        shown = seeing(prompt, images) if len(images) == 1 else "nothing I know"
+        return true_answer(prompt, images)[:1] if shown == "nothing I know" else shown
+
+    with FaultyServer(answer=answer) as model, serving(judge) as judging:
+        yield {"model": model.url, "judge": judging.url}
+
+
+def judge(body):
+    """A judge's reply: a score where it completes a table, else an option."""
+    return "0.5" if body["messages"][0]["content"].endswith(" | ") else "A"
+
+
+@pytest.fixture(scope="module")
+def template(servers, tmp_path_factory):
+    """The world with a run in it, as RUN, runs/demo and runs/baseline; made once and copied for each page."""
+    folder = tmp_path_factory.mktemp("world")
+    furnish(folder, servers)
+    with pytest.MonkeyPatch.context() as patch:
+        enter(patch, folder)
+        invoke(["eval", "--model", "baseline", "--bench", "mini", "--sample", SAMPLE, "-o", "RUN", "--quiet"])
+    for name in ("runs/demo", "run"):
+        shutil.copytree(folder / "RUN", folder / name)
+    return folder
+
+
+@pytest.fixture
+def world(template, tmp_path, monkeypatch):
+    folder = tmp_path / "world"
+    shutil.copytree(template, folder)
+    enter(monkeypatch, folder)
+    return folder
+
+
+def enter(patch, folder):
+    patch.chdir(folder)
+    for name, value in environment(folder).items():
+        patch.setenv(name, value)
+
+
+def invoke(words, code=0):
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == code, f"{words} ended with {result.exit_code}\n{result.output}"
+    return result.output
+
+
+# --- shell --------------------------------------------------------------------------------------
+
+
+def pages_with_commands():
+    return [p for p in PAGES if any(b.language in SHELLS for b in blocks_of(p))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages_with_commands(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_commands_of_a_page_run_one_after_the_other(page, world, monkeypatch):
+    blocks = blocks_of(page)
+    for block in blocks:
+        if block.title:
+            Path(block.title).write_text(block.code, encoding="utf-8")
+    for block in blocks:
+        for command in commands_of(block) if block.language in SHELLS else ():
+            run_command(command, monkeypatch)
+
+
+def run_command(command, monkeypatch):
+    words = list(command.words)
+    while re.match(r"[A-Z_a-z]+=", words[0]):
+        name, _, value = words.pop(0).partition("=")
+        monkeypatch.setenv(name, value)
+    program = Path(words[0]).name
+    if program == "mmdbench":
+        run_mmdbench(command, [part for word in words[1:] for part in expanded(word)])
+    elif program in ("python", "python3"):
+        run_python(command, words[1:])
+    elif program == "pip":
+        check_install(command, words[1:])
+    elif program == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), command.where
+    elif program == "export":
+        for word in words[1:]:
+            monkeypatch.setenv(*word.split("=", 1))
+    elif program in ("jq", "cat", "ls", "mkdir"):
+        if shutil.which(program):
+            subprocess.run(["bash", "-c", command.line], check=True, capture_output=True)
+    else:
+        assert program in ELSEWHERE, f"{command.where}: nothing checks what {command.line!r} does"
+
+
+def expanded(word):
+    """A word as a shell hands it over: * stands for files, a leading ~ for the home."""
+    if not any(sign in word for sign in "*?") or word.startswith("-") or ":" in word:
+        return [os.path.expandvars(word)]
+    return sorted(map(str, Path().glob(word))) or [word]
+
+
+def run_mmdbench(command, words):
+    line = " ".join(words)
+    if any(line.startswith(part) or (part[0] == "-" and part in line) for part in PARSED):
+        return parse(words)
+    verb = words[0]
+    if verb in ("eval", "build") and "--sample" not in words and "--dry-run" not in words:
+        words = [*words, "--sample", SAMPLE]  # the same commands on fewer questions
+    output = invoke(words, command.code)
+    if command.into:
+        Path(command.into).write_text(output, encoding="utf-8")
+    return None
+
+
+@lru_cache(1)
+def verbs():
+    return typer.main.get_command(app)
+
+
+def parse(words):
+    """Take the command line apart as mmdbench would, and stop before it does anything."""
+    group, names = verbs(), list(words)
+    while hasattr(group, "commands"):
+        group = group.commands[names.pop(0)]
+    known = {name for option in group.params for name in (*option.opts, *option.secondary_opts)}
+    for word in names:
+        if word.startswith("-"):
+            assert word.split("=")[0] in known, f"{word} is no option of mmdbench {words[0]}"
+
+
+def run_python(command, words):
+    if words[0] == "-m":
+        assert words[1] in ("build", "http.server", "mkdocs", "pip", "pytest", "ruff", "venv"), command.where
+        return
+    script = Path(words[0]) if Path(words[0]).exists() else ROOT / words[0]
+    assert script.is_file(), f"{command.where}: there is no {words[0]}"
+    if not words[0].startswith("tools/"):
+        call = [sys.executable, str(script), *words[1:]]
+        done = subprocess.run(call, capture_output=True, text=True, check=False)
+        assert done.returncode == command.code, done.stderr
+
+
+def check_install(command, words):
+    """The extras of an install exist, and so does a folder that is installed."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for word in words:
+        match = re.match(r"(?:mmdbench|\.)\[([\w,-]+)\]", word)
+        if match:
+            assert set(match[1].split(",")) <= set(declared), command.where
+        elif word.startswith("./"):
+            assert (ROOT / word).exists(), command.where
+
+
+def test_what_is_only_parsed_is_still_there():
+    text = "\n".join(
+        c.line for p in PAGES for b in blocks_of(p) if b.language in SHELLS for c in commands_of(b)
+    )
+    for part in (*PARSED, *ELSEWHERE):
+        assert part in text, f"no page speaks of {part!r} any more: take it off the list"
+
+
+def test_commands_in_running_text_have_options_that_exist():
+    seen = 0
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for line in re.findall(r"`mmdbench ([a-z][^`|]*)", text):
+            words = [word for word in line.split() if word not in ("…", "||")]
+            parse(words)
+            seen += 1
+    assert seen > 20
+
+
+@pytest.mark.parametrize("tool", ["spec_table.py", "corruption_gallery.py", "concept_figures.py"])
+def test_what_tools_wrote_is_current(tool):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / tool), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- Python -------------------------------------------------------------------------------------
+
+SNIPPETS = [block for page in PAGES for block in blocks_of(page) if block.language == "python"]
+
+
+def missing(code):
+    """Why a snippet cannot run in this environment; the environment of local models has what others lack."""
+    for package in PYTHON_PACKAGES:
+        wanted = rf"^\s*(from|import) (mmdbench\.integrations(\.| import ))?{package}\b"
+        if re.search(wanted, code, re.MULTILINE):
+            reason = why_not("torch", package) if package.startswith("torch") else _absent(package)
+            if reason:
+                return reason
+    return _absent("skimage") if "mmdbench.corruptions.severity" in code else ""
+
+
+def _absent(package):
+    return "" if find_spec(package) else f"{package} is not installed"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("block", SNIPPETS, ids=lambda b: b.where)
+def test_a_snippet_runs(block, world):
+    if reason := missing(block.code):
+        pytest.skip(reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what other packages say while they are imported
+        names = {"__name__": "snippet"}
+        exec(compile(block.code, block.where, "exec", __future__.annotations.compiler_flag), names)
+
+
+def test_the_library_page_shows_every_integration():
+    for name in ("albumentations", "torchvision", "datasets"):
+        wanted = (f"mmdbench.integrations import {name}", f"integrations.{name}")
+        assert any(part in block.code for block in SNIPPETS for part in wanted), name
+
+
+@pytest.mark.slow
+def test_a_corruption_is_added_as_the_page_says(tmp_path):
+    page = ROOT / "docs" / "add_corruption.md"
+    code = {block.language: block.code for block in blocks_of(page) if block.language in ("yaml", "python")}
+    for name in ("mmdbench", "corruptions_spec.yaml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name, **({"symlinks": True} if (ROOT / name).is_dir() else {}))
+    spec, package = tmp_path / "corruptions_spec.yaml", tmp_path / "mmdbench" / "corruptions"
+    place = "  jpeg_compression:\n"
+    stanza = "".join(f"  {line}\n" for line in code["yaml"].splitlines())
+    spec.write_text(spec.read_text("utf-8").replace(place, stanza + place, 1), encoding="utf-8")
+    functions = code["python"].partition("VIGNETTE =")[2].partition("\n\nwhite =")[0]
+    with (package / "capture.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n\nVIGNETTE ={functions}\n")
+    (line,) = re.findall(r'`("vignette": _of\(.*\),)`', page.read_text("utf-8"))
+    registry, place = package / "_registry.py", '    "jpeg_compression": _of'
+    registry.write_text(registry.read_text("utf-8").replace(place, f"    {line}\n{place}"), encoding="utf-8")
+    check = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import numpy as np, mmdbench\n"
+        "white = np.full((40, 60, 3), 255, np.uint8)\n"
+        "made = [mmdbench.corrupt(white, 'vignette', level=l)[0, 0, 0] for l in ('low', 'mid', 'hard')]\n"
+        "assert made == sorted(made, reverse=True) and made[-1] < 90, made\n"
+        "assert 'vignette' in mmdbench.get_corruption_names('capture')\n"
+        "assert len(mmdbench.get_corruption_names()) == 17\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# --- data, links and verbs ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_data_of_a_page_can_be_read(page):
+    readers = {"toml": tomllib.loads, "json": json.loads, "yaml": yaml.safe_load, "yml": yaml.safe_load}
+    for block in blocks_of(page):
+        if block.language in readers:
+            readers[block.language](block.code)
+
+
+def test_every_language_is_one_that_is_checked():
+    known = {"python", "toml", "json", "yaml", "csv", "text", "", *SHELLS}
+    assert not [b.where for p in PAGES for b in blocks_of(p) if b.language not in known]
+
+
+def test_every_link_leads_somewhere(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    from docs_site import made_pages
+
+    made = made_pages(str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md"))
+    assert "mmdbench eval" in made["reference/cli.md"]
+    for verb in verbs().commands:
+        assert f"## mmdbench {verb}" in made["reference/cli.md"]

@@ -1,0 +1,206 @@
+"""The published tables: recomputed from their columns, and shown digit for digit by the reporter."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmdbench.corruptions.spec import load_spec
+from mmdbench.errors import UnknownNameError
+from mmdbench.report.published import is_published, paper_tables, published_names, published_rows
+from mmdbench.report.tables.collect import make_tables
+from mmdbench.report.tables.model import shown
+from mmdbench.report.tables.rounding import fixed
+from run_folders import LEVELS, published_hits, results
+
+PAPER = paper_tables()
+SIX = PAPER["benchmarks"]
+HARD = {k: v for k, v in PAPER["table1_hard"].items() if k != "columns"}
+COLUMNS = PAPER["table1_hard"]["columns"]
+TABLE_10 = PAPER["table10_hard_per_corruption_bagel_clear_rl"]
+
+
+def misprinted(where, run):
+    return any(m["where"] == where and run in m["runs"] for m in PAPER["misprints"])
+
+
+def body(table):
+    return {
+        row.labels: [shown(v, c) for v, c in zip(row.values, table.columns, strict=True)]
+        for row in table.rows
+    }
+
+
+def run_of(label, scores):
+    """A run whose hits have exactly these means: benchmark → level → points."""
+    hits = [
+        h
+        for bench, levels in scores.items()
+        for level, points in levels.items()
+        for h in published_hits(bench, level, points, None if level == "clean" else "graffiti")
+    ]
+    levels = {level for of_bench in scores.values() for level in of_bench}
+    return results(hits, label=label, levels=tuple(lv for lv in LEVELS if lv in levels))
+
+
+def test_table_1_digit_for_digit():
+    runs = [
+        run_of(model, {b: {"hard": v} for b, v in zip(COLUMNS[:-1], values[:-1], strict=True)})
+        for model, values in HARD.items()
+    ]
+    table = make_tables(runs, load_spec()).find("scores-hard")
+    assert [c.name for c in table.columns] == COLUMNS
+    made = body(table)
+    off = {}
+    for model, printed in HARD.items():
+        wanted = [f"{v:.2f}" for v in printed]
+        assert made[(model,)][:-1] == wanted[:-1]
+        if made[(model,)][-1] != wanted[-1]:
+            off[model] = (made[(model,)][-1], wanted[-1])
+    assert off == {"Bagel": ("59.86", "60.15"), "CLEAR-RL": ("65.27", "65.26")}
+    assert misprinted("table 1", "bagel")
+    assert misprinted("table 1", "clear-rl")
+
+
+def test_table_2_digit_for_digit():
+    printed = PAPER["table2_clean_hard_drop"]
+    runs = [run_of(m, {"all six": {"clean": clean, "hard": hard}}) for m, (clean, hard, _) in printed.items()]
+    table = make_tables(runs, load_spec()).find("drops")
+    assert [c.name for c in table.columns] == ["clean", "hard", "drop", "drop %"]
+    assert {k[0].split(" (")[0]: v[:3] for k, v in body(table).items()} == {
+        m: [f"{v:.2f}" for v in row] for m, row in printed.items()
+    }
+    assert body(table)[("CLEAR-RL (all six)",)][3] == "7.6 %"
+
+
+def test_table_9_digit_for_digit():
+    printed = PAPER["table9_clear_rl"]
+    scores = {b: {lv.lower(): v[i] for lv, v in printed.items()} for i, b in enumerate(SIX)}
+    table = make_tables(run_of("CLEAR-RL", scores), load_spec()).find("ladder")
+    assert [c.name for c in table.columns] == [*SIX, "AVG"]
+    made = body(table)
+    for level, wanted in printed.items():
+        got = made[(level.lower(),)]
+        printed_here = wanted
+        if level == "Clean":  # 70.275, listed
+            assert (got[-1], wanted[-1]) == ("70.28", 70.27)
+            got, printed_here = got[:-1], wanted[:-1]
+        assert got == [f"{v:.2f}" for v in printed_here]
+    assert misprinted("table 9", "clear-rl")
+
+
+def test_table_10_digit_for_digit():
+    runs = []
+    for place, label in enumerate(("Bagel", "CLEAR-RL")):
+        hits = [
+            h
+            for category, names in TABLE_10.items()
+            if category != "overall"
+            for name, pair in names.items()
+            if name != "category avg"
+            for h in published_hits("all six", "hard", pair[place], name)
+        ]
+        runs.append(results(hits, label=label, design="grid", levels=("hard",)))
+    table = make_tables(runs, load_spec()).find("corruption-models")
+    made = [
+        (
+            row.section,
+            row.labels[0],
+            shown(row.values[0], table.columns[0]),
+            shown(row.values[1], table.columns[1]),
+        )
+        for row in table.rows
+    ]
+    wanted = [
+        (category, name.replace("category", category), f"{pair[0]:.2f}", f"{pair[1]:.2f}")
+        for category, names in TABLE_10.items()
+        if category != "overall"
+        for name, pair in names.items()
+    ]
+    assert sorted(made[:-1]) == sorted(wanted)
+    assert made[-1] == ("", "overall", "59.57", "64.98")  # printed 64.97, listed
+    assert TABLE_10["overall"] == [59.57, 64.97]
+    assert misprinted("table 10", "clear-rl")
+
+
+def test_every_printed_score_is_a_whole_fraction_of_its_benchmark():
+    odd = []
+    rows = [(m, dict(zip(COLUMNS[:-1], v[:-1], strict=True))) for m, v in HARD.items()]
+    rows += [
+        (f"table 9 {lv}", dict(zip(SIX, v[:-1], strict=True))) for lv, v in PAPER["table9_clear_rl"].items()
+    ]
+    for name, scores in rows:
+        for bench, points in scores.items():
+            n = PAPER["sizes"][bench] * (10 if bench == "MM-Vet" else 1)  # its grades are tenths
+            k = int(points / 100 * n)
+            cut = {int(100 * 100 * c / n) / 100 for c in (k, k + 1)}
+            rounded = {float(fixed(100 * c / n, 2)) for c in (k, k + 1)}
+            if points not in cut | rounded:
+                odd.append((name, bench))
+    assert odd == [("Bagel", "R-Bench-Dis")]
+
+
+def test_table_11_totals_are_listed_as_they_differ():
+    table = PAPER["table11_minutes_one_a100_clear_rl"]
+    assert [sum(table[b][i] for b in SIX) for i in range(3)] == [213, 141, 122]
+    assert table["Total"] == [215, 143, 123]
+    assert misprinted("table 11", "clear-rl")
+
+
+def test_averages_of_table_3_and_4_agree_with_table_2():
+    two = PAPER["table2_clean_hard_drop"]
+    three = PAPER["table3_ablation_clean_hard"]
+    assert three["Bagel (base)"] == two["Bagel"][:2]
+    assert three["+ SFT"] == two["CLEAR-SFT"][:2]
+    assert three["+ SFT + Bridge + GRPO"] == two["CLEAR-RL"][:2]
+    assert PAPER["table4_quality"]["RL state"][-1] == two["CLEAR-RL"][1]
+
+
+def test_every_published_result_stands_beside_a_run():
+    names = published_names()
+    assert {
+        "paper:gpt-4o-mini",
+        "paper:bagel",
+        "paper:clear-sft",
+        "paper:clear-rl",
+        "paper:robust-r1-sft-rl",
+    } <= set(names)
+    assert len(names) == 17
+    run = run_of("mine", {b: {"clean": 70, "hard": 60} for b in SIX})
+    made = make_tables(
+        run, load_spec(), [published_rows(n, SIX) for n in names if published_rows(n, SIX).main]
+    )
+    table = made.find("scores-hard")
+    average = [c.name for c in table.columns].index("AVG")  # over the same six, not table 1's seven
+    assert body(table)[("paper:bagel",)][average] == "59.57"
+    assert body(table)[("paper:clear-rl",)][average] == "64.97"
+    assert body(table)[("paper:internvl-4b",)][average] == "–"
+    drops = body(made.find("drops"))
+    assert drops[("paper:bagel",)][-2] == "7.29"
+    assert ("paper:internvl-4b (AVG of 2)",) in drops  # MMStar and RealWorldQA
+    assert any("60.15" in note for note in made.notes)
+
+
+def test_scores_have_the_interval_of_their_number_of_questions():
+    row = next(r for r in published_rows("paper:clear-rl").main if r.name == "MMVP")
+    score = row.scores["hard"]
+    assert (score.value, score.n) == (71.33, 300)
+    assert 10 < score.high - score.low < 10.5
+
+
+def test_robust_r1_levels_are_not_ours():
+    rows = published_rows("paper:qwen2.5-vl-3b")
+    star = next(r for r in rows.main if r.name == "MMStar")
+    assert {k: v.value for k, v in star.scores.items()} == {
+        "clean": 54.73,
+        "25%": 52.90,
+        "50%": 51.86,
+        "100%": 48.66,
+    }
+    assert any("no level of ours" in note for note in rows.notes)
+
+
+def test_names():
+    assert is_published("paper:bagel")
+    assert not is_published("runs/paper")
+    with pytest.raises(UnknownNameError, match="Did you mean 'paper:clear-rl'"):
+        published_rows("paper:clear-lr")

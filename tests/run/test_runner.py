@@ -1,0 +1,230 @@
+"""Running is resuming: what is asked, what is stored, and what a crash changes (nothing)."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mmdbench.errors import LockedError, ModelError
+from mmdbench.models import ModelCard
+from mmdbench.results.results import load_results
+from mmdbench.run.plan import read_cells
+from mmdbench.run.store import read_records, read_replies
+from mmdbench.system.files import folder_lock
+from recording import Recorder, toy_run
+
+
+def test_every_cell_is_asked_once_and_stored(make_tsv, tmp_path):
+    model, summary = toy_run(make_tsv(5), tmp_path / "run")
+    assert (summary.cells, summary.asked, summary.earlier, summary.failed) == (20, 20, 0, 0)
+    assert len({r.key for r in model.asked}) == 20
+    assert set(read_replies(tmp_path / "run")) == {c.key for c in read_cells(tmp_path / "run")}
+
+
+def test_the_same_call_asks_nothing_again(make_tsv, tmp_path):
+    path = make_tsv(5)
+    toy_run(path, tmp_path / "run")
+    model, summary = toy_run(path, tmp_path / "run")
+    assert (len(model.asked), summary.earlier) == (0, 20)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"codec": "png"},
+        {"profile": "scaled"},
+        {"model": Recorder("other")},
+        {"card": ModelCard("toy", "toy", generation={"max_tokens": 9})},
+    ],
+    ids=lambda c: next(iter(c)),
+)
+def test_what_could_change_a_reply_is_asked_anew(make_tsv, tmp_path, change):
+    path = make_tsv(3)
+    toy_run(path, tmp_path / "run")
+    model, _ = toy_run(path, tmp_path / "run", **change)
+    assert len(model.asked) >= 9  # the degraded ones; the clean ones differ only where the model does
+
+
+def test_more_levels_and_larger_samples_go_on_in_the_same_folder(make_tsv, tmp_path):
+    path = make_tsv(12)
+    toy_run(path, tmp_path / "run", levels=("clean", "hard"), sample="4")
+    model, summary = toy_run(path, tmp_path / "run", levels=("clean", "hard"), sample="8")
+    assert (len(model.asked), summary.earlier) == (8, 8)
+
+
+def test_a_copy_of_the_benchmark_under_another_name_shares_its_replies(make_tsv, tmp_path):
+    toy_run(make_tsv(3), tmp_path / "run", levels=("clean",))
+    model, _ = toy_run(make_tsv(3, name="renamed.tsv"), tmp_path / "run", levels=("clean",))
+    assert model.asked == []
+    assert load_results(tmp_path / "run").statuses == {"ok": 3}
+
+
+def test_the_model_sees_the_question_and_the_picture_and_nothing_else(make_tsv, tmp_path):
+    model, _ = toy_run(make_tsv(3), tmp_path / "run")
+    request = model.asked[0]
+    assert "Question: Question 0?" in request.prompt
+    assert request.options == {"A": "red", "B": "green", "C": "blue", "D": "grey"}
+    assert len(request.images) == 1
+    assert not hasattr(request, "answer")
+    assert "category" not in str(request)
+
+
+def test_all_variants_of_a_question_are_adjacent(make_tsv, tmp_path):
+    model, _ = toy_run(make_tsv(6), tmp_path / "run", design="grid", corruptions=("graffiti", "lens_blur"))
+    order = [r.question for r in model.asked]
+    assert order == sorted(order, key=order.index)
+    assert len(order) == 6 * 7
+
+
+def test_batches_are_as_large_as_the_model_likes(make_tsv, tmp_path):
+    sizes = []
+
+    class Batched(Recorder):
+        def generate(self, requests):
+            sizes.append(len(requests))
+            return super().generate(requests)
+
+    toy_run(make_tsv(5), tmp_path / "run", Batched(batch_size=8))
+    assert sizes == [8, 8, 4]
+
+
+def test_a_failure_is_a_status_is_counted_and_is_asked_again(make_tsv, tmp_path):
+    path = make_tsv(5)
+    _, summary = toy_run(path, tmp_path / "run", Recorder(fail=lambda n: n == 3))
+    assert summary.failed == 1
+    results = load_results(tmp_path / "run")
+    assert results.statuses == {"ok": 19, "error": 1}
+    assert not results.complete
+    assert {g.stage for a in results.arms for g in a.score.grades if g.stage == "error"} == {"error"}
+    (failed,) = [r for r in read_replies(tmp_path / "run").values() if r.status == "error"]
+    assert (failed.text, failed.reason) == ("", "RuntimeError: out of memory")
+    model, _ = toy_run(path, tmp_path / "run")
+    assert len(model.asked) == 1
+    assert load_results(tmp_path / "run").statuses == {"ok": 20}
+
+
+def test_a_model_that_only_fails_stops_the_run_and_keeps_what_was_there(make_tsv, tmp_path):
+    with pytest.raises(ModelError, match="failed 5 times in a row: RuntimeError: out of memory"):
+        toy_run(make_tsv(10), tmp_path / "run", Recorder(fail=lambda n: n > 7))
+    replies = read_replies(tmp_path / "run").values()
+    assert Counter(r.status for r in replies) == {"ok": 7, "error": 4}
+
+
+def test_a_model_that_miscounts_is_an_error(make_tsv, tmp_path):
+    class Short(Recorder):
+        def generate(self, requests):
+            return []
+
+    with pytest.raises(ModelError, match="gave 0 outcomes for 1 requests"):
+        toy_run(make_tsv(2), tmp_path / "run", Short())
+
+
+def test_a_broken_picture_is_an_error_that_names_the_place(make_tsv, tmp_path):
+    path = make_tsv(3)
+    lines = path.read_text().splitlines()
+    cells = lines[2].split("\t")
+    cells[-1] = cells[-1][: len(cells[-1]) // 2 // 4 * 4]
+    lines[2] = "\t".join(cells)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(Exception, match=r"toy\.tsv.*line 3"):
+        toy_run(path, tmp_path / "run")
+
+
+def test_a_second_process_on_the_same_run_is_refused(make_tsv, tmp_path):
+    path = make_tsv(2)
+    (tmp_path / "run").mkdir()
+    holder = (
+        "import sys, time; from pathlib import Path; from mmdbench.system.files import folder_lock\n"
+        "with folder_lock(Path(sys.argv[1]), 'x'):\n"
+        "    print(1, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path / "run")], stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        with pytest.raises(LockedError, match="Another process is running a model"):
+            toy_run(path, tmp_path / "run")
+        process.kill()
+        process.stdout.close()
+
+
+def test_the_manifest_says_what_was_run_and_names_no_place(make_tsv, tmp_path):
+    toy_run(make_tsv(2), tmp_path / "run")
+    text = (tmp_path / "run" / "manifest.json").read_text()
+    manifest = json.loads(text)
+    assert manifest["model"]["fingerprint"] == {"name": "toy"}
+    assert manifest["benches"][0]["questions"] == 2
+    assert len(manifest["benches"][0]["sha256"]) == 64
+    assert {"numpy", "opencv", "pillow", "mmdbench"} <= set(manifest["versions"])
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_nothing(make_tsv, tmp_path):
+    path = make_tsv(60)
+    cards = tmp_path / "cards.toml"
+    cards.write_text('[guess]\nadapter = "chance"\noptions = {seconds = 0.01}\n')
+
+    def command(folder):
+        return [
+            *(sys.executable, "-m", "mmdbench", "eval", "--model", "guess", "--model-card", str(cards)),
+            *(
+                "--bench",
+                str(path),
+                "-o",
+                str(folder),
+                "--quiet",
+                "--corruption",
+                "graffiti,dark_illumination",
+            ),
+        ]
+
+    subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True, cwd=tmp_path)
+    rng = random.Random(4)
+    killed = 0
+    for _ in range(20):
+        with subprocess.Popen(
+            command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as run:
+            time.sleep(rng.uniform(0.05, 1.0))
+            killed += run.poll() is None
+            run.send_signal(signal.SIGKILL)
+    assert killed >= 15
+    subprocess.run(command(tmp_path / "killed"), check=True, capture_output=True, cwd=tmp_path)
+    for name in ("tables.json", "report.md", "grades.jsonl"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    asked = [record["key"] for record in read_records(tmp_path / "killed" / "replies-0.jsonl")]
+    assert len(asked) == len(set(asked)) == 240
+
+
+def test_ctrl_c_leaves_a_run_that_the_same_command_resumes(make_tsv, tmp_path):
+    path = make_tsv(60)
+    cards = tmp_path / "cards.toml"
+    cards.write_text('[guess]\nadapter = "chance"\noptions = {seconds = 0.05}\n')
+    command = [sys.executable, "-m", "mmdbench", "eval", "--model", "guess", "--model-card", str(cards)]
+    command += ["--bench", str(path), "-o", str(tmp_path / "run"), "--quiet"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
+        deadline = time.time() + 60
+        while not list(Path(tmp_path / "run").glob("replies-*.jsonl")) or not read_replies(tmp_path / "run"):
+            assert time.time() < deadline
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        message = run.communicate()[1]
+    assert run.returncode == 130
+    assert "Run the same command" in message
+    before = len(read_replies(tmp_path / "run"))
+    assert 0 < before < 240
+    with folder_lock(tmp_path / "run", "looking"):
+        pass
+    subprocess.run(command, check=True, capture_output=True)
+    asked = [record["key"] for record in read_records(tmp_path / "run" / "replies-0.jsonl")]
+    assert len(asked) == len(set(asked)) == 240

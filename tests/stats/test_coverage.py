@@ -1,0 +1,219 @@
+"""Simulation: 95 % intervals hold the truth in 93 to 97 of 100 runs, over drops, designs and sizes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mmdbench.corruptions.spec import load_spec
+from mmdbench.records import Question, RunPlan
+from mmdbench.report.series import make_series
+from mmdbench.report.tables.behaviour import _kept
+from mmdbench.stats import (
+    difference,
+    group_balanced,
+    macro_mean,
+    mcnemar,
+    paired_difference,
+    proportion,
+    stratify,
+)
+from mmdbench.variants.design import corruptions_for
+from run_folders import hit
+
+RUNS = 1000
+LOW, HIGH = 0.93, 0.97
+
+
+def coverage(draw, truth, runs=RUNS, seed=11):
+    rng = np.random.RandomState(seed)
+    return sum(e.low <= truth <= e.high for e in (draw(rng) for _ in range(runs))) / runs
+
+
+def difficulties(rng, n, clean=0.7, spread=0.3):
+    """Each question's chance to be answered, clean, between certainly not and certainly."""
+    k = 1 / spread
+    return rng.beta(clean * k, (1 - clean) * k, n)
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 0.5), (150, 0.8), (300, 0.3), (1500, 0.95)])
+def test_scores(n, p):
+    assert LOW <= coverage(lambda rng: proportion(rng.random_sample(n) < p), p) <= HIGH
+
+
+@pytest.mark.parametrize("n", [40, 218, 1000])
+def test_graded_scores(n):
+    grades, chances = np.arange(11) / 10, np.array([30, 2, 2, 3, 5, 6, 3, 3, 4, 5, 37]) / 100
+    truth = float(grades @ chances)
+    assert LOW <= coverage(lambda rng: proportion(rng.choice(grades, n, p=chances)), truth) <= HIGH
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize(("n", "gain"), [(100, 0.05), (300, 0.04), (1500, 0.02)])
+def test_paired_drops(n, gain, drop):
+    def draw(rng):
+        u = rng.random_sample(n)
+        return paired_difference(u < gain + drop, u > 1 - gain)
+
+    assert LOW <= coverage(draw, drop, 2000) <= HIGH
+
+
+def grid(rng, n, drop):
+    """Clean hits (n) and degraded ones (n × 16) of questions whose difficulty both share."""
+    chance = difficulties(rng, n)
+    weight = np.linspace(0, 2, 16)
+    clean = rng.random_sample(n) < chance
+    hits = rng.random_sample((n, 16)) < np.clip(
+        chance[:, None] - drop * weight * (chance[:, None] > 0.3), 0, 1
+    )
+    return clean.astype(float), hits.astype(float)
+
+
+def true_drop(drop):
+    clean, hits = grid(np.random.RandomState(5), 400_000, drop)
+    return float(clean.mean() - hits.mean())
+
+
+@pytest.mark.parametrize(("n", "drop"), [(60, 0.0), (60, 0.1), (300, 0.03), (300, 0.15)])
+def test_drops_of_the_grid(n, drop):
+    def draw(rng):
+        clean, hits = grid(rng, n, drop)
+        units = np.repeat(np.arange(n), 16)
+        _, s = group_balanced(hits.ravel(), units, np.tile(np.arange(16), n))
+        return paired_difference(clean, s.values, residuals=(clean - clean.mean()) - s.residuals)
+
+    assert LOW <= coverage(draw, true_drop(drop)) <= HIGH
+
+
+def test_rows_taken_as_independent_would_cover_far_less():
+    def draw(rng):
+        clean, hits = grid(rng, 200, 0.1)
+        return paired_difference(np.repeat(clean, 16), hits.ravel())
+
+    assert coverage(draw, true_drop(0.1), 400) < 0.7
+
+
+def balanced_draws(n, k, count=40):
+    spec = load_spec()
+    names = list(spec.corruptions)
+    rows = tuple(Question("toy", i, {"category": f"c{i % 3}"}) for i in range(n))
+    bench = SimpleNamespace(name="toy", family="plain", questions=rows)
+    draws = []
+    for seed in range(count):
+        drawn = corruptions_for(RunPlan("m", ("toy",), design=f"balanced:{k}", seed=seed), bench, spec)
+        draws.append(np.array([[names.index(c) for c in drawn[i]] for i in range(n)]))
+    return draws
+
+
+@pytest.mark.parametrize(("n", "k"), [(100, 1), (160, 4)])
+def test_drops_of_the_balanced_design(n, k):
+    draws = balanced_draws(n, k)
+
+    def draw(rng):
+        clean, hits = grid(rng, n, 0.1)
+        chosen = draws[rng.randint(len(draws))]
+        units = np.repeat(np.arange(n), k)
+        _, s = group_balanced(hits[units, chosen.ravel()], units, chosen.ravel())
+        return paired_difference(clean, s.values, residuals=(clean - clean.mean()) - s.residuals)
+
+    assert LOW <= coverage(draw, true_drop(0.1)) <= HIGH
+
+
+def test_the_balanced_design_estimates_the_grid_without_bias():
+    _, hits = grid(np.random.RandomState(1), 120, 0.2)
+    means = []
+    for chosen in balanced_draws(120, 4, 200):
+        units = np.repeat(np.arange(120), 4)
+        means.append(group_balanced(hits[units, chosen.ravel()], units, chosen.ravel())[1].values.mean())
+    error = np.std(means) / len(means) ** 0.5
+    assert abs(np.mean(means) - hits.mean()) < 3.5 * error
+    assert error < 0.002
+
+
+@pytest.mark.parametrize(("n", "size"), [(100, 300), (200, 1500), (50, 1000)])
+def test_scores_of_a_whole_benchmark_from_a_sample(n, size):
+    rng = np.random.RandomState(8)
+    strata = np.repeat(
+        [0, 1, 2, 3], [size // 2, size // 4, size // 8, size - size // 2 - size // 4 - size // 8]
+    )
+    whole = (rng.random_sample(size) < np.array([0.9, 0.5, 0.3, 0.7])[strata]).astype(float)
+    sizes = {int(s): int((strata == s).sum()) for s in range(4)}
+
+    def draw(rng):
+        rows = np.concatenate(
+            [
+                rng.choice(np.flatnonzero(strata == s), max(1, round(n * m / size)), replace=False)
+                for s, m in sizes.items()
+            ]
+        )
+        s = stratify(whole[rows], strata[rows].tolist(), sizes)
+        return proportion(s.values, residuals=s.residuals, fraction=s.fraction)
+
+    assert LOW <= coverage(draw, whole.mean(), 2000) <= HIGH
+
+
+def test_drops_of_a_whole_benchmark_from_a_sample():
+    clean, hits = grid(np.random.RandomState(2), 600, 0.2)
+    degraded = hits[:, 8]
+    strata = np.arange(600) % 3
+
+    def draw(rng):
+        rows = np.concatenate([rng.choice(np.flatnonzero(strata == s), 70, replace=False) for s in range(3)])
+        gap = stratify(clean[rows] - degraded[rows], strata[rows].tolist(), 600)
+        return paired_difference(clean[rows], degraded[rows], residuals=gap.residuals, fraction=gap.fraction)
+
+    assert LOW <= coverage(draw, float((clean - degraded).mean()), 2000) <= HIGH
+
+
+def test_the_mean_over_benchmarks():
+    sizes, truth = (100, 300, 800), (0.1, 0.05, 0.2)
+
+    def draw(rng):
+        parts = []
+        for n, p in zip(sizes, truth, strict=True):
+            lost = rng.random_sample(n) < p
+            parts.append(paired_difference(lost, np.zeros(n)))
+        return macro_mean(parts)
+
+    assert LOW <= coverage(draw, sum(truth) / 3, 1500) <= HIGH
+
+
+@pytest.mark.parametrize(("n", "m", "p", "q"), [(60, 150, 0.6, 0.5), (300, 300, 0.72, 0.65)])
+def test_differences_from_a_published_score(n, m, p, q):
+    def draw(rng):
+        return difference(proportion(rng.random_sample(n) < p), proportion(rng.random_sample(m) < q))
+
+    assert LOW <= coverage(draw, p - q, 2000) <= HIGH
+
+
+@pytest.mark.parametrize(("n", "guess"), [(150, 0.0), (300, 0.25)])
+def test_what_is_retained(n, guess):
+    def draw(rng):
+        u = rng.random_sample(n)
+        clean, hard = u < 0.7, (u < 0.5) | (u > 0.95)
+        sides = [
+            make_series((hit(i, "hard", h) for i, h in enumerate(hits)), apart=False)
+            for hits in (clean, hard)
+        ]
+        kept = _kept(*sides, guess)
+        return SimpleNamespace(low=kept.low, high=kept.high)
+
+    assert LOW <= coverage(draw, 100 * (0.55 - guess) / (0.7 - guess), 600) <= HIGH
+
+
+def test_the_mean_of_sources_of_unequal_size():
+    def draw(rng):
+        source = np.array([0] * 60 + [1] * 240)
+        hits = rng.random_sample(300) < np.array([0.4, 0.8])[source]
+        _, s = group_balanced(hits, range(300), source.tolist())
+        return proportion(s.values, residuals=s.residuals)
+
+    assert LOW <= coverage(draw, 0.6, 2000) <= HIGH
+
+
+def test_mcnemar_finds_nothing_too_often_where_nothing_is():
+    rng = np.random.RandomState(4)
+    flips = rng.binomial(40, 0.5, 3000)
+    assert np.mean([mcnemar(int(b), 40 - int(b)) <= 0.05 for b in flips]) <= 0.05

@@ -1,0 +1,143 @@
+"""A small world in which the documentation's commands run: pictures, benchmarks, models that stand in.
+
+Nothing is downloaded and nobody is paid. Benchmarks of a few questions lie where the real ones would;
+model cards in the user's configuration, which come before mmdbench's own, lead to a server on this
+machine, to a model that picks at random, or to one that knows the answers.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+from PIL import Image
+
+from docs_blocks import ROOT
+from mmdbench.benches import open_bench
+
+QUESTIONS = 8
+PHOTOS = ("coffee.jpg", "chelsea.jpg", "dog.jpg", "rocket.jpg")
+
+# The models that pages speak of, and what stands in for each.
+KNOWING_MODELS = ("baseline", "my-model")
+CHANCE_MODELS = ("bagel", "clear-rl", "my-qwen")
+CARD = '["{name}"]\nadapter = "{adapter}"\n'
+SERVED = {"gpt-4.1": "judge", "gpt-4.1-mini": "model", "vllm": "model"}
+SERVED_CARD = """
+["{name}"]
+adapter = "openai"
+model = "toy-1"
+endpoint = "{url}"
+key_env = "TOY_KEY"
+price = {{ input = 1, output = 2, date = "2026-01-01" }}
+generation = {{ temperature = 0, max_tokens = 64 }}
+"""
+KNOWING = '''
+"""Knows the answers, as no model does: what loses against it loses for sure."""
+import json
+import shutil
+from pathlib import Path
+from mmdbench.records import Outcome
+
+ANSWERS = json.loads(Path("answers.json").read_text())
+
+
+class Knowing:
+    def fingerprint(self):
+        return {"adapter": "knowing"}
+
+    def generate(self, requests):
+        return [Outcome(ANSWERS.get(r.question, "A")) for r in requests]
+
+
+def load(card):
+    return Knowing()
+'''
+COLUMNS = {
+    "MMBench_DEV_EN_V11": ("hint", "l2-category", "source", "comment", "split"),
+    "MMVet": (),
+    "MMVP": (),
+    "CV-Bench-2D": ("prompt", "source", "split"),
+    "CV-Bench-3D": ("prompt", "source", "split"),
+    "MMStar": ("l2_category",),
+    "RealWorldQA": (),
+}
+VALUES = {"source": "COCO", "split": "2D", "prompt": "Which one? (A) or (B)", "category": "c0"}
+
+
+def furnish(folder: Path, urls: dict[str, str]) -> None:
+    """Put everything that the pages' commands find into a folder; `urls` of a model and of a judge."""
+    questions = [q for q in open_bench("mini").questions if {"A", "B"} <= set(q.options)]
+    (folder / "answers.json").write_text(json.dumps({q.text: q.answer for q in open_bench("mini").questions}))
+    (folder / "knowing.py").write_text(KNOWING)
+    cards = [CARD.format(name=name, adapter="knowing.py") for name in KNOWING_MODELS]
+    cards += [CARD.format(name=name, adapter="chance") for name in CHANCE_MODELS]
+    cards += [SERVED_CARD.format(name=name, url=urls[which]) for name, which in SERVED.items()]
+    configuration = folder / "config" / "mmdbench" / "models.toml"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text("\n".join(cards))
+    for target in ("photos", "pictures"):
+        (folder / target).mkdir()
+        for question in questions:
+            if question.fields["photo"] in PHOTOS:
+                (folder / target / question.fields["photo"]).write_bytes(question.images[0].read())
+    (folder / "photo.jpg").write_bytes(questions[0].images[0].read())
+    data = folder / "LMUData"
+    data.mkdir()
+    _write_rbench(data / "R-bench-dis.tsv", questions[:6])
+    for name, more in COLUMNS.items():
+        _write(data / f"{name}.tsv", questions[:QUESTIONS], more)
+    for level in ("LOW", "MID", "HIGH"):
+        _write(data / f"MMStar_LOW_LEVEL_{level}.tsv", questions[:QUESTIONS], COLUMNS["MMStar"])
+    shutil.copytree(ROOT / "examples", folder / "examples")
+
+
+def _write_rbench(path: Path, questions: list) -> None:
+    head = ["index", "task", "strength", "question", "A", "B", "answer", "image"]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, head, delimiter="\t", lineterminator="\n", restval="")
+        writer.writeheader()
+        for index, question in enumerate(questions):
+            task = ("MCQ", "VQA", "CAP")[index % 3]
+            options = {label: question.options[label] for label in "AB"} if task == "MCQ" else {}
+            row = {"index": index, "task": task, "strength": "low", "question": question.text, **options}
+            picture = base64.b64encode(_small(question.images[0].read())).decode()
+            writer.writerow({**row, "answer": "A", "image": picture})
+
+
+def _write(path: Path, questions: list, more: tuple[str, ...]) -> None:
+    head = ["index", "question", "A", "B", "answer", "category", *more, "image"]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, head, delimiter="\t", lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        for index, question in enumerate(questions):
+            picture = base64.b64encode(_small(question.images[0].read())).decode()
+            options = {label: question.options[label] for label in "AB"}
+            row = {**VALUES, "index": index, "question": question.text, **options, "image": picture}
+            writer.writerow({**row, "answer": question.answer if question.answer in "AB" else "A"})
+
+
+def _small(data: bytes, width: int = 120) -> bytes:
+    """A photograph that is quickly degraded and restored."""
+    with Image.open(io.BytesIO(data)) as image:
+        buffer = io.BytesIO()
+        image.convert("RGB").resize((width, width * image.height // image.width)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The variables of that world: its own home, its own data, no network, a key that opens nothing."""
+    return {
+        "HOME": str(folder),
+        "LMUData": str(folder / "LMUData"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "TOY_KEY": "nothing",
+        "HF_HUB_OFFLINE": "1",
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        "NO_COLOR": "1",
+    }

@@ -1,0 +1,37 @@
+"""Small pictures and benchmarks that tests make."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A small RGB picture with areas, edges and texture, another one for each seed."""
+    rng = np.random.RandomState(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    base = 127 + 90 * np.sin(x[..., None] / (5 + seed % 3) + y[..., None] / 9 + np.arange(3) * 2 + seed)
+    return np.clip(base + rng.normal(0, 8, base.shape), 0, 255).astype(np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """The picture as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_many(path: Path, rows: int) -> Path:
+    """A benchmark of small pictures, one for each question."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerow(["index", "question", "A", "B", "C", "D", "answer", "image"])
+        for i in range(rows):
+            image = base64.b64encode(png(picture(i, 8, 12))).decode()
+            writer.writerow([i, f"Question {i}?", "red", "green", "blue", "grey", "ABCD"[i % 4], image])
+    return path

@@ -1,0 +1,88 @@
+"""Runs for tests of the engine `ray`: a model that answers by the pixels, and what a run's tables are."""
+
+from __future__ import annotations
+
+from mmdbench.corruptions.spec import load_spec
+from mmdbench.models import open_model
+from mmdbench.models.cards import ModelCard
+from mmdbench.report.render.writing import write_report
+from mmdbench.report.tables.collect import make_tables
+from mmdbench.results.results import load_results
+from mmdbench.run.engines.settings import open_crew
+from mmdbench.run.plan import Pictures
+from mmdbench.run.runner import RunSettings, run_plan
+from mmdbench.run.store import read_records
+from mmdbench.variants.restoration import open_restorer
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_raylet_start_wait_time_s": "120",
+}
+"""What Ray is told by its environment in tests: to tell nobody, write no token, not to warn, and patience.
+
+All files of Ray's tests use it: within one process, a later cluster whose nodes want no token takes a driver
+that began with one for dead.
+"""
+
+MODEL = """
+import os, signal, time
+from pathlib import Path
+from mmdbench.system.digest import bytes_digest
+from mmdbench.records import Outcome
+
+class Seer:
+    def __init__(self, batch_size=1, seconds=0.0, deadly="", once="", own_prompt=False):
+        self.batch_size, self.seconds, self.deadly, self.once = batch_size, seconds, deadly, once
+        if own_prompt:
+            self.prompt = lambda question, default: "In my words: " + question.text
+    def fingerprint(self):
+        return {"adapter": "seer"}
+    def generate(self, requests):
+        print("asked", len(requests), flush=True)
+        return [self._one(request) for request in requests]
+    def _one(self, request):
+        if self.deadly and request.question == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.once and Path(self.once).exists():
+            Path(self.once).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self.seconds)
+        labels = list(request.options) or ["none"]
+        return Outcome(labels[int(bytes_digest(request.images[0].data)[:8], 16) % len(labels)])
+
+def load(card):
+    return Seer(**card.options)
+"""
+
+
+def seer_card(folder, **options):
+    """A card of the model, written into a folder; its options say what goes wrong."""
+    (folder / "seer.py").write_text(MODEL)
+    return ModelCard("seer", str(folder / "seer.py"), options=options)
+
+
+def go(planned, card, folder, engine=None, see=lambda _: None, **settings):
+    plan, benches = planned
+    pictures = Pictures(open_restorer(plan.restore)) if plan.restore else Pictures()
+
+    def carry_out(model):
+        return run_plan(plan, benches, model, card, folder, see, RunSettings(**settings), pictures)
+
+    if engine is None:
+        return carry_out(open_model(card))
+    with open_crew(card, engine, folder) as crew:
+        return carry_out(crew)
+
+
+def tables(folder):
+    """What a run's tables and grades are, as bytes."""
+    results = load_results(folder)
+    write_report(folder, results, make_tables([results], load_spec()))
+    return [(folder / name).read_bytes() for name in ("tables.json", "report.md", "grades.jsonl")]
+
+
+def asked_once(folder, count):
+    keys = [r["key"] for path in folder.glob("replies-*.jsonl") for r in read_records(path)]
+    assert len(keys) == len(set(keys)) == count

@@ -1,0 +1,107 @@
+"""Runs for tests: as folders on disk, as the runner writes them, and as results in memory."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+from mmdbench.corruptions.spec import load_spec
+from mmdbench.records import Cell, Question, Reply, RunPlan
+from mmdbench.results.results import RunResults, UnitHit
+
+LEVELS = ("clean", "low", "mid", "hard")
+
+
+def hit(unit, level, value, corruption=None, bench="toy", category="c", stratum=""):
+    """One hit in memory."""
+    return UnitHit(bench, unit, level, corruption, category, float(value), stratum)
+
+
+def results(hits, statuses=None, label="", replies=None, manifest=None, **changes):
+    """A graded run in memory."""
+    changes.setdefault("levels", ("clean", "hard"))
+    plan = RunPlan(model="m", benches=("toy",), **changes)
+    statuses = {"ok": len(hits)} if statuses is None else statuses
+    score = SimpleNamespace(warnings=(), grades=(), metrics={}, judge=None)
+    arms = tuple(
+        SimpleNamespace(bench=bench, level="hard", corruption=None, no_ops=0, score=score)
+        for bench in dict.fromkeys(h.bench for h in hits)
+    )
+    replies = replies or {}
+    return RunResults(manifest or {}, plan, arms, tuple(hits), statuses, label, None, tuple(replies), replies)
+
+
+def published_hits(bench, level, points, corruption=None, n=4):
+    """Hits whose mean is a printed score, whatever its last digit."""
+    return [hit(u, level, points / 100, corruption, bench) for u in range(n)]
+
+
+def question(index, bench="toy", answer="A", **fields):
+    """A question with four options, or the fields given."""
+    cells = {"question": f"Question {index}?", "A": "red", "B": "green", "C": "blue", "D": "grey"}
+    return Question(bench, index, {**cells, "answer": answer, "category": f"c{index % 3}", **fields})
+
+
+def write_run(
+    folder,
+    questions,
+    answer,
+    family="plain",
+    corruptions=("graffiti",),
+    levels=LEVELS,
+    manifest=None,
+    **plan,
+):
+    """Write a run's folder; `answer(question, level, corruption)` gives a text or a reply's fields."""
+    folder.mkdir(parents=True, exist_ok=True)
+    benches = list(dict.fromkeys(q.bench for q in questions))
+    made = RunPlan(plan.pop("model", "toy-model"), tuple(benches), levels=levels, **plan)
+    spec = load_spec()
+    record = {
+        "kind": "mmdbench run",
+        "plan": made.as_dict(),
+        "benches": [
+            {
+                "name": b,
+                "family": family,
+                "questions": sum(q.bench == b for q in questions),
+                "sha256": f"sha-{b}",
+            }
+            for b in benches
+        ],
+        "model": {
+            "name": made.model,
+            "adapter": "toy",
+            "generation": {},
+            "fingerprint": {"name": made.model},
+        },
+        "spec": {"version": spec.version, "digest": spec.digest},
+        "versions": {"opencv": "4.11.0"},
+        **(manifest or {}),
+    }
+    (folder / "manifest.json").write_text(json.dumps(record))
+    cells, rows, replies = [], [], []
+    for number, q in enumerate(questions):
+        rows.append({"bench": q.bench, "family": family, "index": q.index, "fields": dict(q.fields)})
+        for level in levels:
+            if level in ("clean", "recoded"):
+                names = (None,)
+            elif made.design == "mixed":
+                names = (corruptions[number % len(corruptions)],)
+            else:
+                names = corruptions
+            for name in names:
+                cell = Cell(q.bench, q.index, level, name)
+                key = f"{q.bench}-{q.index}-{level}-{name}"
+                cells.append({"cell": [q.bench, q.index, level, name, key]})
+                got = answer(q, level, name)
+                if got is None:
+                    continue
+                fields = got if isinstance(got, dict) else {"text": got}
+                fields = {"status": "ok", "text": "", "seconds": 0.5} | fields
+                replies.append(
+                    Reply(key, cell.bench, cell.index, cell.level, cell.corruption, **fields).as_dict()
+                )
+    for name, lines in (("cells", cells), ("questions", rows), ("replies-0", replies)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder

@@ -1,0 +1,40 @@
+"""A server's answer function that sees what the canary's pictures show."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+from PIL import Image
+
+from mmdbench.run.canary import make_probes
+
+EXIF_FOLDER, UNIQUE_ID = 0x8769, 0xA420
+
+
+def opened(data):
+    with Image.open(io.BytesIO(data)) as image:
+        return image.getexif(), np.asarray(image.convert("RGB"))
+
+
+def truth():
+    """(shape, pixels) → what the picture shows."""
+    return {sight(probe.image.data): probe.shows for probe in make_probes()}
+
+
+def sight(data):
+    pixels = opened(data)[1]
+    return pixels.shape, hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def answering(cache_key=None, eyes=None):
+    """A server's answer function that sees what a picture shows, through a cache that may be wrong."""
+    known, cache = eyes or truth(), {}
+
+    def answer(prompt, images):
+        (data,) = images
+        shows = known.get(sight(data), "nothing I know")
+        return shows if cache_key is None else cache.setdefault(cache_key(prompt, data), shows)
+
+    return answer
