@@ -1,0 +1,213 @@
+"""Lint for the rules of the house that ruff does not know; `make lint` runs it.
+
+    python tools/house_lint.py [--only CODE] [PATH ...]
+
+| code     | rule                                                                                  |
+|----------|---------------------------------------------------------------------------------------|
+| question | a docstring's first line is no indirect question (What, How, Whether, Who, Where …)     |
+| word     | docstrings, help texts and messages do without the words of `WORDS`                    |
+| twice    | a public class name has one meaning in the package                                     |
+| args     | a public function with more than two parameters describes each, and what it returns    |
+| length   | a function has at most 40 lines without its docstring, a module at most 350            |
+| params   | a function has at most 6 parameters                                                    |
+| private  | a private module or name is not imported from another package                          |
+
+Exceptions to `length` and `params` are listed in `EXCEPTIONS`, each with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("mmdbench", "adapters")
+FUNCTION_LINES, MODULE_LINES, PARAMETERS, UNDESCRIBED = 40, 350, 6, 2
+
+QUESTION = re.compile(r"^(What|How|Whether|Who|Whose|Whom|Where|Which|Why)\b(?! is new)")
+WORDS = {
+    "metaphor": r"\b(crew|bury|buried|mourn\w*|fruitless)\b",
+    "riddle": r"\b(nobody|whoever|under way|what became of|goes on|go on|went on|is said|are said)\b",
+}
+EXCEPTIONS: dict[str, str] = {
+    # "mmdbench/cli/evaluate.py:evaluate": "typer reads a verb's options from its signature",
+}
+VERBS = "typer reads a verb's options from its signature"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Finding(NamedTuple):
+    """One broken rule at one place."""
+
+    path: str
+    line: int
+    code: str
+    text: str
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Lint for the rules of the house.")
+    parser.add_argument("paths", nargs="*", help="Only these files or folders.")
+    parser.add_argument("--only", default="", help="Only this rule.")
+    arguments = parser.parse_args()
+    wanted = [str(Path(p).resolve().relative_to(ROOT)) for p in arguments.paths]
+    findings = [
+        f
+        for f in check(ROOT)
+        if (not wanted or any(f.path == w or f.path.startswith(w + "/") for w in wanted))
+        and arguments.only in ("", f.code)
+    ]
+    for f in findings:
+        print(f"{f.path}:{f.line}: {f.code}: {f.text}")
+    if findings:
+        print(f"{len(findings)} findings", file=sys.stderr)
+    return bool(findings)
+
+
+def check(root: Path) -> list[Finding]:
+    """All findings in the package below a folder, in order of place."""
+    found: list[Finding] = []
+    classes: dict[str, list[Finding]] = defaultdict(list)
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            source = path.read_text("utf-8")
+            tree = ast.parse(source)
+            found += check_docstrings(name, tree)
+            found += check_sizes(name, tree, source)
+            found += check_imports(name, tree)
+            if "integrations/" not in name:  # each host library has its own name for the same thing
+                for node in ast.walk(tree):
+                    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                        classes[node.name].append(Finding(name, node.lineno, "twice", node.name))
+    for places in classes.values():
+        if len(places) > 1:
+            found += [p._replace(text=f"class {p.text} is also in {_others(p, places)}") for p in places]
+    return sorted(found)
+
+
+def _others(place: Finding, places: list[Finding]) -> str:
+    return ", ".join(f"{p.path}:{p.line}" for p in places if p != place)
+
+
+def check_docstrings(name: str, tree: ast.Module) -> Iterator[Finding]:
+    """Indirect questions, words that are riddles, and parameters without a description."""
+    for node, qualified in _documented(tree):
+        text = ast.get_docstring(node) or ""
+        line = getattr(node, "lineno", 1)
+        first = text.split("\n", 1)[0]
+        if QUESTION.match(first):
+            yield Finding(name, line, "question", f"{qualified}: {first}")
+        if isinstance(node, Function) and _is_public(name, qualified):
+            yield from check_parameters(name, node, qualified, text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for kind, pattern in WORDS.items():
+                if match := re.search(pattern, node.value, re.IGNORECASE):
+                    yield Finding(name, node.lineno, "word", f"{kind}: {match[0]!r}")
+    if tree.body and isinstance(tree.body[0], ast.Expr):  # docstrings of constants
+        pass
+    for before, node in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(before, ast.Assign | ast.AnnAssign) and _is_text(node):
+            first = node.value.value.strip().split("\n", 1)[0]  # type: ignore[attr-defined]
+            if QUESTION.match(first):
+                yield Finding(name, node.lineno, "question", first)
+
+
+def check_parameters(name: str, node: Function, qualified: str, text: str) -> Iterator[Finding]:
+    """Parameters of a public function that its docstring does not describe."""
+    parameters = [p.arg for p in _parameters(node)]
+    if len(parameters) <= UNDESCRIBED or _is_verb(name, node):
+        return
+    section = text.partition("Args:\n")[2]
+    missing = [p for p in parameters if not re.search(rf"^ +\*{{0,2}}{p}:", section, re.MULTILINE)]
+    if missing:
+        yield Finding(name, node.lineno, "args", f"{qualified} does not describe {', '.join(missing)}")
+    returns = node.returns
+    nothing = isinstance(returns, ast.Constant) and returns.value is None
+    if not nothing and not re.search(r"^(Returns|Yields):\n", text, re.MULTILINE):
+        yield Finding(name, node.lineno, "args", f"{qualified} has no section Returns or Yields")
+
+
+def check_sizes(name: str, tree: ast.Module, source: str) -> Iterator[Finding]:
+    """Functions and modules that are too long, and functions with too many parameters."""
+    lines = len(source.splitlines()) - sum(_docstring_lines(node) for node, _ in _documented(tree))
+    if lines > MODULE_LINES and name not in EXCEPTIONS:
+        yield Finding(name, 1, "length", f"{lines} lines without docstrings, at most {MODULE_LINES}")
+    for node, qualified in _documented(tree):
+        if not isinstance(node, Function) or f"{name}:{qualified}" in EXCEPTIONS or _is_verb(name, node):
+            continue
+        assert node.end_lineno is not None
+        length = node.end_lineno - node.lineno + 1 - _docstring_lines(node)
+        if length > FUNCTION_LINES:
+            yield Finding(name, node.lineno, "length", f"{qualified} has {length} lines, at most {FUNCTION_LINES}")
+        if len(parameters := _parameters(node)) > PARAMETERS:
+            text = f"{qualified} has {len(parameters)} parameters, at most {PARAMETERS}"
+            yield Finding(name, node.lineno, "params", text)
+
+
+def check_imports(name: str, tree: ast.Module) -> Iterator[Finding]:
+    """Private modules and names that are imported from another package."""
+    package = ["mmdbench", *name.split("/")[:-1]] if name.startswith("adapters/") else name.split("/")[:-1]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("mmdbench"):
+            continue
+        parts = (node.module or "").split(".")
+        for whole in ([*parts, alias.name] for alias in node.names):
+            for i, part in enumerate(whole):
+                # A private part belongs to the package that holds it, and to all below that.
+                private = part.startswith("_") and not part.startswith("__") and part != "_version"
+                if private and package[:i] != whole[:i]:
+                    yield Finding(name, node.lineno, "private", ".".join(whole))
+
+
+def _documented(tree: ast.Module) -> Iterator[tuple[ast.Module | ast.ClassDef | Function, str]]:
+    yield tree, "module"
+    waiting: list[tuple[ast.AST, str]] = [(tree, "")]
+    while waiting:
+        parent, prefix = waiting.pop()
+        for node in ast.iter_child_nodes(parent):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield node, prefix + node.name
+                waiting.append((node, f"{prefix}{node.name}."))
+            else:
+                waiting.append((node, prefix))
+
+
+def _parameters(node: Function) -> list[ast.arg]:
+    a = node.args
+    both = [*a.posonlyargs, *a.args, *a.kwonlyargs, *([a.vararg] if a.vararg else []), *([a.kwarg] if a.kwarg else [])]
+    return [p for p in both if p.arg not in ("self", "cls")]
+
+
+def _is_public(name: str, qualified: str) -> bool:
+    parts = [*name.removesuffix(".py").split("/"), *qualified.split(".")]
+    return not any(part.startswith("_") and part != "__init__" for part in parts)
+
+
+def _is_verb(name: str, node: Function) -> bool:
+    """A verb of the command line: typer reads its options, and their help, from its signature."""
+    return name.startswith("mmdbench/cli/") and "_shared" not in name and not node.name.startswith("_")
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _docstring_lines(node: ast.Module | ast.ClassDef | Function) -> int:
+    if not node.body or not _is_text(node.body[0]):
+        return 0
+    first = node.body[0]
+    assert first.end_lineno is not None
+    return first.end_lineno - first.lineno + 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
