@@ -147,7 +147,9 @@ def check_sizes(name: str, tree: ast.Module, source: str) -> Iterator[Finding]:
         assert node.end_lineno is not None
         length = node.end_lineno - node.lineno + 1 - _docstring_lines(node)
         if length > FUNCTION_LINES:
-            yield Finding(name, node.lineno, "length", f"{qualified} has {length} lines, at most {FUNCTION_LINES}")
+            yield Finding(
+                name, node.lineno, "length", f"{qualified} has {length} lines, at most {FUNCTION_LINES}"
+            )
         if len(parameters := _parameters(node)) > PARAMETERS:
             text = f"{qualified} has {len(parameters)} parameters, at most {PARAMETERS}"
             yield Finding(name, node.lineno, "params", text)
@@ -183,7 +185,13 @@ def _documented(tree: ast.Module) -> Iterator[tuple[ast.Module | ast.ClassDef | 
 
 def _parameters(node: Function) -> list[ast.arg]:
     a = node.args
-    both = [*a.posonlyargs, *a.args, *a.kwonlyargs, *([a.vararg] if a.vararg else []), *([a.kwarg] if a.kwarg else [])]
+    both = [
+        *a.posonlyargs,
+        *a.args,
+        *a.kwonlyargs,
+        *([a.vararg] if a.vararg else []),
+        *([a.kwarg] if a.kwarg else []),
+    ]
     return [p for p in both if p.arg not in ("self", "cls")]
 
 
@@ -198,7 +206,11 @@ def _is_verb(name: str, node: Function) -> bool:
 
 
 def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _docstring_lines(node: ast.Module | ast.ClassDef | Function) -> int:
