@@ -1,4 +1,4 @@
-"""Models under test: what an adapter fulfils, cards that describe models, and the registry that opens them."""
+"""Models under test: the protocols of an adapter, model cards, and the registry that opens them."""
 
 from __future__ import annotations
 

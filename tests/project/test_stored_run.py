@@ -1,7 +1,8 @@
 """A run that an earlier version stored: reports, scores, checks and resumes are the same to the byte.
 
-`tests/data/stored_run/run` is the folder that `mmdbench eval` wrote before the package had rooms (0.1.0, commit 26aa82d);
-`expected` is what its commands printed and wrote. A change that is meant to move one of them says so in the changelog.
+`tests/data/stored_run/run` is the folder that `mmdbench eval` wrote before the package had rooms
+(0.1.0, commit 26aa82d); `expected` holds the output of its commands. A change that is meant to move
+one of them says so in the changelog.
 """
 
 from __future__ import annotations
