@@ -11,6 +11,7 @@
 | length   | a function has at most 40 lines without its docstring, a module at most 350            |
 | params   | a function has at most 6 parameters                                                    |
 | private  | a private module or name is not imported from another package                          |
+| circle   | modules do not import each other in a circle, late imports included                    |
 
 Exceptions to `length` and `params` are listed in `EXCEPTIONS`, each with its reason.
 """
@@ -23,6 +24,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,6 +89,7 @@ def check(root: Path) -> list[Finding]:
                 for node in ast.walk(tree):
                     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                         classes[node.name].append(Finding(name, node.lineno, "twice", node.name))
+    found += check_circles(root)
     for places in classes.values():
         if len(places) > 1:
             found += [p._replace(text=f"class {p.text} is also in {_others(p, places)}") for p in places]
@@ -112,8 +115,6 @@ def check_docstrings(name: str, tree: ast.Module) -> Iterator[Finding]:
             for kind, pattern in WORDS.items():
                 if match := re.search(pattern, node.value, re.IGNORECASE):
                     yield Finding(name, node.lineno, "word", f"{kind}: {match[0]!r}")
-    if tree.body and isinstance(tree.body[0], ast.Expr):  # docstrings of constants
-        pass
     for before, node in zip(tree.body, tree.body[1:], strict=False):
         if isinstance(before, ast.Assign | ast.AnnAssign) and _is_text(node):
             first = node.value.value.strip().split("\n", 1)[0]  # type: ignore[attr-defined]
@@ -168,6 +169,32 @@ def check_imports(name: str, tree: ast.Module) -> Iterator[Finding]:
                 private = part.startswith("_") and not part.startswith("__") and part != "_version"
                 if private and package[:i] != whole[:i]:
                     yield Finding(name, node.lineno, "private", ".".join(whole))
+
+
+def check_circles(root: Path) -> Iterator[Finding]:
+    """The first circle of imports between modules, found wherever an import is written."""
+    places: dict[str, str] = {}
+    for path in [p for folder in FOLDERS for p in (root / folder).rglob("*.py")]:
+        name = path.relative_to(root).as_posix()
+        dotted = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        places[dotted if dotted.startswith("mmdbench") else f"mmdbench.{dotted}"] = name
+    imports = {module: _imported(root / name, places) - {module} for module, name in places.items()}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        yield Finding(places[circle[0]], 1, "circle", " ← ".join(circle))
+
+
+def _imported(path: Path, modules: dict[str, str]) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found.update(name if name in modules else node.module for name in names)
+    return found & set(modules)
 
 
 def _documented(tree: ast.Module) -> Iterator[tuple[ast.Module | ast.ClassDef | Function, str]]:
