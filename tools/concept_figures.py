@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdbench.corruptions import get_corruption_names
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Question, RunPlan
 from mmdbench.stats import detectable_effect, half_width
 from mmdbench.variants.design import corruptions_for

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mmdbench.benches import decode_image, open_bench
 from mmdbench.corruptions import corrupt
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import LEVELS
 
 ROOT = Path(__file__).resolve().parents[1]

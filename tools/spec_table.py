@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdbench.corruptions.spec import NumberSpec, Spec, load_spec
+from mmdbench.corruptions.spec import NumberSpec, Spec
+from mmdbench.corruptions.spec_file import load_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "corruptions_table.md"

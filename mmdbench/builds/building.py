@@ -28,7 +28,8 @@ from mmdbench.builds.writing import (
     write_checkpoint,
     write_row,
 )
-from mmdbench.corruptions.spec import Spec, load_spec
+from mmdbench.corruptions.spec import Spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.run.manifest import versions
 from mmdbench.system.files import folder_lock, make_folder
 from mmdbench.variants.recipes import one_thread_each

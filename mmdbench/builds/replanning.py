@@ -9,7 +9,7 @@ from pathlib import Path
 from mmdbench.benches import Bench
 from mmdbench.builds.logs import Built, read_log
 from mmdbench.builds.plan import BenchPlan, BuildPlan, Output, plan_benches
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import Index
 from mmdbench.variants.design import parse_sample

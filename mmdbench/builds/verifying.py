@@ -18,7 +18,7 @@ from mmdbench.builds.plan import BuildPlan, plain_integer
 from mmdbench.builds.replanning import unplanned_rows
 from mmdbench.builds.sources import Sources
 from mmdbench.builds.stored import StoredRow, read_output
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, MmdbenchError, StoreError
 from mmdbench.records import Cell, Question
 from mmdbench.system.digest import bytes_digest, pixel_digest

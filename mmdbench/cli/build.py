@@ -61,7 +61,7 @@ def build(
     from mmdbench.benches import expand_benches
     from mmdbench.builds import BuildPlan
     from mmdbench.builds.plan import check_build_plan
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
 
     plan = BuildPlan(
@@ -113,7 +113,7 @@ def _run(
 def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int) -> None:
     from mmdbench.builds.estimating import estimate_build
     from mmdbench.builds.plan import plan_benches
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
 
     planned = plan_benches(plan, benches, load_spec())
     estimate = estimate_build(plan, planned, workers)

@@ -37,7 +37,7 @@ def check(
     from mmdbench.check import accept as write_baseline
     from mmdbench.check import check_run, parse_gate, read_baseline
     from mmdbench.check.output import github_lines
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.results.results import load_results
 
     gates = [parse_gate(text) for text in gate or ()]

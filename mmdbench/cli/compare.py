@@ -50,7 +50,7 @@ def compare(
 def _compare(names: list[str], rules: tuple[str, str], *, shared: bool) -> list[Comparison]:
     from dataclasses import replace
 
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.report.comparison import compare_published, compare_runs
     from mmdbench.report.published import is_published, published_rows
     from mmdbench.results.results import load_results

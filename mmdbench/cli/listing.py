@@ -33,7 +33,7 @@ def list_names(
 
 def _corruptions() -> list[dict[str, Any]]:
     from mmdbench.corruptions import get_corruption_names
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
 
     spec = load_spec()
     drawn = set(get_corruption_names("stochastic"))

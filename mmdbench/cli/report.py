@@ -69,7 +69,7 @@ def report(
 
 def open_runs(names: list[str], protocol: str = "", extraction: str = "") -> tuple[list[RunResults], Tables]:
     """Grade the runs among the names and put the published results beside them."""
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.report.published import is_published, published_rows
     from mmdbench.report.tables.collect import make_tables
     from mmdbench.results.results import load_results

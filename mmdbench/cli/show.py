@@ -29,7 +29,7 @@ def show(
     """Show one question as models meet it: a contact sheet clean to hard, its text, and replies."""
     from mmdbench.cli._shared.benches import Sources, open_benches
     from mmdbench.corruptions.gallery import save_sheet
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.records import RunPlan
     from mmdbench.report.question_sheet import find_question, question_lines, question_sheet, reply_lines
     from mmdbench.results.results import load_results

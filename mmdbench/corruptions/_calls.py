@@ -12,8 +12,10 @@ from mmdbench.corruptions._params import checked
 from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions._registry import REGISTRY
 from mmdbench.corruptions.images import opened
-from mmdbench.corruptions.spec import LEVELS, Spec, load_spec
+from mmdbench.corruptions.spec import Spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageInputError, IntensityError, UnknownNameError, UsageError
+from mmdbench.records import LEVELS
 from mmdbench.system.digest import derive_seed, pixel_digest
 
 if TYPE_CHECKING:

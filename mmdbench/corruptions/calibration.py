@@ -13,8 +13,9 @@ import numpy as np
 
 from mmdbench.corruptions import corrupt, get_corruption_names
 from mmdbench.corruptions.severity import psnr, ssim
-from mmdbench.corruptions.spec import LEVELS, load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
+from mmdbench.records import LEVELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

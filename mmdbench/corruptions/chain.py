@@ -18,7 +18,7 @@ from typing import Any
 from mmdbench.corruptions import apply, image_seed
 from mmdbench.corruptions.choices import Choice, Drawn, choice_of, keyed
 from mmdbench.corruptions.images import opened
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ParamsError, UsageError
 from mmdbench.system.digest import pixel_digest
 

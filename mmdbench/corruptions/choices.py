@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import apply, image_seed, sample
-from mmdbench.corruptions.spec import LEVELS, load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IntensityError, UnknownNameError, UsageError
+from mmdbench.records import LEVELS
 from mmdbench.system.digest import derive_seed, pixel_digest
 
 if TYPE_CHECKING:

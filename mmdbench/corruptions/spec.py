@@ -1,31 +1,19 @@
-"""`corruptions_spec.yaml`: the numbers of every corruption, read once and checked.
-
->>> spec = load_spec()
->>> spec.intensities["hard"]
-0.9
->>> spec.values("lens_blur", 0.23, (400, 600)).integer("kernel_size")
-73
-"""
+"""The numbers of every corruption, as values; `spec_file` reads them from `corruptions_spec.yaml`."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions.formula import evaluate, uses_intensity
-from mmdbench.errors import SpecError, UnknownNameError
+from mmdbench.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LEVELS", "CorruptionSpec", "NumberSpec", "ProfileSpec", "Spec", "Values", "load_spec"]
-
-LEVELS = ("low", "mid", "hard")
-_DEFAULT = Path(__file__).parents[1] / "corruptions_spec.yaml"
+__all__ = ["CorruptionSpec", "NumberSpec", "ProfileSpec", "Spec", "Values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,28 +154,3 @@ def _scaled(value: float, factor: float, number: NumberSpec) -> float:
     if number.minimum is not None:
         result = max(result, min(number.minimum, value))
     return int(result) | 1 if number.scale == "odd_length" else result
-
-
-def load_spec(path: str | Path | None = None) -> Spec:
-    """Read and check a spec file, by default the one that ships with the package (read once).
-
-    SpecError names the key and what is expected there.
-    """
-    return _default_spec() if path is None else _read(Path(path))
-
-
-@lru_cache(maxsize=1)
-def _default_spec() -> Spec:
-    return _read(_DEFAULT)
-
-
-def _read(path: Path) -> Spec:
-    from mmdbench.corruptions.spec_file import parse_spec
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(
-            f"The spec {path} cannot be read: {error.strerror}.", hint="Give the path of a YAML file."
-        ) from error
-    return parse_spec(text, str(path))

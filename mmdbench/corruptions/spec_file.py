@@ -1,22 +1,34 @@
-"""From the text of `corruptions_spec.yaml` to a checked `Spec`; every complaint names the key."""
+"""Reads `corruptions_spec.yaml` into a checked `Spec`; every error names the key.
+
+>>> spec = load_spec()
+>>> spec.intensities["hard"]
+0.9
+>>> spec.values("lens_blur", 0.23, (400, 600)).integer("kernel_size")
+73
+"""
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from mmdbench.corruptions.formula import evaluate, uses_intensity
-from mmdbench.corruptions.spec import LEVELS, CorruptionSpec, NumberSpec, ProfileSpec, Spec
+from mmdbench.corruptions.spec import CorruptionSpec, NumberSpec, ProfileSpec, Spec
 from mmdbench.errors import SpecError
+from mmdbench.records import LEVELS
 from mmdbench.system.digest import value_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["parse_spec"]
+__all__ = ["load_spec", "parse_spec"]
+
+_DEFAULT = Path(__file__).parents[1] / "corruptions_spec.yaml"
 
 _T = TypeVar("_T")
 _SCALES = ("length", "odd_length", "count")
@@ -71,6 +83,29 @@ def _number(where: str, value: object, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise _fail(where, value, f"a number from {low:g} to {high:g}")
     return value
+
+
+def load_spec(path: str | Path | None = None) -> Spec:
+    """Read and check a spec file, by default the one that ships with the package (read once).
+
+    SpecError names the key and what is expected there.
+    """
+    return _default_spec() if path is None else _read(Path(path))
+
+
+@lru_cache(maxsize=1)
+def _default_spec() -> Spec:
+    return _read(_DEFAULT)
+
+
+def _read(path: Path) -> Spec:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(
+            f"The spec {path} cannot be read: {error.strerror}.", hint="Give the path of a YAML file."
+        ) from error
+    return parse_spec(text, str(path))
 
 
 def parse_spec(text: str, name: str) -> Spec:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdbench.corruptions.choices import Drawn, choice_of
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import MissingExtraError
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from mmdbench.corruptions.choices import Choice, Drawn, choice_of
 from mmdbench.corruptions.images import opened
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, UsageError
 
 __all__ = ["MMDCorruption"]

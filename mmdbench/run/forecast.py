@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import AsyncModel, Model, is_async

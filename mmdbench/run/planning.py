@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import RunPlan
 from mmdbench.scoring import EXTRACTIONS, get_protocol

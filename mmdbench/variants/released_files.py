@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmdbench.benches.catalog import find_bench, get_bench_names
 from mmdbench.benches.fetch import data_folders
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError
 from mmdbench.system.remote import add_from_data_url
 

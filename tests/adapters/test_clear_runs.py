@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmdbench.cli import app
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.quality.pictures import run_pictures
 from mmdbench.results.results import load_results

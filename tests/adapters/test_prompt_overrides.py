@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from mmdbench.benches import build_prompt, open_bench
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.report.identity import differences, identity
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.results import load_results

@@ -9,7 +9,7 @@ from mmdbench.benches import expand_benches, open_bench
 from mmdbench.benches.prompts import build_prompt
 from mmdbench.benches.rbench import strength_of, task_of
 from mmdbench.cli import app
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.models import ModelCard
 from mmdbench.records import Question, RunPlan

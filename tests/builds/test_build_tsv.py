@@ -11,7 +11,7 @@ import pytest
 from build_samples import build, contents, opened, photograph, text, write_tsv
 from mmdbench.benches import decode_image
 from mmdbench.builds.plan import BuildPlan, plan_benches
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.system.digest import bytes_digest
 from mmdbench.variants.recipes import clean_image, make_variant, recipe_for

@@ -22,7 +22,7 @@ from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.build import build
 from mmdbench.cli.replay import replay
 from mmdbench.cli.verify import verify
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 
 app = typer.Typer()
 for verb in (build, verify, replay):

@@ -15,7 +15,7 @@ from mmdbench.builds.making import Maker
 from mmdbench.builds.pipeline import in_order
 from mmdbench.builds.plan import plan_benches
 from mmdbench.builds.ray_rows import by_ray, make_pieces
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, MmdbenchError
 from ray_runs import QUIET
 

@@ -15,7 +15,7 @@ from mmdbench.check import accept, check_run, parse_gate, read_baseline
 from mmdbench.check.gates import watched_rows
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.check import check
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
 from mmdbench.results.results import load_results
 from run_folders import hit, question, results, write_run

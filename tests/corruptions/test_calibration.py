@@ -17,7 +17,7 @@ from mmdbench.cli import calibrate as verb
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.corruptions.calibration import Effect, _flags, calibrate, resized, to_json, to_markdown
 from mmdbench.corruptions.severity import psnr, ssim
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError, UsageError
 from pictures import picture
 

@@ -14,7 +14,7 @@ from mmdbench import corrupt, get_corruption_names
 from mmdbench.corruptions.batches import corrupt_batch
 from mmdbench.corruptions.chain import Chain
 from mmdbench.corruptions.choices import choice_of, keyed
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageInputError, IntensityError, ParamsError, UnknownNameError, UsageError
 from pictures import picture
 

@@ -17,7 +17,7 @@ from mmdbench.corruptions import _drawing, apply, corrupt, get_corruption_names,
 from mmdbench.corruptions._blending import blend
 from mmdbench.corruptions._filtering import gaussian_blur, line_kernel, sparse_correlate
 from mmdbench.corruptions._random import Stream, normal_indices, normal_quantiles
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.system.digest import bytes_digest, pixel_digest, value_digest
 from pictures import picture
 

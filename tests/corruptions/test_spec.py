@@ -14,7 +14,7 @@ from mmdbench.corruptions import apply, get_corruption_names
 from mmdbench.corruptions._calls import draw
 from mmdbench.corruptions._registry import REGISTRY
 from mmdbench.corruptions.formula import evaluate, uses_intensity
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import SpecError, UnknownNameError
 from pictures import picture
 

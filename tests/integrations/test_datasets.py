@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mmdbench import corrupt, get_corruption_names
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, UnknownNameError, UsageError
 from mmdbench.integrations.datasets import MMDCorruption
 from pictures import picture, png

@@ -185,7 +185,7 @@ def test_an_installed_copy_works(kind, source, wheel, sdist, tmp_path):
         f"sys.path += [p for p in {sys.path!r} if 'site-packages' in p]\n"
         "import mmdbench\n"
         "from mmdbench.models import adapter_names, open_model, find_card\n"
-        "from mmdbench.corruptions.spec import load_spec\n"
+        "from mmdbench.corruptions.spec_file import load_spec\n"
         "from mmdbench.benches import open_bench\n"
         "import numpy as np\n"
         "assert 'baseline' in adapter_names()\n"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.compare import compare
 from mmdbench.cli.report import report
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError
 from mmdbench.report.comparison import compare_published, compare_runs
 from mmdbench.report.published import published_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError
 from mmdbench.report.published import is_published, paper_tables, published_names, published_rows
 from mmdbench.report.tables.collect import make_tables

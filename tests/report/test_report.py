@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, MissingExtraError, UnknownNameError
 from mmdbench.records import Cell, Reply
 from mmdbench.report.published import published_rows

@@ -14,7 +14,7 @@ from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.cite import cite
 from mmdbench.cli.figures import figures
 from mmdbench.cli.show import show
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import MissingExtraError
 from mmdbench.records import RunPlan
 from mmdbench.report.question_sheet import question_sheet

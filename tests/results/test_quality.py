@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, MissingExtraError, ModelError, UnknownNameError, UsageError
 from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables

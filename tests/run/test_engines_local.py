@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from mmdbench.benches import open_bench
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Cell, Question, Reply, RunPlan

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from mmdbench.benches.bench import read_bench
 from mmdbench.benches.catalog import find_bench
 from mmdbench.cli import app
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, IncomparableError, UsageError
 from mmdbench.records import CLEAN, Cell, Recipe, RunPlan
 from mmdbench.report.question_sheet import question_sheet

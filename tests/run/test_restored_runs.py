@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mmdbench.benches import open_bench
 from mmdbench.cli import app
 from mmdbench.cli.evaluate import run_folder
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, Recipe, RunPlan
 from mmdbench.report.identity import differences, identity

@@ -15,7 +15,7 @@ from mmdbench.benches import open_bench
 from mmdbench.benches.prompts import build_prompt
 from mmdbench.check import accept, check_run, read_baseline
 from mmdbench.cli import app
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, UnknownNameError, UsageError
 from mmdbench.models import ModelCard
 from mmdbench.records import Cell, Outcome, Question, Reply, RunPlan

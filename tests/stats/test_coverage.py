@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Question, RunPlan
 from mmdbench.report.series import make_series
 from mmdbench.report.tables.behaviour import _kept

@@ -6,7 +6,7 @@ import base64
 import csv
 from pathlib import Path
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.results import load_results

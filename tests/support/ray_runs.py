@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
 from mmdbench.report.render.writing import write_report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Cell, Question, Reply, RunPlan
 from mmdbench.results.results import RunResults, UnitHit
 

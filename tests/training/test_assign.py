@@ -14,7 +14,7 @@ from judge_server import serving
 from mmdbench.benches import decode_image, open_bench
 from mmdbench.builds.plan import BuildPlan, check_build_plan
 from mmdbench.cli import app
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import Cell, Reply, RunPlan
 from mmdbench.report.tables.collect import make_tables

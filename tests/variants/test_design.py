@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import Question, RunPlan
 from mmdbench.variants.design import (

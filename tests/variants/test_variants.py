@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmdbench import corrupt
 from mmdbench.benches import decode_image
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, UsageError
 from mmdbench.records import Cell, RunPlan
 from mmdbench.system.digest import pixel_digest

@@ -85,7 +85,7 @@ def load_run(
 
     With an engine the model is loaded by its workers, which end with the block.
     """
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.models.registry import open_model
     from mmdbench.run.engines.settings import open_crew
     from mmdbench.run.plan import Pictures
@@ -123,7 +123,7 @@ def print_report(folder: Path) -> RunResults:
     """Grade the run, write its report and print it with the places of its files."""
     from rich.console import Console
 
-    from mmdbench.corruptions.spec import load_spec
+    from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.report.render.console import console
     from mmdbench.report.render.writing import write_report
     from mmdbench.report.tables.collect import make_tables

@@ -15,7 +15,8 @@ from string import Template
 from typing import Any
 
 from mmdbench._version import __version__
-from mmdbench.corruptions.spec import Spec, load_spec
+from mmdbench.corruptions.spec import Spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import ANSWER
 from mmdbench.report.page import drawn, heat, sections

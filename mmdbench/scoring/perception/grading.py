@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmdbench.corruptions.spec import Spec, load_spec
+from mmdbench.corruptions.spec import Spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import BenchData, Cell, Grade, Index, Reply, RunPlan, Verdict
 from mmdbench.scoring import Score

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.report.page import write_page
 from mmdbench.report.page.build import PAGE_BYTES, page_html
 from mmdbench.report.page.data import choose, gather

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mmdbench.cli.page import page
-from mmdbench.corruptions.spec import load_spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import Recipe
 from mmdbench.report.page import build, write_page
