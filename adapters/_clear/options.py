@@ -12,6 +12,7 @@ from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.registry import ModelCard
+from mmdbench.system.bounds import require_between
 
 from .settings import (
     FEEDBACKS,
@@ -118,10 +119,7 @@ def _sizes(values: Mapping[str, Any]) -> Sizes:
         return sizes
     rule = sizes.vit_transform
     largest = sizes.vit_side * rule.stride
-    if not rule.min_side <= values["vit_max"] <= largest:
-        raise UsageError(
-            f"The option vit_max is {values['vit_max']}; it must be {rule.min_side} to {largest}."
-        )
+    require_between("The option vit_max", values["vit_max"], rule.min_side, largest)
     return replace(
         sizes, vit_transform=Transform(values["vit_max"], rule.min_side, rule.stride, rule.max_pixels)
     )

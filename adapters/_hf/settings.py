@@ -9,6 +9,7 @@ from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.registry import ModelCard
+from mmdbench.system.bounds import require_at_least
 
 from .families import FAMILIES
 
@@ -81,10 +82,10 @@ def _with_revision(values: Mapping[str, Any]) -> dict[str, Any]:
 def _check_types(values: Mapping[str, Any], where: str) -> None:
     numbers = {"batch", "min_pixels", "max_pixels", "max_new_tokens"}
     for key, value in values.items():
-        fits = type(value) is int and value > 0 if key in numbers else isinstance(value, str)
-        if not fits:
-            wanted = "a whole number above 0" if key in numbers else "a text"
-            raise UsageError(f"{key} in {where} must be {wanted}, not {value!r}.")
+        if key in numbers:
+            require_at_least(f"{key} in {where}", value, 1, whole=True)
+        elif not isinstance(value, str):
+            raise UsageError(f"{key} in {where} must be a text, got {value!r}.")
 
 
 def _check_choices(values: Mapping[str, Any], where: str) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.errors import UnknownNameError
 from mmdbench.models.failures import AttemptError
 from mmdbench.records import ImageBytes
+from mmdbench.system.bounds import require_at_least
 
 __all__ = ["PictureRules", "data_uri", "fit"]
 
@@ -42,8 +43,7 @@ class PictureRules:
         if oversize not in ("fail", "resize"):
             raise UnknownNameError("way to treat oversize images", oversize, ("fail", "resize"))
         for key in ("max_bytes", "max_side"):
-            if not isinstance(table.get(key, 0), int) or table.get(key, 0) < 0:
-                raise UsageError(f"The image rule {key} must be a whole number, not {table[key]!r}.")
+            require_at_least(f"The image rule {key}", table.get(key, 0), 0, whole=True)
         formats = tuple(str(name).lower() for name in table.get("formats", ()))
         return cls(table.get("max_bytes", 0), table.get("max_side", 0), formats, oversize, jpeg75)
 

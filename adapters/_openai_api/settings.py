@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.throttle import ThrottleSettings
+from mmdbench.system.bounds import require_at_least, require_between
 from mmdbench.system.digest import bytes_digest
 
 from .pictures import PictureRules
@@ -155,18 +156,13 @@ def _check_generation(card: ModelCard, *, reasoning: bool) -> None:
 
 
 def _number(value: Any, name: str, least: float = 1) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-        raise UsageError(f"The option {name} must be a number of at least {least}, not {value!r}.")
+    require_at_least(f"The option {name}", value, least)
     return float(value)
 
 
 def _processes(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_PROCESSES:
-        raise UsageError(
-            f"The option processes must be a whole number from 0 to {_MOST_PROCESSES}, not {value!r}.",
-            hint="0: as many as it takes; 1: none but this one.",
-        )
-    return value
+    require_between("The option processes", value, 0, _MOST_PROCESSES, whole=True)
+    return int(value)
 
 
 def _switch(value: Any, name: str) -> bool:

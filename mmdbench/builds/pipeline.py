@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from mmdbench.errors import UsageError
+from mmdbench.system.bounds import require_at_least
 
 __all__ = ["StoppedError", "default_workers", "in_order", "ordered"]
 
@@ -41,8 +41,7 @@ def in_order(
     `make` raises is raised here, after the results before it. When the caller leaves, `stop` is
     set, so that long work can end early, and the threads are joined.
     """
-    if workers < 1:
-        raise UsageError(f"{workers} workers cannot work.", hint="Give 1 or more.")
+    require_at_least("workers", workers, 1)
     stop = threading.Event()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="build")
     waiting: deque[Future[R]] = deque()

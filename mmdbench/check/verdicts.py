@@ -21,12 +21,13 @@ from typing import Any, Literal
 from mmdbench.check.baseline import Baseline
 from mmdbench.check.gates import ALL, MACRO, Gate, Watched, default_gates, watched_rows
 from mmdbench.corruptions.spec import Spec
-from mmdbench.errors import IncomparableError, UsageError
+from mmdbench.errors import IncomparableError
 from mmdbench.report.pairs import Gap, gap_of, mean_gap
 from mmdbench.report.scores import replace_stratum
 from mmdbench.report.series import make_series, score_of
 from mmdbench.results.results import RunResults, UnitHit
 from mmdbench.stats import detectable_given, holm, mcnemar_above
+from mmdbench.system.bounds import require_above
 
 __all__ = ["ALPHA", "CheckReport", "CheckRow", "Verdict", "check_run"]
 
@@ -83,8 +84,7 @@ def check_run(
     An incomplete run is reported as such (exit code 4) and gets no verdict. Raises
     IncomparableError and UsageError where there is nothing that could be compared.
     """
-    if not 0 < alpha < 0.5:
-        raise UsageError(f"A rate of false alarms of {alpha} makes no sense.", hint="Give one in (0, 0.5).")
+    require_above("alpha, the rate of false alarms,", alpha, 0, below=0.5)
     if not run.complete:
         problem = f"{run.failed} of {run.planned} planned answers are missing or failed."
         return CheckReport(run.name, (), 4, (), problem, alpha)

@@ -20,6 +20,7 @@ from mmdbench.cli._shared.run import (
 from mmdbench.cli._shared.urls import BENCH, DATA_DIR, OUT
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import ANSWER, CLEAN, LEVELS, RECODED, RunPlan
+from mmdbench.system.bounds import require_between
 
 if TYPE_CHECKING:
     from mmdbench.run.runner import RunSummary
@@ -179,8 +180,7 @@ def evaluate(
     changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
     card = set_options(find_card(model, model_card or ()), changes)
     check_price(card, max_usd)
-    if not 0 <= max_error_rate <= 1:
-        raise UsageError(f"--max-error-rate {max_error_rate} is no share.", hint="Give a number from 0 to 1.")
+    require_between("--max-error-rate", max_error_rate, 0, 1)
     plan = RunPlan(
         model=card.name,
         benches=expand_benches(bench),

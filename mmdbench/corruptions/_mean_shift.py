@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mmdbench.corruptions._kernels import from_numba
 from mmdbench.errors import ImageInputError, ParamsError
+from mmdbench.system.bounds import require_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +70,5 @@ def _check(image: Image, spatial_radius: int, color_radius: int) -> None:
         raise ImageInputError(f"mean_shift got {found}.", hint="Pass an H×W×3 uint8 array.")
     if image.size == 0:
         raise ImageInputError(f"mean_shift got an empty image, {image.shape}.", hint="Pass at least 1×1.")
-    if spatial_radius < 0 or color_radius < 0:
-        raise ParamsError(
-            f"mean_shift got spatial_radius={spatial_radius}, color_radius={color_radius}.",
-            hint="Both must be 0 or more.",
-        )
+    require_at_least("spatial_radius of mean_shift", spatial_radius, 0, error=ParamsError)
+    require_at_least("color_radius of mean_shift", color_radius, 0, error=ParamsError)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmdbench.corruptions import corrupt
 from mmdbench.errors import ImageInputError, UsageError
+from mmdbench.system.bounds import require_at_least
 
 __all__ = ["corrupt_batch"]
 
@@ -45,8 +46,7 @@ def corrupt_batch(
             f"An array of shape {images.shape} is not a batch.",
             hint="Give N×H×W×3, or one image to mmdbench.corrupt.",
         )
-    if workers < 1:
-        raise UsageError(f"{workers} workers cannot do anything.", hint="Give workers=1 or more.")
+    require_at_least("workers", workers, 1)
     count = len(images)
     calls = [
         {"name": n, "level": le, "intensity": i, "seed": s}

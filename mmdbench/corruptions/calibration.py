@@ -16,6 +16,7 @@ from mmdbench.corruptions.severity import psnr, ssim
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import LEVELS
+from mmdbench.system.bounds import require_at_least
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,8 +117,7 @@ def resized(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
 def _pictures(
     images: Mapping[str, NDArray[np.uint8]], size: int, enlarge: bool
 ) -> tuple[list[NDArray[np.uint8]], int]:
-    if size < 7:
-        raise UsageError(f"A short side of {size} px is too small to compare.", hint="Give 7 px or more.")
+    require_at_least("The short side, in px,", size, 7)  # SSIM's window
     small = [name for name, pixels in images.items() if min(pixels.shape[:2]) < size]
     kept = [resized(pixels, size) for name, pixels in images.items() if enlarge or name not in small]
     if not kept:

@@ -20,6 +20,7 @@ from mmdbench.corruptions.choices import Choice, Drawn, choice_of, keyed
 from mmdbench.corruptions.images import opened
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ParamsError, UsageError
+from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import pixel_digest
 
 __all__ = ["Chain"]
@@ -56,11 +57,7 @@ class Chain:
 
     def __post_init__(self) -> None:
         possible = sum(stage.p > 0 for stage in self.stages)
-        if not 0 <= self.at_least <= possible:
-            raise UsageError(
-                f"A chain of {possible} stages cannot have at least {self.at_least} steps.",
-                hint=f"Give at_least from 0 to {possible}.",
-            )
+        require_between(f"at_least of a chain of {possible} stages", self.at_least, 0, possible)
 
     @classmethod
     def across(

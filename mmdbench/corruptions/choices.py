@@ -18,6 +18,7 @@ from mmdbench.corruptions import apply, image_seed, sample
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IntensityError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS
+from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import derive_seed, pixel_digest
 
 if TYPE_CHECKING:
@@ -128,10 +129,7 @@ def choice_of(
     """
     spec = load_spec()
     spec.profile(profile)
-    if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
-        raise UsageError(
-            f"The probability p={p!r} is not a number from 0 to 1.", hint="Give for example p=0.5."
-        )
+    require_between("The probability p", p, 0, 1)
     if level is not None and intensity is not None:
         raise UsageError("How strong is said by level and intensity.", hint="Give one of the two.")
     span = intensity is None or not isinstance(intensity, (int, float))

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mmdbench.corruptions import corrupt, get_corruption_names
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, LEVELS
+from mmdbench.system.bounds import require_between
 from mmdbench.system.files import write_atomic
 from mmdbench.system.images import decode_image
 
@@ -27,10 +28,7 @@ def contact_sheet(
 
     The picture is corrupted at its own size and only then made `width` pixels wide.
     """
-    if not 16 <= width <= 2000:
-        raise UsageError(
-            f"A picture {width} px wide does not fit a sheet.", hint="Give a width from 16 to 2000."
-        )
+    require_between("width, in px,", width, 16, 2000)
     try:
         pixels = decode_image(path.read_bytes(), str(path))
     except OSError as error:

@@ -14,7 +14,8 @@ import numpy as np
 
 from mmdbench.corruptions import apply, image_seed, sample
 from mmdbench.corruptions.images import opened
-from mmdbench.errors import ImageInputError, MissingExtraError, UsageError
+from mmdbench.errors import ImageInputError, MissingExtraError
+from mmdbench.system.bounds import require_above
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,11 +92,8 @@ def corrupt_to_ssim(
     target or jump across it. Then the nearest picture comes back with `ok` false and the reason.
     UsageError for a target outside (0, 1) or a tolerance that is not above 0.
     """
-    if not 0 < target_ssim < 1 or not 0 < tolerance < 1:
-        raise UsageError(
-            f"An SSIM of {target_ssim!r} to within {tolerance!r} cannot be sought.",
-            hint="Give target_ssim in (0, 1), for example 0.7, and tolerance in (0, 1).",
-        )
+    require_above("target_ssim", target_ssim, 0, below=1)
+    require_above("tolerance", tolerance, 0, below=1)
     pixels, restore = opened(image)
     layout = image_seed(pixels, name, seed)
     made: dict[float, tuple[float, dict[str, Any]]] = {}

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, BenchData, RunPlan
 from mmdbench.results.results import RunResults, UnitHit
 from mmdbench.stats import macro_mean, paired_difference, proportion
+from mmdbench.system.bounds import require_above
 from mmdbench.variants.design import parse_sample, sample_questions, unit_of
 
 __all__ = ["Step", "half_width_points", "until_precise"]
@@ -39,8 +39,7 @@ def until_precise(
     `run` carries a plan out and returns its half-width in points, or None if the run was stopped.
     Samples are nested, so nothing is asked twice.
     """
-    if not target > 0:
-        raise UsageError(f"--target-ci {target:g} can never be reached.", hint="Give points, such as 1.5.")
+    require_above("--target-ci, in points,", target, 0)
     sample = parse_sample(plan.sample)
     per_bench = sample.per_bench if sample else len(benches) > 1
     size = sample.size if sample else _FIRST

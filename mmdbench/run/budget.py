@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mmdbench.errors import UsageError
+from mmdbench.system.bounds import require_above
 
 __all__ = ["INTERRUPTED", "Budget", "Spending"]
 
@@ -29,10 +29,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, value in (("usd", self.usd), ("minutes", self.minutes), ("requests", self.requests)):
-            if value is not None and not value > 0:
-                raise UsageError(
-                    f"--max-{name} {value} leaves nothing to spend.", hint="Give a number above 0."
-                )
+            if value is not None:
+                require_above(f"--max-{name}", value, 0)
 
 
 class Spending:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mmdbench.errors import UsageError
+from mmdbench.system.bounds import require_above
 from mmdbench.system.digest import derive_seed
 from mmdbench.training.samples import Mode, Sample
 
@@ -35,8 +35,7 @@ class Choice:
 
 def check_balance(balance: float) -> None:
     """Raise UsageError for a balance that is not above 0."""
-    if not balance > 0:
-        raise UsageError(f"A balance of {balance:g} keeps nothing.", hint="Give a number above 0, such as 1.")
+    require_above("--balance", balance, 0)
 
 
 def choose(samples: Sequence[Sample], *, balance: float | None = 1.0, seed: int = 0) -> Choice:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import MissingExtraError, ModelError, UnknownNameError, UsageError
 from mmdbench.records import Variant
+from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import bytes_digest, pixel_digest
 from mmdbench.variants.recipes import Codec, encode
 
@@ -168,8 +169,7 @@ def _from_card(name: str, card: Any, path: Path) -> Restorer:
         if key not in known:
             raise UnknownNameError(f"key of {where}:", key, known)
     multiple = card.get("multiple", 1)
-    if type(multiple) is not int or not 1 <= multiple <= 1024:
-        raise UsageError(f"multiple in the {where} must be a whole number from 1 to 1024, not {multiple!r}.")
+    require_between(f"multiple in the {where}", multiple, 1, 1024, whole=True)
     if "function" in card:
         return _from_function(name, str(card["function"]), multiple)
     return _from_onnx(name, path.parent / str(card["onnx"]), multiple)

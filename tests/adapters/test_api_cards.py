@@ -355,5 +355,5 @@ def test_what_is_paid_for_is_counted_also_where_thoughts_are_in_the_total_alone(
 @pytest.mark.parametrize("value", [-1, 65, 2.5, True, "2"])
 def test_a_number_of_processes_that_is_none_is_refused(value):
     card = ModelCard("x", "openai", model="m", endpoint="http://127.0.0.1/v1", options={"processes": value})
-    with pytest.raises(UsageError, match="processes must be a whole number from 0 to 64"):
+    with pytest.raises(UsageError, match="processes must be a whole number between 0 and 64"):
         read_settings(card)

@@ -28,6 +28,7 @@ from mmdbench.report.page.names import Names
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.model import ranks
 from mmdbench.results.results import RunResults
+from mmdbench.system.bounds import require_at_least
 from mmdbench.system.files import write_atomic
 
 __all__ = ["PAGE_BYTES", "PageSummary", "page_html", "write_page"]
@@ -68,8 +69,7 @@ def write_page(
     numbers are always those of all questions. Pictures are read from the benchmarks in `data_dir`
     and the usual places, never downloaded; a benchmark that is not there is said on the page.
     """
-    if examples < 0:
-        raise UsageError(f"A page cannot hold {examples} examples.", hint="Give 0 or more.")
+    require_at_least("examples", examples, 0)
     if any(run.plan.task != ANSWER for run in runs):
         raise UsageError("A page shows answers to questions.", hint="Print the tables: mmdbench report RUN")
     spec = load_spec()

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdbench.errors import UsageError
 from mmdbench.run.store import read_records
 from mmdbench.stats import Estimate, proportion
+from mmdbench.system.bounds import require_at_least
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import write_atomic
 
@@ -100,8 +100,7 @@ def measure(
     Pictures of one size are measured together, at most `batch` at a time. Every value is appended
     to the folder's cache as it is there, so that an interrupted call goes on where it stopped.
     """
-    if batch < 1:
-        raise UsageError(f"A batch of {batch} pictures measures nothing.", hint="Give 1 or more.")
+    require_at_least("batch", batch, 1)
     cache = folder / CACHE_FILE
     known = _read_cache(cache)
     found = {
@@ -165,8 +164,7 @@ def accuracy_by_quality(
     >>> [(b.low, b.high, b.accuracy.value) for b in accuracy_by_quality(rows, bins=2)]
     [(0.0, 3.0, 100.0), (4.0, 7.0, 50.0)]
     """
-    if bins < 1:
-        raise UsageError(f"{bins} bins hold no answers.", hint="Give 1 or more.")
+    require_at_least("bins", bins, 1)
     ordered = sorted((r for r in rows if math.isfinite(r[1])), key=lambda row: row[1])
     found = []
     start = 0

@@ -14,6 +14,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.run.engines.local_pool import LocalCrew
 from mmdbench.run.engines.ray_pool import RayCrew, connected
 from mmdbench.run.engines.worker import Crew
+from mmdbench.system.bounds import require_at_least
 
 __all__ = ["ENGINES", "EngineSettings", "open_crew", "read_gpus", "read_runtime_env"]
 
@@ -41,8 +42,8 @@ class EngineSettings:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise UnknownNameError("engine", self.engine, ENGINES)
-        if self.processes < 0 or self.gpus_each < 0:
-            raise UsageError("Neither --processes nor --gpus-each can be below 0.")
+        require_at_least("--processes", self.processes, 0)
+        require_at_least("--gpus-each", self.gpus_each, 0)
         if self.gpus and self.processes and len(self.gpus) != self.processes:
             raise UsageError(
                 f"--gpus names {len(self.gpus)} GPUs and --processes asks for {self.processes} processes.",

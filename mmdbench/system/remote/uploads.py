@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mmdbench.errors import StoreError, UsageError
+from mmdbench.errors import StoreError
+from mmdbench.system.bounds import require_above
 from mmdbench.system.remote.inputs import bytes_of
 from mmdbench.system.remote.listing import LISTING, Known, State, files_there, listing_bytes
 from mmdbench.system.remote.urls import Place, explained, mark_of
@@ -164,11 +165,10 @@ def _unchanging(path: Path) -> Iterator[Path]:
 
 
 def _pause() -> float:
-    text = os.environ.get("MMDBENCH_UPLOAD_SECONDS", "")
+    text = os.environ.get("MMDBENCH_UPLOAD_SECONDS", "") or UPLOAD_SECONDS
     try:
-        pause = float(text) if text else UPLOAD_SECONDS
+        pause: object = float(text)
     except ValueError:
-        pause = 0.0
-    if not 0 < pause < threading.TIMEOUT_MAX:
-        raise UsageError(f"MMDBENCH_UPLOAD_SECONDS is {text!r}.", hint="Give seconds above 0.")
-    return pause
+        pause = text
+    require_above("MMDBENCH_UPLOAD_SECONDS", pause, 0, below=threading.TIMEOUT_MAX)
+    return float(text)
