@@ -11,14 +11,13 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, build_opener
 
 from mmdbench._version import __version__
 from mmdbench.errors import DataError, DownloadError, StoreError
+from mmdbench.system.http import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,20 +202,9 @@ def _on_status(error: HTTPError, part: Path, offset: int, name: str, url: str) -
         raise _InterruptedError("the file changed at its host") from error
     reason = f"the host answered {error.code} {error.reason}"
     if error.code in _RETRIED_STATUS:
-        raise _InterruptedError(reason, _retry_after(error.headers), error.code) from error
+        raise _InterruptedError(reason, retry_after(error.headers), error.code) from error
     hint = f"{_STATUS_HINTS.get(error.code, '')} Then put it at {_target(part)}".strip()
     raise DownloadError(f"Cannot download {name} from {url}: {reason}.", hint=hint) from error
-
-
-def _retry_after(headers: Any) -> float | None:
-    text = (headers.get("Retry-After") or "").strip()
-    if text.isdecimal():
-        return float(text)
-    with suppress(ValueError, TypeError):
-        when = parsedate_to_datetime(text)
-        when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-        return max((when - datetime.now(timezone.utc)).total_seconds(), 0.0)
-    return None
 
 
 def _gave_up(name: str, url: str, part: Path, error: _InterruptedError, tries: int) -> DownloadError:

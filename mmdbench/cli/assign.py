@@ -89,9 +89,8 @@ def assign(
     Right on the degraded picture: answer directly. Wrong: restore, then answer.
     """
     from mmdbench.benches import expand_benches
-    from mmdbench.models.cards import find_card, set_options
+    from mmdbench.models.cards import check_price, find_card, set_options
     from mmdbench.run.budget import Budget
-    from mmdbench.run.forecast import check_price
     from mmdbench.run.runner import RunSettings
     from mmdbench.training import check_balance
 

@@ -169,11 +169,10 @@ def evaluate(
 ) -> None:
     """Run a model on clean and degraded questions; the same command goes on where it stopped."""
     from mmdbench.benches import expand_benches
-    from mmdbench.models.cards import find_card, set_options
+    from mmdbench.models.cards import check_price, find_card, set_options
     from mmdbench.run.budget import Budget
     from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
     from mmdbench.run.folder import IMAGES
-    from mmdbench.run.forecast import check_price
     from mmdbench.run.runner import RunSettings
     from mmdbench.scoring.tasks import find_task
 

@@ -30,6 +30,7 @@ from mmdbench.errors import UnknownNameError, UsageError
 __all__ = [
     "ModelCard",
     "Price",
+    "check_price",
     "find_card",
     "known_cards",
     "names_secret",
@@ -159,6 +160,16 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
         else:
             table["options"] = {**table["options"], first: _value(value)}
     return _card(card.name, table, "--set")
+
+
+def check_price(card: ModelCard, usd: float | None) -> None:
+    """Raise UsageError if there is a limit of US dollars and the card has no price."""
+    if usd is not None and card.price is None:
+        raise UsageError(
+            f"--max-usd needs the price of {card.name!r}, and its card has none.",
+            hint="In US dollars for a million tokens: --set price.input=… --set price.output=… "
+            "--set price.date=…",
+        )
 
 
 def names_secret(key: str) -> bool:

@@ -7,13 +7,12 @@ whether the whole run had better stop. Anything else that an adapter raises is `
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from mmdbench.errors import UnknownNameError
+from mmdbench.system.http import retry_after
 
 __all__ = [
     "CODE_KINDS",
@@ -27,7 +26,6 @@ __all__ = [
     "hide",
     "kind_of_connection",
     "kind_of_response",
-    "retry_after",
 ]
 
 HIDDEN = "[hidden]"
@@ -170,21 +168,6 @@ def kind_of_connection(error: BaseException, otherwise: str = "dropped") -> str:
             kind = "unreachable"
         seen = seen.__cause__ or seen.__context__
     return kind
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to be left alone: from milliseconds, seconds or a date."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) / unit
-        except ValueError:
-            continue
-        if 0 <= seconds < 1e6:
-            return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
 
 
 def hide(text: str, key: str) -> str:

@@ -1,10 +1,10 @@
-"""How many requests may be under way at once, and when the next may start.
+"""Limits on requests to a server: how many at once, and when the next may start.
 
-The number of requests at once grows by one for every round of successes and is cut when the
-server says that it is too much: additive increase, multiplicative decrease. Before the first
-cut it doubles with every round. `Retry-After` holds every request back, and so do caps on
-requests and on tokens per minute. `Throttle` is plain arithmetic on a clock that is passed in;
-`Gate` lets coroutines wait for it, first come, first served.
+The number of requests at once grows by one for every round of successes and is cut when the server
+is overloaded: additive increase, multiplicative decrease. Before the first cut it doubles with
+every round. `Retry-After` holds every request back, and so do caps on requests and on tokens per
+minute. `Throttle` is plain arithmetic on a clock that is passed in; `ThrottleQueue` lets coroutines
+wait for it, first come, first served.
 """
 
 from __future__ import annotations
@@ -13,12 +13,20 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmdbench.models.failures import Rule
+from mmdbench.models.registry import AsyncModel
 from mmdbench.system.digest import derive_seed
 
-__all__ = ["Gate", "Throttle", "ThrottleSettings", "TracePoint", "backoff_seconds"]
+__all__ = [
+    "Throttle",
+    "ThrottleQueue",
+    "ThrottleSettings",
+    "TracePoint",
+    "backoff_seconds",
+    "throttle_settings",
+]
 
 _CUT = 0.7
 _BURST_SECONDS = 1.0
@@ -29,9 +37,9 @@ _TRACE_KEPT = 2000
 class ThrottleSettings:
     """Bounds of a throttle.
 
-    `concurrency` is the most requests at once, `start` how many at first; `rpm` and `tpm` cap
+    `concurrency` is the most requests at once, `start` the number at first; `rpm` and `tpm` cap
     requests and tokens per minute (0: no cap); a request is tried `attempts` times at most, with
-    a pause of `backoff` seconds that doubles up to `longest_backoff`.
+    a pause of `backoff` seconds that doubles up to `longest_backoff` seconds.
     """
 
     concurrency: int = 16
@@ -43,9 +51,17 @@ class ThrottleSettings:
     longest_backoff: float = 60.0
 
 
+def throttle_settings(model: AsyncModel) -> ThrottleSettings:
+    """The model's own `throttle`, or the default bounds with its `concurrency`."""
+    own: ThrottleSettings | None = getattr(model, "throttle", None)
+    if own is not None:
+        return own
+    return replace(ThrottleSettings(), concurrency=max(1, model.concurrency))
+
+
 @dataclass(frozen=True, slots=True)
 class TracePoint:
-    """The limit changed: when (seconds on the throttle's clock), to what, and why."""
+    """A change of the limit: its time (seconds on the throttle's clock), the new limit and the reason."""
 
     seconds: float
     limit: float
@@ -53,7 +69,7 @@ class TracePoint:
 
 
 class Throttle:
-    """The state of a throttle; `now` is always seconds on one steady clock."""
+    """The state of a throttle; `now` is always seconds on one monotonic clock."""
 
     def __init__(self, settings: ThrottleSettings) -> None:
         self.settings = settings
@@ -68,9 +84,10 @@ class Throttle:
         self._token_clock = -math.inf
 
     def reserve(self, now: float, tokens: float = 0.0) -> float:
-        """0 if a request may start now (it then counts as started), else the seconds to wait.
+        """Seconds to wait before a request of about `tokens` tokens may start.
 
-        Infinity means: until a request that is under way ends. `tokens` is what it will cost, about.
+        0 means that it may start now; it then counts as in flight. Infinity means that it must wait
+        until a request in flight ends.
         """
         if self.in_flight >= max(1, int(self.limit)):
             return math.inf
@@ -83,12 +100,12 @@ class Throttle:
         return 0.0
 
     def correct_tokens(self, expected: float, used: float) -> None:
-        """A request cost `used` tokens where `expected` were reserved."""
+        """Record that a request used `used` tokens where `expected` were reserved."""
         if self.settings.tpm > 0 and math.isfinite(self._token_clock):
             self._token_clock += (used - expected) * 60.0 / self.settings.tpm
 
     def succeeded(self, now: float) -> None:
-        """A request that was under way came back well."""
+        """Record that a request in flight was answered."""
         busy = 2 * self.in_flight >= int(self.limit)  # a limit that is not reached says nothing
         self.in_flight -= 1
         if busy and self.limit < self.settings.concurrency:
@@ -96,7 +113,15 @@ class Throttle:
             self._set(min(grown, float(self.settings.concurrency)), now, "success")
 
     def failed(self, now: float, started: float, rule: Rule, retry_after: float | None = None) -> None:
-        """A request that was `started` then failed; what was sent before the last cut cuts no more."""
+        """Record that a request in flight failed, and cut the limit if the rule says so.
+
+        Args:
+            now: Seconds on the throttle's clock.
+            started: The time at which the request started. Requests from before the last cut cut no more:
+                one overload fails many of them at once.
+            rule: The rule of the failure's kind.
+            retry_after: Seconds that the server asks its clients to wait, if it does.
+        """
         self.in_flight -= 1
         if retry_after is not None:
             self._not_before = max(self._not_before, now + retry_after)
@@ -107,7 +132,7 @@ class Throttle:
             self._set(max(1.0, self.limit * _CUT), now, rule.meaning)
 
     def abandoned(self) -> None:
-        """A request that was reserved was not sent after all."""
+        """Record that a reserved request was not sent."""
         self.in_flight -= 1
 
     def _set(self, limit: float, now: float, why: str) -> None:
@@ -116,8 +141,11 @@ class Throttle:
         self.limit = limit
 
 
-class Gate:
-    """Where coroutines wait for their turn; `clock` is the loop's unless a test gives another."""
+class ThrottleQueue:
+    """Queue of coroutines that wait until the throttle lets them start.
+
+    `clock` is the running event loop's unless a test gives another.
+    """
 
     def __init__(self, throttle: Throttle, clock: Callable[[], float] | None = None) -> None:
         self.throttle = throttle
@@ -126,8 +154,8 @@ class Gate:
         self._changed = asyncio.Event()
         self._closed = False
 
-    async def enter(self, tokens: float = 0.0) -> float | None:
-        """Wait until a request may start; returns the time at which it did, None if the gate was closed."""
+    async def acquire(self, tokens: float = 0.0) -> float | None:
+        """Wait until a request may start; returns the time on `clock`, None if the queue was closed."""
         at_once = not self._turn.locked() and not self._closed
         if at_once and self.throttle.reserve(self.clock(), tokens) == 0.0:
             return self.clock()
@@ -140,21 +168,27 @@ class Gate:
                 await _wait(self._changed, wait)
         return None
 
-    def leave(self) -> None:
-        """Say that a request ended, after the throttle was told how."""
+    def release(self) -> None:
+        """Wake the first in the queue; called when a request has ended and the throttle knows its result."""
         self._changed.set()
 
     def close(self) -> None:
-        """Let nobody in any more; whoever waits is sent away."""
+        """Let no request start any more; every `acquire` returns None."""
         self._closed = True
         self._changed.set()
 
 
 def backoff_seconds(settings: ThrottleSettings, attempt: int, key: str) -> float:
-    """The pause after the `attempt`-th failure of a request: between half and all of its doubling time.
+    """The pause after a failed attempt, between half and all of a time that doubles with every attempt.
 
-    The share follows from the request's key, so that requests that failed together do not come
-    back together.
+    Args:
+        settings: The first pause and the longest one.
+        attempt: The number of attempts that failed, from 1.
+        key: The request's key. The share follows from it, so that requests that failed together are
+            not sent again together.
+
+    Returns:
+        The pause in seconds.
     """
     longest = min(settings.longest_backoff, settings.backoff * 2.0 ** (attempt - 1))
     return longest * (0.5 + derive_seed("backoff", key, attempt) / 2**33)

@@ -1,8 +1,8 @@
-"""Many requests at once to a model that is asked through coroutines.
+"""Driver for models that are asked through coroutines: many requests at once.
 
-Each request is tried, and tried again, as the table in `failures` says; the throttle decides when
-it may start and the budget whether. A run that is stopped starts nothing new, lets what is under
-way finish, and stores it.
+Each request is retried as the table in `models.failures` says; the throttle decides when it may
+start, and the budget if it may start at all. A run that is stopped starts nothing new; requests in
+flight are finished and stored.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.failures import AttemptError
 from mmdbench.models.registry import AsyncModel
-from mmdbench.models.throttle import Gate, Throttle, ThrottleSettings, backoff_seconds
+from mmdbench.models.throttle import Throttle, ThrottleQueue, ThrottleSettings, backoff_seconds
 from mmdbench.models.tokens import Usual
 from mmdbench.records import Outcome, Reply, Request, Variant
-from mmdbench.run.batch_driver import Prefetch, make_reply, make_request, no_image
 from mmdbench.run.budget import Spending
 from mmdbench.run.plan import Planned
+from mmdbench.run.prefetch import Prefetch
+from mmdbench.run.replies import image_error_reply, make_reply, make_request
 
-__all__ = ["Answer", "Driver", "throttle_settings", "with_model"]
+__all__ = ["AsyncDriver", "TimedOutcome", "with_model"]
 
 T = TypeVar("T")
 _FAILURES_IN_A_ROW = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcome of a request, how many attempts it took and how long the last one was, in seconds."""
+class TimedOutcome:
+    """The outcome of a request, the number of its attempts and the duration of the last one in seconds."""
 
     outcome: Outcome
     attempts: int
@@ -42,8 +43,11 @@ class Answer:
 
 
 @dataclass
-class Driver:
-    """Asks one model, under one throttle and one budget; made and used inside a running event loop."""
+class AsyncDriver:
+    """Driver of one model, under one throttle and one budget; made and used inside a running event loop.
+
+    `fatal` is the error that ended the run, if one did; `retries` counts requests that were sent again.
+    """
 
     model: AsyncModel
     card: ModelCard
@@ -53,16 +57,16 @@ class Driver:
     retries: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.throttle)
+        self.queue = ThrottleQueue(self.throttle)
         self.usual = Usual(self.card)
         self._failed_in_a_row = 0
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self.spending.on_stop.append(self._tell_stop)
+        self.spending.on_stop.append(self._stop_soon)
 
     async def run(self, prefetch: Prefetch, on_reply: Callable[[Reply], None]) -> None:
-        """Ask everything; raises the ModelError that made the run stop, if one did."""
+        """Ask every request of the queue. Raises the ModelError that ended the run, if one did."""
         timer = self._stop_in_time()
         workers = [
             asyncio.create_task(self._work(prefetch, on_reply))
@@ -80,8 +84,11 @@ class Driver:
         if self.fatal is not None:
             raise self.fatal
 
-    async def answer(self, request: Request, sizes: Sequence[tuple[int, int]] = ()) -> Answer | None:
-        """Ask until there is an outcome; None if the run was stopped before there was one."""
+    async def ask(self, request: Request, sizes: Sequence[tuple[int, int]] = ()) -> TimedOutcome | None:
+        """Send a request, with retries, until it has an outcome; None if the run was stopped before that.
+
+        `sizes` are the width and height of its images in pixels, for the estimate of its tokens.
+        """
         attempt = 0
         while True:
             attempt += 1
@@ -94,7 +101,7 @@ class Driver:
             except AttemptError as error:
                 ended = self._failure(error, attempt)
                 if ended is not None:
-                    return Answer(ended, attempt, self.gate.clock() - started)
+                    return TimedOutcome(ended, attempt, self.queue.clock() - started)
                 if self.fatal is not None or await self._pause(
                     backoff_seconds(self.settings, attempt, request.key)
                 ):
@@ -102,19 +109,19 @@ class Driver:
                 self.retries += 1
             else:
                 self._failed_in_a_row = 0
-                return Answer(outcome, attempt, self.gate.clock() - started)
+                return TimedOutcome(outcome, attempt, self.queue.clock() - started)
 
     async def _enter(self, tokens: float, usd: float) -> float | None:
-        """Wait until the throttle and the budget let a request start; None if none starts any more."""
+        """Wait until the throttle and the budget let a request start; None if the run was stopped."""
         while True:
-            started = await self.gate.enter(tokens)
+            started = await self.queue.acquire(tokens)
             if started is None:
                 return None
             if not self.spending.crowded(usd):
                 if self.spending.start(usd):
                     return started
                 self.throttle.abandoned()
-                self.gate.leave()
+                self.queue.release()
                 return None
             self.throttle.abandoned()
             self._settled.clear()
@@ -131,7 +138,7 @@ class Driver:
             try:
                 variants = await _result(future)
             except MmdbenchError as error:
-                on_reply(no_image(planned, error))
+                on_reply(image_error_reply(planned, error))
                 continue
             reply = await self._reply(planned, variants)
             if reply is not None:
@@ -139,26 +146,26 @@ class Driver:
 
     async def _reply(self, planned: Planned, variants: Sequence[Variant]) -> Reply | None:
         request = make_request(planned, variants, self.card.generation)
-        answer = await self.answer(request, planned.sizes)
-        if answer is None:
+        timed = await self.ask(request, planned.sizes)
+        if timed is None:
             return None
-        return make_reply(planned, variants, answer.outcome, answer.seconds, answer.attempts)
+        return make_reply(planned, variants, timed.outcome, timed.seconds, timed.attempts)
 
     async def _attempt(self, request: Request, started: float, tokens: float, usd: float) -> Outcome:
         paid = 0.0
         try:
             outcome = await self.model.agenerate(request)
         except AttemptError as error:
-            self.throttle.failed(self.gate.clock(), started, error.rule, error.retry_after)
+            self.throttle.failed(self.queue.clock(), started, error.rule, error.retry_after)
             raise
         except BaseException as error:
             self.throttle.abandoned()
             if isinstance(error, MmdbenchError) or not isinstance(error, Exception):
                 raise
-            # An adapter is foreign code: whatever it raises is a failed request.
+            # An adapter is foreign code: anything that it raises is a failed request.
             raise AttemptError("unexpected", f"{type(error).__name__}: {error}") from error
         else:
-            self.throttle.succeeded(self.gate.clock())
+            self.throttle.succeeded(self.queue.clock())
             used, cost = self.usual.learn(outcome.details.get("usage", {}))
             self.throttle.correct_tokens(tokens, used)
             paid = usd if cost is None else cost
@@ -166,10 +173,10 @@ class Driver:
         finally:
             self.spending.settle(usd, paid)
             self._settled.set()
-            self.gate.leave()
+            self.queue.release()
 
     def _failure(self, error: AttemptError, attempt: int) -> Outcome | None:
-        """What the failure ends the request with; None if it is tried again, or the run is over."""
+        """The outcome of a request that is not tried again; None if it is, or if the run is over."""
         action = error.rule.action
         if action == "refuse":
             self._failed_in_a_row = 0
@@ -188,21 +195,21 @@ class Driver:
         if self.fatal is None:
             self.fatal = ModelError(
                 f"The model {self.card.name!r} {what}",
-                hint="Every reply so far is stored; mend it and run the same command again.",
+                hint="Every reply so far is stored; fix that and run the same command again.",
             )
         self.spending.stop("the model cannot be asked")
 
-    def _tell_stop(self) -> None:
+    def _stop_soon(self) -> None:
         def stop() -> None:
             self._stopped.set()
             self._settled.set()
-            self.gate.close()
+            self.queue.close()
 
-        with suppress(RuntimeError):  # the loop has ended, and with it all that could be stopped
+        with suppress(RuntimeError):  # the event loop has ended, and every request with it
             self._loop.call_soon_threadsafe(stop)
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait; True if the run was stopped meanwhile."""
+        """Wait; True if the run was stopped in the meantime."""
         if self._stopped.is_set():
             return True
         waiting = asyncio.ensure_future(self._stopped.wait())
@@ -218,16 +225,8 @@ class Driver:
         return asyncio.get_running_loop().call_later(seconds + 0.001, self.spending.check_time)
 
 
-def throttle_settings(model: AsyncModel) -> ThrottleSettings:
-    """The bounds that a model asks for, or those that its `concurrency` gives."""
-    own: ThrottleSettings | None = getattr(model, "throttle", None)
-    if own is not None:
-        return own
-    return replace(ThrottleSettings(), concurrency=max(1, model.concurrency))
-
-
 def with_model(model: AsyncModel, use: Callable[[], Awaitable[T]]) -> T:
-    """Run a coroutine in an event loop of its own and end the model's connections with it."""
+    """Run a coroutine in a new event loop, then close the model's connections."""
 
     async def whole() -> T:
         try:
@@ -242,8 +241,8 @@ def with_model(model: AsyncModel, use: Callable[[], Awaitable[T]]) -> T:
 
 @contextmanager
 def _plan_uncollected() -> Iterator[None]:
-    # A plan is a million objects that live to the end of the run; looking through them for garbage again
-    # and again would take a quarter of the time that a request does.
+    # A plan is a million objects that stay until the end of the run. Scanning them for garbage again and
+    # again would take a quarter of the time of a request.
     gc.freeze()
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmdbench.benches import Bench
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import StoreError, UsageError
+from mmdbench.errors import StoreError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import AsyncModel, Model, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
@@ -23,7 +23,7 @@ from mmdbench.stats import half_width, macro_half_width
 from mmdbench.system.files import make_folder
 from mmdbench.variants.design import unit_of
 
-__all__ = ["Earlier", "Forecast", "check_price", "earlier_replies", "forecast"]
+__all__ = ["Earlier", "Forecast", "earlier_replies", "forecast"]
 
 _FLIPS = 0.10
 _LOOKED_AT = 2000
@@ -102,16 +102,6 @@ def forecast(
         drop=100 * macro_half_width(list(units.values()), _FLIPS) if _has_drop(plan) else None,
         basis=_basis(earlier),
     )
-
-
-def check_price(card: ModelCard, usd: float | None) -> None:
-    """UsageError if money is to be limited and the model's price is not known."""
-    if usd is not None and card.price is None:
-        raise UsageError(
-            f"--max-usd needs the price of {card.name!r}, and its card has none.",
-            hint="In US dollars for a million tokens: --set price.input=… --set price.output=… "
-            "--set price.date=…",
-        )
 
 
 def earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> Earlier:

@@ -19,9 +19,9 @@ from typing import Any, cast
 from mmdbench.errors import ModelError, StoreError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import AsyncModel, Model, is_async
-from mmdbench.models.throttle import Throttle
+from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Outcome, Request
-from mmdbench.run.async_driver import Driver, throttle_settings, with_model
+from mmdbench.run.async_driver import AsyncDriver, with_model
 from mmdbench.run.budget import Budget, Spending
 from mmdbench.run.canary import CanaryResult, run_canary
 from mmdbench.system.digest import value_digest
@@ -76,8 +76,8 @@ def ask_now(
     few = replace(throttle_settings(served), attempts=4)
 
     async def ask() -> list[Outcome]:
-        driver = Driver(served, card, spent, Throttle(few))
-        answers = await asyncio.gather(*(driver.answer(request) for request in requests))
+        driver = AsyncDriver(served, card, spent, Throttle(few))
+        answers = await asyncio.gather(*(driver.ask(request) for request in requests))
         if driver.fatal is not None:
             raise driver.fatal
         return [a.outcome if a else Outcome("", "error", f"not asked: {spent.reason}") for a in answers]

@@ -25,15 +25,16 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import AsyncModel, Model, is_async
-from mmdbench.models.throttle import Throttle
+from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Cell, Reply, RunPlan
-from mmdbench.run.async_driver import Driver, throttle_settings, with_model
-from mmdbench.run.batch_driver import BatchAsker, prefetching
+from mmdbench.run.async_driver import AsyncDriver, with_model
+from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending
 from mmdbench.run.cache_alarm import SameReplies
 from mmdbench.run.engines import Crew, is_crew
 from mmdbench.run.manifest import MANIFEST_FILE, portable, read_manifest, run_manifest, save_manifest
 from mmdbench.run.plan import OWN_PICTURES, Pictures, Planned, plan_requests, write_plan
+from mmdbench.run.prefetch import prefetching
 from mmdbench.run.preflight import check_canary
 from mmdbench.run.store import ReplyStore
 from mmdbench.system.files import folder_lock, make_folder
@@ -253,13 +254,13 @@ def _ask(
     at_once = throttle.settings.concurrency if throttle else int(getattr(model, "batch_size", 1))
     with _stopped_by_ctrl_c(spending), prefetching(todo, workers, max(1, at_once) + _AHEAD) as prefetch:
         if throttle is None:
-            asker = BatchAsker(cast("Model", model), card.name, card.generation, keep)
-            asker.run(prefetch, spending.start)
+            driver = BatchDriver(cast("Model", model), card.name, card.generation, keep)
+            driver.run(prefetch, spending.start)
             return
         served = cast("AsyncModel", model)
 
         async def drive() -> None:
-            await Driver(served, card, spending, throttle).run(prefetch, keep)
+            await AsyncDriver(served, card, spending, throttle).run(prefetch, keep)
 
         with_model(served, drive)
 

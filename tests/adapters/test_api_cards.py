@@ -26,7 +26,7 @@ from mmdbench.models.cards import (
     set_options,
     shipped_cards,
 )
-from mmdbench.models.failures import AttemptError, retry_after
+from mmdbench.models.failures import AttemptError
 from mmdbench.models.tokens import image_tokens
 from mmdbench.records import ImageBytes, Request
 from pictures import picture, png
@@ -287,22 +287,6 @@ def test_what_matters_changes_the_fingerprint_and_what_does_not_does_not():
         "price.input=7",
     ):
         assert name(change) == name(), change
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "7"}, 7),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
-        ({}, None),
-    ],
-)
-def test_retry_after_is_read_in_all_its_forms(headers, seconds):
-    assert retry_after(headers) == seconds
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from mmdbench.models.failures import (
     AttemptError,
     kind_of_response,
 )
-from mmdbench.models.throttle import Gate, Throttle, ThrottleSettings, backoff_seconds
+from mmdbench.models.throttle import Throttle, ThrottleQueue, ThrottleSettings, backoff_seconds
 
 BUSY = RULES["rate_limited"]
 BROKEN = RULES["malformed"]
@@ -152,22 +152,22 @@ def test_pauses_double_up_to_the_longest_and_differ_between_requests():
     assert backoff_seconds(settings, 1, "a") == backoff_seconds(settings, 1, "a")
 
 
-def test_the_gate_is_first_come_first_served_and_sends_away_when_closed():
+def test_the_queue_is_first_come_first_served_and_sends_away_when_closed():
     async def scene():
         throttle = Throttle(ThrottleSettings(concurrency=1, start=1))
-        gate = Gate(throttle)
+        queue = ThrottleQueue(throttle)
         order = []
 
         async def one(number):
-            if await gate.enter() is None:
+            if await queue.acquire() is None:
                 order.append(f"{number} sent away")
                 return
             order.append(number)
             await asyncio.sleep(0.001)
-            throttle.succeeded(gate.clock())
-            gate.leave()
+            throttle.succeeded(queue.clock())
+            queue.release()
             if number == 4:
-                gate.close()
+                queue.close()
 
         await asyncio.gather(*(one(number) for number in range(6)))
         return order

@@ -336,10 +336,10 @@ def test_pictures_are_made_ahead_of_the_model_but_not_far(make_tsv, tmp_path, mo
     import threading
     import time
 
-    from mmdbench.run import batch_driver as asking
+    from mmdbench.run import prefetch
 
     path = make_tsv(20)
-    real, lock = asking.make_variants, threading.Lock()
+    real, lock = prefetch.make_variants, threading.Lock()
     made = []
 
     def slow_variants(planned, images):
@@ -357,7 +357,7 @@ def test_pictures_are_made_ahead_of_the_model_but_not_far(make_tsv, tmp_path, mo
             time.sleep(0.01)
             return super().generate(requests)
 
-    monkeypatch.setattr(asking, "make_variants", slow_variants)
+    monkeypatch.setattr(prefetch, "make_variants", slow_variants)
     plan = RunPlan(model="toy", benches=(str(path),), levels=("clean", "recoded"))
     run_plan(plan, [open_bench(path)], Slow(), CARD, tmp_path / "run", settings=RunSettings(workers=2))
     assert len(made) == 40
@@ -369,9 +369,9 @@ def test_pictures_are_made_ahead_of_the_model_but_not_far(make_tsv, tmp_path, mo
 def test_pictures_that_take_no_time_are_made_without_threads(make_tsv, tmp_path, monkeypatch, small):
     import threading
 
-    from mmdbench.run import batch_driver as asking
+    from mmdbench.run import prefetch
 
-    real, makers = asking.make_variants, []
+    real, makers = prefetch.make_variants, []
 
     def watched(planned, images):
         makers.append(threading.current_thread() is threading.main_thread())
@@ -379,9 +379,9 @@ def test_pictures_that_take_no_time_are_made_without_threads(make_tsv, tmp_path,
             raise DataError("a bad picture")
         return real(planned, images)
 
-    monkeypatch.setattr(asking, "make_variants", watched)
-    monkeypatch.setattr(asking, "_SMALL_SECONDS", 1e9 if small else 0.0)
-    monkeypatch.setattr(asking, "_SLOW_SECONDS", 1e9)
+    monkeypatch.setattr(prefetch, "make_variants", watched)
+    monkeypatch.setattr(prefetch, "_SMALL_SECONDS", 1e9 if small else 0.0)
+    monkeypatch.setattr(prefetch, "_SLOW_SECONDS", 1e9)
     model = Recorder()
     _, summary = toy_run(make_tsv(20), tmp_path / "run", model)
     assert (summary.asked, summary.failed, len(makers), len(model.asked)) == (80, 1, 80, 79)
@@ -394,17 +394,17 @@ def test_small_pictures_on_a_slow_disk_are_made_by_threads(make_tsv, tmp_path, m
     import threading
     import time
 
-    from mmdbench.run import batch_driver as asking
+    from mmdbench.run import prefetch
 
-    real, makers = asking.make_variants, []
+    real, makers = prefetch.make_variants, []
 
     def slow(planned, images):
         makers.append(threading.current_thread() is threading.main_thread())
         time.sleep(0.07)  # waiting, not working
         return real(planned, images)
 
-    monkeypatch.setattr(asking, "make_variants", slow)
-    monkeypatch.setattr(asking, "_SMALL_SECONDS", 1e9)
+    monkeypatch.setattr(prefetch, "make_variants", slow)
+    monkeypatch.setattr(prefetch, "_SMALL_SECONDS", 1e9)
     _, summary = toy_run(make_tsv(40), tmp_path / "run", Recorder())
     assert (summary.asked, len(makers)) == (160, 160)
     assert sum(makers) == 1  # once tried here, and found slow

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import Reply
-from mmdbench.run.batch_driver import no_image
 from mmdbench.run.budget import INTERRUPTED, Spending
 from mmdbench.run.engines.worker import DEATHS_OF_A_REQUEST, died, packed
 from mmdbench.run.plan import Planned
+from mmdbench.run.replies import image_error_reply
 
 if TYPE_CHECKING:
     from mmdbench.run.engines.local_pool import Hand, LocalCrew
@@ -85,7 +85,7 @@ class Shift:
             try:
                 (whole,) = packed([planned])
             except MmdbenchError as error:
-                self._keep(no_image(planned, error))
+                self._keep(image_error_reply(planned, error))
                 continue
             hand.held[planned.key] = planned
             hand.send("ask", whole, planned.key in self._deaths)

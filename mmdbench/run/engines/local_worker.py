@@ -22,9 +22,9 @@ from typing import Any
 
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.records import Question
-from mmdbench.run.batch_driver import Images
 from mmdbench.run.engines.worker import Made, Worker, make
 from mmdbench.run.plan import Planned
+from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.system.processes import Sender, receive
 from mmdbench.variants.recipes import one_thread_each
 
@@ -44,7 +44,7 @@ class _Inbox:
     def __init__(self, sender: Sender, pool: ThreadPoolExecutor) -> None:
         self._sender = sender
         self._pool = pool
-        self._images = Images()
+        self._images = CleanImageCache()
         self._news = threading.Condition()
         self._waiting: deque[_Waiting] = deque()
         self._prompts: deque[tuple[Question, str]] = deque()

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.records import Reply
-from mmdbench.run.batch_driver import no_image
 from mmdbench.run.budget import INTERRUPTED, Spending
 from mmdbench.run.engines.worker import DEATHS_OF_A_REQUEST, died, packed
 from mmdbench.run.plan import Planned
+from mmdbench.run.replies import image_error_reply
 
 if TYPE_CHECKING:
     from mmdbench.run.engines.ray_pool import RayCrew, RayHand
@@ -106,7 +106,7 @@ class RayShift:
             return packed(part)
         except MmdbenchError as error:
             if len(part) == 1:
-                self._keep(no_image(part[0], error))
+                self._keep(image_error_reply(part[0], error))
                 return []
             return [whole for planned in part for whole in self._packed([planned])]
 

@@ -18,10 +18,10 @@ from typing import Any, TextIO
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Question, Reply
-from mmdbench.run.batch_driver import Images
 from mmdbench.run.engines.worker import Facts, Made, Worker, make
 from mmdbench.run.manifest import versions
 from mmdbench.run.plan import Planned
+from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.variants.recipes import one_thread_each
 
 __all__ = ["Answered", "Opened", "RayWorker", "make_part", "versions_that_count"]
@@ -59,7 +59,7 @@ def make_part(part: Sequence[Planned], wanted: Mapping[str, str]) -> list[Made]:
     other = _differing(wanted)
     if other is not None:
         return [(planned, other) for planned in part]
-    images = Images()
+    images = CleanImageCache()
     with one_thread_each():
         return [make(planned, images) for planned in part]
 

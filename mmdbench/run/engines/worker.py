@@ -14,9 +14,11 @@ from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Model, is_async, open_model
 from mmdbench.records import Outcome, Question, Reply, Variant
-from mmdbench.run.batch_driver import BatchAsker, Images, make_reply, make_variants, no_image
+from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import Spending
 from mmdbench.run.plan import Planned
+from mmdbench.run.prefetch import CleanImageCache, make_variants
+from mmdbench.run.replies import image_error_reply, make_reply
 
 __all__ = [
     "DEATHS_OF_A_REQUEST",
@@ -134,7 +136,7 @@ def packed(chunk: Sequence[Planned]) -> list[Planned]:
     return [replace(planned, images=tuple(map(pack, planned.images))) for planned in chunk]
 
 
-def make(planned: Planned, images: Images) -> Made:
+def make(planned: Planned, images: CleanImageCache) -> Made:
     """A planned cell with its variants."""
     try:
         return planned, make_variants(planned, images)
@@ -161,7 +163,7 @@ class Worker:
             check()
         self.model = cast("Model", model)
         self._replies: list[Reply] = []
-        self._asker = BatchAsker(self.model, self.card.name, self.card.generation, self._replies.append)
+        self._driver = BatchDriver(self.model, self.card.name, self.card.generation, self._replies.append)
 
     def facts(self) -> Facts:
         """What planning needs to know of the model."""
@@ -184,13 +186,13 @@ class Worker:
         whole = []
         for planned, variants in batch:
             if isinstance(variants, MmdbenchError):
-                self._replies.append(no_image(planned, variants))
+                self._replies.append(image_error_reply(planned, variants))
             else:
                 whole.append((planned, variants))
         try:
             while whole:
                 size = self.batch_size  # a model may learn that it likes fewer
-                self._asker.ask(whole[:size])
+                self._driver.ask(whole[:size])
                 whole = whole[size:]
         except MmdbenchError as error:
             return list(self._replies), error

@@ -1,0 +1,147 @@
+"""Variants made ahead of the model, by a bounded pool of threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+
+from mmdbench.errors import MmdbenchError
+from mmdbench.records import ImageSource, Variant
+from mmdbench.run.plan import Planned
+from mmdbench.variants.recipes import CleanImage, clean_image, make_variant, one_thread_each
+from mmdbench.variants.restoration import restored
+
+__all__ = ["CleanImageCache", "Prefetch", "make_variants", "prefetching"]
+
+_IMAGES_KEPT = 8
+_TIMED = 32
+_SMALL_SECONDS = 0.0005
+_SLOW_SECONDS = 0.002
+_THREADS_AFTER_SLOW = 256
+
+
+class Prefetch:
+    """Queue of requests whose variants are made ahead of time by a pool of threads.
+
+    Use it through `prefetching`. At most `ahead` requests hold images at any time. Variants that are
+    made faster than threads exchange them are made in the calling thread, when they are taken.
+    """
+
+    def __init__(self, todo: Iterable[Planned], pool: ThreadPoolExecutor, ahead: int) -> None:
+        """Args:
+        todo: The requests, in the order in which they are taken.
+        pool: Threads that make variants.
+        ahead: The most requests that hold images at a time.
+        """
+        self._rest = iter(todo)
+        self._pool = pool
+        self._ahead = ahead
+        self._waiting: deque[tuple[Planned, Future[list[Variant]]]] = deque()
+        self._images = CleanImageCache()
+        self._times: deque[float] = deque(maxlen=_TIMED)
+        self._waits: deque[float] = deque(maxlen=_TIMED)
+        self._by_threads = 0
+        self._pause = _THREADS_AFTER_SLOW
+
+    def take(self) -> tuple[Planned, Future[list[Variant]]] | None:
+        """The next request and the future of its variants; None when all are taken."""
+        if not self._waiting and self._are_small():
+            return next(((planned, self._made(planned)) for planned in self._rest), None)
+        # Filled up in one go when half of it is used: waking a thread costs more than a small picture.
+        if 2 * len(self._waiting) <= self._ahead and not self._are_small():
+            for planned in islice(self._rest, self._ahead - len(self._waiting)):
+                self._waiting.append((planned, self._pool.submit(self._make, planned)))
+        return self._waiting.popleft() if self._waiting else None
+
+    def _are_small(self) -> bool:
+        if self._by_threads > 0 or len(self._times) < _TIMED:
+            return False
+        return sum(self._times) / _TIMED < _SMALL_SECONDS
+
+    def _make(self, planned: Planned) -> list[Variant]:
+        began = time.thread_time()
+        made = make_variants(planned, self._images)
+        self._times.append(time.thread_time() - began)
+        self._by_threads -= 1
+        return made
+
+    def _made(self, planned: Planned) -> Future[list[Variant]]:
+        future: Future[list[Variant]] = Future()
+        began = time.perf_counter()
+        try:
+            future.set_result(self._make(planned))
+        except MmdbenchError as error:
+            future.set_exception(error)
+        self._waits.append(time.perf_counter() - began)
+        if sum(self._waits) > _TIMED * _SLOW_SECONDS:
+            # Little work and a long wait: a slow disk, perhaps. Threads wait without blocking the model.
+            self._waits.clear()
+            self._by_threads = self._pause
+            self._pause *= 2
+        return future
+
+
+@contextmanager
+def prefetching(todo: Iterable[Planned], workers: int, ahead: int) -> Iterator[Prefetch]:
+    """Context of a Prefetch whose threads end with the block.
+
+    Args:
+        todo: The requests, in the order in which they are taken.
+        workers: Number of threads, at least 1.
+        ahead: The most requests that hold images at a time, at least 1.
+
+    Yields:
+        The queue to take requests from.
+    """
+    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="variants")
+    try:
+        with one_thread_each():
+            yield Prefetch(todo, pool, max(1, ahead))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class CleanImageCache:
+    """Cache of the clean images that were used last; each is decoded once, also with several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[int, tuple[ImageSource, Future[CleanImage]]] = {}
+
+    def get(self, source: ImageSource) -> CleanImage:
+        """The decoded image of a source. Raises the errors of decoding it."""
+        name = id(source)  # no other source has it as long as this one is kept
+        with self._lock:
+            _, future = self._kept.get(name, (source, None))
+            mine = future is None
+            if future is None:
+                future = Future()
+                self._kept[name] = (source, future)
+                while len(self._kept) > _IMAGES_KEPT:
+                    del self._kept[next(iter(self._kept))]
+        if mine:
+            try:
+                future.set_result(clean_image(source.read(), source.where))
+            except BaseException as error:  # noqa: BLE001 - every thread that waits for this image gets the same
+                future.set_exception(error)
+        return future.result()
+
+
+def make_variants(planned: Planned, images: CleanImageCache) -> list[Variant]:
+    """The variants of a planned cell: each recipe applied to its image, then restored if the plan says so."""
+    made = zip(planned.images, planned.recipes, strict=True)
+    return [_restored(make_variant(images.get(source), recipe), planned) for source, recipe in made]
+
+
+def _restored(variant: Variant, planned: Planned) -> Variant:
+    if planned.restorer is None:
+        return variant
+    found = restored(variant, planned.restorer)
+    note = {"name": planned.restorer.name, "before": found.before, "seconds": round(found.seconds, 4)}
+    return replace(found.variant, restored=note)

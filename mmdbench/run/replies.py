@@ -1,0 +1,82 @@
+"""Requests made from planned cells, and the replies that are stored for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmdbench.errors import MmdbenchError
+from mmdbench.records import Outcome, Reply, Request, Variant
+from mmdbench.run.plan import Planned
+from mmdbench.system.digest import derive_seed
+
+__all__ = ["image_error_reply", "make_reply", "make_request"]
+
+
+def make_request(planned: Planned, variants: Sequence[Variant], generation: Mapping[str, Any]) -> Request:
+    """The request of a planned cell.
+
+    Args:
+        planned: The cell, its prompt and its key.
+        variants: The variants of the cell's images, in the order of its recipes.
+        generation: The generation settings of the model card.
+
+    Returns:
+        The request, with a seed that follows from its key.
+    """
+    return Request(
+        key=planned.key,
+        prompt=planned.prompt,
+        question=planned.question.text,
+        options=planned.question.options,
+        images=tuple(variant.image for variant in variants),
+        seed=derive_seed("request", planned.key),
+        generation=generation,
+    )
+
+
+def make_reply(
+    planned: Planned,
+    variants: Sequence[Variant],
+    outcome: Outcome,
+    seconds: float = 0.0,
+    attempts: int = 1,
+) -> Reply:
+    """The reply that is stored for a planned cell.
+
+    Args:
+        planned: The cell. Its prompt is stored only if the adapter worded it.
+        variants: The variants that the model was shown.
+        outcome: The outcome of the last attempt.
+        seconds: Duration of the last attempt.
+        attempts: Number of attempts; 0 if the request was not sent.
+
+    Returns:
+        The reply, under the key of the cell.
+    """
+    cell = planned.cell
+    details = {**outcome.details, "prompt": planned.prompt} if planned.reworded else outcome.details
+    return Reply(
+        key=planned.key,
+        bench=cell.bench,
+        index=cell.index,
+        level=cell.level,
+        corruption=cell.corruption,
+        status=outcome.status,
+        text=outcome.text,
+        reason=outcome.reason,
+        attempts=attempts,
+        seconds=round(seconds, 4),
+        images=tuple(_image_record(variant) for variant in variants),
+        details=details,
+    )
+
+
+def image_error_reply(planned: Planned, error: MmdbenchError) -> Reply:
+    """The reply that is stored when an image of the cell could not be made."""
+    return make_reply(planned, [], Outcome("", "error", f"no image: {error}"), attempts=0)
+
+
+def _image_record(variant: Variant) -> dict[str, Any]:
+    record = {"recipe": variant.recipe.as_dict(), "pixels": variant.pixels, "no_op": variant.no_op}
+    return {**record, "restored": dict(variant.restored)} if variant.restored else record
