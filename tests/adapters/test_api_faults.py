@@ -30,9 +30,10 @@ from mmdbench.records import ImageBytes, Request, RunPlan
 from mmdbench.run.budget import Budget
 from mmdbench.run.runner import RunSettings, run_plan
 from mmdbench.run.store import read_records, read_replies
+from optional import needs
 from pictures import write_many
 
-pytest.importorskip("openai")
+pytestmark = needs("openai")
 
 QUICK = {"backoff": 0.01, "timeout": 1.0, "attempts": 12, "concurrency": 32}
 TROUBLES = ["429", "429 after", "500", "503", "slow", "drop", "reset", "malformed", "empty", "html"]

@@ -24,10 +24,13 @@ from mmdbench.models.failures import AttemptError
 from mmdbench.records import ImageBytes, Request, RunPlan
 from mmdbench.run.runner import RunSettings, run_plan
 from mmdbench.run.store import read_replies
+from optional import needs
 from pictures import picture, png, write_many
 
-pytest.importorskip("openai")
-pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+pytestmark = [
+    needs("openai"),
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc"),
+]
 
 CHILD = "mmdbench.adapters._openai_api.spreading"
 

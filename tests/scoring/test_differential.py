@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from dataclasses import replace
@@ -11,24 +10,20 @@ from pathlib import Path
 import pytest
 
 from mmdbench.scoring import get_protocol, infer_option
+from vlmevalkit_upstream import load_fuzz
 
-pytest.importorskip("pandas")
+VERSIONS = ("0.0.17", "0.0.20")
 
 
-def _load_fuzz():
-    path = Path(__file__).parents[2] / "benchmarks" / "scoring_fuzz.py"
-    spec = importlib.util.spec_from_file_location("scoring_fuzz", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scoring_fuzz"] = module
-    spec.loader.exec_module(module)
+@pytest.fixture(scope="module")
+def fuzz():
+    module = load_fuzz()
+    assert sorted(module.VERSIONS) == sorted(VERSIONS)
     return module
 
 
-fuzz = _load_fuzz()
-
-
-@pytest.fixture(scope="module", params=sorted(fuzz.VERSIONS))
-def upstream(request):
+@pytest.fixture(scope="module", params=VERSIONS)
+def upstream(request, fuzz):
     folder = os.environ.get("MMDBENCH_VLMEVAL_WHEELS")
     if not folder:
         pytest.skip("set MMDBENCH_VLMEVAL_WHEELS to a folder with the ms-vlmeval wheels 0.0.17 and 0.0.20")
@@ -42,7 +37,7 @@ def upstream(request):
     ("check", "cases"),
     [("check_inference", 20_000), ("check_prompts", 1_000), ("check_circular", 200), ("check_tables", 100)],
 )
-def test_no_mismatch_with_vlmevalkit(upstream, check, cases):
+def test_no_mismatch_with_vlmevalkit(upstream, fuzz, check, cases):
     assert list(getattr(fuzz, check)(upstream, cases, seed=20)) == []
 
 
@@ -51,7 +46,7 @@ def test_the_wheel_is_loaded_without_torch(upstream):
     assert "torch" not in sys.modules
 
 
-def test_random_cases_reach_every_stage():
+def test_random_cases_reach_every_stage(fuzz):
     """A fuzz that never reaches a rule compares nothing: each stage decides at least 1 % of the cases."""
     from collections import Counter
 
@@ -74,7 +69,7 @@ def test_random_cases_reach_every_stage():
         assert {stage for stage in named if stages[stage] >= 40} == named - absent
 
 
-def test_random_cases_tell_the_protocols_apart():
+def test_random_cases_tell_the_protocols_apart(fuzz):
     rng = fuzz.random.Random(2)
     cases = [fuzz.random_case(rng) for _ in range(2_000)]
     clear, other = get_protocol("clear/1"), get_protocol("vlmevalkit/1")

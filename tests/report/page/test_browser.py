@@ -24,10 +24,11 @@ from mmdbench.report.page.data import choose, gather
 from mmdbench.report.page.images import collect
 from mmdbench.report.page.pictures import Made
 from mmdbench.report.tables.rounding import fixed
+from optional import needs
 from page_runs import CORRUPTIONS, HOSTILE, graded, hard_to_see, questions, write_bench, write_pictured_run
 from run_folders import question, write_run
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = needs("playwright")
 
 ARGUMENTS = [
     "--headless",
@@ -44,6 +45,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="module")
 def browser():
+    from playwright import sync_api
+
     path = os.environ.get("MMDBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_api.sync_playwright() as playwright:
         try:
