@@ -57,10 +57,10 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_show_version, is_eager=True, help="Print the version and leave."
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    """Options that stand before the verb."""
+    """Options before the verb."""
 
 
 app.command("demo")(guarded(demo.demo))

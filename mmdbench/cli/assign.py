@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
 from mmdbench.cli._shared.run import Run, load_run, refuse_incomplete
-from mmdbench.cli._shared.urls import BENCH, DATA_DIR, OUT
-from mmdbench.cli.evaluate import parse_levels, run_folder, split_list
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
 
@@ -25,64 +24,52 @@ if TYPE_CHECKING:
 
 __all__ = ["assign"]
 
-_RECIPE = "The recipe"
-_MODEL = "The base model"
+_RECIPE = "Recipe"
 _TRACES = "trace_journal.jsonl"
 
 
 def assign(
-    model: Annotated[str, typer.Option(help="The base model's card; see: mmdbench list models")],
-    bench: Annotated[
-        list[str], typer.Option(parser=BENCH, help="Questions: a benchmark or a TSV file; repeatable.")
-    ],
-    level: Annotated[
-        str, typer.Option(help="Levels, of which each question gets one.", rich_help_panel=_RECIPE)
-    ] = "low,mid,hard",
-    corruption: Annotated[
-        str, typer.Option(help="Only these corruptions, with commas.", rich_help_panel=_RECIPE)
-    ] = "",
-    sample: Annotated[
-        str, typer.Option(help="Only so many questions: 200, or 200/bench.", rich_help_panel=_RECIPE)
-    ] = "",
-    seed: Annotated[int, typer.Option(help="Seed of every draw.", rich_help_panel=_RECIPE)] = 0,
+    model: opts.Model,
+    bench: opts.Benches,
+    out: opts.RunOutOrNone = None,
+    quiet: opts.Quiet = False,
+    sample: opts.Sample = "",
+    family: opts.Family = "",
+    data_dir: opts.DataDir = None,
+    offline: opts.Offline = False,
+    level: opts.Levels = "low,mid,hard",
+    corruption: opts.Corruptions = None,
+    seed: opts.Seed = 0,
+    profile: opts.Profile = "paper",
+    codec: opts.Codec = "jpeg:95",
     clean_check: Annotated[
         bool,
-        typer.Option(help="Leave out what the model gets wrong when clean.", rich_help_panel=_RECIPE),
+        typer.Option(
+            help="Leave out questions that the model gets wrong when clean.", rich_help_panel=_RECIPE
+        ),
     ] = True,
     balance: Annotated[
         float,
         typer.Option(
-            help="Generate-then-answer samples for each direct one; 0: all.", rich_help_panel=_RECIPE
+            help="Generate-then-answer samples for each direct one; 0: keep all.", rich_help_panel=_RECIPE
         ),
     ] = 1.0,
     right_at: Annotated[
-        float, typer.Option(help="What a judged answer must earn to be right.", rich_help_panel=_RECIPE)
+        float, typer.Option(help="Least grade of a right answer, from 0 to 1.", rich_help_panel=_RECIPE)
     ] = 1.0,
-    judge: Annotated[
-        str, typer.Option(help="Who grades what no rule can: gpt-4.1, openai:<model>@<url>")
+    trace: Annotated[
+        str,
+        typer.Option(
+            help="Model that writes reasoning for each kept sample; named like a judge.",
+            rich_help_panel=_RECIPE,
+        ),
     ] = "",
-    trace: Annotated[str, typer.Option(help="A judge that writes reasoning for each kept sample.")] = "",
-    images: Annotated[bool, typer.Option(help="Write the pictures too.")] = True,
-    profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
-    codec: Annotated[str, typer.Option(help="How degraded images are encoded.")] = "jpeg:95",
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", parser=OUT, help="Folder of run and data set.")
-    ] = None,
-    family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
-    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
-    model_card: Annotated[
-        list[Path] | None, typer.Option(help="TOML file with cards of your own.", rich_help_panel=_MODEL)
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="key=value: a field or option of the card.", rich_help_panel=_MODEL),
-    ] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Stop at this cost.", rich_help_panel=_MODEL)] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(help="Stop after this many requests.", rich_help_panel=_MODEL)
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    images: Annotated[bool, typer.Option(help="Write the pictures too.", rich_help_panel=_RECIPE)] = True,
+    model_card: opts.ModelCards = None,
+    settings: opts.CardSettings = None,
+    judge: opts.Judge = "",
+    max_usd: opts.MaxUsd = None,
+    max_requests: opts.MaxRequests = None,
 ) -> None:
     """Ask a base model about degraded pictures and assign each question a mode; resumable like a run.
 
@@ -91,10 +78,11 @@ def assign(
     from mmdbench.benches import expand_benches
     from mmdbench.models.cards import check_price, find_card, set_options
     from mmdbench.run.budget import Budget
+    from mmdbench.run.folder import default_folder
     from mmdbench.run.runner import RunSettings
     from mmdbench.training import check_balance
 
-    levels = parse_levels(level)
+    levels = opts.parse_levels(level)
     if {CLEAN, RECODED} & set(levels):
         raise UsageError(
             "An undegraded picture is no level to assign.",
@@ -109,14 +97,14 @@ def assign(
         benches=expand_benches(bench),
         levels=(CLEAN, *levels) if clean_check else levels,
         design="drawn",
-        corruptions=split_list(corruption),
+        corruptions=opts.split_list(*(corruption or ())),
         sample=sample,
         seed=seed,
         profile=profile,
         codec=codec,
     )
     how = RunSettings(budget=Budget(max_usd, None, max_requests))
-    folder = run_folder(plan) if out is None else out
+    folder = default_folder(plan) if out is None else out
     rules = {"clean_check": clean_check, "balance": balance, "right_at": right_at, "seed": seed}
     with ExitStack() as stack:  # the judges first: a name that is none must not show after a paid run
         judges = (_judge(stack, judge, model_card or ()), _judge(stack, trace, model_card or ()))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources, open_benches
-from mmdbench.cli._shared.urls import BENCH, DATA_DIR, OUT
-from mmdbench.cli.evaluate import parse_levels, split_list
+from mmdbench.cli._shared.urls import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,40 +24,29 @@ __all__ = ["build"]
 
 
 def build(
-    bench: Annotated[
-        list[str],
-        typer.Option(parser=BENCH, help="A benchmark, a set such as mmd, or a TSV file; repeatable."),
-    ],
-    out: Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder that the files go to.")],
-    level: Annotated[
-        str, typer.Option(help="low, mid, hard, clean, recoded; several with commas")
-    ] = "low,mid,hard",
-    design: Annotated[str, typer.Option(help="mixed, grid or balanced:K")] = "mixed",
-    corruption: Annotated[str, typer.Option(help="Only these corruptions, with commas.")] = "",
-    sample: Annotated[str, typer.Option(help="Only so many questions: 200, or 200/bench.")] = "",
-    codec: Annotated[
-        str, typer.Option(help="How degraded images are encoded: jpeg:Q, webp:Q, png")
-    ] = "jpeg:95",
-    format: Annotated[str, typer.Option(help="tsv, folder, parquet or webdataset")] = "tsv",  # noqa: A002 - --format
-    seed: Annotated[int, typer.Option(help="Seed of layouts, designs and samples.")] = 0,
-    profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
-    workers: Annotated[
-        int, typer.Option(help="Threads, or tasks of Ray at a time; by default one for each CPU.", min=0)
-    ] = 0,
-    engine: Annotated[str, typer.Option(help="Where pictures are made: local or ray.")] = "local",
-    ray_address: Annotated[
-        str, typer.Option(help="A running Ray cluster; else RAY_ADDRESS, else one here.")
-    ] = "",
-    runtime_env: Annotated[
-        Path | None, typer.Option(help="YAML file: what Ray prepares on its nodes (pip, env_vars …).")
-    ] = None,
-    family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
-    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and leave.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No plan and no progress.")] = False,
+    bench: opts.Benches,
+    out: Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder of the build.")],
+    format: Annotated[  # noqa: A002 - the option's name
+        str, typer.Option("--format", help="Format: tsv, folder, parquet or webdataset.")
+    ] = "tsv",
+    dry_run: opts.DryRun = False,
+    quiet: opts.Quiet = False,
+    sample: opts.Sample = "",
+    family: opts.Family = "",
+    data_dir: opts.DataDir = None,
+    offline: opts.Offline = False,
+    level: opts.Levels = "low,mid,hard",
+    design: opts.Design = "mixed",
+    corruption: opts.Corruptions = None,
+    seed: opts.Seed = 0,
+    profile: opts.Profile = "paper",
+    codec: opts.Codec = "jpeg:95",
+    workers: opts.Workers = 0,
+    engine: opts.Engine = "local",
+    ray_address: opts.RayAddress = "",
+    runtime_env: opts.RuntimeEnv = None,
 ) -> None:
-    """Write degraded copies of benchmarks; the same command goes on where it stopped."""
+    """Write degraded copies of benchmarks; repeat the command to resume."""
     from mmdbench.benches import expand_benches
     from mmdbench.builds import BuildPlan
     from mmdbench.builds.plan import check_build_plan
@@ -66,9 +55,9 @@ def build(
 
     plan = BuildPlan(
         benches=expand_benches(bench),
-        levels=parse_levels(level),
+        levels=opts.parse_levels(level),
         design=design,
-        corruptions=split_list(corruption),
+        corruptions=opts.split_list(*(corruption or ())),
         sample=sample,
         seed=seed,
         profile=profile,

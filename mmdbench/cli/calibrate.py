@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.cli._shared import options as opts
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,14 +27,19 @@ def calibrate(
         list[Path], typer.Argument(help="Pictures, or folders of pictures.", metavar="IMAGES...")
     ],
     sizes: Annotated[
-        list[int] | None, typer.Option("--size", help="Short side in pixels; 224, 512 and 1024 if left out.")
+        list[int] | None,
+        typer.Option("--size", help="Short side in pixels (default: 224, 512 and 1024); repeatable."),
     ] = None,
-    names: Annotated[list[str] | None, typer.Option("--name", help="Only these corruptions.")] = None,
-    profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
-    seed: Annotated[int, typer.Option(help="Another seed draws other layouts.")] = 0,
+    names: opts.CorruptionNames = None,
+    profile: opts.Profile = "paper",
+    seed: opts.Seed = 0,
     enlarge: Annotated[bool, typer.Option("--enlarge", help="Enlarge pictures that are too small.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write a page here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the numbers to this JSON file too.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write a page to this Markdown file too.")
+    ] = None,
 ) -> None:
     """Measure SSIM and PSNR per corruption, level and size, and flag ladders that are none."""
     from mmdbench.corruptions.calibration import SIZES, to_json, to_markdown

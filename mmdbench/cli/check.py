@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmdbench.cli._shared.urls import FOLDER
+from mmdbench.cli._shared import options as opts
 
 if TYPE_CHECKING:
     from mmdbench.check import CheckReport
@@ -17,8 +17,8 @@ __all__ = ["check"]
 
 
 def check(
-    run: Annotated[Path, typer.Argument(parser=FOLDER, help="The folder of a run.")],
-    baseline: Annotated[Path, typer.Option(help="The baseline: a file to commit.")],
+    run: opts.RunFolder,
+    baseline: Annotated[Path, typer.Option(help="File of the baseline, made to be committed.")],
     gate: Annotated[
         list[str] | None,
         typer.Option(
@@ -26,9 +26,11 @@ def check(
         ),
     ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Write the run as the new baseline.")] = False,
-    alpha: Annotated[float, typer.Option(help="How often a check may fail though nothing changed.")] = 0.05,
+    alpha: Annotated[
+        float, typer.Option(help="Chance that the check fails although nothing changed, below 0.5.")
+    ] = 0.05,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, unrounded.")] = False,
+    as_json: opts.Json = False,
 ) -> None:
     """Compare a run with a baseline and say whether it got worse.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmdbench.cli._shared import options as opts
 from mmdbench.errors import ImageDecodeError, UsageError
 
 if TYPE_CHECKING:
@@ -21,14 +22,20 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 def corrupt(
     source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures.", metavar="IN")],
-    target: Annotated[
-        Path, typer.Argument(help="Where the result goes: a file, or a folder.", metavar="OUT")
+    target: Annotated[Path, typer.Argument(help="File or folder to write.", metavar="OUT")],
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Name of the corruption; see: mmdbench list corruptions", rich_help_panel=opts.PICTURES
+        ),
     ],
-    name: Annotated[str, typer.Option(help="Which corruption; see: mmdbench list corruptions")],
-    level: Annotated[str, typer.Option(help="low, mid or hard")] = "",
-    intensity: Annotated[float | None, typer.Option(help="Instead of a level: above 0, up to 1.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws another layout.")] = 0,
-    profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
+    level: Annotated[str, typer.Option(help="Level: low, mid or hard.", rich_help_panel=opts.PICTURES)] = "",
+    intensity: Annotated[
+        float | None,
+        typer.Option(help="Strength instead of a level: above 0, at most 1.", rich_help_panel=opts.PICTURES),
+    ] = None,
+    seed: opts.Seed = 0,
+    profile: opts.Profile = "paper",
 ) -> None:
     """Degrade a picture, or every picture of a folder."""
     from mmdbench.corruptions import sample

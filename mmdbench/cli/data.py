@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.errors import guarded
 
 if TYPE_CHECKING:
@@ -17,11 +17,10 @@ __all__ = ["app"]
 app = typer.Typer(help="Find, get and check the files of the benchmarks.", no_args_is_help=True)
 
 Names = Annotated[list[str], typer.Argument(help="Benchmarks, or a set such as mmd.")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Before $LMUData and ~/LMUData.")]
 
 
 @guarded
-def list_files(data_dir: DataDir = None) -> None:
+def list_files(data_dir: opts.LocalDataDir = None) -> None:
     """List all benchmarks and whether their files are here."""
     from mmdbench.benches.data_commands import list_data
 
@@ -29,8 +28,8 @@ def list_files(data_dir: DataDir = None) -> None:
 
 
 @guarded
-def get(names: Names, data_dir: DataDir = None) -> None:
-    """Download what is not here yet; a download that broke off goes on where it stopped."""
+def get(names: Names, data_dir: opts.LocalDataDir = None) -> None:
+    """Download missing files; repeat the command to resume."""
     from mmdbench.benches.data_commands import get_data
     from mmdbench.cli._shared.benches import download_progress
 
@@ -42,7 +41,7 @@ def get(names: Names, data_dir: DataDir = None) -> None:
 @guarded
 def verify(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; by default all.")] = None,
-    data_dir: DataDir = None,
+    data_dir: opts.LocalDataDir = None,
 ) -> None:
     """Compute the checksums of the files that are here; exit 4 if one is not the published file."""
     from mmdbench.benches.data_commands import verify_data
@@ -54,7 +53,9 @@ def verify(
 
 
 @guarded
-def path(name: Annotated[str, typer.Argument(help="A benchmark.")], data_dir: DataDir = None) -> None:
+def path(
+    name: Annotated[str, typer.Argument(help="A benchmark.")], data_dir: opts.LocalDataDir = None
+) -> None:
     """Print where a benchmark's file is."""
     from mmdbench.benches.data_commands import data_path
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from mmdbench.cli._shared import options as opts
 from mmdbench.records import RunPlan
 
 __all__ = ["demo"]
 
 
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run.")] = Path("runs/demo"),
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    out: opts.RunOut = Path("runs/demo"),
+    quiet: opts.Quiet = False,
 ) -> None:
     """See how much a small model loses when photographs get worse: one to four minutes on two cores."""
     from mmdbench.cli._shared.benches import Sources
-    from mmdbench.cli.evaluate import run_and_report
+    from mmdbench.cli._shared.run import run_and_report
     from mmdbench.models.registry import find_card
 
     typer.echo(

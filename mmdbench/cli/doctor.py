@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from mmdbench.cli._shared import options as opts
 
 if TYPE_CHECKING:
     from mmdbench.models.registry import ModelCard
@@ -17,12 +18,10 @@ _EXIT_CODES = {"passed": 0, "unclear": 3, "caught": 4, "failed": 4}
 
 
 def doctor(
-    model: Annotated[str, typer.Option(help="A model card's name; see: mmdbench list models")],
-    model_card: Annotated[list[Path] | None, typer.Option(help="TOML file with cards of your own.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value: a field or option of the model's card.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: opts.Model,
+    model_card: opts.ModelCards = None,
+    settings: opts.CardSettings = None,
+    as_json: opts.Json = False,
 ) -> None:
     """Show a model fourteen small pictures with numbers in them and see whether it mixes them up.
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmdbench.cli._shared.urls import FOLDER
+from mmdbench.cli._shared import options as opts
 
 __all__ = ["export"]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(parser=FOLDER, help="The folder of a run.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")],
+    run: opts.RunFolder,
+    out: opts.FilesOut,
     format: Annotated[  # noqa: A002 - the option's name
-        str, typer.Option("--format", help="vlmevalkit (a spreadsheet for each arm) or jsonl")
+        str, typer.Option("--format", help="Format: vlmevalkit (a spreadsheet for each arm) or jsonl.")
     ] = "vlmevalkit",
-    extraction: Annotated[
-        str, typer.Option(help="Which part of a reply is graded: sane, clear, none (default: the run's)")
-    ] = "",
+    extraction: opts.Extraction = "",
 ) -> None:
     """Write a run's replies as prediction files, which VLMEvalKit grades to the same numbers."""
     from mmdbench.results.export import NO_ANSWER, export_run

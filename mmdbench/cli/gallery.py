@@ -7,16 +7,18 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli._shared import options as opts
+
 __all__ = ["gallery"]
 
 
 def gallery(
     image: Annotated[Path, typer.Argument(help="A picture.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The sheet: a .png or .jpg file.")],
-    names: Annotated[list[str] | None, typer.Option("--name", help="Only these corruptions.")] = None,
-    width: Annotated[int, typer.Option(help="Width of one picture on the sheet, in pixels.")] = 240,
-    seed: Annotated[int, typer.Option(help="Another seed draws other layouts.")] = 0,
-    profile: Annotated[str, typer.Option(help="paper or scaled")] = "paper",
+    out: opts.SheetOut,
+    names: opts.CorruptionNames = None,
+    width: opts.Width = 240,
+    seed: opts.Seed = 0,
+    profile: opts.Profile = "paper",
 ) -> None:
     """Show a picture under all corruptions: clean, low, mid and hard side by side."""
     from mmdbench.corruptions.gallery import contact_sheet, save_sheet

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mmdbench.cli._shared import options as opts
 from mmdbench.errors import UnknownNameError
 
 __all__ = ["list_names"]
@@ -19,10 +20,8 @@ _COLUMNS = {
 
 
 def list_names(
-    what: Annotated[str, typer.Argument(help="corruptions, benches or models")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON instead of a table; it says more.")
-    ] = False,
+    what: Annotated[str, typer.Argument(help="Kind of names: corruptions, benches or models.")],
+    as_json: opts.Json = False,
 ) -> None:
     """List corruptions, benchmarks or models."""
     rows = {"corruptions": _corruptions, "benches": _benches, "models": _models}

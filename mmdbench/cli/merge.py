@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli._shared.urls import FOLDER, OUT
+from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.urls import FOLDER
 
 __all__ = ["merge"]
 
 
 def merge(
     runs: Annotated[list[Path], typer.Argument(parser=FOLDER, help="Folders of the shards.")],
-    out: Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder of the whole run.")],
+    out: opts.RunOut,
 ) -> None:
     """Put the shards of one run together; replies are taken once each, answers before errors."""
     from mmdbench.run.merge import merge_runs

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmdbench.cli._shared.urls import DATA_DIR, OUT
+from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.urls import OUT
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,28 +19,27 @@ __all__ = ["quality"]
 
 
 def quality(
-    folder: Annotated[Path, typer.Argument(parser=OUT, help="The folder of a run, or a folder of pictures.")],
+    folder: Annotated[Path, typer.Argument(parser=OUT, help="Folder of a run, or of pictures.")],
     metrics: Annotated[
-        str, typer.Option(help="Some of brisque, niqe, musiq, with commas.")
+        str, typer.Option(help="Metrics, with commas: brisque, niqe, musiq.")
     ] = "brisque,niqe,musiq",
     weights_dir: Annotated[
-        Path | None, typer.Option(help="Where the metrics' weights lie; else $TORCH_HOME/hub/pyiqa.")
+        Path | None, typer.Option(help="Folder of the metrics' weights; else $TORCH_HOME/hub/pyiqa.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
-    batch: Annotated[int, typer.Option(help="Pictures of one size that are measured together.")] = 8,
-    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every picture's figures as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:1.")] = "auto",
+    batch: Annotated[int, typer.Option(help="Pictures of one size to measure together.")] = 8,
+    data_dir: opts.DataDir = None,
+    as_json: opts.Json = False,
+    quiet: opts.Quiet = False,
 ) -> None:
     """Measure BRISQUE, NIQE and MUSIQ; figures are kept in quality.json beside the pictures."""
     import json
 
     from mmdbench.cli._shared.progress import Bar
-    from mmdbench.cli.evaluate import split_list
     from mmdbench.results.quality.measure import QUALITY_FILE, measure, write_quality
     from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
 
-    names = split_list(metrics)
+    names = opts.split_list(metrics)
     if not names:
         raise UsageError("No metric to measure.", hint="Name some of brisque, niqe, musiq.")
     if not folder.is_dir():

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli._shared.urls import DATA_DIR, FILE, FOLDER
+from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.urls import FOLDER
 from mmdbench.errors import DataError, UsageError
 
 __all__ = ["replay"]
@@ -17,16 +18,16 @@ def replay(
     manifest: Annotated[
         Path, typer.Argument(parser=FOLDER, help="A build's folder, its manifest.json, or one of its logs.")
     ],
-    index: Annotated[str, typer.Option(help="The row's index.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The picture: .png, or the build's own format.")],
-    bench: Annotated[str, typer.Option(help="Which benchmark, if there are several.")] = "",
-    level: Annotated[str, typer.Option(help="Which level, if there are several.")] = "",
-    corruption: Annotated[str, typer.Option(help="Which corruption, if there are several.")] = "",
-    picture: Annotated[int, typer.Option(help="Which picture of the row, from 1.", min=1)] = 1,
-    source: Annotated[
-        list[Path] | None, typer.Option(parser=FILE, help="A TSV file that the build was made of.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
+    index: Annotated[str, typer.Option(help="Index of the row.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Picture to write: .png, or the build's format.")],
+    bench: Annotated[str, typer.Option(help="Benchmark of the row, if the build has several.")] = "",
+    level: Annotated[str, typer.Option(help="Level of the picture, if the build has several.")] = "",
+    corruption: Annotated[
+        str, typer.Option(help="Corruption of the picture, if the build has several.")
+    ] = "",
+    picture: Annotated[int, typer.Option(help="Number of the picture in the row, from 1.", min=1)] = 1,
+    source: opts.SourceFiles = None,
+    data_dir: opts.DataDir = None,
 ) -> None:
     """Make one picture of a build again, from the source and what the manifest says was drawn."""
     from mmdbench.builds.replaying import Wanted, find_picture, is_same_file, read_manifest_of

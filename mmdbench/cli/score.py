@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmdbench.cli._shared.urls import BENCH, DATA_DIR, OUT
+from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.urls import BENCH, OUT
 from mmdbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -25,41 +26,50 @@ _SHOWN = 20
 
 
 def score(
-    run: Annotated[Path | None, typer.Argument(parser=OUT, help="The folder of a run.")] = None,
+    run: Annotated[Path | None, typer.Argument(parser=OUT, help="Folder of a run.")] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Predictions made elsewhere: .xlsx, .tsv, .json, .jsonl.")
+        Path | None, typer.Option(help="File of predictions made elsewhere: .xlsx, .tsv, .json, .jsonl.")
     ] = None,
     bench: Annotated[
-        str, typer.Option(parser=BENCH, help="The predictions' benchmark, or its TSV file.")
+        str, typer.Option(parser=BENCH, help="Benchmark of the predictions, or its TSV file.")
     ] = "",
-    protocol: Annotated[
-        str, typer.Option(help="clear/1 or vlmevalkit/1 (default: the run's, else clear/1)")
-    ] = "",
-    extraction: Annotated[str, typer.Option(help="sane, clear or none (default: the run's, else sane)")] = "",
-    io: Annotated[
-        str, typer.Option("--io", help="literal, or compat: VLMEvalKit's trips through spreadsheets")
-    ] = "literal",
-    judge: Annotated[
-        str, typer.Option(help="Who decides unresolved rows: gpt-4.1, or openai:<model>@<base-url>")
-    ] = "",
-    judge_heads: Annotated[
-        Path | None,
-        typer.Option(help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts."),
-    ] = None,
-    on_unresolved: Annotated[str, typer.Option(help="What the judge cannot settle: miss or random")] = "miss",
-    seed: Annotated[int, typer.Option(help="Seed of random picks.")] = 0,
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out questions without a prediction.")
     ] = False,
     against: Annotated[
         Path | None, typer.Option(help="Earlier grades to compare with (default: the run's own rules).")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
-    family: Annotated[str, typer.Option(help="Family of a TSV file of your own.")] = "",
-    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
-    model_card: Annotated[list[Path] | None, typer.Option(help="TOML file with a judge's card.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, unrounded.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: opts.Json = False,
+    quiet: opts.Quiet = False,
+    family: opts.Family = "",
+    data_dir: opts.DataDir = None,
+    offline: opts.Offline = False,
+    protocol: opts.Protocol = "",
+    extraction: opts.Extraction = "",
+    io: Annotated[
+        str,
+        typer.Option(
+            "--io",
+            help="Reading of replies: literal, or compat with VLMEvalKit's spreadsheets.",
+            rich_help_panel=opts.GRADING,
+        ),
+    ] = "literal",
+    judge: opts.Judge = "",
+    judge_heads: Annotated[
+        Path | None,
+        typer.Option(
+            help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts.",
+            rich_help_panel=opts.GRADING,
+        ),
+    ] = None,
+    on_unresolved: Annotated[
+        str,
+        typer.Option(
+            help="Grade of rows the judge cannot settle: miss or random.", rich_help_panel=opts.GRADING
+        ),
+    ] = "miss",
+    seed: opts.Seed = 0,
+    model_card: opts.ModelCards = None,
 ) -> None:
     """Grade replies under other rules, show what changed in each row, and keep the grades."""
     if (run is None) == (predictions is None):

@@ -7,24 +7,25 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli._shared.urls import DATA_DIR, FOLDER
+from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.urls import FOLDER
 from mmdbench.errors import UnknownNameError, UsageError
 
 __all__ = ["show"]
 
 
 def show(
-    question: Annotated[str, typer.Argument(help="A benchmark and an index: MMStar:17")],
-    corruption: Annotated[list[str] | None, typer.Option(help="Only these corruptions; repeatable.")] = None,
+    question: Annotated[str, typer.Argument(help="A benchmark and an index, for example MMStar:17.")],
+    corruption: opts.Corruptions = None,
     run: Annotated[
         list[Path] | None, typer.Option(parser=FOLDER, help="Show the replies of this run; repeatable.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The sheet: a .png or .jpg file.")] = None,
-    width: Annotated[int, typer.Option(help="Width of one picture, in pixels.", min=16, max=2000)] = 240,
-    seed: Annotated[int, typer.Option(help="Seed of the layouts, if no run is given.")] = 0,
-    profile: Annotated[str, typer.Option(help="paper or scaled, if no run is given.")] = "paper",
-    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
+    out: opts.SheetOutOrNone = None,
+    width: opts.Width = 240,
+    seed: opts.Seed = 0,
+    profile: opts.Profile = "paper",
+    data_dir: opts.DataDir = None,
+    offline: opts.Offline = False,
 ) -> None:
     """Show one question as models meet it: a contact sheet clean to hard, its text, and replies."""
     from mmdbench.cli._shared.benches import Sources, open_benches

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli._shared.urls import DATA_DIR, FILE, FOLDER
+from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.urls import FOLDER
 
 __all__ = ["verify"]
 
@@ -16,15 +17,15 @@ _CANNOT_TELL = 3
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(parser=FOLDER, help="The folder of a build.", metavar="DIR")],
-    sample: Annotated[int, typer.Option(help="Make only so many pictures anew; 0 is all.", min=0)] = 0,
-    source: Annotated[
-        list[Path] | None, typer.Option(parser=FILE, help="A TSV file that the build was made of.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(parser=DATA_DIR, help="Where benchmark files lie.")] = None,
-    files_only: Annotated[bool, typer.Option("--files-only", help="Do without the source.")] = False,
-    workers: Annotated[int, typer.Option(help="Threads; by default one for each CPU.", min=0)] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    folder: Annotated[Path, typer.Argument(parser=FOLDER, help="Folder of a build.", metavar="DIR")],
+    sample: Annotated[int, typer.Option(help="Make only so many pictures again; 0: all.", min=0)] = 0,
+    source: opts.SourceFiles = None,
+    data_dir: opts.DataDir = None,
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="Check the files only, without the source.")
+    ] = False,
+    workers: opts.Workers = 0,
+    quiet: opts.Quiet = False,
 ) -> None:
     """Check a build's files, and make its pictures anew to compare them.
 

@@ -159,7 +159,7 @@ def test_a_run_without_a_folder_gets_one_that_the_next_call_finds(make_tsv):
         (("--bench", "mimi"), "Did you mean 'mini'"),
         (("--bench", "no.tsv"), "no.tsv"),
         (("--level", "hard,hrad"), "Did you mean 'hard'"),
-        (("--level", ","), "No level to run"),
+        (("--level", ","), "--level must name a level"),
         (("--design", "grdi"), "Did you mean 'grid'"),
         (("--corruption", "graffiti,grafiti"), "Did you mean 'graffiti'"),
         (("--corruption", "graffiti,graffiti"), "named twice"),

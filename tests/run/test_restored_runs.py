@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from mmdbench.benches import open_bench
 from mmdbench.cli import app
-from mmdbench.cli.evaluate import run_folder
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, Recipe, RunPlan
@@ -22,6 +21,7 @@ from mmdbench.report.identity import differences, identity
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.pictures import made_pixels, remake
 from mmdbench.results.results import load_results
+from mmdbench.run.folder import default_folder
 from mmdbench.run.plan import Pictures, read_cells
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
@@ -141,10 +141,10 @@ def test_a_plan_and_what_was_opened_for_it_go_together(make_tsv, tmp_path):
 
 def test_a_run_without_a_restorer_keeps_its_folder():
     plan = RunPlan("baseline", ("mini",))
-    assert run_folder(plan).name == "baseline_mini_mixed_4c3072ac"
-    assert run_folder(RunPlan("baseline", ("mini",), restore_clean=False)) == run_folder(plan)
+    assert default_folder(plan).name == "baseline_mini_mixed_4c3072ac"
+    assert default_folder(RunPlan("baseline", ("mini",), restore_clean=False)) == default_folder(plan)
     restored = replace(plan, restore="opencv-nlmeans")
-    assert len({run_folder(p) for p in (plan, restored, replace(restored, restore_clean=False))}) == 3
+    assert len({default_folder(p) for p in (plan, restored, replace(restored, restore_clean=False))}) == 3
 
 
 def test_the_report_counts_its_time_and_names_it(make_tsv, tmp_path):

@@ -1,0 +1,80 @@
+"""Runs and published results by name: graded, and laid out as tables or compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.errors import UsageError
+from mmdbench.report.comparison import Comparison, compare_published, compare_runs
+from mmdbench.report.published import is_published, published_rows
+from mmdbench.report.tables.collect import Tables, make_tables
+from mmdbench.results.results import RunResults, load_results
+
+__all__ = ["open_comparisons", "open_runs"]
+
+
+def open_runs(
+    names: Sequence[str], protocol: str = "", extraction: str = ""
+) -> tuple[list[RunResults], Tables]:
+    """Grade runs and put published results beside them.
+
+    Args:
+        names: Folders of runs and names of published results; the first is the reference.
+        protocol: Grading protocol; empty for each run's own.
+        extraction: Answer extraction; empty for each run's own.
+
+    Returns:
+        The graded runs, and the tables of runs and published results.
+
+    Raises:
+        UsageError: No run is among the names.
+    """
+    folders = [Path(name) for name in names if not is_published(name)]
+    results = [load_results(folder, protocol=protocol, extraction=extraction) for folder in folders]
+    if not results:
+        raise UsageError("No run to report.", hint="Name the folder of one beside the published results.")
+    titles = [run.title(bench) for run in results for bench in run.benches]
+    published = [published_rows(name) for name in names if is_published(name)]
+    shared = [result for result in published if {row.name for row in result.main} & set(titles)]
+    published = [published_rows(r.label, titles) if r in shared else r for r in published]
+    reference = names[0] if is_published(names[0]) else ""
+    return results, make_tables(results, load_spec(), published, reference)
+
+
+def open_comparisons(
+    names: Sequence[str], protocol: str = "", extraction: str = "", *, shared: bool = False
+) -> list[Comparison]:
+    """Compare a run with other runs and published results.
+
+    Args:
+        names: Folder of the first run, then at least one other folder or name of published results.
+        protocol: Grading protocol of all runs; empty for each run's own.
+        extraction: Answer extraction of all runs; empty for each run's own.
+        shared: Compare runs of different samples on the questions that both hold.
+
+    Returns:
+        One comparison of the first run with each of the others.
+
+    Raises:
+        UsageError: Fewer than two names, or the first is no run.
+        IncomparableError: Two runs differ in what must be equal.
+    """
+    if len(names) < 2:
+        raise UsageError("Nothing to compare with.", hint="Name two runs, or a run and paper:clear-rl.")
+    if is_published(names[0]):
+        raise UsageError("The first to compare must be a run.", hint=f"Name {names[0]} after it.")
+    first = load_results(Path(names[0]), protocol=protocol, extraction=extraction)
+    found = []
+    for name in names[1:]:
+        if is_published(name):
+            published = published_rows(name, [first.title(bench) for bench in first.benches])
+            found.append(compare_published(first, published if published.main else published_rows(name)))
+            continue
+        other, ours = load_results(Path(name), protocol=protocol, extraction=extraction), first
+        if other.name == first.name:
+            other, ours = replace(other, label=name), replace(first, label=names[0])
+        found.append(compare_runs(ours, other, load_spec(), shared=shared))
+    return found
