@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mmdbench.benches.catalog import FAMILIES, KIT, RBENCH, BenchInfo, find_bench, looks_like_path
-from mmdbench.benches.families import clean_bench, infer_family
+from mmdbench.benches.catalog import KIT, RBENCH, BenchInfo, clean_bench, find_bench, looks_like_path
 from mmdbench.benches.fetch import FetchSettings, fetch_bench, file_hash, find_file
 from mmdbench.benches.pictures import table_images
 from mmdbench.benches.table import LongCell, Row, Table
 from mmdbench.benches.tsv import ReadLimits, read_table
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Index, Question
+from mmdbench.scoring.families import get_family, infer_family, selectable_families
 from mmdbench.system.remote import fetch_file, is_url
 
 __all__ = ["Bench", "open_bench", "read_bench"]
@@ -116,15 +116,15 @@ def read_bench(
     limits: ReadLimits | None = None,
 ) -> Bench:
     """Read a TSV file as a benchmark; without `info` its name is the file's, without `.tsv`."""
-    if family is not None and family not in FAMILIES:
-        raise UnknownNameError("family", family, FAMILIES)
+    if family is not None and family not in selectable_families():
+        raise UnknownNameError("benchmark family", family, selectable_families())
     table = read_table(path, limits=limits)
     _require(table, "index", _PICTURES)
     name = info.name if info else path.stem
     indices = _indices(table)
     known = info or clean_bench(path.stem)
     chosen, reason = _family(known, family, table.header.names, indices)
-    _require(table, "prompt" if chosen == "cvbench" else "question")
+    _require(table, get_family(chosen).text_column)
     if known is None:
         known = BenchInfo(name, chosen, title=name, columns=table.header.names, source=str(path))
     pictures = table_images(table, indices)

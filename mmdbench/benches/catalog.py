@@ -9,22 +9,20 @@ from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import DataError, UnknownNameError, UsageError
+from mmdbench.scoring.families import selectable_families
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
-    "FAMILIES",
     "BenchInfo",
+    "clean_bench",
     "expand_benches",
     "find_bench",
     "get_bench_names",
     "looks_like_path",
     "parse_catalog",
 ]
-
-FAMILIES = ("plain", "circular", "mmvp", "cvbench", "mmvet")
-"""How a benchmark is prompted and graded."""
 
 KIT = "vlmeval:"
 RBENCH = "rbench:"
@@ -90,6 +88,18 @@ def find_bench(name: str) -> BenchInfo:
     return _catalog()[names[0]]
 
 
+def clean_bench(stem: str) -> BenchInfo | None:
+    """The benchmark of the catalogue that a file name is, or is a degraded copy of; None if neither.
+
+    >>> clean_bench("MMVP_LOW_LEVEL_HIGH").name
+    'MMVP'
+    """
+    for name in sorted(get_bench_names(), key=len, reverse=True):
+        if stem.lower() == name.lower() or stem.lower().startswith(name.lower() + "_"):
+            return find_bench(name)
+    return None
+
+
 def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
     """Canonical names for what a user typed: names, sets, paths; commas separate; each once.
 
@@ -141,8 +151,8 @@ def _info(name: str, table: Any, where: str) -> BenchInfo:
             raise DataError(f"{where} has an unknown key {key!r}.", hint=f"Known: {', '.join(known)}.")
         if not _is_kind(key, value):
             raise DataError(f"{where}: {key} = {value!r} is not of the right kind.")
-    if table.get("family") not in FAMILIES:
-        raise DataError(f"{where}: family must be one of {', '.join(FAMILIES)}.")
+    if table.get("family") not in selectable_families():
+        raise DataError(f"{where}: family must be one of {', '.join(selectable_families())}.")
     if bool(table.get("url")) == bool(table.get("shipped")):
         raise DataError(f"{where} must have either a url or the name of a shipped file.")
     if table.get("url") and not table["url"].startswith("https://"):

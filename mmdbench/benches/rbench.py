@@ -17,13 +17,15 @@ from mmdbench.benches.fetch import data_folders, find_file
 from mmdbench.benches.tsv import ReadLimits
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Question
+from mmdbench.scoring.families.plain import PLAIN
+from mmdbench.scoring.families.rbench import RBENCH_CAP, RBENCH_VQA
 
 __all__ = ["STRENGTHS", "TASKS", "open_rbench", "strength_of", "task_of"]
 
 TASKS = ("mcq", "vqa", "cap")
 STRENGTHS = ("low", "mid", "high")
 
-_FAMILIES = {"mcq": "plain", "vqa": "rbench-vqa", "cap": "rbench-cap"}
+_FAMILIES = {"mcq": PLAIN.name, "vqa": RBENCH_VQA.name, "cap": RBENCH_CAP.name}
 _TASK_COLUMNS = ("task", "type", "question_type", "task_type")
 _STRENGTH_COLUMNS = ("strength", "level", "severity", "degree", "distortion_level")
 _TASK_WORDS = {
@@ -58,7 +60,7 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLi
             "mmdbench data get R-Bench-Dis",
         )
     own = found[0].name.lower() == f"r-bench-{task}.tsv"
-    bench = read_bench(found[0], family="plain", limits=limits)
+    bench = read_bench(found[0], family=PLAIN.name, limits=limits)
     rows = tuple(_marked(q, task) for q in bench.questions if own or task_of(q) == task)
     if not rows:
         raise DataError(

@@ -15,12 +15,15 @@ from mmdbench.benches.catalog import find_bench
 from mmdbench.benches.fetch import find_file
 from mmdbench.benches.tsv import ReadLimits
 from mmdbench.errors import DataError, DownloadError, UnknownNameError, UsageError
+from mmdbench.scoring.families.circular import CIRCULAR
+from mmdbench.scoring.families.mmvet import MMVET
+from mmdbench.scoring.families.plain import PLAIN
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.vlmevalkit_guard import guarded, hide_secrets, kit_module
 
 __all__ = ["open_kit_bench"]
 
-_CIRCULAR = ("mmbench", "ccbench", "circular", "mmcr")
+_CIRCULAR_NAMES = ("mmbench", "ccbench", "circular", "mmcr")
 _JUDGED = ("VQA", "Y/N", "Caption")
 _FOLDER = "vlmeval"
 _ROOT = "LMUData"
@@ -63,8 +66,8 @@ def _family(name: str, kind: str) -> str | None:
     except UnknownNameError:
         pass
     if kind == "MCQ":
-        return "circular" if any(word in name.lower() for word in _CIRCULAR) else "plain"
-    return "mmvet" if kind in _JUDGED else None
+        return (CIRCULAR if any(word in name.lower() for word in _CIRCULAR_NAMES) else PLAIN).name
+    return MMVET.name if kind in _JUDGED else None
 
 
 def _fetched(module: Any, name: str, data_dir: str | Path | None) -> Path:

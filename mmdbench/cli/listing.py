@@ -51,12 +51,13 @@ def _benches() -> list[dict[str, Any]]:
     from dataclasses import asdict
 
     from mmdbench.benches import find_bench, get_bench_names
-    from mmdbench.benches.families import GRADERS, PROMPTS
+    from mmdbench.scoring.families import get_family
 
-    infos = [find_bench(name) for name in get_bench_names()]
-    return [
-        {**asdict(info), "prompt": PROMPTS[info.family], "grader": GRADERS[info.family]} for info in infos
-    ]
+    rows = []
+    for info in (find_bench(name) for name in get_bench_names()):
+        family = get_family(info.family)
+        rows.append({**asdict(info), "prompt": family.prompt_summary, "grader": family.grading_summary})
+    return rows
 
 
 def _models() -> list[dict[str, Any]]:

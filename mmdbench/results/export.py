@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches.families import clean_bench
+from mmdbench.benches.catalog import clean_bench
 from mmdbench.errors import UnknownNameError
 from mmdbench.records import Index, Reply
 from mmdbench.results.run_arms import RunArm, plan_of, run_arms

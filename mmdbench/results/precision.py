@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from mmdbench.records import CLEAN, RECODED, BenchData, RunPlan
 from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.scoring.families import unit_of
 from mmdbench.stats import macro_mean, paired_difference, proportion
 from mmdbench.system.bounds import require_above
-from mmdbench.variants.design import parse_sample, sample_questions, unit_of
+from mmdbench.variants.design import parse_sample, sample_questions
 
 __all__ = ["Step", "half_width_points", "until_precise"]
 

@@ -17,10 +17,11 @@ from mmdbench.run.manifest import read_manifest
 from mmdbench.run.plan import StoredBench, read_cells, read_questions
 from mmdbench.run.store import read_replies
 from mmdbench.scoring import Score, score
+from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.scoring.judging.journal import JudgeJournal
 from mmdbench.scoring.judging.session import Judge
 from mmdbench.scoring.tasks import find_task
-from mmdbench.variants.design import meets_several, unit_of
+from mmdbench.variants.design import meets_several
 
 __all__ = ["Arm", "RunResults", "UnitHit", "load_results"]
 
@@ -198,29 +199,17 @@ def _hits(arm: Arm, bench: StoredBench, layer: Sequence[Cell]) -> Iterator[UnitH
         return
     met = {cell.index: cell.corruption for cell in layer}
     earned = {grade.index: grade.hit for grade in arm.score.grades}
-    for rows in _units(bench, arm.score.metric):
+    metric = get_family(bench.family).metric(arm.score.metric_key)
+    groups = arm.score.group_hits
+    for rows in metric.units(bench.questions):
         first = rows[0]
         unit = unit_of(first, bench.family)
-        hit = arm.score.group_hits[unit] if unit in arm.score.group_hits else _all(earned, rows)
-        if bench.family == "circular" and unit not in arm.score.group_hits:
+        if groups and unit not in groups:
             continue  # a group without its main row, which the protocol leaves out
+        hit = groups[unit] if groups else _all(earned, rows)
         corruptions = {met[row.index] for row in rows}
         one = corruptions.pop() if len(corruptions) == 1 and arm.level not in (CLEAN, RECODED) else None
-        stratum = first.fields.get("source", "") if arm.score.metric == "mean of sources" else ""
-        yield UnitHit(arm.bench, unit, arm.level, one, first.category, float(hit), stratum)
-
-
-def _units(bench: StoredBench, metric: str) -> Iterator[list[Question]]:
-    if bench.family == "circular":
-        groups: dict[Index, list[Question]] = {}
-        for question in bench.questions:
-            groups.setdefault(unit_of(question, bench.family), []).append(question)
-        yield from groups.values()
-    elif metric == "pair accuracy":
-        rows = sorted(bench.questions, key=lambda q: (isinstance(q.index, str), q.index))
-        yield from (list(pair) for pair in zip(rows[::2], rows[1::2], strict=True))
-    else:
-        yield from ([question] for question in bench.questions)
+        yield UnitHit(arm.bench, unit, arm.level, one, first.category, float(hit), metric.stratum(first))
 
 
 def _all(earned: Mapping[Index, float], rows: Sequence[Question]) -> float:
@@ -230,13 +219,15 @@ def _all(earned: Mapping[Index, float], rows: Sequence[Question]) -> float:
 
 
 def _chance(bench: StoredBench, arms: Sequence[Arm]) -> float:
-    metric = next((arm.score.metric for arm in arms if arm.bench == bench.name), "")
+    keys = [arm.score.metric_key for arm in arms if arm.bench == bench.name]
+    if not keys:
+        return 0.0
+    metric = get_family(bench.family).metric(keys[0])
     guesses: dict[str, list[float]] = {}
-    for rows in _units(bench, metric if metric != "pair accuracy" or not len(bench.questions) % 2 else ""):
+    for rows in metric.units(bench.questions):
         guess = 1.0
         for row in rows:
             guess *= 1 / len(row.options) if row.options else 0.0
-        stratum = rows[0].fields.get("source", "") if metric == "mean of sources" else ""
-        guesses.setdefault(stratum, []).append(guess)
+        guesses.setdefault(metric.stratum(rows[0]), []).append(guess)
     means = [sum(values) / len(values) for values in guesses.values()]
     return sum(means) / len(means) if means else 0.0

@@ -19,9 +19,9 @@ from mmdbench.records import CLEAN, RunPlan
 from mmdbench.run.manifest import MANIFEST_FILE, portable, read_manifest
 from mmdbench.run.plan import OWN_PICTURES, Pictures, Planned, plan_requests
 from mmdbench.run.store import read_index, read_records, shard_paths
+from mmdbench.scoring.families import unit_of
 from mmdbench.stats import half_width, macro_half_width
 from mmdbench.system.files import make_folder
-from mmdbench.variants.design import unit_of
 
 __all__ = ["Earlier", "Forecast", "earlier_replies", "forecast"]
 

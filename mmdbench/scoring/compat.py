@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import DataError, MissingExtraError
 from mmdbench.records import BenchData, Question
-from mmdbench.scoring.rows import Row, Sheet
+from mmdbench.scoring.family import Grading
+from mmdbench.scoring.sheet import Sheet, SheetRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +42,19 @@ def compat_fields(bench: BenchData) -> list[dict[str, str]]:
     return _records(_read_tsv(bench.questions))
 
 
-def compat_sheet(bench: BenchData, sheet: Sheet, family: str) -> Sheet:
+def compat_sheet(bench: BenchData, sheet: Sheet, grading: Grading) -> Sheet:
     """The sheet after VLMEvalKit's trips: TSV → xlsx before matching, another xlsx before the tables.
 
-    Raises DataError where a reply cannot be written to a spreadsheet at all.
+    Args:
+        bench: The benchmark, of whose questions the TSV file is made again.
+        sheet: The rows with their replies.
+        grading: The grading of the benchmark's family, which names its trips.
+
+    Returns:
+        The same rows, with the texts that VLMEvalKit would read.
+
+    Raises:
+        DataError: A reply cannot be written to a spreadsheet at all.
     """
     require_compat()
     places = {question.index: place for place, question in enumerate(bench.questions)}
@@ -52,18 +62,16 @@ def compat_sheet(bench: BenchData, sheet: Sheet, family: str) -> Sheet:
     chosen = [places[row.index] for row in sheet.rows]
     frame = _with_predictions(tsv, chosen, [row.prediction for row in sheet.rows])
     formulas = sheet.rules.formulas
-    # A circular benchmark's file is opened, its index made integers, and saved again.
-    trips = 2 if family == "circular" else 1
-    for _ in range(trips):
+    for _ in range(grading.spreadsheet_trips):
         frame = _xlsx_trip(frame, formulas=formulas)
     frame["prediction"] = [str(value) for value in frame["prediction"]]
     frame.columns = [name if name in _CAPITALS else str(name).lower() for name in frame.columns]
     answers = _records(tsv)
     matched = [
-        _matched(row, cells, answers[place], family)
+        _matched(row, cells, answers[place], grading)
         for row, cells, place in zip(sheet.rows, _records(frame), chosen, strict=True)
     ]
-    return _with_table_cells(replace(sheet, rows=tuple(matched)), frame, family, trips)
+    return _with_table_cells(replace(sheet, rows=tuple(matched)), frame, grading)
 
 
 def prediction_frame(bench: BenchData, predictions: Sequence[str]) -> pd.DataFrame:
@@ -78,29 +86,25 @@ def _with_predictions(tsv: pd.DataFrame, places: Sequence[int], predictions: Seq
     return frame
 
 
-def _matched(row: Row, cells: dict[str, str], tsv_cells: dict[str, str], family: str) -> Row:
-    # VLMEvalKit takes the right letter from the TSV, yet MM-Vet's ground truth from the spreadsheet,
-    # where a missing one reads "nan".
-    answer = cells.get("answer", "nan") if family == "mmvet" else tsv_cells.get("answer", "")
+def _matched(row: SheetRow, cells: dict[str, str], tsv_cells: dict[str, str], grading: Grading) -> SheetRow:
+    # In a spreadsheet a missing answer reads "nan".
+    truth = cells.get("answer", "nan") if grading.truth_from_spreadsheet else tsv_cells.get("answer", "")
     return replace(
         row,
         question=cells.get("question", "nan"),
         options={label: cells[label] for label in _CAPITALS if label in cells},
-        answer=answer,
+        answer=truth,
         prediction=cells["prediction"],
         cells={name: cells[name] for name in _CELLS if name in cells},
     )
 
 
-def _with_table_cells(sheet: Sheet, frame: pd.DataFrame, family: str, trips: int) -> Sheet:
+def _with_table_cells(sheet: Sheet, frame: pd.DataFrame, grading: Grading) -> Sheet:
     """The second trip, which only the rows that reach the tables make."""
-    kept = list(range(len(sheet.rows)))
-    if family == "circular":
-        from mmdbench.scoring.families.circular import main_index
-
-        kept = [place for place in kept if sheet.rows[place].index == main_index(sheet, sheet.rows[place])]
+    in_tables = {row.index for row in grading.table_rows(sheet)}
+    kept = [place for place, row in enumerate(sheet.rows) if row.index in in_tables]
     table = frame.iloc[kept].copy()
-    for _ in range(trips):
+    for _ in range(grading.spreadsheet_trips):
         table = _xlsx_trip(table, formulas=sheet.rules.formulas)
     rows = list(sheet.rows)
     for place, cells in zip(kept, _records(table), strict=True):

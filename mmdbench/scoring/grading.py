@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmdbench.errors import ModelError, UnknownNameError
 from mmdbench.records import BenchData, Grade, Index
 from mmdbench.scoring.extraction import EXTRACTIONS
-from mmdbench.scoring.families.circular import grade_circular, total_circular
-from mmdbench.scoring.families.cvbench import total_cvbench
-from mmdbench.scoring.families.mmvet import grade_mmvet, total_mmvet
-from mmdbench.scoring.families.mmvp import total_mmvp
-from mmdbench.scoring.families.plain import grade_plain, total_plain
-from mmdbench.scoring.families.rbench import grade_caption, grade_short_answer, total_judged
+from mmdbench.scoring.families import FAMILIES, get_family
+from mmdbench.scoring.family import Family, Grading
 from mmdbench.scoring.inference import FAIL_MARKER, REFUSED
 from mmdbench.scoring.judging.heads import load_heads
 from mmdbench.scoring.judging.journal import JudgeJournal
 from mmdbench.scoring.judging.prompts import JudgeHeads
 from mmdbench.scoring.judging.session import MCQ_SAMPLING, MMVET_TEMPERATURES, Judge, JudgeSession
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, get_protocol
-from mmdbench.scoring.rows import ANSWERED, Row, Sheet, Totals, build_sheet
+from mmdbench.scoring.sheet import ANSWERED, Sheet, SheetRow, build_sheet
 
 __all__ = ["Score", "score"]
 
-_Grader = Callable[[Sheet, JudgeSession | None], dict[Index, Grade]]
-_Totaller = Callable[[Sheet, Mapping[Index, float]], Totals]
-
-_FAMILIES: dict[str, tuple[_Grader, _Totaller]] = {
-    "plain": (grade_plain, total_plain),
-    "circular": (grade_circular, total_circular),
-    "mmvp": (grade_plain, total_mmvp),
-    "cvbench": (grade_plain, total_cvbench),
-    "mmvet": (grade_mmvet, total_mmvet),
-    "rbench-vqa": (grade_short_answer, total_judged),
-    "rbench-cap": (grade_caption, total_judged),
-}
-_JUDGED = ("mmvet", "rbench-vqa", "rbench-cap")
 _ASKED = ("judge", "judge_failed", "judge_error", "judge_random")
 _WARN_UNRESOLVED = 0.02
 
@@ -47,7 +30,8 @@ class Score:
     """What one benchmark's replies are worth, and everything needed to say under which rules.
 
     `headline`, `metrics`, `table` and `upper_bound` are 0..100; `vlmevalkit_table` holds VLMEvalKit's
-    own flat records in its own units (0..1, MM-Vet 0..100). `headline` is None where the metric does
+    own flat records in its own units (0..1, MM-Vet 0..100). `metric` is the label of the headline and
+    `metric_key` its name in `metrics`. `headline` is None where the metric does
     not exist (MMVP without pairs, MM-Vet without a judge); `warnings` says why. `judge` is the judge's
     id, `judge_record` its prompts and sampling. `group_hits` is per circular group, by main index.
 
@@ -63,6 +47,7 @@ class Score:
     judge_record: Mapping[str, Any]
     headline: float | None
     metric: str
+    metric_key: str
     metrics: Mapping[str, Any]
     vlmevalkit_table: list[dict[str, Any]]
     table: Mapping[str, Any]
@@ -79,6 +64,7 @@ class Score:
     def as_dict(self) -> dict[str, Any]:
         """The score as a JSON-able dict; `group_hits` becomes a list of pairs."""
         record = asdict(self)
+        del record["metric_key"]  # score files are older than it
         record["group_hits"] = [list(item) for item in self.group_hits.items()]
         return record
 
@@ -110,7 +96,8 @@ def score(
     could not be reached even once.
     """
     rules = get_protocol(protocol)
-    _check("benchmark family", bench.family, tuple(_FAMILIES))
+    family = get_family(bench.family)
+    grading = _grading_of(family)
     _check("answer extraction", extraction, EXTRACTIONS)
     _check("io mode", io, ("literal", "compat"))
     _check("way with unresolved rows", on_unresolved, ("miss", "random"))
@@ -118,20 +105,20 @@ def score(
     if io == "compat":
         from mmdbench.scoring.compat import compat_sheet
 
-        sheet = compat_sheet(bench, sheet, bench.family)
+        sheet = compat_sheet(bench, sheet, grading)
     session = None
     if judge is not None:
         session = JudgeSession(
             judge, heads or load_heads(), rules, bench.name, journal, on_unresolved=on_unresolved, seed=seed
         )
-    grades = _FAMILIES[bench.family][0](sheet, session)
+    grades = grading.grade(sheet, session)
     if session and session.failed and not session.answered:
         raise ModelError(
             f"{bench.name}: the judge {session.judge.id} answered none of {session.failed} rows.",
             hint="Check its address and key, or score without a judge.",
         )
     return replace(
-        _sum_up(bench, sheet, grades, session),
+        _sum_up(family, sheet, grades, session),
         io=io,
         extraction=extraction,
         partial=partial,
@@ -139,29 +126,37 @@ def score(
     )
 
 
+def _grading_of(family: Family) -> Grading:
+    if family.grading is None:
+        graded = [name for name, known in FAMILIES.items() if known.grading]
+        raise UnknownNameError("benchmark family with a grader", family.name, graded)
+    return family.grading
+
+
 def _sum_up(
-    bench: BenchData, sheet: Sheet, grades: Mapping[Index, Grade], session: JudgeSession | None
+    family: Family, sheet: Sheet, grades: Mapping[Index, Grade], session: JudgeSession | None
 ) -> Score:
-    total = _FAMILIES[bench.family][1]
-    totals = total(sheet, {index: grade.hit for index, grade in grades.items()})
-    counts = _count(sheet, grades, bench.family)
-    scored = bench.family not in _JUDGED or session is not None
+    grading = _grading_of(family)
+    totals = grading.total(sheet, {index: grade.hit for index, grade in grades.items()})
+    counts = _count(sheet, grades, grading)
+    scored = session is not None or not grading.judged
     return Score(
-        bench=bench.name,
-        family=bench.family,
+        bench=sheet.bench,
+        family=family.name,
         protocol=sheet.rules.name,
         judge=session.judge.id if session else None,
-        judge_record=_judge_record(session, bench.family) if session else {},
+        judge_record=_judge_record(session, grading) if session else {},
         headline=totals.headline if scored else None,
-        metric=totals.metric,
+        metric=family.metric(totals.metric).label,
+        metric_key=totals.metric,
         metrics=totals.metrics if scored else {},
         vlmevalkit_table=totals.flat if scored else [],
         table=totals.table if scored else {},
         grades=tuple(grades[row.index] for row in sheet.rows),
         group_hits=totals.group_hits,
         counts=counts,
-        upper_bound=total(sheet, _best_case(sheet, grades)).headline,
-        warnings=totals.warnings + _warnings(bench, counts, session, scored=scored),
+        upper_bound=grading.total(sheet, _best_case(sheet, grades)).headline,
+        warnings=totals.warnings + _warnings(sheet.bench, counts, session, scored=scored),
     )
 
 
@@ -176,17 +171,17 @@ def _best_case(sheet: Sheet, grades: Mapping[Index, Grade]) -> dict[Index, float
     }
 
 
-def _left_open(row: Row, grade: Grade) -> bool:
+def _left_open(row: SheetRow, grade: Grade) -> bool:
     # A random pick decides nothing, so its row is as open as before.
     return row.status in ANSWERED and (grade.verdict == "unresolved" or grade.stage == "judge_random")
 
 
-def _count(sheet: Sheet, grades: Mapping[Index, Grade], family: str) -> dict[str, int]:
+def _count(sheet: Sheet, grades: Mapping[Index, Grade], grading: Grading) -> dict[str, int]:
     pairs = [(row, grades[row.index]) for row in sheet.rows]
     asked = [grade for _, grade in pairs if grade.stage in _ASKED]
     by_rules = [grade for row, grade in pairs if row.status in ANSWERED and grade.stage not in _ASKED]
-    # MM-Vet has no rules that could leave a row unresolved before the judge.
-    open_before_judge = 0 if family in _JUDGED else len(asked)
+    # Only rules can leave a row unresolved before the judge, and a judged family has none.
+    open_before_judge = 0 if grading.judged else len(asked)
     return {
         "planned": len(pairs),
         "answered": sum(row.status in ANSWERED for row, _ in pairs),
@@ -205,9 +200,9 @@ def _count(sheet: Sheet, grades: Mapping[Index, Grade], family: str) -> dict[str
     }
 
 
-def _judge_record(session: JudgeSession, family: str) -> dict[str, Any]:
+def _judge_record(session: JudgeSession, grading: Grading) -> dict[str, Any]:
     sampling = MCQ_SAMPLING
-    if family in _JUDGED:
+    if grading.judged:
         sampling = (MMVET_TEMPERATURES, session.rules.mmvet_max_tokens)
     return {
         "id": session.judge.id,
@@ -219,14 +214,14 @@ def _judge_record(session: JudgeSession, family: str) -> dict[str, Any]:
 
 
 def _warnings(
-    bench: BenchData, counts: Mapping[str, int], session: JudgeSession | None, *, scored: bool
+    bench: str, counts: Mapping[str, int], session: JudgeSession | None, *, scored: bool
 ) -> tuple[str, ...]:
     found = []
     if not scored:
-        found.append(f"{bench.name} is graded by a judge and none was given: it is not scored.")
+        found.append(f"{bench} is graded by a judge and none was given: it is not scored.")
     elif session is None and counts["unresolved"] > _WARN_UNRESOLVED * counts["planned"]:
         found.append(
-            f"{bench.name}: {counts['unresolved']} of {counts['planned']} replies name no option that "
+            f"{bench}: {counts['unresolved']} of {counts['planned']} replies name no option that "
             "the rules can read; the letter rules, not the model, may drive this number. "
             "A judge would settle them."
         )
@@ -234,9 +229,9 @@ def _warnings(
         own = [head.id for head in session.used_heads.values() if not head.comparable]
         if own:
             found.append(
-                f"{bench.name}: the judge was asked in our own words ({', '.join(sorted(own))}); "
+                f"{bench}: the judge was asked in our own words ({', '.join(sorted(own))}); "
                 "these numbers are not comparable with published ones."
             )
         if counts["judge_failed"]:
-            found.append(f"{bench.name}: the judge could not settle {counts['judge_failed']} rows.")
+            found.append(f"{bench}: the judge could not settle {counts['judge_failed']} rows.")
     return tuple(found)

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmdbench.errors import DataError, MissingExtraError, UsageError
 from mmdbench.records import BenchData, Index
-from mmdbench.scoring.rows import ANSWERED
+from mmdbench.scoring.sheet import ANSWERED
 
 __all__ = ["read_predictions", "write_predictions"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmdbench.records import Index
-from mmdbench.scoring.rows import Row
+from mmdbench.scoring.sheet import SheetRow
 
 __all__ = ["flat_table", "mean", "nested_table", "percent"]
 
@@ -33,7 +33,7 @@ def percent(share: float | None) -> float | None:
 
 
 def flat_table(
-    rows: Sequence[Row], hits: Mapping[Index, float], columns: frozenset[str]
+    rows: Sequence[SheetRow], hits: Mapping[Index, float], columns: frozenset[str]
 ) -> list[dict[str, Any]]:
     """One record per split: `Overall`, then every l2-category and category under its short name, 0..1.
 
@@ -53,13 +53,13 @@ def flat_table(
     return table
 
 
-def nested_table(rows: Sequence[Row], hits: Mapping[Index, float]) -> dict[str, Any]:
+def nested_table(rows: Sequence[SheetRow], hits: Mapping[Index, float]) -> dict[str, Any]:
     """Accuracy (0..100) and n of all rows, and of each split, by l2-category and category apart."""
     splits = {split: [r for r in rows if r.cells.get("split") == split] for split in _distinct(rows, "split")}
     return {"all": _block(rows, hits), "split": {name: _block(part, hits) for name, part in splits.items()}}
 
 
-def _block(rows: Sequence[Row], hits: Mapping[Index, float]) -> dict[str, Any]:
+def _block(rows: Sequence[SheetRow], hits: Mapping[Index, float]) -> dict[str, Any]:
     block: dict[str, Any] = _cell(rows, hits)
     for grouping in _GROUPINGS:
         groups = _distinct(rows, grouping)
@@ -67,9 +67,9 @@ def _block(rows: Sequence[Row], hits: Mapping[Index, float]) -> dict[str, Any]:
     return block
 
 
-def _cell(rows: Sequence[Row], hits: Mapping[Index, float]) -> dict[str, Any]:
+def _cell(rows: Sequence[SheetRow], hits: Mapping[Index, float]) -> dict[str, Any]:
     return {"n": len(rows), "accuracy": percent(mean(hits[row.index] for row in rows))}
 
 
-def _distinct(rows: Sequence[Row], column: str) -> list[str]:
+def _distinct(rows: Sequence[SheetRow], column: str) -> list[str]:
     return sorted({row.cells[column] for row in rows if column in row.cells})

@@ -1,4 +1,4 @@
-"""What a model is asked of a benchmark's pictures other than the benchmark's own questions.
+"""Tasks: questions about a benchmark's pictures other than the benchmark's own.
 
 A plan's `task` is `answer`, or one of these: a task turns a benchmark into one with other
 questions, and grades the replies. Planning, keys, running and storing do not know of it.
@@ -7,26 +7,37 @@ questions, and grades the replies. Planning, keys, running and storing do not kn
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from mmdbench.benches import Bench
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError
-from mmdbench.records import ANSWER, BenchData, Cell, Index, Reply, RunPlan
+from mmdbench.records import ANSWER, BenchData, Cell, Index, Question, Reply, RunPlan
 from mmdbench.scoring import Score, perception
+
+B = TypeVar("B", bound=BenchData)
 
 __all__ = ["TASKS", "Task", "find_task"]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task: the rules it is graded by, what plans it takes, its questions and its grades."""
+    """One task: the rules it is graded by, the plans it accepts, its questions and its grades.
+
+    Its name is also that of the family of the benchmarks that it asks.
+    """
 
     name: str
     protocol: str
     check: Callable[[RunPlan], None]
-    ask: Callable[[Bench, Spec], Bench]
+    questions: Callable[[BenchData, Spec], tuple[Question, ...]]
     score: Callable[[BenchData, Mapping[Index, Reply], Sequence[Cell]], Score]
+
+    def ask(self, bench: B, spec: Spec) -> B:
+        """The benchmark with the task's questions in the place of its own."""
+        questions = self.questions(bench, spec)
+        made: B = replace(bench, family=self.name, questions=questions)  # type: ignore[type-var]
+        return made
 
 
 TASKS = {
@@ -34,7 +45,7 @@ TASKS = {
         perception.TASK,
         perception.PROTOCOL,
         perception.check_perception,
-        perception.perception_bench,
+        perception.perception_questions,
         perception.score_perception,
     )
 }

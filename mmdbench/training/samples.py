@@ -9,7 +9,7 @@ from typing import Literal
 from mmdbench.records import CLEAN, RECODED, Cell, Index, Reply
 from mmdbench.results.results import RunResults
 from mmdbench.run.plan import read_questions
-from mmdbench.variants.design import unit_of
+from mmdbench.scoring.families import unit_of
 
 __all__ = ["Mode", "Sample", "find_samples"]
 

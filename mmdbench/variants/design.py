@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, RECODED, BenchData, Cell, Index, Question, RunPlan
+from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.system.digest import derive_seed
 
 __all__ = [
@@ -38,10 +39,7 @@ __all__ = [
     "parse_sample",
     "plan_cells",
     "sample_questions",
-    "unit_of",
 ]
-
-_CIRCULAR = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +48,6 @@ class Sample:
 
     size: int
     per_bench: bool
-
-
-def unit_of(question: Question, family: str) -> Index:
-    """The index of what counts as one question: the group of a circular rotation, else the row.
-
-    It is what gets one corruption, is never split by a sample and is a cluster of the statistics.
-    """
-    if family != "circular":
-        return question.index
-    if "g_index" in question.fields:
-        return int(question.fields["g_index"])
-    return question.index % _CIRCULAR if isinstance(question.index, int) else question.index
 
 
 def meets_several(plan: RunPlan) -> bool:
@@ -145,12 +131,9 @@ class _Wholes:
 
 def _wholes(bench: BenchData) -> _Wholes:
     units = {q.index: unit_of(q, bench.family) for q in bench.questions}
-    of = dict(units)
-    if bench.family == "mmvp":
-        # Half a pair would leave the pair metric without a value; each row is still a question.
-        rows = sorted(bench.questions, key=lambda q: (isinstance(q.index, str), q.index))
-        if len(rows) % 2 == 0 and all(a.text == b.text for a, b in zip(rows[::2], rows[1::2], strict=True)):
-            of |= {second.index: of[first.index] for first, second in zip(rows[::2], rows[1::2], strict=True)}
+    # Partners are taken together, yet each is still a question of its own.
+    partners = get_family(bench.family).partners(bench.questions)
+    of = units | {index: units[partner] for index, partner in partners.items()}
     counted: dict[Index, set[Index]] = {}
     for index, whole in of.items():
         counted.setdefault(whole, set()).add(units[index])

@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmdbench.benches import Bench, build_prompt, decode_image, open_bench
+from mmdbench.benches.catalog import clean_bench
 from mmdbench.benches.cells import decode_text, split_list
-from mmdbench.benches.families import clean_bench, infer_family
 from mmdbench.benches.fetch import data_folders
 from mmdbench.errors import DataError, ImageDecodeError, MmdbenchError, UnknownNameError, UsageError
 from mmdbench.records import Question
+from mmdbench.scoring.families import infer_family
 
 RED, BLUE = b"red" * 40, b"blue" * 40
 R, B = base64.b64encode(RED).decode(), base64.b64encode(BLUE).decode()

@@ -9,8 +9,8 @@ import pytest
 
 from mmdbench.benches import expand_benches, find_bench, get_bench_names
 from mmdbench.benches.catalog import parse_catalog
-from mmdbench.benches.families import GRADERS, PROMPTS
 from mmdbench.errors import DataError, UnknownNameError, UsageError
+from mmdbench.scoring.families import get_family
 
 STANZA = '[New]\nfamily = "plain"\nurl = "https://example.org/New.tsv"\n'
 
@@ -72,8 +72,8 @@ def test_every_stanza_says_what_a_run_needs() -> None:
         assert info.source
         assert {"index", "image"} <= set(info.columns)
         assert len(info.md5) == 32
-        assert PROMPTS[info.family]
-        assert GRADERS[info.family]
+        assert get_family(info.family).prompt_summary
+        assert get_family(info.family).grading_summary
         assert "/blob/" not in info.url
 
 

@@ -32,11 +32,11 @@ from mmdbench.run.store import read_replies
 from mmdbench.scoring.perception import (
     Claim,
     degradation_reward,
-    perception_bench,
     perception_prompt,
     read_claims,
     score_perception,
 )
+from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.design import plan_cells
 
 SPEC = load_spec()
@@ -263,7 +263,7 @@ def test_a_unit_is_asked_once_and_meets_what_its_own_question_meets(make_tsv) ->
     turned[0], turned[-1] = "1000000", "0"
     path.write_text("\n".join([*lines, "\t".join(turned)]) + "\n")
     bench = open_bench(path, family="circular")
-    asked = perception_bench(bench, SPEC)
+    asked = find_task("perceive").ask(bench, SPEC)
     assert [q.index for q in asked.questions] == [0, 1, 2, 3, 4, 5]
     assert {build_prompt(q, asked.family) for q in asked.questions} == {perception_prompt(SPEC)}
     assert not any(q.options or q.answer for q in asked.questions)
@@ -317,7 +317,7 @@ def perceive(folder, path, model=None, **changes):
     settings = {"levels": ("clean", "hard"), "task": "perceive", "protocol": "perceive/2", **changes}
     plan = RunPlan(CARD.name, (str(path),), **settings)
     bench = open_bench(path)
-    asked = [perception_bench(bench, SPEC)] if plan.task == "perceive" else [bench]
+    asked = [find_task("perceive").ask(bench, SPEC)] if plan.task == "perceive" else [bench]
     run_plan(plan, asked, model or Seer(), CARD, folder)
     return folder
 
@@ -468,4 +468,4 @@ def test_the_command_line(tmp_path, make_tsv, monkeypatch) -> None:
 def test_a_question_without_a_picture_is_not_asked() -> None:
     bare = replace(open_bench("mini"), questions=(Question("mini", 0, {"question": "?"}),))
     with pytest.raises(UsageError, match="no picture"):
-        perception_bench(bare, SPEC)
+        find_task("perceive").ask(bare, SPEC)

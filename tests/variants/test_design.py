@@ -11,13 +11,13 @@ import pytest
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import Question, RunPlan
+from mmdbench.scoring.families import unit_of
 from mmdbench.variants.design import (
     corruptions_for,
     parse_design,
     parse_sample,
     plan_cells,
     sample_questions,
-    unit_of,
 )
 
 

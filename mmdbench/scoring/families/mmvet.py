@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mmdbench.records import Grade, Index, Verdict
+from mmdbench.scoring.families.prompts import column_prompt
+from mmdbench.scoring.family import Family, Grading, Metric
 from mmdbench.scoring.judging.session import JudgeSession
-from mmdbench.scoring.rows import Row, Sheet, Totals
+from mmdbench.scoring.sheet import Sheet, SheetRow, Totals
 from mmdbench.scoring.tables import mean, percent
 
-__all__ = ["CAPABILITIES", "grade_mmvet", "total_mmvet"]
+__all__ = ["CAPABILITIES", "MMVET", "grade_mmvet"]
 
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
+
+_OVERALL = Metric("overall", "MM-Vet score")
 
 
 def grade_mmvet(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
@@ -20,7 +24,7 @@ def grade_mmvet(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade
     return {row.index: _grade(sheet, row, session) for row in sheet.rows}
 
 
-def _grade(sheet: Sheet, row: Row, session: JudgeSession | None) -> Grade:
+def _grade(sheet: Sheet, row: SheetRow, session: JudgeSession | None) -> Grade:
     if row.status in ("error", "missing", "empty"):
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, row.status)
     if row.status == "refused":
@@ -34,7 +38,7 @@ def _grade(sheet: Sheet, row: Row, session: JudgeSession | None) -> Grade:
     return Grade(sheet.bench, row.index, verdict, hit, None, ruling.stage, {"judge": replies})
 
 
-def total_mmvet(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
+def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     """Overall (100 × mean), capabilities as VLMEvalKit counts them, and `capabilities_fixed`.
 
     VLMEvalKit counts a sample whose category is exactly one capability twice in that capability.
@@ -54,7 +58,7 @@ def total_mmvet(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     flat = [_record(name, counted) for name in (*CAPABILITIES, "Overall")]
     overall = percent(mean(counted["Overall"]))
     metrics: dict[str, Any] = {
-        "overall": overall,
+        _OVERALL.key: overall,
         "capabilities": {record["Category"]: record["acc"] for record in flat[:-1]},
         "capabilities_fixed": {name: percent(mean(values)) for name, values in fixed.items()},
         "fine": [_record(name, counted) for name in (*order, "Overall")],
@@ -63,9 +67,30 @@ def total_mmvet(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
         "all": {"n": len(sheet.rows), "accuracy": overall},
         "capability": {n: {"n": len(v), "accuracy": percent(mean(v))} for n, v in fixed.items()},
     }
-    return Totals(overall, "MM-Vet score", metrics, flat, table)
+    return Totals(overall, _OVERALL.key, metrics, flat, table)
 
 
 def _record(name: str, counted: Mapping[str, list[float]]) -> dict[str, Any]:
     values = counted.get(name, [])
     return {"Category": name, "tot": len(values), "acc": percent(mean(values))}
+
+
+def _recognise(columns: Collection[str], indices: Sequence[Index]) -> str:
+    del indices
+    options = any(len(c) == 1 and "A" <= c <= "Z" for c in columns)
+    answers = "answer" in columns and "category" in columns
+    return "it has answers and categories but no options" if answers and not options else ""
+
+
+MMVET = Family(
+    "mmvet",
+    prompt=column_prompt("question"),
+    metrics=(_OVERALL,),
+    # VLMEvalKit takes the right letters from the TSV file, yet MM-Vet's ground truth from the spreadsheet.
+    grading=Grading(grade_mmvet, _total, judged=True, truth_from_spreadsheet=True),
+    prompt_summary="the question as it stands",
+    grading_summary="a judge compares with the answer, 0 to 1 for each reply; "
+    "without a judge it is not scored",
+    recognise=_recognise,
+    selectable=True,
+)

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mmdbench.records import Index
-from mmdbench.scoring.families.plain import total_plain
-from mmdbench.scoring.rows import Row, Sheet, Totals
+from mmdbench.records import Index, Question
+from mmdbench.scoring.families.plain import ACCURACY, grade_plain, total_plain
+from mmdbench.scoring.families.prompts import CHOICES_SUMMARY, choices_prompt
+from mmdbench.scoring.family import Family, Grading, Metric
+from mmdbench.scoring.sheet import Sheet, Totals, by_index
 from mmdbench.scoring.tables import mean, percent
 
-__all__ = ["total_mmvp"]
+__all__ = ["MMVP"]
 
 
-def total_mmvp(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
+def _pairs(questions: Sequence[Question]) -> list[tuple[Question, Question]]:
+    rows = by_index(questions)
+    reason = _why_no_pairs([(question.index, question.text) for question in rows])
+    return [] if reason else list(zip(rows[::2], rows[1::2], strict=True))
+
+
+def _units(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
+    yield from _pairs(questions) or ([question] for question in questions)
+
+
+def _partners(questions: Sequence[Question]) -> Mapping[Index, Index]:
+    # Half a pair in a sample would leave the pair metric without a value.
+    return {second.index: first.index for first, second in _pairs(questions)}
+
+
+_PAIR_ACCURACY = Metric("pair_accuracy", "pair accuracy", units=_units)
+
+
+def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     """Both numbers, whichever heads the table; the pair metric is None where rows form no pairs."""
     plain = total_plain(sheet, hits)
     rows = sheet.by_index()
     pairs = list(zip(rows[::2], rows[1::2], strict=False))
-    reason = _why_no_pairs(rows, pairs)
+    reason = _why_no_pairs([(row.index, row.question) for row in rows])
     both = None if reason else mean(int(hits[a.index] > 0 and hits[b.index] > 0) for a, b in pairs)
-    metrics = {**plain.metrics, "pair_accuracy": percent(both), "pairs": 0 if reason else len(pairs)}
+    metrics = {**plain.metrics, _PAIR_ACCURACY.key: percent(both), "pairs": 0 if reason else len(pairs)}
     warnings = (f"The pair metric of MMVP is null: {reason}.",) if reason else ()
     if not sheet.rules.pair_headline:
         return replace(plain, metrics=metrics, warnings=warnings)
@@ -28,19 +48,34 @@ def total_mmvp(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     return replace(
         plain,
         headline=percent(both),
-        metric="pair accuracy",
+        metric=_PAIR_ACCURACY.key,
         metrics=metrics,
         flat=[{"Average": average, "Overall": both}],
         warnings=warnings,
     )
 
 
-def _why_no_pairs(rows: list[Row], pairs: list[tuple[Row, Row]]) -> str:
+def _why_no_pairs(rows: Sequence[tuple[Index, str]]) -> str:
+    """The reason why rows, each its index and question, do not form pairs; empty if they do."""
     if not rows:
         return "there are no rows"
     if len(rows) % 2:
         return f"{len(rows)} rows is an odd number"
-    for first, second in pairs:
-        if first.question != second.question:
-            return f"the rows with index {first.index!r} and {second.index!r} ask different questions"
+    for (first, asked), (second, asked_too) in zip(rows[::2], rows[1::2], strict=True):
+        if asked != asked_too:
+            return f"the rows with index {first!r} and {second!r} ask different questions"
     return ""
+
+
+MMVP = Family(
+    "mmvp",
+    prompt=choices_prompt,
+    metrics=(ACCURACY, _PAIR_ACCURACY),
+    grading=Grading(grade_plain, _total),
+    prompt_summary=CHOICES_SUMMARY,
+    grading_summary="the option that a reply names; per cent of the questions (clear) "
+    "or of the pairs (vlmevalkit)",
+    partners=_partners,
+    # Never recognised: its pairs differ from plain questions only in what is reported.
+    selectable=True,
+)

@@ -1,16 +1,20 @@
-"""Multiple choice, one row at a time: the reading of a row, the judge's turn, and plain accuracy."""
+"""Plain multiple choice: each row counts by itself, graded by rules and, where they fail, by a judge."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from mmdbench.records import Grade, Index, Verdict
+from mmdbench.scoring.families.prompts import CHOICES_SUMMARY, choices_prompt
+from mmdbench.scoring.family import Family, Grading, Metric
 from mmdbench.scoring.inference import REFUSED, infer_option_staged
 from mmdbench.scoring.judging.session import JudgeSession
-from mmdbench.scoring.rows import Row, Sheet, Totals
+from mmdbench.scoring.sheet import Sheet, SheetRow, Totals
 from mmdbench.scoring.tables import flat_table, mean, nested_table, percent
 
-__all__ = ["grade_by_rules", "grade_plain", "judge_row", "may_be_judged", "total_plain"]
+__all__ = ["ACCURACY", "PLAIN", "grade_by_rules", "grade_plain", "judge_row", "may_be_judged", "total_plain"]
+
+ACCURACY = Metric("accuracy", "accuracy")
 
 
 def grade_plain(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
@@ -29,14 +33,14 @@ def total_plain(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     accuracy = percent(mean(hits[row.index] for row in sheet.rows))
     return Totals(
         headline=accuracy,
-        metric="accuracy",
-        metrics={"accuracy": accuracy},
+        metric=ACCURACY.key,
+        metrics={ACCURACY.key: accuracy},
         flat=flat_table(sheet.rows, hits, sheet.columns),
         table=nested_table(sheet.rows, hits),
     )
 
 
-def grade_by_rules(sheet: Sheet, row: Row) -> Grade:
+def grade_by_rules(sheet: Sheet, row: SheetRow) -> Grade:
     """Grade a row without a judge; a status that stands for an answer decides before any rule."""
     if row.status in ("error", "missing", "empty"):
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, row.status)
@@ -46,12 +50,12 @@ def grade_by_rules(sheet: Sheet, row: Row) -> Grade:
     return Grade(sheet.bench, row.index, *_verdict(row, label), label, stage)
 
 
-def may_be_judged(row: Row, grade: Grade) -> bool:
-    """Whether there is a text that the rules left unresolved."""
+def may_be_judged(row: SheetRow, grade: Grade) -> bool:
+    """True if there is a text that the rules left unresolved."""
     return grade.verdict == "unresolved" and row.status in ("ok", "truncated")
 
 
-def judge_row(session: JudgeSession, row: Row, grade: Grade) -> Grade:
+def judge_row(session: JudgeSession, row: SheetRow, grade: Grade) -> Grade:
     """Let the judge decide an unresolved row; `details` keeps the rules' stage and the judge's replies."""
     ruling = session.choose(row)
     replies = [{"status": reply.status, "text": reply.text} for reply in ruling.attempts]
@@ -60,9 +64,27 @@ def judge_row(session: JudgeSession, row: Row, grade: Grade) -> Grade:
     return Grade(grade.bench, row.index, verdict, hit, ruling.value, ruling.stage, details)
 
 
-def _verdict(row: Row, label: str | None) -> tuple[Verdict, float]:
+def _verdict(row: SheetRow, label: str | None) -> tuple[Verdict, float]:
     if label is None:
         return "unresolved", 0.0
     # A refusal stays one even where an option happens to be labelled Z.
     right = label == row.answer and label != REFUSED
     return ("correct", 1.0) if right else ("wrong", 0.0)
+
+
+def _recognise(columns: Collection[str], indices: Sequence[Index]) -> str:
+    del indices
+    options = [c for c in columns if len(c) == 1 and "A" <= c <= "Z"]
+    return f"it has the options {options[0]} to {options[-1]}" if options else ""
+
+
+PLAIN = Family(
+    "plain",
+    prompt=choices_prompt,
+    metrics=(ACCURACY,),
+    grading=Grading(grade_plain, total_plain),
+    prompt_summary=CHOICES_SUMMARY,
+    grading_summary="the option that a reply names; per cent of the questions",
+    recognise=_recognise,
+    selectable=True,
+)

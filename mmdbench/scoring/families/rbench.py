@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from mmdbench.records import Grade, Index
 from mmdbench.scoring.families.mmvet import grade_mmvet
+from mmdbench.scoring.families.prompts import column_prompt
+from mmdbench.scoring.family import Family, Grading, Metric
 from mmdbench.scoring.judging.prompts import Head
 from mmdbench.scoring.judging.session import JudgeSession
-from mmdbench.scoring.rows import Sheet, Totals
+from mmdbench.scoring.sheet import Sheet, Totals
 from mmdbench.scoring.tables import mean, percent
 
-__all__ = ["CAP_HEAD", "VQA_HEAD", "grade_caption", "grade_short_answer", "total_judged"]
+__all__ = ["CAP_HEAD", "RBENCH_CAP", "RBENCH_VQA", "VQA_HEAD"]
+
+_SCORE = Metric("judged score", "judged score")
 
 _SCALE = (
     "The grade is one of 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0; reply with the grade of the "
@@ -33,7 +38,7 @@ VQA_HEAD = Head(
     "What stands on the table? | a blue vase | a lamp | 0.0\n",
     comparable=False,
 )
-"""How short answers are judged."""
+"""The words in which a judge is asked about short answers."""
 
 CAP_HEAD = Head(
     "mmdbench-rbench-cap/1",
@@ -46,27 +51,17 @@ CAP_HEAD = Head(
     "Describe the picture. | Two children play football in a park. | A train at a station | 0.0\n",
     comparable=False,
 )
-"""How captions are judged."""
+"""The words in which a judge is asked about captions."""
 
 
-def grade_short_answer(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
-    """Let the judge grade every short answer."""
-    return _graded(sheet, session, VQA_HEAD)
-
-
-def grade_caption(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
-    """Let the judge grade every caption."""
-    return _graded(sheet, session, CAP_HEAD)
-
-
-def total_judged(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
+def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     """100 × the mean grade."""
     score = percent(mean(hits[row.index] for row in sheet.rows))
     table = {"all": {"n": len(sheet.rows), "accuracy": score}}
-    return Totals(score, "judged score", {"judged score": score}, [], table)
+    return Totals(score, _SCORE.key, {_SCORE.key: score}, [], table)
 
 
-def _graded(sheet: Sheet, session: JudgeSession | None, head: Head) -> dict[Index, Grade]:
+def _grade(head: Head, sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
     if session is None:
         return grade_mmvet(sheet, None)
     heads = session.heads
@@ -75,3 +70,15 @@ def _graded(sheet: Sheet, session: JudgeSession | None, head: Head) -> dict[Inde
         return grade_mmvet(sheet, session)
     finally:
         session.heads = heads
+
+
+def _family(name: str, head: Head) -> Family:
+    grading = Grading(partial(_grade, head), _total, judged=True)
+    return Family(name, prompt=column_prompt("question"), metrics=(_SCORE,), grading=grading)
+
+
+RBENCH_VQA = _family("rbench-vqa", VQA_HEAD)
+"""Short answers."""
+
+RBENCH_CAP = _family("rbench-cap", CAP_HEAD)
+"""Captions."""

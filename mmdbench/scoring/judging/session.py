@@ -13,7 +13,7 @@ from mmdbench.scoring.inference import FAIL_MARKER, REFUSED, infer_option
 from mmdbench.scoring.judging.journal import JudgeJournal
 from mmdbench.scoring.judging.prompts import Head, JudgeHeads, mcq_prompt, mmvet_prompt
 from mmdbench.scoring.protocols import ScoringProtocol
-from mmdbench.scoring.rows import Row
+from mmdbench.scoring.sheet import SheetRow
 from mmdbench.system.digest import bytes_digest, derive_seed, value_digest
 
 __all__ = ["Judge", "JudgeKey", "JudgeReply", "JudgeSession", "Ruling", "pick_options"]
@@ -84,7 +84,7 @@ class JudgeSession:
     failed: int = field(default=0, init=False)
     used_heads: dict[str, Head] = field(default_factory=dict, init=False)
 
-    def choose(self, row: Row) -> Ruling[str]:
+    def choose(self, row: SheetRow) -> Ruling[str]:
         """Which option an unresolved reply means, in at most three attempts.
 
         When all are spent the row stays unresolved, or, with `on_unresolved="random"`, gets an option
@@ -104,14 +104,14 @@ class JudgeSession:
             return Ruling(draw.choice(pick_options(row.options)), "judge_random", ruling.attempts)
         return ruling
 
-    def correctness(self, row: Row) -> Ruling[float]:
+    def correctness(self, row: SheetRow) -> Ruling[float]:
         """How right an open answer is, 0..1, in at most five attempts at rising temperature."""
         prompt = mmvet_prompt(self.heads, row.question, row.answer, row.prediction)
         return self._attempt(row, prompt, MMVET_TEMPERATURES, self.rules.mmvet_max_tokens, _read_grade)
 
     def _attempt(
         self,
-        row: Row,
+        row: SheetRow,
         prompt: tuple[Head, str],
         temperatures: tuple[float, ...],
         max_tokens: int,
@@ -132,7 +132,7 @@ class JudgeSession:
         return Ruling(None, "judge_failed" if reached else "judge_error", tuple(replies))
 
     def _ask(
-        self, row: Row, prompt: tuple[Head, str], attempt: int, temperature: float, max_tokens: int
+        self, row: SheetRow, prompt: tuple[Head, str], attempt: int, temperature: float, max_tokens: int
     ) -> JudgeReply:
         head, text = prompt
         self.used_heads[head.id] = head

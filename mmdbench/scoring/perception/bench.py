@@ -1,24 +1,18 @@
-"""A benchmark's pictures under one other question: how were they degraded?"""
+"""A benchmark's pictures under one other question: their degradation."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from mmdbench.benches import Bench
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UsageError
-from mmdbench.records import Index, Question
+from mmdbench.records import BenchData, Index, Question
+from mmdbench.scoring.families import unit_of
 from mmdbench.scoring.perception.wording import perception_prompt
-from mmdbench.variants.design import unit_of
 
-__all__ = ["FAMILY", "perception_bench"]
-
-FAMILY = "perceive"
-"""The family of a benchmark that is asked about its pictures' degradation."""
+__all__ = ["perception_questions"]
 
 
-def perception_bench(bench: Bench, spec: Spec) -> Bench:
-    """The benchmark with one question for each of its units: which corruption, and how strong?
+def perception_questions(bench: BenchData, spec: Spec) -> tuple[Question, ...]:
+    """One question for each unit of a benchmark: which corruption, and how strong?
 
     A unit keeps its index and its category, so that it meets the corruptions which the benchmark's
     own question meets under the same plan; the rotations of a circular group are one question.
@@ -32,4 +26,4 @@ def perception_bench(bench: Bench, spec: Spec) -> Bench:
             questions[unit] = Question(bench.name, unit, {k: v for k, v in fields.items() if v}, row.images)
     if not questions:
         raise UsageError(f"{bench.name} has no picture to be asked about.")
-    return replace(bench, family=FAMILY, questions=tuple(questions.values()))
+    return tuple(questions.values())

@@ -12,25 +12,25 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import BenchData, Cell, Grade, Index, Reply, RunPlan, Verdict
 from mmdbench.scoring import Score
+from mmdbench.scoring.families.perceive import PERCEIVE
 from mmdbench.scoring.perception.reading import Claims, read_claims
 from mmdbench.scoring.perception.reward import degradation_reward
 from mmdbench.scoring.perception.wording import NOTHING
-from mmdbench.scoring.rows import ANSWERED
-from mmdbench.variants.design import parse_design
+from mmdbench.scoring.sheet import ANSWERED
 
-__all__ = ["METRIC", "PROTOCOL", "TASK", "check_perception", "score_perception"]
+__all__ = ["PROTOCOL", "TASK", "check_perception", "score_perception"]
 
-TASK = "perceive"
+TASK = PERCEIVE.name
 PROTOCOL = "perceive/2"
 """The wording, the way of reading and the grading of perception runs, as one version."""
 
-METRIC = "type accuracy"
+_METRIC = PERCEIVE.metrics[0]
 _WARN_UNREADABLE = 0.02
 
 
 def check_perception(plan: RunPlan) -> None:
-    """UsageError for a plan under which nobody knows what was done to the pictures."""
-    if parse_design(plan.design)[0] == "released":
+    """Raise UsageError for a plan that does not tell how its pictures were degraded."""
+    if plan.design == "released":
         raise UsageError(
             "The released files do not say which corruption a picture met, so nothing could be graded.",
             hint="Choose another design: mixed, grid or balanced:K.",
@@ -63,8 +63,9 @@ def score_perception(
         judge=None,
         judge_record={},
         headline=100 * hits,
-        metric=METRIC,
-        metrics={METRIC: 100 * hits},
+        metric=_METRIC.label,
+        metric_key=_METRIC.key,
+        metrics={_METRIC.key: 100 * hits},
         vlmevalkit_table=[],
         table={},
         grades=grades,

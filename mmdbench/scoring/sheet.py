@@ -1,17 +1,17 @@
-"""What is graded: the rows of a benchmark with their replies, and what the families make of them."""
+"""The sheet that is graded: a benchmark's rows with their replies, and the totals of their grades."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from mmdbench.errors import DataError, UsageError
 from mmdbench.records import BenchData, Index, Question
 from mmdbench.scoring.extraction import extract_answer, is_truncated
 from mmdbench.scoring.protocols import ScoringProtocol
 
-__all__ = ["ANSWERED", "Row", "Sheet", "Totals", "build_sheet"]
+__all__ = ["ANSWERED", "Sheet", "SheetRow", "Totals", "build_sheet", "by_index"]
 
 ANSWERED = ("ok", "refused", "empty", "truncated")
 """Statuses of rows to which the model gave an answer of whatever kind."""
@@ -21,7 +21,7 @@ _CELLS = ("category", "l2-category", "split", "source", "g_index")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SheetRow:
     """One planned row: the question's texts as they are graded, and the reply.
 
     `cells` holds category, l2-category, split, source and g_index where the row has them;
@@ -43,18 +43,18 @@ class Sheet:
     """All rows that are scored, the columns that the benchmark has, and the rules."""
 
     bench: str
-    rows: tuple[Row, ...]
+    rows: tuple[SheetRow, ...]
     columns: frozenset[str]
     rules: ScoringProtocol
 
-    def by_index(self) -> list[Row]:
+    def by_index(self) -> list[SheetRow]:
         """The rows in the order of their index."""
-        return sorted(self.rows, key=lambda row: (isinstance(row.index, str), row.index))
+        return by_index(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a family makes of the hits: the headline (0..100) and its name, and everything below it."""
+    """The sums of a family's grades: the headline (0..100), the key of its metric, and all tables."""
 
     headline: float | None
     metric: str
@@ -63,6 +63,19 @@ class Totals:
     table: Mapping[str, Any]
     group_hits: Mapping[Index, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+class _Indexed(Protocol):
+    @property
+    def index(self) -> Index: ...
+
+
+R = TypeVar("R", bound=_Indexed)
+
+
+def by_index(rows: Iterable[R]) -> list[R]:
+    """Rows in the order of their index, numbers before texts."""
+    return sorted(rows, key=lambda row: (isinstance(row.index, str), row.index))
 
 
 def build_sheet(
@@ -93,9 +106,9 @@ def _columns(bench: BenchData) -> frozenset[str]:
     return frozenset(named).union(*(question.fields for question in bench.questions))
 
 
-def _row(bench: str, question: Question, reply: Any, extraction: str) -> Row:
+def _row(bench: str, question: Question, reply: Any, extraction: str) -> SheetRow:
     text, status = _read_reply(bench, question.index, reply)
-    return Row(
+    return SheetRow(
         index=question.index,
         question=question.text,
         options=question.options,

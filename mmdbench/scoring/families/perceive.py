@@ -1,0 +1,16 @@
+"""Pictures under one other question: which degradation do they show? `scoring.perception` grades them."""
+
+from __future__ import annotations
+
+from mmdbench.scoring.families.prompts import column_prompt
+from mmdbench.scoring.family import Family, Metric
+
+__all__ = ["PERCEIVE"]
+
+PERCEIVE = Family(
+    "perceive",
+    prompt=column_prompt("question"),
+    metrics=(Metric("type accuracy", "type accuracy"),),
+    grading=None,
+)
+"""The family of a benchmark that is asked about its pictures' degradation."""

@@ -1,0 +1,107 @@
+"""A benchmark family: how its questions are asked, counted and graded, and what can head its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmdbench.records import Grade, Index, Question
+from mmdbench.scoring.sheet import Sheet, SheetRow, Totals
+
+if TYPE_CHECKING:
+    from mmdbench.scoring.judging.session import JudgeSession
+
+__all__ = ["Family", "Grading", "Metric"]
+
+
+def _each_row(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
+    return ([question] for question in questions)
+
+
+def _row_index(question: Question) -> Index:
+    return question.index
+
+
+def _no_partners(questions: Sequence[Question]) -> Mapping[Index, Index]:
+    del questions
+    return {}
+
+
+def _no_match(columns: Collection[str], indices: Sequence[Index]) -> str:
+    del columns, indices
+    return ""
+
+
+def _all_rows(sheet: Sheet) -> Sequence[SheetRow]:
+    return sheet.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that can head the table of a family.
+
+    `key` is its name in `Score.metrics` and never changes; `label` is what people read, and is never
+    compared. `units` splits questions into what the number counts as one. `stratum_column` names the
+    column by which it averages parts of the benchmark first; empty if it does not.
+    """
+
+    key: str
+    label: str
+    units: Callable[[Sequence[Question]], Iterator[Sequence[Question]]] = _each_row
+    stratum_column: str = ""
+
+    def stratum(self, question: Question) -> str:
+        """The part of the benchmark that a question belongs to; empty if the metric has no parts."""
+        return question.fields.get(self.stratum_column, "") if self.stratum_column else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """The grader of a family.
+
+    `grade` grades each row of a sheet, with a judge if there is a session; `total` sums the hits up.
+    `judged` marks families that only a judge can grade.
+
+    The other fields repeat what VLMEvalKit does with its prediction files (io mode `compat`):
+    `spreadsheet_trips` is how often it writes and reads the file, `truth_from_spreadsheet` tells that it
+    takes right answers from there and not from the TSV file, `table_rows` are the rows of its tables.
+    """
+
+    grade: Callable[[Sheet, JudgeSession | None], dict[Index, Grade]]
+    total: Callable[[Sheet, Mapping[Index, float]], Totals]
+    judged: bool = False
+    spreadsheet_trips: int = 1
+    truth_from_spreadsheet: bool = False
+    table_rows: Callable[[Sheet], Sequence[SheetRow]] = _all_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """All that benchmarks of one kind share: prompt, unit of counting, metrics and grader.
+
+    `prompt` makes the text that goes with a question's images, `text_column` is the column that it
+    cannot do without. `prompt_summary` and `grading_summary` describe both to people.
+
+    `unit` is the index of what counts as one question: it gets one corruption, is never split by a
+    sample and is a cluster of the statistics. `partners` maps indices to those of the units with which
+    they are sampled as a whole. `recognise` says in words why a file with these columns and indices
+    looks like the family, or nothing. `selectable` families can be named by users for their own files.
+    `grading` is None where a task grades the replies.
+    """
+
+    name: str
+    prompt: Callable[[Question], str]
+    metrics: tuple[Metric, ...]
+    grading: Grading | None
+    prompt_summary: str = ""
+    grading_summary: str = ""
+    text_column: str = "question"
+    unit: Callable[[Question], Index] = _row_index
+    partners: Callable[[Sequence[Question]], Mapping[Index, Index]] = _no_partners
+    recognise: Callable[[Collection[str], Sequence[Index]], str] = _no_match
+    selectable: bool = False
+
+    def metric(self, key: str) -> Metric:
+        """The metric of that key."""
+        return next(metric for metric in self.metrics if metric.key == key)
