@@ -17,7 +17,7 @@ from mmdbench.errors import DataError, IncomparableError, IncompleteError, Usage
 from mmdbench.report.identity import Difference, identity, require_comparable
 from mmdbench.report.scores import main_rows
 from mmdbench.report.tables.rounding import fixed
-from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import write_atomic
 

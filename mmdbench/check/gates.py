@@ -17,7 +17,7 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN
 from mmdbench.report.scores import worst_level
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 
 __all__ = ["ALL", "MACRO", "Gate", "Watched", "default_gates", "parse_gate", "watched_rows"]
 

@@ -25,7 +25,7 @@ from mmdbench.errors import IncomparableError
 from mmdbench.report.pairs import Gap, gap_of, mean_gap
 from mmdbench.report.scores import replace_stratum
 from mmdbench.report.series import make_series, score_of
-from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import detectable_given, holm, mcnemar_above
 from mmdbench.system.bounds import require_above
 

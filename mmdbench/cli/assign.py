@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmdbench.records import Cell
+    from mmdbench.results.graded_run import RunResults
     from mmdbench.results.judging.judges import OpenAIJudge
-    from mmdbench.results.results import RunResults
     from mmdbench.training import Choice, Trace
 
 __all__ = ["assign"]
@@ -128,8 +128,8 @@ def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> OpenAIJudge | 
 def _write(
     run: Run, rules: dict[str, Any], judges: tuple[OpenAIJudge | None, OpenAIJudge | None], *, images: bool
 ) -> RunResults:
+    from mmdbench.results.graded_run import load_results
     from mmdbench.results.rescoring import JUDGE_JOURNAL
-    from mmdbench.results.results import load_results
     from mmdbench.scoring import JsonlJournal
     from mmdbench.system.files import folder_lock
     from mmdbench.training import choose, find_samples, write_dataset

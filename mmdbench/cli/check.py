@@ -40,7 +40,7 @@ def check(
     from mmdbench.check import check_run, parse_gate, read_baseline
     from mmdbench.check.output import github_lines
     from mmdbench.corruptions.spec_file import load_spec
-    from mmdbench.results.results import load_results
+    from mmdbench.results.graded_run import load_results
 
     gates = [parse_gate(text) for text in gate or ()]
     results = load_results(run)

@@ -17,7 +17,7 @@ def cite(
 ) -> None:
     """Print what to cite, and for each run a paragraph that says how it was measured."""
     from mmdbench.report.cite import citations, methods
-    from mmdbench.results.results import load_results
+    from mmdbench.results.graded_run import load_results
 
     results = [load_results(folder) for folder in runs or ()]
     for run in results:

@@ -206,8 +206,8 @@ def _run_once(run: Run) -> None:
 
 
 def _run_until_precise(run: Run, target: float) -> None:
+    from mmdbench.results.graded_run import load_results
     from mmdbench.results.precision import half_width_points, until_precise
-    from mmdbench.results.results import load_results
 
     summaries: list[RunSummary] = []
 

@@ -103,11 +103,11 @@ _JudgeFiles = tuple[str, Path | None, Sequence[Path]]
 def _score_run(
     run: Path, asked: Rules, judge_files: _JudgeFiles, against: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
+    from mmdbench.results.arms import read_plan
     from mmdbench.results.rescoring import JUDGE_JOURNAL, record_judge, regrade, write_regraded
-    from mmdbench.results.run_arms import plan_of
     from mmdbench.system.files import folder_lock
 
-    plan_of(run)  # a folder that is no run is refused before it is locked
+    read_plan(run)  # a folder that is no run is refused before it is locked
     locked = folder_lock(run, "running a model or asking a judge") if judge_files[0] else nullcontext()
     with locked, _judging(judge_files, run / JUDGE_JOURNAL, quiet=quiet or as_json) as judging:
         made = regrade(

@@ -33,7 +33,7 @@ def show(
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.records import RunPlan
     from mmdbench.report.question_sheet import find_question, question_lines, question_sheet, reply_lines
-    from mmdbench.results.results import load_results
+    from mmdbench.results.graded_run import load_results
 
     name, colon, index = question.rpartition(":")
     if not colon or not name:

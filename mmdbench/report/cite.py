@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmdbench._version import __version__
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 
 __all__ = ["citations", "methods"]
 

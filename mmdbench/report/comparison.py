@@ -14,7 +14,7 @@ from mmdbench.report.pairs import Gap, bench_gaps, part_gaps
 from mmdbench.report.scores import AVERAGE, LevelRow, levels_of, main_rows
 from mmdbench.report.tables.collect import PublishedRows, weighting_of
 from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import Estimate, benjamini_hochberg, difference, holm
 
 __all__ = ["Comparison", "compare_published", "compare_runs"]

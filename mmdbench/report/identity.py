@@ -8,7 +8,7 @@ from typing import Any
 
 from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 
 __all__ = ["Difference", "differences", "identity", "require_comparable"]
 

@@ -11,7 +11,7 @@ from mmdbench.errors import UsageError
 from mmdbench.report.comparison import Comparison, compare_published, compare_runs
 from mmdbench.report.published import is_published, published_rows
 from mmdbench.report.tables.collect import Tables, make_tables
-from mmdbench.results.results import RunResults, load_results
+from mmdbench.results.graded_run import RunResults, load_results
 
 __all__ = ["open_comparisons", "open_runs"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mmdbench.report.scores import AVERAGE, replace_stratum
 from mmdbench.report.series import Series, change, make_series
-from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import Estimate, macro_mean, mcnemar
 
 __all__ = ["Gap", "bench_gaps", "gap_of", "mean_gap", "part_gaps"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, Cell, Question, RunPlan
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 
 if TYPE_CHECKING:
     from PIL.Image import Image

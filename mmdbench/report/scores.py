@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mmdbench.records import CLEAN, LEVELS, RECODED
 from mmdbench.report.series import Series, Unit, change, make_series, score_of
-from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import Estimate, macro_mean
 
 __all__ = [

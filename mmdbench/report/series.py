@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmdbench.records import Index
-from mmdbench.results.results import UnitHit
+from mmdbench.results.graded_run import UnitHit
 from mmdbench.stats import Estimate, Stratified, group_balanced, paired_difference, proportion
 
 __all__ = ["Series", "Unit", "change", "make_series", "score_of"]

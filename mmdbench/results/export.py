@@ -16,7 +16,7 @@ from typing import Any
 from mmdbench.benches.catalog import clean_bench
 from mmdbench.errors import UnknownNameError
 from mmdbench.records import Index, Reply
-from mmdbench.results.run_arms import RunArm, plan_of, run_arms
+from mmdbench.results.arms import RunArm, read_arms, read_plan
 from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import extract_answer, write_predictions
 from mmdbench.system.files import make_folder, write_atomic
@@ -61,11 +61,11 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
     """
     if form not in FORMATS:
         raise UnknownNameError("export format", form, FORMATS)
-    mode = extraction or plan_of(folder).extraction
+    mode = extraction or read_plan(folder).extraction
     extract_answer("", mode=mode)
     model = _safe(str(read_manifest(folder)["model"]["name"]))
     made: dict[Path, Exported] = {}
-    for arm in run_arms(folder):
+    for arm in read_arms(folder):
         dataset = _dataset(arm.bench.name)
         suffix = "xlsx" if form == "vlmevalkit" else "jsonl"
         path = out / _arm_folder(arm, dataset) / model / f"{model}_{_safe(dataset)}.{suffix}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mmdbench.records import CLEAN, RECODED, BenchData, RunPlan
-from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.scoring.families import unit_of
 from mmdbench.stats import macro_mean, paired_difference, proportion
 from mmdbench.system.bounds import require_above

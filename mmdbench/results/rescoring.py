@@ -14,8 +14,8 @@ from typing import Any
 
 from mmdbench.errors import DataError
 from mmdbench.records import BenchData, Cell, Grade, Index
+from mmdbench.results.arms import RunArm, read_arms, read_plan
 from mmdbench.results.judging.ahead import judge_ahead
-from mmdbench.results.run_arms import RunArm, plan_of, run_arms
 from mmdbench.run.manifest import read_manifest, save_manifest, versions
 from mmdbench.run.store import read_records
 from mmdbench.scoring import (
@@ -164,7 +164,7 @@ def regrade(
     own rules (literal, no judge), or against a grades file that was written earlier. Raises
     StoreError for a folder that holds no run, and whatever `scoring.score` raises.
     """
-    plan = plan_of(folder)
+    plan = read_plan(folder)
     own = Rules(get_protocol(plan.protocol).name, plan.extraction)
     rules = Rules(
         protocol=get_protocol(protocol or plan.protocol).name,
@@ -174,7 +174,7 @@ def regrade(
         seed=seed,
         judge=judging.judge.id if judging else None,
     )
-    arms = run_arms(folder)
+    arms = read_arms(folder)
     earlier = read_grades(against) if against else None  # a wrong name is said before a judge is asked
     if judging:
         judging = replace(judging, heads=judging.heads or load_heads())

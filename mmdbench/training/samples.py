@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmdbench.records import CLEAN, RECODED, Cell, Index, Reply
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 from mmdbench.run.plan import read_questions
 from mmdbench.scoring.families import unit_of
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from mmdbench.cli import app
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.report.tables.collect import make_tables
+from mmdbench.results.graded_run import load_results
 from mmdbench.results.quality.pictures import run_pictures
-from mmdbench.results.results import load_results
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.store import read_replies
 

@@ -26,7 +26,7 @@ from mmdbench.benches.prompts import build_prompt
 from mmdbench.cli import app
 from mmdbench.models import ModelCard
 from mmdbench.records import ImageBytes, Question, Request
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.run.store import read_replies
 from tiny_checkpoints import built
 

@@ -8,7 +8,7 @@ from mmdbench.benches import build_prompt, open_bench
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.report.identity import differences, identity
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.run.store import read_replies
 from recording import Recorder, toy_run
 

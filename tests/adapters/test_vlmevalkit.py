@@ -40,7 +40,7 @@ from mmdbench.errors import UnknownNameError, UsageError  # noqa: E402
 from mmdbench.models import open_model  # noqa: E402
 from mmdbench.models.cards import find_card, set_options  # noqa: E402
 from mmdbench.records import ImageBytes, Request, RunPlan  # noqa: E402
-from mmdbench.results.results import load_results  # noqa: E402
+from mmdbench.results.graded_run import load_results  # noqa: E402
 from mmdbench.run.runner import run_plan  # noqa: E402
 from mmdbench.run.store import read_replies  # noqa: E402
 from mmdbench.system.digest import pixel_digest  # noqa: E402

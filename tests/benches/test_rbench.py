@@ -14,7 +14,7 @@ from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.models import ModelCard
 from mmdbench.records import Question, RunPlan
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.run.runner import run_plan
 from mmdbench.scoring import JudgeReply
 from scored_runs import Scripted, write_tsv

@@ -17,7 +17,7 @@ from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.check import check
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from run_folders import hit, question, results, write_run
 
 SPEC = load_spec()

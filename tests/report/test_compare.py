@@ -15,7 +15,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError
 from mmdbench.report.comparison import compare_published, compare_runs
 from mmdbench.report.published import published_rows
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.stats import mcnemar
 from run_folders import hit, published_hits, question, results, write_run
 

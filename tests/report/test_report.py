@@ -24,7 +24,7 @@ from mmdbench.report.render.writing import as_json, write_report
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.report.tables.model import Column, Row, Table, Value, ranks, shown
 from mmdbench.report.tables.rounding import fixed
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.stats import detectable_effect
 from run_folders import hit, question, results, write_run
 

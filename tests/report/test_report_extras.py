@@ -20,7 +20,7 @@ from mmdbench.records import RunPlan
 from mmdbench.report.question_sheet import question_sheet
 from mmdbench.report.render.figures import draw_figures
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from run_folders import question, write_run
 
 SPEC = load_spec()

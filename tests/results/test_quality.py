@@ -18,6 +18,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, MissingExtraError, ModelError, UnknownNameError, UsageError
 from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables
+from mmdbench.results.graded_run import load_results
 from mmdbench.results.quality import metrics as quality_metrics
 from mmdbench.results.quality.measure import (
     CACHE_FILE,
@@ -30,7 +31,6 @@ from mmdbench.results.quality.measure import (
 )
 from mmdbench.results.quality.metrics import LICENCE_NOTICE, METRICS, find_weights, open_metrics
 from mmdbench.results.quality.pictures import folder_pictures, is_run, run_pictures
-from mmdbench.results.results import load_results
 from mmdbench.system.digest import pixel_digest
 from mmdbench.variants.recipes import clean_image, make_variant, recipe_for
 from pictures import picture, png

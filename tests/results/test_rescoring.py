@@ -9,6 +9,8 @@ import pytest
 
 from mmdbench.errors import DataError, StoreError, UnknownNameError
 from mmdbench.records import Cell, Outcome
+from mmdbench.results.arms import read_arms
+from mmdbench.results.graded_run import load_results
 from mmdbench.results.rescoring import (
     Judging,
     Rules,
@@ -18,8 +20,6 @@ from mmdbench.results.rescoring import (
     score_predictions,
     write_regraded,
 )
-from mmdbench.results.results import load_results
-from mmdbench.results.run_arms import run_arms
 from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, kept_heads
 from scored_runs import make_run, write_tsv
 
@@ -255,7 +255,7 @@ def test_arms_of_a_grid_are_apart(tmp_path):
         design="grid",
         corruptions=("graffiti", "lens_blur"),
     )
-    arms = run_arms(run)
+    arms = read_arms(run)
     assert [(arm.level, arm.corruption) for arm in arms] == [
         ("clean", None),
         ("hard", "graffiti"),
@@ -281,7 +281,7 @@ def test_unknown_rules_are_refused(run):
 
 
 def test_predictions_find_their_rows_by_the_text_of_their_index(run, tmp_path):
-    (arm, _) = run_arms(run)
+    (arm, _) = read_arms(run)
     path = tmp_path / "p.jsonl"
     path.write_text('{"index": "0", "text": "A"}\n{"index": 5.0, "prediction": "B"}\n')
     made = score_predictions(path, arm.bench, Rules("clear/1", "sane"))

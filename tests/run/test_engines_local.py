@@ -19,7 +19,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.records import Cell, Question, Reply, RunPlan
 from mmdbench.report.render.writing import write_report
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.run.budget import Budget
 from mmdbench.run.engines.local_dispatcher import Shift
 from mmdbench.run.engines.local_pool import Hand

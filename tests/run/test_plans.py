@@ -17,8 +17,8 @@ from mmdbench.cli._shared.errors import guarded
 from mmdbench.errors import DataError, IncomparableError, StoreError, UsageError
 from mmdbench.models.cards import Price
 from mmdbench.records import Outcome, RunPlan
+from mmdbench.results.graded_run import load_results
 from mmdbench.results.precision import half_width_points, until_precise
-from mmdbench.results.results import load_results
 from mmdbench.run.budget import Budget
 from mmdbench.run.forecast import forecast
 from mmdbench.run.merge import merge_runs

@@ -21,9 +21,9 @@ from mmdbench.errors import DataError, IncomparableError, UsageError
 from mmdbench.records import CLEAN, Cell, Recipe, RunPlan
 from mmdbench.report.question_sheet import question_sheet
 from mmdbench.report.tables.collect import make_tables
+from mmdbench.results.graded_run import load_results
 from mmdbench.results.pictures import remake
 from mmdbench.results.rescoring import regrade
-from mmdbench.results.results import load_results
 from mmdbench.run.plan import Pictures
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies

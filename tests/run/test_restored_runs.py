@@ -19,8 +19,8 @@ from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, Recipe, RunPlan
 from mmdbench.report.identity import differences, identity
 from mmdbench.report.tables.collect import make_tables
+from mmdbench.results.graded_run import load_results
 from mmdbench.results.pictures import made_pixels, remake
-from mmdbench.results.results import load_results
 from mmdbench.run.folder import default_folder
 from mmdbench.run.plan import Pictures, read_cells
 from mmdbench.run.runner import run_plan

@@ -15,7 +15,7 @@ import pytest
 
 from mmdbench.errors import LockedError, ModelError
 from mmdbench.models import ModelCard
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_records, read_replies
 from mmdbench.system.files import folder_lock

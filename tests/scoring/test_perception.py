@@ -24,8 +24,8 @@ from mmdbench.report.page import write_page
 from mmdbench.report.published import published_rows
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.report.tables.perception import clustered_mean
+from mmdbench.results.graded_run import load_results
 from mmdbench.results.rescoring import regrade
-from mmdbench.results.results import load_results
 from mmdbench.run.planning import check_plan
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.system.digest import bytes_digest
 from mmdbench.variants.recipes import clean_image, make_variant, recipe_for
 from pictures import picture, png

@@ -7,7 +7,7 @@ from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
 from mmdbench.report.render.writing import write_report
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.run.engines.settings import open_crew
 from mmdbench.run.plan import Pictures
 from mmdbench.run.runner import RunSettings, run_plan

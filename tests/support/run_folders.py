@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Cell, Question, Reply, RunPlan
-from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit
 
 LEVELS = ("clean", "low", "mid", "hard")
 

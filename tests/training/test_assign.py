@@ -18,7 +18,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import Cell, Reply, RunPlan
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.results import load_results
+from mmdbench.results.graded_run import load_results
 from mmdbench.scoring import JsonlJournal, JudgeReply
 from mmdbench.system.digest import pixel_digest
 from mmdbench.training import Sample, TraceWriter, choose, find_samples, trace_prompt

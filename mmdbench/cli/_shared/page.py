@@ -11,7 +11,7 @@ from mmdbench.cli._shared.progress import Bar
 
 if TYPE_CHECKING:
     from mmdbench.report.tables.collect import Tables
-    from mmdbench.results.results import RunResults
+    from mmdbench.results.graded_run import RunResults
 
 __all__ = ["EXAMPLES", "save_page"]
 

@@ -18,7 +18,7 @@ from mmdbench.records import RunPlan
 if TYPE_CHECKING:
     from mmdbench.benches import Bench
     from mmdbench.models.registry import AsyncModel, Model, ModelCard
-    from mmdbench.results.results import RunResults
+    from mmdbench.results.graded_run import RunResults
     from mmdbench.run.engines import Crew
     from mmdbench.run.engines.settings import EngineSettings
     from mmdbench.run.plan import Pictures
@@ -127,7 +127,7 @@ def print_report(folder: Path) -> RunResults:
     from mmdbench.report.render.console import console
     from mmdbench.report.render.writing import write_report
     from mmdbench.report.tables.collect import make_tables
-    from mmdbench.results.results import load_results
+    from mmdbench.results.graded_run import load_results
 
     results = load_results(folder)
     tables = make_tables([results], load_spec())

@@ -27,7 +27,7 @@ from mmdbench.report.page.images import Pictures, make_pictures
 from mmdbench.report.page.names import Names
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.model import ranks
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 from mmdbench.system.bounds import require_at_least
 from mmdbench.system.files import write_atomic
 

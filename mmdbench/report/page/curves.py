@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdbench.report.page.data import grades_by_cell
+from mmdbench.results.graded_run import RunResults
 from mmdbench.results.quality.measure import BETTER, QUALITY_FILE, QualityBin, accuracy_by_quality
-from mmdbench.results.results import RunResults
 
 __all__ = ["QualityCurve", "quality_curves"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Grade, Question, Reply
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 from mmdbench.run.plan import read_questions
 
 __all__ = ["Answer", "Example", "answer_record", "choose", "gather", "grades_by_cell"]

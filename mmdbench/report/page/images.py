@@ -13,8 +13,8 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.records import Cell
 from mmdbench.report.page.data import Example
 from mmdbench.report.page.pictures import Job, Made, Shape, plan_jobs, smaller
+from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import open_questions
-from mmdbench.results.results import RunResults
 from mmdbench.variants.recipes import one_thread_each
 
 __all__ = ["LADDER", "Pictures", "collect", "make_pictures"]

@@ -12,8 +12,8 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import CLEAN, RECODED, Cell, Index, Question, Recipe, Reply
 from mmdbench.report.page.data import Example
+from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import made_pixels, own_pictures, remake
-from mmdbench.results.results import RunResults
 from mmdbench.variants.recipes import clean_image, recipe_for
 
 if TYPE_CHECKING:

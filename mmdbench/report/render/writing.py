@@ -12,7 +12,7 @@ from mmdbench.report.render.latex import latex
 from mmdbench.report.render.markdown import markdown
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.model import chosen
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 from mmdbench.system.files import write_atomic
 
 __all__ = ["as_json", "write_report"]

@@ -12,7 +12,7 @@ from mmdbench.records import CLEAN, RECODED
 from mmdbench.report.scores import run_series
 from mmdbench.report.series import Series, Unit, change, make_series, score_of
 from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
-from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats.estimates import CONFIDENCE, normal_quantile
 
 __all__ = ["flip_table", "ladder_flags", "retention_table", "worst_case_table"]

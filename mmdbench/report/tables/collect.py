@@ -21,7 +21,7 @@ from mmdbench.report.tables import rbench as rbench_table
 from mmdbench.report.tables import replies as reply_tables
 from mmdbench.report.tables.model import Table
 from mmdbench.report.tables.rounding import RULE
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 
 __all__ = ["Breakdown", "LevelRow", "PublishedRows", "RunInfo", "Tables", "make_tables"]
 

@@ -13,7 +13,7 @@ from mmdbench.records import CLEAN, RECODED
 from mmdbench.report.scores import AVERAGE, Breakdown, LevelRow, main_rows, run_series
 from mmdbench.report.tables.main import Rows
 from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import detectable_given, paired_difference, proportion, stratify
 
 __all__ = ["QUALITY_FILE", "detectable_table", "mce_table", "quality_table", "whole_table"]

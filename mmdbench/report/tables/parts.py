@@ -9,7 +9,7 @@ from mmdbench.report.pairs import part_gaps
 from mmdbench.report.scores import Breakdown, LevelRow, worst_level
 from mmdbench.report.tables.main import level_columns, level_values
 from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import difference
 
 __all__ = ["corruption_table", "part_table"]

@@ -8,7 +8,7 @@ from mmdbench.benches.rbench import STRENGTHS, TASKS, strength_of
 from mmdbench.records import CLEAN, Index
 from mmdbench.report.series import make_series
 from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
-from mmdbench.results.results import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.run.plan import read_questions
 from mmdbench.stats import Estimate, macro_mean, proportion
 

@@ -11,7 +11,7 @@ from typing import Any
 from mmdbench.models.cards import Price
 from mmdbench.records import CLEAN, LEVELS, RECODED, Reply
 from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
-from mmdbench.results.results import RunResults
+from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import proportion
 
 __all__ = [

@@ -13,7 +13,7 @@ from mmdbench.run.plan import StoredBench, read_cells, read_questions
 from mmdbench.run.store import read_replies
 from mmdbench.variants.design import meets_several
 
-__all__ = ["RunArm", "plan_of", "run_arms"]
+__all__ = ["RunArm", "read_arms", "read_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class RunArm:
     replies: Mapping[Index, Reply]
 
 
-def plan_of(folder: Path) -> RunPlan:
+def read_plan(folder: Path) -> RunPlan:
     """The latest plan of a run; StoreError for a folder that holds none, such as that of a build."""
     plan = read_manifest(folder).get("plan")
     if not isinstance(plan, Mapping):
@@ -48,9 +48,9 @@ def plan_of(folder: Path) -> RunPlan:
     return found
 
 
-def run_arms(folder: Path) -> list[RunArm]:
+def read_arms(folder: Path) -> list[RunArm]:
     """The arms of a run's latest plan, in its order, with the replies that its folder holds."""
-    plan = plan_of(folder)
+    plan = read_plan(folder)
     apart = meets_several(plan)  # a protocol grades each question once
     planned = read_cells(folder)
     replies = read_replies(folder, {p.key for p in planned})
