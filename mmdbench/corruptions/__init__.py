@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmdbench.corruptions._calls import apply, corrupt, get_corruption_names, image_seed, sample
+    from mmdbench.corruptions.operations import apply, corrupt, get_corruption_names, image_seed, sample
 
 __all__ = ["apply", "corrupt", "get_corruption_names", "image_seed", "sample"]
 
@@ -25,7 +25,7 @@ __all__ = ["apply", "corrupt", "get_corruption_names", "image_seed", "sample"]
 def __getattr__(name: str) -> Any:
     # Loaded late: the spec is read by commands that need neither NumPy nor OpenCV.
     if name in __all__:
-        from mmdbench.corruptions import _calls
+        from mmdbench.corruptions import operations
 
-        return getattr(_calls, name)
+        return getattr(operations, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""What the lens and the camera do: blur, flare, motion, dirt, faded colour.
+"""Corruptions by the lens and the camera: blur, flare, motion, dirt, faded colour.
 
-Each corruption is a pair: `sample_*` draws what is random and writes every number down,
-`apply_*` makes the picture from these numbers and nothing else.
+Of each corruption, `sample_*` draws the parameters (nothing is drawn where there is none), and the
+decorated function makes the degraded image from these and nothing else.
 """
 
 from __future__ import annotations
@@ -13,100 +13,61 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdbench.corruptions import _params as p
+from mmdbench.corruptions import params as p
 from mmdbench.corruptions._blending import blend, look_up
 from mmdbench.corruptions._drawing import draw_line
 from mmdbench.corruptions._filtering import gaussian_blur, gaussian_weights, line_kernel, sparse_correlate
 from mmdbench.corruptions._saturation import scale_saturation
+from mmdbench.corruptions.definition import Image, corruption
 
 if TYPE_CHECKING:
     from mmdbench.corruptions._random import Stream
     from mmdbench.corruptions.spec import Values
 
-__all__ = [
-    "DIRTY_LENS",
-    "HSV_SATURATION",
-    "LENS_BLUR",
-    "LENS_FLARE",
-    "MOTION_BLUR",
-    "apply_dirty_lens",
-    "apply_hsv_saturation",
-    "apply_lens_blur",
-    "apply_lens_flare",
-    "apply_motion_blur",
-    "sample_dirty_lens",
-    "sample_hsv_saturation",
-    "sample_lens_blur",
-    "sample_lens_flare",
-    "sample_motion_blur",
-]
 
-Image = NDArray[np.uint8]
-Size = tuple[int, int]
-
-LENS_BLUR = {
-    "kernel_size": p.odd(1, 4095),
-    "sigma": p.number(0, 4096),
-    "image_weight": p.number(0, 16),
-    "blur_weight": p.number(0, 16),
-}
-LENS_FLARE = {
-    "spots": p.rows(3),
-    "rays": p.rows(4),
-    "rgb": p.row(3, 0, 255),
-    "blur_sigma": p.number(0, 4096),
-    "flare_weight": p.number(0, 16),
-    "blur_size": p.integer(3, 3),
-    "ray_thickness": p.integer(1, 255),
-}
-MOTION_BLUR = {"kernel_size": p.integer(1, 1024), "angle_deg": p.number(-360, 360)}
-DIRTY_LENS = {
-    "ellipses": p.rows(6),
-    "circles": p.rows(4),
-    "image_weight": p.number(0, 16),
-    "dirt_weight": p.number(0, 16),
-    "blur_sigma": p.number(0, 1000),
-}
-HSV_SATURATION = {"gain": p.number(0, 1)}
-
-
-def sample_lens_blur(at: Values, _size: Size, _rng: Stream) -> dict[str, Any]:
-    """Kernel, sigma (px) and the two weights; nothing is drawn."""
-    return {
-        "kernel_size": at.integer("kernel_size"),
-        "sigma": at.number("sigma"),
-        "image_weight": at.number("image_weight"),
-        "blur_weight": at.number("blur_weight"),
-    }
-
-
-def apply_lens_blur(image: Image, params: p.Params) -> Image:
+@corruption(
+    kernel_size=p.odd(1, 4095),
+    sigma=p.number(0, 4096),
+    image_weight=p.number(0, 16),
+    blur_weight=p.number(0, 16),
+)
+def lens_blur(image: Image, params: p.Params) -> Image:
     """Mix the image with its Gaussian blur."""
     blurred = gaussian_blur(image, params["kernel_size"], params["sigma"])
     return blend(image, params["image_weight"], blurred, params["blur_weight"])
 
 
-def sample_lens_flare(at: Values, size: Size, rng: Stream) -> dict[str, Any]:
+def sample_lens_flare(values: Values, rng: Stream) -> dict[str, Any]:
     """Discs [x, y, radius] and rays [x0, y0, x1, y1] in px, one of each per flare, in one order."""
-    height, width = size
+    height, width = values.size
     spots, rays = [], []
-    for _ in range(at.integer("count")):
+    for _ in range(values.integer("count")):
         x, y = rng.integer(0, width), rng.integer(0, height)
-        spots.append([x, y, rng.integer(*at.span("radius"))])
-        angle, length = rng.uniform(0, 2 * math.pi), rng.integer(*at.span("ray_length"))
+        spots.append([x, y, rng.integer(*values.span("radius"))])
+        angle, length = rng.uniform(0, 2 * math.pi), rng.integer(*values.span("ray_length"))
         rays.append([x, y, int(x + length * math.cos(angle)), int(y + length * math.sin(angle))])
     return {
         "spots": spots,
         "rays": rays,
-        "rgb": list(at.constant("rgb")),
-        "blur_sigma": at.number("blur_sigma"),
-        "flare_weight": at.number("flare_weight"),
-        "blur_size": at.integer("blur_size"),
-        "ray_thickness": at.integer("ray_thickness"),
+        "rgb": list(values.constant("rgb")),
+        "blur_sigma": values.number("blur_sigma"),
+        "flare_weight": values.number("flare_weight"),
+        "blur_size": values.integer("blur_size"),
+        "ray_thickness": values.integer("ray_thickness"),
     }
 
 
-def apply_lens_flare(image: Image, params: p.Params) -> Image:
+@corruption(
+    sample_lens_flare,
+    spots=p.rows(3),
+    rays=p.rows(4),
+    rgb=p.row(3, 0, 255),
+    blur_sigma=p.number(0, 4096),
+    flare_weight=p.number(0, 16),
+    blur_size=p.published(p.integer(3, 3)),
+    ray_thickness=p.published(p.integer(1, 255)),
+)
+def lens_flare(image: Image, params: p.Params) -> Image:
     """Add a layer of filled discs and rays, blurred 3×3."""
     light = np.zeros(image.shape[:2], np.uint8)
     for (x, y, radius), (x0, y0, x1, y1) in zip(params["spots"], params["rays"], strict=True):
@@ -132,50 +93,59 @@ def _lit_share(size: int, sigma: float) -> NDArray[np.float64]:
     return np.asarray(corners * edge**2 + edges * edge * centre + middle * centre**2)
 
 
-def sample_motion_blur(at: Values, _size: Size, rng: Stream) -> dict[str, Any]:
+def sample_motion_blur(values: Values, rng: Stream) -> dict[str, Any]:
     """The length of the line (px, the side of its kernel) and its angle."""
-    low, high = at.constant("angle")
-    return {"kernel_size": at.integer("kernel_size"), "angle_deg": rng.uniform(low, high)}
+    low, high = values.constant("angle")
+    return {"kernel_size": values.integer("kernel_size"), "angle_deg": rng.uniform(low, high)}
 
 
-def apply_motion_blur(image: Image, params: p.Params) -> Image:
+@corruption(sample_motion_blur, kernel_size=p.integer(1, 1024), angle_deg=p.number(-360, 360))
+def motion_blur(image: Image, params: p.Params) -> Image:
     """Average along a line."""
     return sparse_correlate(image, line_kernel(params["kernel_size"], params["angle_deg"]))
 
 
-def sample_dirty_lens(at: Values, size: Size, rng: Stream) -> dict[str, Any]:
+def sample_dirty_lens(values: Values, rng: Stream) -> dict[str, Any]:
     """Ellipses [x, y, semi-axis, semi-axis, degrees, grey] and discs [x, y, radius, grey]; drops last."""
-    height, width = size
+    height, width = values.size
     smears, specks, drops = rng.child("ellipses"), rng.child("discs"), rng.child("drops")
     ellipses = [
         [
             smears.integer(0, width),
             smears.integer(0, height),
             *(
-                smears.integer(*at.span(key))
+                smears.integer(*values.span(key))
                 for key in ("ellipse_axis_1", "ellipse_axis_2", "ellipse_rotation")
             ),
-            at.integer("ellipse_grey"),
+            values.integer("ellipse_grey"),
         ]
-        for _ in range(at.integer("ellipses"))
+        for _ in range(values.integer("ellipses"))
     ]
     circles = [
         [
             specks.integer(0, width),
             specks.integer(0, height),
-            *(specks.integer(*at.span(key)) for key in ("disc_radius", "disc_grey")),
+            *(specks.integer(*values.span(key)) for key in ("disc_radius", "disc_grey")),
         ]
-        for _ in range(at.integer("discs"))
+        for _ in range(values.integer("discs"))
     ]
-    for _ in range(at.integer("drops")):
+    for _ in range(values.integer("drops")):
         centre = [drops.integer(0, width), drops.integer(0, height)]
-        circles.append([*centre, drops.integer(*at.span("drop_radius")), at.integer("drop_grey")])
-        circles.append([*centre, drops.integer(*at.span("core_radius")), at.integer("core_grey")])
-    weights = {key: at.number(key) for key in ("image_weight", "dirt_weight", "blur_sigma")}
+        circles.append([*centre, drops.integer(*values.span("drop_radius")), values.integer("drop_grey")])
+        circles.append([*centre, drops.integer(*values.span("core_radius")), values.integer("core_grey")])
+    weights = {key: values.number(key) for key in ("image_weight", "dirt_weight", "blur_sigma")}
     return {"ellipses": ellipses, "circles": circles, **weights}
 
 
-def apply_dirty_lens(image: Image, params: p.Params) -> Image:
+@corruption(
+    sample_dirty_lens,
+    ellipses=p.rows(6),
+    circles=p.rows(4),
+    image_weight=p.number(0, 16),
+    dirt_weight=p.number(0, 16),
+    blur_sigma=p.published(p.number(0, 1000)),
+)
+def dirty_lens(image: Image, params: p.Params) -> Image:
     """Mix the image with a blurred grey layer of ellipses and discs, later ones over earlier ones."""
     layer = np.zeros(image.shape[:2], np.uint8)
     for x, y, first, second, rotation, grey in params["ellipses"]:
@@ -189,11 +159,7 @@ def apply_dirty_lens(image: Image, params: p.Params) -> Image:
     return blend(image, params["image_weight"], dirt, params["dirt_weight"])
 
 
-def sample_hsv_saturation(at: Values, _size: Size, _rng: Stream) -> dict[str, Any]:
-    """The gain on S; nothing is drawn."""
-    return {"gain": at.number("gain")}
-
-
-def apply_hsv_saturation(image: Image, params: p.Params) -> Image:
+@corruption(gain=p.number(0, 1))
+def hsv_saturation(image: Image, params: p.Params) -> Image:
     """Multiply S of 8-bit HSV (H in 0..179) by the gain."""
     return scale_saturation(image, params["gain"])

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmdbench.corruptions import apply, image_seed
-from mmdbench.corruptions.choices import Choice, Drawn, choice_of, keyed
-from mmdbench.corruptions.images import opened
+from mmdbench.corruptions.choices import CorruptionChoice, DrawnCorruption, choice_of, keyed
+from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ParamsError, UsageError
 from mmdbench.system.bounds import require_between
@@ -32,7 +32,7 @@ _STEP_KEYS = ("corruption", "intensity", "seed", "profile", "params")
 
 def _four_stages(
     intensity: float | Sequence[float] = (0.1, 0.9), p: float = 0.5, profile: str = "paper"
-) -> tuple[Choice, ...]:
+) -> tuple[CorruptionChoice, ...]:
     return tuple(
         choice_of(category, intensity=intensity, p=p, profile=profile) for category in load_spec().categories
     )
@@ -42,7 +42,7 @@ def _four_stages(
 class Chain:
     """Draws at most one corruption per stage and carries them out in the order of the stages.
 
-    `stages` are `Choice`s, by default one for each category in the order capture, transmission,
+    `stages` are `CorruptionChoice`s, by default one for each category in the order capture, transmission,
     environmental, post_processing, each with p = 0.5 and an intensity drawn evenly from 0.1 to
     0.9: the way in which Robust-R1 composes its training images, with probabilities of our own.
     If fewer than `at_least` stages come out, more are added by lot.
@@ -52,7 +52,7 @@ class Chain:
     of one corruption at one intensity gives the picture that `corrupt` gives.
     """
 
-    stages: tuple[Choice, ...] = field(default_factory=_four_stages)
+    stages: tuple[CorruptionChoice, ...] = field(default_factory=_four_stages)
     at_least: int = 1
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Chain:
 
     def recorded(self, image: Any, seed: int = 0) -> tuple[Any, dict[str, Any]]:
         """The degraded image, and the JSON-able record of all that was drawn for it."""
-        pixels, restore = opened(image)
+        pixels, restore = as_rgb(image)
         digest = pixel_digest(pixels)
         record: dict[str, Any] = {
             "format": _FORMAT,
@@ -114,7 +114,7 @@ class Chain:
             )
         return restore(pixels), record
 
-    def _drawn(self, digest: str, seed: int) -> list[Drawn]:
+    def _drawn(self, digest: str, seed: int) -> list[DrawnCorruption]:
         uniforms = [keyed("chain", digest, int(seed), place) for place in range(len(self.stages))]
         lots = [uniform() for uniform in uniforms]
         taken = {k for k, stage in enumerate(self.stages) if lots[k] < stage.p}
@@ -125,7 +125,9 @@ class Chain:
         result = []
         for k in sorted(taken):
             name, intensity = self.stages[k].drawn(uniforms[k])
-            result.append(Drawn(name, intensity, image_seed(digest, name, seed), self.stages[k].profile))
+            result.append(
+                DrawnCorruption(name, intensity, image_seed(digest, name, seed), self.stages[k].profile)
+            )
         return result
 
     @staticmethod
@@ -137,7 +139,7 @@ class Chain:
         intensities, which needs the spec's version to be the recorded one (UsageError).
         """
         steps = _checked(record)
-        pixels, restore = opened(image)
+        pixels, restore = as_rgb(image)
         same_size = list(pixels.shape[:2]) == list(record["size"])
         if not same_size and record.get("spec_version") != load_spec().version:
             raise UsageError(
@@ -147,7 +149,7 @@ class Chain:
                 hint="Give an image of the recorded size, or record the chain again.",
             )
         for step in steps:
-            drawn = Drawn(step["corruption"], step["intensity"], step["seed"], step["profile"])
+            drawn = DrawnCorruption(step["corruption"], step["intensity"], step["seed"], step["profile"])
             params = step["params"] if same_size else drawn.params(pixels.shape)
             pixels = apply(drawn.corruption, pixels, params)
         return restore(pixels)

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Choice", "Drawn", "choice_of", "keyed"]
+__all__ = ["CorruptionChoice", "DrawnCorruption", "choice_of", "keyed"]
 
 Uniform = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnCorruption:
     """What came out of a draw; `seed` is the one that `mmdbench.corruptions.sample` takes."""
 
     corruption: str
@@ -52,7 +52,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CorruptionChoice:
     """Corruptions of which one is drawn by its weight in the release, and how strong it then is.
 
     `intensities` are single values drawn with equal chance, or, if `is_span`, the two ends of a
@@ -77,7 +77,7 @@ class Choice:
             return name, low + (high - low) * where
         return name, self.intensities[min(int(where * len(self.intensities)), len(self.intensities) - 1)]
 
-    def for_image(self, pixels: NDArray[np.uint8], seed: int = 0) -> Drawn | None:
+    def for_image(self, pixels: NDArray[np.uint8], seed: int = 0) -> DrawnCorruption | None:
         """The draw that belongs to an image (RGB H×W×3 uint8) and a seed, whatever came before; None by `p`.
 
         With one corruption and one intensity the result is the picture that `corrupt` makes.
@@ -87,15 +87,15 @@ class Choice:
         if uniform() >= self.p:
             return None
         name, intensity = self.drawn(uniform)
-        return Drawn(name, intensity, image_seed(digest, name, seed), self.profile)
+        return DrawnCorruption(name, intensity, image_seed(digest, name, seed), self.profile)
 
-    def for_key(self, *key: str | int) -> Drawn | None:
+    def for_key(self, *key: str | int) -> DrawnCorruption | None:
         """The draw that belongs to a key of texts and whole numbers; None by `p`."""
         uniform = keyed("choice", *key)
         if uniform() >= self.p:
             return None
         name, intensity = self.drawn(uniform)
-        return Drawn(name, intensity, derive_seed("layout", *key), self.profile)
+        return DrawnCorruption(name, intensity, derive_seed("layout", *key), self.profile)
 
 
 def _place(weights: Sequence[float], at: float) -> int:
@@ -115,8 +115,8 @@ def choice_of(
     intensity: float | Sequence[float] | None = None,
     p: float = 1.0,
     profile: str = "paper",
-) -> Choice:
-    """A checked `Choice`.
+) -> CorruptionChoice:
+    """A checked `CorruptionChoice`.
 
     `corruptions` is a name, a category, or several of either; None is all 16. Give at most one of
     `level` (one or several of "low", "mid", "hard", drawn with equal chance) and `intensity` (a
@@ -139,7 +139,7 @@ def choice_of(
         values = (spec.intensities[LEVELS[0]], spec.intensities[LEVELS[-1]])
     else:
         values = _intensities(intensity)
-    return Choice(_names(corruptions), values, span, float(p), profile)
+    return CorruptionChoice(_names(corruptions), values, span, float(p), profile)
 
 
 def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:

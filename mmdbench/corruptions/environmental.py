@@ -1,7 +1,7 @@
-"""What light, air and the sensor add: darkness, turbulence, noise, scattered light.
+"""Corruptions by light, air and the sensor: darkness, turbulence, noise, scattered light.
 
-Each corruption is a pair: `sample_*` draws what is random and writes every number down,
-`apply_*` makes the picture from these numbers and nothing else.
+Of each corruption, `sample_*` draws the parameters (nothing is drawn where there is none), and the
+decorated function makes the degraded image from these and nothing else.
 """
 
 from __future__ import annotations
@@ -13,66 +13,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdbench.corruptions import _params as p
+from mmdbench.corruptions import params as p
 from mmdbench.corruptions._blending import blend, gain_table, look_up
 from mmdbench.corruptions._filtering import gaussian_blur
 from mmdbench.corruptions._random import Stream, normal_indices, normal_quantiles
+from mmdbench.corruptions.definition import Image, corruption
 
 if TYPE_CHECKING:
     from mmdbench.corruptions.spec import Values
 
-__all__ = [
-    "ATMOSPHERIC_TURBULENCE",
-    "COLOR_DIFFUSION",
-    "DARK_ILLUMINATION",
-    "GAUSSIAN_NOISE",
-    "apply_atmospheric_turbulence",
-    "apply_color_diffusion",
-    "apply_dark_illumination",
-    "apply_gaussian_noise",
-    "sample_atmospheric_turbulence",
-    "sample_color_diffusion",
-    "sample_dark_illumination",
-    "sample_gaussian_noise",
-]
 
-Image = NDArray[np.uint8]
-Size = tuple[int, int]
-
-DARK_ILLUMINATION = {"gain": p.number(0, 16)}
-ATMOSPHERIC_TURBULENCE = {
-    "amplitude_px": p.number(-p.COORDINATE, p.COORDINATE),
-    "phase_rad": p.number(-1e6, 1e6),
-    "period_px": p.number(1e-3, 1e6),
-    "vertical_ratio": p.number(-16, 16),
-}
-GAUSSIAN_NOISE = {"sigma": p.number(0, 4096), "seed": p.integer(0, 2**64 - 1, default=0)}
-COLOR_DIFFUSION = {
-    "kernel_size": p.odd(1, 4095),
-    "sigma": p.number(0, 4096),
-    "kernel_gain": p.number(0, 16),
-    "image_weight": p.number(0, 16),
-    "diffusion_weight": p.number(0, 16),
-    "circles": p.rows(4, optional=True),
-}
-
-
-def sample_dark_illumination(at: Values, _size: Size, _rng: Stream) -> dict[str, Any]:
-    """The gain; nothing is drawn."""
-    return {"gain": at.number("gain")}
-
-
-def apply_dark_illumination(image: Image, params: p.Params) -> Image:
+@corruption(gain=p.number(0, 16))
+def dark_illumination(image: Image, params: p.Params) -> Image:
     """Multiply every value by the gain."""
     return look_up(image, gain_table(params["gain"]))
 
 
-def sample_atmospheric_turbulence(at: Values, _size: Size, _rng: Stream) -> dict[str, Any]:
-    """Amplitude (px), phase (rad), rows per radian and the vertical share of the sway; nothing is drawn."""
-    return {key: at.number(key) for key in ("amplitude_px", "phase_rad", "period_px", "vertical_ratio")}
-
-
-def apply_atmospheric_turbulence(image: Image, params: p.Params) -> Image:
+@corruption(
+    amplitude_px=p.number(-p.COORDINATE, p.COORDINATE),
+    phase_rad=p.number(-1e6, 1e6),
+    period_px=p.published(p.number(1e-3, 1e6)),
+    vertical_ratio=p.published(p.number(-16, 16)),
+)
+def atmospheric_turbulence(image: Image, params: p.Params) -> Image:
     """Sample row y at (x + d, y + 0.7·d), d = amplitude · sin(y/30 + phase), bilinear in 1/32 px."""
     height, width = image.shape[:2]
     angles = (y / params["period_px"] + params["phase_rad"] for y in range(height))
@@ -95,12 +58,13 @@ def _in_32nds(position: NDArray[np.float64], length: int) -> NDArray[np.int32]:
     return np.rint(single, out=single).astype(np.int32)
 
 
-def sample_gaussian_noise(at: Values, _size: Size, rng: Stream) -> dict[str, Any]:
+def sample_gaussian_noise(values: Values, rng: Stream) -> dict[str, Any]:
     """Sigma in grey levels and the seed of the field of standard-normal values."""
-    return {"sigma": at.number("sigma"), "seed": rng.word()}
+    return {"sigma": values.number("sigma"), "seed": rng.word()}
 
 
-def apply_gaussian_noise(image: Image, params: p.Params) -> Image:
+@corruption(sample_gaussian_noise, sigma=p.number(0, 4096), seed=p.integer(0, 2**64 - 1, default=0))
+def gaussian_noise(image: Image, params: p.Params) -> Image:
     """Add the seed's field, scaled by sigma, and truncate; a missing seed reads as 0."""
     # An image value is whole, so truncating the sum is adding the noise rounded down.
     noise = np.floor(normal_quantiles() * params["sigma"]).clip(-256, 255).astype(np.int16)
@@ -109,23 +73,32 @@ def apply_gaussian_noise(image: Image, params: p.Params) -> Image:
     return np.clip(field, 0, 255, out=field).astype(np.uint8)
 
 
-def sample_color_diffusion(at: Values, size: Size, rng: Stream) -> dict[str, Any]:
+def sample_color_diffusion(values: Values, rng: Stream) -> dict[str, Any]:
     """Kernel, sigma (px), weights; discs [x, y, radius, grey] above i = 0.9 only."""
-    height, width = size
+    height, width = values.size
     circles = [
         [
             rng.integer(0, width),
             rng.integer(0, height),
-            rng.integer(*at.span("circle_radius")),
-            rng.integer(*at.span("circle_grey")),
+            rng.integer(*values.span("circle_radius")),
+            rng.integer(*values.span("circle_grey")),
         ]
-        for _ in range(at.integer("circles"))
+        for _ in range(values.integer("circles"))
     ]
-    gains = {key: at.number(key) for key in ("sigma", "kernel_gain", "image_weight", "diffusion_weight")}
-    return {"kernel_size": at.integer("kernel_size"), **gains, "circles": circles}
+    gains = {key: values.number(key) for key in ("sigma", "kernel_gain", "image_weight", "diffusion_weight")}
+    return {"kernel_size": values.integer("kernel_size"), **gains, "circles": circles}
 
 
-def apply_color_diffusion(image: Image, params: p.Params) -> Image:
+@corruption(
+    sample_color_diffusion,
+    kernel_size=p.odd(1, 4095),
+    sigma=p.number(0, 4096),
+    kernel_gain=p.number(0, 16),
+    image_weight=p.number(0, 16),
+    diffusion_weight=p.number(0, 16),
+    circles=p.rows(4, optional=True),
+)
+def color_diffusion(image: Image, params: p.Params) -> Image:
     """Mix the image with its darkened, nearly flat blur."""
     diffused = gaussian_blur(image, params["kernel_size"], params["sigma"], params["kernel_gain"])
     for x, y, radius, grey in params["circles"]:

@@ -1,6 +1,6 @@
 """Any 8-bit image in, RGB pixels for the corruption, and the same kind of image out.
 
-`opened(image)` gives the RGB pixels and a function that puts new RGB pixels back into an image
+`as_rgb(image)` gives the RGB pixels and a function that puts new RGB pixels back into an image
 like the one given: same type, mode, shape and dtype, alpha untouched.
 """
 
@@ -17,7 +17,7 @@ from mmdbench.errors import ImageDecodeError, ImageInputError
 if TYPE_CHECKING:
     from PIL import Image as PilImage
 
-__all__ = ["MAX_SIDE", "grey_of", "opened"]
+__all__ = ["MAX_SIDE", "as_rgb", "grey_of"]
 
 Image = NDArray[np.uint8]
 Restore = Callable[[Image], Any]
@@ -35,7 +35,7 @@ _PIL_16_BIT = (
 )
 
 
-def opened(image: object) -> tuple[Image, Restore]:
+def as_rgb(image: object) -> tuple[Image, Restore]:
     """RGB pixels (H×W×3 uint8, not to be written to) and the way back; ImageInputError otherwise."""
     if isinstance(image, np.ndarray):
         return _opened_array(image)

@@ -1,7 +1,7 @@
-"""What is done to the finished picture: sharpening, graffiti, removed watermarks.
+"""Corruptions of the finished picture: sharpening, graffiti, removed watermarks.
 
-Each corruption is a pair: `sample_*` draws what is random and writes every number down,
-`apply_*` makes the picture from these numbers and nothing else.
+Of each corruption, `sample_*` draws the parameters (nothing is drawn where there is none), and the
+decorated function makes the degraded image from these and nothing else.
 """
 
 from __future__ import annotations
@@ -10,66 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from mmdbench.corruptions import _params as p
+from mmdbench.corruptions import params as p
 from mmdbench.corruptions._blending import blend, gain_table, look_up
 from mmdbench.corruptions._drawing import draw_line, draw_text, text_size
 from mmdbench.corruptions._inpainting import inpaint
+from mmdbench.corruptions.definition import Image, corruption
 
 if TYPE_CHECKING:
     from mmdbench.corruptions._random import Stream
     from mmdbench.corruptions.spec import Values
 
-__all__ = [
-    "GRAFFITI",
-    "SHARPNESS_CHANGE",
-    "WATERMARK_DAMAGE",
-    "apply_graffiti",
-    "apply_sharpness_change",
-    "apply_watermark_damage",
-    "sample_graffiti",
-    "sample_sharpness_change",
-    "sample_watermark_damage",
-]
-
-Image = NDArray[np.uint8]
-Size = tuple[int, int]
-
 _POINT = p.row(2, -p.COORDINATE, p.COORDINATE)
 _COLOR = p.row(3, 0, 255)
 
-SHARPNESS_CHANGE = {
-    "kernel_gain": p.number(0, 1e6),
-    "image_weight": p.number(0, 16),
-    "sharp_weight": p.number(0, 16),
-}
-GRAFFITI = {
-    "strokes": p.records(start=_POINT, end=_POINT, thickness=p.integer(1, 255), rgb=_COLOR),
-    "text": p.record(
-        optional=True,
-        string=p.text("ACDEFGHIKOPRTVXY0123456789"),
-        origin=_POINT,
-        font_scale=p.number(1e-3, 1000),
-        thickness=p.integer(1, 255),
-        rgb=_COLOR,
-    ),
-}
-WATERMARK_DAMAGE = {
-    "boxes": p.rows(4),
-    "inpaint_radius": p.integer(1, 100),
-    "strength": p.number(0, 1),
-    "darken_edges": p.flag(),
-    "edge_gain": p.number(0, 1),
-}
 
-
-def sample_sharpness_change(at: Values, _size: Size, _rng: Stream) -> dict[str, Any]:
-    """The kernel's gain and the two weights; nothing is drawn."""
-    return {key: at.number(key) for key in ("kernel_gain", "image_weight", "sharp_weight")}
-
-
-def apply_sharpness_change(image: Image, params: p.Params) -> Image:
+@corruption(
+    kernel_gain=p.number(0, 1e6),
+    image_weight=p.number(0, 16),
+    sharp_weight=p.number(0, 16),
+)
+def sharpness_change(image: Image, params: p.Params) -> Image:
     """Mix the image with its 3×3 sharpening, which is multiplied by the gain and saturates."""
     kernel = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
     # From a gain of 1 on, 255 saturates already: the whole-number filter may be cut there.
@@ -84,41 +45,57 @@ def apply_sharpness_change(image: Image, params: p.Params) -> Image:
     return blend(image, params["image_weight"], sharp, params["sharp_weight"])
 
 
-def sample_graffiti(at: Values, size: Size, rng: Stream) -> dict[str, Any]:
+def sample_graffiti(values: Values, rng: Stream) -> dict[str, Any]:
     """Strokes (ends in px as [x, y], thickness in px) and at most one text.
 
     The text is left out where it would not fit: height ≤ the text's height + 20 px. Where it is
     wider than the image, it starts at the left border.
     """
-    height, width = size
+    height, width = values.size
     strokes = []
-    for _ in range(at.integer("strokes")):
-        color = [rng.integer(*at.span("color")) for _ in range(3)]
+    for _ in range(values.integer("strokes")):
+        color = [rng.integer(*values.span("color")) for _ in range(3)]
         start, end = ([rng.integer(0, width - 1), rng.integer(0, height - 1)] for _ in range(2))
-        thickness = rng.integer(*at.span("thickness"))
+        thickness = rng.integer(*values.span("thickness"))
         strokes.append({"start": start, "end": end, "thickness": thickness, "rgb": color})
     return {
         "strokes": strokes,
-        "text": _sample_text(at, size, rng.child("text")) if at.truth("text") else None,
+        "text": _sample_text(values, rng.child("text")) if values.truth("text") else None,
     }
 
 
-def _sample_text(at: Values, size: Size, rng: Stream) -> dict[str, Any] | None:
-    height, width = size
-    words, scale, thickness = at.constant("words"), at.number("font_scale"), at.integer("font_thickness")
-    choice, figure = rng.integer(0, len(words)), rng.integer(*at.span("number"))
+def _sample_text(values: Values, rng: Stream) -> dict[str, Any] | None:
+    height, width = values.size
+    words, scale, thickness = (
+        values.constant("words"),
+        values.number("font_scale"),
+        values.integer("font_thickness"),
+    )
+    choice, figure = rng.integer(0, len(words)), rng.integer(*values.span("number"))
     string = words[choice] if choice < len(words) else str(figure)
     text_width, text_height = text_size(string, scale, thickness)
-    margin = round(at.number("text_margin"))
+    margin = round(values.number("text_margin"))
     if height <= text_height + 2 * margin:
         return None
     x = rng.integer(0, max(1, width - text_width - margin))
     y = rng.integer(text_height + margin, height - margin)
-    rgb = list(at.constant("text_rgb"))
+    rgb = list(values.constant("text_rgb"))
     return {"string": string, "origin": [x, y], "font_scale": scale, "thickness": thickness, "rgb": rgb}
 
 
-def apply_graffiti(image: Image, params: p.Params) -> Image:
+@corruption(
+    sample_graffiti,
+    strokes=p.records(start=_POINT, end=_POINT, thickness=p.integer(1, 255), rgb=_COLOR),
+    text=p.record(
+        optional=True,
+        string=p.text("ACDEFGHIKOPRTVXY0123456789"),
+        origin=_POINT,
+        font_scale=p.number(1e-3, 1000),
+        thickness=p.integer(1, 255),
+        rgb=_COLOR,
+    ),
+)
+def graffiti(image: Image, params: p.Params) -> Image:
     """Draw the strokes, then the text."""
     out: Image = image.copy()
     for stroke in params["strokes"]:
@@ -129,26 +106,26 @@ def apply_graffiti(image: Image, params: p.Params) -> Image:
     return out
 
 
-def sample_watermark_damage(at: Values, size: Size, rng: Stream) -> dict[str, Any]:
+def sample_watermark_damage(values: Values, rng: Stream) -> dict[str, Any]:
     """Boxes [x0, y0, x1, y1] in px, both corners included; they may reach beyond the image.
 
     Along a side shorter than the margin (50 px) margin and box shrink as if 200 px had shrunk to
     that side: at 20 px, a tenth of the published lengths, at least 1 px.
     """
-    height, width = size
-    margin = at.number("margin")
-    margin_x, low_x, high_x = _fitted(width, margin, at.span("width"))
-    margin_y, low_y, high_y = _fitted(height, margin, at.span("height"))
+    height, width = values.size
+    margin = values.number("margin")
+    margin_x, low_x, high_x = _fitted(width, margin, values.span("width"))
+    margin_y, low_y, high_y = _fitted(height, margin, values.span("height"))
     boxes = []
-    for _ in range(at.integer("boxes")):
+    for _ in range(values.integer("boxes")):
         x, y = rng.integer(0, width - margin_x), rng.integer(0, height - margin_y)
         boxes.append([x, y, x + rng.integer(low_x, high_x), y + rng.integer(low_y, high_y)])
     return {
         "boxes": boxes,
-        "inpaint_radius": at.integer("inpaint_radius"),
-        "strength": at.number("strength"),
-        "darken_edges": at.truth("darken_edges"),
-        "edge_gain": at.number("edge_gain"),
+        "inpaint_radius": values.integer("inpaint_radius"),
+        "strength": values.number("strength"),
+        "darken_edges": values.truth("darken_edges"),
+        "edge_gain": values.number("edge_gain"),
     }
 
 
@@ -158,7 +135,15 @@ def _fitted(side: int, margin: float, span: tuple[int, int]) -> tuple[int, int, 
     return small, low, high
 
 
-def apply_watermark_damage(image: Image, params: p.Params) -> Image:
+@corruption(
+    sample_watermark_damage,
+    boxes=p.rows(4),
+    inpaint_radius=p.integer(1, 100),
+    strength=p.number(0, 1),
+    darken_edges=p.flag(),
+    edge_gain=p.published(p.number(0, 1)),
+)
+def watermark_damage(image: Image, params: p.Params) -> Image:
     """Fill the boxes from their surroundings (Telea), mix with the image, darken their outlines.
 
     Where the boxes leave nothing to fill from, they keep the image.

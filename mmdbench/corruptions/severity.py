@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdbench.corruptions import apply, image_seed, sample
-from mmdbench.corruptions.images import opened
+from mmdbench.corruptions.images import as_rgb
 from mmdbench.errors import ImageInputError, MissingExtraError
 from mmdbench.system.bounds import require_above
 
@@ -94,7 +94,7 @@ def corrupt_to_ssim(
     """
     require_above("target_ssim", target_ssim, 0, below=1)
     require_above("tolerance", tolerance, 0, below=1)
-    pixels, restore = opened(image)
+    pixels, restore = as_rgb(image)
     layout = image_seed(pixels, name, seed)
     made: dict[float, tuple[float, dict[str, Any]]] = {}
 

@@ -74,10 +74,10 @@ class ProfileSpec:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A corruption's numbers at one intensity, profile and image size."""
+    """A corruption's numbers at one intensity and profile, for an image of `size` = (height, width) in px."""
 
-    corruption: str
     numbers: Mapping[str, Any]
+    size: tuple[int, int]
 
     def number(self, name: str) -> float:
         """A plain number."""
@@ -135,7 +135,7 @@ class Spec:
             key: number.at(intensity) if reference is None else _sized(number, intensity, length, count)
             for key, number in self.corruption(name).numbers.items()
         }
-        return Values(name, MappingProxyType(sized))
+        return Values(MappingProxyType(sized), size)
 
 
 def _sized(number: NumberSpec, intensity: float, length: float, count: float) -> Any:

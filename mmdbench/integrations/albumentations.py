@@ -20,12 +20,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdbench.corruptions.choices import Drawn, choice_of
+from mmdbench.corruptions.choices import DrawnCorruption, choice_of
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import MissingExtraError
 
@@ -47,26 +47,6 @@ def _image_only_transform() -> Any:
 
 
 _Base: Any = _image_only_transform()
-
-__all__ = [
-    "AtmosphericTurbulence",
-    "BlockExchange",
-    "ColorDiffusion",
-    "DarkIllumination",
-    "DirtyLens",
-    "GaussianNoise",
-    "Graffiti",
-    "HsvSaturation",
-    "JpegCompression",
-    "LensBlur",
-    "LensFlare",
-    "MMDCorruption",
-    "MeanShift",
-    "MotionBlur",
-    "ScanLines",
-    "SharpnessChange",
-    "WatermarkDamage",
-]
 
 
 class _Drawing(_Base):  # type: ignore[misc]  # the base is known where albumentations is installed
@@ -91,7 +71,7 @@ class _Drawing(_Base):  # type: ignore[misc]  # the base is known where albument
         self, img: NDArray[np.uint8], *, corruption: str, strength: float, layout_seed: int, **_: Any
     ) -> NDArray[np.uint8]:
         """Degrade one image by what was drawn; another size gets a layout of its own from the same seed."""
-        drawn = Drawn(corruption, strength, layout_seed, self.profile)
+        drawn = DrawnCorruption(corruption, strength, layout_seed, self.profile)
         result: NDArray[np.uint8] = drawn.corrupted(img)
         return result
 
@@ -142,19 +122,12 @@ def _transform(name: str) -> Any:
     return type(_Base)(title, (_Drawing,), {"__init__": __init__, "__doc__": text, "__module__": __name__})
 
 
-LensBlur = _transform("lens_blur")
-LensFlare = _transform("lens_flare")
-MotionBlur = _transform("motion_blur")
-DirtyLens = _transform("dirty_lens")
-HsvSaturation = _transform("hsv_saturation")
-JpegCompression = _transform("jpeg_compression")
-BlockExchange = _transform("block_exchange")
-MeanShift = _transform("mean_shift")
-ScanLines = _transform("scan_lines")
-DarkIllumination = _transform("dark_illumination")
-AtmosphericTurbulence = _transform("atmospheric_turbulence")
-GaussianNoise = _transform("gaussian_noise")
-ColorDiffusion = _transform("color_diffusion")
-SharpnessChange = _transform("sharpness_change")
-Graffiti = _transform("graffiti")
-WatermarkDamage = _transform("watermark_damage")
+_TRANSFORMS = {transform.__name__: transform for transform in map(_transform, load_spec().corruptions)}
+globals().update(_TRANSFORMS)
+
+__all__ = ["MMDCorruption"]
+__all__ += list(_TRANSFORMS)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mmdbench.corruptions.choices import Choice, Drawn, choice_of
-from mmdbench.corruptions.images import opened
+from mmdbench.corruptions.choices import CorruptionChoice, DrawnCorruption, choice_of
+from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, UsageError
 
@@ -82,10 +82,10 @@ class MMDCorruption:
         drawn = None if image is None else self._drawn(image)
         return _Pair(image if drawn is None else drawn.corrupted(image), _recorded(drawn))
 
-    def _drawn(self, image: Any) -> Drawn | None:
-        return self._choice().for_image(opened(image)[0], self.seed)
+    def _drawn(self, image: Any) -> DrawnCorruption | None:
+        return self._choice().for_image(as_rgb(image)[0], self.seed)
 
-    def _choice(self) -> Choice:
+    def _choice(self) -> CorruptionChoice:
         return choice_of(
             self.corruptions, level=self.level, intensity=self.intensity, p=self.p, profile=self.profile
         )
@@ -103,7 +103,7 @@ def _part(made: Any, which: int) -> Any:
     return made.record if which else made.image
 
 
-def _recorded(drawn: Drawn | None) -> dict[str, Any]:
+def _recorded(drawn: DrawnCorruption | None) -> dict[str, Any]:
     keys = ("corruption", "intensity", "seed")
     return dict.fromkeys(keys) if drawn is None else {key: asdict(drawn)[key] for key in keys}
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from mmdbench.corruptions import corrupt
-from mmdbench.corruptions.choices import Drawn, choice_of
-from mmdbench.corruptions.images import opened
+from mmdbench.corruptions.choices import DrawnCorruption, choice_of
+from mmdbench.corruptions.images import as_rgb
 from mmdbench.errors import ImageInputError, MissingExtraError, UsageError
 
 try:
@@ -83,18 +83,18 @@ class MMDCorruption(v2.Transform):
             return _mapped(inpt, self._frames(key))
         return _mapped(inpt, lambda pixels, place: self._degraded(pixels, key, place))
 
-    def _drawn(self, image: Any, key: int | None, place: int) -> Drawn | None:
+    def _drawn(self, image: Any, key: int | None, place: int) -> DrawnCorruption | None:
         if key is not None:
             return self._choice.for_key(key, place)
         assert self.seed is not None
-        return self._choice.for_image(opened(image)[0], self.seed)
+        return self._choice.for_image(as_rgb(image)[0], self.seed)
 
     def _degraded(self, image: Any, key: int | None, place: int) -> Any:
         drawn = self._drawn(image, key, place)
         return image if drawn is None else drawn.corrupted(image)
 
     def _frames(self, key: int | None) -> Callable[[_Array, int], _Array]:
-        first: list[Drawn | None] = []
+        first: list[DrawnCorruption | None] = []
 
         def one(pixels: _Array, _place: int) -> _Array:
             if not first:

@@ -32,7 +32,7 @@ from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.system.digest import derive_seed
 
 __all__ = [
-    "Sample",
+    "SampleSize",
     "corruptions_for",
     "meets_several",
     "parse_design",
@@ -43,7 +43,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleSize:
     """How many questions to take: of each benchmark, or of all together."""
 
     size: int
@@ -71,7 +71,7 @@ def parse_design(text: str) -> tuple[str, int]:
     raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "drawn", "released"))
 
 
-def parse_sample(text: str) -> Sample | None:
+def parse_sample(text: str) -> SampleSize | None:
     """`200` is 200 questions in all, `200/bench` of each benchmark, empty means every question."""
     if not text:
         return None
@@ -80,7 +80,7 @@ def parse_sample(text: str) -> Sample | None:
         raise UsageError(
             f"Cannot read the sample {text!r}.", hint="Write a number of questions: 200, or 200/bench."
         )
-    return Sample(int(number), bool(slash))
+    return SampleSize(int(number), bool(slash))
 
 
 def plan_cells(

@@ -267,7 +267,7 @@ def test_names_are_checked_with_suggestions():
 def test_exactly_one_name_and_one_level():
     image = picture(1)
     for wrong in ({}, {"level": "low", "severity": 1}, {"level": "low", "intensity": 0.5}):
-        with pytest.raises(UsageError, match="exactly one of level"):
+        with pytest.raises(UsageError, match="exactly one of level, intensity and severity, got "):
             corrupt(image, "lens_blur", **wrong)
     with pytest.raises(UsageError, match="name is missing"):
         corrupt(image, level="low")

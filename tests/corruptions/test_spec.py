@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
-from mmdbench.corruptions import apply, get_corruption_names
-from mmdbench.corruptions._calls import draw
-from mmdbench.corruptions._registry import REGISTRY
+from mmdbench.corruptions import apply, get_corruption_names, sample
 from mmdbench.corruptions.formula import evaluate, uses_intensity
+from mmdbench.corruptions.operations import draw
+from mmdbench.corruptions.registry import find_corruption
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import SpecError, UnknownNameError
 from pictures import picture
@@ -36,7 +36,7 @@ def test_what_the_file_holds():
     assert spec.shared_field is True
     assert dict(spec.intensities) == {"low": 0.23, "mid": 0.45, "hard": 0.9}
     assert list(spec.categories) == ["capture", "transmission", "environmental", "post_processing"]
-    assert list(spec.corruptions) == list(REGISTRY)
+    assert [find_corruption(spec, name).name for name in spec.corruptions] == list(spec.corruptions)
     assert len(spec.digest) == 64
     weights: dict[str, float] = {}
     for entry in spec.corruptions.values():
@@ -121,7 +121,33 @@ def test_editing_an_intensity_changes_the_picture(tmp_path):
                 number["at"][2] = last if "range" in number else last[0]
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
-    assert draw(load_spec(path), "dark_illumination", (9, 9), level="hard") == {"gain": 1 - 0.8**2}
+    spec = load_spec(path)
+    assert draw(spec, "dark_illumination", (9, 9), intensity=spec.intensities["hard"]) == {"gain": 1 - 0.8**2}
+
+
+STANZA = """\
+  vignette:
+    category: capture
+    source: a lens
+    meaning: darker corners
+    random: []
+    release_weight: 0
+    numbers: {gain: {unit: gain, formula: 0.5}}
+"""
+
+
+def test_a_stanza_without_a_function_is_an_error(tmp_path):
+    spec = edited(tmp_path, "  lens_blur:\n", STANZA + "  lens_blur:\n")
+    for name in ("vignette", "lens_blur"):
+        with pytest.raises(SpecError, match="the corruption 'vignette', which no function defines"):
+            draw(spec, name, (9, 9), intensity=0.5)
+
+
+def test_a_function_without_a_stanza_is_an_error(tmp_path):
+    spec = edited(tmp_path, "  mean_shift:\n", "  mean_shifts:\n")
+    message = r"corruptions\.transmission defines the corruption 'mean_shift', which the spec does not have"
+    with pytest.raises(SpecError, match=message):
+        draw(spec, "lens_blur", (9, 9), intensity=0.5)
 
 
 MISTAKES = [
@@ -207,7 +233,7 @@ def test_the_severity_of_the_scaled_profile_does_not_depend_on_the_size():
     large = np.repeat(np.repeat(small, 4, axis=0), 4, axis=1)
 
     def change(image, profile):
-        params = draw(load_spec(), "lens_blur", image.shape, level="mid", profile=profile)
+        params = sample("lens_blur", image.shape, level="mid", profile=profile)
         return np.abs(apply("lens_blur", image, params).astype(int) - image).mean()
 
     ratio = {profile: change(large, profile) / change(small, profile) for profile in ("paper", "scaled")}

@@ -274,20 +274,19 @@ def test_the_library_page_shows_every_integration():
 @pytest.mark.slow
 def test_a_corruption_is_added_as_the_page_says(tmp_path):
     page = ROOT / "docs" / "add_corruption.md"
-    code = {block.language: block.code for block in blocks_of(page) if block.language in ("yaml", "python")}
+    code: dict[str, str] = {}
+    for block in blocks_of(page):
+        code.setdefault(block.language, block.code)
     for name in ("mmdbench", "corruptions_spec.yaml"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name, **({"symlinks": True} if (ROOT / name).is_dir() else {}))
-    spec, package = tmp_path / "corruptions_spec.yaml", tmp_path / "mmdbench" / "corruptions"
+    spec, module = tmp_path / "corruptions_spec.yaml", tmp_path / "mmdbench" / "corruptions" / "capture.py"
     place = "  jpeg_compression:\n"
     stanza = "".join(f"  {line}\n" for line in code["yaml"].splitlines())
     spec.write_text(spec.read_text("utf-8").replace(place, stanza + place, 1), encoding="utf-8")
-    functions = code["python"].partition("VIGNETTE =")[2].partition("\n\nwhite =")[0]
-    with (package / "capture.py").open("a", encoding="utf-8") as file:
-        file.write(f"\n\nVIGNETTE ={functions}\n")
-    (line,) = re.findall(r'`("vignette": _of\(.*\),)`', page.read_text("utf-8"))
-    registry, place = package / "_registry.py", '    "jpeg_compression": _of'
-    registry.write_text(registry.read_text("utf-8").replace(place, f"    {line}\n{place}"), encoding="utf-8")
+    function = "@corruption" + code["python"].partition("@corruption")[2].partition("\n\nwhite =")[0]
+    with module.open("a", encoding="utf-8") as file:
+        file.write(f"\n\n{function}\n")
     check = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "import numpy as np, mmdbench\n"

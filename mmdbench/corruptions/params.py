@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmdbench.errors import ParamsError, UnknownNameError
@@ -13,11 +13,12 @@ __all__ = [
     "COORDINATE",
     "Field",
     "Params",
-    "checked",
+    "check_params",
     "flag",
     "integer",
     "number",
     "odd",
+    "published",
     "record",
     "records",
     "row",
@@ -46,6 +47,7 @@ class Field:
     optional: bool = False
     fields: Mapping[str, Field] = field(default_factory=dict)
     letters: str = ""
+    published: bool = False
 
 
 def number(low: float, high: float, default: float | None = None) -> Field:
@@ -88,7 +90,12 @@ def records(**fields: Field) -> Field:
     return Field("records", fields=fields)
 
 
-def checked(name: str, fields: Mapping[str, Field], params: object) -> dict[str, Any]:
+def published(entry: Field) -> Field:
+    """The same parameter, which may be left out: then it is what the spec gives in the profile `paper`."""
+    return replace(entry, published=True)
+
+
+def check_params(name: str, fields: Mapping[str, Field], params: object) -> dict[str, Any]:
     """The parameters with defaults filled in; ParamsError names corruption, key and what is expected."""
     return _mapping(f"{name}: params", fields, params)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdbench.corruptions._opencv import check_opencv
-from mmdbench.corruptions._params import checked
 from mmdbench.corruptions._random import Stream
-from mmdbench.corruptions._registry import REGISTRY
-from mmdbench.corruptions.images import opened
+from mmdbench.corruptions.images import as_rgb
+from mmdbench.corruptions.params import check_params
+from mmdbench.corruptions.registry import find_corruption
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageInputError, IntensityError, UnknownNameError, UsageError
@@ -58,42 +58,51 @@ def corrupt(
 ) -> Any:
     """Degrade an image, or each image of a list; the same (pixels, name, seed) give the same picture.
 
-    `image` is a `PIL.Image` of any 8-bit mode or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4,
-    from 1×1 to 32,767 px a side; a list or tuple of these gives a list. The result has the type,
-    mode, shape and dtype of the input, alpha untouched; the input is not changed. Grey is computed
-    as three equal channels and brought back as PIL's "L" is; PIL images are corrupted as RGB.
+    Give exactly one of `level`, `intensity` and `severity`. None of them is part of what seeds the
+    random numbers: low, mid and hard share layout and noise.
 
-    Give exactly one of `level` ("low", "mid", "hard"), `intensity` in (0, 1] or `severity` (a level
-    or 1..3). `corruption_name` is another name for `name`. `profile` is "paper" (lengths in px, as
-    published) or "scaled" (lengths in proportion to the image). The level is not part of what
-    seeds the drawing: low, mid and hard share layout and noise.
+    Args:
+        image: A `PIL.Image` of any 8-bit mode or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4, from
+            1×1 to 32,767 px a side; or a list or tuple of these. It is not changed.
+        name: The corruption, for example "motion_blur".
+        level: "low", "mid" or "hard".
+        intensity: A number in (0, 1].
+        seed: A whole number.
+        profile: "paper" (lengths in px, as published) or "scaled" (lengths in proportion to the image).
+        corruption_name: Another name for `name`.
+        severity: A level or its number, 1 to 3.
 
-    UnknownNameError, IntensityError and ImageInputError say what to do; ImageDecodeError is for a
-    PIL image whose file turns out to be broken.
+    Returns:
+        The degraded image, of the type, mode, shape and dtype of the input, alpha untouched; for a
+        list, a list. Grey is computed as three equal channels and brought back as PIL's "L" is; PIL
+        images are corrupted as RGB.
+
+    Raises:
+        UnknownNameError: There is no such corruption, level or profile.
+        IntensityError: The intensity or severity is out of range.
+        ImageInputError: The image is of no kind that is taken.
+        ImageDecodeError: A PIL image cannot be decoded from its file.
     """
     chosen = _one_name(name, corruption_name)
-    level = _one_level(level, intensity, severity)
+    strength = _one_intensity(load_spec(), level, intensity, severity)
     if isinstance(image, (list, tuple)):
-        return [
-            corrupt(one, chosen, level=level, intensity=intensity, seed=seed, profile=profile)
-            for one in image
-        ]
-    pixels, restore = opened(image)
-    drawn = sample(
-        chosen,
-        pixels.shape,
-        level=level,
-        intensity=intensity,
-        seed=image_seed(pixels, chosen, seed),
-        profile=profile,
-    )
-    return restore(_applied(chosen, pixels, drawn))
+        return [corrupt(one, chosen, intensity=strength, seed=seed, profile=profile) for one in image]
+    pixels, restore = as_rgb(image)
+    seed = image_seed(pixels, chosen, seed)
+    params = draw(load_spec(), chosen, pixels.shape, intensity=strength, seed=seed, profile=profile)
+    return restore(_applied(chosen, pixels, params))
 
 
 def image_seed(image: NDArray[np.uint8] | str, name: str, seed: int = 0) -> int:
-    """The seed that `corrupt` gives to `sample` for an image, from 0 to 2³²−1.
+    """The seed that `corrupt` passes to `sample` for an image.
 
-    `image` is the RGB pixels (H×W×3 uint8) or their `pixel_digest`.
+    Args:
+        image: RGB pixels (H×W×3 uint8) or their `pixel_digest`.
+        name: The corruption.
+        seed: The seed that `corrupt` was given.
+
+    Returns:
+        A number from 0 to 2³²−1.
     """
     _check_seed(seed)
     load_spec().corruption(name)
@@ -110,51 +119,74 @@ def sample(
     seed: int = 0,
     profile: str = "paper",
 ) -> dict[str, Any]:
-    """Draw the parameters of a corruption: JSON-able, every number that the picture depends on.
+    """Draw the parameters of a corruption, for `apply`.
 
-    `shape` is (height, width) or (height, width, channels) in px. Give `level` or `intensity`.
-    Feed the result to `apply`.
+    Args:
+        name: The corruption.
+        shape: (height, width) or (height, width, channels) of the image in px.
+        level: "low", "mid" or "hard"; give it or `intensity`.
+        intensity: A number in (0, 1].
+        seed: A whole number.
+        profile: "paper" or "scaled".
+
+    Returns:
+        Every number that the degraded image depends on, JSON-able.
     """
-    return draw(load_spec(), name, shape, level=level, intensity=intensity, seed=seed, profile=profile)
+    spec = load_spec()
+    spec.corruption(name)
+    strength = _one_intensity(spec, level, intensity, None)
+    return draw(spec, name, shape, intensity=strength, seed=seed, profile=profile)
 
 
 def draw(
-    spec: Spec,
-    name: str,
-    shape: tuple[int, ...],
-    *,
-    level: str | None = None,
-    intensity: float | None = None,
-    seed: int = 0,
-    profile: str = "paper",
+    spec: Spec, name: str, shape: tuple[int, ...], *, intensity: float, seed: int = 0, profile: str = "paper"
 ) -> dict[str, Any]:
-    """What `sample` does, by the numbers of the spec given."""
-    spec.corruption(name)
+    """Draw the parameters of a corruption by the numbers of a given spec.
+
+    Args:
+        spec: The spec that gives the numbers.
+        name: The corruption.
+        shape: (height, width) or (height, width, channels) of the image in px.
+        intensity: A number in (0, 1].
+        seed: A whole number.
+        profile: "paper" or "scaled".
+
+    Returns:
+        Every number that the degraded image depends on, JSON-able.
+    """
+    corruption = find_corruption(spec, name)
     _check_seed(seed)
-    level = _one_level(level, intensity, None)
-    strength = spec.intensities[level] if level is not None else _checked_intensity(intensity)
-    size = _size(shape)
-    return REGISTRY[name].sample(spec.values(name, strength, size, profile), size, Stream(name, int(seed)))
+    values = spec.values(name, _checked_intensity(intensity), _size(shape), profile)
+    return corruption.sample(values, Stream(name, int(seed)))
 
 
 def apply(name: str, image: Any, params: Any) -> Any:
     """Make the degraded image from recorded parameters; a pure function of its arguments.
 
-    `image` is anything that `corrupt` takes, except a list; the result is of the same kind.
-    ParamsError names a missing, unknown or ill-typed parameter.
+    Args:
+        name: The corruption.
+        image: Anything that `corrupt` takes, except a list.
+        params: What `sample` returned.
+
+    Returns:
+        The degraded image, of the same kind as `image`.
+
+    Raises:
+        ParamsError: A parameter is missing, unknown or ill-typed.
     """
     load_spec().corruption(name)
-    pixels, restore = opened(image)
+    pixels, restore = as_rgb(image)
     return restore(_applied(name, pixels, params))
 
 
 def _applied(name: str, pixels: NDArray[np.uint8], params: Any) -> NDArray[np.uint8]:
     check_opencv()
-    corruption = REGISTRY[name]
-    if corruption.published and isinstance(params, dict):
+    corruption = find_corruption(load_spec(), name)
+    if isinstance(params, dict):
         numbers = load_spec().corruption(name).numbers
-        params = {**{key: numbers[key].at(1.0) for key in corruption.published}, **params}
-    return corruption.apply(pixels, checked(name, corruption.fields, params))
+        published = {key: numbers[key].at(1.0) for key, field in corruption.fields.items() if field.published}
+        params = {**published, **params}
+    return corruption.apply(pixels, check_params(name, corruption.fields, params))
 
 
 def _one_name(name: str | None, corruption_name: str | None) -> str:
@@ -168,33 +200,28 @@ def _one_name(name: str | None, corruption_name: str | None) -> str:
     return str(chosen)
 
 
-def _one_level(level: object, intensity: object, severity: object) -> str | None:
-    """The level, checked, or None where an intensity is given instead."""
-    if sum(given is not None for given in (level, intensity, severity)) != 1:
-        given = [
-            key
-            for key, v in (("level", level), ("intensity", intensity), ("severity", severity))
-            if v is not None
-        ]
+def _one_intensity(spec: Spec, level: object, intensity: object, severity: object) -> float:
+    """The intensity that exactly one of the three gives."""
+    given = {"level": level, "intensity": intensity, "severity": severity}
+    given = {key: value for key, value in given.items() if value is not None}
+    if len(given) != 1:
         raise UsageError(
-            "How strong the corruption is, is said "
-            + (f"by {' and '.join(given)}." if given else "nowhere."),
-            hint="Give exactly one of level='low'|'mid'|'hard', intensity in (0, 1], severity=1|2|3.",
+            f"Give exactly one of level, intensity and severity, got {' and '.join(given) or 'none'}.",
+            hint="For example level='hard' (or 'low', 'mid'), intensity=0.9 (0 to 1) or severity=3 (1 to 3).",
         )
     if intensity is not None:
-        _checked_intensity(intensity)
-        return None
+        return _checked_intensity(intensity)
     if severity is not None and not isinstance(severity, str):
         whole = isinstance(severity, (int, np.integer)) and not isinstance(severity, bool)
         if not whole or severity not in (1, 2, 3):
             raise IntensityError(
-                f"The severity {severity!r} is not 1, 2 or 3.", hint="1 is low, 2 is mid, 3 is hard."
+                f"The severity must be 1, 2 or 3, got {severity!r}.", hint="1 is low, 2 is mid, 3 is hard."
             )
-        return LEVELS[int(severity) - 1]
+        return spec.intensities[LEVELS[int(severity) - 1]]
     name = level if level is not None else severity
     if name not in LEVELS:
         raise UnknownNameError("level", name, LEVELS)
-    return str(name)
+    return spec.intensities[str(name)]
 
 
 def _checked_intensity(intensity: object) -> float:

@@ -1,0 +1,65 @@
+"""`@corruption`: the decorator that makes a corruption of a function on pixels and its parameters.
+
+>>> import numpy as np
+>>> from mmdbench.corruptions import params as p
+>>> @corruption(gain=p.number(0, 1))
+... def darker(image, params):
+...     return (image * params["gain"]).astype(np.uint8)
+>>> darker.name, darker.apply(np.full((1, 1, 3), 200, np.uint8), {"gain": 0.5}).tolist()
+('darker', [[[100, 100, 100]]])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmdbench.corruptions._random import Stream
+from mmdbench.corruptions.params import Field, Params
+from mmdbench.corruptions.spec import Values
+
+__all__ = ["Corruption", "Image", "corruption"]
+
+Image = NDArray[np.uint8]
+"""RGB pixels, H×W×3 uint8."""
+
+Sampler = Callable[[Values, Stream], dict[str, Any]]
+Applier = Callable[[Image, Params], Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """A corruption in code: `sample` draws its parameters, `apply` makes the degraded image from them.
+
+    `fields` describes the parameters, `module` names the module that defines the corruption.
+    """
+
+    name: str
+    fields: Mapping[str, Field]
+    sample: Sampler
+    apply: Applier
+    module: str
+
+
+def corruption(sample: Sampler | None = None, /, **fields: Field) -> Callable[[Applier], Corruption]:
+    """Decorate the function that applies a corruption; the function's name is the corruption's.
+
+    `sample` gets the numbers of the spec and the stream of random numbers, and returns the
+    parameters, JSON-able. Without it nothing is drawn, and each parameter is the number of the same
+    name in the spec. `fields` says what each parameter may be.
+    """
+
+    def numbers_of_the_spec(values: Values, _rng: Stream) -> dict[str, Any]:
+        return {
+            key: values.number(key) if field.kind == "a number" else values.integer(key)
+            for key, field in fields.items()
+        }
+
+    def decorate(apply: Applier) -> Corruption:
+        return Corruption(apply.__name__, fields, sample or numbers_of_the_spec, apply, apply.__module__)
+
+    return decorate
