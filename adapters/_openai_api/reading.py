@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mmdbench.models.failures import HIDDEN, AttemptError, error_of, hide
+from mmdbench.models.failures import AttemptError, error_of, short_reason
 from mmdbench.records import Outcome, Status
+from mmdbench.system.secrets import hide
 
 __all__ = ["outcome_of"]
 
@@ -15,13 +16,13 @@ __all__ = ["outcome_of"]
 def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
     """Read a chat completion; AttemptError if it is none."""
     if "json" not in content_type.lower():
-        shown = hide(body.decode("utf-8", "replace"), key)[:80]  # cut first, half a key could be left
+        shown = short_reason(body.decode("utf-8", "replace"), key)[:80]  # cut first, half a key could be left
         raise AttemptError("wrong_content_type", f"the server sent {content_type or 'nothing'}: {shown}")
     try:
         answer = json.loads(body)
         choices = answer["choices"] if isinstance(answer, dict) and "choices" in answer else None
     except ValueError as error:
-        raise AttemptError("malformed", f"the answer is no JSON: {hide(str(error), key)}") from None
+        raise AttemptError("malformed", f"the answer is no JSON: {short_reason(str(error), key)}") from None
     if choices is None:
         raise _error_in_body(answer, key)
     if not choices:
@@ -29,27 +30,29 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
     try:
         return _outcome(answer, choices[0], key)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AttemptError("malformed", f"the answer has another form: {hide(repr(error), key)}") from None
+        raise AttemptError(
+            "malformed", f"the answer has another form: {short_reason(repr(error), key)}"
+        ) from None
 
 
 def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> Outcome:
     message = choice.get("message") or {}
-    finish = hide(str(choice.get("finish_reason") or ""), key)
+    finish = short_reason(str(choice.get("finish_reason") or ""), key)
     text = _text(message.get("content"))
     refusal = message.get("refusal")
     if key:
-        text = text.replace(key, HIDDEN)
+        text = hide(text, key)
     details: dict[str, Any] = {"finish_reason": finish}
     usage = _usage(answer.get("usage"))
     if usage:
         details["usage"] = usage
     if answer.get("model"):
-        details["model"] = hide(_public(str(answer["model"])), key)
+        details["model"] = short_reason(_public(str(answer["model"])), key)
     thoughts = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thoughts, str) and thoughts:
-        details["reasoning"] = thoughts.replace(key, HIDDEN) if key else thoughts
+        details["reasoning"] = hide(thoughts, key)
     status, reason = _status(text, finish, str(refusal or ""))
-    return Outcome(text, status, hide(reason, key), details)
+    return Outcome(text, status, short_reason(reason, key), details)
 
 
 def _status(text: str, finish: str, refusal: str) -> tuple[Status, str]:

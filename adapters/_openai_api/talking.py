@@ -8,7 +8,7 @@ from importlib import import_module, util
 from typing import Any
 
 from mmdbench.errors import MissingExtraError, ModelError
-from mmdbench.models.failures import AttemptError, error_of, hide, kind_of_connection
+from mmdbench.models.failures import AttemptError, error_of, kind_of_connection, short_reason
 from mmdbench.records import Outcome
 
 from .lean import lean_client, lean_http
@@ -69,11 +69,13 @@ class Talker:
             late = isinstance(error, openai.APITimeoutError)
             kind = kind_of_connection(error, "timeout" if late else "dropped")
             waited = f"no answer within {self._settings.timeout:g} s"
-            failure = AttemptError(kind, waited if kind == "timeout" else hide(_deepest(error), self._key))
+            failure = AttemptError(
+                kind, waited if kind == "timeout" else short_reason(_deepest(error), self._key)
+            )
         except openai.OpenAIError as error:
-            failure = AttemptError("malformed", hide(f"{type(error).__name__}: {error}", self._key))
+            failure = AttemptError("malformed", short_reason(f"{type(error).__name__}: {error}", self._key))
         except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
-            failure = AttemptError("unexpected", hide(f"{type(error).__name__}: {error}", self._key))
+            failure = AttemptError("unexpected", short_reason(f"{type(error).__name__}: {error}", self._key))
         else:
             return outcome_of(response.headers.get("content-type", ""), content, self._key)
         # Raised out here, it does not drag along the request, whose headers hold the key.
@@ -131,7 +133,7 @@ def first_model(settings: Settings, key: str) -> str:
         with client:
             ids = sorted(model.id for model in client.models.list())
     except openai.OpenAIError as error:
-        reason = hide(_deepest(error), key)
+        reason = short_reason(_deepest(error), key)
     else:
         if len(ids) == 1:
             return ids[0]

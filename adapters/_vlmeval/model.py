@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmdbench.benches.vlmevalkit_guard import guarded, kit_module, kit_version
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
-from mmdbench.models.cards import ModelCard, names_secret
+from mmdbench.models.cards import ModelCard
 from mmdbench.records import ImageBytes, Outcome, Question, Request
-from mmdbench.run.manifest import portable
 from mmdbench.system.digest import bytes_digest
-from mmdbench.system.vlmevalkit_guard import guarded, hide_secrets, kit_module, kit_version
+from mmdbench.system.environment import portable
+from mmdbench.system.secrets import hide_secrets, names_secret
 
 __all__ = ["KitModel", "open_kit_model"]
 

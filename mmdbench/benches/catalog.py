@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from importlib import import_module, resources
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.scoring.families import selectable_families
+from mmdbench.system.toml import parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -134,7 +135,7 @@ def looks_like_path(name: str) -> bool:
 def parse_catalog(text: str, where: str = "catalog.toml") -> dict[str, BenchInfo]:
     """Read a catalogue: one TOML table for each benchmark. Raises DataError naming the stanza."""
     try:
-        tables = _tomllib().loads(text)
+        tables = parse_toml(text)
     except ValueError as error:
         raise DataError(f"{where} is not valid TOML: {error}.") from error
     infos = {name: _info(name, table, f"{where} [{name}]") for name, table in tables.items()}
@@ -210,10 +211,3 @@ def _lookup() -> dict[str, tuple[str, ...]]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_\-]+", "", name).lower()
-
-
-def _tomllib() -> Any:
-    try:
-        return import_module("tomllib")
-    except ModuleNotFoundError:  # Python 3.10
-        return import_module("tomli")

@@ -14,12 +14,13 @@ from mmdbench.benches.bench import Bench, read_bench
 from mmdbench.benches.catalog import find_bench
 from mmdbench.benches.fetch import find_file
 from mmdbench.benches.tsv import ReadLimits
+from mmdbench.benches.vlmevalkit_guard import guarded, kit_module
 from mmdbench.errors import DataError, DownloadError, UnknownNameError, UsageError
 from mmdbench.scoring.families.circular import CIRCULAR
 from mmdbench.scoring.families.mmvet import MMVET
 from mmdbench.scoring.families.plain import PLAIN
 from mmdbench.system.files import make_folder, write_atomic
-from mmdbench.system.vlmevalkit_guard import guarded, hide_secrets, kit_module
+from mmdbench.system.secrets import hide_secrets
 
 __all__ = ["open_kit_bench"]
 

@@ -30,8 +30,9 @@ from mmdbench.builds.writing import (
 )
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.run.manifest import versions
-from mmdbench.system.files import folder_lock, make_folder
+from mmdbench.system.environment import versions
+from mmdbench.system.files import make_folder
+from mmdbench.system.locks import folder_lock
 from mmdbench.variants.recipes import one_thread_each
 
 __all__ = ["BuildProgress", "BuildSettings", "BuildSummary", "by_threads", "run_build"]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdbench.builds.logs import (
-    MANIFEST_FILE,
     Built,
     Identity,
     describe_differences,
@@ -18,7 +17,7 @@ from mmdbench.builds.logs import (
 from mmdbench.builds.parts import DamagedPartError, FileRecord, disk_error, file_record
 from mmdbench.builds.plan import BenchPlan
 from mmdbench.errors import StoreError, UsageError
-from mmdbench.system.files import make_folder
+from mmdbench.system.files import MANIFEST_FILE, make_folder
 
 __all__ = ["LOGS", "PARTS", "TakenOver", "move_output", "take_over"]
 

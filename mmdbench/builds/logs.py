@@ -19,12 +19,11 @@ from mmdbench.builds.parts import FileRecord
 from mmdbench.builds.plan import BuildPlan, Output
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import StoreError, UsageError
-from mmdbench.system.files import write_atomic
+from mmdbench.system.files import MANIFEST_FILE, write_atomic
 
 __all__ = [
     "BUILD_KIND",
     "LOG_KIND",
-    "MANIFEST_FILE",
     "Built",
     "Identity",
     "describe_differences",
@@ -35,7 +34,6 @@ __all__ = [
 
 BUILD_KIND = "mmdbench build"
 LOG_KIND = "mmdbench build log"
-MANIFEST_FILE = "manifest.json"
 
 # A build may be finished with another Python, or with numba or without: no byte depends on them.
 _BINDING_VERSIONS = ("mmdbench", "numpy", "opencv", "pillow", "libjpeg", "platform")

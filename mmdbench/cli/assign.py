@@ -131,7 +131,7 @@ def _write(
     from mmdbench.results.graded_run import load_results
     from mmdbench.results.rescoring import JUDGE_JOURNAL
     from mmdbench.scoring import JsonlJournal
-    from mmdbench.system.files import folder_lock
+    from mmdbench.system.locks import folder_lock
     from mmdbench.training import choose, find_samples, write_dataset
 
     grader, writer = judges

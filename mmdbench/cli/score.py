@@ -105,7 +105,7 @@ def _score_run(
 ) -> None:
     from mmdbench.results.arms import read_plan
     from mmdbench.results.rescoring import JUDGE_JOURNAL, record_judge, regrade, write_regraded
-    from mmdbench.system.files import folder_lock
+    from mmdbench.system.locks import folder_lock
 
     read_plan(run)  # a folder that is no run is refused before it is locked
     locked = folder_lock(run, "running a model or asking a judge") if judge_files[0] else nullcontext()

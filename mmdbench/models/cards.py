@@ -18,14 +18,15 @@ key, only the name of the environment variable that does.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.system.secrets import names_secret
+from mmdbench.system.toml import parse_toml
 
 __all__ = [
     "ModelCard",
@@ -33,18 +34,11 @@ __all__ = [
     "check_price",
     "find_card",
     "known_cards",
-    "names_secret",
     "read_cards",
     "set_options",
     "shipped_cards",
 ]
 
-_SECRET = re.compile(
-    r"(?:^|[._-])(?:api[_-]?key|key|secret|password|passwd|authorization|ak|sk|token)$", re.IGNORECASE
-)
-_VOCABULARY = re.compile(
-    r"(?:^|[._-])(?:bos|eos|pad|unk|sep|cls|mask|stop|start|end|image|img|video|audio)_token$", re.IGNORECASE
-)
 _CUSTOM_KEY = "MMDBENCH_API_KEY"
 
 
@@ -172,15 +166,6 @@ def check_price(card: ModelCard, usd: float | None) -> None:
         )
 
 
-def names_secret(key: str) -> bool:
-    """Whether a setting of that name holds a key or the like, rather than a token of a vocabulary.
-
-    >>> [names_secret(key) for key in ("hf_token", "eos_token", "eos_token_id", "key_env")]
-    [True, False, False, False]
-    """
-    return _SECRET.search(key) is not None and _VOCABULARY.search(key) is None
-
-
 def _check_address(name: str, card: str, model: str) -> None:
     # Without its scheme an address would be taken for a part of the model's name, and the question,
     # with the key of the card's own endpoint, would go to that endpoint.
@@ -198,7 +183,7 @@ _FIELDS = ("adapter", "summary", "model", "endpoint", "key_env", "context", *_TA
 
 def _parse_cards(text: str, where: str) -> dict[str, ModelCard]:
     try:
-        tables = _tomllib().loads(text)
+        tables = parse_toml(text)
     except ValueError as error:
         raise UsageError(f"{where} is not valid TOML: {error}.") from error
     return {name: _card(name, table, where) for name, table in tables.items()}
@@ -270,7 +255,7 @@ def _as_table(card: ModelCard) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return _tomllib().loads(f"value = {text}")["value"]
+        return parse_toml(f"value = {text}")["value"]
     except ValueError:
         return text
 
@@ -283,10 +268,3 @@ def _short(name: str, card: str, model: str) -> str:
 def _user_files() -> tuple[Path, ...]:
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path("models.toml"), Path(config) / "mmdbench" / "models.toml"
-
-
-def _tomllib() -> Any:
-    try:
-        return import_module("tomllib")
-    except ModuleNotFoundError:  # Python 3.10
-        return import_module("tomli")

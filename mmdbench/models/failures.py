@@ -13,23 +13,20 @@ from typing import Literal
 
 from mmdbench.errors import UnknownNameError
 from mmdbench.system.http import retry_after
+from mmdbench.system.secrets import hide
 
 __all__ = [
     "CODE_KINDS",
-    "HIDDEN",
     "RULES",
     "STATUS_KINDS",
     "Action",
     "AttemptError",
     "Rule",
     "error_of",
-    "hide",
     "kind_of_connection",
     "kind_of_response",
+    "short_reason",
 ]
-
-HIDDEN = "[hidden]"
-"""What stands in a text where a key stood."""
 
 _LONGEST_REASON = 400
 # Not every error of the ssl module: a connection that breaks within it is worth another attempt.
@@ -153,7 +150,7 @@ def error_of(status: int, body: object, headers: Mapping[str, str], key: str = "
             code = str(details.get("type") or code)
         message = str(details.get("message") or details)
     kind = kind_of_response(status, code)
-    return AttemptError(kind, hide(f"HTTP {status}: {message}", key), retry_after(headers))
+    return AttemptError(kind, short_reason(f"HTTP {status}: {message}", key), retry_after(headers))
 
 
 def kind_of_connection(error: BaseException, otherwise: str = "dropped") -> str:
@@ -170,7 +167,7 @@ def kind_of_connection(error: BaseException, otherwise: str = "dropped") -> str:
     return kind
 
 
-def hide(text: str, key: str) -> str:
-    """The text, not too long, without the key."""
-    shown = text.replace(key, HIDDEN) if key else text
+def short_reason(text: str, key: str) -> str:
+    """The text without the key, cut to a length that fits into a message."""
+    shown = hide(text, key)
     return shown if len(shown) <= _LONGEST_REASON else shown[:_LONGEST_REASON] + "…"

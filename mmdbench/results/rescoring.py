@@ -16,7 +16,7 @@ from mmdbench.errors import DataError
 from mmdbench.records import BenchData, Cell, Grade, Index
 from mmdbench.results.arms import RunArm, read_arms, read_plan
 from mmdbench.results.judging.ahead import judge_ahead
-from mmdbench.run.manifest import read_manifest, save_manifest, versions
+from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.run.store import read_records
 from mmdbench.scoring import (
     Judge,
@@ -29,6 +29,7 @@ from mmdbench.scoring import (
     read_predictions,
     score,
 )
+from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
 
 __all__ = [

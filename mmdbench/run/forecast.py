@@ -16,12 +16,13 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import AsyncModel, Model, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
 from mmdbench.records import CLEAN, RunPlan
-from mmdbench.run.manifest import MANIFEST_FILE, portable, read_manifest
+from mmdbench.run.manifest import read_manifest
 from mmdbench.run.plan import OWN_PICTURES, Pictures, Planned, plan_requests
 from mmdbench.run.store import read_index, read_records, shard_paths
 from mmdbench.scoring.families import unit_of
 from mmdbench.stats import half_width, macro_half_width
-from mmdbench.system.files import make_folder
+from mmdbench.system.environment import portable
+from mmdbench.system.files import MANIFEST_FILE, make_folder
 
 __all__ = ["Earlier", "Forecast", "earlier_replies", "forecast"]
 

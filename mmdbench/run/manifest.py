@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
-from mmdbench._version import __version__
 from mmdbench.benches import Bench
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import StoreError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import RunPlan
-from mmdbench.system.files import write_atomic
+from mmdbench.system.environment import git_state, portable, versions
+from mmdbench.system.files import MANIFEST_FILE, write_atomic
 
 __all__ = [
-    "MANIFEST_FILE",
     "bench_record",
     "card_record",
-    "git_state",
-    "portable",
     "read_manifest",
     "run_manifest",
     "save_manifest",
-    "versions",
 ]
-
-MANIFEST_FILE = "manifest.json"
 
 
 def run_manifest(
@@ -105,66 +96,3 @@ def card_record(card: ModelCard) -> dict[str, Any]:
         "images": dict(card.images),
     }
     return dict(portable(record))
-
-
-def portable(value: Any) -> Any:
-    """The value with every absolute path cut down to its last name.
-
-    >>> portable({"checkpoint": "/home/me/models/tiny", "endpoint": "https://host/v1"})
-    {'checkpoint': 'tiny', 'endpoint': 'https://host/v1'}
-    """
-    if isinstance(value, Path):
-        return value.name
-    if isinstance(value, str):
-        windows = PureWindowsPath(value)
-        if value.startswith(("/", "~/")) or (windows.drive and windows.root):
-            return windows.name
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): portable(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [portable(inner) for inner in value]
-    return value
-
-
-def git_state() -> dict[str, Any] | None:
-    """Commit of the source that runs, and whether it was changed since; None for an installed copy."""
-    here = Path(__file__).resolve()
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(here.parent), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", here.name)
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
-        }
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def versions() -> dict[str, str]:
-    """The versions of everything that could move a pixel or a grade."""
-    import cv2
-    import numpy as np
-    from PIL import __version__ as pillow
-    from PIL import features
-
-    found = {
-        "mmdbench": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "pillow": pillow,
-        "libjpeg": str(features.version("jpg")),
-        "platform": f"{platform.system()} {platform.machine()}",
-    }
-    for name in ("numba", "pandas", "openai"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -15,10 +15,11 @@ from typing import Any
 from mmdbench.errors import IncomparableError, StoreError, UsageError
 from mmdbench.records import Reply
 from mmdbench.run.folder import IMAGES
-from mmdbench.run.manifest import MANIFEST_FILE, read_manifest, save_manifest
+from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.run.plan import PLAN_FILES, read_cells
 from mmdbench.run.store import read_replies, reply_line, shard_paths
-from mmdbench.system.files import folder_lock, make_folder, open_atomic
+from mmdbench.system.files import MANIFEST_FILE, make_folder, open_atomic
+from mmdbench.system.locks import folder_lock
 
 __all__ = ["MergeSummary", "merge_runs"]
 

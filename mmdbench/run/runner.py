@@ -32,12 +32,14 @@ from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending
 from mmdbench.run.cache_alarm import SameReplies
 from mmdbench.run.engines import Crew, is_crew
-from mmdbench.run.manifest import MANIFEST_FILE, portable, read_manifest, run_manifest, save_manifest
+from mmdbench.run.manifest import read_manifest, run_manifest, save_manifest
 from mmdbench.run.plan import OWN_PICTURES, Pictures, Planned, plan_requests, write_plan
 from mmdbench.run.prefetch import prefetching
 from mmdbench.run.preflight import check_canary
 from mmdbench.run.store import ReplyStore
-from mmdbench.system.files import folder_lock, make_folder
+from mmdbench.system.environment import portable
+from mmdbench.system.files import MANIFEST_FILE, make_folder
+from mmdbench.system.locks import folder_lock
 
 __all__ = ["Progress", "RunSettings", "RunSummary", "run_plan", "shard_of"]
 

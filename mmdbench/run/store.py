@@ -22,11 +22,11 @@ from typing import IO, Any
 
 from mmdbench.errors import StoreError
 from mmdbench.records import Reply
+from mmdbench.system.files import REPLY_FILES
 
 __all__ = ["ReplyStore", "read_index", "read_records", "read_replies", "reply_line", "shard_paths"]
 
 _SYNC_SECONDS = 1.0
-_SHARDS = "replies-*.jsonl"
 # Made once: `json.dumps` makes an encoder with every call that has settings of its own.
 _LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -34,7 +34,7 @@ _LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 class ReplyStore:
     """The replies of one run: the keys that are answered, and a shard to append new ones to.
 
-    Use it as a context manager, under `files.folder_lock`. Only keys and statuses are kept in
+    Use it as a context manager, under `locks.folder_lock`. Only keys and statuses are kept in
     memory, so a run's size is bounded by its plan, not by what models write.
     """
 
@@ -90,7 +90,7 @@ class ReplyStore:
 
 def shard_paths(folder: Path) -> list[Path]:
     """The shards of a run, in the order in which they are read."""
-    return sorted(folder.glob(_SHARDS))
+    return sorted(folder.glob(REPLY_FILES))
 
 
 def read_index(folder: Path) -> dict[str, str]:

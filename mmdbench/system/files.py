@@ -1,8 +1,7 @@
-"""Writing files so that nobody ever sees half of one, and so that two writers never meet.
+"""Files that are written as a whole or not at all, and the names of files that several rooms read.
 
 A file is written beside its place under a name of its own, flushed to the disk and then renamed
-over the place: a reader finds the old file or the new one. Locks are held by the operating
-system and vanish with the process that held them, however it ended.
+over the place: a reader finds the old file or the new one.
 """
 
 from __future__ import annotations
@@ -15,29 +14,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from mmdbench.errors import LockedError, StoreError
+from mmdbench.errors import StoreError
 
-__all__ = ["folder_lock", "make_folder", "open_atomic", "write_atomic"]
+__all__ = ["MANIFEST_FILE", "REPLY_FILES", "cannot_write", "make_folder", "open_atomic", "write_atomic"]
+
+MANIFEST_FILE = "manifest.json"
+"""The file in the folder of a run or build that says what it is; the last to be uploaded."""
+
+REPLY_FILES = "replies-*.jsonl"
+"""The pattern of the files in a run's folder that hold its replies."""
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and those above it; says what is in the way when it cannot."""
+    """Make a folder and those above it; returns it. Raises StoreError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     return path
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Put `data` at `path`, all of it or nothing."""
+    """Write `data` to `path`, all of it or nothing. Raises StoreError."""
     with open_atomic(path) as file:
         file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
 @contextlib.contextmanager
 def open_atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that appears at `path` when the block ends, and not at all if it fails."""
+    """A file to write to, which appears at `path` when the block ends, and not at all if it fails."""
     temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -49,53 +54,11 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
         Path(temporary).replace(path)
         temporary = ""
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
-
-
-@contextlib.contextmanager
-def folder_lock(folder: Path, doing: str) -> Iterator[None]:
-    """Hold the folder against every other process; raise LockedError at once if one has it."""
-    make_folder(folder)
-    try:
-        file = (folder / ".lock").open("a+b")
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    with file:
-        if not _try_lock(file):
-            raise LockedError(
-                f"Another process is {doing} in {folder}.",
-                hint="Wait for it to end, stop it, or name another folder.",
-            )
-        yield
-
-
-def _try_lock(file: IO[bytes]) -> bool:
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows
-        return _try_lock_windows(file)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return False
-        raise StoreError(f"This file system cannot lock {file.name}: {error.strerror}.") from error
-    return True
-
-
-def _try_lock_windows(file: IO[bytes]) -> bool:
-    import importlib
-
-    msvcrt = importlib.import_module("msvcrt")
-    try:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
-    return True
 
 
 def _umask() -> int:
@@ -104,7 +67,8 @@ def _umask() -> int:
     return mask
 
 
-def _cannot_write(path: Path, error: OSError) -> StoreError:
+def cannot_write(path: Path, error: OSError) -> StoreError:
+    """The error to raise for a path that cannot be written, with what to do about it."""
     reasons = {
         errno.ENOSPC: "The disk is full. Free some space and run the same command again.",
         errno.EACCES: "You may not write there. Name another folder.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import timezone
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ __all__ = ["retry_after"]
 _LONGEST_SECONDS = 1e6
 
 
-def retry_after(headers: Mapping[str, Any]) -> float | None:
+def retry_after(headers: Mapping[str, Any] | Message) -> float | None:
     """Seconds that a server asks its clients to wait; None if it does not ask.
 
     Read from `retry-after-ms` (milliseconds), else from `retry-after` (seconds or a date).

@@ -26,6 +26,7 @@ from mmdbench.errors import MissingExtraError, ModelError, UnknownNameError, Usa
 from mmdbench.records import Variant
 from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import bytes_digest, pixel_digest
+from mmdbench.system.toml import parse_toml
 from mmdbench.variants.recipes import Codec, encode
 
 if TYPE_CHECKING:
@@ -145,19 +146,12 @@ def _open(name: str, files: Sequence[Path]) -> Restorer:
 
 def _read_cards(path: Path) -> dict[str, Any]:
     try:
-        tables = _tomllib().loads(path.read_text("utf-8"))
+        tables = parse_toml(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"Cannot read the restorer cards in {path}: {error.strerror}.") from error
     except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     return dict(tables)
-
-
-def _tomllib() -> Any:
-    try:
-        return import_module("tomllib")
-    except ModuleNotFoundError:  # Python 3.10
-        return import_module("tomli")
 
 
 def _from_card(name: str, card: Any, path: Path) -> Restorer:

@@ -22,8 +22,8 @@ mend_torchvision()
 if why := why_not("torch", "transformers", "tabulate", "validators"):
     pytest.skip(why, allow_module_level=True)
 
+from mmdbench.benches.vlmevalkit_guard import kit_module, kit_version  # noqa: E402
 from mmdbench.errors import ModelError  # noqa: E402
-from mmdbench.system.vlmevalkit_guard import kit_module, kit_version  # noqa: E402
 
 try:
     CONFIG = kit_module("vlmeval.config")
@@ -329,7 +329,7 @@ def test_the_real_import_leaves_tls_and_environment_alone() -> None:
     assert ssl._create_default_https_context().verify_mode == ssl.CERT_REQUIRED
     code = (
         "import os, ssl, logging; before = dict(os.environ); from hf_shim import mend_torchvision; "
-        "mend_torchvision(); import torch; from mmdbench.system.vlmevalkit_guard import kit_module; "
+        "mend_torchvision(); import torch; from mmdbench.benches.vlmevalkit_guard import kit_module; "
         "kit_module('vlmeval.config'); "
         "assert ssl._create_default_https_context().verify_mode == ssl.CERT_REQUIRED; "
         "assert dict(os.environ) == before, set(os.environ) ^ set(before); "

@@ -18,7 +18,7 @@ from mmdbench.benches import open_bench
 from mmdbench.builds import BuildPlan, BuildSettings, building, run_build
 from mmdbench.builds.pipeline import in_order
 from mmdbench.errors import DataError, LockedError, StoreError, UsageError
-from mmdbench.system.files import folder_lock
+from mmdbench.system.locks import folder_lock
 
 LEVELS = ("hard",)
 PLAN = {"levels": LEVELS, "design": "grid", "corruptions": ("graffiti", "scan_lines")}

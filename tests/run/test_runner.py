@@ -18,7 +18,7 @@ from mmdbench.models import ModelCard
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_records, read_replies
-from mmdbench.system.files import folder_lock
+from mmdbench.system.locks import folder_lock
 from recording import Recorder, toy_run
 
 
@@ -143,7 +143,7 @@ def test_a_second_process_on_the_same_run_is_refused(make_tsv, tmp_path):
     path = make_tsv(2)
     (tmp_path / "run").mkdir()
     holder = (
-        "import sys, time; from pathlib import Path; from mmdbench.system.files import folder_lock\n"
+        "import sys, time; from pathlib import Path; from mmdbench.system.locks import folder_lock\n"
         "with folder_lock(Path(sys.argv[1]), 'x'):\n"
         "    print(1, flush=True); time.sleep(60)"
     )

@@ -20,7 +20,8 @@ from mmdbench.run.store import (
     reply_line,
     shard_paths,
 )
-from mmdbench.system.files import folder_lock, make_folder, open_atomic, write_atomic
+from mmdbench.system.files import make_folder, open_atomic, write_atomic
+from mmdbench.system.locks import folder_lock
 
 
 def reply(key, status="ok", text="B", index=1):
@@ -104,7 +105,7 @@ def test_a_closed_store_refuses(tmp_path):
 
 def test_a_second_process_is_refused_and_the_lock_dies_with_its_holder(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from mmdbench.system.files import folder_lock\n"
+        "import sys, time; from pathlib import Path; from mmdbench.system.locks import folder_lock\n"
         "with folder_lock(Path(sys.argv[1]), 'waiting'):\n"
         "    print('held', flush=True); time.sleep(60)"
     )

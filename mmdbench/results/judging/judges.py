@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
 from mmdbench.models.cards import ModelCard, find_card
-from mmdbench.models.failures import HIDDEN, AttemptError, error_of, hide, kind_of_connection
+from mmdbench.models.failures import AttemptError, error_of, kind_of_connection, short_reason
 from mmdbench.models.throttle import ThrottleSettings, backoff_seconds
 from mmdbench.records import Index
 from mmdbench.scoring import JudgeKey, JudgeReply
 from mmdbench.system.digest import bytes_digest
+from mmdbench.system.secrets import hide
 
 __all__ = ["OpenAIJudge", "open_judge"]
 
@@ -253,9 +254,9 @@ def _text_of(content: str, key: str) -> str | AttemptError:
         if not isinstance(text, str):
             return AttemptError("malformed", f"the content is a {type(text).__name__}")
     except (AttributeError, KeyError, TypeError, ValueError):
-        shown = hide(content, key)[:80]  # cut first, half a key could be left
+        shown = short_reason(content, key)[:80]  # cut first, half a key could be left
         return AttemptError("malformed", f"the answer is no chat completion: {shown!r}")
-    return text.replace(key, HIDDEN) if key else text
+    return hide(text, key)
 
 
 def _failure_of(openai: Any, error: Any, key: str) -> AttemptError:
@@ -265,9 +266,9 @@ def _failure_of(openai: Any, error: Any, key: str) -> AttemptError:
     if isinstance(error, openai.APIConnectionError):
         late = isinstance(error, openai.APITimeoutError)
         kind = kind_of_connection(error, "timeout" if late else "dropped")
-        reason = "no answer came in time" if kind == "timeout" else hide(_deepest(error), key)
+        reason = "no answer came in time" if kind == "timeout" else short_reason(_deepest(error), key)
         return AttemptError(kind, reason)
-    return AttemptError("malformed", hide(f"{type(error).__name__}: {error}", key))
+    return AttemptError("malformed", short_reason(f"{type(error).__name__}: {error}", key))
 
 
 def _deepest(error: BaseException) -> str:

@@ -15,10 +15,11 @@ from mmdbench.errors import DataError, ImageDecodeError
 from mmdbench.records import CLEAN, RECODED, Index, Question, Recipe, Reply, RunPlan
 from mmdbench.results.pictures import made_pixels, open_questions, own_pictures, remake
 from mmdbench.results.quality.measure import Picture
-from mmdbench.run.manifest import MANIFEST_FILE, read_manifest
+from mmdbench.run.manifest import read_manifest
 from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_replies
 from mmdbench.system.digest import pixel_digest
+from mmdbench.system.files import MANIFEST_FILE
 from mmdbench.variants.recipes import CleanImage, clean_image
 
 __all__ = ["folder_pictures", "is_run", "run_pictures"]

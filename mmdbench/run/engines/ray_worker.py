@@ -19,9 +19,9 @@ from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Question, Reply
 from mmdbench.run.engines.worker import Facts, Made, Worker, make
-from mmdbench.run.manifest import versions
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
+from mmdbench.system.environment import versions
 from mmdbench.variants.recipes import one_thread_each
 
 __all__ = ["Answered", "Opened", "RayWorker", "make_part", "versions_that_count"]

@@ -9,14 +9,14 @@ what agrees with that list, so what is half uploaded is refused.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmdbench.errors import LockedError, StoreError
-from mmdbench.system.files import folder_lock, make_folder
+from mmdbench.system.files import REPLY_FILES, make_folder
+from mmdbench.system.locks import folder_lock
 from mmdbench.system.remote.inputs import bytes_of, download
 from mmdbench.system.remote.listing import LISTING, Known, State, files_there, read_listing
 from mmdbench.system.remote.uploads import Uploads, files_in, now_and_then, seen
@@ -25,7 +25,6 @@ from mmdbench.system.remote.urls import Place, explained, local_path, mark_of, o
 __all__ = ["reading_copy", "working_copy"]
 
 _WAIT_SECONDS = 600.0
-_REPLIES = "replies-*.jsonl"
 
 
 def _silent(text: str) -> None:
@@ -92,20 +91,15 @@ def _finish(uploads: Uploads, tell: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _lock(place: Place, kind: str, wait: float = 0.0) -> Iterator[None]:
-    deadline = time.monotonic() + wait
+def _lock(place: Place, kind: str, wait_s: float = 0.0) -> Iterator[None]:
     with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(folder_lock(place.cache / kind, "working"))
-                break
-            except LockedError as error:
-                if time.monotonic() >= deadline:
-                    raise LockedError(
-                        f"Another process of this machine is using {place.shown}.",
-                        hint="Wait for it to end, stop it, or name another URL.",
-                    ) from error
-                time.sleep(0.2)
+        try:
+            stack.enter_context(folder_lock(place.cache / kind, "working", wait_s=wait_s))
+        except LockedError as error:
+            raise LockedError(
+                f"Another process of this machine is using {place.shown}.",
+                hint="Wait for it to end, stop it, or name another URL.",
+            ) from error
         yield
 
 
@@ -162,7 +156,7 @@ def _take_over(place: Place, folder: Path, state: State) -> bytes:
 
 
 def _holds_replies(name: str) -> bool:
-    return PurePosixPath(name).match(_REPLIES)
+    return PurePosixPath(name).match(REPLY_FILES)
 
 
 def _more_replies(place: Place, folder: Path, name: str, info: dict[str, Any]) -> Known:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmdbench.errors import StoreError
 from mmdbench.system.bounds import require_above
+from mmdbench.system.files import MANIFEST_FILE
 from mmdbench.system.remote.inputs import bytes_of
 from mmdbench.system.remote.listing import LISTING, Known, State, files_there, listing_bytes
 from mmdbench.system.remote.urls import Place, explained, mark_of
@@ -22,7 +23,6 @@ __all__ = ["UPLOAD_SECONDS", "Uploads", "files_in", "now_and_then", "seen"]
 UPLOAD_SECONDS = 300.0
 """How often what is new is uploaded while the work goes on, in seconds; MMDBENCH_UPLOAD_SECONDS."""
 
-_LAST = "manifest.json"
 _GROWING = (".jsonl", ".json", ".log", ".md")
 
 
@@ -55,7 +55,9 @@ class Uploads:
         changed = [
             n for n in names if self._known(n).here != seen(self.folder / n) or not self._known(n).mark
         ]
-        sent = [name for name in sorted(changed, key=lambda n: (n == _LAST, n)) if self._send_file(name)]
+        sent = [
+            name for name in sorted(changed, key=lambda n: (n == MANIFEST_FILE, n)) if self._send_file(name)
+        ]
         gone = [name for name in self.state.files if name not in names]
         for name in gone:
             with explained("remove a file of", self.place), suppress(FileNotFoundError):

@@ -24,14 +24,10 @@ from types import ModuleType
 from typing import Any, TextIO
 
 from mmdbench.errors import MissingExtraError, ModelError
+from mmdbench.system.secrets import HIDDEN, hide, hide_secrets, secrets_of_environment
 
-__all__ = ["HIDDEN", "guarded", "hide_secrets", "kit_module", "kit_version"]
+__all__ = ["guarded", "kit_module", "kit_version"]
 
-HIDDEN = "[hidden]"
-"""What stands in a text in the place of a key."""
-
-_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "_AK", "_SK")
-_SHORTEST = 6
 _HTTP = (
     ("requests.sessions", "Session"),
     ("requests.adapters", "HTTPAdapter"),
@@ -85,7 +81,7 @@ def guarded(*, environment: bool = False) -> Iterator[None]:
         stack.enter_context(warnings.catch_warnings())  # first: the HTTP libraries' imports set filters too
         stack.callback(_keep_tls())
         stack.callback(_keep_http())
-        stack.callback(_keep_logging(_secrets()))
+        stack.callback(_keep_logging(secrets_of_environment()))
         stack.callback(_keep_random())
         if environment:
             stack.callback(_restore_environment, before)
@@ -93,27 +89,6 @@ def guarded(*, environment: bool = False) -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stdout(screen))
         stack.enter_context(contextlib.redirect_stderr(screen))
         yield
-
-
-def hide_secrets(text: str) -> str:
-    """The text with every value of a variable whose name speaks of a key replaced."""
-    return _hide(text, _secrets())
-
-
-def _secrets() -> tuple[str, ...]:
-    # Longest first: one key may begin with another.
-    found = {
-        value.strip()
-        for name, value in os.environ.items()
-        if len(value.strip()) >= _SHORTEST and any(word in name.upper() for word in _SECRET_NAMES)
-    }
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-def _hide(text: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return text
 
 
 class _Redacting(io.TextIOBase):
@@ -183,7 +158,7 @@ def _keep_logging(secrets: tuple[str, ...]) -> Callable[[], None]:
     def redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = factory(*args, **kwargs)
         try:
-            _redact(record, secrets + _secrets())
+            _redact(record, secrets + secrets_of_environment())
         except Exception:  # noqa: BLE001 - logging must not fail where it would not without us
             record.msg, record.args, record.exc_info = HIDDEN, (), None
         return record
@@ -201,12 +176,12 @@ def _keep_logging(secrets: tuple[str, ...]) -> Callable[[], None]:
 
 def _redact(record: logging.LogRecord, known: tuple[str, ...]) -> None:
     try:
-        record.msg, record.args = _hide(record.getMessage(), known), ()
+        record.msg, record.args = hide(record.getMessage(), *known), ()
     except Exception:  # noqa: BLE001 - a message that does not fit its arguments
-        record.msg, record.args = _hide(f"{record.msg} {record.args}", known), ()
+        record.msg, record.args = hide(f"{record.msg} {record.args}", *known), ()
     if record.exc_info and record.exc_info[1] is not None:
         kind, error = type(record.exc_info[1]).__name__, record.exc_info[1]
-        record.exc_text = _hide(f"{kind}: {error}", known)  # instead of a traceback, which no one redacts
+        record.exc_text = hide(f"{kind}: {error}", *known)  # instead of a traceback, which no one redacts
 
 
 def _keep_random() -> Callable[[], None]:

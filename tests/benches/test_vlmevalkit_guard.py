@@ -16,10 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 from mmdbench.benches import expand_benches, open_bench
+from mmdbench.benches.vlmevalkit_guard import guarded, kit_module
 from mmdbench.cli import app
 from mmdbench.errors import MissingExtraError, ModelError
 from mmdbench.models.cards import find_card
-from mmdbench.system.vlmevalkit_guard import HIDDEN, guarded, hide_secrets, kit_module
+from mmdbench.system.secrets import HIDDEN, hide_secrets
 
 SECRET = "sk-abcdef-123456"
 
@@ -169,7 +170,7 @@ def test_without_vlmevalkit_the_extra_is_named(name, monkeypatch) -> None:
 
 def test_datasets_of_vlmevalkit_pass_through_names(monkeypatch) -> None:
     assert expand_benches("vlmeval:AI2D_TEST, MMVP") == ("vlmeval:AI2D_TEST", "MMVP")
-    monkeypatch.setattr("mmdbench.system.vlmevalkit_guard.find_spec", lambda *_: None)
+    monkeypatch.setattr("mmdbench.benches.vlmevalkit_guard.find_spec", lambda *_: None)
     monkeypatch.delitem(sys.modules, "vlmeval.dataset", raising=False)
     with pytest.raises(MissingExtraError, match=r"mmdbench\[vlmeval\]"):
         open_bench("vlmeval:AI2D_TEST")
