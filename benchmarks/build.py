@@ -88,9 +88,11 @@ def read_reference(source: Path, _folder: Path, _workers: int) -> None:
 def write_ours(source: Path, folder: Path, _workers: int) -> float:
     """Write rows whose cells are ready, with the SHA-256 of the file."""
     from mmdbench.benches import open_bench
-    from mmdbench.builds.making import MadeRow, Piece
-    from mmdbench.builds.outputs import Place, open_sink
-    from mmdbench.builds.plan import Output, RowPlan
+    from mmdbench.builds.output_format import OutputRow, SinkPlan
+    from mmdbench.builds.plan import Output, RowPlan, Target
+    from mmdbench.builds.row_images import MadeRow, RowImages
+    from mmdbench.builds.sinks import open_sink
+    from mmdbench.records import Cell
 
     bench = open_bench(source)
     cell = base64.b64encode(bench.questions[0].images[0].read())
@@ -99,16 +101,17 @@ def write_ours(source: Path, folder: Path, _workers: int) -> float:
         for number, question in enumerate(bench.questions)
     ]
     started = time.process_time()
-    sink = open_sink("tsv", Place(folder), Output(bench.name, "hard"), bench, None)
+    sink = open_sink("tsv", SinkPlan(Output(bench.name, "hard"), bench, folder))
+    target = Target(0, Cell(bench.name, 0, "hard", None))
     for row in rows:
-        sink.add(row, Piece((), cell, ()), {})
+        sink.add(OutputRow(row, target, RowImages((), cell, ())))
     sink.finish()
     return time.process_time() - started
 
 
 def write_plain_ours(source: Path, folder: Path, workers: int) -> float:
     """The same without a digest, which `to_csv` does not make either."""
-    from mmdbench.builds import parts
+    from mmdbench.builds import part_files
 
     class NoDigest:
         def update(self, data: bytes) -> None:
@@ -117,7 +120,7 @@ def write_plain_ours(source: Path, folder: Path, workers: int) -> float:
         def hexdigest(self) -> str:
             return ""
 
-    parts.hashlib = argparse.Namespace(sha256=NoDigest)
+    part_files.hashlib = argparse.Namespace(sha256=NoDigest)
     return write_ours(source, folder, workers)
 
 

@@ -21,9 +21,10 @@ CHILD = """
 import sys
 from pathlib import Path
 from mmdbench.benches import open_bench
-from mmdbench.builds import BuildPlan, BuildSettings, building, run_build
+from mmdbench.builds import BuildPlan, BuildSettings, run_build
+from mmdbench.builds import build as build_module
 
-building._CHECKPOINT_SECONDS = float(sys.argv[4])
+build_module._CHECKPOINT_SECONDS = float(sys.argv[4])
 source, folder, workers = sys.argv[1:4]
 plan = BuildPlan((source,), levels=tuple(sys.argv[5].split(",")))
 summary = run_build(plan, [open_bench(source)], Path(folder), BuildSettings(workers=int(workers)))
@@ -97,9 +98,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def prove(place: Path, rows: int, kills: int, levels: str = "hard") -> list[str]:
     """Do all of it below `place`; returns what to print. Raises AssertionError if it is not so."""
-    from mmdbench.builds.logs import read_build
-    from mmdbench.builds.sources import find_sources
-    from mmdbench.builds.verifying import verify_build
+    from mmdbench.builds.manifest import read_build
+    from mmdbench.builds.source_benches import find_source_benches
+    from mmdbench.builds.verify import verify_build
 
     source = place / "photographs.tsv"
     write_source(source, rows)
@@ -113,7 +114,7 @@ def prove(place: Path, rows: int, kills: int, levels: str = "hard") -> list[str]
     for name in ("workers2", "workers7", "killed"):
         assert files_of(place / name) == expected, f"{name} differs"
     lines.append(f"{len(expected)} files are equal byte for byte in all four")
-    sources = find_sources(read_build(place / "killed"), place / "killed", files=[source])
+    sources = find_source_benches(read_build(place / "killed"), place / "killed", files=[source])
     result = verify_build(place / "killed", sources)
     assert not result.problems, result.problems[:5]
     assert result.rows == rows * len(levels.split(","))

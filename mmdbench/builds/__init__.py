@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmdbench.builds.building import BuildProgress, BuildSettings, BuildSummary, run_build
+from mmdbench.builds.build import BuildProgress, BuildSettings, BuildSummary, run_build
 from mmdbench.builds.plan import FORMATS, BuildPlan
 
 __all__ = ["FORMATS", "BuildPlan", "BuildProgress", "BuildSettings", "BuildSummary", "run_build"]

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches import Bench
-from mmdbench.builds.making import MadeRow, Piece, json_line
-from mmdbench.builds.outputs import Place, row_fields, suffix_of, text_columns
-from mmdbench.builds.parts import DamagedPartError, FileRecord, PartFile, disk_error, file_record
-from mmdbench.builds.plan import Output
+from mmdbench.builds.output_format import OutputRow, SinkPlan, image_names, row_fields, text_columns
+from mmdbench.builds.part_files import FileRecord, PartFile, check_file, disk_error
+from mmdbench.builds.row_images import json_line
 from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import make_folder
 
-__all__ = ["FolderSink", "picture_names"]
+__all__ = ["FolderSink"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -29,41 +27,41 @@ class FolderSink:
     pictures to a row, all lines name theirs in the list `images_file_names`.
     """
 
-    def __init__(self, place: Place, output: Output, bench: Bench, state: Mapping[str, Any] | None) -> None:
-        self._folder, self._name = place.folder, output.name
-        self._columns = text_columns(bench)
-        self._lists = any(len(question.images) > 1 for question in bench.questions)
-        name = output.name
+    def __init__(self, plan: SinkPlan, state: Mapping[str, Any] | None) -> None:
+        self._folder, self._name = plan.folder, plan.output.name
+        self._columns = text_columns(plan.bench)
+        self._lists = any(len(question.images) > 1 for question in plan.bench.questions)
+        name = self._name
         with contextlib.ExitStack() as undo:
             self._metadata = PartFile(
-                place.folder, f"{name}/metadata.jsonl", state["metadata"] if state else None
+                self._folder, f"{name}/metadata.jsonl", state["metadata"] if state else None
             )
             undo.callback(self._metadata.close, durable=False)
-            # Only needed to go on: the log of the build has every digest as well.
-            self._digests = PartFile(place.folder, f"{name}.digests", state["digests"] if state else None)
+            # Only read when resuming: the log of the build has every digest as well.
+            self._digests = PartFile(self._folder, f"{name}.digests", state["digests"] if state else None)
             undo.callback(self._digests.close, durable=False)
-            make_folder(place.folder / name / "images")
+            make_folder(self._folder / name / "images")
             for line in self._digests.path.read_text("utf-8").splitlines():
-                _check(place.folder, line)
+                digest, file = line.split(" ", 1)
+                check_file(self._folder, file, digest)
             undo.pop_all()
 
-    def add(self, made: MadeRow, piece: Piece | None, cell: Mapping[str, Any]) -> dict[str, Any]:
+    def add(self, row: OutputRow) -> dict[str, Any]:
         """Write the row's pictures, then its line."""
-        assert piece is not None
-        names = picture_names(made, piece)
-        for name, picture in zip(names, piece.pictures, strict=True):
-            _write(self._folder / self._name / name, picture.data)
-            self._digests.write(f"{bytes_digest(picture.data)} {self._name}/{name}\n".encode())
+        assert row.images is not None
+        index = str(row.made.plan.question.index)
+        # An index that is no plain file name gives way to the number of the row.
+        stem = index if _PLAIN.fullmatch(index) else f"row.{row.made.plan.number}"
+        names = image_names(f"images/{stem}", [image.mime for image in row.images.images])
+        for name, image in zip(names, row.images.images, strict=True):
+            _write(self._folder / self._name / name, image.data)
+            self._digests.write(f"{bytes_digest(image.data)} {self._name}/{name}\n".encode())
         where = {"images_file_names": names} if self._lists else {"file_name": names[0]}
-        self._metadata.write(json_line({**where, **row_fields(made, cell, self._columns)}))
+        self._metadata.write(json_line({**where, **row_fields(row, self._columns)}))
         return {"files": [f"{self._name}/{name}" for name in names]}
 
-    def holds(self, made: MadeRow, number: int) -> bool:  # noqa: ARG002 - as every sink
-        """Never: every row has its own pictures here."""
-        return False
-
     def state(self) -> dict[str, Any]:
-        """How to go on from here."""
+        """The records of the metadata and of the list of digests."""
         return {"metadata": self._metadata.record().as_dict(), "digests": self._digests.record().as_dict()}
 
     def finish(self) -> list[FileRecord]:
@@ -80,25 +78,8 @@ class FolderSink:
         self._digests.close(durable=False)
 
 
-def picture_names(made: MadeRow, piece: Piece) -> list[str]:
-    """The names of a row's pictures: its index where that is plain, else the number of the row."""
-    index = str(made.plan.question.index)
-    stem = index if _PLAIN.fullmatch(index) else f"row.{made.plan.number}"
-    single = len(piece.pictures) == 1
-    return [
-        f"images/{stem}{suffix_of(p.mime)}" if single else f"images/{stem}.{n}{suffix_of(p.mime)}"
-        for n, p in enumerate(piece.pictures)
-    ]
-
-
 def _write(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
         raise disk_error(path, error) from error
-
-
-def _check(folder: Path, record: str) -> None:
-    digest, name = record.split(" ", 1)
-    if not (folder / name).is_file() or file_record(folder, name).sha256 != digest:
-        raise DamagedPartError(f"{folder / name} is not as it was left.")

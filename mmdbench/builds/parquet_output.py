@@ -14,11 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches import Bench
-from mmdbench.builds.making import MadeRow, Piece
-from mmdbench.builds.outputs import Place, row_fields, suffix_of, text_columns
-from mmdbench.builds.parts import FileRecord, PartFile, disk_error, file_record
-from mmdbench.builds.plan import Output
+from mmdbench.builds.output_format import OutputRow, SinkPlan, image_names, row_fields, text_columns
+from mmdbench.builds.part_files import FileRecord, PartFile, disk_error, file_record
 from mmdbench.errors import MissingExtraError
 
 __all__ = ["ParquetSink", "load_pyarrow"]
@@ -31,40 +28,38 @@ _LENGTHS = struct.Struct("<I")
 class ParquetSink:
     """Writes `NAME-00000-of-00001.parquet`: a column for each of the bench's, and `image` or `images`.
 
-    Every cell is text as it stands, missing cells are null, the index is a number where all are.
+    Every cell is kept as text, missing cells are null; the index is a number if every index is.
     """
 
-    def __init__(self, place: Place, output: Output, bench: Bench, state: Mapping[str, Any] | None) -> None:
+    def __init__(self, plan: SinkPlan, state: Mapping[str, Any] | None) -> None:
         load_pyarrow()
-        self._place, self._name = place, output.name
-        self._spool = PartFile(place.folder, f"{output.name}.rows", state["spool"] if state else None)
-        self._lists = any(len(question.images) > 1 for question in bench.questions)
-        self._columns = text_columns(bench)
-        self._whole = all(isinstance(question.index, int) for question in bench.questions)
+        self._plan, self._name = plan, plan.output.name
+        self._spool = PartFile(plan.folder, f"{self._name}.rows", state["spool"] if state else None)
+        self._lists = any(len(question.images) > 1 for question in plan.bench.questions)
+        self._columns = text_columns(plan.bench)
+        self._whole = all(isinstance(question.index, int) for question in plan.bench.questions)
 
-    def add(self, made: MadeRow, piece: Piece | None, cell: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the row by."""
-        assert piece is not None
+    def add(self, row: OutputRow) -> dict[str, Any]:
+        """Append the row to the file of rows."""
+        assert row.images is not None
         head = {
-            "fields": row_fields(made, cell, self._columns),
-            "pictures": [[len(p.data), p.mime] for p in piece.pictures],
+            "fields": row_fields(row, self._columns),
+            "pictures": [[len(image.data), image.mime] for image in row.images.images],
         }
         text = json.dumps(head).encode()
-        self._spool.write(b"".join((_LENGTHS.pack(len(text)), text, *(p.data for p in piece.pictures))))
+        self._spool.write(
+            b"".join((_LENGTHS.pack(len(text)), text, *(image.data for image in row.images.images)))
+        )
         return {}
 
-    def holds(self, made: MadeRow, number: int) -> bool:  # noqa: ARG002 - as every sink
-        """Never: every row has its own pictures here."""
-        return False
-
     def state(self) -> dict[str, Any]:
-        """How to go on from here."""
+        """The record of the file of rows."""
         return {"spool": self._spool.record().as_dict()}
 
     def finish(self) -> list[FileRecord]:
         """Turn the rows into Parquet files."""
         self._spool.close()
-        shards = _cut(list(_sizes(self._spool.path)), self._place.max_bytes)
+        shards = _cut(list(_sizes(self._spool.path)), self._plan.max_bytes)
         names = [f"{self._name}-{n:05d}-of-{len(shards):05d}.parquet" for n in range(len(shards))]
         rows = _rows(self._spool.path)
         try:
@@ -72,7 +67,7 @@ class ParquetSink:
                 self._write(name, rows, count)
         except OSError as error:
             raise disk_error(self._spool.path, error) from error
-        return [file_record(self._place.folder, name) for name in names]
+        return [file_record(self._plan.folder, name) for name in names]
 
     def abandon(self) -> None:
         """Close the file of rows as it is."""
@@ -81,7 +76,7 @@ class ParquetSink:
     def _write(self, name: str, rows: Iterator[dict[str, Any]], count: int) -> None:
         arrow, parquet = load_pyarrow()
         schema = self._schema(arrow)
-        with parquet.ParquetWriter(self._place.folder / name, schema, compression="NONE") as writer:
+        with parquet.ParquetWriter(self._plan.folder / name, schema, compression="NONE") as writer:
             group: list[dict[str, Any]] = []
             weight = 0
             for _ in range(count):
@@ -97,10 +92,9 @@ class ParquetSink:
     def _record(self, row: Mapping[str, Any]) -> dict[str, Any]:
         fields = dict(row["fields"])
         fields["index"] = fields["index"] if self._whole else str(fields["index"])
-        single = len(row["pictures"]) == 1
+        names = image_names(str(fields["index"]), [mime for _, mime in row["pictures"]])
         pictures = [
-            {"bytes": data, "path": f"{fields['index']}{'' if single else f'.{n}'}{suffix_of(mime)}"}
-            for n, (data, mime) in enumerate(row["pictures"])
+            {"bytes": data, "path": name} for name, (data, _) in zip(names, row["pictures"], strict=True)
         ]
         return {**fields, **({"images": pictures} if self._lists else {"image": pictures[0]})}
 
@@ -151,7 +145,7 @@ def _sizes(path: Path) -> Iterator[int]:
 
 
 def _cut(sizes: list[int], most: int) -> list[int]:
-    """How many rows go into each file; at least one file."""
+    """The number of rows of each file; at least one file."""
     counts, weight = [0], 0
     for size in sizes:
         if counts[-1] and weight + size > most:

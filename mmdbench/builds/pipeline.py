@@ -1,4 +1,4 @@
-"""Work done by several threads, handed on in order, never far ahead of whoever takes it."""
+"""Work done in parallel with results in order, a bounded number of bytes ahead of their use."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from mmdbench.system.bounds import require_at_least
 
-__all__ = ["StoppedError", "default_workers", "in_order", "ordered"]
+__all__ = ["Lookahead", "StoppedError", "default_workers", "in_order", "ordered"]
 
 _BYTES_AHEAD = 48 << 20
-_MOST_AHEAD = 256
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,32 +23,52 @@ W = TypeVar("W")
 
 
 class StoppedError(Exception):
-    """Raised inside a worker whose result nobody wants any more."""
+    """Raised inside a worker whose result is no longer needed."""
 
 
 def default_workers() -> int:
-    """As many threads as this process may use CPUs, 16 at most: each holds a picture's worth of memory."""
+    """The number of CPUs this process may use, at most 16: each thread holds a picture in memory."""
     affinity = getattr(os, "sched_getaffinity", None)
     return min(16, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def in_order(
-    make: Callable[[T, threading.Event], R], items: Iterable[T], workers: int, weigh: Callable[[R], int]
-) -> Generator[R, None, None]:
-    """`make(item, stop)` of every item by `workers` threads, in the order of the items.
+@dataclass(frozen=True, slots=True)
+class Lookahead(Generic[R]):
+    """The bound on results that wait to be used: about 48 MiB, by `weigh` (bytes) of those so far.
 
-    As many results wait as fit into about 48 MiB, judging by `weigh` (bytes) of those so far. What
-    `make` raises is raised here, after the results before it. When the caller leaves, `stop` is
-    set, so that long work can end early, and the threads are joined.
+    At least `workers` + 1 items are in work, and never more than `most`.
     """
-    require_at_least("workers", workers, 1)
+
+    workers: int
+    weigh: Callable[[R], int]
+    most: int = 256
+
+
+def in_order(
+    make: Callable[[T, threading.Event], R], items: Iterable[T], ahead: Lookahead[R]
+) -> Generator[R, None, None]:
+    """Call `make(item, stop)` for every item in threads.
+
+    When the caller closes the generator, `stop` is set, so that long work can end early, and the
+    threads are joined.
+
+    Args:
+        make: Makes one result; an error it raises is raised here, after the results before it.
+        items: The items, taken as they are needed.
+        ahead: The number of threads, and the bound on waiting results.
+
+    Yields:
+        The results in the order of the items.
+
+    Raises:
+        UsageError: The number of workers is below 1.
+    """
+    require_at_least("workers", ahead.workers, 1)
     stop = threading.Event()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="build")
+    pool = ThreadPoolExecutor(ahead.workers, thread_name_prefix="build")
     waiting: deque[Future[R]] = deque()
     try:
-        yield from ordered(
-            lambda item: pool.submit(make, item, stop), Future.result, items, waiting, workers, weigh
-        )
+        yield from ordered(lambda item: pool.submit(make, item, stop), Future.result, items, waiting, ahead)
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -59,24 +79,30 @@ def ordered(
     result_of: Callable[[W], R],
     items: Iterable[T],
     waiting: deque[W],
-    workers: int,
-    weigh: Callable[[R], int],
-    most: int = _MOST_AHEAD,
+    ahead: Lookahead[R],
 ) -> Generator[R, None, None]:
-    """The result of every item in order, wherever the work that `begin` starts is done.
+    """Begin work for every item, ahead of the use of its result, and wait for the results in order.
 
-    `waiting` holds what is under way and not handed on yet; when the caller leaves, what is in it
-    is the caller's to end. The bound is that of `in_order`, and never above `most` items.
+    Args:
+        begin: Starts the work of one item, in a thread or on another machine.
+        result_of: Waits for the result of started work.
+        items: The items, taken as they are needed.
+        waiting: Started work whose result was not yielded yet; the caller ends it after closing
+            the generator early.
+        ahead: The bound on waiting results.
+
+    Yields:
+        The results in the order of the items.
     """
     rest = iter(items)
-    least = min(most, workers + 1)
-    ahead, taken, weight = least, 0, 0
+    least = min(ahead.most, ahead.workers + 1)
+    bound, taken, weight = least, 0, 0
     while True:
-        waiting.extend(begin(item) for item in islice(rest, max(0, ahead - len(waiting))))
+        waiting.extend(begin(item) for item in islice(rest, max(0, bound - len(waiting))))
         if not waiting:
             return
         result = result_of(waiting.popleft())
-        taken, weight = taken + 1, weight + weigh(result)
+        taken, weight = taken + 1, weight + ahead.weigh(result)
         yield result
-        del result
-        ahead = max(least, min(most, _BYTES_AHEAD * taken // max(1, weight)))
+        del result  # it may be large, and the next one is waited for
+        bound = max(least, min(ahead.most, _BYTES_AHEAD * taken // max(1, weight)))

@@ -1,4 +1,4 @@
-"""What a build is, and which rows go into which of its files."""
+"""The plan of a build: its outputs, and the rows of each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMATS = ("tsv", "folder", "parquet", "webdataset")
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """Everything that says what a build holds; two equal plans give the same bytes."""
+    """The definition of a build's contents; equal plans give the same bytes."""
 
     benches: tuple[str, ...]
     levels: tuple[str, ...] = LEVELS
@@ -85,15 +85,15 @@ class Output:
 
     @property
     def name(self) -> str:
-        """The name of its file without the ending: `MMStar_hard`, `MMStar_hard_motion_blur`."""
+        """The name of its file without the suffix: `MMStar_hard`, `MMStar_hard_motion_blur`."""
         return "_".join(part for part in (self.bench, self.level, self.corruption) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a row's pictures go: the number of the output, and the cell that says what becomes of them.
+    """A row's place in one output, by the output's number, and the level and corruption of its cell.
 
-    `same_as` is the number of an earlier row in that output that holds the same pictures, if the
+    `same_as` is the number of an earlier row in that output with the same pictures, if the
     benchmark's own row refers to that row instead of holding them.
     """
 
@@ -104,7 +104,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class RowPlan:
-    """A row to build: its number among the bench's rows to build, its question, and where it goes."""
+    """A row to build: its number among the bench's rows to build, its question, and its targets."""
 
     number: int
     question: Question
@@ -113,7 +113,7 @@ class RowPlan:
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """A benchmark's share of a build: its outputs, and its questions with their cells."""
+    """The part of a build that one benchmark gives: its outputs, and its questions with their cells."""
 
     bench: Bench
     outputs: tuple[Output, ...]
@@ -154,7 +154,20 @@ class BenchPlan:
 
 
 def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[BenchPlan]:
-    """Each benchmark's outputs and rows. Raises DataError for a benchmark without any picture."""
+    """Plan the outputs and rows of each benchmark.
+
+    Args:
+        plan: The plan.
+        benches: Its benchmarks.
+        spec: The spec of the corruptions.
+
+    Returns:
+        A plan for each benchmark, in their order.
+
+    Raises:
+        UsageError: Two benchmarks have the same name.
+        DataError: A benchmark has no rows with a picture.
+    """
     names = [bench.name for bench in benches]
     for name in names:
         if names.count(name) > 1:
@@ -191,12 +204,12 @@ def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
     """Raise UsageError or UnknownNameError for the first thing in the plan that cannot be built."""
     if plan.design == "released":
         raise UsageError(
-            "The design 'released' is the authors' own degraded files: there is nothing to build.",
+            "The design 'released' uses the authors' own degraded files: there is nothing to build.",
             hint="Evaluate them: mmdbench eval --design released. To build like them: --design mixed.",
         )
     if parse_design(plan.design)[0] == "drawn":
         raise UsageError(
-            "The design 'drawn' shows each question at one level, which makes no whole benchmark.",
+            "The design 'drawn' shows each question at one level only: it does not give whole benchmarks.",
             hint="Make training data with mmdbench assign, or build with --design mixed.",
         )
     parse_sample(plan.sample)
@@ -220,7 +233,7 @@ def _kinds(cells: Sequence[Cell]) -> set[tuple[str, str | None]]:
 
 
 def plain_integer(text: str) -> str:
-    """`007` → `7`: how an integer index is written by whoever refers to it."""
+    """`007` → `7`: an integer index without leading zeros, as references write it; else the text itself."""
     try:
         return str(int(text))
     except ValueError:

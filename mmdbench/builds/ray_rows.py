@@ -1,6 +1,6 @@
 """Rows made by tasks of a Ray cluster; the files are written where the build was started.
 
-Ray places the tasks, and makes anew what was lost with a worker or a node. A task carries the
+Ray places the tasks, and repeats those that were lost with a worker or a node. A task carries the
 encoded pictures of its row, so that nodes need no benchmark's file.
 """
 
@@ -12,27 +12,28 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from mmdbench.builds.making import MadeRow, Maker, Piece, PieceMaker
-from mmdbench.builds.pipeline import ordered
+from mmdbench.builds.pipeline import Lookahead, ordered
 from mmdbench.builds.plan import RowPlan
+from mmdbench.builds.row_images import ImageMaker, MadeRow, RowImages, RowMaker
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import Cell, Question
 from mmdbench.run.engines.ray_pool import connected
 from mmdbench.run.engines.ray_worker import versions_that_count
 from mmdbench.variants.recipes import one_thread_each
 
-__all__ = ["by_ray", "make_pieces"]
+__all__ = ["by_ray", "make_row_images"]
 
-_LIVES = 16
-"""How often a row is begun anew when its worker or node dies; a row that kills its worker must end."""
+_RETRIES = 16
+"""Retries of a row whose worker or node exited; bounded, since the row itself may be the cause."""
 
-Rows = Callable[[Maker, Iterator[RowPlan], int], Generator[MadeRow, None, None]]
+Rows = Callable[[RowMaker, Iterator[RowPlan], int], Generator[MadeRow, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _HeldImage:
     """A picture that travels with its task."""
 
     where: str
@@ -44,24 +45,31 @@ class _Held:
 
 @contextmanager
 def by_ray(address: str = "", runtime_env: Mapping[str, Any] | None = None) -> Iterator[Rows]:
-    """What makes a build's rows on the cluster at `address`, at RAY_ADDRESS, or on one of this machine.
+    """Connect to the cluster at `address`, at RAY_ADDRESS, or to one started on this machine.
 
-    It is given to BuildSettings; its `workers` bound the rows under way (0: every CPU of the
-    cluster works, and rows wait as in a local build).
+    Yields the `make_rows` of BuildSettings; its `workers` bound the rows in flight (0: every CPU of
+    the cluster, and rows wait as in a local build).
     Raises MissingExtraError without the extra `ray`, ModelError if the cluster cannot be reached.
     """
     with connected(address, runtime_env or {}) as ray:
-
-        def make_rows(maker: Maker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
-            return _rows(ray, maker, rows, workers)
-
-        yield make_rows
+        yield partial(_rows, ray)
 
 
-def make_pieces(
-    maker: PieceMaker, question: Question, cells: Sequence[Cell], quote: bytes, wanted: Mapping[str, str]
-) -> list[Piece] | MmdbenchError:
-    """A row's pictures; runs as a task. Errors of ours are returned, because Ray would wrap them."""
+def make_row_images(
+    maker: ImageMaker, question: Question, cells: Sequence[Cell], quote: bytes, wanted: Mapping[str, str]
+) -> list[RowImages] | MmdbenchError:
+    """Make a row's pictures; runs as a task. Errors of ours are returned, because Ray would wrap them.
+
+    Args:
+        maker: Makes the pictures.
+        question: The question, with its pictures as bytes.
+        cells: The cells, as in `ImageMaker.row_images`.
+        quote: The quote, as in `ImageMaker.row_images`.
+        wanted: The versions of packages where the build was started.
+
+    Returns:
+        The pictures of each cell, or the error.
+    """
     here = versions_that_count()
     for name, version in wanted.items():
         if here[name] != version:
@@ -72,47 +80,49 @@ def make_pieces(
             )
     try:
         with one_thread_each():
-            return maker.pieces(question, cells, quote, threading.Event())
+            return maker.row_images(question, cells, quote, threading.Event())
     except MmdbenchError as error:
         return error
 
 
-def _rows(ray: Any, maker: Maker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
-    task = ray.remote(make_pieces).options(num_cpus=1, max_retries=_LIVES, scheduling_strategy="SPREAD")
-    pieces, wanted = ray.put(maker.pieces), versions_that_count()
-    bound = {"most": workers} if workers else {}
-    workers = workers or int(ray.cluster_resources().get("CPU", 1))
+def _rows(ray: Any, maker: RowMaker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
+    task = ray.remote(make_row_images).options(num_cpus=1, max_retries=_RETRIES, scheduling_strategy="SPREAD")
+    images, wanted = ray.put(maker.images), versions_that_count()
+    if workers:
+        ahead = Lookahead(workers, MadeRow.weight, most=workers)
+    else:
+        ahead = Lookahead(int(ray.cluster_resources().get("CPU", 1)), MadeRow.weight)
     waiting: deque[tuple[RowPlan, Any]] = deque()
 
     def begin(row: RowPlan) -> tuple[RowPlan, Any]:
         cells, quote = maker.wanted(row)
         if not cells:
             return row, None
-        held = tuple(_Held(image.where, image.read()) for image in row.question.images)
+        held = tuple(_HeldImage(image.where, image.read()) for image in row.question.images)
         question = replace(row.question, fields={}, images=held)
-        return row, task.remote(pieces, question, cells, quote, wanted)
+        return row, task.remote(images, question, cells, quote, wanted)
 
     def result_of(begun: tuple[RowPlan, Any]) -> MadeRow:
         row, ref = begun
-        return maker.put_together(row, [] if ref is None else _got(ray, row, ref))
+        return maker.assemble(row, [] if ref is None else _got(ray, row, ref))
 
     try:
-        yield from ordered(begin, result_of, rows, waiting, workers, MadeRow.weight, **bound)
+        yield from ordered(begin, result_of, rows, waiting, ahead)
     finally:
         for _, ref in waiting:
             if ref is not None:
                 ray.cancel(ref)
 
 
-def _got(ray: Any, row: RowPlan, ref: Any) -> list[Piece]:
+def _got(ray: Any, row: RowPlan, ref: Any) -> list[RowImages]:
     where = f"{row.question.bench}, index {row.question.index}"
     try:
-        made: list[Piece] | MmdbenchError = ray.get(ref)
+        made: list[RowImages] | MmdbenchError = ray.get(ref)
     except ray.exceptions.RayError as error:
         said = str(error).strip().splitlines()
         raise MmdbenchError(
             f"{where}: Ray could not make it: {said[0] if said else type(error).__name__}",
-            hint="Every earlier row is safe: run the same command again. Ray's own logs say more.",
+            hint="Earlier rows are kept: run the same command again. Ray's own logs say more.",
         ) from error
     if isinstance(made, MmdbenchError):
         raise made

@@ -10,12 +10,9 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from mmdbench.benches import Bench
-from mmdbench.builds.making import MadeRow, Piece, json_line
-from mmdbench.builds.outputs import Place, row_fields, suffix_of, text_columns
-from mmdbench.builds.parts import FileRecord
-from mmdbench.builds.plan import Output
-from mmdbench.builds.shards import Shards
+from mmdbench.builds.output_format import OutputRow, SinkPlan, image_names, row_fields, text_columns
+from mmdbench.builds.part_files import FileRecord, PartFile
+from mmdbench.builds.row_images import json_line
 
 __all__ = ["WebdatasetSink"]
 
@@ -25,37 +22,46 @@ _END = bytes(2 * tarfile.BLOCKSIZE)
 class WebdatasetSink:
     """Writes `NAME-00000.tar`, `NAME-00001.tar`, …"""
 
-    def __init__(self, place: Place, output: Output, bench: Bench, state: Mapping[str, Any] | None) -> None:
-        self._columns = text_columns(bench)
-        self._shards = Shards(place.folder, (output.name, ".tar"), place.max_bytes, _END, state)
+    def __init__(self, plan: SinkPlan, state: Mapping[str, Any] | None) -> None:
+        self._plan, self._name = plan, plan.output.name
+        self._columns = text_columns(plan.bench)
+        self._closed = [FileRecord.from_dict(record) for record in state["closed"]] if state else []
+        self._shard = self._open(state["part"] if state else None)
 
-    def add(self, made: MadeRow, piece: Piece | None, cell: Mapping[str, Any]) -> dict[str, Any]:
+    def add(self, row: OutputRow) -> dict[str, Any]:
         """Write the row's pictures and its texts, together in one shard."""
-        assert piece is not None
-        key = f"{made.plan.number:08d}"
-        single = len(piece.pictures) == 1
-        members = []
-        for number, picture in enumerate(piece.pictures):
-            name = f"{key}{suffix_of(picture.mime)}" if single else f"{key}.{number}{suffix_of(picture.mime)}"
-            members.append(_member(name, picture.data))
-        members.append(_member(f"{key}.json", json_line(row_fields(made, cell, self._columns))))
-        return {"file": self._shards.write(b"".join(members)), "key": key}
-
-    def holds(self, made: MadeRow, number: int) -> bool:  # noqa: ARG002 - as every sink
-        """Never: every row has its own pictures here."""
-        return False
+        assert row.images is not None
+        key = f"{row.made.plan.number:08d}"
+        names = image_names(key, [image.mime for image in row.images.images])
+        members = [_member(name, image.data) for name, image in zip(names, row.images.images, strict=True)]
+        members.append(_member(f"{key}.json", json_line(row_fields(row, self._columns))))
+        block = b"".join(members)
+        if self._shard.size and self._shard.size + len(block) + len(_END) > self._plan.max_bytes:
+            self._close()
+            self._shard = self._open(None)
+        self._shard.write(block)
+        return {"file": self._shard.file, "key": key}
 
     def state(self) -> dict[str, Any]:
-        """How to go on from here."""
-        return self._shards.state()
+        """The finished shards, and the present one."""
+        return {"closed": [r.as_dict() for r in self._closed], "part": self._shard.record().as_dict()}
 
     def finish(self) -> list[FileRecord]:
         """Close the last shard."""
-        return self._shards.finish()
+        self._close()
+        return self._closed
 
     def abandon(self) -> None:
         """Close the shard being written, as it is."""
-        self._shards.abandon()
+        self._shard.close(durable=False)
+
+    def _close(self) -> None:
+        self._shard.write(_END)
+        self._shard.close()
+        self._closed.append(self._shard.record())
+
+    def _open(self, record: Mapping[str, Any] | None) -> PartFile:
+        return PartFile(self._plan.folder, f"{self._name}-{len(self._closed):05d}.tar", record)
 
 
 def _member(name: str, data: bytes) -> bytes:

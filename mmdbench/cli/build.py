@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mmdbench.benches import Bench
     from mmdbench.builds import BuildPlan, BuildSummary
-    from mmdbench.builds.estimating import Estimate
+    from mmdbench.builds.estimate import BuildEstimate
     from mmdbench.run.engines.settings import EngineSettings
 
 __all__ = ["build"]
@@ -83,7 +83,7 @@ def _run(
     quiet: bool,
 ) -> BuildSummary:
     from mmdbench.builds import BuildProgress, BuildSettings, run_build
-    from mmdbench.builds.building import by_threads
+    from mmdbench.builds.build import by_threads
     from mmdbench.builds.ray_rows import by_ray
     from mmdbench.cli._shared.progress import Bar
 
@@ -100,7 +100,7 @@ def _run(
 
 
 def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int) -> None:
-    from mmdbench.builds.estimating import estimate_build
+    from mmdbench.builds.estimate import estimate_build
     from mmdbench.builds.plan import plan_benches
     from mmdbench.corruptions.spec_file import load_spec
 
@@ -130,7 +130,7 @@ def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: i
         typer.echo(f"With numba it would be {_time(left)}: pip install 'mmdbench[fast]'", err=True)
 
 
-def _count_lines(estimate: Estimate) -> list[str]:
+def _count_lines(estimate: BuildEstimate) -> list[str]:
     """For each level its pictures, by corruption where there are any."""
     lines = []
     for level in dict.fromkeys(level for level, _ in estimate.variants):

@@ -30,15 +30,15 @@ def replay(
     data_dir: opts.DataDir = None,
 ) -> None:
     """Make one picture of a build again, from the source and what the manifest says was drawn."""
-    from mmdbench.builds.replaying import Wanted, find_picture, is_same_file, read_manifest_of
-    from mmdbench.builds.replaying import replay as make_again
-    from mmdbench.builds.sources import find_sources
+    from mmdbench.builds.replay import ImageQuery, find_picture, is_same_file, read_manifest_of
+    from mmdbench.builds.replay import replay as make_again
+    from mmdbench.builds.source_benches import find_source_benches
     from mmdbench.system.files import write_atomic
 
     head, logs = read_manifest_of(manifest)
-    found = find_picture(logs, Wanted(index, bench, level, corruption, picture - 1))
+    found = find_picture(logs, ImageQuery(index, bench, level, corruption, picture - 1))
     folder = logs[0][1].parent.parent
-    sources = find_sources(head, folder, data_dir=data_dir, files=source or ())
+    sources = find_source_benches(head, folder, data_dir=data_dir, files=source or ())
     name = found.output.bench
     if name not in sources.found:
         raise DataError(

@@ -32,14 +32,14 @@ def verify(
     Exit code 0: all is right; 1: something is not; 3: the source is not at hand, so that only
     the files could be checked (0 with --files-only).
     """
-    from mmdbench.builds.logs import read_build
-    from mmdbench.builds.sources import Sources, find_sources
-    from mmdbench.builds.verifying import verify_build
+    from mmdbench.builds.manifest import read_build
+    from mmdbench.builds.source_benches import SourceBenches, find_source_benches
+    from mmdbench.builds.verify import verify_build
     from mmdbench.cli._shared.progress import Bar
 
-    sources = Sources()
+    sources = SourceBenches()
     if not files_only:
-        sources = find_sources(read_build(folder), folder, data_dir=data_dir, files=source or ())
+        sources = find_source_benches(read_build(folder), folder, data_dir=data_dir, files=source or ())
     with Bar("Verifying", quiet=quiet) as bar:
         result = verify_build(folder, sources, sample=sample, workers=workers, on_progress=bar.update)
     for problem in result.problems:

@@ -12,8 +12,8 @@ import pytest
 
 from build_samples import build, contents, opened, photograph, text, write_tsv
 from mmdbench.builds import parquet_output
-from mmdbench.builds.logs import Built, read_build
-from mmdbench.builds.stored import read_output
+from mmdbench.builds.manifest import BuiltOutput, read_build
+from mmdbench.builds.output_reader import read_output
 from mmdbench.errors import MissingExtraError
 
 PLAN = {"levels": ("clean", "hard"), "design": "grid", "corruptions": ("graffiti",)}
@@ -45,7 +45,7 @@ def test_every_format_holds_the_pictures_of_the_tsv(tmp_path: Path, kind: str, w
     build(source, tmp_path / "tsv", **PLAN)
     build(source, tmp_path / "out", format=kind, **PLAN)
     for record in read_build(tmp_path / "out")["outputs"]:
-        built = Built.from_dict(record)
+        built = BuiltOutput.from_dict(record)
         expected = {
             str(q.index): [image.read() for image in q.images]
             for q in opened(tmp_path / "tsv" / f"{built.output.name}.tsv").questions

@@ -15,8 +15,9 @@ import pytest
 
 from build_samples import build, contents, load_proof, write_tsv
 from mmdbench.benches import open_bench
-from mmdbench.builds import BuildPlan, BuildSettings, building, run_build
-from mmdbench.builds.pipeline import in_order
+from mmdbench.builds import BuildPlan, BuildSettings, run_build
+from mmdbench.builds import build as build_module
+from mmdbench.builds.pipeline import Lookahead, in_order
 from mmdbench.errors import DataError, LockedError, StoreError, UsageError
 from mmdbench.system.locks import folder_lock
 
@@ -32,7 +33,7 @@ class BreakError(Exception):
 @pytest.fixture
 def break_after(monkeypatch: pytest.MonkeyPatch):
     """Make the next build save after every row, and stop it after so many."""
-    real = building.write_row
+    real = build_module.write_row
 
     def arm(rows: int | None) -> None:
         written = 0
@@ -44,9 +45,9 @@ def break_after(monkeypatch: pytest.MonkeyPatch):
             written += 1
             real(*args)
 
-        monkeypatch.setattr(building, "write_row", write)
+        monkeypatch.setattr(build_module, "write_row", write)
 
-    monkeypatch.setattr(building, "_CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(build_module, "_CHECKPOINT_SECONDS", 0)
     return arm
 
 
@@ -149,7 +150,7 @@ def test_a_damaged_unfinished_file_is_made_anew(tmp_path: Path, break_after, kin
 def test_killed_between_the_moves_of_finished_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_tsv(tmp_path / "own.tsv", 3)
     build(source, tmp_path / "whole", **PLAN)
-    real = building.move_output
+    real = build_module.move_output
     moved = []
 
     def move(*args: object, **kwargs: object) -> None:
@@ -157,10 +158,10 @@ def test_killed_between_the_moves_of_finished_files(tmp_path: Path, monkeypatch:
             raise BreakError
         moved.append(real(*args, **kwargs))
 
-    monkeypatch.setattr(building, "move_output", move)
+    monkeypatch.setattr(build_module, "move_output", move)
     with pytest.raises(BreakError):
         build(source, tmp_path / "out", **PLAN)
-    monkeypatch.setattr(building, "move_output", real)
+    monkeypatch.setattr(build_module, "move_output", real)
     assert (tmp_path / "out" / "own_hard_graffiti.tsv").exists()
     summary = build(source, tmp_path / "out", **PLAN)
     assert (summary.made, summary.earlier, summary.remade) == (0, 3, ())
@@ -210,11 +211,11 @@ def test_an_unfinished_build_is_not_finished_with_other_versions(
     with pytest.raises(BreakError):
         build(source, tmp_path / "out", **PLAN)
     break_after(None)
-    versions = building.versions()
-    monkeypatch.setattr(building, "versions", lambda: {**versions, "pillow": "0.1"})
+    versions = build_module.versions()
+    monkeypatch.setattr(build_module, "versions", lambda: {**versions, "pillow": "0.1"})
     with pytest.raises(UsageError, match=r"pillow is .* there, 0\.1 here"):
         build(source, tmp_path / "out", **PLAN)
-    monkeypatch.setattr(building, "versions", lambda: {**versions, "numba": "0.1"})
+    monkeypatch.setattr(build_module, "versions", lambda: {**versions, "numba": "0.1"})
     assert build(source, tmp_path / "out", **PLAN).made == 2
 
 
@@ -222,7 +223,7 @@ def test_files_of_somebody_else_are_not_overwritten(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 3)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "own_hard_graffiti.tsv").write_text("mine")
-    with pytest.raises(UsageError, match=r"own_hard_graffiti\.tsv is in the way"):
+    with pytest.raises(UsageError, match=r"own_hard_graffiti\.tsv has the name of an output"):
         build(source, tmp_path / "out", **PLAN)
     assert (tmp_path / "out" / "own_hard_graffiti.tsv").read_text() == "mine"
 
@@ -261,7 +262,7 @@ def test_results_come_in_order_and_errors_in_their_place(workers: int) -> None:
             raise BreakError
         return n
 
-    results = in_order(make, range(20), workers, lambda _: 1)
+    results = in_order(make, range(20), Lookahead(workers, lambda _: 1))
     assert [next(results) for _ in range(11)] == list(range(11))
     with pytest.raises(BreakError):
         next(results)
@@ -274,7 +275,7 @@ def test_work_does_not_run_far_ahead_of_the_writer() -> None:
         started.append(n)
         return n
 
-    for value in in_order(make, range(40), 2, lambda _: 40 << 20):
+    for value in in_order(make, range(40), Lookahead(2, lambda _: 40 << 20)):
         time.sleep(0.005)
         assert max(started) <= value + 4
 
@@ -283,18 +284,20 @@ def test_results_that_grow_heavier_shorten_the_queue() -> None:
     def make(n: int, _stop: object) -> int:
         return n
 
-    assert list(in_order(make, range(90), 2, lambda n: 1 if n < 30 else 40 << 20)) == list(range(90))
+    ahead = Lookahead(2, lambda n: 1 if n < 30 else 40 << 20)
+    assert list(in_order(make, range(90), ahead)) == list(range(90))
 
 
 BUILD = """
 import sys, resource
 from pathlib import Path
 from mmdbench.benches import open_bench
-from mmdbench.builds import BuildPlan, BuildSettings, building, run_build
+from mmdbench.builds import BuildPlan, BuildSettings, run_build
+from mmdbench.builds import build as build_module
 from mmdbench.cli._shared.errors import guarded
 import typer
 
-building._CHECKPOINT_SECONDS = 0
+build_module._CHECKPOINT_SECONDS = 0
 source, folder, limit = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 bench = open_bench(source)
 if limit:

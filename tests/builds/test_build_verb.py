@@ -16,7 +16,7 @@ from build_samples import bomb, write_tsv
 from mmdbench.benches import open_bench
 from mmdbench.benches.catalog import BenchInfo
 from mmdbench.benches.fetch import ChecksumWarning, FetchSettings, Progress
-from mmdbench.builds.estimating import estimate_build
+from mmdbench.builds.estimate import estimate_build
 from mmdbench.builds.plan import BuildPlan, plan_benches
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.build import build
@@ -96,9 +96,9 @@ def test_without_numba_the_plan_says_what_it_would_save(tmp_path: Path) -> None:
 
 
 def test_the_hint_about_numba_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmdbench.builds import estimating
+    from mmdbench.builds import estimate
 
-    monkeypatch.setattr(estimating, "find_spec", lambda _: None)
+    monkeypatch.setattr(estimate, "find_spec", lambda _: None)
     source = write_tsv(tmp_path / "own.tsv", 3)
     arguments = ("--bench", source, "-o", tmp_path / "out", "--dry-run", "--design", "grid")
     assert "pip install 'mmdbench[fast]'" in run("build", *arguments).output

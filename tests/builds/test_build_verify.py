@@ -10,11 +10,11 @@ import cv2
 import pytest
 
 from build_samples import build, opened, photograph, text, write_tsv
-from mmdbench.builds import verifying
-from mmdbench.builds.logs import read_build
-from mmdbench.builds.replaying import Wanted, find_picture, is_same_file, read_manifest_of, replay
-from mmdbench.builds.sources import Sources, find_sources
-from mmdbench.builds.verifying import Verification, verify_build
+from mmdbench.builds import verify
+from mmdbench.builds.manifest import read_build
+from mmdbench.builds.replay import ImageQuery, find_picture, is_same_file, read_manifest_of, replay
+from mmdbench.builds.source_benches import SourceBenches, find_source_benches
+from mmdbench.builds.verify import Verification, verify_build
 from mmdbench.errors import DataError, IncomparableError, StoreError, UsageError
 from mmdbench.system.digest import bytes_digest
 
@@ -26,9 +26,9 @@ if importlib.util.find_spec("pyarrow"):
 
 def check(folder: Path, source: Path | None, **options: int) -> Verification:
     sources = (
-        find_sources(read_build(folder), folder, files=[source])
+        find_source_benches(read_build(folder), folder, files=[source])
         if source
-        else Sources(missing={"own": "gone"})
+        else SourceBenches(missing={"own": "gone"})
     )
     return verify_build(folder, sources, **options)
 
@@ -157,7 +157,7 @@ def test_a_changed_question_is_found(tmp_path: Path) -> None:
     sign_again(tmp_path / "out")
     assert check(tmp_path / "out", None).problems == ()
     (problem,) = check(tmp_path / "out", source).problems
-    assert str(problem) == "own_hard_graffiti.tsv, index 1: the column 'question' is not the source's."
+    assert str(problem) == "own_hard_graffiti.tsv, index 1: the column 'question' differs from the source."
 
 
 def test_a_row_that_is_missing_everywhere_is_found_by_planning_anew(tmp_path: Path) -> None:
@@ -269,14 +269,14 @@ def test_the_source_is_found_by_its_digest(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 2)
     build(source, tmp_path / "out", **PLAN)
     manifest = read_build(tmp_path / "out")
-    assert find_sources(manifest, tmp_path / "out").found["own"].path == source
+    assert find_source_benches(manifest, tmp_path / "out").found["own"].path == source
     other = write_tsv(tmp_path / "other.tsv", 3)
-    with pytest.raises(UsageError, match="not what this build was made of"):
-        find_sources(manifest, tmp_path / "out", files=[other])
+    with pytest.raises(UsageError, match="is not a source of this build"):
+        find_source_benches(manifest, tmp_path / "out", files=[other])
     other.replace(source)
-    assert "another file" in find_sources(manifest, tmp_path / "out").missing["own"]
+    assert "another file" in find_source_benches(manifest, tmp_path / "out").missing["own"]
     source.unlink()
-    assert "own.tsv" in find_sources(manifest, tmp_path / "out").missing["own"]
+    assert "own.tsv" in find_source_benches(manifest, tmp_path / "out").missing["own"]
 
 
 def test_verifying_goes_through_the_same_code_path_for_all(
@@ -292,7 +292,7 @@ def test_verifying_goes_through_the_same_code_path_for_all(
     problems = check(tmp_path / "out", source).problems
     assert [p.index for p in problems] == ["0", "1"]
     assert all("pixels" in p.what for p in problems)
-    assert verifying.__name__
+    assert verify.__name__
 
 
 def test_replay_gives_the_very_bytes(tmp_path: Path) -> None:
@@ -301,8 +301,8 @@ def test_replay_gives_the_very_bytes(tmp_path: Path) -> None:
     stored = opened(tmp_path / "out" / "own_hard_lens_flare.tsv").questions[1].images[0].read()
     for path in ("", "manifest.json", "manifests/own_hard_lens_flare.jsonl"):
         head, logs = read_manifest_of(tmp_path / "out" / path)
-        found = find_picture(logs, Wanted("1", level="hard", corruption="lens_flare"))
-        variant = replay(found, find_sources(head, tmp_path / "out").found["own"])
+        found = find_picture(logs, ImageQuery("1", level="hard", corruption="lens_flare"))
+        variant = replay(found, find_source_benches(head, tmp_path / "out").found["own"])
         assert variant.image.data == stored
         assert is_same_file(found, variant)
 
@@ -316,16 +316,16 @@ def test_replay_says_what_is_missing_or_ambiguous(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"3 pictures are with index 1: clean, hard graffiti, hard lens_flare"
     ):
-        find_picture(logs, Wanted("1"))
+        find_picture(logs, ImageQuery("1"))
     with pytest.raises(UsageError, match="no picture with index 77"):
-        find_picture(logs, Wanted("77"))
+        find_picture(logs, ImageQuery("77"))
     with pytest.raises(UsageError, match="picture of another row"):
-        find_picture(logs, Wanted("9", level="clean"))
+        find_picture(logs, ImageQuery("9", level="clean"))
     with pytest.raises(UsageError, match="has 1 picture"):
-        find_picture(logs, Wanted("1", level="clean", part=1))
+        find_picture(logs, ImageQuery("1", level="clean", part=1))
     with pytest.raises(UsageError, match="not a log of a build"):
         read_manifest_of(write_tsv(tmp_path / "x.jsonl", 1))
-    found = find_picture(logs, Wanted("1", level="hard", corruption="graffiti"))
+    found = find_picture(logs, ImageQuery("1", level="hard", corruption="graffiti"))
     lines = source.read_text().splitlines()
     lines[2] = lines[2].rpartition("\t")[0] + "\t" + text(photograph(8))
     source.write_text("\n".join(lines) + "\n")

@@ -11,10 +11,10 @@ import pytest
 
 from mmdbench.benches import open_bench
 from mmdbench.builds import BuildPlan, BuildSettings, run_build
-from mmdbench.builds.making import Maker
-from mmdbench.builds.pipeline import in_order
+from mmdbench.builds.pipeline import Lookahead, in_order
 from mmdbench.builds.plan import plan_benches
-from mmdbench.builds.ray_rows import by_ray, make_pieces
+from mmdbench.builds.ray_rows import by_ray, make_row_images
+from mmdbench.builds.row_images import RowMaker
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, MmdbenchError
 from ray_runs import QUIET
@@ -83,7 +83,7 @@ def kill_task_workers() -> list[int]:
             environ = (folder / "environ").read_bytes()
         except OSError:
             continue
-        if line.startswith((b"ray::make_pieces", b"ray::IDLE")) and MARK in environ:
+        if line.startswith((b"ray::make_row_images", b"ray::IDLE")) and MARK in environ:
             os.kill(int(folder.name), signal.SIGKILL)
             found.append(int(folder.name))
     return found
@@ -94,9 +94,9 @@ class StoppedHereError(Exception):
 
 
 def test_a_build_that_was_left_goes_on(tmp_path, local, monkeypatch):
-    from mmdbench.builds import building
+    from mmdbench.builds import build as build_module
 
-    monkeypatch.setattr(building, "_CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(build_module, "_CHECKPOINT_SECONDS", -1.0)
 
     def leave(progress) -> None:
         if progress.done >= 4:
@@ -121,18 +121,18 @@ def test_what_is_under_way_is_bounded(tmp_path):
             taken.append(row.number)
             yield row
 
-    maker = Maker(bench, PLAN.as_run_plan(), load_spec(), as_cells=True)
+    maker = RowMaker(bench, PLAN.as_run_plan(), load_spec(), as_cells=True)
     with by_ray() as make_rows, closing(make_rows(maker, rows(), 2)) as made:
         assert next(made).plan.number == 0
         for given in range(1, 5):
             assert len(taken) <= given + 2
             assert next(made).plan.number == given
-    with closing(in_order(maker.make, planned.rows(), 2, lambda _: 1)) as made:
+    with closing(in_order(maker.make, planned.rows(), Lookahead(2, lambda _: 1))) as made:
         assert next(made).plan.number == 0
 
 
 def test_another_version_on_a_node_is_refused():
-    error = make_pieces(None, None, (), b"", {"pillow": "0.0"})  # type: ignore[arg-type]
+    error = make_row_images(None, None, (), b"", {"pillow": "0.0"})  # type: ignore[arg-type]
     assert isinstance(error, MmdbenchError)
     assert "pillow" in str(error)
 

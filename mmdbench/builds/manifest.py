@@ -1,9 +1,9 @@
-"""What a build writes down about itself: one manifest for all, and a log of every picture for each output.
+"""The records of a build: one manifest, and for each output a log of its pictures.
 
-`manifest.json` says what was planned, from which file, with which versions, and lists every
-file with its digest. `manifests/NAME.jsonl` has a head line, then a line for each row: its index
-and, for each of its pictures, the recipe, everything that was drawn, and the digests of its pixels
-and of its bytes. Neither holds a time, a user or a path of this machine.
+`manifest.json` holds the plan, the benchmarks' files, the versions, and every file with its digest.
+`manifests/NAME.jsonl` has a head line, then a line for each row: its index and, for each of its
+pictures, the recipe, the drawn parameters, and the digests of its pixels and of its bytes. Neither
+holds a time, a user or a path of this machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.builds.parts import FileRecord
+from mmdbench.builds.part_files import FileRecord
 from mmdbench.builds.plan import BuildPlan, Output
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import StoreError, UsageError
@@ -24,7 +24,7 @@ from mmdbench.system.files import MANIFEST_FILE, write_atomic
 __all__ = [
     "BUILD_KIND",
     "LOG_KIND",
-    "Built",
+    "BuiltOutput",
     "Identity",
     "describe_differences",
     "read_build",
@@ -40,8 +40,8 @@ _BINDING_VERSIONS = ("mmdbench", "numpy", "opencv", "pillow", "libjpeg", "platfo
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A finished output: how much is in it, its files and its log."""
+class BuiltOutput:
+    """A finished output: its counts, its files and its log."""
 
     output: Output
     rows: int
@@ -67,7 +67,7 @@ class Built:
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Built:
+    def from_dict(cls, record: Mapping[str, Any]) -> BuiltOutput:
         """Read a record back."""
         return cls(
             Output(record["bench"], record["level"], record["corruption"]),
@@ -82,7 +82,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What two builds must share to be one: the plan, the spec, the benchmarks' files, the versions."""
+    """The part of a manifest that must agree to resume a build: plan, spec, benchmarks' files, versions."""
 
     plan: Mapping[str, Any]
     spec: Mapping[str, str]
@@ -93,7 +93,17 @@ class Identity:
     def of(
         cls, plan: BuildPlan, benches: Sequence[Bench], spec: Spec, versions: Mapping[str, str]
     ) -> Identity:
-        """The identity of a build about to start."""
+        """The identity of a build about to start.
+
+        Args:
+            plan: The plan.
+            benches: Its benchmarks.
+            spec: The spec of the corruptions.
+            versions: Installed versions by package.
+
+        Returns:
+            The identity, as a manifest gives it back.
+        """
         records = tuple(_bench_record(bench) for bench in benches)
         # Through JSON, so that it equals what a manifest gives back.
         named = json.loads(json.dumps(plan.named(benches).as_dict()))
@@ -105,7 +115,7 @@ class Identity:
         return cls(manifest["plan"], manifest["spec"], tuple(manifest["benches"]), manifest["versions"])
 
     def as_dict(self) -> dict[str, Any]:
-        """The parts, by the names they have in a manifest."""
+        """The identity as a JSON-able dict, with the keys of a manifest."""
         return {
             "plan": dict(self.plan),
             "spec": dict(self.spec),
@@ -115,7 +125,16 @@ class Identity:
 
 
 def describe_differences(there: Identity, now: Identity, *, finished: bool) -> list[str]:
-    """In words, what keeps two builds from being one; versions only matter while one is unfinished."""
+    """Describe the differences that keep a build from being resumed.
+
+    Args:
+        there: The identity of the build in the folder.
+        now: The identity of the build about to start.
+        finished: True leaves out the versions, which only matter while rows are made.
+
+    Returns:
+        One text for each difference.
+    """
     found = _differences("", there.plan, now.plan) + _differences("spec ", there.spec, now.spec)
     for old in there.benches:
         new = next((b for b in now.benches if b["name"] == old["name"]), None)
@@ -129,8 +148,15 @@ def describe_differences(there: Identity, now: Identity, *, finished: bool) -> l
     return found
 
 
-def write_build(folder: Path, identity: Identity, built: Sequence[Built], *, complete: bool) -> None:
-    """Write the manifest of a build, whole or not at all."""
+def write_build(folder: Path, identity: Identity, built: Sequence[BuiltOutput], *, complete: bool) -> None:
+    """Write the manifest of a build, atomically.
+
+    Args:
+        folder: The build's folder.
+        identity: The identity of the build.
+        built: The outputs finished so far.
+        complete: True if these are all.
+    """
     manifest = {
         "kind": BUILD_KIND,
         "complete": complete,
@@ -162,7 +188,7 @@ def read_build(folder: Path) -> dict[str, Any]:
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log, without its head. Raises StoreError for a line that is not as it must be."""
+    """The rows of a log, without its head. Raises StoreError for a damaged line."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):

@@ -1,4 +1,4 @@
-"""Files that only grow, whose digest is known at every moment, so that an interrupted one can go on."""
+"""Files that only grow, with a running digest, so that an interrupted one can be resumed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 from mmdbench.errors import StoreError
 from mmdbench.system.files import make_folder
 
-__all__ = ["DamagedPartError", "FileRecord", "PartFile", "disk_error", "file_record"]
+__all__ = ["DamagedPartError", "FileRecord", "PartFile", "check_file", "disk_error", "file_record"]
 
 _HINTS = {
-    errno.ENOSPC: "The disk is full. Free some space and run the same command again: it goes on from here.",
+    errno.ENOSPC: "The disk is full. Free some space and run the same command again: it resumes here.",
     errno.EDQUOT: "Your quota is used up. Free some space and run the same command again.",
     errno.EFBIG: "A file may not be that large here. Raise the limit (ulimit -f), or name another folder.",
     errno.EACCES: "You may not write there. Name another folder.",
@@ -49,13 +49,20 @@ class FileRecord:
 
 
 class PartFile:
-    """A file below `folder` that is appended to; with `resumed`, it is first cut back to that record.
-
-    Nothing is buffered: what `write` returned from is with the operating system. Raises
-    DamagedPartError if the file no longer begins as the record says.
-    """
+    """A file that is only appended to. Nothing is buffered: `write` hands all to the operating system."""
 
     def __init__(self, folder: Path, file: str, resumed: Mapping[str, Any] | None = None) -> None:
+        """Open the file, and create its folder if needed.
+
+        Args:
+            folder: The folder that `file` is below.
+            file: The path as it is recorded, with slashes.
+            resumed: `FileRecord.as_dict()` to cut the file back to; None starts it anew.
+
+        Raises:
+            DamagedPartError: The file is missing or no longer begins as the record says.
+            StoreError: The file cannot be written.
+        """
         self.file = file
         self.path = folder / file
         self._digest = hashlib.sha256()
@@ -71,7 +78,7 @@ class PartFile:
             raise disk_error(self.path, error) from error
 
     def write(self, data: bytes) -> None:
-        """Append all of `data`. Raises StoreError if the disk does not take it."""
+        """Append all of `data`. Raises StoreError if it cannot be written."""
         rest = memoryview(data)
         try:
             while rest:
@@ -82,7 +89,7 @@ class PartFile:
         self.size += len(data)
 
     def record(self) -> FileRecord:
-        """The file as it is now."""
+        """The record of the file as it is now."""
         return FileRecord(self.file, self.size, self._digest.hexdigest())
 
     def close(self, *, durable: bool = True) -> None:
@@ -101,13 +108,13 @@ class PartFile:
             left -= len(data)
         if left or self._digest.hexdigest() != record.sha256:
             self._file.close()
-            raise DamagedPartError(f"{self.path} is not as it was left.")
+            raise DamagedPartError(f"{self.path} was changed since it was written.")
         self._file.truncate(record.bytes)
         self.size = record.bytes
 
 
 def disk_error(path: Path, error: OSError) -> StoreError:
-    """What a failed write means for a build, and what to do."""
+    """The error for a failed write, with a hint for the common causes."""
     hint = _HINTS.get(error.errno or 0, "")
     return StoreError(f"Cannot write {path}: {error.strerror or error}.", hint=hint)
 
@@ -124,3 +131,19 @@ def file_record(folder: Path, file: str) -> FileRecord:
     except OSError as error:
         raise StoreError(f"Cannot read {folder / file}: {error.strerror}.") from error
     return FileRecord(file, size, digest.hexdigest())
+
+
+def check_file(folder: Path, file: str, sha256: str) -> None:
+    """Compare a file with its digest.
+
+    Args:
+        folder: The folder that `file` is below.
+        file: The path below it.
+        sha256: The recorded SHA-256.
+
+    Raises:
+        DamagedPartError: The file is missing or has another digest.
+        StoreError: The file cannot be read.
+    """
+    if not (folder / file).is_file() or file_record(folder, file).sha256 != sha256:
+        raise DamagedPartError(f"{folder / file} is missing or was changed since it was written.")

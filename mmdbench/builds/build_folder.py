@@ -1,4 +1,4 @@
-"""A build's folder: what lies there already, and how finished files come to their place."""
+"""The folder of a build: takes over what an earlier call finished, and moves finished files into place."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdbench.builds.logs import (
-    Built,
+from mmdbench.builds.manifest import (
+    BuiltOutput,
     Identity,
     describe_differences,
     read_build,
     read_log,
     write_build,
 )
-from mmdbench.builds.parts import DamagedPartError, FileRecord, disk_error, file_record
+from mmdbench.builds.part_files import FileRecord, check_file, disk_error, file_record
 from mmdbench.builds.plan import BenchPlan
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.system.files import MANIFEST_FILE, make_folder
@@ -22,22 +22,30 @@ from mmdbench.system.files import MANIFEST_FILE, make_folder
 __all__ = ["LOGS", "PARTS", "TakenOver", "move_output", "take_over"]
 
 PARTS = ".parts"
-"""Unfinished files lie there, each bench's in a folder of its own."""
+"""Subfolder of unfinished files, with a folder for each bench."""
 
 LOGS = "manifests"
-"""The logs of the outputs lie there."""
+"""Subfolder of the outputs' logs."""
 
-TakenOver = tuple[dict[str, list[Built]], list[str]]
+TakenOver = tuple[dict[str, list[BuiltOutput]], list[str]]
 
 
 def take_over(folder: Path, identity: Identity, planned: Sequence[BenchPlan]) -> TakenOver:
-    """The benches that the folder holds whole already, and those whose files were damaged.
+    """Find the benches that the folder already holds, and remove damaged ones; start a new manifest.
 
-    Starts the manifest of a new build. Raises UsageError if the folder holds another build, or
-    files of no build under the names that this one needs.
+    Args:
+        folder: The build's folder.
+        identity: The identity of the build about to start.
+        planned: Its benchmarks' outputs.
+
+    Returns:
+        The finished outputs by bench, and the names of the benches whose files were damaged.
+
+    Raises:
+        UsageError: The folder holds another build, or other files under the names needed.
     """
     if not (folder / MANIFEST_FILE).exists():
-        _refuse_strangers(folder, planned)
+        _refuse_other_files(folder, planned)
         write_build(folder, identity, (), complete=False)
         return {}, []
     manifest = read_build(folder)
@@ -48,9 +56,9 @@ def take_over(folder: Path, identity: Identity, planned: Sequence[BenchPlan]) ->
             f"{folder} holds another build: {'; '.join(differences)}.",
             hint="Name another folder with -o, or delete that one.",
         )
-    finished: dict[str, list[Built]] = {}
+    finished: dict[str, list[BuiltOutput]] = {}
     for record in manifest["outputs"]:
-        built = Built.from_dict(record)
+        built = BuiltOutput.from_dict(record)
         finished.setdefault(built.output.bench, []).append(built)
     damaged = [name for name, outputs in finished.items() if not all(_is_whole(folder, b) for b in outputs)]
     for name in damaged:
@@ -58,13 +66,21 @@ def take_over(folder: Path, identity: Identity, planned: Sequence[BenchPlan]) ->
     return finished, damaged
 
 
-def move_output(parts: Path, folder: Path, built: Built, *, checked: bool) -> None:
-    """Move an output's finished files to their place, those that are not there yet.
+def move_output(parts: Path, folder: Path, built: BuiltOutput, *, checked: bool) -> None:
+    """Move the finished files of an output to their place, unless they are there already.
 
-    Unless `checked` just now, each is compared with its digest; DamagedPartError if it differs.
+    Args:
+        parts: The bench's folder of unfinished files.
+        folder: The build's folder.
+        built: The output.
+        checked: False compares each file with its digest first.
+
+    Raises:
+        DamagedPartError: A file differs from its digest.
+        StoreError: A file cannot be moved.
     """
     for record in built.files:
-        # What lies in a folder of its own moves with the folder.
+        # Files in a folder of their own move with it.
         _move(parts, folder, (record.file.partition("/")[0], record), checked=checked)
     _move(parts, folder, (built.log.file, built.log), checked=checked)
 
@@ -75,7 +91,7 @@ def _move(parts: Path, folder: Path, what: tuple[str, FileRecord], *, checked: b
     try:
         waiting = source.exists()
         if not checked:
-            _check(parts if waiting else folder, record)
+            check_file(parts if waiting else folder, record.file, record.sha256)
         if waiting:
             make_folder(target.parent)
             if target.is_dir():
@@ -85,12 +101,7 @@ def _move(parts: Path, folder: Path, what: tuple[str, FileRecord], *, checked: b
         raise disk_error(target, error) from error
 
 
-def _check(folder: Path, record: FileRecord) -> None:
-    if not (folder / record.file).is_file() or file_record(folder, record.file) != record:
-        raise DamagedPartError(f"{folder / record.file} is not as it was left.")
-
-
-def _refuse_strangers(folder: Path, planned: Sequence[BenchPlan]) -> None:
+def _refuse_other_files(folder: Path, planned: Sequence[BenchPlan]) -> None:
     present = sorted(path.name for path in folder.iterdir())
     for name in (output.name for bench_plan in planned for output in bench_plan.outputs):
         for other in present:
@@ -98,12 +109,12 @@ def _refuse_strangers(folder: Path, planned: Sequence[BenchPlan]) -> None:
                 other.startswith(name) and other[len(name) :].startswith((".", "_part", "-0"))
             ):
                 raise UsageError(
-                    f"{folder / other} is in the way, and it is of no build that is known there.",
+                    f"{folder / other} has the name of an output, but the folder holds no build.",
                     hint="Name another folder with -o, or move that file.",
                 )
 
 
-def _is_whole(folder: Path, built: Built) -> bool:
+def _is_whole(folder: Path, built: BuiltOutput) -> bool:
     try:
         if any(file_record(folder, record.file) != record for record in (built.log, *built.files)):
             return False
@@ -116,7 +127,7 @@ def _is_whole(folder: Path, built: Built) -> bool:
     return True
 
 
-def _remove(folder: Path, outputs: Sequence[Built]) -> None:
+def _remove(folder: Path, outputs: Sequence[BuiltOutput]) -> None:
     for built in outputs:
         for record in built.files:
             path = folder / record.file.partition("/")[0]

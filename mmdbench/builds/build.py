@@ -1,4 +1,4 @@
-"""Carry out a build: rows made by workers, written in order, finished files only ever whole."""
+"""Carries out a build: rows made by workers, written in order; only finished files leave `.parts`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.builds.folders import PARTS, move_output, take_over
-from mmdbench.builds.logs import Built, Identity, write_build
-from mmdbench.builds.making import MadeRow, Maker
-from mmdbench.builds.outputs import MAX_FILE_BYTES, Place
-from mmdbench.builds.parts import DamagedPartError
-from mmdbench.builds.pipeline import default_workers, in_order
-from mmdbench.builds.plan import BenchPlan, BuildPlan, RowPlan, check_build_plan, plan_benches
-from mmdbench.builds.writing import (
-    OpenOutput,
+from mmdbench.builds.build_folder import PARTS, move_output, take_over
+from mmdbench.builds.manifest import BuiltOutput, Identity, write_build
+from mmdbench.builds.output_format import MAX_FILE_BYTES, SinkPlan
+from mmdbench.builds.output_writer import (
+    OutputWriter,
     close_outputs,
     open_outputs,
     read_checkpoint,
@@ -28,6 +24,10 @@ from mmdbench.builds.writing import (
     write_checkpoint,
     write_row,
 )
+from mmdbench.builds.part_files import DamagedPartError
+from mmdbench.builds.pipeline import Lookahead, default_workers, in_order
+from mmdbench.builds.plan import BenchPlan, BuildPlan, RowPlan, check_build_plan, plan_benches
+from mmdbench.builds.row_images import MadeRow, RowMaker
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.system.environment import versions
@@ -42,7 +42,7 @@ _CHECKPOINT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """How far a build is: pictures made now, of those that are to be made now; where it is."""
+    """The progress of a build: pictures made by this call, of those that it has to make, and the bench."""
 
     done: int
     total: int
@@ -51,33 +51,47 @@ class BuildProgress:
 
 
 def _silent(progress: BuildProgress) -> None:
-    """Tell nobody."""
+    """Show no progress."""
 
 
-def by_threads(maker: Maker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
-    """The rows made by threads of this process, in order; `workers` of them (0: one for each CPU)."""
-    return in_order(maker.make, rows, workers or default_workers(), MadeRow.weight)
+def by_threads(maker: RowMaker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
+    """Make rows with threads of this process.
+
+    Args:
+        maker: Makes one row.
+        rows: The rows to make.
+        workers: The number of threads; 0 is one for each CPU.
+
+    Yields:
+        The rows in order.
+    """
+    return in_order(maker.make, rows, Lookahead(workers or default_workers(), MadeRow.weight))
 
 
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """How a build is made: threads (0: one for each CPU), whom to tell, the longest file in bytes.
+    """Settings of a build that its identity does not hold.
 
-    `make_rows` says where rows are made: it gives them in order. Only `max_file_bytes` shows in the
-    result: it decides where a file is split.
+    Only `max_file_bytes` shows in the result: it decides where a file is split.
+
+    Attributes:
+        workers: Threads; 0 is one for each CPU.
+        on_progress: Called after each row.
+        max_file_bytes: The most bytes of a file.
+        make_rows: Makes rows in order, here or elsewhere.
     """
 
     workers: int = 0
     on_progress: Callable[[BuildProgress], None] = _silent
     max_file_bytes: int = MAX_FILE_BYTES
-    make_rows: Callable[[Maker, Iterator[RowPlan], int], Generator[MadeRow, None, None]] = by_threads
+    make_rows: Callable[[RowMaker, Iterator[RowPlan], int], Generator[MadeRow, None, None]] = by_threads
 
 
 @dataclass(frozen=True, slots=True)
 class BuildSummary:
-    """How a build ended: its outputs, rows `made` now and `earlier`, benches made anew, wall seconds."""
+    """The result of a build: outputs, rows made by this call and earlier, damaged benches, wall seconds."""
 
-    outputs: tuple[Built, ...]
+    outputs: tuple[BuiltOutput, ...]
     made: int
     earlier: int
     remade: tuple[str, ...]
@@ -86,7 +100,7 @@ class BuildSummary:
 
 @dataclass
 class _Session:
-    """What the benches of one build share, and how far it is."""
+    """The values that the benches of one build share, and its counts so far."""
 
     folder: Path
     plan: BuildPlan
@@ -103,11 +117,25 @@ class _Session:
 def run_build(
     plan: BuildPlan, benches: Sequence[Bench], folder: Path, settings: BuildSettings | None = None
 ) -> BuildSummary:
-    """Build what is planned into the folder, or go on with it, or check that it is all there.
+    """Build degraded benchmarks into a folder; resume an interrupted build, check a finished one.
 
     The same plan gives the same bytes, with any number of workers and however often it was
-    interrupted. Raises UsageError if the folder holds something else, LockedError if another
-    process builds there, StoreError if the disk does not take it, DataError for a broken source.
+    interrupted.
+
+    Args:
+        plan: The plan.
+        benches: The benchmarks that it names.
+        folder: The build's folder; created if needed.
+        settings: Workers, progress and the most bytes of a file.
+
+    Returns:
+        The outputs and counts.
+
+    Raises:
+        UsageError: The plan cannot be built, or the folder holds something else.
+        LockedError: Another process builds into the folder.
+        StoreError: A file cannot be written.
+        DataError: A benchmark's file is damaged.
     """
     started = time.monotonic()
     spec = load_spec()
@@ -119,7 +147,7 @@ def run_build(
         finished, session.remade = take_over(folder, identity, planned)
         session.total = sum(_pictures(_rows(p, plan)) for p in planned if p.bench.name not in finished)
         session.settings.on_progress(BuildProgress(0, session.total))
-        built: list[Built] = []
+        built: list[BuiltOutput] = []
         with one_thread_each():
             for bench_plan in planned:
                 outputs = finished.get(bench_plan.bench.name)
@@ -141,11 +169,11 @@ def _rows(planned: BenchPlan, plan: BuildPlan, start: int = 0) -> Iterator[RowPl
 
 
 def _pictures(rows: Iterable[RowPlan]) -> int:
-    """How many pictures have to be made for the rows; none where a row refers to another one's."""
+    """The number of pictures to make for the rows; none where a row refers to another one's."""
     return sum(len(r.question.images) * sum(t.same_as is None for t in r.targets) for r in rows)
 
 
-def _build_bench(planned: BenchPlan, session: _Session) -> list[Built]:
+def _build_bench(planned: BenchPlan, session: _Session) -> list[BuiltOutput]:
     parts = make_folder(session.folder / PARTS / planned.bench.name)
     try:
         return _continue_bench(planned, session, parts)
@@ -155,11 +183,11 @@ def _build_bench(planned: BenchPlan, session: _Session) -> list[Built]:
         return _continue_bench(planned, session, make_folder(parts))
 
 
-def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[Built]:
+def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[BuiltOutput]:
     checkpoint = read_checkpoint(parts)
     finished = checkpoint is not None and "finished" in checkpoint
     if checkpoint is not None and finished:
-        built = [Built.from_dict(record) for record in checkpoint["finished"]]
+        built = [BuiltOutput.from_dict(record) for record in checkpoint["finished"]]
     else:
         built = _write_bench(planned, session, parts, checkpoint)
         write_checkpoint(parts, {"finished": [b.as_dict() for b in built]})
@@ -173,11 +201,12 @@ def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[
 
 def _write_bench(
     planned: BenchPlan, session: _Session, parts: Path, checkpoint: dict[str, Any] | None
-) -> list[Built]:
-    place = Place(parts, session.settings.max_file_bytes)
+) -> list[BuiltOutput]:
+    most = session.settings.max_file_bytes
+    plans = [SinkPlan(output, planned.bench, parts, most) for output in planned.outputs]
     states = checkpoint["outputs"] if checkpoint else None
     start = int(checkpoint["rows"]) if checkpoint else 0
-    opened = open_outputs(planned.outputs, planned.bench, place, session.identity, states)
+    opened = open_outputs(plans, session.identity, states)
     try:
         session.earlier += start
         session.total -= _pictures(islice(_rows(planned, session.plan), start))
@@ -187,9 +216,9 @@ def _write_bench(
         close_outputs(opened)
 
 
-def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OpenOutput], start: int) -> None:
+def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OutputWriter], start: int) -> None:
     parts = session.folder / PARTS / planned.bench.name
-    maker = Maker(planned.bench, session.plan.as_run_plan(), session.spec, session.plan.format == "tsv")
+    maker = RowMaker(planned.bench, session.plan.as_run_plan(), session.spec, session.plan.format == "tsv")
     rows = _rows(planned, session.plan, start)
     settings = session.settings
     saved = time.monotonic()
@@ -205,7 +234,7 @@ def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OpenOutp
 
 
 def _in_full(rows: Iterator[RowPlan]) -> Iterator[RowPlan]:
-    # Only in a TSV can a row refer to another one's picture.
+    # Only a row of a TSV can refer to another one's picture.
     for row in rows:
         yield replace(row, targets=tuple(replace(target, same_as=None) for target in row.targets))
 

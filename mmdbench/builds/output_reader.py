@@ -1,4 +1,4 @@
-"""Reading a build back: the rows of an output, in order, with their pictures, whatever the format."""
+"""Reads the rows of an output back, in order, with their pictures, from any format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from mmdbench.benches.bench import Bench, read_bench
 from mmdbench.benches.table import Row
-from mmdbench.builds.logs import Built
+from mmdbench.builds.manifest import BuiltOutput
 from mmdbench.builds.parquet_output import load_pyarrow
 from mmdbench.errors import DataError, StoreError
 
@@ -21,7 +21,7 @@ __all__ = ["StoredRow", "read_output"]
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row of an output: the file it is in, its index as text, its pictures; for a TSV its cells."""
+    """A row read from an output: its file, its index as text, its pictures, and for a TSV its cells."""
 
     file: str
     index: str
@@ -29,8 +29,22 @@ class StoredRow:
     row: Row | None = None
 
 
-def read_output(folder: Path, built: Built, kind: str, family: str) -> Iterator[StoredRow]:
-    """The rows of an output. Raises DataError or StoreError where its files are not what they must be."""
+def read_output(folder: Path, built: BuiltOutput, kind: str, family: str) -> Iterator[StoredRow]:
+    """Read the rows of an output.
+
+    Args:
+        folder: The build's folder.
+        built: The output.
+        kind: The build's format.
+        family: The family of the benchmark.
+
+    Returns:
+        The rows in order.
+
+    Raises:
+        DataError: A file's contents are damaged.
+        StoreError: A file cannot be read.
+    """
     names = [record.file for record in built.files]
     if kind == "tsv":
         return _tsv(folder, names, family)

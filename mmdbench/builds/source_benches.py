@@ -1,4 +1,4 @@
-"""The benchmarks that a build was made of, found again: by name, by file, and by digest."""
+"""Finds the benchmarks that a build was made from: by name, by file, and by digest."""
 
 from __future__ import annotations
 
@@ -11,25 +11,36 @@ from mmdbench.benches import Bench, get_bench_names, open_bench
 from mmdbench.benches.fetch import find_file
 from mmdbench.errors import MmdbenchError, UsageError
 
-__all__ = ["Sources", "find_sources"]
+__all__ = ["SourceBenches", "find_source_benches"]
 
 
 @dataclass(frozen=True)
-class Sources:
-    """The benchmarks that were found, by name, and why each of the others was not."""
+class SourceBenches:
+    """The benchmarks that were found, by name, and the reason for each that was not."""
 
     found: Mapping[str, Bench] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_sources(
+def find_source_benches(
     manifest: Mapping[str, Any], beside: Path, *, data_dir: Path | None = None, files: Sequence[Path] = ()
-) -> Sources:
-    """Find the sources of a build by what its manifest says of them; nothing is downloaded.
+) -> SourceBenches:
+    """Find the benchmarks of a build by their records in its manifest; nothing is downloaded.
 
-    Looked at, in this order: `files` that were named, the catalogue's places, the present folder,
-    and the one that holds the folder `beside`. Only a file with the recorded digest is a source.
-    Raises UsageError if a named file is the source of nothing.
+    Searches, in this order, `files`, the catalogue's places, the working directory, and the folder
+    that holds `beside`. Only a file with the recorded digest counts.
+
+    Args:
+        manifest: The manifest, or the head of a log.
+        beside: The build's folder.
+        data_dir: The folder of benchmark files, if given.
+        files: Files that the user named.
+
+    Returns:
+        The benchmarks found, and the reasons for those missing.
+
+    Raises:
+        UsageError: A file in `files` is not a source of this build.
     """
     found: dict[str, Bench] = {}
     missing: dict[str, str] = {}
@@ -51,12 +62,12 @@ def find_sources(
             missing[record["name"]] = " ".join(reasons) or f"No file {record['file']} was found."
     for path in files:
         if path not in used:
-            raise UsageError(f"{path} is not what this build was made of.", hint=" ".join(missing.values()))
-    return Sources(found, missing)
+            raise UsageError(f"{path} is not a source of this build.", hint=" ".join(missing.values()))
+    return SourceBenches(found, missing)
 
 
 def _named(bench: Bench, name: str) -> Bench:
-    """The benchmark under the name it had when it was built: its file may have been renamed since."""
+    """The benchmark under its name in the build: its file may have been renamed since."""
     if bench.name == name:
         return bench
     return replace(bench, name=name, questions=tuple(replace(q, bench=name) for q in bench.questions))

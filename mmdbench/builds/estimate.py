@@ -1,4 +1,4 @@
-"""How long a build will take and how large it will be, before it starts."""
+"""Estimate of the time and the disk space that a build takes, before it starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmdbench.records import CLEAN, RECODED, ImageSource
 from mmdbench.system.images import picture_size
 from mmdbench.variants.recipes import parse_codec
 
-__all__ = ["Estimate", "estimate_build"]
+__all__ = ["BuildEstimate", "estimate_build"]
 
 # Measured on one core of a 2024 server with photographs of 0.2 to 0.8 megapixels, encoding, check of
 # the encoded picture and digests included: ms per megapixel, then bytes per pixel at JPEG quality
@@ -46,15 +46,21 @@ _RECODED = (7.0, 0.29)
 _DECODING = 9.0
 _LEVELS = {"low": 0, "mid": 1, "hard": 2}
 _SLOW = "mean_shift"
-_LOOKED_AT = 24
+_MEASURED_PICTURES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a build will do: counts, CPU seconds on one core, wall seconds with `workers`, bytes.
+class BuildEstimate:
+    """The estimated cost of a build.
 
-    `variants` counts the pictures made by (level, corruption). Of `cpu_seconds`, `slow_seconds` go to
-    mean_shift, and `pip install 'mmdbench[fast]'` would save `saved_seconds` (0 with numba).
+    Attributes:
+        questions: Questions of each benchmark.
+        variants: Pictures to make for each (level, corruption).
+        cpu_seconds: CPU seconds on one core.
+        slow_seconds: The part of `cpu_seconds` that mean_shift takes.
+        saved_seconds: CPU seconds that `pip install 'mmdbench[fast]'` would save; 0 with numba.
+        workers: Threads.
+        bytes: Size of all files.
     """
 
     questions: Mapping[str, int]
@@ -67,14 +73,24 @@ class Estimate:
 
     @property
     def wall_seconds(self) -> float:
-        """Seconds until it is done, if nothing else runs."""
+        """Wall-clock seconds if nothing else runs."""
         return self.cpu_seconds / self.workers
 
 
 def estimate_build(
     plan: BuildPlan, planned: Sequence[BenchPlan], workers: int = 0, *, numba: bool | None = None
-) -> Estimate:
-    """Estimate a planned build from its counts and from the size of some of its pictures."""
+) -> BuildEstimate:
+    """Estimate a planned build from its counts and from the size of some of its pictures.
+
+    Args:
+        plan: The plan.
+        planned: Its benchmarks' rows.
+        workers: Threads; 0 is one for each CPU.
+        numba: True if numba is installed; None finds out.
+
+    Returns:
+        The estimate.
+    """
     fast = find_spec("numba") is not None if numba is None else numba
     variants: Counter[tuple[str, str]] = Counter()
     cpu, slow, saved, size = 0.0, 0.0, 0.0, 0.0
@@ -96,13 +112,13 @@ def estimate_build(
     if plan.format == "tsv":
         size *= 4 / 3
     questions = {b.bench.name: len(b.questions) for b in planned}
-    return Estimate(questions, variants, cpu, slow, saved, workers or default_workers(), int(size))
+    return BuildEstimate(questions, variants, cpu, slow, saved, workers or default_workers(), int(size))
 
 
 def _counts(plan: BuildPlan, planned: BenchPlan) -> tuple[Counter[tuple[str, str]], int]:
-    """Pictures to make by (level, corruption), and pictures to decode for them.
+    """Pictures to make for each (level, corruption), and pictures to decode for them.
 
-    In a TSV, a row whose picture is another row's refers to it once more, and nothing is made.
+    In a TSV, a row whose picture is another row's refers to that row, and nothing is made.
     """
     counts: Counter[tuple[str, str]] = Counter()
     decoded = 0
@@ -137,7 +153,7 @@ def _codec_factor(plan: BuildPlan, level: str) -> float:
 
 def _mean_megapixels(planned: BenchPlan) -> float:
     sources = [image for question, _ in planned.questions for image in question.images]
-    step = max(1, len(sources) // _LOOKED_AT)
+    step = max(1, len(sources) // _MEASURED_PICTURES)
     sizes: list[float] = [_megapixels(source) for source in sources[::step]]
     return sum(sizes) / len(sizes) if sizes else 0.0
 

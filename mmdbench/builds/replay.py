@@ -1,4 +1,4 @@
-"""Make one picture of a build again, from its manifest and the benchmark it came from."""
+"""Makes one picture of a build again, from its log and its benchmark."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.builds.logs import BUILD_KIND, LOG_KIND, Built, read_build, read_log
+from mmdbench.builds.manifest import BUILD_KIND, LOG_KIND, BuiltOutput, read_build, read_log
 from mmdbench.builds.plan import Output
 from mmdbench.errors import DataError, StoreError, UsageError
 from mmdbench.records import Recipe, Variant
 from mmdbench.system.digest import bytes_digest
 from mmdbench.variants.recipes import apply_recipe, clean_image
 
-__all__ = ["Found", "Wanted", "find_picture", "is_same_file", "read_manifest_of", "replay"]
+__all__ = ["ImageQuery", "LoggedImage", "find_picture", "is_same_file", "read_manifest_of", "replay"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which picture: the index of its row, and as much of the rest as tells it from others."""
+class ImageQuery:
+    """The picture to find: the index of its row, and any of the rest that several pictures differ in."""
 
     index: str
     bench: str = ""
@@ -31,8 +31,8 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A picture as its build logged it."""
+class LoggedImage:
+    """A picture as the build logged it."""
 
     output: Output
     index: int | str
@@ -46,16 +46,17 @@ class Found:
 
 
 def read_manifest_of(path: Path) -> tuple[dict[str, Any], list[tuple[Output, Path]]]:
-    """What a manifest says of its build, and the logs it leads to.
+    """Read a manifest, or the head of a log, and the paths of its logs.
 
-    `path` is the folder of a build, its `manifest.json`, or one of its logs.
+    `path` is the folder of a build, its `manifest.json`, or one of its logs. Raises UsageError if it
+    is something else.
     """
     if not path.exists():
         raise UsageError(f"There is no file or folder {path}.", hint="Name the folder of a build.")
     if path.suffix != ".jsonl":
         folder = path if path.is_dir() else path.parent
         manifest = read_build(folder)
-        built = [Built.from_dict(record) for record in manifest["outputs"]]
+        built = [BuiltOutput.from_dict(record) for record in manifest["outputs"]]
         return manifest, [(b.output, folder / b.log.file) for b in built]
     try:
         with path.open("rb") as file:
@@ -71,8 +72,8 @@ def read_manifest_of(path: Path) -> tuple[dict[str, Any], list[tuple[Output, Pat
     return head, [(Output(**head["output"]), path)]
 
 
-def find_picture(logs: list[tuple[Output, Path]], wanted: Wanted) -> Found:
-    """The one picture that is wanted. Raises UsageError if there is none, or more than one."""
+def find_picture(logs: list[tuple[Output, Path]], wanted: ImageQuery) -> LoggedImage:
+    """The one picture that fits. Raises UsageError if none does, or several."""
     matches = [found for output, path in logs for found in _matches(output, path, wanted)]
     if not matches:
         raise UsageError(f"The build has no picture {_described(wanted)}.")
@@ -87,7 +88,7 @@ def find_picture(logs: list[tuple[Output, Path]], wanted: Wanted) -> Found:
     return matches[0]
 
 
-def _matches(output: Output, path: Path, wanted: Wanted) -> Iterator[Found]:
+def _matches(output: Output, path: Path, wanted: ImageQuery) -> Iterator[LoggedImage]:
     if (wanted.bench and output.bench != wanted.bench) or (wanted.level and output.level != wanted.level):
         return
     if wanted.corruption and output.corruption not in (None, wanted.corruption):
@@ -104,19 +105,19 @@ def _matches(output: Output, path: Path, wanted: Wanted) -> Iterator[Found]:
             )
         if not 0 <= wanted.part < len(row["images"]):
             raise UsageError(f"{output.name}, index {wanted.index} has {len(row['images'])} pictures.")
-        yield Found(output, row["index"], wanted.part, row["images"][wanted.part])
+        yield LoggedImage(output, row["index"], wanted.part, row["images"][wanted.part])
 
 
-def _described(wanted: Wanted) -> str:
+def _described(wanted: ImageQuery) -> str:
     parts = (wanted.bench, wanted.level, wanted.corruption)
     return " ".join([f"with index {wanted.index}", *(part for part in parts if part)])
 
 
-def replay(found: Found, source: Bench) -> Variant:
-    """Make the picture again from what was drawn for it.
+def replay(found: LoggedImage, source: Bench) -> Variant:
+    """Make the picture again from its recipe and its drawn parameters.
 
-    Raises DataError if the source now has another picture there, StoreError if the result is not
-    the one that the build logged.
+    Raises DataError if the source has another picture there, StoreError if the pixels differ from
+    those that the build logged.
     """
     question = next((q for q in source.questions if q.index == found.index), None)
     if question is None or found.part >= len(question.images):
@@ -125,16 +126,16 @@ def replay(found: Found, source: Bench) -> Variant:
     clean = clean_image(image.read(), image.where)
     recipe = Recipe(**found.record["recipe"])
     if clean.digest != recipe.image:
-        raise DataError(f"{image.where}: it is not the picture that {found.name} was made of.")
+        raise DataError(f"{image.where}: this is not the picture that {found.name} was made from.")
     variant = apply_recipe(clean, recipe, found.record["params"])
     if variant.pixels != found.record["pixels"]:
         raise StoreError(
-            f"{found.name}: the pixels made now are not those that the build logged.",
-            hint="Another OpenCV or Pillow may decode or encode otherwise; the manifest names its versions.",
+            f"{found.name}: the pixels differ from those that the build logged.",
+            hint="Another version of OpenCV or Pillow may decode or encode differently; see the manifest.",
         )
     return variant
 
 
-def is_same_file(found: Found, variant: Variant) -> bool:
-    """Whether the picture is encoded in the very bytes of the build, too."""
+def is_same_file(found: LoggedImage, variant: Variant) -> bool:
+    """True if the picture has the same bytes as in the build, not only the same pixels."""
     return bool(bytes_digest(variant.image.data) == found.record["bytes"])

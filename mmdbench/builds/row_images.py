@@ -1,4 +1,4 @@
-"""One row of a benchmark → its pictures in every file of the build. This is what the workers do."""
+"""The pictures of one row of a benchmark, for every output of the build; made by the workers."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from mmdbench.records import Cell, ImageBytes, Question, RunPlan, Variant
 from mmdbench.system.digest import bytes_digest
 from mmdbench.variants.recipes import CleanImage, clean_image, make_variant, recipe_for
 
-__all__ = ["MadeRow", "Maker", "Piece", "PieceMaker", "image_record", "json_line"]
+__all__ = ["ImageMaker", "MadeRow", "RowImages", "RowMaker", "image_record", "json_line"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A row's pictures in one output: as a TSV `cell`, or as `pictures` for other formats; their log."""
+class RowImages:
+    """A row's pictures in one output, as a TSV `cell` or as `images`, and their records for the log."""
 
-    pictures: tuple[ImageBytes, ...]
+    images: tuple[ImageBytes, ...]
     cell: bytes
     records: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MadeRow:
-    """A row and what becomes of it in each target; None where the target refers to an earlier row.
+    """A row with its pictures for each target, None for a target that refers to an earlier row.
 
     `before` and `after` are the bytes around the image cell in the benchmark's file.
     """
@@ -43,32 +43,57 @@ class MadeRow:
     plan: RowPlan
     before: bytes
     after: bytes
-    pieces: tuple[Piece | None, ...]
+    targets: tuple[RowImages | None, ...]
 
     def weight(self) -> int:
-        """About how many bytes it keeps in memory."""
-        made = (piece for piece in self.pieces if piece is not None)
-        return sum(len(piece.cell) + sum(len(p.data) for p in piece.pictures) for piece in made)
+        """Approximate memory that the row takes, in bytes."""
+        made = (images for images in self.targets if images is not None)
+        return sum(len(row.cell) + sum(len(image.data) for image in row.images) for row in made)
 
 
 @dataclass(frozen=True, slots=True)
-class PieceMaker:
+class ImageMaker:
     """Makes a question's pictures without its benchmark's file; can be sent to another machine."""
 
     plan: RunPlan
     spec: Spec
     as_cells: bool
 
-    def pieces(
+    def row_images(
         self, question: Question, cells: Sequence[Cell], quote: bytes, stop: threading.Event
-    ) -> list[Piece]:
-        """For each cell the pictures, each of which is decoded once; `quote` is that of a list of them."""
-        return [self._piece(variants, quote) for variants in self.variants(question, cells, stop)]
+    ) -> list[RowImages]:
+        """Make a question's pictures for several cells; each picture is decoded once.
+
+        Args:
+            question: The question.
+            cells: The cells, each with its level and corruption.
+            quote: The quote around each picture of a TSV cell that lists them; empty for no list.
+            stop: Makes the call end early when it is set.
+
+        Returns:
+            The pictures of each cell, in the order of `cells`.
+
+        Raises:
+            StoppedError: `stop` was set.
+        """
+        return [self._encoded(variants, quote) for variants in self.variants(question, cells, stop)]
 
     def variants(
         self, question: Question, cells: Sequence[Cell], stop: threading.Event
     ) -> list[list[Variant]]:
-        """For each cell its variants, one for each picture of the question."""
+        """Make a question's variants for several cells; each picture is decoded once.
+
+        Args:
+            question: The question.
+            cells: The cells, each with its level and corruption.
+            stop: Makes the call end early when it is set.
+
+        Returns:
+            The variants of each cell, one for each picture of the question.
+
+        Raises:
+            StoppedError: `stop` was set.
+        """
         found: list[list[Variant]] = [[] for _ in cells]
         # All levels of a corruption one after another: they share what was drawn.
         order = sorted(range(len(cells)), key=lambda n: cells[n].corruption or "")
@@ -83,16 +108,16 @@ class PieceMaker:
     def _variant(self, clean: CleanImage, cell: Cell) -> Variant:
         return make_variant(clean, recipe_for(cell, clean.digest, self.plan, self.spec))
 
-    def _piece(self, variants: Sequence[Variant], quote: bytes) -> Piece:
+    def _encoded(self, variants: Sequence[Variant], quote: bytes) -> RowImages:
         records = tuple(image_record(variant) for variant in variants)
         if not self.as_cells:
-            return Piece(tuple(variant.image for variant in variants), b"", records)
+            return RowImages(tuple(variant.image for variant in variants), b"", records)
         texts = [_text(variant.image) for variant in variants]
-        return Piece((), texts[0] if not quote else _list_cell(texts, quote), records)
+        return RowImages((), texts[0] if not quote else _list_cell(texts, quote), records)
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
+class RowMaker:
     """Makes rows of one benchmark; safe to share between threads."""
 
     bench: Bench
@@ -100,41 +125,35 @@ class Maker:
     spec: Spec
     as_cells: bool
 
-    def make(self, row: RowPlan, stop: threading.Event) -> MadeRow:
-        """The row's pictures for all its targets; each picture is decoded once."""
-        cells, quote = self.wanted(row)
-        return self.put_together(row, self.pieces.pieces(row.question, cells, quote, stop))
-
     @property
-    def pieces(self) -> PieceMaker:
-        """What makes the pictures and needs no file."""
-        return PieceMaker(self.plan, self.spec, self.as_cells)
+    def images(self) -> ImageMaker:
+        """The part that makes the pictures, without the benchmark's file."""
+        return ImageMaker(self.plan, self.spec, self.as_cells)
+
+    def make(self, row: RowPlan, stop: threading.Event) -> MadeRow:
+        """Make the row's pictures for all its targets; each picture is decoded once."""
+        cells, quote = self.wanted(row)
+        return self.assemble(row, self.images.row_images(row.question, cells, quote, stop))
 
     def wanted(self, row: RowPlan) -> tuple[list[Cell], bytes]:
-        """The cells that a row's pictures are made for, and the quote if its cell is a list of them."""
+        """The cells that a row's pictures are made for, and the quote if its TSV cell is a list of them."""
         cells = [target.cell for target in row.targets if target.same_as is None]
         return cells, self._list_quote(row.question) if self.as_cells and cells else b""
 
-    def put_together(self, row: RowPlan, made: Sequence[Piece]) -> MadeRow:
-        """The row with the pieces that `wanted` asked for, in their order."""
+    def assemble(self, row: RowPlan, made: Sequence[RowImages]) -> MadeRow:
+        """The row with the pictures of the cells that `wanted` named, in their order."""
         before, after = self._around(row.question)
         rest = iter(made)
-        pieces = tuple(next(rest) if target.same_as is None else None for target in row.targets)
-        return MadeRow(row, before, after, pieces)
+        targets = tuple(next(rest) if target.same_as is None else None for target in row.targets)
+        return MadeRow(row, before, after, targets)
 
-    def make_piece(self, row: RowPlan, target: Target) -> Piece:
-        """The pictures of one target after all, though the row refers to an earlier one."""
+    def make_target(self, row: RowPlan, target: Target) -> RowImages:
+        """Make the pictures of one target, even if it refers to an earlier row."""
         quote = self._list_quote(row.question) if self.as_cells else b""
-        return self.pieces.pieces(row.question, [target.cell], quote, threading.Event())[0]
-
-    def variants(
-        self, question: Question, cells: Sequence[Cell], stop: threading.Event
-    ) -> list[list[Variant]]:
-        """For each cell its variants, one for each picture of the question."""
-        return self.pieces.variants(question, cells, stop)
+        return self.images.row_images(row.question, [target.cell], quote, threading.Event())[0]
 
     def _list_quote(self, question: Question) -> bytes:
-        """The quote that a list of pictures is written with; empty if the cell is one picture, no list."""
+        """The quote around each picture of a list; empty if the cell is one picture."""
         header = self.bench.table.header
         row = self.bench.rows[question.index]
         column = header.position("image")
@@ -153,7 +172,7 @@ class Maker:
 
 
 def image_record(variant: Variant) -> dict[str, Any]:
-    """What a manifest keeps of a picture: its recipe, all that was drawn, and its digests."""
+    """The record of a picture in the log: its recipe, the drawn parameters, and its digests."""
     return {
         "recipe": variant.recipe.as_dict(),
         "params": dict(variant.params),
@@ -173,7 +192,7 @@ def _text(image: ImageBytes) -> bytes:
     text = _base64()(image.data)
     if len(text) > REFERENCE_CHARACTERS:
         return text
-    # So short a cell would be read as another row's index.
+    # A cell that short would be read as another row's index.
     return b"data:" + image.mime.encode() + b";base64," + text
 
 

@@ -1,0 +1,121 @@
+"""Verifies a build: its files and rows against its manifest, its pictures against their source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdbench.builds.build_check import BuildCheck, Checked, Problem
+from mmdbench.builds.manifest import BuiltOutput, read_build
+from mmdbench.builds.pipeline import default_workers
+from mmdbench.builds.plan import BuildPlan
+from mmdbench.builds.source_benches import SourceBenches
+from mmdbench.builds.verify_images import check_decoded, check_remade
+from mmdbench.builds.verify_plan import check_plan
+from mmdbench.builds.verify_rows import check_files, check_rows
+from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.errors import IncomparableError, StoreError
+from mmdbench.variants.recipes import one_thread_each
+
+__all__ = ["Verification", "verify_build"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of a verification.
+
+    Attributes:
+        files: Files checked.
+        rows: Rows checked.
+        remade: Pictures made again from their source and compared.
+        decoded: Pictures without a source, decoded and compared with the log.
+        problems: The problems found, each once.
+        missing: The reason why a source was not found, by benchmark.
+    """
+
+    files: int
+    rows: int
+    remade: int
+    decoded: int
+    problems: tuple[Problem, ...]
+    missing: Mapping[str, str]
+
+
+def _silent(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def verify_build(
+    folder: Path,
+    sources: SourceBenches,
+    *,
+    sample: int = 0,
+    workers: int = 0,
+    on_progress: Callable[[int, int], None] = _silent,
+) -> Verification:
+    """Check every file and row of a build, and make its pictures again.
+
+    Pictures of a benchmark without a source are decoded and compared with the log instead.
+
+    Args:
+        folder: The build's folder.
+        sources: The benchmarks that it was made from.
+        sample: The number of pictures to check, evenly spread; 0 is all.
+        workers: Threads; 0 is one for each CPU.
+        on_progress: Called with the pictures checked and their total.
+
+    Returns:
+        Counts and problems.
+
+    Raises:
+        StoreError: The build is unfinished.
+        IncomparableError: It was made with another spec.
+    """
+    manifest = read_build(folder)
+    _refuse(manifest, folder, sources)
+    check = BuildCheck(
+        folder,
+        BuildPlan.from_dict(manifest["plan"]),
+        tuple(BuiltOutput.from_dict(record) for record in manifest["outputs"]),
+        {record["name"]: record["family"] for record in manifest["benches"]},
+        sources,
+        sample,
+        workers or default_workers(),
+        on_progress,
+    )
+    problems = [problem for output in check.built for problem in check_files(check, output)]
+    problems += [problem for output in check.built for problem in check_rows(check, output)]
+    problems += check_plan(check)
+    found = [sources.found[name] for name in check.families if name in sources.found]
+    without = [name for name in check.families if name not in sources.found]
+    with one_thread_each():
+        remade = _count(check, (check_remade(check, source) for source in found), problems)
+        decoded = _count(check, (check_decoded(check, name) for name in without), problems)
+    files = sum(1 + len(b.files) for b in check.built)
+    rows = sum(b.rows for b in check.built)
+    return Verification(files, rows, remade, decoded, tuple(dict.fromkeys(problems)), sources.missing)
+
+
+def _refuse(manifest: Mapping[str, Any], folder: Path, sources: SourceBenches) -> None:
+    if not manifest["complete"]:
+        raise StoreError(f"The build in {folder} is unfinished.", hint="Run the same build command again.")
+    spec = load_spec()
+    if manifest["spec"]["digest"] != spec.digest and sources.found:
+        raise IncomparableError(
+            f"The build was made with spec version {manifest['spec']['version']}, this is {spec.version}.",
+            hint=f"Install mmdbench=={manifest['versions']['mmdbench']}, or use --files-only.",
+        )
+
+
+def _count(check: BuildCheck, checks: Iterable[Checked], problems: list[Problem]) -> int:
+    """Work through the pictures of several benchmarks; returns their number and appends to `problems`."""
+    total = min(check.sample or check.pictures(), check.pictures())
+    done = 0
+    for checked in checks:
+        for count, found in checked:
+            done += count
+            problems += found
+            check.on_progress(done, total)
+    return done
