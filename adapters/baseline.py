@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
     from mmdbench.models.registry import ModelCard
 
-__all__ = ["ADAPTER_VERSION", "UNKNOWN", "Baseline", "load"]
+__all__ = ["ADAPTER_VERSION", "UNKNOWN", "BaselineModel", "load"]
 
 ADAPTER_VERSION = "1"
 UNKNOWN = "I don't know."
 _REMEMBERED = 64
 
 
-class Baseline:
+class BaselineModel:
     """The demonstration model; deterministic, and safe to ask from several threads."""
 
     def __init__(self) -> None:
@@ -91,12 +91,12 @@ class Baseline:
             return sight
 
 
-def load(card: ModelCard) -> Baseline:
+def load(card: ModelCard) -> BaselineModel:
     """Open the demonstration model; MissingExtraError without onnxruntime and rapidocr."""
     del card  # it has no settings
     if util.find_spec("onnxruntime") is None or util.find_spec("rapidocr") is None:
         raise MissingExtraError("onnxruntime and rapidocr", extra="demo")
-    return Baseline()
+    return BaselineModel()
 
 
 def _reply(question: str, options: Mapping[str, str], sight: Sight) -> str:

@@ -1,9 +1,9 @@
-"""A run against a baseline: is it worse by more than is tolerated, and can that be told at all?
+"""Compare a run with a baseline: is it worse than tolerated, and are there enough questions to tell?
 
 ::
 
-    baseline.py   what `--accept` keeps: per-question grades, packed, and what they are grades of
-    gates.py      `macro-hard:1.0`, `MMStar/*/hard:3`: which rows, and how much each may lose
+    baseline.py   the file that `--accept` writes: packed grades of each question, and the run's identity
+    gates.py      `macro-hard:1.0`, `MMStar/*/hard:3`: rows, and the points that each may lose
     verdicts.py   regressed, unchanged, improved or cannot tell, from the paired interval
     output.py     console, JSON, JUnit, GitHub annotations and step summary
 """

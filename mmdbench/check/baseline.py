@@ -1,8 +1,8 @@
-"""A baseline: one small text file with the grade of every question and what they are grades of.
+"""A baseline: one small text file with the grade of every question and the identity of its run.
 
 It is made to be committed: a hit is one character, a line holds a hundred questions, so a diff
-shows which answers changed. Which question a character stands for follows from the benchmark's
-file, whose digest is kept; the run that is checked brings the questions.
+shows which answers changed. The file keeps digests of the questions, not the questions: these come
+from the run that is checked, in the same order.
 """
 
 from __future__ import annotations
@@ -25,57 +25,60 @@ __all__ = ["Baseline", "accept", "read_baseline"]
 
 _KIND = "mmdbench baseline"
 _VERSION = 1
-_WIDTH = 100
+_HITS_PER_LINE = 100
 
 _Arm = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A baseline as read: the identity of its run, and its grades by benchmark and arm."""
+    """A baseline as read from its file: the identity of its run, and grades by benchmark and arm."""
 
     path: Path
     identity: Mapping[str, Any]
     grades: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
-    def beside(self, run: RunResults) -> tuple[RunResults, list[Difference]]:
-        """The baseline's hits as a run over the same questions, and how the two differ.
+    def as_run(self, like: RunResults) -> tuple[RunResults, list[Difference]]:
+        """The baseline as a run over the questions of another run, and what differs between the two.
 
-        Raises IncomparableError if they differ in what must be equal, or in a question.
+        Raises:
+            IncomparableError: The two differ in a question, or in a setting that must be equal.
         """
-        found = require_comparable(self.identity, identity(run))
+        found = require_comparable(self.identity, identity(like))
         hits: list[UnitHit] = []
-        pixels = _pixels(run)
-        for (bench, level, corruption), ours in _arms(run).items():
-            kept = self.grades.get(bench, {}).get(_name(level, corruption))
+        pixels = _pixels(like)
+        for (bench, level, corruption), ours in _arms(like).items():
+            name = _name(level, corruption)
+            kept = self.grades.get(bench, {}).get(name)
             if kept is None:
                 continue
             if kept["questions"] != _digest(ours):
                 raise IncomparableError(
-                    f"{self.path} and the run hold other questions of {bench} at {_name(level, corruption)}.",
+                    f"{self.path} and the run hold different questions of {bench} at {name}.",
                     hint="Write a new baseline: mmdbench check RUN --baseline FILE --accept",
                 )
             seen = pixels.get((bench, level, corruption), "")
             if kept.get("pixels") and seen and kept["pixels"] != seen:
-                place = f"{bench} at {_name(level, corruption)}"
-                found.append(Difference(f"pixels of {place}", kept["pixels"], seen, blocks=False))
+                found.append(Difference(f"pixels of {bench} at {name}", kept["pixels"], seen, blocks=False))
             hits += [replace(hit, hit=value) for hit, value in zip(ours, _unpack(kept["hits"]), strict=True)]
         label = str(self.identity.get("model", ""))
-        return replace(run, hits=tuple(hits), label=f"{label} (baseline)", replies={}, arms=()), found
+        return replace(like, hits=tuple(hits), label=f"{label} (baseline)", replies={}, arms=()), found
 
 
 def accept(run: RunResults, path: Path) -> int:
-    """Write the run as the baseline; returns how many grades it holds.
+    """Write a run as the baseline, and return the number of grades written.
 
-    Raises IncompleteError for a run that lacks answers, UsageError for one without a score.
+    Raises:
+        IncompleteError: Too many answers are missing.
+        UsageError: The run has no score.
     """
     if not run.complete:
         raise IncompleteError(
             f"{run.failed} of {run.planned} answers are missing: this run cannot be a baseline.",
-            hint="Finish it first: run the same command again.",
+            hint="Run the same mmdbench eval command again to finish it.",
         )
     if not run.hits:
-        raise UsageError("The run has no score that could be a baseline.")
+        raise UsageError("A baseline must hold a score, and this run has none.")
     grades: dict[str, dict[str, Any]] = {}
     pixels = _pixels(run)
     for (bench, level, corruption), hits in _arms(run).items():
@@ -95,7 +98,12 @@ def accept(run: RunResults, path: Path) -> int:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read a baseline. Raises UsageError if there is none, DataError if it is not one."""
+    """Read a baseline.
+
+    Raises:
+        UsageError: The file does not exist.
+        DataError: The file is not a baseline, or one of another version.
+    """
     try:
         record = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -106,10 +114,10 @@ def read_baseline(path: Path) -> Baseline:
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read the baseline {path}: {error}.") from error
     if not isinstance(record, dict) or record.get("kind") != _KIND:
-        raise DataError(f"{path} is no baseline of mmdbench.")
+        raise DataError(f"{path} is not a baseline of mmdbench.")
     if record.get("version") != _VERSION:
         raise DataError(
-            f"{path} is a baseline of version {record.get('version')!r}, this mmdbench reads {_VERSION}.",
+            f"{path} must be a baseline of version {_VERSION}, got {record.get('version')!r}.",
             hint="Write it again with --accept.",
         )
     return Baseline(path, record["identity"], record["grades"])
@@ -145,7 +153,7 @@ def _digest(hits: Sequence[UnitHit]) -> str:
 def _pack(hits: Sequence[float]) -> list[Any]:
     if all(hit in (0.0, 1.0) for hit in hits):
         text = "".join("1" if hit else "0" for hit in hits)
-        return [text[i : i + _WIDTH] for i in range(0, len(text), _WIDTH)]
+        return [text[i : i + _HITS_PER_LINE] for i in range(0, len(text), _HITS_PER_LINE)]
     return list(hits)
 
 

@@ -1,4 +1,4 @@
-"""Gates: which rows of a run are watched, and how many points each may lose.
+"""Gates: patterns of rows to watch, and the points that each row may lose.
 
 `macro-hard:1.0`       the mean over benchmarks at hard may lose 1 point
 `MMStar/all/hard:3`    MMStar at hard, whatever the corruption; `MMStar/hard:3` is the same
@@ -19,7 +19,7 @@ from mmdbench.records import CLEAN
 from mmdbench.report.scores import worst_level
 from mmdbench.results.graded_run import RunResults
 
-__all__ = ["ALL", "MACRO", "Gate", "Watched", "default_gates", "parse_gate", "watched_rows"]
+__all__ = ["ALL", "MACRO", "Gate", "WatchedRow", "default_gates", "parse_gate", "watched_rows"]
 
 MACRO = "macro"
 ALL = "all"
@@ -28,7 +28,7 @@ DEFAULT_TOLERANCE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A pattern of rows and how many points each of them may lose."""
+    """A pattern of rows, and the points that each of them may lose."""
 
     text: str
     bench: str
@@ -38,7 +38,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedRow:
     """A watched row: a benchmark (or `macro`), a part (`all`, a corruption, a category), a level."""
 
     bench: str
@@ -48,12 +48,12 @@ class Watched:
 
     @property
     def name(self) -> str:
-        """The row as gates write it."""
+        """The row in the syntax of a gate: bench/part/level."""
         return f"{self.bench}/{self.part}/{self.level}"
 
 
 def parse_gate(text: str) -> Gate:
-    """Read a gate.
+    """Read a gate: rows, a colon, and the points that they may lose.
 
     >>> parse_gate("MMStar/*/hard:3")
     Gate(text='MMStar/*/hard:3', bench='MMStar', part='*', level='hard', tolerance=3.0)
@@ -68,24 +68,33 @@ def parse_gate(text: str) -> Gate:
         parts = [parts[0], ALL, parts[1]]
     if not (colon and len(parts) == 3 and all(parts) and re.fullmatch(r"\d+(\.\d+)?", tolerance)):
         raise UsageError(
-            f"Cannot read the gate {text!r}.",
-            hint="Write macro-hard:1.0, MMStar/hard:2 or 'MMStar/*/hard:3': rows, then points.",
+            f"--gate must be ROWS:POINTS, got {text!r}.",
+            hint="Write macro-hard:1.0, MMStar/hard:2 or 'MMStar/*/hard:3'.",
         )
     return Gate(text, parts[0], parts[1], parts[2], float(tolerance))
 
 
 def default_gates(run: RunResults) -> list[Gate]:
-    """What is watched if nobody says: the mean over benchmarks at the worst level, and when clean."""
+    """Gates of a check that names none: the mean over benchmarks, at the worst level and clean."""
     levels = dict.fromkeys(
         level for level in (worst_level(run.plan.levels), CLEAN) if level in run.plan.levels
     )
     return [parse_gate(f"{MACRO}-{level}:{DEFAULT_TOLERANCE}") for level in levels]
 
 
-def watched_rows(gates: Iterable[Gate], run: RunResults, spec: Spec) -> list[Watched]:
-    """The rows that the gates name, each once and with its smallest tolerance.
+def watched_rows(gates: Iterable[Gate], run: RunResults, spec: Spec) -> list[WatchedRow]:
+    """The rows that gates name, each once and with its smallest tolerance.
 
-    Raises UsageError for a gate that names none: nothing watched must never look like all is well.
+    Args:
+        gates: The patterns.
+        run: The run, whose benchmarks, levels and corruptions are the rows.
+        spec: The corruptions and their categories.
+
+    Returns:
+        The rows to compare, in the order of the gates.
+
+    Raises:
+        UsageError: A gate names no row. A check that compares nothing must not pass.
     """
     found: dict[tuple[str, str, str], float] = {}
     rows = _rows(run, spec)
@@ -96,12 +105,12 @@ def watched_rows(gates: Iterable[Gate], run: RunResults, spec: Spec) -> list[Wat
                 dict.fromkeys([f"{MACRO}-{row[2]}" for row in rows] + [f"{row[0]}/{row[2]}" for row in rows])
             )
             raise UsageError(
-                f"The gate {gate.text!r} names no row of this run, so nothing would be compared.",
+                f"--gate must name a row of this run, got {gate.text!r}.",
                 hint=f"Rows are {', '.join(known[:12])} … with a corruption, a category or * in the middle.",
             )
         for row in mine:
             found[row] = min(gate.tolerance, found.get(row, gate.tolerance))
-    return [Watched(*row, tolerance) for row, tolerance in found.items()]
+    return [WatchedRow(*row, tolerance) for row, tolerance in found.items()]
 
 
 def _rows(run: RunResults, spec: Spec) -> list[tuple[str, str, str]]:

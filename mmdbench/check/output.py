@@ -1,4 +1,4 @@
-"""A check's report for people and for machines: table, Markdown, JUnit, GitHub annotations."""
+"""Renderings of a check: table, Markdown, JUnit XML and GitHub annotations."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from mmdbench.report.render.markdown import markdown_table
 from mmdbench.report.tables.model import Column, Row, Table, Value
 from mmdbench.report.tables.rounding import fixed
 
-__all__ = ["check_table", "github_lines", "junit", "sentence", "summary", "untold"]
+__all__ = [
+    "check_table",
+    "detectable_losses",
+    "github_lines",
+    "junit_xml",
+    "markdown_summary",
+    "row_text",
+]
 
-_MOST = 6
+_MOST_ROWS = 6
 _MARK = {"regressed": "✗", "unchanged": "✓", "improved": "↑", "cannot tell": "?"}
 
 
@@ -49,29 +56,29 @@ def check_table(report: CheckReport) -> Table:
     return Table("check", "Check against the baseline", ("Row",), columns, rows, caption)
 
 
-def sentence(row: CheckRow) -> str:
-    """A row in one sentence."""
+def row_text(row: CheckRow) -> str:
+    """One row as a sentence."""
     return (
         f"{row.name}: {row.verdict}; {fixed(row.baseline)} → {fixed(row.score)}, loss {fixed(row.loss)} "
         f"[{fixed(row.low)}, {fixed(row.high)}], may lose {fixed(row.tolerance)} (n = {row.questions})"
     )
 
 
-def untold(report: CheckReport) -> list[str]:
-    """Where nothing can be told, the loss that the questions of a row would show; at most six rows."""
+def detectable_losses(report: CheckReport) -> list[str]:
+    """Lines about rows without a verdict: the loss that their questions would show, six rows at most."""
     rows = sorted((r for r in report.rows if r.verdict == "cannot tell"), key=lambda r: r.detectable)
     lines = [
         f"{row.name}, {row.questions} questions: "
         + (f"{fixed(row.detectable)} points" if row.detectable < 100 else "no loss at all")
-        for row in rows[:_MOST]
+        for row in rows[:_MOST_ROWS]
     ]
-    lines += [f"and {len(rows) - _MOST} rows that show less"] if len(rows) > _MOST else []
-    head = "To tell, ask more questions or allow more. In 80 of 100 runs these would show a loss of:"
+    lines += [f"and {len(rows) - _MOST_ROWS} rows that show less"] if len(rows) > _MOST_ROWS else []
+    head = "For a verdict, ask more questions or allow more. In 80 of 100 runs these would show a loss of:"
     return [head, *lines] if rows else []
 
 
-def summary(report: CheckReport) -> str:
-    """The report as Markdown, for a step summary; ends with a newline."""
+def markdown_summary(report: CheckReport) -> str:
+    """The report as Markdown for a GitHub step summary; ends with a newline."""
     counts = {v: sum(row.verdict == v for row in report.rows) for v in _MARK}
     lines = [f"# mmdbench check: {report.model}", ""]
     if report.problem:
@@ -82,25 +89,25 @@ def summary(report: CheckReport) -> str:
             "",
             markdown_table(check_table(report)),
         ]
-    lines += [f"{line}\n" if i == 0 else f"- {line}" for i, line in enumerate(untold(report))]
+    lines += [f"{line}\n" if i == 0 else f"- {line}" for i, line in enumerate(detectable_losses(report))]
     lines += [f"- differs from the baseline in {note}" for note in report.notes]
     return "\n".join(lines) + "\n"
 
 
 def github_lines(report: CheckReport) -> list[str]:
-    """Workflow commands for GitHub: an error for each regression, a warning where nothing can be told."""
+    """GitHub workflow commands: an error for each regression, a warning for each row without a verdict."""
     lines = []
     if report.problem:
         lines.append(f"::error title=mmdbench: run incomplete::{_command(report.problem)}")
     for row in report.rows:
         kind = {"regressed": "error", "cannot tell": "warning"}.get(row.verdict)
         if kind:
-            lines.append(f"::{kind} title={_property(f'mmdbench: {row.name}')}::{_command(sentence(row))}")
+            lines.append(f"::{kind} title={_property(f'mmdbench: {row.name}')}::{_command(row_text(row))}")
     return lines
 
 
-def junit(report: CheckReport) -> str:
-    """The report as JUnit XML: a failure for each regression, a skipped test where nothing can be told."""
+def junit_xml(report: CheckReport) -> str:
+    """The report as JUnit XML: a failure for each regression, a skip for each row without a verdict."""
     failed = sum(row.verdict == "regressed" for row in report.rows)
     skipped = sum(row.verdict == "cannot tell" for row in report.rows)
     suite = ET.Element(
@@ -118,8 +125,8 @@ def junit(report: CheckReport) -> str:
         case = ET.SubElement(suite, "testcase", classname=report.model, name=row.name)
         kind = {"regressed": "failure", "cannot tell": "skipped"}.get(row.verdict)
         if kind:
-            ET.SubElement(case, kind, message=sentence(row))
-        ET.SubElement(case, "system-out").text = sentence(row)
+            ET.SubElement(case, kind, message=row_text(row))
+        ET.SubElement(case, "system-out").text = row_text(row)
     ET.indent(suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
 

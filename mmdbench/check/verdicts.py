@@ -1,4 +1,4 @@
-"""A verdict for each watched row, from the paired interval against its tolerance.
+"""Verdicts: each watched row's paired interval against its tolerance.
 
 loss = baseline − run, in points, over the same questions:
 
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mmdbench.check.baseline import Baseline
-from mmdbench.check.gates import ALL, MACRO, Gate, Watched, default_gates, watched_rows
+from mmdbench.check.gates import ALL, MACRO, Gate, WatchedRow, default_gates, watched_rows
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
 from mmdbench.report.pairs import Gap, gap_of, mean_gap
@@ -62,7 +62,7 @@ class CheckRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """All rows of a check, the exit code they amount to, and what else there is to know."""
+    """All rows of a check, its exit code, differences from the baseline, and why nothing was compared."""
 
     model: str
     rows: tuple[CheckRow, ...]
@@ -81,28 +81,39 @@ def check_run(
 ) -> CheckReport:
     """Compare a run with its baseline at every row that the gates watch.
 
-    An incomplete run is reported as such (exit code 4) and gets no verdict. Raises
-    IncomparableError and UsageError where there is nothing that could be compared.
+    Args:
+        run: The graded run.
+        baseline: The baseline of an earlier run.
+        spec: The corruptions and their categories.
+        gates: Rows to watch; none for the mean over benchmarks, at the worst level and clean.
+        alpha: Chance that a check without any change fails, above 0 and below 0.5.
+
+    Returns:
+        A verdict for each row. An incomplete run gets none, and exit code 4.
+
+    Raises:
+        UsageError: `alpha` is out of range, or a gate names no row.
+        IncomparableError: Run and baseline are of different questions or settings.
     """
-    require_above("alpha, the rate of false alarms,", alpha, 0, below=0.5)
+    require_above("alpha", alpha, 0, below=0.5)
     if not run.complete:
         problem = f"{run.failed} of {run.planned} planned answers are missing or failed."
         return CheckReport(run.name, (), 4, (), problem, alpha)
-    before, found = baseline.beside(run)
+    before, found = baseline.as_run(run)
     watched = watched_rows(gates or default_gates(run), run, spec)
     rows = [(row, *_gap(row, before, run, spec)) for row in watched]
-    nothing = [row.name for row, gap, *_ in rows if gap is None]
-    if nothing:
+    missing = [row.name for row, gap, *_ in rows if gap is None]
+    if missing:
         raise IncomparableError(
-            f"The baseline holds nothing for {', '.join(nothing)}.",
-            hint="Write a new one with --accept, or gate other rows.",
+            f"The baseline holds no grade of {', '.join(missing)}.",
+            hint="Write a new baseline with --accept, or gate other rows.",
         )
     known = [(row, gap, old, new) for row, gap, old, new in rows if gap is not None]
     losses = [_p_loss(gap) for _, gap, *_ in known]
     gains = holm([_p_gain(gap) for _, gap, *_ in known])
     adjusted = holm(losses)
     made = tuple(
-        _judge(*known[i], p=(losses[i], adjusted[i], gains[i]), rates=(alpha, alpha / len(known)))
+        _row(*known[i], p=(losses[i], adjusted[i], gains[i]), rates=(alpha, alpha / len(known)))
         for i in range(len(known))
     )
     codes = {_EXIT.get(row.verdict, 0) for row in made}
@@ -110,8 +121,8 @@ def check_run(
     return CheckReport(run.name, made, code, tuple(str(difference) for difference in found), "", alpha)
 
 
-def _judge(
-    row: Watched,
+def _row(
+    row: WatchedRow,
     gap: Gap,
     old: float,
     new: float,
@@ -152,7 +163,9 @@ def _p_gain(gap: Gap) -> float:
     return 1 - gap.estimate.p_above()
 
 
-def _gap(row: Watched, before: RunResults, after: RunResults, spec: Spec) -> tuple[Gap | None, float, float]:
+def _gap(
+    row: WatchedRow, before: RunResults, after: RunResults, spec: Spec
+) -> tuple[Gap | None, float, float]:
     sides = [_hits(row, run, spec) for run in (before, after)]
     pooled = row.part != ALL and not after.apart
     benches = [""] if pooled else list(dict.fromkeys(hit.bench for hit in sides[1]))
@@ -175,7 +188,7 @@ def _gap(row: Watched, before: RunResults, after: RunResults, spec: Spec) -> tup
     return gap, sum(scores[0]) / len(gaps), sum(scores[1]) / len(gaps)
 
 
-def _hits(row: Watched, run: RunResults, spec: Spec) -> list[UnitHit]:
+def _hits(row: WatchedRow, run: RunResults, spec: Spec) -> list[UnitHit]:
     names = {row.part} | {name for name, c in spec.corruptions.items() if c.category == row.part}
     return [
         hit if row.part == ALL else replace_stratum(hit, run)

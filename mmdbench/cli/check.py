@@ -1,4 +1,4 @@
-"""`mmdbench check`: a gate for continuous integration."""
+"""`mmdbench check`: compare a run with a baseline, for continuous integration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     as_json: opts.Json = False,
 ) -> None:
-    """Compare a run with a baseline and say whether it got worse.
+    """Compare a run with a baseline, and fail if it got worse.
 
     Exit code: 0 no regression, 1 regression, 2 wrong use or incomparable, 3 cannot tell, 4 incomplete.
     """
@@ -58,27 +58,27 @@ def check(
         _print(report)
     if os.environ.get("GITHUB_ACTIONS"):
         for line in github_lines(report):
-            typer.echo(line, err=as_json)  # a runner reads both streams, and what reads JSON only one
+            typer.echo(line, err=as_json)  # GitHub reads both streams; standard output is for JSON alone
     raise typer.Exit(report.exit_code)
 
 
 def _write(report: CheckReport, path: Path | None) -> None:
-    from mmdbench.check.output import junit, summary
+    from mmdbench.check.output import junit_xml, markdown_summary
     from mmdbench.system.files import write_atomic
 
     if path:
-        write_atomic(path, junit(report))
+        write_atomic(path, junit_xml(report))
     step = os.environ.get("GITHUB_STEP_SUMMARY")
     if step:
         with Path(step).open("a", encoding="utf-8") as file:
-            file.write(summary(report))
+            file.write(markdown_summary(report))
 
 
 def _print(report: CheckReport) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from mmdbench.check.output import check_table, untold
+    from mmdbench.check.output import check_table, detectable_losses
     from mmdbench.report.render.console import grid
 
     screen = Console()
@@ -88,7 +88,7 @@ def _print(report: CheckReport) -> None:
         screen.print(Text(f"INCOMPLETE: {report.problem}", style="bold red"))
     else:
         screen.print(grid(check_table(report)))
-        for place, line in enumerate(untold(report)):
+        for place, line in enumerate(detectable_losses(report)):
             screen.print(Text(f"  {line}" if place else line))
     meaning = {0: "no regression", 1: "regression", 3: "cannot tell", 4: "incomplete"}
     screen.print(Text(f"{meaning[report.exit_code]} (exit code {report.exit_code})", style="bold"))

@@ -18,7 +18,7 @@ from mmdbench.adapters._baseline.colour import is_monochrome, name_pixels, patch
 from mmdbench.adapters._baseline.questions import parse
 from mmdbench.adapters._baseline.reader import Line, likeness
 from mmdbench.adapters._baseline.vocabulary import colours_in, number_in, places_in, things_in
-from mmdbench.adapters.baseline import UNKNOWN, Baseline, load
+from mmdbench.adapters.baseline import UNKNOWN, BaselineModel, load
 from PIL import Image, ImageDraw, ImageFont, features
 
 from mmdbench.errors import MissingExtraError, ModelError
@@ -36,7 +36,7 @@ needs_models = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def model() -> Baseline:
+def model() -> BaselineModel:
     return load(CARD)
 
 
@@ -160,7 +160,7 @@ def test_likeness_prefers_what_was_read() -> None:
     ],
 )
 @needs_models
-def test_plain_colours(model: Baseline, rgb: tuple[int, int, int], name: str) -> None:
+def test_plain_colours(model: BaselineModel, rgb: tuple[int, int, int], name: str) -> None:
     names = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "white", "black", "grey")
     others = [n for n in names if n != name][:3]
     options = {"A": others[0], "B": name, "C": others[1], "D": others[2]}
@@ -208,13 +208,13 @@ def test_patches_and_monochrome() -> None:
     ],
 )
 def test_a_photograph(
-    model: Baseline, dog: np.ndarray[Any, Any], question: str, options: dict[str, str], label: str
+    model: BaselineModel, dog: np.ndarray[Any, Any], question: str, options: dict[str, str], label: str
 ) -> None:
     assert model.answer(question, options, dog) == label
 
 
 @needs_models
-def test_the_answer_comes_from_the_pixels(model: Baseline, dog: np.ndarray[Any, Any]) -> None:
+def test_the_answer_comes_from_the_pixels(model: BaselineModel, dog: np.ndarray[Any, Any]) -> None:
     options = labelled("Left", "Right")
     question = "Is the dog to the left or to the right of the bicycle?"
     assert model.answer(question, options, dog) == "A"
@@ -245,13 +245,13 @@ def sign() -> np.ndarray[Any, Any]:
     ],
 )
 def test_a_sign(
-    model: Baseline, sign: np.ndarray[Any, Any], question: str, options: dict[str, str], label: str
+    model: BaselineModel, sign: np.ndarray[Any, Any], question: str, options: dict[str, str], label: str
 ) -> None:
     assert model.answer(question, options, sign) == label
 
 
 @needs_models
-def test_coloured_things_nobody_taught_it_can_be_counted(model: Baseline) -> None:
+def test_coloured_things_nobody_taught_it_can_be_counted(model: BaselineModel) -> None:
     image = Image.new("RGB", (320, 240), (235, 235, 235))
     for x, y in ((50, 60), (150, 70), (90, 170), (240, 150)):
         ImageDraw.Draw(image).ellipse((x, y, x + 36, y + 36), fill=(190, 20, 20))
@@ -263,7 +263,7 @@ def test_coloured_things_nobody_taught_it_can_be_counted(model: Baseline) -> Non
 @needs_models
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (8, 8), (500, 3)])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1", "CMYK", "I;16"])
-def test_any_picture_gets_an_outcome(model: Baseline, size: tuple[int, int], mode: str) -> None:
+def test_any_picture_gets_an_outcome(model: BaselineModel, size: tuple[int, int], mode: str) -> None:
     kind = "TIFF" if mode == "CMYK" else "PNG"
     data = encoded(Image.new(mode, size), kind)
     questions = [
@@ -281,7 +281,7 @@ def test_any_picture_gets_an_outcome(model: Baseline, size: tuple[int, int], mod
 
 @needs_models
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_encodings(model: Baseline, kind: str) -> None:
+def test_encodings(model: BaselineModel, kind: str) -> None:
     if kind == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow cannot write AVIF")
     with Image.open(DOG) as image:
@@ -290,7 +290,7 @@ def test_encodings(model: Baseline, kind: str) -> None:
 
 
 @needs_models
-def test_what_cannot_be_asked_is_a_status_or_ignorance(model: Baseline) -> None:
+def test_what_cannot_be_asked_is_a_status_or_ignorance(model: BaselineModel) -> None:
     data = DOG.read_bytes()
     question = "Is there a dog in the picture?"
     broken, cut, bare, none, blank, nothing = model.generate(
@@ -341,7 +341,7 @@ def test_quiet_and_offline(
 
 
 @needs_models
-def test_fingerprint_names_weights_and_versions(model: Baseline) -> None:
+def test_fingerprint_names_weights_and_versions(model: BaselineModel) -> None:
     fingerprint = model.fingerprint()
     assert json.loads(json.dumps(fingerprint)) == fingerprint
     assert set(fingerprint) == {"adapter", "version", "detector_sha256", "rapidocr", "onnxruntime"}
