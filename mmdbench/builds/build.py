@@ -33,7 +33,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.system.environment import versions
 from mmdbench.system.files import make_folder
 from mmdbench.system.locks import folder_lock
-from mmdbench.variants.recipes import one_thread_each
+from mmdbench.system.opencv import single_threaded_opencv
 
 __all__ = ["BuildProgress", "BuildSettings", "BuildSummary", "by_threads", "run_build"]
 
@@ -148,7 +148,7 @@ def run_build(
         session.total = sum(_pictures(_rows(p, plan)) for p in planned if p.bench.name not in finished)
         session.settings.on_progress(BuildProgress(0, session.total))
         built: list[BuiltOutput] = []
-        with one_thread_each():
+        with single_threaded_opencv():
             for bench_plan in planned:
                 outputs = finished.get(bench_plan.bench.name)
                 if outputs is None:

@@ -11,7 +11,7 @@ from mmdbench.builds.pipeline import default_workers
 from mmdbench.builds.plan import BenchPlan, BuildPlan
 from mmdbench.records import CLEAN, RECODED, ImageSource
 from mmdbench.system.images import picture_size
-from mmdbench.variants.recipes import parse_codec
+from mmdbench.variants.codec import parse_codec
 
 __all__ = ["BuildEstimate", "estimate_build"]
 

@@ -11,8 +11,8 @@ from mmdbench.benches.cells import is_reference
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Question, RunPlan
+from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import parse_design, parse_sample, plan_cells
-from mmdbench.variants.recipes import parse_codec
 
 __all__ = [
     "FORMATS",

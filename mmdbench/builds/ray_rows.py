@@ -22,7 +22,7 @@ from mmdbench.errors import MmdbenchError
 from mmdbench.records import Cell, Question
 from mmdbench.run.engines.ray_pool import connected
 from mmdbench.run.engines.ray_worker import versions_that_count
-from mmdbench.variants.recipes import one_thread_each
+from mmdbench.system.opencv import single_threaded_opencv
 
 __all__ = ["by_ray", "make_row_images"]
 
@@ -79,7 +79,7 @@ def make_row_images(
                 hint="Install the same packages on every node, or name them in Ray's runtime_env.",
             )
     try:
-        with one_thread_each():
+        with single_threaded_opencv():
             return maker.row_images(question, cells, quote, threading.Event())
     except MmdbenchError as error:
         return error

@@ -17,7 +17,7 @@ from mmdbench.builds.verify_plan import check_plan
 from mmdbench.builds.verify_rows import check_files, check_rows
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, StoreError
-from mmdbench.variants.recipes import one_thread_each
+from mmdbench.system.opencv import single_threaded_opencv
 
 __all__ = ["Verification", "verify_build"]
 
@@ -90,7 +90,7 @@ def verify_build(
     problems += check_plan(check)
     found = [sources.found[name] for name in check.families if name in sources.found]
     without = [name for name in check.families if name not in sources.found]
-    with one_thread_each():
+    with single_threaded_opencv():
         remade = _count(check, (check_remade(check, source) for source in found), problems)
         decoded = _count(check, (check_decoded(check, name) for name in without), problems)
     files = sum(1 + len(b.files) for b in check.built)

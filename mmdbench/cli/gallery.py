@@ -21,8 +21,9 @@ def gallery(
     profile: opts.Profile = "paper",
 ) -> None:
     """Show a picture under all corruptions: clean, low, mid and hard side by side."""
-    from mmdbench.corruptions.gallery import contact_sheet, save_sheet
+    from mmdbench.corruptions.gallery import corruption_sheet
+    from mmdbench.system.contact_sheet import save_sheet
 
-    sheet = contact_sheet(image, names=names or (), width=width, seed=seed, profile=profile)
+    sheet = corruption_sheet(image, names=names or (), width=width, seed=seed, profile=profile)
     save_sheet(sheet, out)
     typer.echo(f"Sheet of {sheet.width} × {sheet.height} px written to {out}")

@@ -63,6 +63,6 @@ def _as_file(data: bytes, mime: str, out: Path) -> bytes:
             f"Cannot write {out}: the picture is {mime}.", hint=f"End it with .png or {suffixes[0]}."
         )
     from mmdbench.benches import decode_image
-    from mmdbench.variants.recipes import encode, parse_codec
+    from mmdbench.variants.codec import encode, parse_codec
 
     return encode(decode_image(data, "a picture made again"), parse_codec("png")).data

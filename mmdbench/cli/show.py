@@ -29,11 +29,11 @@ def show(
 ) -> None:
     """Show one question as models meet it: a contact sheet clean to hard, its text, and replies."""
     from mmdbench.cli._shared.benches import Sources, open_benches
-    from mmdbench.corruptions.gallery import save_sheet
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.records import RunPlan
     from mmdbench.report.question_sheet import find_question, question_lines, question_sheet, reply_lines
     from mmdbench.results.graded_run import load_results
+    from mmdbench.system.contact_sheet import save_sheet
 
     name, colon, index = question.rpartition(":")
     if not colon or not name:

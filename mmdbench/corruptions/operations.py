@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdbench.corruptions._opencv import check_opencv
 from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.params import check_params
@@ -17,6 +16,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageInputError, IntensityError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS
 from mmdbench.system.digest import derive_seed, pixel_digest
+from mmdbench.system.opencv import check_opencv
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

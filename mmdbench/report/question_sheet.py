@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["find_question", "question_lines", "question_sheet", "reply_lines"]
 
-_GAP = 6
-_HEAD = 22
-
 
 def find_question(bench: Bench, index: str) -> Question:
     """The question of that index. Raises UnknownNameError."""
@@ -78,13 +75,12 @@ def question_sheet(
             "The run showed the authors' own degraded pictures, which this sheet cannot show.",
             hint="Leave --run out for the pictures that mmdbench makes.",
         )
-    from PIL import Image
-
+    from mmdbench.system.contact_sheet import contact_sheet, thumbnail
     from mmdbench.system.images import decode_image
     from mmdbench.variants.recipes import clean_image, make_variant, recipe_for
 
     levels = (CLEAN, *spec.intensities)
-    rows: list[tuple[str, list[Image.Image]]] = []
+    rows: list[tuple[str, list[Image]]] = []
     for number, source in enumerate(question.images):
         clean = clean_image(source.read(), source.where)
         for name in corruptions:
@@ -92,28 +88,8 @@ def question_sheet(
             for level in levels:
                 cell = Cell(question.bench, question.index, level, None if level == CLEAN else name)
                 variant = make_variant(clean, recipe_for(cell, clean.digest, plan, spec))
-                picture = Image.fromarray(decode_image(variant.image.data, source.where))
-                height = max(1, round(picture.height * width / picture.width))
-                made.append(picture.resize((width, height), Image.Resampling.LANCZOS))
+                made.append(thumbnail(decode_image(variant.image.data, source.where), width))
             rows.append((f"{name} ({number + 1})" if number else name, made))
     if not rows:
         raise UsageError(f"{question.bench}:{question.index} has no picture.")
-    return _sheet(levels, rows, width)
-
-
-def _sheet(levels: Sequence[str], rows: Sequence[tuple[str, Sequence[Image]]], width: int) -> Image:
-    from PIL import Image as Pictures
-    from PIL import ImageDraw, ImageFont
-
-    heights = [max(picture.height for picture in made) + _HEAD + _GAP for _, made in rows]
-    sheet = Pictures.new("RGB", (_GAP + (width + _GAP) * len(levels), _HEAD + sum(heights)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    top = _HEAD
-    for column, level in enumerate(levels):
-        draw.text((_GAP + column * (width + _GAP), 2), level, fill="black", font=font)
-    for (name, made), height in zip(rows, heights, strict=True):
-        draw.text((_GAP, top), name, fill="black", font=font)
-        for column, picture in enumerate(made):
-            sheet.paste(picture, (_GAP + column * (width + _GAP), top + _HEAD - 2))
-        top += height
-    return sheet
+    return contact_sheet(levels, rows)

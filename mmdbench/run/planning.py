@@ -7,8 +7,8 @@ from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import RunPlan
 from mmdbench.scoring import EXTRACTIONS, get_protocol
 from mmdbench.scoring.tasks import find_task
+from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import parse_design, parse_sample
-from mmdbench.variants.recipes import parse_codec
 
 __all__ = ["check_plan"]
 

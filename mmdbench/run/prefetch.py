@@ -14,7 +14,8 @@ from itertools import islice
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import ImageSource, Variant
 from mmdbench.run.plan import Planned
-from mmdbench.variants.recipes import CleanImage, clean_image, make_variant, one_thread_each
+from mmdbench.system.opencv import single_threaded_opencv
+from mmdbench.variants.recipes import CleanImage, clean_image, make_variant
 from mmdbench.variants.restoration import restored
 
 __all__ = ["CleanImageCache", "Prefetch", "make_variants", "prefetching"]
@@ -101,7 +102,7 @@ def prefetching(todo: Iterable[Planned], workers: int, ahead: int) -> Iterator[P
     """
     pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="variants")
     try:
-        with one_thread_each():
+        with single_threaded_opencv():
             yield Prefetch(todo, pool, max(1, ahead))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

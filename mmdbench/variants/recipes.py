@@ -8,17 +8,16 @@ fly for a model or written to disk by a build makes no difference.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import apply, image_seed, sample
 from mmdbench.corruptions.spec import Spec
-from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, Cell, ImageBytes, Recipe, RunPlan, Variant
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.images import decode_image
+from mmdbench.variants.codec import Codec, decode_encoded, encode, parse_codec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +26,10 @@ if TYPE_CHECKING:
 __all__ = [
     "RELEASED",
     "SOURCE",
-    "Codec",
+    "CleanImage",
+    "apply_recipe",
     "clean_image",
-    "encode",
     "make_variant",
-    "one_thread_each",
-    "parse_codec",
     "recipe_for",
 ]
 
@@ -42,22 +39,6 @@ SOURCE = "source"
 RELEASED = "released"
 """The codec of a picture in the authors' degraded files: that file's bytes, passed on as they are."""
 
-_LIMITS = {"jpeg": (1, 100), "webp": (1, 100)}
-_SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383}
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """How an image is encoded: `jpeg:Q` (baseline, 4:2:0), `webp:Q` or `png` (lossless, quality 0)."""
-
-    name: str
-    quality: int = 0
-
-    @property
-    def mime(self) -> str:
-        """The media type, for example `image/jpeg`."""
-        return f"image/{self.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class CleanImage:
@@ -66,21 +47,6 @@ class CleanImage:
     pixels: NDArray[np.uint8]
     digest: str
     source: ImageBytes
-
-
-def parse_codec(text: str) -> Codec:
-    """Read `jpeg:95`, `jpeg` (95), `webp:80`, `webp` (80) or `png`."""
-    name, colon, quality = text.partition(":")
-    default = {"jpeg": 95, "webp": 80, "png": 0}
-    if name in default and not colon:
-        return Codec(name, default[name])
-    if name in _LIMITS and quality.isascii() and quality.isdigit():
-        low, high = _LIMITS[name]
-        if low <= int(quality) <= high:
-            return Codec(name, int(quality))
-    raise UsageError(
-        f"Cannot read the codec {text!r}.", hint="Write jpeg:95, webp:80 (quality 1 to 100) or png."
-    )
 
 
 def clean_image(data: bytes, where: str) -> CleanImage:
@@ -113,11 +79,7 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
         profile=plan.profile if corrupted else "",
         spec_version=spec.version if corrupted else "",
         seed=plan.seed if corrupted else 0,
-        codec=SOURCE
-        if cell.level == CLEAN
-        else f"{codec.name}:{codec.quality}"
-        if codec.quality
-        else codec.name,
+        codec=SOURCE if cell.level == CLEAN else str(codec),
     )
 
 
@@ -144,70 +106,9 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     if recipe.corruption is not None:
         pixels = apply(recipe.corruption, clean.pixels, params)
     image = encode(pixels, parse_codec(recipe.codec))
-    seen = pixels if image.mime == "image/png" else _decode_own(image)
+    seen = pixels if image.mime == "image/png" else decode_encoded(image)
     no_op = recipe.corruption is not None and bool((pixels == clean.pixels).all())
     return Variant(recipe, params, image, pixel_digest(seen), no_op)
-
-
-def encode(pixels: NDArray[np.uint8], codec: Codec) -> ImageBytes:
-    """Encode RGB pixels (H×W×3, uint8); JPEG is baseline with 4:2:0 chroma, as in the release.
-
-    Raises UsageError for a picture with more pixels to a side than the codec can hold.
-    """
-    if codec.name != "png" and max(pixels.shape[:2]) > _SIDE_LIMITS[codec.name]:
-        height, width = pixels.shape[:2]
-        raise UsageError(
-            f"{codec.name} cannot hold a picture of {width}×{height} pixels.", hint="Use the codec png."
-        )
-    data = _encode_jpeg(pixels, codec.quality) if codec.name == "jpeg" else _encode_by_pillow(pixels, codec)
-    return ImageBytes(data, codec.mime)
-
-
-def _encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    # Pillow writes the same bytes, but holds the interpreter's lock meanwhile and takes half as long again.
-    import cv2
-
-    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)
-    assert done
-    return bytes(data)
-
-
-def _encode_by_pillow(pixels: NDArray[np.uint8], codec: Codec) -> bytes:
-    from PIL import Image
-
-    options: dict[str, Any] = {"webp": {"quality": codec.quality, "method": 4}, "png": {"compress_level": 1}}[
-        codec.name
-    ]
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, codec.name.upper(), **options)
-    return buffer.getvalue()
-
-
-def _decode_own(image: ImageBytes) -> NDArray[np.uint8]:
-    """The pixels of a picture that `encode` made: as `decode_image` does it, three times as fast."""
-    if image.mime != "image/jpeg":
-        return decode_image(image.data, "a variant just encoded")
-    import cv2
-    import numpy as np
-
-    found = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
-    assert found is not None
-    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Keep OpenCV to one thread per caller while several variants are made at once."""
-    import cv2
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def _plain_mime(data: bytes) -> str:

@@ -1,11 +1,15 @@
-"""The authors' degraded files as what a run shows: their pictures, by the question's index.
+"""The authors' degraded files: found by name, read, and shown instead of pictures made by mmdbench.
 
-Questions, answers and the clean arm stay those of the clean benchmark; only a picture is taken from
-a released file. What does not fit together is said before anything is asked.
+They are placed beside the clean files and named after them: `MMVP_LOW_LEVEL_HIGH.tsv` holds every
+question at Hard under one drawn corruption (the three are `_LOW_LEVEL_LOW`, `_LOW_LEVEL_MID` and
+`_LOW_LEVEL_HIGH`), `MMVP_motion_blur.tsv` every question under that corruption, at a level that the
+name does not give. A run takes only the pictures from them: questions, answers and the clean arm
+are those of the clean benchmark.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +17,106 @@ from typing import Any
 
 from mmdbench.benches import Bench
 from mmdbench.benches.bench import read_bench
+from mmdbench.benches.catalog import find_bench, get_bench_names
+from mmdbench.benches.fetch import data_folders
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.records import CLEAN, RECODED, Cell, ImageSource, Question, RunPlan
-from mmdbench.variants.released_files import ReleasedFile, find_released, require_released
+from mmdbench.system.remote import add_from_data_url
 
-__all__ = ["ReleasedCopies", "ReleasedCopy", "open_released", "released_images"]
+__all__ = [
+    "ReleasedCopies",
+    "ReleasedCopy",
+    "ReleasedFile",
+    "find_released_files",
+    "open_released",
+    "parse_released_name",
+    "released_images",
+    "require_released_files",
+]
 
+_LEVELS = {"LOW": "low", "MID": "mid", "HIGH": "hard"}
+_BY_LEVEL = re.compile(r"(?P<bench>.+)_LOW_LEVEL_(?P<level>LOW|MID|HIGH)", re.IGNORECASE)
 _NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedFile:
+    """A degraded TSV of the authors: its place, the clean benchmark, and what the name tells.
+
+    `level` is empty for a file of one corruption, `corruption` is empty for a mixed one.
+    """
+
+    path: Path
+    bench: str
+    level: str = ""
+    corruption: str = ""
+
+
+def parse_released_name(path: Path) -> ReleasedFile | None:
+    """What a file is by its name; None if it is no degraded copy of a known benchmark.
+
+    >>> parse_released_name(Path("MMVP_LOW_LEVEL_HIGH.tsv")).level
+    'hard'
+    >>> parse_released_name(Path("CV-Bench-2D_motion_blur.tsv")).corruption
+    'motion_blur'
+    """
+    if path.suffix.lower() != ".tsv":
+        return None
+    match = _BY_LEVEL.fullmatch(path.stem)
+    if match:
+        bench = _bench(match["bench"])
+        return ReleasedFile(path, bench, level=_LEVELS[match["level"].upper()]) if bench else None
+    for name in load_spec().corruptions:
+        if path.stem.lower().endswith(f"_{name}"):
+            bench = _bench(path.stem[: -len(name) - 1])
+            return ReleasedFile(path, bench, corruption=name) if bench else None
+    return None
+
+
+def find_released_files(bench: str, data_dir: str | Path | None = None) -> tuple[ReleasedFile, ...]:
+    """The authors' files of one benchmark in `data_dir`, `$LMUData` and `~/LMUData`, the first of each kind.
+
+    Levels come first, weakest first, then corruptions in the order of the spec.
+    """
+    name = find_bench(bench).name
+    found: dict[tuple[str, str], ReleasedFile] = {}
+    for folder in data_folders(data_dir):
+        add_from_data_url(folder, lambda file: _is_of(file, name))
+        for path in sorted(folder.glob("*.tsv")) if folder.is_dir() else ():
+            file = parse_released_name(path)
+            if file is not None and file.bench == name:
+                found.setdefault((file.level, file.corruption), file)
+    kinds = [(level, "") for level in _LEVELS.values()] + [("", name) for name in load_spec().corruptions]
+    return tuple(found[kind] for kind in kinds if kind in found)
+
+
+def require_released_files(
+    bench: str, levels: Sequence[str], data_dir: str | Path | None = None
+) -> dict[str, ReleasedFile]:
+    """The authors' mixed file of each level. Raises DataError that names those which are missing."""
+    found = {file.level: file for file in find_released_files(bench, data_dir) if file.level}
+    name = find_bench(bench).name
+    upper = {level: suffix for suffix, level in _LEVELS.items()}
+    missing = [f"{name}_LOW_LEVEL_{upper[level]}.tsv" for level in levels if level not in found]
+    if missing:
+        places = ", ".join(map(str, data_folders(data_dir)))
+        raise DataError(
+            f"The released files {', '.join(missing)} were not found in {places}.",
+            hint="Name their folder with --data-dir, ask only levels that are there with --level, "
+            "or make degraded images: --design mixed.",
+        )
+    return {level: found[level] for level in levels}
+
+
+def _is_of(file: str, bench: str) -> bool:
+    known = parse_released_name(Path(file))
+    return known is not None and known.bench == bench
+
+
+def _bench(text: str) -> str:
+    plain = text.lower()
+    return next((name for name in get_bench_names() if name.lower() == plain), "")
 
 
 @dataclass(frozen=True)
@@ -102,13 +199,14 @@ def released_images(copies: ReleasedCopies, cell: Cell) -> tuple[ImageSource, ..
 def _files(bench: Bench, plan: RunPlan, levels: Sequence[str], folder: Path) -> list[ReleasedFile]:
     try:
         if not plan.corruptions:
-            return list(require_released(bench.info.name, levels, folder).values())
-        found = {file.corruption: file for file in find_released(bench.info.name, folder) if file.corruption}
+            return list(require_released_files(bench.info.name, levels, folder).values())
+        files = find_released_files(bench.info.name, folder)
     except UnknownNameError as error:
         raise UsageError(
             f"The authors released no degraded copy of {bench.name}.",
             hint="Make degraded images: --design mixed.",
         ) from error
+    found = {file.corruption: file for file in files if file.corruption}
     missing = [f"{bench.info.name}_{name}.tsv" for name in plan.corruptions if name not in found]
     if missing:
         raise DataError(

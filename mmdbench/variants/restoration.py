@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module, metadata, util
@@ -27,15 +27,16 @@ from mmdbench.records import Variant
 from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import bytes_digest, pixel_digest
 from mmdbench.system.toml import parse_toml
-from mmdbench.variants.recipes import Codec, encode
+from mmdbench.variants.codec import Codec, encode
+from mmdbench.variants.restorers import SHIPPED, SHIPPED_VERSION
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Restore = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    from mmdbench.variants.restorers import Restore
 
-__all__ = ["ENTRY_POINTS", "SHIPPED", "Restored", "Restorer", "open_restorer", "restored"]
+__all__ = ["ENTRY_POINTS", "Restored", "Restorer", "open_restorer", "restored"]
 
 ENTRY_POINTS = "mmdbench.restorers"
 
@@ -132,7 +133,7 @@ def _open(name: str, files: Sequence[Path]) -> Restorer:
     if name in cards:
         return _from_card(name, *cards[name])
     if name in SHIPPED:
-        identity = {"version": _SHIPPED_VERSION, "opencv": _version("opencv-python-headless")}
+        identity = {"version": SHIPPED_VERSION, "opencv": _version("opencv-python-headless")}
         return Restorer(name, identity, SHIPPED[name])
     registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     if name in registered:
@@ -249,53 +250,3 @@ def _version(package: str) -> str:
         import cv2
 
         return str(cv2.__version__)
-
-
-_SHIPPED_VERSION = "1"
-_SEARCH, _PATCH, _STRENGTH = 21, 7, 6.0
-_GRID, _BILATERAL, _SPACE, _GAIN, _MOST = 8, 5, 3.0, 10.0, 90.0
-
-
-def _nlmeans(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Non-local means in colour (Buades, Coll and Morel 2005), with the windows that OpenCV advises."""
-    import cv2
-    import numpy as np
-
-    found = cv2.fastNlMeansDenoisingColored(pixels, None, _STRENGTH, _STRENGTH, _PATCH, _SEARCH)
-    return np.asarray(found, np.uint8)
-
-
-def _deblock(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Smooth across the borders of JPEG's 8×8 blocks, and half as much within them, keeping real edges.
-
-    A bilateral filter takes away steps that are small beside the picture's edges. How large a step
-    it takes away follows from how much larger the steps across borders are than all others, so
-    that a picture without blocks comes out as it is.
-    """
-    import cv2
-    import numpy as np
-
-    excess = max(_excess(pixels, 0), _excess(pixels, 1))
-    colour = min(_MOST, _GAIN * excess)
-    if colour < 1:
-        return pixels
-    smooth = cv2.bilateralFilter(pixels, _BILATERAL, colour, _SPACE).astype(np.float32)
-    height, width = pixels.shape[:2]
-    near = [np.isin(np.arange(n) % _GRID, (_GRID - 2, _GRID - 1, 0, 1)) for n in (height, width)]
-    weight = np.where(near[0][:, None] | near[1][None, :], np.float32(1), np.float32(0.5))[..., None]
-    return np.asarray(np.rint(pixels + (smooth - pixels) * weight), np.uint8)
-
-
-def _excess(pixels: NDArray[np.uint8], axis: int) -> float:
-    """Grey levels by which the mean step across borders of blocks exceeds the mean of the other steps."""
-    import numpy as np
-
-    if pixels.shape[axis] <= _GRID:
-        return 0.0
-    steps = np.abs(np.diff(pixels.astype(np.int16), axis=axis)).mean(axis=(1 - axis, 2))
-    border = np.arange(len(steps)) % _GRID == _GRID - 1
-    return float(steps[border].mean() - steps[~border].mean())
-
-
-SHIPPED: Mapping[str, Restore] = {"opencv-nlmeans": _nlmeans, "opencv-deblock": _deblock}
-"""The restorers that need nothing beyond mmdbench itself, by name."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmdbench.errors import DataError
-from mmdbench.variants.released_files import find_released, released_file, require_released
+from mmdbench.variants.released import find_released_files, parse_released_name, require_released_files
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from mmdbench.variants.released_files import find_released, released_file, requi
     ],
 )
 def test_names_are_read(name: str, expected: tuple[str, str, str]) -> None:
-    file = released_file(Path("somewhere") / name)
+    file = parse_released_name(Path("somewhere") / name)
     assert file is not None
     assert (file.bench, file.level, file.corruption) == expected
 
@@ -31,7 +31,7 @@ def test_names_are_read(name: str, expected: tuple[str, str, str]) -> None:
     ["MMVP.tsv", "MMVP_hard.tsv", "MMVP_LOW_LEVEL_HIGH.txt", "Unknown_LOW_LEVEL_HIGH.tsv", "MMVP_fog.tsv"],
 )
 def test_other_names_are_not(name: str) -> None:
-    assert released_file(Path(name)) is None
+    assert parse_released_name(Path(name)) is None
 
 
 def test_files_are_found_in_the_data_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,11 +44,11 @@ def test_files_are_found_in_the_data_folders(tmp_path: Path, monkeypatch: pytest
         for name in names:
             (folder / f"{name}.tsv").write_text("")
     monkeypatch.setenv("LMUData", str(second))
-    found = find_released("mmvp", first)
+    found = find_released_files("mmvp", first)
     assert [(f.level, f.corruption, f.path.parent.name) for f in found] == [
         ("hard", "", "first"),
         ("", "graffiti", "second"),
     ]
-    assert require_released("MMVP", ["hard"], first)["hard"].path == first / "MMVP_LOW_LEVEL_HIGH.tsv"
+    assert require_released_files("MMVP", ["hard"], first)["hard"].path == first / "MMVP_LOW_LEVEL_HIGH.tsv"
     with pytest.raises(DataError, match=r"MMVP_LOW_LEVEL_LOW\.tsv, MMVP_LOW_LEVEL_MID\.tsv were not found"):
-        require_released("MMVP", ["low", "mid", "hard"], first)
+        require_released_files("MMVP", ["low", "mid", "hard"], first)

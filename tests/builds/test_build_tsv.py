@@ -283,7 +283,7 @@ def test_no_ops_are_counted(tmp_path: Path) -> None:
 def cv2_grey() -> bytes:
     import numpy as np
 
-    from mmdbench.variants.recipes import encode, parse_codec
+    from mmdbench.variants.codec import encode, parse_codec
 
     grey = np.repeat(np.arange(64 * 48, dtype=np.uint8).reshape(48, 64, 1), 3, axis=2)
     return encode(grey, parse_codec("png")).data

@@ -360,7 +360,7 @@ def test_image_and_seed_change_what_is_drawn(name):
 def test_an_opencv_that_makes_other_pixels_is_refused(monkeypatch, version, fits):
     import cv2
 
-    from mmdbench.corruptions._opencv import check_opencv
+    from mmdbench.system.opencv import check_opencv
 
     monkeypatch.setattr(cv2, "__version__", version)
     check_opencv.cache_clear()

@@ -176,7 +176,7 @@ def test_end_to_end_by_the_command_line(make_tsv, tmp_path, monkeypatch):
     path = make_tsv(4)
     words = ("eval", "--model", "chance", "--bench", path, "--level", "clean,hard", "--quiet")
     words += ("-o", tmp_path / "run", "--restore", "soft")
-    (tmp_path / "restorers.toml").write_text('[soft]\nfunction = "mmdbench.variants.restoration:_deblock"\n')
+    (tmp_path / "restorers.toml").write_text('[soft]\nfunction = "mmdbench.variants.restorers:deblock"\n')
     assert "soft" in call(*words, code=2)
     words += ("--restore-card", tmp_path / "restorers.toml")
     assert json.loads(call(*words, "--dry-run", "--json"))["to_ask"] == 8
@@ -186,7 +186,7 @@ def test_end_to_end_by_the_command_line(make_tsv, tmp_path, monkeypatch):
     assert {r.images[0]["restored"]["name"] for r in replies.values()} == {"soft"}
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["plan"]["restore"] == "soft"
-    assert manifest["restoration"]["fingerprint"]["function"] == "mmdbench.variants.restoration:_deblock"
+    assert manifest["restoration"]["fingerprint"]["function"] == "mmdbench.variants.restorers:deblock"
     assert str(tmp_path) not in json.dumps(manifest)
 
 

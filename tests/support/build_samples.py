@@ -14,7 +14,7 @@ import cv2
 
 from mmdbench.benches import Bench, decode_image, open_bench
 from mmdbench.builds import BuildPlan, BuildSettings, BuildSummary, run_build
-from mmdbench.variants.recipes import encode, parse_codec
+from mmdbench.variants.codec import encode, parse_codec
 
 
 @lru_cache(maxsize=64)

@@ -279,11 +279,11 @@ def test_a_benchmark_is_opened_by_its_url(url):
 
 
 def test_released_files_of_a_data_folder_are_found(url):
-    from mmdbench.variants.released_files import find_released
+    from mmdbench.variants.released import find_released_files
 
     put(f"{url}/data/MMVP_LOW_LEVEL_HIGH.tsv", "x")
     put(f"{url}/data/MMStar_LOW_LEVEL_HIGH.tsv", "x")
-    (found,) = find_released("MMVP", data_folder(f"{url}/data"))
+    (found,) = find_released_files("MMVP", data_folder(f"{url}/data"))
     assert (found.level, found.path.name) == ("hard", "MMVP_LOW_LEVEL_HIGH.tsv")
     assert not (found.path.parent / "MMStar_LOW_LEVEL_HIGH.tsv").exists()
 

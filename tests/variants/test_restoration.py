@@ -14,7 +14,8 @@ from PIL import Image
 from mmdbench.errors import MissingExtraError, ModelError, UnknownNameError, UsageError
 from mmdbench.records import ImageBytes, Recipe, Variant
 from mmdbench.system.digest import pixel_digest, value_digest
-from mmdbench.variants.restoration import ENTRY_POINTS, SHIPPED, open_restorer, restored
+from mmdbench.variants.restoration import ENTRY_POINTS, open_restorer, restored
+from mmdbench.variants.restorers import SHIPPED
 from pictures import picture, png
 
 
@@ -207,7 +208,7 @@ def test_a_card_pads_to_what_a_function_needs(shape, tmp_path):
         ("[net]\n", UsageError, "either onnx"),
         ('[net]\nonnx = "a"\nfunction = "b:c"\n', UsageError, "either onnx"),
         ('[net]\nfunction = "b:c"\nmultple = 2\n', UnknownNameError, "Did you mean 'multiple'"),
-        ('[net]\nfunction = "b:c"\nmultiple = 0\n', UsageError, "from 1 to 1024"),
+        ('[net]\nfunction = "b:c"\nmultiple = 0\n', UsageError, "between 1 and 1024"),
         ("net = 3\n", UsageError, "either onnx"),
         ("[net\n", UsageError, "not valid TOML"),
     ],

@@ -16,15 +16,9 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, UsageError
 from mmdbench.records import Cell, RunPlan
 from mmdbench.system.digest import pixel_digest
-from mmdbench.variants.recipes import (
-    Codec,
-    clean_image,
-    encode,
-    make_variant,
-    one_thread_each,
-    parse_codec,
-    recipe_for,
-)
+from mmdbench.system.opencv import single_threaded_opencv
+from mmdbench.variants.codec import Codec, encode, parse_codec
+from mmdbench.variants.recipes import clean_image, make_variant, recipe_for
 from pictures import picture, png
 
 SPEC = load_spec()
@@ -110,13 +104,13 @@ def test_any_number_of_threads_makes_the_same_pictures():
     clean = clean_image(png(picture(5, 120, 160)), "here")
     names = list(SPEC.corruptions) * 2
     alone = [variant(clean, corruption=n).pixels for n in names]
-    with one_thread_each(), ThreadPoolExecutor(4) as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda n: variant(clean, corruption=n).pixels, names)) == alone
 
 
 def test_opencvs_threads_are_given_back():
     before = cv2.getNumThreads()
-    with one_thread_each():
+    with single_threaded_opencv():
         assert cv2.getNumThreads() == 1
     assert cv2.getNumThreads() == before
 

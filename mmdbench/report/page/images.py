@@ -15,7 +15,7 @@ from mmdbench.report.page.data import Example
 from mmdbench.report.page.pictures import Job, Made, Shape, plan_jobs, smaller
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import open_questions
-from mmdbench.variants.recipes import one_thread_each
+from mmdbench.system.opencv import single_threaded_opencv
 
 __all__ = ["LADDER", "Pictures", "collect", "make_pictures"]
 
@@ -75,7 +75,7 @@ def make_pictures(
     jobs = plan_jobs(examples, questions, runs[0], spec)
     made: list[Made] = []
     workers = max(1, min(8, os.cpu_count() or 1))
-    with one_thread_each(), ThreadPoolExecutor(workers, thread_name_prefix="page") as pool:
+    with single_threaded_opencv(), ThreadPoolExecutor(workers, thread_name_prefix="page") as pool:
         shape = _fitting(jobs, budget, pool)
         for done, result in enumerate(pool.map(lambda job: job.make(shape), jobs), 1):
             made.append(result)

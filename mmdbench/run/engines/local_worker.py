@@ -25,8 +25,8 @@ from mmdbench.records import Question
 from mmdbench.run.engines.worker import Made, Worker, make
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
+from mmdbench.system.opencv import single_threaded_opencv
 from mmdbench.system.processes import Sender, receive
-from mmdbench.variants.recipes import one_thread_each
 
 __all__ = ["main"]
 
@@ -103,7 +103,7 @@ def main() -> None:
     try:
         worker = Worker(card)
         sender.send("ready", worker.facts())
-        with one_thread_each(), ThreadPoolExecutor(threads, thread_name_prefix="variants") as pool:
+        with single_threaded_opencv(), ThreadPoolExecutor(threads, thread_name_prefix="variants") as pool:
             inbox = _Inbox(sender, pool)
             threading.Thread(target=inbox.listen, daemon=True).start()
             _serve(worker, inbox, sender)

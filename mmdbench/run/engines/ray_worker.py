@@ -22,7 +22,7 @@ from mmdbench.run.engines.worker import Facts, Made, Worker, make
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.system.environment import versions
-from mmdbench.variants.recipes import one_thread_each
+from mmdbench.system.opencv import single_threaded_opencv
 
 __all__ = ["Answered", "Opened", "RayWorker", "make_part", "versions_that_count"]
 
@@ -60,7 +60,7 @@ def make_part(part: Sequence[Planned], wanted: Mapping[str, str]) -> list[Made]:
     if other is not None:
         return [(planned, other) for planned in part]
     images = CleanImageCache()
-    with one_thread_each():
+    with single_threaded_opencv():
         return [make(planned, images) for planned in part]
 
 
