@@ -17,6 +17,7 @@ __all__ = [
     "CLEAN",
     "LEVELS",
     "RECODED",
+    "RESTORE_TAG",
     "BenchData",
     "Cell",
     "Grade",
@@ -49,6 +50,9 @@ RECODED = "recoded"
 
 LEVELS = ("low", "mid", "hard")
 """The three calibrated severities, weakest first."""
+
+RESTORE_TAG = "<image_restore>"
+"""The text by which CLEAR's model asks for a restored image before it answers."""
 
 
 class ImageSource(Protocol):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["RESTORE_TAG", "answer_of", "has_answer"]
+from mmdbench.records import RESTORE_TAG
 
-RESTORE_TAG = "<image_restore>"
+__all__ = ["answer_of", "has_answer"]
+
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 

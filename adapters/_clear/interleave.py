@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mmdbench.records import RESTORE_TAG
 from mmdbench.system.digest import derive_seed
 
-from .answers import RESTORE_TAG, has_answer
+from .answers import has_answer
 from .chunks import (
     Engine,
     append_ids,

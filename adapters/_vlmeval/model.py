@@ -14,6 +14,7 @@ from mmdbench.benches.vlmevalkit_guard import guarded, kit_module, kit_version
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import ImageBytes, Outcome, Question, Request
+from mmdbench.scoring.inference import FAIL_MARKER
 from mmdbench.system.digest import bytes_digest
 from mmdbench.system.environment import portable
 from mmdbench.system.secrets import hide_secrets, names_secret
@@ -21,7 +22,6 @@ from mmdbench.system.secrets import hide_secrets, names_secret
 __all__ = ["KitModel", "open_kit_model"]
 
 _NEUTRAL = "mmdbench"  # its classes look into the name of the benchmark, and many fail without one
-_FAILED = "Failed to obtain answer via API"
 _WEIGHTS = ("*.safetensors", "*.bin", "*.json", "*.pt", "*.pth", "*.model", "*.jinja")
 _ENDS = 1 << 20
 _PICTURES_KEPT = 64
@@ -83,7 +83,7 @@ class KitModel:
             details = {"vlmeval": portable({k: str(v) for k, v in made.items() if k != "prediction"})}
             made = made.get("prediction", "")
         text = made if isinstance(made, str) else str(made)
-        if _FAILED in text:
+        if FAIL_MARKER in text:
             return Outcome("", "error", f"VLMEvalKit: {hide_secrets(text)[:200]}")
         return Outcome(text, "ok" if text.strip() else "empty", details=details)
 

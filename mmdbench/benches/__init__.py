@@ -7,9 +7,9 @@ come with the first picture that is decoded.
 
 from __future__ import annotations
 
-from mmdbench.benches.bench import Bench, open_bench
-from mmdbench.benches.catalog import BenchInfo, expand_benches, find_bench, get_bench_names
-from mmdbench.benches.prompts import build_prompt
+from mmdbench.benches.bench import Bench, build_prompt
+from mmdbench.benches.catalog import BenchInfo, find_bench, get_bench_names
+from mmdbench.benches.lookup import expand_benches, open_bench
 from mmdbench.system.images import decode_image
 
 __all__ = [

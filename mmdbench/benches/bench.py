@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mmdbench.benches.catalog import KIT, RBENCH, BenchInfo, clean_bench, find_bench, looks_like_path
-from mmdbench.benches.fetch import FetchSettings, fetch_bench, file_hash, find_file
-from mmdbench.benches.pictures import table_images
-from mmdbench.benches.table import LongCell, Row, Table
-from mmdbench.benches.tsv import ReadLimits, read_table
+from mmdbench.benches.catalog import BenchInfo, clean_bench
+from mmdbench.benches.fetch import file_hash
+from mmdbench.benches.question_images import table_images
+from mmdbench.benches.tsv_reader import ReadLimits, read_table
+from mmdbench.benches.tsv_table import LongCell, TsvRow, TsvTable
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Index, Question
 from mmdbench.scoring.families import get_family, infer_family, selectable_families
-from mmdbench.system.remote import fetch_file, is_url
 
-__all__ = ["Bench", "open_bench", "read_bench"]
+__all__ = ["Bench", "build_prompt", "read_bench"]
 
 _INTEGER = re.compile("-?[0-9]{1,999}")
 _PICTURES = ("image", "image_path")
@@ -38,7 +37,7 @@ class Bench:
     questions: Sequence[Question]
     info: BenchInfo
     path: Path
-    table: Table = field(repr=False)
+    table: TsvTable = field(repr=False)
     dropped: int = 0
     family_reason: str = ""
 
@@ -48,7 +47,7 @@ class Bench:
         return self.table.header.names
 
     @cached_property
-    def rows(self) -> Mapping[Index, Row]:
+    def rows(self) -> Mapping[Index, TsvRow]:
         """The row of the file that each question came from, by index."""
         known = {q.index for q in self.questions}
         indices = _indices(self.table)
@@ -63,49 +62,6 @@ class Bench:
     def sha256(self) -> str:
         """SHA-256 of the file, as 64 hexadecimal digits; computed when first asked for."""
         return file_hash(self.path, "sha256")
-
-
-def open_bench(
-    name_or_path: str | Path,
-    *,
-    data_dir: str | Path | None = None,
-    offline: bool = False,
-    family: str | None = None,
-    settings: FetchSettings | None = None,
-    limits: ReadLimits | None = None,
-) -> Bench:
-    """Open a benchmark by name, or any TSV file by path or URL.
-
-    `vlmeval:<dataset>` is a dataset that VLMEvalKit knows, which must be installed, `rbench:<task>`
-    a task of R-Bench, whose files must be there. Another name is looked for in `data_dir`,
-    `$LMUData` and `~/LMUData`, then downloaded unless
-    `offline`. The family of a file that is not in the catalogue is inferred (see
-    `Bench.family_reason`) unless given. Raises UnknownNameError, UsageError for a name of
-    several files, DataError for a file that is not what it must be.
-    """
-    name = str(name_or_path)
-    if is_url(name):
-        return read_bench(fetch_file(name), family=family, limits=limits)
-    if name.startswith(KIT):
-        from mmdbench.benches.vlmevalkit import open_kit_bench
-
-        return open_kit_bench(name.removeprefix(KIT), data_dir, offline=offline, family=family, limits=limits)
-    if name.startswith(RBENCH):
-        from mmdbench.benches.rbench import open_rbench
-
-        return open_rbench(name.removeprefix(RBENCH), data_dir, limits=limits)
-    if looks_like_path(name) or isinstance(name_or_path, Path):
-        return read_bench(Path(name).expanduser(), family=family, limits=limits)
-    try:
-        info = find_bench(name)
-    except UnknownNameError:
-        # Degraded copies lie in the same folders under names that no catalogue lists.
-        path = find_file(f"{name}.tsv", data_dir)
-        if path is None:
-            raise
-        return read_bench(path, family=family, limits=limits)
-    path = fetch_bench(info, data_dir=data_dir, offline=offline, settings=settings)
-    return read_bench(path, info=info, family=family, limits=limits)
 
 
 def read_bench(
@@ -136,6 +92,15 @@ def read_bench(
     return Bench(name, chosen, questions, known, path, table, len(table.rows) - len(questions), reason)
 
 
+def build_prompt(question: Question, family: str) -> str:
+    """The text part of a model's prompt, as the benchmark's family makes it; the images come before it.
+
+    Nothing is stripped. Raises UnknownNameError for another family, DataError if a column that the
+    family asks word for word is empty.
+    """
+    return get_family(family).prompt(question)
+
+
 def _family(
     known: BenchInfo | None, given: str | None, columns: Collection[str], indices: Sequence[Index]
 ) -> tuple[str, str]:
@@ -146,7 +111,7 @@ def _family(
     return infer_family(columns, indices)
 
 
-def _require(table: Table, *needed: str | tuple[str, ...]) -> None:
+def _require(table: TsvTable, *needed: str | tuple[str, ...]) -> None:
     names = table.header.names
     for need in needed:
         either = (need,) if isinstance(need, str) else need
@@ -157,11 +122,11 @@ def _require(table: Table, *needed: str | tuple[str, ...]) -> None:
             )
 
 
-def _indices(table: Table) -> list[Index]:
+def _indices(table: TsvTable) -> list[Index]:
     """Every row's index: integers if all of them are, otherwise text as it stands."""
     texts = [row.text("index") for row in table.rows]
     whole = all(_INTEGER.fullmatch(text) for text in texts)
-    lines: dict[Index, Row] = {}
+    lines: dict[Index, TsvRow] = {}
     for text, row in zip(texts, table.rows, strict=True):
         if not text:
             raise DataError(f"{row.where('index')}: the index is empty.")
@@ -176,7 +141,7 @@ def _indices(table: Table) -> list[Index]:
     return list(lines)
 
 
-def _check_groups(table: Table) -> None:
+def _check_groups(table: TsvTable) -> None:
     if "g_index" not in table.header.names:
         return
     for row in table.rows:
@@ -190,7 +155,7 @@ class _LazyFields(Mapping[str, str]):
 
     short: Mapping[str, str]
     long: tuple[str, ...]
-    row: Row
+    row: TsvRow
 
     def __getitem__(self, column: str) -> str:
         return self.row.text(column) if column in self.long else self.short[column]
@@ -203,7 +168,7 @@ class _LazyFields(Mapping[str, str]):
         return len(self.short) + len(self.long)
 
 
-def _fields(row: Row) -> Mapping[str, str]:
+def _fields(row: TsvRow) -> Mapping[str, str]:
     short: dict[str, str] = {}
     long: list[str] = []
     for name, cell in zip(row.header.names, row.cells, strict=True):

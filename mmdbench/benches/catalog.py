@@ -13,22 +13,18 @@ from mmdbench.scoring.families import selectable_families
 from mmdbench.system.toml import parse_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "BenchInfo",
+    "bench_names",
     "clean_bench",
-    "expand_benches",
     "find_bench",
     "get_bench_names",
-    "looks_like_path",
     "parse_catalog",
 ]
 
-KIT = "vlmeval:"
-RBENCH = "rbench:"
-
-SEE = "mmdbench list benches"
+_SEE = "mmdbench list benches"
 
 _TEXTS = ("title", "family", "url", "md5", "shipped", "source", "licence", "note")
 _LISTS = ("columns", "aliases", "sets")
@@ -81,12 +77,22 @@ def find_bench(name: str) -> BenchInfo:
     >>> find_bench("mm-vet").name
     'MMVet'
     """
-    names = _lookup().get(_plain(name), ())
-    if not names:
-        raise UnknownNameError("benchmark", name, _known_spellings(), see=SEE)
+    names = bench_names(name)
     if len(names) > 1:
         raise UsageError(f"{name!r} is {len(names)} files: {', '.join(names)}.", hint="Name one of them.")
     return _catalog()[names[0]]
+
+
+def bench_names(name: str) -> tuple[str, ...]:
+    """The canonical names that a benchmark's or set's name means. Raises UnknownNameError.
+
+    >>> bench_names("cv-bench")
+    ('CV-Bench-2D', 'CV-Bench-3D')
+    """
+    names = _lookup().get(_plain(name), ())
+    if not names:
+        raise UnknownNameError("benchmark", name, _known_spellings(), see=_SEE)
+    return names
 
 
 def clean_bench(stem: str) -> BenchInfo | None:
@@ -99,37 +105,6 @@ def clean_bench(stem: str) -> BenchInfo | None:
         if stem.lower() == name.lower() or stem.lower().startswith(name.lower() + "_"):
             return find_bench(name)
     return None
-
-
-def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
-    """Canonical names for what a user typed: names, sets, paths; commas separate; each once.
-
-    `mmd` is the six benchmarks of MMD-Bench, which are seven files, because `CV-Bench` is
-    CV-Bench-2D and CV-Bench-3D. (The published MMD-Bench scores of CV-Bench are of CV-Bench-2D
-    alone.) Paths of TSV files and `vlmeval:<dataset>` pass through as they are. Raises
-    UnknownNameError.
-
-    >>> expand_benches("CV-Bench, mmvp")
-    ('CV-Bench-2D', 'CV-Bench-3D', 'MMVP')
-    """
-    parts = names.split(",") if isinstance(names, str) else [p for n in names for p in n.split(",")]
-    found: dict[str, None] = {}
-    for part in (p.strip() for p in parts):
-        if looks_like_path(part) or part.startswith(KIT):
-            found[part] = None
-        elif part.lower().startswith(RBENCH):
-            from mmdbench.benches.rbench import rbench_names
-
-            found.update(dict.fromkeys(rbench_names(part.lower())))
-        elif part:
-            several = _lookup().get(_plain(part)) or (find_bench(part).name,)
-            found.update(dict.fromkeys(several))
-    return tuple(found)
-
-
-def looks_like_path(name: str) -> bool:
-    """Whether a user means a file and not a benchmark of the catalogue."""
-    return "/" in name or "\\" in name or name.lower().endswith(".tsv")
 
 
 def parse_catalog(text: str, where: str = "catalog.toml") -> dict[str, BenchInfo]:

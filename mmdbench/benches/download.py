@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Download", "FetchSettings", "Progress", "download", "mirrored"]
+__all__ = ["Download", "DownloadProgress", "FetchSettings", "download", "mirrored"]
 
 _PIECE = 1 << 18
 _MOST_TRIES = 100
@@ -39,7 +39,7 @@ _STATUS_HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class DownloadProgress:
     """How far a download is, in bytes; `total` is None while the host does not say."""
 
     name: str
@@ -63,7 +63,7 @@ class FetchSettings:
     longest_wait_s: float = 120.0
     lock_wait_s: float = 3600.0
     endpoint: str | None = None
-    progress: Callable[[Progress], None] | None = None
+    progress: Callable[[DownloadProgress], None] | None = None
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -118,7 +118,7 @@ def download(name: str, url: str, part: Path, settings: FetchSettings) -> Downlo
             if failures >= settings.retries or wait_s > settings.longest_wait_s or tries == _MOST_TRIES:
                 raise _gave_up(name, url, part, error, tries) from error
             if settings.progress:
-                settings.progress(Progress(name, size, None, f"{error}; next try in {wait_s:.0f} s"))
+                settings.progress(DownloadProgress(name, size, None, f"{error}; next try in {wait_s:.0f} s"))
             settings.sleep(wait_s)
     raise AssertionError("unreachable")
 
@@ -138,7 +138,7 @@ def _try_once(name: str, url: str, part: Path, settings: FetchSettings) -> bool:
                 _refuse_page(response.headers.get_content_type() == "text/html", name, url)
                 _write_note(part, url, response.headers)
             _check_space(part, total, start)
-            _receive(response, part, start, Progress(name, start, total), settings, url)
+            _receive(response, part, start, DownloadProgress(name, start, total), settings, url)
             return start > 0
     except HTTPError as error:
         with error:
@@ -152,13 +152,13 @@ def _try_once(name: str, url: str, part: Path, settings: FetchSettings) -> bool:
 
 
 def _receive(
-    response: Any, part: Path, start: int, progress: Progress, settings: FetchSettings, url: str
+    response: Any, part: Path, start: int, progress: DownloadProgress, settings: FetchSettings, url: str
 ) -> None:
     done, total = start, progress.total
     with _open_part(part, start) as file:
         while True:
             if settings.progress:
-                settings.progress(Progress(progress.name, done, total))
+                settings.progress(DownloadProgress(progress.name, done, total))
             piece = response.read(_PIECE)
             if not piece:
                 break

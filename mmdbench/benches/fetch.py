@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mmdbench.benches.download import Download, FetchSettings, Progress, download, mirrored
+from mmdbench.benches.download import Download, DownloadProgress, FetchSettings, download, mirrored
 from mmdbench.errors import DataError, StoreError
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.locks import file_lock
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from mmdbench.benches.catalog import BenchInfo
 
 __all__ = [
+    "LMU_DATA",
     "CheckedFile",
     "ChecksumWarning",
+    "DownloadProgress",
     "FetchSettings",
-    "Progress",
     "check_file",
     "data_folders",
     "fetch_bench",
@@ -43,7 +44,8 @@ __all__ = [
 ]
 
 
-_VLMEVALKIT_FOLDER = "LMUData"
+LMU_DATA = "LMUData"
+"""The folder of benchmark files that VLMEvalKit uses, and the environment variable that names another."""
 
 
 class ChecksumWarning(UserWarning):
@@ -72,13 +74,13 @@ class CheckedFile:
 def data_folders(data_dir: str | Path | None = None) -> tuple[Path, ...]:
     """The folders that are searched, in order; downloads go to the first."""
     found = [] if data_dir is None else [_own_folder(data_dir)]
-    shared = os.environ.get(_VLMEVALKIT_FOLDER)
+    shared = os.environ.get(LMU_DATA)
     if shared:
         found.append(Path(shared).expanduser())
     try:
-        found.append(Path("~/LMUData").expanduser())
+        found.append(Path("~", LMU_DATA).expanduser())
     except RuntimeError:  # a user without a home, as in some containers
-        found.append(Path("LMUData"))
+        found.append(Path(LMU_DATA))
     return tuple(dict.fromkeys(found))
 
 

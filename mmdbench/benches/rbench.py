@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmdbench.benches.bench import Bench, read_bench
-from mmdbench.benches.catalog import RBENCH, BenchInfo
+from mmdbench.benches.catalog import BenchInfo
 from mmdbench.benches.fetch import data_folders, find_file
-from mmdbench.benches.tsv import ReadLimits
+from mmdbench.benches.tsv_reader import ReadLimits
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Question
 from mmdbench.scoring.families.plain import PLAIN
@@ -100,9 +100,3 @@ def _marked(question: Question, task: str) -> Question:
     if strength:
         fields["strength"] = strength
     return replace(question, bench=f"R-Bench-{task.upper()}", fields=fields)
-
-
-def rbench_names(name: str) -> tuple[str, ...]:
-    """`rbench:all` → the three tasks; another name as it is."""
-    task = name.removeprefix(RBENCH)
-    return tuple(f"{RBENCH}{t}" for t in TASKS) if task == "all" else (f"{RBENCH}{task}",)

@@ -12,8 +12,8 @@ from typing import Any
 
 from mmdbench.benches.bench import Bench, read_bench
 from mmdbench.benches.catalog import find_bench
-from mmdbench.benches.fetch import find_file
-from mmdbench.benches.tsv import ReadLimits
+from mmdbench.benches.fetch import LMU_DATA, find_file
+from mmdbench.benches.tsv_reader import ReadLimits
 from mmdbench.benches.vlmevalkit_guard import guarded, kit_module
 from mmdbench.errors import DataError, DownloadError, UnknownNameError, UsageError
 from mmdbench.scoring.families.circular import CIRCULAR
@@ -27,7 +27,6 @@ __all__ = ["open_kit_bench"]
 _CIRCULAR_NAMES = ("mmbench", "ccbench", "circular", "mmcr")
 _JUDGED = ("VQA", "Y/N", "Caption")
 _FOLDER = "vlmeval"
-_ROOT = "LMUData"
 
 
 def open_kit_bench(
@@ -74,14 +73,14 @@ def _family(name: str, kind: str) -> str | None:
 def _fetched(module: Any, name: str, data_dir: str | Path | None) -> Path:
     with guarded(environment=True):
         if data_dir is not None:
-            os.environ[_ROOT] = str(make_folder(Path(data_dir)))
+            os.environ[LMU_DATA] = str(make_folder(Path(data_dir)))
         try:
             made = module.build_dataset(name)
         except Exception as error:  # noqa: BLE001 - foreign code, whose message may hold a key
             raise DownloadError(
                 f"VLMEvalKit cannot build {name!r}: {type(error).__name__}: {hide_secrets(str(error))}."
             ) from None
-        root = Path(os.environ.get(_ROOT, "") or Path.home() / "LMUData")
+        root = Path(os.environ.get(LMU_DATA, "") or Path.home() / LMU_DATA)
     path = find_file(f"{name}.tsv", data_dir)
     if path is not None:
         return path

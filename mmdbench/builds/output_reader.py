@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches.bench import Bench, read_bench
-from mmdbench.benches.table import Row
+from mmdbench.benches.tsv_table import TsvRow
 from mmdbench.builds.manifest import BuiltOutput
 from mmdbench.builds.parquet_output import load_pyarrow
 from mmdbench.errors import DataError, StoreError
@@ -26,7 +26,7 @@ class StoredRow:
     file: str
     index: str
     pictures: Sequence[bytes]
-    row: Row | None = None
+    row: TsvRow | None = None
 
 
 def read_output(folder: Path, built: BuiltOutput, kind: str, family: str) -> Iterator[StoredRow]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.benches.cells import is_reference
+from mmdbench.benches.question_images import is_reference
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Question, RunPlan

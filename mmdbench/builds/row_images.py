@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.benches.cells import REFERENCE_CHARACTERS
-from mmdbench.benches.table import LongCell
+from mmdbench.benches.question_images import REFERENCE_CHARACTERS
+from mmdbench.benches.tsv_table import LongCell
 from mmdbench.builds.pipeline import StoppedError
 from mmdbench.builds.plan import RowPlan, Target
 from mmdbench.corruptions.spec import Spec

@@ -14,7 +14,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from mmdbench.benches.table import Header
+from mmdbench.benches.tsv_table import TsvHeader
 from mmdbench.builds.output_format import OutputRow, SinkPlan
 from mmdbench.builds.part_files import FileRecord, PartFile
 
@@ -77,7 +77,7 @@ class TsvSink:
         return self._plan.bench.rows[row.made.plan.question.index].raw("image")
 
 
-def _header_row(header: Header) -> bytes:
+def _header_row(header: TsvHeader) -> bytes:
     """The header's own bytes, but for an `image_path` that becomes `image`."""
     if header.position("image") is not None:
         return header.raw

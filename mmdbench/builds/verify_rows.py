@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmdbench.benches.table import Row
+from mmdbench.benches.tsv_table import TsvRow
 from mmdbench.builds.build_check import BuildCheck, Problem
 from mmdbench.builds.manifest import BuiltOutput, read_log
 from mmdbench.builds.output_reader import StoredRow, read_output
@@ -73,7 +73,7 @@ def _check_pictures(
 
 
 def _check_cells(
-    stored: StoredRow, row: Row, original: Row | None, but: tuple[str, ...]
+    stored: StoredRow, row: TsvRow, original: TsvRow | None, but: tuple[str, ...]
 ) -> Iterator[Problem]:
     """Compare the cells of a row with the source's, byte for byte, except for the columns in `but`."""
     if original is None:

@@ -10,7 +10,7 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.errors import guarded
 
 if TYPE_CHECKING:
-    from mmdbench.benches.data_commands import DataFile
+    from mmdbench.benches.data_files import DataFile
 
 __all__ = ["app"]
 
@@ -22,7 +22,7 @@ Names = Annotated[list[str], typer.Argument(help="Benchmarks, or a set such as m
 @guarded
 def list_files(data_dir: opts.LocalDataDir = None) -> None:
     """List all benchmarks and whether their files are here."""
-    from mmdbench.benches.data_commands import list_data
+    from mmdbench.benches.data_files import list_data
 
     _print(list_data(data_dir))
 
@@ -30,7 +30,7 @@ def list_files(data_dir: opts.LocalDataDir = None) -> None:
 @guarded
 def get(names: Names, data_dir: opts.LocalDataDir = None) -> None:
     """Download missing files; repeat the command to resume."""
-    from mmdbench.benches.data_commands import get_data
+    from mmdbench.benches.data_files import get_data
     from mmdbench.cli._shared.benches import download_progress
 
     with download_progress() as settings:
@@ -44,7 +44,7 @@ def verify(
     data_dir: opts.LocalDataDir = None,
 ) -> None:
     """Compute the checksums of the files that are here; exit 4 if one is not the published file."""
-    from mmdbench.benches.data_commands import verify_data
+    from mmdbench.benches.data_files import verify_data
 
     found = verify_data(names or (), data_dir=data_dir)
     _print(found)
@@ -57,7 +57,7 @@ def path(
     name: Annotated[str, typer.Argument(help="A benchmark.")], data_dir: opts.LocalDataDir = None
 ) -> None:
     """Print where a benchmark's file is."""
-    from mmdbench.benches.data_commands import data_path
+    from mmdbench.benches.data_files import data_path
 
     typer.echo(data_path(name, data_dir=data_dir))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches.prompts import build_prompt
+from mmdbench.benches import build_prompt
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UsageError
 from mmdbench.models.registry import Fingerprinted, ModelCard

@@ -11,13 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmdbench.records import Index
+from mmdbench.records import RESTORE_TAG, Index
 from mmdbench.scoring import Head, Judge, JudgeJournal, JudgeKey
 from mmdbench.system.digest import bytes_digest, value_digest
 
 __all__ = [
     "ACCURACY_HEAD",
-    "RESTORE_TAG",
     "RewardWeights",
     "Rewards",
     "accuracy_prompt",
@@ -28,9 +27,6 @@ __all__ = [
     "restorations",
     "weighted_sum",
 ]
-
-RESTORE_TAG = "<image_restore>"
-"""What CLEAR writes to ask for a restored picture."""
 
 ACCURACY_HEAD = Head(
     "mmdbench-accuracy/1",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Literal
 
-from mmdbench.benches.prompts import build_prompt
+from mmdbench.benches import build_prompt
 from mmdbench.records import Question
 from mmdbench.scoring import Judge, JudgeJournal, JudgeKey, JudgeReply, extract_answer, infer_option
 from mmdbench.scoring.perception.wording import LOOKS

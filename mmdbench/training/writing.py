@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches import Bench
-from mmdbench.benches.prompts import build_prompt
+from mmdbench.benches import Bench, build_prompt
 from mmdbench.records import Cell, ImageBytes, Question, Recipe, Variant
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.files import make_folder, open_atomic, write_atomic

@@ -22,7 +22,7 @@ from mmdbench.adapters._hf.prompting import CLOSING, prepare
 from mmdbench.adapters.hf import load
 from typer.testing import CliRunner
 
-from mmdbench.benches.prompts import build_prompt
+from mmdbench.benches import build_prompt
 from mmdbench.cli import app
 from mmdbench.models import ModelCard
 from mmdbench.records import ImageBytes, Question, Request

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from mmdbench.benches import Bench, build_prompt, decode_image, open_bench
 from mmdbench.benches.catalog import clean_bench
-from mmdbench.benches.cells import decode_text, split_list
 from mmdbench.benches.fetch import data_folders
+from mmdbench.benches.question_images import decode_text, split_list
 from mmdbench.errors import DataError, ImageDecodeError, MmdbenchError, UnknownNameError, UsageError
 from mmdbench.records import Question
 from mmdbench.scoring.families import infer_family

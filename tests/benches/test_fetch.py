@@ -17,8 +17,8 @@ import pytest
 
 from mmdbench.benches import download as download_module
 from mmdbench.benches.catalog import BenchInfo
-from mmdbench.benches.data_commands import data_path, get_data, list_data, verify_data
-from mmdbench.benches.download import FetchSettings, Progress, mirrored
+from mmdbench.benches.data_files import data_path, get_data, list_data, verify_data
+from mmdbench.benches.download import DownloadProgress, FetchSettings, mirrored
 from mmdbench.benches.fetch import ChecksumWarning, check_file, fetch_bench, recorded_check
 from mmdbench.errors import DataError, LockedError, MmdbenchError, StoreError, UnknownNameError
 from mmdbench.system.locks import file_lock
@@ -113,7 +113,7 @@ class Shop:
     folder: Path
     info: BenchInfo
     waits: list[float] = field(default_factory=list)
-    progress: list[Progress] = field(default_factory=list)
+    progress: list[DownloadProgress] = field(default_factory=list)
 
     def settings(self, **changes: object) -> FetchSettings:
         base = FetchSettings(timeout_s=5, retries=3, sleep=self.waits.append, progress=self.progress.append)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mmdbench.benches import find_bench
-from mmdbench.benches.data_commands import verify_data
+from mmdbench.benches.data_files import verify_data
 
 ROOT = Path(__file__).resolve().parents[2]
 TSV = ROOT / "mmdbench" / "benches" / "data" / "mini.tsv"

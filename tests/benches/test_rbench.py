@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from mmdbench.benches import expand_benches, open_bench
-from mmdbench.benches.prompts import build_prompt
+from mmdbench.benches import build_prompt, expand_benches, open_bench
 from mmdbench.benches.rbench import strength_of, task_of
 from mmdbench.cli import app
 from mmdbench.corruptions.spec_file import load_spec

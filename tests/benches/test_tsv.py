@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmdbench.benches.table import Table, unquote
-from mmdbench.benches.tsv import ReadLimits, read_table
+from mmdbench.benches.tsv_reader import ReadLimits, read_table
+from mmdbench.benches.tsv_table import TsvTable, unquote
 from mmdbench.errors import DataError
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -30,7 +30,7 @@ def write(path: Path, data: bytes | str) -> Path:
     return path
 
 
-def texts(table: Table) -> list[list[str]]:
+def texts(table: TsvTable) -> list[list[str]]:
     return [[row.text(name) for name in table.header.names] for row in table.rows]
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from build_samples import bomb, write_tsv
 from mmdbench.benches import open_bench
 from mmdbench.benches.catalog import BenchInfo
-from mmdbench.benches.fetch import ChecksumWarning, FetchSettings, Progress
+from mmdbench.benches.fetch import ChecksumWarning, DownloadProgress, FetchSettings
 from mmdbench.builds.estimate import estimate_build
 from mmdbench.builds.plan import BuildPlan, plan_benches
 from mmdbench.cli._shared.errors import guarded
@@ -224,9 +224,9 @@ def test_a_build_downloads_with_progress(tmp_path: Path, monkeypatch: pytest.Mon
         seen.append(settings)
         return write_tsv(tmp_path / f"{info.name}.tsv", 2)
 
-    monkeypatch.setattr("mmdbench.benches.bench.fetch_bench", fetch)
+    monkeypatch.setattr("mmdbench.benches.lookup.fetch_bench", fetch)
     built = run("build", "--bench", "MMStar", "--level", "hard", "--dry-run", "-o", tmp_path / "out")
     assert built.exit_code == 0, built.output
     assert seen[0] is not None
-    seen[0].progress(Progress("MMStar.tsv", 5_000_000, 10_000_000))
+    seen[0].progress(DownloadProgress("MMStar.tsv", 5_000_000, 10_000_000))
     assert "MMStar: 2 questions" in built.output

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from mmdbench.benches import open_bench
-from mmdbench.benches.prompts import build_prompt
+from mmdbench.benches import build_prompt, open_bench
 from mmdbench.check import accept, check_run, read_baseline
 from mmdbench.cli import app
 from mmdbench.corruptions.spec_file import load_spec

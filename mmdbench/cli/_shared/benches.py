@@ -30,7 +30,7 @@ class Sources:
 def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False) -> list[Bench]:
     """Open the benchmarks; what is not here is downloaded, and an inferred family is said."""
     from mmdbench.benches import open_bench
-    from mmdbench.benches.catalog import looks_like_path
+    from mmdbench.benches.lookup import looks_like_path
 
     benches = []
     with download_progress(quiet=quiet) as settings:
@@ -51,11 +51,11 @@ def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False)
 @contextmanager
 def download_progress(*, quiet: bool = False) -> Iterator[FetchSettings]:
     """Settings of a download that shows how far it is, from the first byte on."""
-    from mmdbench.benches.fetch import FetchSettings, Progress
+    from mmdbench.benches.fetch import DownloadProgress, FetchSettings
 
     bars: list[Bar] = []
 
-    def show(progress: Progress) -> None:
+    def show(progress: DownloadProgress) -> None:
         if not bars:
             bars.append(Bar("Download", quiet=quiet, unit="MB").__enter__())
         megabytes = (progress.done // 1_000_000, (progress.total or progress.done) // 1_000_000)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from array import array
     from pathlib import Path
 
-__all__ = ["Header", "LongCell", "Row", "SourceFile", "Table", "decode_cell", "unquote"]
+__all__ = ["LongCell", "SourceFile", "TsvHeader", "TsvRow", "TsvTable", "decode_cell", "unquote"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class LongCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class TsvHeader:
     r"""The first row: `names` as mmdbench uses them, `columns` as the file spells them.
 
     Names are lower-cased, but for the single capitals A..Z. `raw` is the row's bytes without
@@ -72,10 +72,10 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TsvRow:
     """One row: its first line in the file (from 1), its cells, and where their bytes are."""
 
-    header: Header = field(repr=False)
+    header: TsvHeader = field(repr=False)
     line: int
     bounds: array[int] = field(repr=False, compare=False)
     cells: tuple[str | LongCell, ...] = field(repr=False, compare=False)
@@ -120,11 +120,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TsvTable:
     """A TSV that was scanned: its header and its rows, in the order of the file."""
 
-    header: Header
-    rows: tuple[Row, ...]
+    header: TsvHeader
+    rows: tuple[TsvRow, ...]
     ends_with_newline: bool
 
 

@@ -6,20 +6,22 @@ import ast
 import binascii
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from mmdbench.benches.table import LongCell, Row, unquote
+from mmdbench.benches.tsv_table import LongCell, TsvRow, TsvTable, unquote
 from mmdbench.errors import DataError, ImageDecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mmdbench.records import ImageSource, Index
 
-__all__ = ["CellImage", "FileImage", "decode_text", "find_images", "is_reference", "split_list"]
+__all__ = ["CellImage", "FileImage", "decode_text", "is_reference", "split_list", "table_images"]
 
 REFERENCE_CHARACTERS = 64
 """An image cell of at most this many characters names the row whose picture is meant."""
@@ -32,7 +34,7 @@ _QUOTED = {b'"': re.compile(rb'\s*"([^"\\]*)"\s*'), b"'": re.compile(rb"\s*'([^'
 class CellImage:
     """A picture in a cell of the TSV, read from the file each time; `part` counts within a list."""
 
-    row: Row
+    row: TsvRow
     index: Index
     part: int | None = None
 
@@ -54,7 +56,7 @@ class FileImage:
     """A picture in a file of its own, named by the column `image_path`."""
 
     path: Path
-    row: Row
+    row: TsvRow
     index: Index
     part: int | None = None
 
@@ -71,19 +73,27 @@ class FileImage:
             raise DataError(f"Cannot read {self.where}: {error.strerror}.") from error
 
 
-def find_images(row: Row, index: Index, find_file: Callable[[str], Path | None]) -> tuple[ImageSource, ...]:
-    """All pictures that the row holds itself, in order; none for an empty cell or a reference."""
-    position = row.header.position("image")
-    if position is not None:
-        cell = row.cells[position]
-        if not cell or is_reference(cell):
-            return ()
-        if not _is_list(cell):
-            return (CellImage(row, index),)
-        where = _where(row, "image", index, None)
-        count = len(split_list(unquote(row.raw("image")), where))
-        return tuple(CellImage(row, index, part) for part in range(count))
-    return _files(row, index, find_file)
+def table_images(table: TsvTable, indices: Sequence[Index]) -> list[tuple[ImageSource, ...]]:
+    """The pictures of every row, in order; none where the cell is empty.
+
+    Rows that share a picture share the very same source. Raises DataError for a reference to
+    no row, to a row without a picture, or to a row that itself refers on.
+    """
+    find_file = partial(_find_beside, table.header.source.path)
+    own = [_own_images(row, index, find_file) for row, index in zip(table.rows, indices, strict=True)]
+    column = table.header.position("image")
+    if column is None:
+        return own
+    places = {str(index): number for number, index in enumerate(indices)}
+    found = []
+    for number, row in enumerate(table.rows):
+        cell = row.cells[column]
+        if isinstance(cell, str) and is_reference(cell):
+            where = f"{row.where('image')}, index {indices[number]}"
+            found.append(own[_referred(cell, where, places, table.rows, column)])
+        else:
+            found.append(own[number])
+    return found
 
 
 def is_reference(cell: str | LongCell) -> bool:
@@ -156,7 +166,7 @@ def _is_list(cell: str | LongCell) -> bool:
     return text.startswith("[") and text.endswith("]")
 
 
-def _files(row: Row, index: Index, find_file: Callable[[str], Path | None]) -> tuple[ImageSource, ...]:
+def _files(row: TsvRow, index: Index, find_file: Callable[[str], Path | None]) -> tuple[ImageSource, ...]:
     text = row.text("image_path")
     if not text:
         return ()
@@ -178,6 +188,52 @@ def _files(row: Row, index: Index, find_file: Callable[[str], Path | None]) -> t
     return tuple(found)
 
 
-def _where(row: Row, column: str, index: Index, part: int | None) -> str:
+def _where(row: TsvRow, column: str, index: Index, part: int | None) -> str:
     place = f"{row.where(column)}, index {index}"
     return place if part is None else f"{place}, picture {part + 1}"
+
+
+def _referred(cell: str, where: str, places: Mapping[str, int], rows: Sequence[TsvRow], column: int) -> int:
+    place = places.get(cell, places.get(_plain_integer(cell)))
+    if place is None:
+        raise DataError(
+            f"{where}: {cell!r} is short, so it should name another row by its index; there is none.",
+            hint="A picture is base64 text; for picture files use a column image_path.",
+        )
+    other = rows[place].cells[column]
+    if not other or is_reference(other):
+        problem = "refers on" if other else "has no picture"
+        raise DataError(f"{where}: it refers to index {cell} in line {rows[place].line}, which {problem}.")
+    return place
+
+
+def _plain_integer(cell: str) -> str:
+    """`007` names the row 7 where indices are integers."""
+    digits = cell.removeprefix("-")
+    return str(int(cell)) if digits.isascii() and digits.isdecimal() else cell
+
+
+def _find_beside(tsv: Path, name: str) -> Path | None:
+    """Beside the TSV, in its folder `images`, or there in a folder named like the TSV."""
+    for folder in (tsv.parent, tsv.parent / "images", tsv.parent / "images" / tsv.stem):
+        with suppress(OSError, ValueError):
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def _own_images(
+    row: TsvRow, index: Index, find_file: Callable[[str], Path | None]
+) -> tuple[ImageSource, ...]:
+    """All pictures that the row holds itself, in order; none for an empty cell or a reference."""
+    position = row.header.position("image")
+    if position is not None:
+        cell = row.cells[position]
+        if not cell or is_reference(cell):
+            return ()
+        if not _is_list(cell):
+            return (CellImage(row, index),)
+        where = _where(row, "image", index, None)
+        count = len(split_list(unquote(row.raw("image")), where))
+        return tuple(CellImage(row, index, part) for part in range(count))
+    return _files(row, index, find_file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmdbench.benches.catalog import BenchInfo, expand_benches, find_bench, get_bench_names
+from mmdbench.benches.catalog import BenchInfo, find_bench, get_bench_names
 from mmdbench.benches.fetch import (
     FetchSettings,
     check_file,
@@ -14,6 +14,7 @@ from mmdbench.benches.fetch import (
     find_bench_file,
     recorded_check,
 )
+from mmdbench.benches.lookup import expand_benches
 from mmdbench.errors import DataError
 
 if TYPE_CHECKING:

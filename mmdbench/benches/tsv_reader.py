@@ -16,7 +16,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from mmdbench.benches.table import Header, LongCell, Row, SourceFile, Table, decode_cell
+from mmdbench.benches.tsv_table import LongCell, SourceFile, TsvHeader, TsvRow, TsvTable, decode_cell
 from mmdbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ReadLimits:
     text_bytes: int = 4096
 
 
-def read_table(path: Path, *, limits: ReadLimits | None = None) -> Table:
+def read_table(path: Path, *, limits: ReadLimits | None = None) -> TsvTable:
     """Scan a TSV file. Raises DataError naming the file, the line and the column."""
     limits = limits or ReadLimits()
     try:
@@ -52,7 +52,7 @@ def read_table(path: Path, *, limits: ReadLimits | None = None) -> Table:
         raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
-def _scan(file: BinaryIO, source: SourceFile, limits: ReadLimits) -> Table:
+def _scan(file: BinaryIO, source: SourceFile, limits: ReadLimits) -> TsvTable:
     _refuse_foreign(file, source.path)
     bom = file.read(3) == _BOM
     if not bom:
@@ -69,7 +69,7 @@ def _scan(file: BinaryIO, source: SourceFile, limits: ReadLimits) -> Table:
             raise _wrong_count(span, header)
         rows.append(_row(span, header, image, limits.text_bytes))
     file.seek(max(source.size - 1, 0))
-    return Table(header, tuple(rows), file.read(1) == b"\n")
+    return TsvTable(header, tuple(rows), file.read(1) == b"\n")
 
 
 class _Span(NamedTuple):
@@ -154,7 +154,7 @@ def _closing_quote(data: bytes | bytearray, position: int) -> int:
     return -1
 
 
-def _header(span: _Span, source: SourceFile, *, bom: bool) -> Header:
+def _header(span: _Span, source: SourceFile, *, bom: bool) -> TsvHeader:
     columns = tuple(
         decode_cell(cell, source.path, span.line, "header") for cell in _cut(span.data, span.stops)
     )
@@ -170,10 +170,10 @@ def _header(span: _Span, source: SourceFile, *, bom: bool) -> Header:
     names = tuple(n if len(n) == 1 and "A" <= n <= "Z" else n.lower() for n in columns)
     # Where `Category` and `category` both exist, the latter is the column of that name.
     names = tuple(c if n != c and n in columns else n for n, c in zip(names, columns, strict=True))
-    return Header(source, names, columns, bytes(span.data[: span.stops[-1]]), span.newline or b"\n", bom)
+    return TsvHeader(source, names, columns, bytes(span.data[: span.stops[-1]]), span.newline or b"\n", bom)
 
 
-def _row(span: _Span, header: Header, image: int | None, text_bytes: int) -> Row:
+def _row(span: _Span, header: TsvHeader, image: int | None, text_bytes: int) -> TsvRow:
     data, offset = span.data, span.offset
     bounds = array("q", [offset])
     cells: list[str | LongCell] = []
@@ -186,7 +186,7 @@ def _row(span: _Span, header: Header, image: int | None, text_bytes: int) -> Row
             raw = bytes(data[start:stop])
             cells.append(decode_cell(raw, header.source.path, span.line, header.columns[number]))
         start = stop + 1
-    return Row(header, span.line, bounds, tuple(cells))
+    return TsvRow(header, span.line, bounds, tuple(cells))
 
 
 def _cut(data: bytes | bytearray, stops: list[int]) -> Iterator[bytes]:
@@ -196,7 +196,7 @@ def _cut(data: bytes | bytearray, stops: list[int]) -> Iterator[bytes]:
         start = stop + 1
 
 
-def _wrong_count(span: _Span, header: Header) -> DataError:
+def _wrong_count(span: _Span, header: TsvHeader) -> DataError:
     count, expected = len(span.stops), len(header.names)
     said = f"more than {_MAX_COLUMNS}" if count > _MAX_COLUMNS else str(count)
     return DataError(

@@ -1,0 +1,104 @@
+"""Open a benchmark by what a user typed: a name, a set, a path, a URL or a name in another tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmdbench.benches.bench import Bench, read_bench
+from mmdbench.benches.catalog import bench_names, find_bench
+from mmdbench.benches.fetch import FetchSettings, fetch_bench, find_file
+from mmdbench.benches.rbench import TASKS, open_rbench
+from mmdbench.benches.tsv_reader import ReadLimits
+from mmdbench.benches.vlmevalkit import open_kit_bench
+from mmdbench.errors import UnknownNameError
+from mmdbench.system.remote import fetch_file, is_url
+
+__all__ = ["expand_benches", "looks_like_path", "open_bench"]
+
+_KIT = "vlmeval:"
+_RBENCH = "rbench:"
+
+
+def open_bench(
+    name_or_path: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    offline: bool = False,
+    family: str | None = None,
+    settings: FetchSettings | None = None,
+    limits: ReadLimits | None = None,
+) -> Bench:
+    """Open a benchmark by name, or any TSV file by path or URL.
+
+    Args:
+        name_or_path: A name of the catalogue, which is searched for in `data_dir`, `$LMUData` and
+            `~/LMUData` and then downloaded; the name of another TSV file there; a path or URL of one;
+            `vlmeval:<dataset>` for a dataset of VLMEvalKit, if that is installed; or `rbench:<task>`
+            for a task of R-Bench, whose files must be in one of these folders.
+        data_dir: A folder to search first, and to download to; it may be a URL.
+        offline: Download nothing.
+        family: How the benchmark is prompted and graded. By default the catalogue says it, or it is
+            inferred from the file (see `Bench.family_reason`).
+        settings: Settings of a download.
+        limits: Limits on what is read from the file.
+
+    Returns:
+        The benchmark with all its questions; pictures are read when they are needed.
+
+    Raises:
+        UnknownNameError: There is no such benchmark, dataset, task or family.
+        UsageError: The name is a set of several files.
+        DataError: The file is missing and `offline` is set, or it is not a valid benchmark.
+        DownloadError: The file cannot be downloaded.
+    """
+    name = str(name_or_path)
+    if is_url(name):
+        return read_bench(fetch_file(name), family=family, limits=limits)
+    if name.startswith(_KIT):
+        dataset = name.removeprefix(_KIT)
+        return open_kit_bench(dataset, data_dir, offline=offline, family=family, limits=limits)
+    if name.startswith(_RBENCH):
+        return open_rbench(name.removeprefix(_RBENCH), data_dir, limits=limits)
+    if looks_like_path(name) or isinstance(name_or_path, Path):
+        return read_bench(Path(name).expanduser(), family=family, limits=limits)
+    try:
+        info = find_bench(name)
+    except UnknownNameError:
+        # Degraded copies lie in the same folders under names that no catalogue lists.
+        path = find_file(f"{name}.tsv", data_dir)
+        if path is None:
+            raise
+        return read_bench(path, family=family, limits=limits)
+    path = fetch_bench(info, data_dir=data_dir, offline=offline, settings=settings)
+    return read_bench(path, info=info, family=family, limits=limits)
+
+
+def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
+    """The canonical names for names, sets and paths, each once; commas separate them.
+
+    `mmd` is the six benchmarks of MMD-Bench, which are seven files, because `CV-Bench` is
+    CV-Bench-2D and CV-Bench-3D. (The published MMD-Bench scores of CV-Bench are of CV-Bench-2D
+    alone.) `rbench:all` is the three tasks of R-Bench. Paths of TSV files, `vlmeval:<dataset>` and
+    `rbench:<task>` stay as they are. Raises UnknownNameError.
+
+    >>> expand_benches("CV-Bench, mmvp")
+    ('CV-Bench-2D', 'CV-Bench-3D', 'MMVP')
+    """
+    parts = names.split(",") if isinstance(names, str) else [p for n in names for p in n.split(",")]
+    found: dict[str, None] = {}
+    for part in (p.strip() for p in parts):
+        if looks_like_path(part) or part.startswith(_KIT):
+            found[part] = None
+        elif part.lower() == f"{_RBENCH}all":
+            found.update(dict.fromkeys(f"{_RBENCH}{task}" for task in TASKS))
+        elif part.lower().startswith(_RBENCH):
+            found[part.lower()] = None
+        elif part:
+            found.update(dict.fromkeys(bench_names(part)))
+    return tuple(found)
+
+
+def looks_like_path(name: str) -> bool:
+    """True if a name means a file and not a benchmark of the catalogue."""
+    return "/" in name or "\\" in name or name.lower().endswith(".tsv")
