@@ -15,8 +15,9 @@ from mmdbench.cli._shared.urls import BENCH, OUT
 from mmdbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
-    from mmdbench.results.rescoring import Judging, Regraded, RowChange, Rules
-    from mmdbench.scoring import Score
+    from mmdbench.results.graded_arms import Judging
+    from mmdbench.results.rescoring import Regraded, RowChange
+    from mmdbench.scoring import Rules, Score
 
 __all__ = ["score"]
 
@@ -77,7 +78,7 @@ def score(
             "Nothing to score." if run is None else "A run and predictions are scored one at a time.",
             hint="Name a run's folder, or --predictions FILE --bench NAME.",
         )
-    from mmdbench.results.rescoring import Rules
+    from mmdbench.scoring import Rules
 
     if on_unresolved != "miss" and not judge:
         raise UsageError("--on-unresolved is about what a judge cannot settle.", hint="Add --judge.")
@@ -110,22 +111,13 @@ def _score_run(
     read_plan(run)  # a folder that is no run is refused before it is locked
     locked = folder_lock(run, "running a model or asking a judge") if judge_files[0] else nullcontext()
     with locked, _judging(judge_files, run / JUDGE_JOURNAL, quiet=quiet or as_json) as judging:
-        made = regrade(
-            run,
-            protocol=asked.protocol or None,
-            extraction=asked.extraction or None,
-            io=asked.io,
-            judging=judging,
-            on_unresolved=asked.on_unresolved,
-            seed=asked.seed,
-            against=against,
-        )
+        made = regrade(run, asked, judging=judging, against=against)
         record_judge(made)
     written = write_regraded(made)
     if as_json:
         typer.echo(json.dumps(made.as_dict(), indent=1, ensure_ascii=False))
     else:
-        _print_scores([(_arm_name(arm.arm.level, arm.arm.corruption), arm.score) for arm in made.arms])
+        _print_scores([(_arm_name(arm.level, arm.corruption), arm.score) for arm in made.arms])
         _print_changes(made)
         for path in written:
             typer.echo(f"  {path}")
@@ -167,8 +159,8 @@ def _judging(judge_files: _JudgeFiles, journal: Path, *, quiet: bool) -> Iterato
         yield None
         return
     from mmdbench.cli._shared.progress import Bar
+    from mmdbench.results.graded_arms import Judging
     from mmdbench.results.judging.judges import open_judge
-    from mmdbench.results.rescoring import Judging
     from mmdbench.scoring import JsonlJournal, load_heads
 
     judge = open_judge(spec, cards)

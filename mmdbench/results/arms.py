@@ -1,10 +1,11 @@
-"""What of a run is scored together, read from its folder alone."""
+"""A stored run and its arms: one benchmark at one level, read from the run's folder alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.records import ANSWER, Cell, Index, Reply, RunPlan
@@ -13,15 +14,14 @@ from mmdbench.run.plan import StoredBench, read_cells, read_questions
 from mmdbench.run.store import read_replies
 from mmdbench.variants.design import meets_several
 
-__all__ = ["RunArm", "read_arms", "read_plan"]
+__all__ = ["Arm", "StoredRun", "read_plan", "read_run"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunArm:
-    """What is scored together: the questions that a run asks of one benchmark at one level.
+class Arm:
+    """The questions that a run asks of one benchmark at one level, each once: they are scored together.
 
-    `corruption` is set where all of them met the same one; `cells` says which each met, and
-    `replies` what came back, both by index.
+    `corruption` is set where all of them met the same one; `cells` and `replies` are by index.
     """
 
     bench: StoredBench
@@ -31,44 +31,75 @@ class RunArm:
     replies: Mapping[Index, Reply]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """The folder of a run as read: its manifest, its latest plan with all cells, and their replies."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    plan: RunPlan
+    benches: Mapping[str, StoredBench]
+    cells: tuple[Cell, ...]
+    replies: Mapping[Cell, Reply]
+
+    @property
+    def arms(self) -> list[Arm]:
+        """The arms in the order of the plan; of a question that meets several corruptions, one for each."""
+        apart = meets_several(self.plan)
+        groups: dict[tuple[str, str, str | None], list[Cell]] = {}
+        for cell in self.cells:
+            groups.setdefault((cell.bench, cell.level, cell.corruption if apart else None), []).append(cell)
+        return [self._arm(cells) for cells in groups.values()]
+
+    def _arm(self, cells: list[Cell]) -> Arm:
+        bench, level = self.benches[cells[0].bench], cells[0].level
+        corruptions = {cell.corruption for cell in cells}
+        asked = {cell.index: cell for cell in cells}
+        return Arm(
+            replace(bench, questions=tuple(q for q in bench.questions if q.index in asked)),
+            level,
+            corruptions.pop() if len(corruptions) == 1 else None,
+            asked,
+            {cell.index: self.replies[cell] for cell in cells if cell in self.replies},
+        )
+
+
 def read_plan(folder: Path) -> RunPlan:
-    """The latest plan of a run; StoreError for a folder that holds none, such as that of a build."""
-    plan = read_manifest(folder).get("plan")
+    """The latest plan of a run that asks the benchmarks' own questions.
+
+    Raises StoreError for a folder without a plan, such as that of a build, and UsageError for a run of
+    another task.
+    """
+    plan = _plan(folder, read_manifest(folder))
+    if plan.task != ANSWER:
+        raise UsageError(
+            f"{folder} holds a run of the task {plan.task!r}, which has one way of grading.",
+            hint=f"See: mmdbench report {folder}",
+        )
+    return plan
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Read a run of any task. Raises StoreError for a folder that holds none, such as that of a build."""
+    manifest = read_manifest(folder)
+    plan = _plan(folder, manifest)
+    planned = read_cells(folder)
+    stored = read_replies(folder, {p.key for p in planned})
+    return StoredRun(
+        folder,
+        manifest,
+        plan,
+        {bench.name: bench for bench in read_questions(folder)},
+        tuple(p.cell for p in planned),
+        {p.cell: stored[p.key] for p in planned if p.key in stored},
+    )
+
+
+def _plan(folder: Path, manifest: Mapping[str, Any]) -> RunPlan:
+    plan = manifest.get("plan")
     if not isinstance(plan, Mapping):
         raise StoreError(f"{folder} holds no run.", hint="Name a folder that mmdbench eval made.")
     try:
-        found = RunPlan.from_dict(plan)
+        return RunPlan.from_dict(plan)
     except (KeyError, TypeError) as error:
         raise StoreError(f"The plan in {folder} cannot be read: {error}.") from error
-    if found.task != ANSWER:
-        raise UsageError(
-            f"{folder} holds a run of the task {found.task!r}, which has one way of grading.",
-            hint=f"See: mmdbench report {folder}",
-        )
-    return found
-
-
-def read_arms(folder: Path) -> list[RunArm]:
-    """The arms of a run's latest plan, in its order, with the replies that its folder holds."""
-    plan = read_plan(folder)
-    apart = meets_several(plan)  # a protocol grades each question once
-    planned = read_cells(folder)
-    replies = read_replies(folder, {p.key for p in planned})
-    layers: dict[tuple[str, str, str | None], dict[Index, tuple[Cell, Reply | None]]] = {}
-    for p in planned:
-        layer = layers.setdefault((p.cell.bench, p.cell.level, p.cell.corruption if apart else None), {})
-        layer[p.cell.index] = (p.cell, replies.get(p.key))
-    benches = {bench.name: bench for bench in read_questions(folder)}
-    return [_run_arm(benches[name], level, layer) for (name, level, _), layer in layers.items()]
-
-
-def _run_arm(bench: StoredBench, level: str, layer: Mapping[Index, tuple[Cell, Reply | None]]) -> RunArm:
-    corruptions = {cell.corruption for cell, _ in layer.values()}
-    asked = (question for question in bench.questions if question.index in layer)
-    return RunArm(
-        replace(bench, questions=tuple(asked)),
-        level,
-        corruptions.pop() if len(corruptions) == 1 else None,
-        {index: cell for index, (cell, _) in layer.items()},
-        {index: reply for index, (_, reply) in layer.items() if reply is not None},
-    )

@@ -16,7 +16,7 @@ from typing import Any
 from mmdbench.benches.catalog import clean_bench
 from mmdbench.errors import UnknownNameError
 from mmdbench.records import Index, Reply
-from mmdbench.results.arms import RunArm, read_arms, read_plan
+from mmdbench.results.arms import Arm, read_plan, read_run
 from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import extract_answer, write_predictions
 from mmdbench.system.files import make_folder, write_atomic
@@ -65,7 +65,7 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
     extract_answer("", mode=mode)
     model = _safe(str(read_manifest(folder)["model"]["name"]))
     made: dict[Path, Exported] = {}
-    for arm in read_arms(folder):
+    for arm in read_run(folder).arms:
         dataset = _dataset(arm.bench.name)
         suffix = "xlsx" if form == "vlmevalkit" else "jsonl"
         path = out / _arm_folder(arm, dataset) / model / f"{model}_{_safe(dataset)}.{suffix}"
@@ -75,23 +75,23 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
     return list(made.values())
 
 
-def _write_vlmevalkit(path: Path, arm: RunArm, mode: str) -> None:
+def _write_vlmevalkit(path: Path, arm: Arm, mode: str) -> None:
     write_predictions(path, arm.bench, _predictions(arm, mode))
 
 
-def _write_jsonl(path: Path, arm: RunArm, mode: str) -> None:
+def _write_jsonl(path: Path, arm: Arm, mode: str) -> None:
     del mode
     write_atomic(path, "".join(_lines(arm)))
 
 
-FORMATS: Mapping[str, Callable[[Path, RunArm, str], None]] = {
+FORMATS: Mapping[str, Callable[[Path, Arm, str], None]] = {
     "vlmevalkit": _write_vlmevalkit,
     "jsonl": _write_jsonl,
 }
 """The formats, and what writes one arm in each."""
 
 
-def _predictions(arm: RunArm, mode: str) -> dict[Index, str]:
+def _predictions(arm: Arm, mode: str) -> dict[Index, str]:
     return {
         question.index: _prediction(arm.replies.get(question.index), mode) for question in arm.bench.questions
     }
@@ -105,7 +105,7 @@ def _is_answer(reply: Reply | None) -> bool:
     return reply is not None and reply.status in ("ok", "truncated")
 
 
-def _lines(arm: RunArm) -> Iterator[str]:
+def _lines(arm: Arm) -> Iterator[str]:
     for question in arm.bench.questions:
         reply, cell = arm.replies.get(question.index), arm.cells[question.index]
         row: dict[str, Any] = {
@@ -121,7 +121,7 @@ def _lines(arm: RunArm) -> Iterator[str]:
         yield json.dumps(row, ensure_ascii=True) + "\n"
 
 
-def _exported(path: Path, arm: RunArm, dataset: str, mode: str) -> Exported:
+def _exported(path: Path, arm: Arm, dataset: str, mode: str) -> Exported:
     texts = _predictions(arm, mode).values()
     return Exported(
         path=path,
@@ -140,7 +140,7 @@ def _dataset(bench: str) -> str:
     return known.name if known else bench
 
 
-def _arm_folder(arm: RunArm, dataset: str) -> str:
+def _arm_folder(arm: Arm, dataset: str) -> str:
     parts = [arm.bench.name] if arm.bench.name != dataset else []
     parts.append(arm.level)
     # A run whose questions met one corruption each has one folder for a level.

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches.catalog import find_bench
 from mmdbench.errors import ModelError, UsageError
-from mmdbench.records import CLEAN, RECODED, Cell, Index, Question, Reply, RunPlan
+from mmdbench.records import ANSWER, CLEAN, RECODED, Cell, Index, Question, Reply, RunPlan
+from mmdbench.results.arms import Arm, StoredRun, read_run
+from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm
 from mmdbench.results.remembered_judge import RememberedJudge, remembered_judge
-from mmdbench.run.manifest import read_manifest
-from mmdbench.run.plan import StoredBench, read_cells, read_questions
-from mmdbench.run.store import read_replies
-from mmdbench.scoring import Score, score
+from mmdbench.run.plan import StoredBench
+from mmdbench.scoring import Judge, JudgeJournal, Rules
 from mmdbench.scoring.families import get_family, unit_of
-from mmdbench.scoring.judging.journal import JudgeJournal
-from mmdbench.scoring.judging.session import Judge
 from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.design import meets_several
 
-__all__ = ["Arm", "RunResults", "UnitHit", "load_results"]
+__all__ = ["RunResults", "UnitHit", "load_results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +42,6 @@ class UnitHit:
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """One scored set of cells: a benchmark at a level, under all corruptions of the design or under one."""
-
-    bench: str
-    level: str
-    corruption: str | None
-    score: Score
-    no_ops: int
-
-
-@dataclass(frozen=True, slots=True)
 class RunResults:
     """A run, graded: its manifest and plan, its arms, and the hits that every table is made of.
 
@@ -65,7 +51,7 @@ class RunResults:
 
     manifest: Mapping[str, Any]
     plan: RunPlan
-    arms: tuple[Arm, ...]
+    arms: tuple[GradedArm, ...]
     hits: tuple[UnitHit, ...]
     statuses: Mapping[str, int]
     label: str = ""
@@ -122,34 +108,44 @@ def load_results(
 
     Without a `judge`, the rulings of one that was asked before are found in the run's journal.
     """
-    judge = judge or remembered_judge(folder)
-    manifest = read_manifest(folder)
-    plan = RunPlan.from_dict(manifest["plan"])
-    plan = replace(plan, protocol=protocol or plan.protocol, extraction=extraction or plan.extraction)
-    task = find_task(plan.task)
-    if task and (protocol or extraction):
-        raise UsageError(f"A run of the task {task.name!r} is graded by {task.protocol} alone.")
-    stored = read_replies(folder)
-    planned = read_cells(folder)
-    replies = {p.cell: stored[p.key] for p in planned if p.key in stored}
-    statuses = Counter(stored[p.key].status if p.key in stored else "missing" for p in planned)
-    benches = {bench.name: bench for bench in read_questions(folder)}
-    results = RunResults(
-        manifest, plan, (), (), dict(statuses), "", folder, tuple(p.cell for p in planned), replies
+    run = read_run(folder)
+    if run.plan.task != ANSWER and (protocol or extraction):
+        task = find_task(run.plan.task)
+        raise UsageError(f"A run of the task {run.plan.task!r} is graded by {task and task.protocol} alone.")
+    plan = replace(
+        run.plan, protocol=protocol or run.plan.protocol, extraction=extraction or run.plan.extraction
     )
-    arms: list[Arm] = []
-    hits: list[UnitHit] = []
-    for layer in _layers(results.cells, apart=results.apart):
-        bench = benches[layer[0].bench]
-        wanted = {cell.index for cell in layer}
-        asked = replace(bench, questions=tuple(q for q in bench.questions if q.index in wanted))
-        answers = {cell.index: replies[cell] for cell in layer if cell in replies}
-        graded = task.score(asked, answers, layer) if task else _score(asked, answers, plan, judge, journal)
-        arm = _arm(layer, graded, answers)
-        arms.append(arm)
-        hits.extend(_hits(arm, asked, layer))
-    chance = {name: _chance(bench, arms) for name, bench in benches.items()}
-    return replace(results, arms=tuple(arms), hits=tuple(hits), chance=chance, titles=_titles(benches))
+    rules = Rules(plan.protocol, plan.extraction)
+    judging = Judging(judge, journal=journal, workers=1) if judge else None
+    remembered = None if judge else remembered_judge(folder)
+    arms = tuple(
+        _grade_as_remembered(arm, rules, remembered) if remembered else grade_arm(arm, rules, judging)
+        for arm in run.arms
+    )
+    return RunResults(
+        manifest=run.manifest,
+        plan=plan,
+        arms=arms,
+        hits=tuple(hit for arm in arms for hit in _hits(arm)),
+        statuses=_statuses(run),
+        folder=folder,
+        cells=run.cells,
+        replies=run.replies,
+        chance={name: _chance(bench, arms) for name, bench in run.benches.items()},
+        titles=_titles(run.benches),
+    )
+
+
+def _grade_as_remembered(arm: Arm, rules: Rules, judge: RememberedJudge) -> GradedArm:
+    try:
+        return grade_arm(arm, rules, Judging(judge, judge.heads, judge, workers=1))
+    except ModelError:  # nothing of this benchmark was judged, or by other prompts: as if there were no judge
+        return grade_arm(arm, rules)
+
+
+def _statuses(run: StoredRun) -> dict[str, int]:
+    found = (run.replies.get(cell) for cell in run.cells)
+    return dict(Counter("missing" if reply is None else reply.status for reply in found))
 
 
 def _titles(names: Iterable[str]) -> dict[str, str]:
@@ -163,41 +159,10 @@ def _titles(names: Iterable[str]) -> dict[str, str]:
     return {name: title if counts[title] == 1 else name for name, title in found.items()}
 
 
-def _score(
-    bench: StoredBench,
-    answers: Mapping[Index, Reply],
-    plan: RunPlan,
-    judge: Judge | None,
-    journal: JudgeJournal | None,
-) -> Score:
-    graded = partial(score, bench, answers, protocol=plan.protocol, extraction=plan.extraction)
-    if not isinstance(judge, RememberedJudge):
-        return graded(judge=judge, journal=journal)
-    try:
-        return graded(judge=judge, journal=judge, heads=judge.heads)
-    except ModelError:  # nothing of this benchmark was judged, or by other prompts: as if nobody had been
-        return graded()
-
-
-def _layers(cells: Sequence[Cell], *, apart: bool) -> Iterator[list[Cell]]:
-    # A layer holds each question at most once, which is what a protocol can grade.
-    layers: dict[tuple[str, str, str | None], list[Cell]] = {}
-    for cell in cells:
-        layers.setdefault((cell.bench, cell.level, cell.corruption if apart else None), []).append(cell)
-    yield from layers.values()
-
-
-def _arm(layer: Sequence[Cell], graded: Score, answers: Mapping[Index, Reply]) -> Arm:
-    no_ops = sum(any(image.get("no_op") for image in reply.images) for reply in answers.values())
-    corruptions = {cell.corruption for cell in layer}
-    corruption = corruptions.pop() if len(corruptions) == 1 else None
-    return Arm(layer[0].bench, layer[0].level, corruption, graded, no_ops)
-
-
-def _hits(arm: Arm, bench: StoredBench, layer: Sequence[Cell]) -> Iterator[UnitHit]:
+def _hits(arm: GradedArm) -> Iterator[UnitHit]:
     if arm.score.headline is None:  # not scored (no judge, no pairs): no hit, rather than a miss
         return
-    met = {cell.index: cell.corruption for cell in layer}
+    bench, met = arm.arm.bench, arm.arm.cells
     earned = {grade.index: grade.hit for grade in arm.score.grades}
     metric = get_family(bench.family).metric(arm.score.metric_key)
     groups = arm.score.group_hits
@@ -207,7 +172,7 @@ def _hits(arm: Arm, bench: StoredBench, layer: Sequence[Cell]) -> Iterator[UnitH
         if groups and unit not in groups:
             continue  # a group without its main row, which the protocol leaves out
         hit = groups[unit] if groups else _all(earned, rows)
-        corruptions = {met[row.index] for row in rows}
+        corruptions = {met[row.index].corruption for row in rows}
         one = corruptions.pop() if len(corruptions) == 1 and arm.level not in (CLEAN, RECODED) else None
         yield UnitHit(arm.bench, unit, arm.level, one, first.category, float(hit), metric.stratum(first))
 
@@ -218,7 +183,7 @@ def _all(earned: Mapping[Index, float], rows: Sequence[Question]) -> float:
     return float(all(earned[row.index] for row in rows))
 
 
-def _chance(bench: StoredBench, arms: Sequence[Arm]) -> float:
+def _chance(bench: StoredBench, arms: Sequence[GradedArm]) -> float:
     keys = [arm.score.metric_key for arm in arms if arm.bench == bench.name]
     if not keys:
         return 0.0

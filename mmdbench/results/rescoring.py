@@ -7,27 +7,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import DataError
-from mmdbench.records import BenchData, Cell, Grade, Index
-from mmdbench.results.arms import RunArm, read_arms, read_plan
-from mmdbench.results.judging.ahead import judge_ahead
+from mmdbench.records import BenchData, Cell, Grade
+from mmdbench.results.arms import read_plan, read_run
+from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies
 from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.run.store import read_records
 from mmdbench.scoring import (
-    Judge,
     JudgeHeads,
-    JudgeJournal,
+    Rules,
     Score,
     get_protocol,
     keep_heads,
     load_heads,
     read_predictions,
-    score,
 )
 from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
@@ -35,12 +33,8 @@ from mmdbench.system.files import write_atomic
 __all__ = [
     "JUDGE_HEADS",
     "JUDGE_JOURNAL",
-    "ArmScore",
-    "Judging",
     "Regraded",
     "RowChange",
-    "Rules",
-    "grade_arm",
     "read_grades",
     "record_judge",
     "regrade",
@@ -55,49 +49,7 @@ JUDGE_HEADS = "judge-heads.json"
 """The file in a run's folder that keeps the words in which the judge was asked last."""
 
 _Earlier = Mapping[Cell, Grade]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a grade depends on beside the reply; `judge` is the judge's id, None for none."""
-
-    protocol: str
-    extraction: str
-    io: str = "literal"
-    on_unresolved: str = "miss"
-    seed: int = 0
-    judge: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The rules as a part of a file's name."""
-        parts = [self.protocol, self.extraction, self.io]
-        if self.judge:
-            parts.append(self.judge)
-            parts += [f"random{self.seed}"] if self.on_unresolved == "random" else []
-        return "_".join("".join(c if c.isalnum() or c in "-.@" else "-" for c in part) for part in parts)
-
-
-@dataclass(frozen=True)
-class Judging:
-    """Who judges, in whose words (None: whatever is installed), remembered where, how many calls at once.
-
-    `on_progress` gets how many calls were answered, and of how many.
-    """
-
-    judge: Judge
-    heads: JudgeHeads | None = None
-    journal: JudgeJournal | None = None
-    workers: int = 8
-    on_progress: Callable[[int, int], None] = lambda _done, _total: None
-
-
-@dataclass(frozen=True, slots=True)
-class ArmScore:
-    """The score of one arm."""
-
-    arm: RunArm
-    score: Score
+_OWN_RULES = Rules(protocol="", extraction="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +71,7 @@ class Regraded:
 
     folder: Path
     rules: Rules
-    arms: tuple[ArmScore, ...]
+    arms: tuple[GradedArm, ...]
     against: str
     changes: tuple[RowChange, ...]
     heads: JudgeHeads | None = None
@@ -150,81 +102,47 @@ class Regraded:
 
 def regrade(
     folder: Path,
+    rules: Rules = _OWN_RULES,
     *,
-    protocol: str | None = None,
-    extraction: str | None = None,
-    io: str = "literal",
     judging: Judging | None = None,
-    on_unresolved: str = "miss",
-    seed: int = 0,
     against: Path | None = None,
 ) -> Regraded:
     """Grade a run again from its folder; nothing is written but the judge's calls to its journal.
 
-    Protocol and extraction are the run's own unless given. What changed is told against the run's
-    own rules (literal, no judge), or against a grades file that was written earlier. Raises
-    StoreError for a folder that holds no run, and whatever `scoring.score` raises.
+    Args:
+        folder: The run's folder.
+        rules: The rules; an empty protocol or extraction stands for the run's own. The judge's id is set.
+        judging: The judge of rows that no rule decides, if there is one.
+        against: The grades file that changes are told against; by default they are told against the
+            run's own rules (literal, no judge).
+
+    Returns:
+        The scores, and the rows that changed.
+
+    Raises:
+        StoreError: The folder holds no run.
+        UsageError: The run is one of a task with a grading of its own.
+        UnknownNameError: There are no such rules.
+        ModelError: The judge answered no call.
     """
     plan = read_plan(folder)
     own = Rules(get_protocol(plan.protocol).name, plan.extraction)
-    rules = Rules(
-        protocol=get_protocol(protocol or plan.protocol).name,
-        extraction=extraction or plan.extraction,
-        io=io,
-        on_unresolved=on_unresolved,
-        seed=seed,
+    rules = replace(
+        rules,
+        protocol=get_protocol(rules.protocol or plan.protocol).name,
+        extraction=rules.extraction or plan.extraction,
         judge=judging.judge.id if judging else None,
     )
-    arms = read_arms(folder)
-    earlier = read_grades(against) if against else None  # a wrong name is said before a judge is asked
+    arms = read_run(folder).arms
+    earlier = read_grades(against) if against else None  # a wrong name is an error before a judge is asked
     if judging:
         judging = replace(judging, heads=judging.heads or load_heads())
-    scored = tuple(ArmScore(arm, grade_arm(arm.bench, arm.replies, rules, judging)) for arm in arms)
+    graded = tuple(grade_arm(arm, rules, judging) for arm in arms)
     if earlier is None:
-        before = (ArmScore(arm, grade_arm(arm.bench, arm.replies, own, None)) for arm in arms)
-        earlier = _by_cell(scored if rules == own else before)
+        earlier = _by_cell(graded if rules == own else (grade_arm(arm, own) for arm in arms))
     name = against.name if against else own.name
     heads = judging.heads if judging else None
-    return Regraded(folder, rules, scored, name, tuple(_changes(scored, earlier)), heads)
-
-
-def grade_arm(
-    bench: BenchData,
-    replies: Mapping[Index, Any],
-    rules: Rules,
-    judging: Judging | None,
-    *,
-    partial: bool = False,
-) -> Score:
-    """Score one arm; with a judge, its calls are made several at once."""
-
-    def grade(
-        judge: Judge | None = None, journal: JudgeJournal | None = None, heads: JudgeHeads | None = None
-    ) -> Score:
-        return score(
-            bench,
-            replies,
-            protocol=rules.protocol,
-            extraction=rules.extraction,
-            io=rules.io,
-            on_unresolved=rules.on_unresolved,
-            seed=rules.seed,
-            judge=judge,
-            journal=journal,
-            heads=heads,
-            partial=partial,
-        )
-
-    if judging is None:
-        return grade()
-    heads = judging.heads or load_heads()
-    return judge_ahead(
-        lambda judge, journal: grade(judge, journal, heads),
-        judging.judge,
-        judging.journal,
-        workers=judging.workers,
-        on_progress=judging.on_progress,
-    )
+    return Regraded(folder, rules, graded, name, tuple(_changes(graded, earlier)), heads)
 
 
 def score_predictions(
@@ -239,7 +157,7 @@ def score_predictions(
     # A file of some rows may hold nothing but digits where the benchmark's indices are texts.
     known = {str(question.index): question.index for question in bench.questions}
     replies = {known.get(str(index), index): text for index, text in predictions.items()}
-    return grade_arm(bench, replies, rules, judging, partial=partial)
+    return grade_replies(bench, replies, rules, judging, partial=partial)
 
 
 def read_grades(path: Path) -> dict[Cell, Grade]:
@@ -294,11 +212,11 @@ def record_judge(regraded: Regraded) -> None:
     save_manifest(regraded.folder, manifest)
 
 
-def _by_cell(arms: Iterable[ArmScore]) -> dict[Cell, Grade]:
+def _by_cell(arms: Iterable[GradedArm]) -> dict[Cell, Grade]:
     return {scored.arm.cells[grade.index]: grade for scored in arms for grade in scored.score.grades}
 
 
-def _changes(arms: Iterable[ArmScore], earlier: _Earlier) -> Iterator[RowChange]:
+def _changes(arms: Iterable[GradedArm], earlier: _Earlier) -> Iterator[RowChange]:
     for cell, after in _by_cell(arms).items():
         before = earlier.get(cell)
         if before is not None and _decided(before) != _decided(after):
@@ -309,7 +227,7 @@ def _decided(grade: Grade) -> tuple[str, float, str | None]:
     return grade.verdict, grade.hit, grade.label
 
 
-def _arm_dict(scored: ArmScore) -> dict[str, Any]:
+def _arm_dict(scored: GradedArm) -> dict[str, Any]:
     record = scored.score.as_dict()
     del record["grades"], record["group_hits"]
     return {"level": scored.arm.level, "corruption": scored.arm.corruption, **record}

@@ -11,6 +11,7 @@ from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads
 from mmdbench.scoring.judging.session import Judge, JudgeKey, JudgeReply
 from mmdbench.scoring.predictions import read_predictions, write_predictions
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, ScoringProtocol, get_protocol
+from mmdbench.scoring.rules import Rules
 
 __all__ = [
     "DEFAULT_PROTOCOL",
@@ -24,6 +25,7 @@ __all__ = [
     "JudgeJournal",
     "JudgeKey",
     "JudgeReply",
+    "Rules",
     "Score",
     "ScoringProtocol",
     "extract_answer",

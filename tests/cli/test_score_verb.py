@@ -16,7 +16,7 @@ from judge_server import error, serving
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.score import score
 from mmdbench.models.throttle import ThrottleSettings
-from mmdbench.results.arms import read_arms
+from mmdbench.results.arms import read_run
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.judging import judges
 from mmdbench.scoring import write_predictions
@@ -202,7 +202,7 @@ def test_vlmevalkits_prediction_files(tmp_path, suffix):
     if suffix == "xlsx" and find_spec("openpyxl") is None:
         pytest.skip("needs the extra `compat`")
     tsv, run = choice_run(tmp_path)
-    arm = read_arms(run)[0]
+    arm = read_run(run).arms[0]
     path = tmp_path / f"p_own.{suffix}"
     write_predictions(path, arm.bench, arm.replies)
     out = call("--predictions", path, "--bench", tsv, "--quiet")

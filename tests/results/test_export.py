@@ -17,10 +17,10 @@ from mmdbench.cli.export import export
 from mmdbench.cli.score import score as score_verb
 from mmdbench.errors import UnknownNameError
 from mmdbench.records import Outcome
-from mmdbench.results.arms import read_arms
+from mmdbench.results.arms import read_run
 from mmdbench.results.export import NO_ANSWER, export_run
-from mmdbench.results.rescoring import Rules, grade_arm
-from mmdbench.scoring import infer_option, read_predictions
+from mmdbench.results.graded_arms import grade_arm
+from mmdbench.scoring import Rules, infer_option, read_predictions
 from mmdbench.system.digest import derive_seed
 from scored_runs import make_run, write_tsv
 from vlmevalkit_upstream import Evaluator, load_fuzz
@@ -181,7 +181,7 @@ def test_vlmevalkit_grades_the_files_to_our_numbers(evaluator, exported, tmp_pat
     name, family, tsv, run, files = exported
     protocol = load_fuzz().VERSIONS[evaluator.version]
     modes = ("compat",) if name in SPECIAL else ("compat", "literal")
-    for arm, file in zip(read_arms(run), files, strict=True):
+    for arm, file in zip(read_run(run).arms, files, strict=True):
         # The wheel lacks one rule of the protocol; no reply here depends on it.
         assert_no_reply_needs_the_missing_rule(evaluator, arm, protocol)
         # A copy: VLMEvalKit keeps grades beside the file and believes them later, whatever the file holds.
@@ -190,7 +190,7 @@ def test_vlmevalkit_grades_the_files_to_our_numbers(evaluator, exported, tmp_pat
         kind = family if protocol == "vlmevalkit/1" else "plain"
         theirs = evaluator.evaluate(file.dataset, kind, copy, tsv)
         for io in modes:
-            made = grade_arm(arm.bench, arm.replies, Rules(protocol, "sane", io), None)
+            made = grade_arm(arm, Rules(protocol, "sane", io)).score
             same(made.vlmevalkit_table, theirs)
             assert 0 < made.headline < 100
             if family == "mmvp" or made.metric == "mean of sources":
@@ -214,7 +214,7 @@ def test_a_spreadsheet_holds_what_was_graded(exported):
     name, _, _, run, files = exported
     assert {file.path.name for file in files} == {f"toy-model_{name}.xlsx"}
     assert [file.path.parts[-3:-1] for file in files] == [("clean", "toy-model"), ("hard", "toy-model")]
-    for arm, file in zip(read_arms(run), files, strict=True):
+    for arm, file in zip(read_run(run).arms, files, strict=True):
         read = read_predictions(file.path)
         assert set(read) == {question.index for question in arm.bench.questions}
         failed = [i for i, r in arm.replies.items() if r.status not in ("ok", "truncated")]
@@ -261,7 +261,7 @@ def test_json_lines_keep_replies_and_statuses_and_are_scored_to_the_same_numbers
     assert call.exit_code == 0, call.output
     path = tmp_path / "o/clean/toy-model/toy-model_own.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    (arm,) = read_arms(run)
+    (arm,) = read_run(run).arms
     assert [(x["index"], x["prediction"], x["status"]) for x in lines] == [
         (q.index, arm.replies[q.index].text, arm.replies[q.index].status) for q in arm.bench.questions
     ]
@@ -269,7 +269,7 @@ def test_json_lines_keep_replies_and_statuses_and_are_scored_to_the_same_numbers
         app(), ["score", "--predictions", str(path), "--bench", str(tsv), "--json", "--quiet"]
     )
     assert call.exit_code == 0, call.output
-    own = grade_arm(arm.bench, arm.replies, Rules("clear/1", "sane"), None)
+    own = grade_arm(arm, Rules("clear/1", "sane")).score
     assert json.loads(call.output)["headline"] == own.headline
 
 

@@ -9,18 +9,17 @@ import pytest
 
 from mmdbench.errors import DataError, StoreError, UnknownNameError
 from mmdbench.records import Cell, Outcome
-from mmdbench.results.arms import read_arms
+from mmdbench.results.arms import read_run
+from mmdbench.results.graded_arms import Judging
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.rescoring import (
-    Judging,
-    Rules,
     read_grades,
     record_judge,
     regrade,
     score_predictions,
     write_regraded,
 )
-from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, kept_heads
+from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, Rules, kept_heads
 from scored_runs import make_run, write_tsv
 
 LATE = "word " * 8 + "B " + "word " * 8
@@ -89,19 +88,19 @@ def test_the_runs_own_rules_change_nothing_and_equal_the_report(run):
 
 
 def test_another_protocol_shows_the_rows_that_it_grades_otherwise(run):
-    made = regrade(run, protocol="vlmevalkit/1")
+    made = regrade(run, Rules("vlmevalkit/1", ""))
     assert {(c.cell.index, c.cell.level) for c in made.changes} == {(1, "clean"), (1, "hard")}
     change = made.changes[0]
     assert (change.before.label, change.before.verdict) == ("B", "correct")
     assert (change.after.label, change.after.verdict) == (None, "unresolved")
     assert made.against == "clear-1_sane_literal"
     assert [arm.score.headline for arm in made.arms] == [25, 25]
-    assert regrade(run, extraction="none").changes[0].cell.index == 5
+    assert regrade(run, Rules("", "none")).changes[0].cell.index == 5
 
 
 def test_nothing_is_written_until_it_is_asked_for(run):
     before = sorted(path.name for path in run.iterdir())
-    made = regrade(run, protocol="vlmevalkit/1")
+    made = regrade(run, Rules("vlmevalkit/1", ""))
     assert sorted(path.name for path in run.iterdir()) == before
     grades, scores = write_regraded(made)
     assert (grades.name, scores.name) == (
@@ -135,7 +134,7 @@ def test_counts_of_an_arm(run):
 
 
 def test_earlier_grades_can_be_compared_with(run):
-    grades, _ = write_regraded(regrade(run, protocol="vlmevalkit/1"))
+    grades, _ = write_regraded(regrade(run, Rules("vlmevalkit/1", "")))
     made = regrade(run, against=grades)
     assert made.against == grades.name
     assert {change.cell.index for change in made.changes} == {1}
@@ -183,7 +182,7 @@ def test_a_second_scoring_asks_nothing_and_another_protocol_asks_anew(run):
     assert again.prompts == []
     assert made.arms[0].score.headline == 50
     other = Judge()
-    regrade(run, protocol="vlmevalkit/1", judging=judging(other, run))
+    regrade(run, Rules("vlmevalkit/1", ""), judging=judging(other, run))
     assert len(other.prompts) == 4
 
 
@@ -220,14 +219,14 @@ def test_what_the_judge_cannot_settle_is_open_or_random_by_seed(run):
     picks = {
         seed: tuple(
             grade.label
-            for grade in regrade(run, judging=judging(Judge("?")), on_unresolved="random", seed=seed)
+            for grade in regrade(run, Rules("", "", "literal", "random", seed), judging=judging(Judge("?")))
             .arms[0]
             .score.grades
         )
         for seed in (0, 0, 1, 2, 3, 4, 5)
     }
     assert len(set(picks.values())) > 1
-    random = regrade(run, judging=judging(Judge("?")), on_unresolved="random", seed=3)
+    random = regrade(run, Rules("", "", "literal", "random", 3), judging=judging(Judge("?")))
     assert random.rules.name == "clear-1_sane_literal_fake@local_random3"
 
 
@@ -255,7 +254,7 @@ def test_arms_of_a_grid_are_apart(tmp_path):
         design="grid",
         corruptions=("graffiti", "lens_blur"),
     )
-    arms = read_arms(run)
+    arms = read_run(run).arms
     assert [(arm.level, arm.corruption) for arm in arms] == [
         ("clean", None),
         ("hard", "graffiti"),
@@ -263,7 +262,7 @@ def test_arms_of_a_grid_are_apart(tmp_path):
     ]
     assert arms[1].cells[0] == Cell("own", 0, "hard", "graffiti")
     assert [len(arm.replies) for arm in arms] == [4, 4, 4]
-    assert len(regrade(run, protocol="vlmevalkit/1").arms) == 3
+    assert len(regrade(run, Rules("vlmevalkit/1", "")).arms) == 3
 
 
 def test_a_cell_without_a_reply_is_planned_and_missed(run):
@@ -277,11 +276,11 @@ def test_a_cell_without_a_reply_is_planned_and_missed(run):
 def test_unknown_rules_are_refused(run):
     for wrong in ({"protocol": "clear"}, {"extraction": "all"}, {"io": "xlsx"}, {"on_unresolved": "guess"}):
         with pytest.raises(UnknownNameError):
-            regrade(run, **wrong)
+            regrade(run, Rules(**wrong))
 
 
 def test_predictions_find_their_rows_by_the_text_of_their_index(run, tmp_path):
-    (arm, _) = read_arms(run)
+    (arm, _) = read_run(run).arms
     path = tmp_path / "p.jsonl"
     path.write_text('{"index": "0", "text": "A"}\n{"index": 5.0, "prediction": "B"}\n')
     made = score_predictions(path, arm.bench, Rules("clear/1", "sane"))

@@ -1,0 +1,131 @@
+"""Grading: of the arms of a run, and of replies from elsewhere, with or without a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmdbench.records import BenchData, Index
+from mmdbench.results.arms import Arm
+from mmdbench.results.judging.ahead import judge_ahead
+from mmdbench.scoring import Judge, JudgeHeads, JudgeJournal, Rules, Score, load_heads, score
+from mmdbench.scoring.tasks import TASKS
+
+__all__ = ["GradedArm", "Judging", "grade_arm", "grade_replies"]
+
+
+@dataclass(frozen=True)
+class Judging:
+    """A judge, with the heads of its prompts (None: those that are installed), and how it is asked.
+
+    `journal` keeps its calls; `workers` calls are made at once. `on_progress` gets the number of calls
+    that were answered, and of how many.
+    """
+
+    judge: Judge
+    heads: JudgeHeads | None = None
+    journal: JudgeJournal | None = None
+    workers: int = 8
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None
+
+
+@dataclass(frozen=True, slots=True)
+class GradedArm:
+    """An arm with its score."""
+
+    arm: Arm
+    score: Score
+
+    @property
+    def bench(self) -> str:
+        """The name of the arm's benchmark."""
+        return self.arm.bench.name
+
+    @property
+    def level(self) -> str:
+        """The level of the arm's pictures."""
+        return self.arm.level
+
+    @property
+    def corruption(self) -> str | None:
+        """The corruption that all questions of the arm met, None if they met several or none."""
+        return self.arm.corruption
+
+    @property
+    def no_ops(self) -> int:
+        """The number of replies to a picture that its corruption left unchanged."""
+        return sum(any(image.get("no_op") for image in reply.images) for reply in self.arm.replies.values())
+
+
+def grade_arm(arm: Arm, rules: Rules, judging: Judging | None = None) -> GradedArm:
+    """Grade one arm of a run.
+
+    Args:
+        arm: The arm, with its replies.
+        rules: The rules; an arm of a task is graded by the task's own.
+        judging: The judge of rows that no rule decides, if there is one.
+
+    Returns:
+        The arm with its score.
+
+    Raises:
+        ModelError: The judge answered no call.
+    """
+    task = TASKS.get(arm.bench.family)
+    if task is not None:
+        return GradedArm(arm, task.score(arm.bench, arm.replies, list(arm.cells.values())))
+    return GradedArm(arm, grade_replies(arm.bench, arm.replies, rules, judging))
+
+
+def grade_replies(
+    bench: BenchData,
+    replies: Mapping[Index, Any],
+    rules: Rules,
+    judging: Judging | None = None,
+    *,
+    partial: bool = False,
+) -> Score:
+    """Grade replies to a benchmark; a judge's calls are made several at once.
+
+    Args:
+        bench: The benchmark, whose questions all count.
+        replies: Texts or replies by the index of their question.
+        rules: The rules.
+        judging: The judge of rows that no rule decides, if there is one.
+        partial: Leave out questions without a reply.
+
+    Returns:
+        The score.
+
+    Raises:
+        ModelError: The judge answered no call.
+    """
+
+    def grade(
+        judge: Judge | None = None, journal: JudgeJournal | None = None, heads: JudgeHeads | None = None
+    ) -> Score:
+        return score(
+            bench,
+            replies,
+            protocol=rules.protocol,
+            extraction=rules.extraction,
+            io=rules.io,
+            on_unresolved=rules.on_unresolved,
+            seed=rules.seed,
+            judge=judge,
+            journal=journal,
+            heads=heads,
+            partial=partial,
+        )
+
+    if judging is None:
+        return grade()
+    heads = judging.heads or load_heads()
+    return judge_ahead(
+        lambda judge, journal: grade(judge, journal, heads),
+        judging.judge,
+        judging.journal,
+        workers=judging.workers,
+        on_progress=judging.on_progress,
+    )
