@@ -28,6 +28,7 @@ from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import RunPlan
 from mmdbench.run.engines.settings import EngineSettings, open_crew
+from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 
 LEAST_EFFICIENCY = 0.9
@@ -83,7 +84,7 @@ def ask(model, card, requests, folder, see=lambda _: None):
     """A run of so many requests, in a folder of its own."""
     bench = bench_of(requests, folder)
     plan = RunPlan(model="chance", benches=(str(bench.path),), levels=("clean",))
-    run_plan(plan, [bench], model, card, Path(tempfile.mkdtemp(dir=folder)), see)
+    run_plan(RunInputs(plan, [bench], model, card, Path(tempfile.mkdtemp(dir=folder))), see)
 
 
 def warm_up(crew, card, folder):

@@ -129,7 +129,8 @@ def ask(rows, seconds, concurrency, options, questions_a_picture=1):
     from mmdbench.models import open_model
     from mmdbench.models.cards import ModelCard
     from mmdbench.records import RunPlan
-    from mmdbench.run.runner import RunSettings, run_plan
+    from mmdbench.run.inputs import RunInputs, RunSettings
+    from mmdbench.run.runner import run_plan
 
     with tempfile.TemporaryDirectory() as folder, served(seconds) as (url, server):
         write_bench(Path(folder) / "toy.tsv", rows, questions_a_picture)
@@ -145,7 +146,7 @@ def ask(rows, seconds, concurrency, options, questions_a_picture=1):
         plan = RunPlan(model="toy", benches=("toy",), levels=("clean",))
         bench = open_bench(Path(folder) / "toy.tsv")
         settings = RunSettings(canary=False)
-        run_plan(plan, [bench], open_model(card), card, Path(folder) / "run", watch, settings)
+        run_plan(RunInputs(plan, [bench], open_model(card), card, Path(folder) / "run", settings), watch)
         started, quarter, ended = times[0], times[rows // 4], times[rows]
         return rows / (ended - started), (rows - rows // 4) / (ended - quarter), marks
 

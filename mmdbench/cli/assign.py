@@ -10,7 +10,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
-from mmdbench.cli._shared.run import Run, load_run, refuse_incomplete
+from mmdbench.cli._shared.run import ask_model, open_run, refuse_incomplete
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmdbench.records import Cell
     from mmdbench.results.graded_run import RunResults
     from mmdbench.results.judging.judges import OpenAIJudge
+    from mmdbench.run.inputs import RunInputs
     from mmdbench.training import Choice, Trace
 
 __all__ = ["assign"]
@@ -76,10 +77,11 @@ def assign(
     Right on the degraded picture: answer directly. Wrong: restore, then answer.
     """
     from mmdbench.benches import expand_benches
-    from mmdbench.models.cards import check_price, find_card, set_options
+    from mmdbench.models.cards import find_card, set_options
     from mmdbench.run.budget import Budget
+    from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.folder import default_folder
-    from mmdbench.run.runner import RunSettings
+    from mmdbench.run.inputs import RunSettings
     from mmdbench.training import check_balance
 
     levels = opts.parse_levels(level)
@@ -91,7 +93,6 @@ def assign(
     if balance:
         check_balance(balance)
     card = set_options(find_card(model, model_card or ()), settings or ())
-    check_price(card, max_usd)
     plan = RunPlan(
         model=card.name,
         benches=expand_benches(bench),
@@ -105,13 +106,14 @@ def assign(
     )
     how = RunSettings(budget=Budget(max_usd, None, max_requests))
     folder = default_folder(plan) if out is None else out
+    evaluation = Evaluation(plan, card, folder, how, data_dir=data_dir)
     rules = {"clean_check": clean_check, "balance": balance, "right_at": right_at, "seed": seed}
     with ExitStack() as stack:  # the judges first: a name that is none must not show after a paid run
         judges = (_judge(stack, judge, model_card or ()), _judge(stack, trace, model_card or ()))
         sources = Sources(data_dir, offline, family)
-        run = stack.enter_context(load_run(plan, card, sources, folder, how, quiet=quiet))
-        summary = run.carry_out()
-        results = _write(run, rules, judges, images=images)
+        inputs = stack.enter_context(open_run(evaluation, sources, quiet=quiet))
+        summary = ask_model(inputs, quiet=quiet)
+        results = _write(inputs, rules, judges, images=images, quiet=quiet)
     refuse_incomplete(results, summary)
 
 
@@ -126,10 +128,15 @@ def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> OpenAIJudge | 
 
 
 def _write(
-    run: Run, rules: dict[str, Any], judges: tuple[OpenAIJudge | None, OpenAIJudge | None], *, images: bool
+    run: RunInputs,
+    rules: dict[str, Any],
+    judges: tuple[OpenAIJudge | None, OpenAIJudge | None],
+    *,
+    images: bool,
+    quiet: bool,
 ) -> RunResults:
     from mmdbench.results.graded_run import load_results
-    from mmdbench.results.rescoring import JUDGE_JOURNAL
+    from mmdbench.run.folder import JUDGE_JOURNAL
     from mmdbench.scoring import JsonlJournal
     from mmdbench.system.locks import folder_lock
     from mmdbench.training import choose, find_samples, write_dataset
@@ -140,7 +147,7 @@ def _write(
         results = load_results(run.folder, judge=grader, journal=journal)
         samples = find_samples(results, clean_check=rules["clean_check"], right_at=rules["right_at"])
         choice = choose(samples, balance=rules["balance"] or None, seed=rules["seed"])
-        traces = _traces(run, choice, writer) if writer else None
+        traces = _traces(run, choice, writer, quiet=quiet) if writer else None
         path = write_dataset(
             run.folder,
             choice,
@@ -154,14 +161,14 @@ def _write(
     return results
 
 
-def _traces(run: Run, choice: Choice, writer: OpenAIJudge) -> dict[Cell, Trace]:
+def _traces(run: RunInputs, choice: Choice, writer: OpenAIJudge, *, quiet: bool) -> dict[Cell, Trace]:
     from mmdbench.cli._shared.progress import Bar
     from mmdbench.scoring import JsonlJournal
     from mmdbench.training import TraceWriter
 
     questions = {(b.name, q.index): (q, b.family) for b in run.benches for q in b.questions}
     rows = [(s, *questions[s.cell.bench, s.cell.index]) for s in choice.kept]
-    with Bar("Traces", quiet=run.quiet) as bar:
+    with Bar("Traces", quiet=quiet) as bar:
         made = TraceWriter(
             writer,
             JsonlJournal(run.folder / _TRACES),

@@ -18,12 +18,16 @@ def demo(
 ) -> None:
     """See how much a small model loses when photographs get worse: one to four minutes on two cores."""
     from mmdbench.cli._shared.benches import Sources
-    from mmdbench.cli._shared.run import run_and_report
-    from mmdbench.models.registry import find_card
+    from mmdbench.cli._shared.run import ask_model, open_run, print_report
+    from mmdbench.models.cards import find_card
+    from mmdbench.run.evaluate import Evaluation
 
     typer.echo(
         "160 questions about photographs, clean and at three severities, for the model `baseline`: a COCO\n"
         "detector, OCR and colour statistics. It demonstrates the measurement; it is no VLM.\n"
     )
     card = find_card("baseline")
-    run_and_report(RunPlan(model=card.name, benches=("mini",)), card, Sources(), out, quiet=quiet)
+    evaluation = Evaluation(RunPlan(model=card.name, benches=("mini",)), card, out)
+    with open_run(evaluation, Sources(), quiet=quiet) as inputs:
+        ask_model(inputs, quiet=quiet)
+    print_report(out)

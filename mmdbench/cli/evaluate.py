@@ -10,18 +10,13 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
-from mmdbench.cli._shared.run import (
-    Run,
-    load_run,
-    print_report,
-    refuse_incomplete,
-    show_forecast,
-)
+from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
 from mmdbench.errors import UsageError
 from mmdbench.records import ANSWER, RunPlan
 from mmdbench.system.bounds import require_between
 
 if TYPE_CHECKING:
+    from mmdbench.run.inputs import RunInputs
     from mmdbench.run.runner import RunSummary
 
 __all__ = ["evaluate"]
@@ -131,16 +126,15 @@ def evaluate(
 ) -> None:
     """Run a model on clean and degraded questions; repeat the command to resume."""
     from mmdbench.benches import expand_benches
-    from mmdbench.models.cards import check_price, find_card, set_options
+    from mmdbench.models.cards import find_card, set_options
     from mmdbench.run.budget import Budget
     from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
-    from mmdbench.run.folder import IMAGES, default_folder
-    from mmdbench.run.runner import RunSettings
-    from mmdbench.scoring.tasks import find_task
+    from mmdbench.run.evaluate import Evaluation
+    from mmdbench.run.folder import default_folder
+    from mmdbench.run.inputs import RunSettings
 
     changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
     card = set_options(find_card(model, model_card or ()), changes)
-    check_price(card, max_usd)
     require_between("--max-error-rate", max_error_rate, 0, 1)
     plan = RunPlan(
         model=card.name,
@@ -159,63 +153,55 @@ def evaluate(
         restore_clean=restore_clean,
         task=task,
     )
-    own_rules = find_task(task)
-    if own_rules:
-        if target_ci is not None:
-            raise UsageError(f"--target-ci is for the task {ANSWER}.", hint="Name a --sample.")
-        plan = replace(plan, protocol=own_rules.protocol)
-    how = RunSettings(
-        budget=Budget(max_usd, max_minutes, max_requests),
-        retry_errors=retry_errors,
-        canary=canary,
-        workers=workers,
-        shard=opts.parse_shard(shard),
-    )
-    folder = default_folder(plan) if out is None else out
-    if keep_images:
-        # Absolute, because a manifest shortens such paths: shards in folders of their own stay one run.
-        card = set_options(card, [f"keep_images={folder.resolve() / IMAGES}"])
-    sources = Sources(data_dir, offline, family)
+    if target_ci is not None and task != ANSWER:
+        raise UsageError(f"--target-ci is for the task {ANSWER}.", hint="Name a --sample.")
     where = EngineSettings(
         engine, read_gpus(gpus), processes, gpus_each, ray_address, read_runtime_env(runtime_env)
     )
-    with load_run(
+    evaluation = Evaluation(
         plan,
         card,
-        sources,
-        folder,
-        how,
-        quiet=quiet,
+        default_folder(plan) if out is None else out,
+        RunSettings(
+            budget=Budget(max_usd, max_minutes, max_requests),
+            retry_errors=retry_errors,
+            canary=canary,
+            workers=workers,
+            shard=opts.parse_shard(shard),
+        ),
+        EngineSettings() if dry_run else where,
         restorer_cards=restore_card or (),
-        engine=where if where.apart and not dry_run else None,
-    ) as run:
+        data_dir=data_dir,
+        keep_images=keep_images,
+    )
+    with open_run(evaluation, Sources(data_dir, offline, family), quiet=quiet) as inputs:
         if dry_run:
-            show_forecast(run, as_json=as_json)
+            show_forecast(inputs, as_json=as_json)
         elif target_ci is not None:
-            _run_until_precise(run, target_ci)
+            _run_until_precise(inputs, target_ci, quiet=quiet)
         else:
-            _run_once(run)
+            _run_once(inputs, quiet=quiet)
 
 
-def _run_once(run: Run) -> None:
-    summary = run.carry_out()
-    if run.settings.shard[1] > 1:
-        typer.echo(f"  {run.folder}: shard done; put all shards together with mmdbench merge")
+def _run_once(inputs: RunInputs, *, quiet: bool) -> None:
+    summary = ask_model(inputs, quiet=quiet)
+    if inputs.settings.shard[1] > 1:
+        typer.echo(f"  {inputs.folder}: shard done; put all shards together with mmdbench merge")
         return
-    refuse_incomplete(print_report(run.folder), summary)
+    refuse_incomplete(print_report(inputs.folder), summary)
 
 
-def _run_until_precise(run: Run, target: float) -> None:
+def _run_until_precise(inputs: RunInputs, target: float, *, quiet: bool) -> None:
     from mmdbench.results.graded_run import load_results
     from mmdbench.results.precision import half_width_points, until_precise
 
     summaries: list[RunSummary] = []
 
     def carry_out(plan: RunPlan) -> float | None:
-        summaries.append(run.carry_out(plan))
-        return None if summaries[-1].stopped else half_width_points(load_results(run.folder))
+        summaries.append(ask_model(replace(inputs, plan=plan), quiet=quiet))
+        return None if summaries[-1].stopped else half_width_points(load_results(inputs.folder))
 
-    for step in until_precise(run.plan, run.benches, target, carry_out):
+    for step in until_precise(inputs.plan, inputs.benches, target, carry_out):
         reached = "reached" if step.reached else "not yet"
         typer.echo(f"{step.questions} questions: ± {step.half_width:.2f} points ({reached})", err=True)
-    refuse_incomplete(print_report(run.folder), summaries[-1])
+    refuse_incomplete(print_report(inputs.folder), summaries[-1])

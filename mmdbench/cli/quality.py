@@ -36,8 +36,9 @@ def quality(
     import json
 
     from mmdbench.cli._shared.progress import Bar
-    from mmdbench.results.quality.measure import QUALITY_FILE, measure, write_quality
+    from mmdbench.results.quality.measure import measure, write_quality
     from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
+    from mmdbench.run.folder import QUALITY_FILE
 
     names = opts.split_list(metrics)
     if not names:

@@ -105,7 +105,8 @@ def _score_run(
     run: Path, asked: Rules, judge_files: _JudgeFiles, against: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     from mmdbench.results.arms import read_plan
-    from mmdbench.results.rescoring import JUDGE_JOURNAL, record_judge, regrade, write_regraded
+    from mmdbench.results.rescoring import record_judge, regrade, write_regraded
+    from mmdbench.run.folder import JUDGE_JOURNAL
     from mmdbench.system.locks import folder_lock
 
     read_plan(run)  # a folder that is no run is refused before it is locked

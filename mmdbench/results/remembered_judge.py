@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.results.rescoring import JUDGE_HEADS, JUDGE_JOURNAL
+from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest
 from mmdbench.run.store import read_records
 from mmdbench.scoring import JsonlJournal, JudgeHeads, JudgeKey, JudgeReply, kept_heads

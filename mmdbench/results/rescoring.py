@@ -16,6 +16,7 @@ from mmdbench.errors import DataError
 from mmdbench.records import BenchData, Cell, Grade
 from mmdbench.results.arms import read_plan, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies
+from mmdbench.run.folder import JUDGE_HEADS
 from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.run.store import read_records
 from mmdbench.scoring import (
@@ -31,8 +32,6 @@ from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
 
 __all__ = [
-    "JUDGE_HEADS",
-    "JUDGE_JOURNAL",
     "Regraded",
     "RowChange",
     "read_grades",
@@ -41,12 +40,6 @@ __all__ = [
     "score_predictions",
     "write_regraded",
 ]
-
-JUDGE_JOURNAL = "judge.jsonl"
-"""The file in a run's folder that keeps every call to a judge."""
-
-JUDGE_HEADS = "judge-heads.json"
-"""The file in a run's folder that keeps the words in which the judge was asked last."""
 
 _Earlier = Mapping[Cell, Grade]
 _OWN_RULES = Rules(protocol="", extraction="")

@@ -1,4 +1,4 @@
-"""Folders of runs: their default place, and the names inside."""
+"""Names of a run's folder and of the files in it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,72 @@ from pathlib import Path
 
 from mmdbench.records import ANSWER, RunPlan
 from mmdbench.system.digest import value_digest
+from mmdbench.system.files import REPLY_FILES
 
-__all__ = ["IMAGES", "default_folder"]
+__all__ = [
+    "CELLS_FILE",
+    "IMAGES",
+    "IMAGE_DIGESTS_FILE",
+    "JUDGE_HEADS",
+    "JUDGE_JOURNAL",
+    "LOGS",
+    "PLAN_FILES",
+    "QUALITY_CACHE_FILE",
+    "QUALITY_FILE",
+    "QUESTIONS_FILE",
+    "default_folder",
+    "replies_file",
+]
+
+CELLS_FILE = "cells.jsonl"
+"""The cells of the latest plan, with the keys of their replies."""
+
+QUESTIONS_FILE = "questions.jsonl"
+"""The questions of the latest plan, without their images."""
+
+IMAGE_DIGESTS_FILE = "images.jsonl"
+"""Digest of each image file, digest of its pixels and its size."""
+
+PLAN_FILES = (CELLS_FILE, QUESTIONS_FILE, IMAGE_DIGESTS_FILE)
+"""The files that planning writes."""
 
 IMAGES = "images"
-"""Folder of the pictures that the model made while it answered, where they are kept (`--keep-images`)."""
+"""Folder of the pictures that the model made before it answered (`--keep-images`)."""
 
-_NAMED_BY = ("model", "design", "corruptions", "seed", "profile", "codec")
+LOGS = "logs"
+"""Folder of the workers' logs."""
+
+JUDGE_JOURNAL = "judge.jsonl"
+"""Everything that judges answered about this run."""
+
+JUDGE_HEADS = "judge-heads.json"
+"""The prompt heads that the latest grading asked its judge with."""
+
+QUALITY_FILE = "quality.json"
+"""The quality metrics of the run's pictures."""
+
+QUALITY_CACHE_FILE = "quality-cache.jsonl"
+"""Every quality value that was measured, so that a later call does not measure it again."""
+
+_NAMING_FIELDS = ("model", "design", "corruptions", "seed", "profile", "codec")
+
+
+def replies_file(worker: str = "0") -> str:
+    """The name of a worker's file of replies; `*` as the worker gives the pattern of all of them."""
+    return REPLY_FILES.replace("*", worker)
 
 
 def default_folder(plan: RunPlan) -> Path:
-    """Folder of a run without `--out`, named by the settings that change replies.
+    """The default folder of a plan's run.
 
-    Plans that differ only in sample, levels or protocol share a folder, and so their replies.
+    Its name follows from the fields that change every reply. A larger sample, another level or another
+    protocol continues in the same folder.
     """
-    # Runs without a restorer or a task keep the names that they had before these settings existed.
-    keys = (*_NAMED_BY, "restore", "restore_clean") if plan.restore else _NAMED_BY
-    keys = keys if plan.task == ANSWER else (*keys, "task")
-    answering = {key: value for key, value in plan.as_dict().items() if key in keys}
+    # Runs without a restorer or a task keep the names that they had before these fields existed.
+    fields = (*_NAMING_FIELDS, "restore", "restore_clean") if plan.restore else _NAMING_FIELDS
+    fields = fields if plan.task == ANSWER else (*fields, "task")
+    naming = {name: value for name, value in plan.as_dict().items() if name in fields}
     benches = "+".join(Path(name).stem for name in plan.benches)
-    digest = value_digest({**answering, "benches": list(plan.benches)})[:8]
+    digest = value_digest({**naming, "benches": list(plan.benches)})[:8]
     safe = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in f"{plan.model}_{benches}_{plan.design}")
     return Path("runs") / f"{safe[:80]}_{digest}"

@@ -1,4 +1,4 @@
-"""Plan before spend: what a run will ask, take and cost, and how sharp its result will be."""
+"""Forecast of a run before it starts: requests, tokens, cost, time and the width of its intervals."""
 
 from __future__ import annotations
 
@@ -10,44 +10,48 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import StoreError
 from mmdbench.models.cards import ModelCard
-from mmdbench.models.registry import AsyncModel, Model, is_async
+from mmdbench.models.registry import Fingerprinted, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
 from mmdbench.records import CLEAN, RunPlan
-from mmdbench.run.manifest import read_manifest
-from mmdbench.run.plan import OWN_PICTURES, Pictures, Planned, plan_requests
+from mmdbench.run.inputs import RunInputs
+from mmdbench.run.manifest import find_manifest
+from mmdbench.run.plan import Planned, plan_requests
 from mmdbench.run.store import read_index, read_records, shard_paths
 from mmdbench.scoring.families import unit_of
 from mmdbench.stats import half_width, macro_half_width
 from mmdbench.system.environment import portable
 from mmdbench.system.files import MANIFEST_FILE, make_folder
 
-__all__ = ["Earlier", "Forecast", "earlier_replies", "forecast"]
+__all__ = ["Forecast", "forecast"]
 
 _FLIPS = 0.10
 _LOOKED_AT = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """What earlier replies of a model cost: means over `count` of them; `per_second` of whole runs."""
+class _EarlierReplies:
+    """Means over `count` earlier replies of a model; None where nothing is known.
 
-    count: int = 0
-    read: float | None = None
-    written: float | None = None
-    seconds: float | None = None
-    per_second: float | None = None
+    `read` and `written` are tokens, `seconds` the duration of a request; `per_second` is the rate of
+    whole runs, in requests.
+    """
+
+    count: int
+    read: float | None
+    written: float | None
+    seconds: float | None
+    per_second: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run would do.
+    """The size and the cost of a run.
 
-    `requests` are planned, `answered` of them already are; tokens, `usd` and `seconds` are for the
-    rest, None where nothing is known. `score` and `drop` are 95 % half-widths in points: of a score
-    that is about a half, and of a drop when one answer in ten flips, both of the mean over benchmarks.
+    `requests` are planned and `answered` of them have a reply; `images`, tokens, `usd` and `seconds`
+    are for the rest, None where nothing is known. `questions` are counted by benchmark, in its units.
+    `score` and `drop` are 95 % half-widths in points, of the mean over benchmarks: of a score of a half,
+    and of a drop when one answer in ten flips. `basis` says where the estimates come from.
     """
 
     requests: int
@@ -64,32 +68,26 @@ class Forecast:
 
     @property
     def to_ask(self) -> int:
-        """Requests that would be sent."""
+        """The number of requests that would be sent."""
         return self.requests - self.answered
 
 
-def forecast(
-    plan: RunPlan,
-    benches: Sequence[Bench],
-    model: Model | AsyncModel,
-    card: ModelCard,
-    folder: Path,
-    *,
-    retry_errors: bool = True,
-    pictures: Pictures = OWN_PICTURES,
-) -> Forecast:
-    """What running this plan in this folder would do; the model is not asked.
+def forecast(inputs: RunInputs) -> Forecast:
+    """The forecast of a run; the model is not asked.
 
-    The folder is made, and keeps what planning learned about the images, nothing else.
+    The folder is made and keeps the digests of the images, nothing else.
     """
-    planned = plan_requests(plan, benches, model, card, load_spec(), make_folder(folder), pictures)
+    make_folder(inputs.folder)
+    planned = plan_requests(inputs)
     unique = {p.key: p for p in planned}
-    stored = read_index(folder)
+    stored = read_index(inputs.folder)
+    retry_errors = inputs.settings.retry_errors
     done = {k for k in unique if k in stored and (stored[k] != "error" or not retry_errors)}
     todo = [p for key, p in unique.items() if key not in done]
-    earlier = earlier_replies(folder, model.fingerprint())
+    card, earlier = inputs.card, _earlier_replies(inputs.folder, inputs.model.fingerprint())
     read, written = _tokens(todo, card, earlier)
-    units = _units(planned, benches)
+    units = _units(planned, inputs.benches)
+    sizes = list(units.values())
     return Forecast(
         requests=len(unique),
         answered=len(done),
@@ -98,24 +96,22 @@ def forecast(
         tokens_read=read,
         tokens_written=written,
         usd=card.price.usd(read, written) if card.price else None,
-        seconds=_seconds(len(todo), model, earlier),
-        score=100 * _score_half_width(list(units.values())),
-        drop=100 * macro_half_width(list(units.values()), _FLIPS) if _has_drop(plan) else None,
+        seconds=_seconds(len(todo), inputs.model, earlier),
+        score=100 * _score_half_width(sizes),
+        drop=100 * macro_half_width(sizes, _FLIPS) if _has_drop(inputs.plan) else None,
         basis=_basis(earlier),
     )
 
 
-def earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> Earlier:
-    """What replies of this model cost so far, in this run and in the runs beside it."""
+def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierReplies:
+    """Means over replies of this model in this run and in the runs beside it."""
     wanted = portable(dict(fingerprint))
     counts: Counter[str] = Counter()
     sums: Counter[str] = Counter()
     rates: list[float] = []
-    for run in [folder, *sorted(p.parent for p in folder.parent.glob(f"*/{MANIFEST_FILE}"))]:
-        manifest = _manifest(run)
-        if manifest is None or (run == folder and counts["runs"]):
-            continue
-        counts["runs"] += run == folder
+    beside = (path.parent for path in folder.parent.glob(f"*/{MANIFEST_FILE}"))
+    for run in dict.fromkeys([folder, *sorted(beside)]):
+        manifest = find_manifest(run) or {}
         if manifest.get("model", {}).get("fingerprint") != wanted:
             continue
         rates += [s["asked"] / s["seconds"] for s in manifest.get("sessions", []) if s["asked"] >= 20]
@@ -127,12 +123,8 @@ def earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> Earlier:
                 counts["counted"] += 1
                 sums["read"] += usage["prompt"]
                 sums["written"] += usage.get("completion", 0)
-    return _earlier(counts, sums, rates)
-
-
-def _earlier(counts: Mapping[str, int], sums: Mapping[str, float], rates: Sequence[float]) -> Earlier:
-    counted, replies = counts["counted"], counts["replies"]
-    return Earlier(
+    replies, counted = counts["replies"], counts["counted"]
+    return _EarlierReplies(
         replies,
         sums["read"] / counted if counted else None,
         sums["written"] / counted if counted else None,
@@ -148,14 +140,7 @@ def _answers(run: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def _manifest(run: Path) -> dict[str, Any] | None:
-    try:
-        return read_manifest(run)
-    except StoreError:
-        return None
-
-
-def _tokens(todo: Sequence[Planned], card: ModelCard, earlier: Earlier) -> tuple[int, int]:
+def _tokens(todo: Sequence[Planned], card: ModelCard, earlier: _EarlierReplies) -> tuple[int, int]:
     if earlier.read is not None and earlier.written is not None:
         return round(earlier.read * len(todo)), round(earlier.written * len(todo))
     each = min(_most_written(card), 10 * TYPICAL_OUTPUT) if _thinks(card) else TYPICAL_OUTPUT
@@ -172,7 +157,7 @@ def _most_written(card: ModelCard) -> int:
     return 10 * TYPICAL_OUTPUT if most is None else int(most)
 
 
-def _seconds(count: int, model: Model | AsyncModel, earlier: Earlier) -> float | None:
+def _seconds(count: int, model: Fingerprinted, earlier: _EarlierReplies) -> float | None:
     if not count:
         return 0.0
     if earlier.per_second:
@@ -197,7 +182,7 @@ def _has_drop(plan: RunPlan) -> bool:
     return CLEAN in plan.levels and len(plan.levels) > 1
 
 
-def _basis(earlier: Earlier) -> str:
+def _basis(earlier: _EarlierReplies) -> str:
     if earlier.count:
         return f"from {earlier.count} earlier replies of this model"
-    return "estimated from the sizes of texts and pictures; no earlier reply of this model is at hand"
+    return "estimated from the sizes of texts and pictures; there is no earlier reply of this model"

@@ -1,39 +1,27 @@
-"""What was run, written down: enough to run it again, and nothing that is secret or of one machine."""
+"""The manifest of a run: enough to repeat it, without secrets and without paths of one machine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.corruptions.spec import Spec
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import StoreError
 from mmdbench.models.cards import ModelCard
-from mmdbench.records import RunPlan
+from mmdbench.run.inputs import RunInputs
 from mmdbench.system.environment import git_state, portable, versions
 from mmdbench.system.files import MANIFEST_FILE, write_atomic
 
-__all__ = [
-    "bench_record",
-    "card_record",
-    "read_manifest",
-    "run_manifest",
-    "save_manifest",
-]
+__all__ = ["bench_record", "card_record", "find_manifest", "read_manifest", "run_manifest", "save_manifest"]
 
 
-def run_manifest(
-    plan: RunPlan,
-    benches: Sequence[Bench],
-    card: ModelCard,
-    fingerprint: Mapping[str, Any],
-    spec: Spec,
-    earlier: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The manifest of a run; what its folder has seen before (sessions, canary) is taken from `earlier`."""
+def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The manifest of a run; sessions, canary and judge are kept from an `earlier` one of its folder."""
+    plan, spec = inputs.plan, load_spec()
     kept = {key: earlier[key] for key in ("sessions", "canary", "judge") if earlier and key in earlier}
     return {
         "kind": "mmdbench run",
@@ -43,8 +31,8 @@ def run_manifest(
             "benches": [Path(name).name for name in plan.benches],
             "restore": portable(plan.restore),
         },
-        "benches": [bench_record(bench) for bench in benches],
-        "model": card_record(card) | {"fingerprint": portable(dict(fingerprint))},
+        "benches": [bench_record(bench) for bench in inputs.benches],
+        "model": card_record(inputs.card) | {"fingerprint": portable(dict(inputs.model.fingerprint()))},
         "spec": {"version": spec.version, "digest": spec.digest},
         "versions": versions(),
         "git": git_state(),
@@ -60,7 +48,7 @@ def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run or of a build."""
+    """The manifest of a run or of a build. Raises StoreError if there is none or it is damaged."""
     path = folder / MANIFEST_FILE
     try:
         return dict(json.loads(path.read_text("utf-8")))
@@ -72,8 +60,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise StoreError(f"Cannot read {path}: {error}.") from error
 
 
+def find_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a folder; None if there is none or it is damaged."""
+    try:
+        return read_manifest(folder)
+    except StoreError:
+        return None
+
+
 def bench_record(bench: Bench) -> dict[str, Any]:
-    """What is kept of a benchmark: its name, family, number of questions and the digest of its file."""
+    """The name, the family, the number of questions and the file digest of a benchmark."""
     return {
         "name": bench.name,
         "family": bench.family,
@@ -83,7 +79,7 @@ def bench_record(bench: Bench) -> dict[str, Any]:
 
 
 def card_record(card: ModelCard) -> dict[str, Any]:
-    """What is kept of a model card; places on this machine are left out."""
+    """The fields of a model card, without paths of this machine."""
     record: dict[str, Any] = {
         "name": card.name,
         "adapter": card.adapter,

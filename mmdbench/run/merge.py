@@ -14,9 +14,9 @@ from typing import Any
 
 from mmdbench.errors import IncomparableError, StoreError, UsageError
 from mmdbench.records import Reply
-from mmdbench.run.folder import IMAGES
+from mmdbench.run.folder import IMAGES, PLAN_FILES, replies_file
 from mmdbench.run.manifest import read_manifest, save_manifest
-from mmdbench.run.plan import PLAN_FILES, read_cells
+from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_replies, reply_line, shard_paths
 from mmdbench.system.files import MANIFEST_FILE, make_folder, open_atomic
 from mmdbench.system.locks import folder_lock
@@ -71,11 +71,11 @@ def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list
     # In the plan's order, so that the same replies make the same file; then those of earlier plans.
     ordered = [key for key in keys if key in merged]
     rest = sorted(merged.keys() - set(ordered))
-    with open_atomic(out / "replies-0.jsonl") as file:
+    with open_atomic(out / replies_file()) as file:
         for key in [*ordered, *rest]:
             file.write(reply_line(merged[key]))
     for path in shard_paths(out):
-        if path.name != "replies-0.jsonl":
+        if path.name != replies_file():
             path.unlink()
     return [merged[key].status for key in ordered]
 

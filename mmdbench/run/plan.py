@@ -1,4 +1,4 @@
-"""What a run asks, addressed by everything that could change the reply.
+"""The requests of a run, each with a key made of everything that could change its reply.
 
 The key of a request is the SHA-256 of the model's fingerprint, the prompt, the recipe of every
 image, the generation settings and, where images are restored, the restorer's fingerprint. Two
@@ -10,43 +10,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import build_prompt
-from mmdbench.corruptions.spec import Spec
-from mmdbench.errors import UsageError
-from mmdbench.models.registry import Fingerprinted, ModelCard
+from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.models.registry import Fingerprinted
 from mmdbench.records import CLEAN, RECODED, BenchData, Cell, ImageSource, Question, Recipe, RunPlan
+from mmdbench.run.folder import CELLS_FILE, IMAGE_DIGESTS_FILE, QUESTIONS_FILE
+from mmdbench.run.inputs import RunInputs
 from mmdbench.run.store import read_records
+from mmdbench.scoring import EXTRACTIONS, get_protocol
+from mmdbench.scoring.tasks import find_task
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.system.files import write_atomic
-from mmdbench.variants.design import plan_cells
+from mmdbench.variants.codec import parse_codec
+from mmdbench.variants.design import parse_design, parse_sample, plan_cells
 from mmdbench.variants.recipes import clean_image, recipe_for
-from mmdbench.variants.released import ReleasedCopies, released_images
+from mmdbench.variants.released import released_images
 from mmdbench.variants.restoration import Restorer
 
 __all__ = [
-    "OWN_PICTURES",
-    "PLAN_FILES",
-    "Pictures",
     "Planned",
     "PlannedCell",
     "StoredBench",
+    "check_plan",
     "plan_requests",
     "read_cells",
     "read_questions",
     "reply_key",
     "write_plan",
 ]
-
-_CELLS_FILE = "cells.jsonl"
-_QUESTIONS_FILE = "questions.jsonl"
-_DIGESTS_FILE = "images.jsonl"
-
-PLAN_FILES = (_CELLS_FILE, _QUESTIONS_FILE, _DIGESTS_FILE)
-"""What planning writes into a run's folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +54,12 @@ class PlannedCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """What was opened for a plan that names more than benchmarks: a restorer, the authors' files."""
-
-    restorer: Restorer | None = None
-    released: ReleasedCopies = field(default_factory=dict)
-
-
-OWN_PICTURES = Pictures()
-"""Nothing of the kind: the benchmark's own pictures, degraded by recipes."""
-
-
-@dataclass(frozen=True, slots=True)
 class Planned:
-    """A cell with all that is needed to ask it; the images are made later.
+    """A cell and everything that its request is made from; the variants are made later.
 
-    `images` are what the recipes start from, `sizes` the width and height of each in pixels;
-    `restorer` is what the variants go through, if anything; `reworded` says that the prompt is
-    the adapter's and not the benchmark's.
+    `images` are the sources that the recipes start from, `sizes` the width and height of each in
+    pixels; `restorer` restores the variants, if there is one; `reworded` is True if the prompt is the
+    adapter's and not the benchmark's.
     """
 
     key: str
@@ -89,30 +73,47 @@ class Planned:
     reworded: bool = False
 
 
-def plan_requests(
-    plan: RunPlan,
-    benches: Sequence[BenchData],
-    model: Fingerprinted,
-    card: ModelCard,
-    spec: Spec,
-    folder: Path,
-    pictures: Pictures = OWN_PICTURES,
-) -> list[Planned]:
-    """Every request of the plan, all cells of a question together, in the order they are asked.
+def check_plan(plan: RunPlan) -> None:
+    """Raise UsageError or UnknownNameError for the first field of the plan that cannot be carried out."""
+    spec = load_spec()
+    parse_design(plan.design)
+    parse_sample(plan.sample)
+    parse_codec(plan.codec)
+    task = find_task(plan.task)
+    if task is None:
+        get_protocol(plan.protocol)
+    else:
+        task.check(plan)
+    if plan.extraction not in EXTRACTIONS:
+        raise UnknownNameError("answer extraction", plan.extraction, EXTRACTIONS)
+    for name in plan.corruptions:
+        if name not in spec.corruptions:
+            raise UnknownNameError("corruption", name, spec.corruptions, see="mmdbench list corruptions")
+    if len(set(plan.corruptions)) < len(plan.corruptions):
+        raise UsageError("A corruption is named twice.")
+    if plan.profile not in spec.profiles:
+        raise UnknownNameError("profile", plan.profile, spec.profiles)
+    if not plan.benches:
+        raise UsageError("No benchmark to run.", hint="Name one: --bench mini. See: mmdbench list benches")
 
-    Each image is decoded once in the life of the run's folder, to learn the digest of its pixels.
-    Raises UsageError if the plan names a restorer or released files that `pictures` does not hold.
+
+def plan_requests(inputs: RunInputs) -> list[Planned]:
+    """Every request of the plan, in the order of asking; all cells of a question are adjacent.
+
+    Each image is decoded only once for a run's folder, to learn the digest of its pixels.
+    Raises UsageError if the plan names a restorer or released files that are not opened.
     """
+    plan, pictures, spec = inputs.plan, inputs.pictures, load_spec()
     if bool(plan.restore) != (pictures.restorer is not None):
-        raise UsageError("The plan's restorer and the one that was opened do not go together.")
+        raise UsageError("The plan names a restorer and none is opened, or the other way round.")
     restoration = pictures.restorer.fingerprint() if pictures.restorer else None
-    fingerprint = value_digest(dict(model.fingerprint()))
-    families = {bench.name: bench.family for bench in benches}
-    digests = _Digests(folder / _DIGESTS_FILE)
+    fingerprint = value_digest(dict(inputs.model.fingerprint()))
+    families = {bench.name: bench.family for bench in inputs.benches}
+    digests = _ImageDigests(inputs.folder / IMAGE_DIGESTS_FILE)
     planned = []
-    for question, cells in plan_cells(plan, benches, spec):
+    for question, cells in plan_cells(plan, inputs.benches, spec):
         default = build_prompt(question, families[question.bench])
-        prompt = _prompt(model, question, default)
+        prompt = _prompt(inputs.model, question, default)
         own = [digests.of(source) for source in question.images]
         for cell in cells:
             degraded = cell.level not in (CLEAN, RECODED)
@@ -121,20 +122,12 @@ def plan_requests(
                 sources = released_images(pictures.released, cell)
                 images = [digests.of(source) for source in sources]
             recipes = tuple(recipe_for(cell, image.digest, plan, spec) for image in images)
-            restored = degraded or plan.restore_clean
-            key = reply_key(fingerprint, prompt, recipes, card.generation, restoration if restored else None)
+            restorer = pictures.restorer if degraded or plan.restore_clean else None
+            restored_by = restoration if restorer else None
+            key = reply_key(fingerprint, prompt, recipes, inputs.card.generation, restored_by)
+            sizes = tuple(image.size for image in images)
             planned.append(
-                Planned(
-                    key,
-                    cell,
-                    question,
-                    prompt,
-                    recipes,
-                    sources,
-                    tuple(image.size for image in images),
-                    pictures.restorer if restored else None,
-                    prompt != default,
-                )
+                Planned(key, cell, question, prompt, recipes, sources, sizes, restorer, prompt != default)
             )
     digests.save()
     return planned
@@ -147,7 +140,18 @@ def reply_key(
     generation: Mapping[str, Any],
     restoration: Mapping[str, Any] | None = None,
 ) -> str:
-    """The key of a request: 64 hexadecimal digits; `restoration` counts only where there is one."""
+    """The key of a request.
+
+    Args:
+        fingerprint: Digest of the model's fingerprint.
+        prompt: The prompt as the model is asked it.
+        recipes: The recipe of each image, in order.
+        generation: The generation settings of the model card.
+        restoration: Fingerprint of the restorer; a key without a restorer does not depend on it.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     parts: dict[str, Any] = {
         "model": fingerprint,
         "prompt": prompt,
@@ -167,28 +171,34 @@ class StoredBench:
 
 
 def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[BenchData]) -> None:
-    """Keep in the run's folder what its latest plan asks, so that it can be graded from there alone."""
+    """Write cells and questions of a plan into a run's folder, so that it can be graded from there alone.
+
+    Args:
+        folder: The run's folder; files of an earlier plan are replaced.
+        planned: Every request of the plan.
+        benches: The benchmarks of the requests.
+    """
     cells = ([p.cell.bench, p.cell.index, p.cell.level, p.cell.corruption, p.key] for p in planned)
-    write_atomic(folder / _CELLS_FILE, _lines({"cell": cell} for cell in cells))
+    write_atomic(folder / CELLS_FILE, _lines({"cell": cell} for cell in cells))
     families = {bench.name: bench.family for bench in benches}
     questions = {(p.cell.bench, p.cell.index): p.question for p in planned}.values()
     rows = (
         {"bench": q.bench, "family": families[q.bench], "index": q.index, "fields": dict(q.fields)}
         for q in questions
     )
-    write_atomic(folder / _QUESTIONS_FILE, _lines(rows))
+    write_atomic(folder / QUESTIONS_FILE, _lines(rows))
 
 
 def read_cells(folder: Path) -> list[PlannedCell]:
-    """The cells of a run's latest plan, in the order they are asked."""
-    rows = (record["cell"] for record in read_records(folder / _CELLS_FILE))
+    """The cells of a run's latest plan, in the order of asking."""
+    rows = (record["cell"] for record in read_records(folder / CELLS_FILE))
     return [PlannedCell(Cell(*row[:4]), row[4]) for row in rows]
 
 
 def read_questions(folder: Path) -> list[StoredBench]:
-    """The benchmarks of a run's latest plan with the questions that were planned."""
+    """The benchmarks of a run's latest plan, with the planned questions."""
     found: dict[tuple[str, str], list[Question]] = {}
-    for record in read_records(folder / _QUESTIONS_FILE):
+    for record in read_records(folder / QUESTIONS_FILE):
         question = Question(record["bench"], record["index"], record["fields"])
         found.setdefault((record["bench"], record["family"]), []).append(question)
     return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
@@ -204,31 +214,31 @@ def _prompt(model: Fingerprinted, question: Question, default: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What planning learns of an image: the digest of its pixels, its width and its height."""
+class _ImageFacts:
+    """The digest of an image's pixels and its (width, height) in pixels."""
 
     digest: str
     size: tuple[int, int]
 
 
-class _Digests:
-    """Digest of an image's bytes → what its pixels are, remembered in a run's folder."""
+class _ImageDigests:
+    """Digest of an image file → the facts of the image, kept in a run's folder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         rows = read_records(path) if path.exists() else ()
         self._known = {
-            r["bytes"]: _Seen(r["pixels"], (r["size"][0], r["size"][1])) for r in rows if "size" in r
+            r["bytes"]: _ImageFacts(r["pixels"], (r["size"][0], r["size"][1])) for r in rows if "size" in r
         }
         self._saved = len(self._known)
 
-    def of(self, source: ImageSource) -> _Seen:
+    def of(self, source: ImageSource) -> _ImageFacts:
         data = source.read()
         name = bytes_digest(data)
         if name not in self._known:
             clean = clean_image(data, source.where)
             height, width = clean.pixels.shape[:2]
-            self._known[name] = _Seen(clean.digest, (width, height))
+            self._known[name] = _ImageFacts(clean.digest, (width, height))
         return self._known[name]
 
     def save(self) -> None:

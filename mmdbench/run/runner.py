@@ -1,9 +1,9 @@
-"""Plan → requests → replies: the only place that calls a model.
+"""Running a plan: ask the model for every reply that the run's folder lacks.
 
-Running is resuming: keys that the run's folder answers are not asked again. Variants are made
-ahead of the model in a bounded pool, so that neither side waits for the other, and all variants
-of a question are adjacent. Models that are called directly are asked in batches; models behind
-a server many at once, under a throttle. Either stops cleanly when the budget is used up.
+A run that is started again resumes: keys with a stored reply are not asked again. Variants are made
+ahead of the model in a bounded pool, so that neither waits for the other. Models that are called
+directly are asked in batches; models behind a server by many requests at once, under a throttle; a
+pool of workers by its dispatcher. All of them stop cleanly when the budget is spent.
 """
 
 from __future__ import annotations
@@ -14,65 +14,41 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-from mmdbench.benches import Bench
-from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import StoreError, UsageError
-from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import AsyncModel, Model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
-from mmdbench.records import Cell, Reply, RunPlan
+from mmdbench.records import Cell, Reply
 from mmdbench.run.async_driver import AsyncDriver, with_model
 from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending
 from mmdbench.run.cache_alarm import SameReplies
-from mmdbench.run.engines import Crew, is_crew
-from mmdbench.run.manifest import read_manifest, run_manifest, save_manifest
-from mmdbench.run.plan import OWN_PICTURES, Pictures, Planned, plan_requests, write_plan
+from mmdbench.run.engines import is_crew
+from mmdbench.run.inputs import RunInputs, RunSettings
+from mmdbench.run.manifest import find_manifest, run_manifest, save_manifest
+from mmdbench.run.plan import Planned, plan_requests, write_plan
 from mmdbench.run.prefetch import prefetching
 from mmdbench.run.preflight import check_canary
 from mmdbench.run.store import ReplyStore
 from mmdbench.system.environment import portable
-from mmdbench.system.files import MANIFEST_FILE, make_folder
+from mmdbench.system.files import make_folder
 from mmdbench.system.locks import folder_lock
 
-__all__ = ["Progress", "RunSettings", "RunSummary", "run_plan", "shard_of"]
+__all__ = ["RunProgress", "RunSummary", "run_plan", "shard_of"]
 
 _AHEAD = 8
 _TRACE_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How a plan is carried out; nothing here changes what is asked or what is stored for it.
+class RunProgress:
+    """Progress of a run, sent after each reply.
 
-    `workers` threads make variants (0: as many as there are cores, 8 at most); `shard` is (i, n),
-    the i-th of n parts, from 1; `canary` says whether a model behind a server is checked before it
-    is asked for the first time.
-    """
-
-    budget: Budget = field(default_factory=Budget)
-    retry_errors: bool = True
-    canary: bool = True
-    workers: int = 0
-    shard: tuple[int, int] = (1, 1)
-
-    def __post_init__(self) -> None:
-        number, count = self.shard
-        if not 1 <= number <= count:
-            raise UsageError(f"There is no shard {number}/{count}.", hint="Write 1/8 … 8/8.")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is: requests answered now, to ask, answered before, failed; `cell` is the latest.
-
-    `usd` is what was spent; `note` is something that a user should be told once.
+    `done` of `total` requests are answered in this call, `failed` of them with an error; `earlier` were
+    answered before; `cell` is the latest; `usd` is spent. `note` is a message for the user, sent once.
     """
 
     done: int
@@ -86,11 +62,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """How a run ended: `cells` planned, `asked` now, answered `earlier`, `failed`, wall `seconds`.
+    """Result of one call of `run_plan`.
 
-    `stopped` says why not everything was asked, `alarm` what is suspicious about the replies; both are
-    empty otherwise. `sent` counts requests with their retries; `throttle` holds limit, cuts and trace,
-    `workers` what became of each where an engine had several.
+    `cells` are planned, `asked` in this call, answered `earlier`, `failed`; `seconds` are wall time.
+    `stopped` is the reason if not everything was asked, `alarm` a warning about suspicious replies;
+    both are empty otherwise. `sent` counts requests with their retries, `tokens` are (read, written);
+    `throttle` holds limit, cuts and trace, `workers` the replies of each worker and their restarts.
     """
 
     cells: int
@@ -108,20 +85,25 @@ class RunSummary:
 
 
 @dataclass
-class _Tally:
-    """What is counted while a run goes on; nothing in it grows with the number of replies."""
+class _Session:
+    """State and counts of one call of `run_plan`; nothing in it grows with the number of replies."""
 
-    total: int
+    inputs: RunInputs
+    store: ReplyStore
+    todo: Sequence[Planned]
     earlier: int
+    on_progress: Callable[[RunProgress], None]
     spending: Spending
-    on_progress: Callable[[Progress], None]
+    throttle: Throttle | None
+    begun: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     asked: int = 0
     failed: int = 0
     read: int = 0
     written: int = 0
     same: SameReplies = field(default_factory=SameReplies)
 
-    def count(self, reply: Reply) -> None:
+    def keep(self, reply: Reply) -> None:
+        self.store.add(reply)
         self.asked += 1
         self.failed += reply.status == "error"
         usage = reply.details.get("usage") or {}
@@ -131,59 +113,56 @@ class _Tally:
         self.show(reply.cell)
 
     def show(self, cell: Cell | None = None, note: str = "") -> None:
-        usd = self.spending.usd
-        self.on_progress(Progress(self.asked, self.total, self.earlier, self.failed, cell, usd, note))
+        usd, total = self.spending.usd, len(self.todo)
+        self.on_progress(RunProgress(self.asked, total, self.earlier, self.failed, cell, usd, note))
+
+    def summary(self, cells: int, seconds: float) -> RunSummary:
+        model = self.inputs.model
+        return RunSummary(
+            cells,
+            self.asked,
+            self.earlier,
+            self.failed,
+            seconds,
+            self.spending.reason,
+            self.same.alarm,
+            round(self.spending.usd, 6),
+            self.spending.sent,
+            (self.read, self.written),
+            _throttle_record(self.throttle, seconds) if self.throttle else {},
+            model.report().as_dict() if is_crew(model) else {},
+        )
 
 
-def run_plan(
-    plan: RunPlan,
-    benches: Sequence[Bench],
-    model: Model | AsyncModel | Crew,
-    card: ModelCard,
-    folder: Path,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-    settings: RunSettings = RunSettings(),
-    pictures: Pictures = OWN_PICTURES,
-) -> RunSummary:
-    """Ask the model everything in the plan that the run's folder does not answer yet.
+def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lambda _: None) -> RunSummary:
+    """Ask the model for everything in the plan that the run's folder does not answer yet.
 
-    `model` may be the workers of an engine, each of which holds it.
-    A plan with a restorer or of the design `released` needs what it names, opened, in `pictures`.
-    Ctrl-C (KeyboardInterrupt, after what is under way was stored) and SIGKILL leave the folder
-    whole: the same call goes on from there. Raises LockedError if another process runs there,
-    StoreError if the folder cannot be written, ModelError if the model cannot be asked or only fails.
+    Ctrl-C (KeyboardInterrupt, after requests in flight are stored) and SIGKILL leave the folder whole:
+    the same call resumes there. Raises LockedError if another process runs in the folder, StoreError
+    if it cannot be written, ModelError if the model cannot be asked or fails at every request.
     """
     started = time.monotonic()
-    spec = load_spec()
+    folder, model, settings = inputs.folder, inputs.model, inputs.settings
     check = getattr(model, "check", None)
     if check is not None:
         check()
     with folder_lock(make_folder(folder), "running a model"), ReplyStore(folder) as store:
-        planned = plan_requests(plan, benches, model, card, spec, folder, pictures)
-        write_plan(folder, planned, benches)
-        manifest = run_manifest(plan, benches, card, model.fingerprint(), spec, _earlier_manifest(folder))
-        manifest |= _shown(plan, planned, pictures)
+        planned = plan_requests(inputs)
+        write_plan(folder, planned, inputs.benches)
+        manifest = run_manifest(inputs, find_manifest(folder)) | _picture_record(inputs, planned)
         save_manifest(folder, manifest)
         todo, earlier = _todo(planned, store, settings)
-        spending = Spending(settings.budget)
-        tally = _Tally(len(todo), earlier, spending, on_progress)
-        begun = datetime.now(timezone.utc)
         throttle = Throttle(throttle_settings(model)) if is_async(model) else None
+        spending = Spending(settings.budget)
+        session = _Session(inputs, store, todo, earlier, on_progress, spending, throttle)
         try:
-            tally.show(note=_preflight(bool(todo), model, card, manifest, spending, settings))
+            session.show(note=_preflight(session, manifest))
             save_manifest(folder, manifest)
-            keep = _keep(store, tally)
-            if is_crew(model):
-                with _stopped_by_ctrl_c(spending):
-                    model.carry_out(todo, spending, keep, lambda news: tally.show(note=news))
-            else:
-                _ask(todo, cast("Model | AsyncModel", model), card, throttle, spending, keep, settings)
+            with _stopped_by_ctrl_c(spending):
+                _ask(session)
         finally:
-            seconds = time.monotonic() - started
-            summary = _summary(len(planned), tally, spending, throttle, seconds)
-            if is_crew(model):
-                summary = replace(summary, workers=model.report().as_dict())
-            manifest["sessions"].append(_session(begun, summary, settings))
+            summary = session.summary(len(planned), time.monotonic() - started)
+            manifest["sessions"].append(_session_record(session.begun, summary, settings))
             save_manifest(folder, manifest)
     if summary.stopped == INTERRUPTED:
         raise KeyboardInterrupt
@@ -191,40 +170,20 @@ def run_plan(
 
 
 def shard_of(key: str, count: int) -> int:
-    """Which of `count` shards a key belongs to, from 1: the same on every machine."""
+    """The shard of a key, from 1 to `count`: the same on every machine."""
     return int(key[:12], 16) % count + 1
 
 
-def _shown(plan: RunPlan, planned: Sequence[Planned], pictures: Pictures) -> dict[str, Any]:
-    """What the manifest says of prompts and pictures that are not the benchmark's own."""
+def _picture_record(inputs: RunInputs, planned: Sequence[Planned]) -> dict[str, Any]:
+    """The manifest's fields about prompts and pictures that are not the benchmark's own."""
+    pictures = inputs.pictures
     record: dict[str, Any] = {"prompt_override": any(p.reworded for p in planned)}
     if pictures.restorer is not None:
         fingerprint = portable(pictures.restorer.fingerprint())
-        record["restoration"] = {"fingerprint": fingerprint, "clean": plan.restore_clean}
+        record["restoration"] = {"fingerprint": fingerprint, "clean": inputs.plan.restore_clean}
     if pictures.released:
         record["released"] = [copy.record() for copy in pictures.released.values()]
     return record
-
-
-def _preflight(
-    needed: bool,
-    model: object,
-    card: ModelCard,
-    manifest: dict[str, Any],
-    spending: Spending,
-    settings: RunSettings,
-) -> str:
-    if not needed or not is_async(model):
-        return ""
-    if not settings.canary:
-        manifest.setdefault("canary", {"verdict": "skipped"})
-        return ""
-    apart = Spending(Budget())  # its few requests are paid for, but a small budget does not cut it short
-    try:
-        found = manifest["canary"] = check_canary(model, card, manifest.get("canary"), apart)
-    finally:
-        spending.usd += apart.usd
-    return f"canary: {found['said']}" if found["verdict"] != "passed" else ""
 
 
 def _todo(planned: Sequence[Planned], store: ReplyStore, settings: RunSettings) -> tuple[list[Planned], int]:
@@ -235,41 +194,47 @@ def _todo(planned: Sequence[Planned], store: ReplyStore, settings: RunSettings) 
     return todo, len(mine) - len(todo)
 
 
-def _keep(store: ReplyStore, tally: _Tally) -> Callable[[Reply], None]:
-    def keep(reply: Reply) -> None:
-        store.add(reply)
-        tally.count(reply)
+def _preflight(session: _Session, manifest: dict[str, Any]) -> str:
+    """Check a model behind a server with the canary; the note for the user, empty if all is well."""
+    model = session.inputs.model
+    if not session.todo or not is_async(model):
+        return ""
+    if not session.inputs.settings.canary:
+        manifest.setdefault("canary", {"verdict": "skipped"})
+        return ""
+    apart = Spending(Budget())  # its few requests are paid for, but a small budget does not cut it short
+    try:
+        found = check_canary(model, session.inputs.card, manifest.get("canary"), apart)
+    finally:
+        session.spending.usd += apart.usd
+    manifest["canary"] = found
+    return f"canary: {found['said']}" if found["verdict"] != "passed" else ""
 
-    return keep
 
-
-def _ask(
-    todo: Sequence[Planned],
-    model: Model | AsyncModel,
-    card: ModelCard,
-    throttle: Throttle | None,
-    spending: Spending,
-    keep: Callable[[Reply], None],
-    settings: RunSettings,
-) -> None:
-    workers = settings.workers or min(8, os.cpu_count() or 1)
+def _ask(session: _Session) -> None:
+    model, card, spending = session.inputs.model, session.inputs.card, session.spending
+    if is_crew(model):
+        model.carry_out(session.todo, spending, session.keep, lambda note: session.show(note=note))
+        return
+    throttle = session.throttle
     at_once = throttle.settings.concurrency if throttle else int(getattr(model, "batch_size", 1))
-    with _stopped_by_ctrl_c(spending), prefetching(todo, workers, max(1, at_once) + _AHEAD) as prefetch:
+    workers = session.inputs.settings.workers or min(8, os.cpu_count() or 1)
+    with prefetching(session.todo, workers, max(1, at_once) + _AHEAD) as prefetch:
         if throttle is None:
-            driver = BatchDriver(cast("Model", model), card.name, card.generation, keep)
+            driver = BatchDriver(cast("Model", model), card.name, card.generation, session.keep)
             driver.run(prefetch, spending.start)
             return
         served = cast("AsyncModel", model)
 
         async def drive() -> None:
-            await AsyncDriver(served, card, spending, throttle).run(prefetch, keep)
+            await AsyncDriver(served, card, spending, throttle).run(prefetch, session.keep)
 
         with_model(served, drive)
 
 
 @contextmanager
 def _stopped_by_ctrl_c(spending: Spending) -> Iterator[None]:
-    """Let the first Ctrl-C finish what is under way; the second one interrupts at once."""
+    """Let the first Ctrl-C finish the requests in flight; the second one interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -286,32 +251,13 @@ def _stopped_by_ctrl_c(spending: Spending) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _summary(
-    cells: int, tally: _Tally, spending: Spending, throttle: Throttle | None, seconds: float
-) -> RunSummary:
-    seen: dict[str, Any] = {}
-    if throttle is not None:
-        begun = (
-            time.monotonic() - seconds
-        )  # the throttle's clock is that of the event loop, which is this one
-        trace = [[round(p.seconds - begun, 2), round(p.limit, 1), p.why] for p in throttle.trace]
-        seen = {"limit": int(throttle.limit), "cuts": throttle.cuts, "trace": trace}
-    return RunSummary(
-        cells,
-        tally.asked,
-        tally.earlier,
-        tally.failed,
-        seconds,
-        spending.reason,
-        tally.same.alarm,
-        round(spending.usd, 6),
-        spending.sent,
-        (tally.read, tally.written),
-        seen,
-    )
+def _throttle_record(throttle: Throttle, seconds: float) -> dict[str, Any]:
+    begun = time.monotonic() - seconds  # the throttle's clock is the event loop's, which is this one
+    trace = [[round(p.seconds - begun, 2), round(p.limit, 1), p.why] for p in throttle.trace]
+    return {"limit": int(throttle.limit), "cuts": throttle.cuts, "trace": trace}
 
 
-def _session(begun: datetime, summary: RunSummary, settings: RunSettings) -> dict[str, Any]:
+def _session_record(begun: datetime, summary: RunSummary, settings: RunSettings) -> dict[str, Any]:
     throttle = dict(summary.throttle)
     if throttle:
         throttle["trace"] = throttle["trace"][-_TRACE_SHOWN:]
@@ -330,12 +276,3 @@ def _session(begun: datetime, summary: RunSummary, settings: RunSettings) -> dic
         "throttle": throttle,
         "workers": summary.workers,
     }
-
-
-def _earlier_manifest(folder: Path) -> dict[str, Any] | None:
-    if not (folder / MANIFEST_FILE).exists():
-        return None
-    try:
-        return read_manifest(folder)
-    except StoreError:
-        return None

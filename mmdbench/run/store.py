@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from mmdbench.errors import StoreError
 from mmdbench.records import Reply
-from mmdbench.system.files import REPLY_FILES
+from mmdbench.run.folder import replies_file
 
 __all__ = ["ReplyStore", "read_index", "read_records", "read_replies", "reply_line", "shard_paths"]
 
@@ -39,7 +39,7 @@ class ReplyStore:
     """
 
     def __init__(self, folder: Path, worker: str = "0") -> None:
-        self.path = folder / f"replies-{worker}.jsonl"
+        self.path = folder / replies_file(worker)
         self.index = read_index(folder)
         self._synced = time.monotonic()
         self._file: IO[bytes] | None = None
@@ -90,7 +90,7 @@ class ReplyStore:
 
 def shard_paths(folder: Path) -> list[Path]:
     """The shards of a run, in the order in which they are read."""
-    return sorted(folder.glob(REPLY_FILES))
+    return sorted(folder.glob(replies_file("*")))
 
 
 def read_index(folder: Path) -> dict[str, str]:

@@ -28,7 +28,8 @@ from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import ImageBytes, Request, RunPlan
 from mmdbench.run.budget import Budget
-from mmdbench.run.runner import RunSettings, run_plan
+from mmdbench.run.inputs import RunInputs, RunSettings
+from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_records, read_replies
 from optional import needs
 from pictures import write_many
@@ -485,7 +486,7 @@ def test_a_traceback_holds_no_key(many, tmp_path, monkeypatch):
         plan = RunPlan(model="toy", benches=("many",), levels=("clean",))
         with pytest.raises(ModelError) as caught:
             run_plan(
-                plan, [open_bench(many(3))], model, card, tmp_path / "r", settings=RunSettings(canary=False)
+                RunInputs(plan, [open_bench(many(3))], model, card, tmp_path / "r", RunSettings(canary=False))
             )
     shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
     assert KEY not in shown

@@ -22,7 +22,8 @@ from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.failures import AttemptError
 from mmdbench.records import ImageBytes, Request, RunPlan
-from mmdbench.run.runner import RunSettings, run_plan
+from mmdbench.run.inputs import RunInputs, RunSettings
+from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
 from optional import needs
 from pictures import picture, png, write_many
@@ -61,7 +62,9 @@ def commands_of(processes):
 def run(path, folder, card, watch=lambda _: None, model=None):
     plan = RunPlan(model=card.name, benches=(str(path),), levels=("clean",))
     settings = RunSettings(canary=False)
-    return run_plan(plan, [open_bench(path)], model or open_model(card), card, folder, watch, settings)
+    return run_plan(
+        RunInputs(plan, [open_bench(path)], model or open_model(card), card, folder, settings), watch
+    )
 
 
 def texts(folder):

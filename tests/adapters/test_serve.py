@@ -22,7 +22,8 @@ from mmdbench.benches import open_bench
 from mmdbench.models import open_model
 from mmdbench.models.cards import find_card, set_options
 from mmdbench.records import RunPlan
-from mmdbench.run.runner import RunSettings, run_plan
+from mmdbench.run.inputs import RunInputs, RunSettings
+from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
 
 PYTHON = os.environ.get("MMDBENCH_SERVE_PYTHON", sys.executable)
@@ -142,7 +143,7 @@ def test_a_real_server_answers_all_of_mini_and_says_what_generate_says(served, t
     model = Remembering(open_model(card))
     plan = RunPlan(model=card.name, benches=("mini",))
     summary = run_plan(
-        plan, [open_bench("mini")], model, card, tmp_path / "run", settings=RunSettings(canary=False)
+        RunInputs(plan, [open_bench("mini")], model, card, tmp_path / "run", RunSettings(canary=False))
     )
     assert (summary.cells, summary.failed, summary.stopped) == (640, 0, "")
     replies = read_replies(tmp_path / "run")

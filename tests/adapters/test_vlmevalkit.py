@@ -41,6 +41,7 @@ from mmdbench.models import open_model  # noqa: E402
 from mmdbench.models.cards import find_card, set_options  # noqa: E402
 from mmdbench.records import ImageBytes, Request, RunPlan  # noqa: E402
 from mmdbench.results.graded_run import load_results  # noqa: E402
+from mmdbench.run.inputs import RunInputs  # noqa: E402
 from mmdbench.run.runner import run_plan  # noqa: E402
 from mmdbench.run.store import read_replies  # noqa: E402
 from mmdbench.system.digest import pixel_digest  # noqa: E402
@@ -78,7 +79,7 @@ def test_one_of_its_adapters_answers_about_our_variants(on_cpu, tmp_path, make_t
     model = open_model(card(**{"generation.max_new_tokens": 6}))
     plan = RunPlan("vlmeval", (str(path),), levels=("clean", "hard"))
     bench = open_bench(path)
-    summary = run_plan(plan, [bench], model, card(), tmp_path / "run")
+    summary = run_plan(RunInputs(plan, [bench], model, card(), tmp_path / "run"))
     assert (summary.asked, summary.failed) == (6, 0)
     replies = read_replies(tmp_path / "run").values()
     assert {reply.status for reply in replies} <= {"ok", "empty"}

@@ -14,6 +14,7 @@ from mmdbench.models import ModelCard
 from mmdbench.records import Question, RunPlan
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
+from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 from mmdbench.scoring import JudgeReply
 from scored_runs import Scripted, write_tsv
@@ -63,7 +64,7 @@ def run(tmp_path, data, tasks=("mcq", "vqa", "cap")):
     # Right at low and mid, wrong at high, in multiple choice.
     wrong = {q.text for b in benches for q in b.questions if q.fields["strength"] == "high"}
     script = Scripted(lambda r: "B" if r.question in wrong else "A")
-    run_plan(RunPlan("toy", names, levels=("clean",)), benches, script, CARD, tmp_path / "run")
+    run_plan(RunInputs(RunPlan("toy", names, levels=("clean",)), benches, script, CARD, tmp_path / "run"))
     return tmp_path / "run"
 
 
@@ -155,7 +156,7 @@ def test_rows_without_a_strength_are_no_fourth_strength(tmp_path) -> None:
         right = {q.text for q in bench.questions if strength_of(q) in ("low", "")}
         plan = RunPlan("toy", ("rbench:mcq",), levels=("clean",))
         script = Scripted(lambda r, right=right: "A" if r.question in right else "B")
-        run_plan(plan, [bench], script, CARD, tmp_path / f"{name}-run")
+        run_plan(RunInputs(plan, [bench], script, CARD, tmp_path / f"{name}-run"))
         table = make_tables(load_results(tmp_path / f"{name}-run"), load_spec()).find("rbench")
         values = table.rows[0].values
         # By hand: low 1, mid 0, high 0, not told 1.
@@ -193,11 +194,13 @@ def test_other_runs_have_no_such_table(tmp_path) -> None:
     path = write_tsv(tmp_path / "toy.tsv", [{"index": 0, "question": "?", "A": "x", "B": "y", "answer": "A"}])
     bench = open_bench(path)
     run_plan(
-        RunPlan("toy", (str(path),), levels=("clean",)),
-        [bench],
-        Scripted(lambda _: "A"),
-        CARD,
-        tmp_path / "r",
+        RunInputs(
+            RunPlan("toy", (str(path),), levels=("clean",)),
+            [bench],
+            Scripted(lambda _: "A"),
+            CARD,
+            tmp_path / "r",
+        )
     )
     assert make_tables(load_results(tmp_path / "r"), load_spec()).find("rbench") is None
 

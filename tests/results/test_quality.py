@@ -21,8 +21,6 @@ from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.quality import metrics as quality_metrics
 from mmdbench.results.quality.measure import (
-    CACHE_FILE,
-    QUALITY_FILE,
     Metric,
     Picture,
     accuracy_by_quality,
@@ -31,6 +29,7 @@ from mmdbench.results.quality.measure import (
 )
 from mmdbench.results.quality.metrics import LICENCE_NOTICE, METRICS, find_weights, open_metrics
 from mmdbench.results.quality.pictures import folder_pictures, is_run, run_pictures
+from mmdbench.run.folder import QUALITY_CACHE_FILE, QUALITY_FILE
 from mmdbench.system.digest import pixel_digest
 from mmdbench.variants.recipes import clean_image, make_variant, recipe_for
 from pictures import picture, png
@@ -96,7 +95,7 @@ def test_a_figure_is_found_again_by_pixels_and_by_implementation(tmp_path):
 def test_a_torn_line_costs_one_figure_and_damages_nothing(tmp_path):
     pictures = [shown(picture(n)) for n in range(4)]
     measure(pictures, [Brightness().metric], tmp_path)
-    cache = tmp_path / CACHE_FILE
+    cache = tmp_path / QUALITY_CACHE_FILE
     cache.write_bytes(cache.read_bytes()[:-9])
     fake = Brightness()
     measure(pictures, [fake.metric], tmp_path)

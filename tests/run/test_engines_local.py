@@ -25,9 +25,10 @@ from mmdbench.run.engines.local_dispatcher import Shift
 from mmdbench.run.engines.local_pool import Hand
 from mmdbench.run.engines.settings import EngineSettings, open_crew, read_gpus, read_runtime_env
 from mmdbench.run.engines.worker import Facts
+from mmdbench.run.inputs import PictureSources, RunInputs, RunSettings
 from mmdbench.run.merge import merge_runs
-from mmdbench.run.plan import Pictures, Planned
-from mmdbench.run.runner import RunSettings, run_plan
+from mmdbench.run.plan import Planned
+from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_records, read_replies
 from mmdbench.variants.restoration import open_restorer
 
@@ -97,7 +98,7 @@ def plan_of(make_tsv):
 def go(planned, card, folder, engine=None, news=None, **settings):
     plan, benches = planned
     how = RunSettings(**settings)
-    pictures = Pictures(open_restorer(plan.restore)) if plan.restore else Pictures()
+    pictures = PictureSources(open_restorer(plan.restore)) if plan.restore else PictureSources()
 
     def show(progress):
         if progress.note and news is not None:
@@ -106,9 +107,9 @@ def go(planned, card, folder, engine=None, news=None, **settings):
     if engine is None:
         from mmdbench.models import open_model
 
-        return run_plan(plan, benches, open_model(card), card, folder, show, how, pictures)
+        return run_plan(RunInputs(plan, benches, open_model(card), card, folder, how, pictures), show)
     with open_crew(card, engine, folder) as crew:
-        return run_plan(plan, benches, crew, card, folder, show, how, pictures)
+        return run_plan(RunInputs(plan, benches, crew, card, folder, how, pictures), show)
 
 
 def tables(folder):
@@ -305,7 +306,7 @@ def _lives(pid):
     ("settings", "message"),
     [
         ({"engine": "lcoal"}, "Did you mean 'local'"),
-        ({"processes": -1}, "below 0"),
+        ({"processes": -1}, "must be at least 0"),
         ({"gpus": ("0", "1"), "processes": 3}, "names 2 GPUs"),
         ({"engine": "ray", "gpus": ("0",)}, "Ray chooses"),
         ({"address": "auto"}, "go with --engine ray"),

@@ -21,8 +21,9 @@ from mmdbench.results.graded_run import load_results
 from mmdbench.results.precision import half_width_points, until_precise
 from mmdbench.run.budget import Budget
 from mmdbench.run.forecast import forecast
+from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.merge import merge_runs
-from mmdbench.run.runner import RunSettings, run_plan, shard_of
+from mmdbench.run.runner import run_plan, shard_of
 from mmdbench.run.store import read_records, read_replies
 from recording import CARD, Recorder, toy_run
 
@@ -37,7 +38,7 @@ def call(*args, code=0):
 
 def foretell(path, folder, card=PRICED, model=None, **changes):
     plan = RunPlan(model=card.name, benches=(str(path),), **changes)
-    return forecast(plan, [open_bench(path)], model or Recorder(), card, folder)
+    return forecast(RunInputs(plan, [open_bench(path)], model or Recorder(), card, folder))
 
 
 class Counting(Recorder):
@@ -144,9 +145,9 @@ def test_a_model_that_is_called_directly_stops_at_its_budget_too(make_tsv, tmp_p
     plan = RunPlan(model="toy", benches=(str(path),))
     model = Recorder(batch_size=4)
     settings = RunSettings(budget=Budget(requests=10))
-    summary = run_plan(plan, [open_bench(path)], model, CARD, tmp_path / "run", settings=settings)
+    summary = run_plan(RunInputs(plan, [open_bench(path)], model, CARD, tmp_path / "run", settings))
     assert (summary.asked, len(model.asked), summary.stopped) == (10, 10, "--max-requests 10 are sent")
-    again = run_plan(plan, [open_bench(path)], model, CARD, tmp_path / "run")
+    again = run_plan(RunInputs(plan, [open_bench(path)], model, CARD, tmp_path / "run"))
     assert (again.earlier, again.asked, len(model.asked)) == (10, 30, 40)
 
 
@@ -256,7 +257,7 @@ def test_target_ci_adds_nested_questions_until_it_is_reached(make_tsv, tmp_path)
     plan = RunPlan(model="toy", benches=(str(path),), levels=("clean", "hard"), sample="12")
 
     def carry_out(current):
-        run_plan(current, [bench], model, CARD, tmp_path / "run")
+        run_plan(RunInputs(current, [bench], model, CARD, tmp_path / "run"))
         return half_width_points(load_results(tmp_path / "run"))
 
     steps = list(until_precise(plan, [bench], 20.0, carry_out))
@@ -313,11 +314,7 @@ def test_memory_does_not_grow_with_the_replies(make_tsv, tmp_path):
     tracemalloc.start()
     try:
         run_plan(
-            plan,
-            [bench],
-            Long(),
-            CARD,
-            tmp_path / "run",
+            RunInputs(plan, [bench], Long(), CARD, tmp_path / "run"),
             lambda p: seen.append(tracemalloc.get_traced_memory()[0]),
         )
     finally:
@@ -359,7 +356,7 @@ def test_pictures_are_made_ahead_of_the_model_but_not_far(make_tsv, tmp_path, mo
 
     monkeypatch.setattr(prefetch, "make_variants", slow_variants)
     plan = RunPlan(model="toy", benches=(str(path),), levels=("clean", "recoded"))
-    run_plan(plan, [open_bench(path)], Slow(), CARD, tmp_path / "run", settings=RunSettings(workers=2))
+    run_plan(RunInputs(plan, [open_bench(path)], Slow(), CARD, tmp_path / "run", RunSettings(workers=2)))
     assert len(made) == 40
     assert max(gaps) <= 9  # what is asked, and eight ahead: never the whole benchmark in memory
     assert sum(gap > 1 for gap in gaps) > 20  # and the model does not wait for its pictures

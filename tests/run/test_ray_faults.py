@@ -13,6 +13,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.records import RunPlan
 from mmdbench.run.engines.ray_pool import RayCrew
 from mmdbench.run.engines.ray_worker import RayWorker, versions_that_count
+from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
 from ray_runs import asked_once, seer_card
@@ -147,7 +148,7 @@ def run(make_tsv, tmp_path):
         card = seer_card(tmp_path, **options)
         crew = RayCrew(ray, card, 2, 0, tmp_path / "run")
         plan = RunPlan(model="seer", benches=(str(path),), levels=("clean",))
-        return run_plan(plan, [open_bench(path)], crew, card, tmp_path / "run", lambda _: None)
+        return run_plan(RunInputs(plan, [open_bench(path)], crew, card, tmp_path / "run"))
 
     return go
 

@@ -7,6 +7,7 @@ import pytest
 from mmdbench.benches import open_bench
 from mmdbench.records import RunPlan
 from mmdbench.run.engines.settings import EngineSettings, open_crew
+from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 from ray_runs import QUIET, asked_once, go, seer_card, tables
 
@@ -39,7 +40,7 @@ def test_a_cluster_loses_a_node_and_nothing_is_lost_or_doubled(make_tsv, tmp_pat
                     lost.append(there[0].node)
                     cluster.remove_node(nodes[there[0].node], allow_graceful=False)
 
-            summary = run_plan(plan, benches, crew, card, tmp_path / "run", lose_one)
+            summary = run_plan(RunInputs(plan, benches, crew, card, tmp_path / "run"), lose_one)
             assert {h.node for h in crew.hands if h.ready} <= set(nodes) - set(lost)
     finally:
         ray.shutdown()

@@ -24,7 +24,7 @@ from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.pictures import remake
 from mmdbench.results.rescoring import regrade
-from mmdbench.run.plan import Pictures
+from mmdbench.run.inputs import PictureSources, RunInputs
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
 from mmdbench.system.digest import pixel_digest
@@ -67,9 +67,9 @@ def bench(folder):
 def run(folder, out, **changes):
     plan = RunPlan("toy", ("MMStar",), design="released", **changes)
     benches = [bench(folder)]
-    pictures = Pictures(released=open_released(plan, benches))
+    pictures = PictureSources(released=open_released(plan, benches))
     model = Recorder()
-    return model, run_plan(plan, benches, model, CARD, out, pictures=pictures)
+    return model, run_plan(RunInputs(plan, benches, model, CARD, out, pictures=pictures))
 
 
 def call(*args):
@@ -199,7 +199,7 @@ def test_runs_on_other_released_files_are_not_compared(folder, tmp_path):
 def test_a_plan_needs_its_files(folder, tmp_path):
     plan = RunPlan("toy", ("MMStar",), design="released", levels=("hard",))
     with pytest.raises(UsageError, match="needs a file of MMStar at hard"):
-        run_plan(plan, [bench(folder)], Recorder(), CARD, tmp_path / "run")
+        run_plan(RunInputs(plan, [bench(folder)], Recorder(), CARD, tmp_path / "run"))
 
 
 def test_pictures_that_no_recipe_makes_are_not_made_again(folder, tmp_path):

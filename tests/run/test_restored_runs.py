@@ -22,7 +22,8 @@ from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.pictures import made_pixels, remake
 from mmdbench.run.folder import default_folder
-from mmdbench.run.plan import Pictures, read_cells
+from mmdbench.run.inputs import PictureSources, RunInputs
+from mmdbench.run.plan import read_cells
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
 from mmdbench.system.digest import pixel_digest
@@ -44,7 +45,9 @@ def inverted(version="1", seconds=0.0):
 def run(path, folder, restorer=None, **changes):
     plan = RunPlan("toy", (str(path),), LEVELS, restore=restorer.name if restorer else "", **changes)
     model = Recorder()
-    summary = run_plan(plan, [open_bench(path)], model, CARD, folder, pictures=Pictures(restorer))
+    summary = run_plan(
+        RunInputs(plan, [open_bench(path)], model, CARD, folder, pictures=PictureSources(restorer))
+    )
     return model, summary
 
 
@@ -132,11 +135,13 @@ def test_a_restorer_that_fails_is_an_error_with_its_reason(make_tsv, tmp_path):
 def test_a_plan_and_what_was_opened_for_it_go_together(make_tsv, tmp_path):
     path = make_tsv(1)
     for plan, pictures in (
-        (RunPlan("toy", (str(path),), restore="inverted"), Pictures()),
-        (RunPlan("toy", (str(path),)), Pictures(inverted())),
+        (RunPlan("toy", (str(path),), restore="inverted"), PictureSources()),
+        (RunPlan("toy", (str(path),)), PictureSources(inverted())),
     ):
-        with pytest.raises(UsageError, match="do not go together"):
-            run_plan(plan, [open_bench(path)], Recorder(), CARD, tmp_path / "run", pictures=pictures)
+        with pytest.raises(UsageError, match="names a restorer"):
+            run_plan(
+                RunInputs(plan, [open_bench(path)], Recorder(), CARD, tmp_path / "run", pictures=pictures)
+            )
 
 
 def test_a_run_without_a_restorer_keeps_its_folder():

@@ -25,7 +25,8 @@ from mmdbench.report.tables.collect import make_tables
 from mmdbench.report.tables.perception import clustered_mean
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.rescoring import regrade
-from mmdbench.run.planning import check_plan
+from mmdbench.run.inputs import RunInputs
+from mmdbench.run.plan import check_plan
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
 from mmdbench.scoring.perception import (
@@ -317,7 +318,7 @@ def perceive(folder, path, model=None, **changes):
     plan = RunPlan(CARD.name, (str(path),), **settings)
     bench = open_bench(path)
     asked = [find_task("perceive").ask(bench, SPEC)] if plan.task == "perceive" else [bench]
-    run_plan(plan, asked, model or Seer(), CARD, folder)
+    run_plan(RunInputs(plan, asked, model or Seer(), CARD, folder))
     return folder
 
 

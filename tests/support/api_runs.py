@@ -5,10 +5,11 @@ from __future__ import annotations
 from mmdbench.benches import open_bench
 from mmdbench.models import open_model
 from mmdbench.records import RunPlan
-from mmdbench.run.runner import RunSettings, run_plan
+from mmdbench.run.inputs import RunInputs, RunSettings
+from mmdbench.run.runner import run_plan
 
 
 def run(path, folder, card, levels=("clean",), **settings):
     plan = RunPlan(model=card.name, benches=(str(path),), levels=levels)
     made = RunSettings(**{"canary": False, **settings})
-    return run_plan(plan, [open_bench(path)], open_model(card), card, folder, settings=made)
+    return run_plan(RunInputs(plan, [open_bench(path)], open_model(card), card, folder, made))

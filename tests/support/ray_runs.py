@@ -9,8 +9,8 @@ from mmdbench.report.render.writing import write_report
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.engines.settings import open_crew
-from mmdbench.run.plan import Pictures
-from mmdbench.run.runner import RunSettings, run_plan
+from mmdbench.run.inputs import PictureSources, RunInputs, RunSettings
+from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_records
 from mmdbench.variants.restoration import open_restorer
 
@@ -65,10 +65,10 @@ def seer_card(folder, **options):
 
 def go(planned, card, folder, engine=None, see=lambda _: None, **settings):
     plan, benches = planned
-    pictures = Pictures(open_restorer(plan.restore)) if plan.restore else Pictures()
+    pictures = PictureSources(open_restorer(plan.restore)) if plan.restore else PictureSources()
 
     def carry_out(model):
-        return run_plan(plan, benches, model, card, folder, see, RunSettings(**settings), pictures)
+        return run_plan(RunInputs(plan, benches, model, card, folder, RunSettings(**settings), pictures), see)
 
     if engine is None:
         return carry_out(open_model(card))

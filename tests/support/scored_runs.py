@@ -10,6 +10,7 @@ from pathlib import Path
 from mmdbench.benches import open_bench
 from mmdbench.models import ModelCard
 from mmdbench.records import Outcome, RunPlan
+from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 from pictures import picture, png
 
@@ -45,5 +46,5 @@ def make_run(folder: Path, files: Sequence[Path], script: Callable[..., str | Ou
     """Run a scripted model on benchmark files, clean and hard."""
     settings = {"levels": ("clean", "hard"), **changes}
     plan = RunPlan(model=CARD.name, benches=tuple(map(str, files)), **settings)
-    run_plan(plan, [open_bench(path) for path in files], Scripted(script), CARD, folder)
+    run_plan(RunInputs(plan, [open_bench(path) for path in files], Scripted(script), CARD, folder))
     return folder

@@ -1,122 +1,63 @@
-"""A plan carried out for a verb: progress while it runs, what went wrong, and its report."""
+"""A run for a verb: its progress, its warnings and its report."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import typer
 
 from mmdbench.cli._shared.benches import Sources, open_benches
 from mmdbench.errors import IncompleteError
-from mmdbench.records import RunPlan
 
 if TYPE_CHECKING:
-    from mmdbench.benches import Bench
-    from mmdbench.models.registry import AsyncModel, Model, ModelCard
     from mmdbench.results.graded_run import RunResults
-    from mmdbench.run.engines import Crew
-    from mmdbench.run.engines.settings import EngineSettings
-    from mmdbench.run.plan import Pictures
-    from mmdbench.run.runner import Progress, RunSettings, RunSummary
+    from mmdbench.run.evaluate import Evaluation
+    from mmdbench.run.inputs import RunInputs
+    from mmdbench.run.runner import RunProgress, RunSummary
 
-__all__ = ["Run", "load_run", "print_report", "run_and_report", "show_forecast"]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A plan with everything loaded that carries it out."""
-
-    plan: RunPlan
-    card: ModelCard
-    model: Model | AsyncModel | Crew
-    benches: list[Bench]
-    folder: Path
-    settings: RunSettings
-    pictures: Pictures
-    quiet: bool = False
-
-    def carry_out(self, plan: RunPlan | None = None) -> RunSummary:
-        """Ask what is not answered yet, with a progress bar."""
-        from mmdbench.cli._shared.progress import Bar
-        from mmdbench.run.runner import run_plan
-
-        with Bar(f"{self.card.name} on {', '.join(b.name for b in self.benches)}", quiet=self.quiet) as bar:
-
-            def show(progress: Progress) -> None:
-                if progress.note:
-                    print(f"mmdbench: {progress.note}.", file=sys.stderr)
-                bar.update(progress.done, progress.total, _note(progress))
-
-            summary = run_plan(
-                plan or self.plan,
-                self.benches,
-                self.model,
-                self.card,
-                self.folder,
-                show,
-                self.settings,
-                self.pictures,
-            )
-        report = _workers(summary, self.folder)
-        for what in (report, summary.alarm, summary.stopped and f"stopped: {summary.stopped}"):
-            if what:
-                print(f"mmdbench: {what}", file=sys.stderr)
-        return summary
+__all__ = ["ask_model", "open_run", "print_report", "refuse_incomplete", "show_forecast"]
 
 
 @contextmanager
-def load_run(
-    plan: RunPlan,
-    card: ModelCard,
-    sources: Sources,
-    folder: Path,
-    settings: RunSettings,
-    *,
-    quiet: bool,
-    restorer_cards: Sequence[Path] = (),
-    engine: EngineSettings | None = None,
-) -> Iterator[Run]:
-    """Check the plan, open its benchmarks and what it does to pictures, and load its model last.
+def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> Iterator[RunInputs]:
+    """Open an evaluation, with the progress of downloads.
 
-    With an engine the model is loaded by its workers, which end with the block.
+    Args:
+        evaluation: The plan and its settings.
+        sources: The places of the benchmarks.
+        quiet: Show no progress.
+
+    Yields:
+        The opened inputs of the run.
     """
-    from mmdbench.corruptions.spec_file import load_spec
-    from mmdbench.models.registry import open_model
-    from mmdbench.run.engines.settings import open_crew
-    from mmdbench.run.plan import Pictures
-    from mmdbench.run.planning import check_plan
-    from mmdbench.scoring.tasks import find_task
-    from mmdbench.variants.released import open_released
-    from mmdbench.variants.restoration import open_restorer
+    from mmdbench.run.evaluate import open_evaluation
 
-    check_plan(plan)
-    restorer = open_restorer(plan.restore, restorer_cards) if plan.restore else None
-    benches = open_benches(plan.benches, sources, quiet=quiet)
-    task = find_task(plan.task)
-    if task:
-        benches = [task.ask(bench, load_spec()) for bench in benches]
-    pictures = Pictures(restorer, open_released(plan, benches, sources.data_dir))
-    with ExitStack() as stack:
-        model: Model | AsyncModel | Crew
-        if engine is None:
-            model = open_model(card)
-        else:
-            model = stack.enter_context(open_crew(card, engine, folder, settings.workers))
-        yield Run(plan, card, model, benches, folder, settings, pictures, quiet)
+    with open_evaluation(evaluation, lambda names: open_benches(names, sources, quiet=quiet)) as inputs:
+        yield inputs
 
 
-def run_and_report(plan: RunPlan, card: ModelCard, sources: Sources, folder: Path, *, quiet: bool) -> None:
-    """Run the plan in its folder, with a progress bar, and print and write its report."""
-    from mmdbench.run.runner import RunSettings
+def ask_model(inputs: RunInputs, *, quiet: bool) -> RunSummary:
+    """Ask for every missing reply, with a progress bar; warnings go to standard error."""
+    from mmdbench.cli._shared.progress import Bar
+    from mmdbench.run.runner import run_plan
 
-    with load_run(plan, card, sources, folder, RunSettings(), quiet=quiet) as run:
-        run.carry_out()
-    print_report(folder)
+    with Bar(f"{inputs.card.name} on {', '.join(b.name for b in inputs.benches)}", quiet=quiet) as bar:
+
+        def show(progress: RunProgress) -> None:
+            if progress.note:
+                print(f"mmdbench: {progress.note}.", file=sys.stderr)
+            bar.update(progress.done, progress.total, _note(progress))
+
+        summary = run_plan(inputs, show)
+    report = _workers(summary, inputs.folder)
+    for what in (report, summary.alarm, summary.stopped and f"stopped: {summary.stopped}"):
+        if what:
+            print(f"mmdbench: {what}", file=sys.stderr)
+    return summary
 
 
 def print_report(folder: Path) -> RunResults:
@@ -150,26 +91,18 @@ def refuse_incomplete(results: RunResults, summary: RunSummary) -> None:
     )
 
 
-def show_forecast(run: Run, *, as_json: bool) -> None:
-    """Print what running would do, and ask nothing."""
+def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
+    """Print the forecast of a run; the model is not asked."""
     from mmdbench.run.forecast import forecast
 
-    found = forecast(
-        run.plan,
-        run.benches,
-        cast("Model | AsyncModel", run.model),  # a dry run opens no workers
-        run.card,
-        run.folder,
-        retry_errors=run.settings.retry_errors,
-        pictures=run.pictures,
-    )
+    found = forecast(inputs)
     if as_json:
         import json
         from dataclasses import asdict
 
         typer.echo(json.dumps({**asdict(found), "to_ask": found.to_ask}, indent=1, ensure_ascii=False))
         return
-    price = run.card.price
+    price = inputs.card.price
     questions = ", ".join(f"{name} {count}" for name, count in found.questions.items())
     cost = "unknown: the model card has no price" if found.usd is None else f"{found.usd:,.2f} US dollars"
     if price and found.usd is not None:
@@ -201,7 +134,7 @@ def _workers(summary: RunSummary, folder: Path) -> str:
     return f"workers: {counts}{died}"
 
 
-def _note(progress: Progress) -> str:
+def _note(progress: RunProgress) -> str:
     cell = progress.cell
     parts = [f"{progress.earlier} answered before"] if progress.earlier else []
     parts += [f"{progress.failed} failed"] if progress.failed else []

@@ -9,7 +9,8 @@ from typing import Any
 
 from mmdbench.report.page.data import grades_by_cell
 from mmdbench.results.graded_run import RunResults
-from mmdbench.results.quality.measure import BETTER, QUALITY_FILE, QualityBin, accuracy_by_quality
+from mmdbench.results.quality.measure import BETTER, QualityBin, accuracy_by_quality
+from mmdbench.run.folder import QUALITY_FILE
 
 __all__ = ["QualityCurve", "quality_curves"]
 

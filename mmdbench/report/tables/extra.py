@@ -14,7 +14,7 @@ from mmdbench.report.scores import AVERAGE, Breakdown, LevelRow, main_rows, run_
 from mmdbench.report.tables.main import Rows
 from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
-from mmdbench.results.quality.measure import QUALITY_FILE
+from mmdbench.run.folder import QUALITY_FILE
 from mmdbench.stats import detectable_given, paired_difference, proportion, stratify
 
 __all__ = ["detectable_table", "mce_table", "quality_table", "whole_table"]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmdbench.run.folder import QUALITY_CACHE_FILE, QUALITY_FILE
 from mmdbench.run.store import read_records
 from mmdbench.stats import Estimate, proportion
 from mmdbench.system.bounds import require_at_least
@@ -25,8 +26,6 @@ from mmdbench.system.files import write_atomic
 
 __all__ = [
     "BETTER",
-    "CACHE_FILE",
-    "QUALITY_FILE",
     "Metric",
     "Picture",
     "QualityBin",
@@ -35,8 +34,6 @@ __all__ = [
     "write_quality",
 ]
 
-QUALITY_FILE = "quality.json"
-CACHE_FILE = "quality-cache.jsonl"
 
 BETTER = {"brisque": "lower", "niqe": "lower", "musiq": "higher"}
 """Which end of a metric means better quality."""
@@ -101,7 +98,7 @@ def measure(
     to the folder's cache as it is there, so that an interrupted call goes on where it stopped.
     """
     require_at_least("batch", batch, 1)
-    cache = folder / CACHE_FILE
+    cache = folder / QUALITY_CACHE_FILE
     known = _read_cache(cache)
     found = {
         (p.digest, m.name): known[p.digest, m.id]

@@ -23,14 +23,12 @@ from mmdbench.records import Question, Reply
 from mmdbench.run.budget import Spending
 from mmdbench.run.engines.local_dispatcher import Shift
 from mmdbench.run.engines.worker import CrewReport, Facts
+from mmdbench.run.folder import LOGS
 from mmdbench.run.plan import Planned
 from mmdbench.system.files import make_folder
 from mmdbench.system.processes import Sender, child_command, child_environment, receive
 
-__all__ = ["LOGS", "Hand", "LocalCrew"]
-
-LOGS = "logs"
-"""The folder, in a run's, that holds what each worker printed."""
+__all__ = ["Hand", "LocalCrew"]
 
 _FRUITLESS_LIVES = 5
 _PATIENCE = 10.0

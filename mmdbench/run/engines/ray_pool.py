@@ -23,6 +23,7 @@ from mmdbench.records import Question, Reply
 from mmdbench.run.budget import Spending
 from mmdbench.run.engines.ray_worker import Opened, RayWorker, make_part, versions_that_count
 from mmdbench.run.engines.worker import CrewReport, Facts
+from mmdbench.run.folder import LOGS
 from mmdbench.run.plan import Planned
 from mmdbench.system.files import make_folder
 
@@ -103,7 +104,7 @@ class RayCrew:
         self.hands: list[RayHand] = []
         try:
             self._check_room(gpus_each)
-            logs = make_folder(folder / "logs")
+            logs = make_folder(folder / LOGS)
             self._kind = self.ray.remote(RayWorker).options(
                 num_cpus=0,  # reserved CPUs would be missing where variants are made
                 num_gpus=gpus_each,

@@ -1,0 +1,63 @@
+"""Everything that a run needs, opened: its plan, benchmarks, model, folder and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmdbench.benches import Bench
+from mmdbench.errors import UsageError
+from mmdbench.models.cards import ModelCard
+from mmdbench.models.registry import Fingerprinted
+from mmdbench.records import RunPlan
+from mmdbench.run.budget import Budget
+from mmdbench.variants.released import ReleasedCopies
+from mmdbench.variants.restoration import Restorer
+
+__all__ = ["PictureSources", "RunInputs", "RunSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Settings that change neither the requests of a plan nor their replies.
+
+    `workers` threads make variants (0: one for each core, 8 at most); `shard` is (i, n), the i-th
+    of n parts, from 1; `canary` turns on the check of a model behind a server before it is asked.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    retry_errors: bool = True
+    canary: bool = True
+    workers: int = 0
+    shard: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        number, count = self.shard
+        if not 1 <= number <= count:
+            raise UsageError(f"There is no shard {number}/{count}.", hint="Write 1/8 … 8/8.")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSources:
+    """The restorer and the released files that a plan names, opened; empty for a plan that names none."""
+
+    restorer: Restorer | None = None
+    released: ReleasedCopies = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInputs:
+    """A plan and everything opened that carries it out.
+
+    `benches` are those of the plan, in its order; `model` is a model or a pool of workers that hold
+    it, and `card` describes it; `pictures` holds the restorer and the released files that the plan names.
+    """
+
+    plan: RunPlan
+    benches: Sequence[Bench]
+    model: Fingerprinted
+    card: ModelCard
+    folder: Path
+    settings: RunSettings = field(default_factory=RunSettings)
+    pictures: PictureSources = field(default_factory=PictureSources)
