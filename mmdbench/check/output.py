@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 from mmdbench.check.verdicts import CheckReport, CheckRow
 from mmdbench.report.render.markdown import markdown_table
-from mmdbench.report.tables.model import Column, Row, Table, Value
 from mmdbench.report.tables.rounding import fixed
+from mmdbench.report.tables.table import Column, Row, Table, Value
 
 __all__ = [
     "check_table",

@@ -22,9 +22,9 @@ from mmdbench.check.baseline import Baseline
 from mmdbench.check.gates import ALL, MACRO, Gate, WatchedRow, default_gates, watched_rows
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
-from mmdbench.report.pairs import Gap, gap_of, mean_gap
+from mmdbench.report.paired_gaps import Gap, gap_of, mean_gap
+from mmdbench.report.question_series import make_series, score_of
 from mmdbench.report.scores import replace_stratum
-from mmdbench.report.series import make_series, score_of
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import detectable_given, holm, mcnemar_above
 from mmdbench.system.bounds import require_above

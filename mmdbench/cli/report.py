@@ -43,7 +43,7 @@ def report(
     results, tables = open_runs(runs, protocol, extraction)
     keys = tuple(table or ())
     if parquet:
-        from mmdbench.report.render.flat import write_parquet
+        from mmdbench.report.render.csv_parquet import write_parquet
 
         write_parquet(tables, parquet, keys)
     if html:
@@ -60,17 +60,17 @@ def report(
 
     Console().print(console(tables, keys))
     if len(results) == len(runs) == 1 and not (keys or protocol or extraction):
-        from mmdbench.report.render.writing import write_report
+        from mmdbench.report.render.report_files import write_report
 
         for path in write_report(Path(runs[0]), results[0], tables):
             typer.echo(f"  {path}")
 
 
 def _text(tables: Tables, keys: tuple[str, ...], wanted: tuple[bool, bool, bool], *, intervals: bool) -> str:
-    from mmdbench.report.render import flat, latex, markdown, writing
+    from mmdbench.report.render import csv_parquet, latex, markdown, report_files
 
     if wanted[0]:
         return markdown.markdown(tables, keys)
     if wanted[1]:
         return latex.latex(tables, keys, intervals=intervals)
-    return flat.as_csv(tables, keys) if wanted[2] else writing.as_json(tables, keys)
+    return csv_parquet.as_csv(tables, keys) if wanted[2] else report_files.as_json(tables, keys)

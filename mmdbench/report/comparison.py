@@ -10,10 +10,10 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER, CLEAN, RECODED
 from mmdbench.report.identity import Difference, identity, require_comparable
-from mmdbench.report.pairs import Gap, bench_gaps, part_gaps
+from mmdbench.report.paired_gaps import Gap, bench_gaps, part_gaps
 from mmdbench.report.scores import AVERAGE, LevelRow, levels_of, main_rows
 from mmdbench.report.tables.collect import PublishedRows, weighting_of
-from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import Estimate, benjamini_hochberg, difference, holm
 

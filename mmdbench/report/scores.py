@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdbench.records import CLEAN, LEVELS, RECODED
-from mmdbench.report.series import Series, Unit, change, make_series, score_of
+from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import Estimate, macro_mean
 

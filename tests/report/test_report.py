@@ -17,13 +17,13 @@ from mmdbench.errors import IncomparableError, MissingExtraError, UnknownNameErr
 from mmdbench.records import Cell, Reply
 from mmdbench.report.published import published_rows
 from mmdbench.report.render.console import console, footer, grid, interval
-from mmdbench.report.render.flat import as_csv, write_parquet
+from mmdbench.report.render.csv_parquet import as_csv, write_parquet
 from mmdbench.report.render.latex import latex, latex_table
 from mmdbench.report.render.markdown import markdown
-from mmdbench.report.render.writing import as_json, write_report
+from mmdbench.report.render.report_files import as_json, write_report
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.report.tables.model import Column, Row, Table, Value, ranks, shown
 from mmdbench.report.tables.rounding import fixed
+from mmdbench.report.tables.table import Column, Row, Table, Value, ranks, shown
 from mmdbench.results.graded_run import load_results
 from mmdbench.stats import detectable_effect
 from run_folders import hit, question, results, write_run

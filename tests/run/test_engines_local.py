@@ -17,7 +17,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Cell, Question, Reply, RunPlan
-from mmdbench.report.render.writing import write_report
+from mmdbench.report.render.report_files import write_report
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.budget import Budget

@@ -9,8 +9,8 @@ import pytest
 
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Question, RunPlan
-from mmdbench.report.series import make_series
-from mmdbench.report.tables.behaviour import _kept
+from mmdbench.report.question_series import make_series
+from mmdbench.report.tables.answer_changes import _kept
 from mmdbench.stats import (
     difference,
     group_balanced,

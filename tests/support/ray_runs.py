@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
-from mmdbench.report.render.writing import write_report
+from mmdbench.report.render.report_files import write_report
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.engines.settings import open_crew

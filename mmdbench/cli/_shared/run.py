@@ -66,7 +66,7 @@ def print_report(folder: Path) -> RunResults:
 
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.report.render.console import console
-    from mmdbench.report.render.writing import write_report
+    from mmdbench.report.render.report_files import write_report
     from mmdbench.report.tables.collect import make_tables
     from mmdbench.results.graded_run import load_results
 

@@ -6,6 +6,6 @@ The file needs no network and no server. Its numbers are those of `Tables`, by t
 
 from __future__ import annotations
 
-from mmdbench.report.page.build import PageSummary, write_page
+from mmdbench.report.page.writing import PageSummary, write_page
 
 __all__ = ["PageSummary", "write_page"]

@@ -1,4 +1,4 @@
-"""The words and tables of a page: its summary, and every table of the report."""
+"""Summary and tables of a page."""
 
 from __future__ import annotations
 
@@ -6,45 +6,41 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdbench.records import CLEAN
-from mmdbench.report.page.facts import DASH, Facts, box, tag
-from mmdbench.report.page.names import Names, scroller
+from mmdbench.report.page.elements import PageLabels, scroller
+from mmdbench.report.page.numbers import DASH, PageNumbers, box, tag
 
 __all__ = ["summary", "tables"]
 
 
-def main_of(facts: Facts, run: str) -> list[tuple[int, Mapping[str, Any]]]:
-    """The main rows of a run with their places."""
-    return [(i, row) for i, row in enumerate(facts.at("main")) if row["run"] == run]
-
-
-def summary(facts: Facts, names: Names) -> str:
+def summary(numbers: PageNumbers, labels: PageLabels) -> str:
     """The headline of each run: clean score, score at the worst level, and the drop between them."""
     cards = []
-    for run in names.runs:
-        rows = [(i, row) for i, row in main_of(facts, run) if row["scores"]]
+    for run in labels.runs:
+        main = enumerate(numbers.at("main"))
+        rows = [(i, row) for i, row in main if row["run"] == run and row["scores"]]
         if not rows:
             continue
         place, row = rows[-1]
-        head = tag("h3", run) + box("p", _about(facts, run, row["name"]), class_="about")
+        head = tag("h3", run) + box("p", _about(numbers, run, row["name"]), class_="about")
         tiles = []
-        for level in dict.fromkeys(level for level in (CLEAN, names.worst) if level in row["scores"]):
+        for level in dict.fromkeys(level for level in (CLEAN, labels.worst) if level in row["scores"]):
             path = f"main/{place}/scores/{level}"
-            tiles.append(_tile(f"Score {level}", facts.number(f"{path}/value"), facts.interval(path)))
-        if names.worst in row["drops"]:
-            path = f"main/{place}/drops/{names.worst}"
-            kind = "lost" if facts.at(f"{path}/value") > 0 else ""
-            tiles.append(_tile("Drop, points", facts.number(f"{path}/value"), facts.interval(path), kind))
-            percent = _percent_path(facts, row["name"], run)
+            tiles.append(_tile(f"Score {level}", numbers.number(f"{path}/value"), numbers.interval(path)))
+        if labels.worst in row["drops"]:
+            path = f"main/{place}/drops/{labels.worst}"
+            kind = "lost" if numbers.at(f"{path}/value") > 0 else ""
+            tiles.append(_tile("Drop, points", numbers.number(f"{path}/value"), numbers.interval(path), kind))
+            percent = _percent_path(numbers, row["name"], run)
             if percent:
-                tiles.append(_tile("Drop, % of clean", facts.number(percent, unit="%"), ""))
+                tiles.append(_tile("Drop, % of clean", numbers.number(percent, unit="%"), ""))
         cards.append(box("article", head, box("dl", *tiles, class_="tiles"), class_="card"))
     return "".join(cards)
 
 
-def _about(facts: Facts, run: str, name: str) -> str:
-    for i, info in enumerate(facts.at("runs")):
+def _about(numbers: PageNumbers, run: str, name: str) -> str:
+    for i, info in enumerate(numbers.at("runs")):
         if info["label"] == run:
-            answered, planned = (facts.number(f"runs/{i}/counts/{key}", 0) for key in ("ok", "planned"))
+            answered, planned = (numbers.number(f"runs/{i}/counts/{key}", 0) for key in ("ok", "planned"))
             said = f"{answered} of {planned} planned answers"
             state = "complete" if info["complete"] else tag("strong", "incomplete", class_="alarm")
             return f"{tag('span', name)} · {said} · {state}"
@@ -56,8 +52,8 @@ def _tile(name: str, value: str, interval: str, kind: str = "") -> str:
     return box("div", tag("dt", name), body, class_=f"tile {kind}".strip())
 
 
-def _percent_path(facts: Facts, name: str, run: str) -> str:
-    for t, table in enumerate(facts.at("tables")):
+def _percent_path(numbers: PageNumbers, name: str, run: str) -> str:
+    for t, table in enumerate(numbers.at("tables")):
         if table["key"] != "levels":
             continue
         for c, column in enumerate(table["columns"]):
@@ -68,15 +64,15 @@ def _percent_path(facts: Facts, name: str, run: str) -> str:
     return ""
 
 
-def tables(facts: Facts, best: Sequence[Mapping[tuple[int, int], int]]) -> str:
-    """Every table of the report, closed until it is asked for; `best` are the `ranks` of each."""
+def tables(numbers: PageNumbers, best: Sequence[Mapping[tuple[int, int], int]]) -> str:
+    """Every table of the report, collapsed; `best` holds the `ranks` of each."""
     parts = []
-    for t, table in enumerate(facts.at("tables")):
+    for t, table in enumerate(numbers.at("tables")):
         heads = "".join(tag("th", name, scope="col") for name in table["labels"])
         for column in table["columns"]:
             heads += tag("th", column["name"] or table["title"], scope="col", class_="num")
         rows = range(len(table["rows"]))
-        body = "".join(_table_row(facts, f"tables/{t}", r, table, best[t]) for r in rows)
+        body = "".join(_table_row(numbers, f"tables/{t}/rows/{r}", table, r, best[t]) for r in rows)
         inner = tag("caption", table["caption"] or table["title"])
         inner += box("thead", box("tr", heads)) + box("tbody", body)
         grid = scroller(box("table", inner, class_="plain"), table["title"])
@@ -86,19 +82,23 @@ def tables(facts: Facts, best: Sequence[Mapping[tuple[int, int], int]]) -> str:
 
 
 def _table_row(
-    facts: Facts, table: str, place: int, record: Mapping[str, Any], best: Mapping[tuple[int, int], int]
+    numbers: PageNumbers,
+    path_of_row: str,
+    table: Mapping[str, Any],
+    place: int,
+    best: Mapping[tuple[int, int], int],
 ) -> str:
-    row = record["rows"][place]
+    row = table["rows"][place]
     cells = "".join(tag("th", label, scope="row") for label in row["labels"])
-    for c, (value, column) in enumerate(zip(row["values"], record["columns"], strict=True)):
-        path = f"{table}/rows/{place}/values/{c}"
+    for c, (value, column) in enumerate(zip(row["values"], table["columns"], strict=True)):
+        path = f"{path_of_row}/values/{c}"
         if value is None:
             cells += tag("td", DASH, class_="num")
         elif isinstance(value["value"], str):
             cells += tag("td", value["value"])
         else:
             digits = column["digits"]
-            text = facts.number(f"{path}/value", digits, signed=column["signed"], unit=column["unit"])
+            text = numbers.number(f"{path}/value", digits, signed=column["signed"], unit=column["unit"])
             mark = ("", " best", " second")[best.get((place, c), 0)]
-            cells += box("td", text + facts.interval(path, digits), class_=f"num{mark}")
+            cells += box("td", text + numbers.interval(path, digits), class_=f"num{mark}")
     return box("tr", cells, class_="sum" if row["summary"] else None)

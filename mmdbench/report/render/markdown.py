@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmdbench.report.render.console import footer, interval
 from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.model import Table, chosen, ranks, shown
+from mmdbench.report.tables.table import Table, chosen, ranks, shown
 
 __all__ = ["markdown", "markdown_table"]
 

@@ -12,15 +12,13 @@ from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER
 from mmdbench.report.identity import identity, require_comparable
 from mmdbench.report.scores import Breakdown, LevelRow, breakdown, levels_of, main_rows
-from mmdbench.report.tables import behaviour as behaviour_tables
+from mmdbench.report.tables import answer_changes, breakdowns, headline
 from mmdbench.report.tables import extra as extra_tables
-from mmdbench.report.tables import main as main_tables
-from mmdbench.report.tables import parts as part_tables
 from mmdbench.report.tables import perception as perception_tables
 from mmdbench.report.tables import rbench as rbench_table
 from mmdbench.report.tables import replies as reply_tables
-from mmdbench.report.tables.model import Table
 from mmdbench.report.tables.rounding import RULE
+from mmdbench.report.tables.table import Table
 from mmdbench.results.graded_run import RunResults
 
 __all__ = ["Breakdown", "LevelRow", "PublishedRows", "RunInfo", "Tables", "make_tables"]
@@ -177,16 +175,16 @@ def _tables(
     corruptions = {k: v for k, v in parts.items() if k.startswith("Corruption")}
     measured = {run.name: rows[run.name] for run in runs}
     found = [
-        main_tables.worst_table(rows, levels),
-        main_tables.levels_table(rows, levels),
-        main_tables.drop_table(rows, levels),
-        main_tables.ladder_table(rows, levels),
-        part_tables.corruption_table(corruptions, rows, runs, levels, spec, pooled),
-        *(part_tables.part_table(part, levels, pooled) for part in parts.values() if part.rows),
-        behaviour_tables.flip_table(runs),
-        behaviour_tables.retention_table(runs),
-        behaviour_tables.worst_case_table(runs),
-        behaviour_tables.ladder_flags(runs),
+        headline.worst_table(rows, levels),
+        headline.levels_table(rows, levels),
+        headline.drop_table(rows, levels),
+        headline.ladder_table(rows, levels),
+        breakdowns.corruption_table(corruptions, rows, runs, levels, spec, pooled),
+        *(breakdowns.part_table(part, levels, pooled) for part in parts.values() if part.rows),
+        answer_changes.flip_table(runs),
+        answer_changes.retention_table(runs),
+        answer_changes.worst_case_table(runs),
+        answer_changes.ladder_flags(runs),
         extra_tables.detectable_table(measured, levels),
         extra_tables.mce_table(parts["Corruption"], list(rows), spec),
         extra_tables.whole_table(runs),

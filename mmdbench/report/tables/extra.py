@@ -11,8 +11,8 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import StoreError
 from mmdbench.records import CLEAN, RECODED
 from mmdbench.report.scores import AVERAGE, Breakdown, LevelRow, main_rows, run_series
-from mmdbench.report.tables.main import Rows
-from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.report.tables.headline import Rows
+from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.folder import QUALITY_FILE
 from mmdbench.stats import detectable_given, paired_difference, proportion, stratify

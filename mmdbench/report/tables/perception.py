@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.records import CLEAN, RECODED, Cell, Grade
-from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import CONFIDENCE, Estimate, proportion
 from mmdbench.stats.estimates import normal_quantile

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from mmdbench.benches.rbench import STRENGTHS, TASKS, strength_of
 from mmdbench.records import CLEAN, Index
-from mmdbench.report.series import make_series
-from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.report.question_series import make_series
+from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.run.plan import read_questions
 from mmdbench.stats import Estimate, macro_mean, proportion

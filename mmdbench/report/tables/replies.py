@@ -10,7 +10,7 @@ from typing import Any
 
 from mmdbench.models.cards import Price
 from mmdbench.records import CLEAN, LEVELS, RECODED, Reply
-from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import proportion
 

@@ -19,10 +19,10 @@ from PIL import Image
 
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.report.page import write_page
-from mmdbench.report.page.build import PAGE_BYTES, page_html
-from mmdbench.report.page.data import choose, gather
-from mmdbench.report.page.images import collect
-from mmdbench.report.page.pictures import Made
+from mmdbench.report.page.embedded_pictures import collect
+from mmdbench.report.page.examples import choose, gather
+from mmdbench.report.page.thumbnails import Thumbnails
+from mmdbench.report.page.writing import PAGE_BYTES, PageContent, page_html
 from mmdbench.report.tables.rounding import fixed
 from optional import needs
 from page_runs import CORRUPTIONS, HOSTILE, graded, hard_to_see, questions, write_bench, write_pictured_run
@@ -378,13 +378,13 @@ def test_two_thousand_examples_are_small_and_open_at_once(browser, tmp_path):
     numbers = iter(range(10**6))
     # Bytes behind the end of a WebP are ignored: each picture is another one, and all can be shown.
     made = [
-        Made(
+        Thumbnails(
             {cell: (base[k % 8] + next(numbers).to_bytes(4, "little"),) for k, cell in enumerate(e.cells)}, {}
         )
         for e in examples
     ]
     pictures = collect(examples, made, PAGE_BYTES - 9_000_000)
-    html = page_html(runs, tables, examples, pictures, spec=load_spec())
+    html = page_html(PageContent(runs, tables, examples, pictures), load_spec())
     path = tmp_path / "large.html"
     path.write_text(html, "utf-8")
     assert 15_000_000 < path.stat().st_size < 30_000_000

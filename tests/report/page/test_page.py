@@ -18,12 +18,13 @@ from mmdbench.cli.page import page
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import Recipe
-from mmdbench.report.page import build, write_page
-from mmdbench.report.page.data import choose, gather
-from mmdbench.report.page.images import LADDER, collect, make_pictures
-from mmdbench.report.page.pictures import Made
-from mmdbench.report.tables.model import ranks
+from mmdbench.report.page import write_page
+from mmdbench.report.page.embedded_pictures import LADDER, collect, make_pictures
+from mmdbench.report.page.examples import choose, gather
+from mmdbench.report.page.quality_curves import quality_curves
+from mmdbench.report.page.thumbnails import Thumbnails
 from mmdbench.report.tables.rounding import fixed
+from mmdbench.report.tables.table import ranks
 from mmdbench.results.pictures import own_pictures, remake
 from mmdbench.variants.recipes import clean_image
 from page_runs import (
@@ -305,7 +306,7 @@ def test_pictures_keep_to_their_budget(tmp_path):
 def test_the_first_examples_keep_their_pictures_when_there_is_no_room(tmp_path):
     runs, _ = graded(write_pictured_run(tmp_path / "run"))
     examples = choose(gather(runs), 100)
-    made = [Made({cell: (bytes([n]) * 300,) for cell in e.cells}, {}) for n, e in enumerate(examples)]
+    made = [Thumbnails({cell: (bytes([n]) * 300,) for cell in e.cells}, {}) for n, e in enumerate(examples)]
     found = collect(examples, made, budget=401 * 5)
     assert set(found.cells) == {cell for e in examples[:5] for cell in e.cells}
     assert found.left_out == 4 * (len(examples) - 5)
@@ -370,7 +371,7 @@ def test_quality_is_drawn_where_it_was_measured(built, tmp_path):
     images = [{"pixels": pixels, **row} for pixels, row in rows.items()]
     (run / "quality.json").write_text(json.dumps({"metrics": ["brisque"], "images": images}))
     runs, tables = graded(run)
-    (curve,) = build.quality_curves(runs)
+    (curve,) = quality_curves(runs)
     assert [b.quality for b in curve.bins] == [0.0, 10.0, 20.0, 30.0]
     by_level = {level: row.value for level, row in tables.main[0].scores.items()}
     assert [b.accuracy.value for b in curve.bins] == pytest.approx(list(by_level.values()))
@@ -400,7 +401,7 @@ def test_the_verb_writes_the_page_and_says_what_it_holds(tmp_path):
 
 
 def test_a_page_of_minus_one_examples_is_refused(built, tmp_path):
-    with pytest.raises(UsageError, match="cannot hold -1"):
+    with pytest.raises(UsageError, match="examples must be a whole number of at least 0, got -1"):
         write_page(built[1], built[2], tmp_path / "p.html", examples=-1)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdbench.report.page.data import grades_by_cell
+from mmdbench.report.page.examples import grades_by_cell
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.quality.measure import BETTER, QualityBin, accuracy_by_quality
 from mmdbench.run.folder import QUALITY_FILE

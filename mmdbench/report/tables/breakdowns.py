@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from mmdbench.corruptions.spec import Spec
-from mmdbench.report.pairs import part_gaps
+from mmdbench.report.paired_gaps import part_gaps
 from mmdbench.report.scores import Breakdown, LevelRow, worst_level
-from mmdbench.report.tables.main import level_columns, level_values
-from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.report.tables.headline import level_columns, level_values
+from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import difference
 

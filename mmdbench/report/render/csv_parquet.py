@@ -10,7 +10,7 @@ from typing import Any
 
 from mmdbench.errors import MissingExtraError, StoreError
 from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.model import chosen
+from mmdbench.report.tables.table import chosen
 
 __all__ = ["FIELDS", "as_csv", "records", "write_parquet"]
 

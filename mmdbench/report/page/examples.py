@@ -1,8 +1,8 @@
-"""The examples of a page: a question under one corruption, with what every run replied at every level."""
+"""Examples of a page: a question under one corruption, with the replies of every run at every level."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,22 +10,21 @@ from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Grade, Question, Repl
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.plan import read_questions
 
-__all__ = ["Answer", "Example", "answer_record", "choose", "gather", "grades_by_cell"]
+__all__ = ["Example", "GradedReply", "choose", "gather", "grades_by_cell"]
 
 _ORDER = (CLEAN, RECODED, *LEVELS)
-_THOUGHTS = ("texts", "thoughts", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one run replied to one cell, and what became of it."""
+class GradedReply:
+    """The reply of one run to one cell, and its grade; None where there is none."""
 
     reply: Reply | None
     grade: Grade | None
 
     @property
     def right(self) -> bool:
-        """Whether it earned at least half of its hit."""
+        """True if the grade is at least half a hit."""
         return self.grade is not None and self.grade.hit >= 0.5
 
 
@@ -33,14 +32,14 @@ class Answer:
 class Example:
     """A question under one corruption (None for a question that was only asked clean).
 
-    `answers` holds one answer per run at each level of `cells`; `rank` is 0 for what is worth
-    looking at first: right when clean and wrong at the hardest level.
+    `answers` maps each level of `cells` to one graded reply per run. Examples are shown in ascending
+    order of `rank`: first those that are right when clean and wrong at the hardest level.
     """
 
     question: Question
     corruption: str | None
     cells: tuple[Cell, ...]
-    answers: Mapping[str, tuple[Answer, ...]]
+    answers: Mapping[str, tuple[GradedReply, ...]]
     rank: tuple[int, int] = field(default=(9, 0))
 
 
@@ -60,7 +59,7 @@ def gather(runs: Sequence[RunResults]) -> list[Example]:
         ordered = tuple(sorted(cells, key=lambda cell: _ORDER.index(cell.level)))
         answers = {
             cell.level: tuple(
-                Answer(run.replies.get(cell), of_run.get(cell))
+                GradedReply(run.replies.get(cell), of_run.get(cell))
                 for run, of_run in zip(runs, grades, strict=True)
             )
             for cell in ordered
@@ -83,7 +82,7 @@ def grades_by_cell(run: RunResults) -> dict[Cell, Grade]:
 
 
 def choose(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most so many examples: by turns from each benchmark and corruption, the worst of each first."""
+    """At most `most` examples: by turns from each benchmark and corruption, the lowest rank of each first."""
     groups: dict[tuple[str, str | None], list[Example]] = {}
     for example in examples:
         groups.setdefault((example.question.bench, example.corruption), []).append(example)
@@ -95,24 +94,6 @@ def choose(examples: Sequence[Example], most: int) -> list[Example]:
         kept += [group[turn] for group in groups.values() if turn < len(group)]
         turn += 1
     return sorted(kept[:most], key=lambda e: e.rank)
-
-
-def answer_record(answer: Answer, longest: int) -> dict[str, Any] | None:
-    """An answer as the page's script reads it, without its pictures; None where nothing is known of it."""
-    reply, grade = answer.reply, answer.grade
-    if reply is None and grade is None:
-        return None
-    record: dict[str, Any] = {"s": reply.status if reply else "missing"}
-    if reply is not None:
-        texts = list(_thoughts(reply.details))
-        record["t"] = _cut(reply.text, longest)
-        record |= {"why": _cut(reply.reason, longest)} if reply.reason else {}
-        record |= {"th": [_cut(text, longest) for text in texts]} if texts else {}
-        record |= {"r": reply.details["restorations"]} if "restorations" in reply.details else {}
-    if grade is not None:
-        record |= {"v": grade.verdict, "h": grade.hit, "x": grade.stage}
-        record |= {"y": grade.label} if grade.label else {}
-    return record
 
 
 def _groups(runs: Sequence[RunResults]) -> dict[tuple[str, Any, str | None], list[Cell]]:
@@ -128,13 +109,13 @@ def _groups(runs: Sequence[RunResults]) -> dict[tuple[str, Any, str | None], lis
     return found | {(*key, None): cells for key, cells in base.items() if key not in degraded}
 
 
-def _rank(answers: Mapping[str, tuple[Answer, ...]], runs: int) -> tuple[int, int]:
+def _rank(answers: Mapping[str, tuple[GradedReply, ...]], runs: int) -> tuple[int, int]:
     return min(
         (_rank_of([(level, a[r]) for level, a in answers.items()]) for r in range(runs)), default=(9, 0)
     )
 
 
-def _rank_of(answers: Sequence[tuple[str, Answer]]) -> tuple[int, int]:
+def _rank_of(answers: Sequence[tuple[str, GradedReply]]) -> tuple[int, int]:
     known = [(level, a) for level, a in answers if a.grade is not None]
     clean = [a.right for level, a in known if level in (CLEAN, RECODED)]
     rest = [a.right for level, a in known if level not in (CLEAN, RECODED)]
@@ -144,16 +125,3 @@ def _rank_of(answers: Sequence[tuple[str, Answer]]) -> tuple[int, int]:
     if clean and clean[0]:
         return (0, kept) if not rest[-1] else (1, kept) if kept < len(rest) else (4, 0)
     return (3, 0) if rest[-1] else (2, kept)
-
-
-def _thoughts(details: Mapping[str, Any]) -> Iterator[str]:
-    for name in _THOUGHTS:
-        value = details.get(name)
-        if isinstance(value, str) and value:
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from (str(text) for text in value)
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest} more characters)"

@@ -11,7 +11,7 @@ from mmdbench.benches import decode_image
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import CLEAN, RECODED, Cell, Index, Question, Recipe, Reply
-from mmdbench.report.page.data import Example
+from mmdbench.report.page.examples import Example
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import made_pixels, own_pictures, remake
 from mmdbench.variants.recipes import clean_image, recipe_for
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Job", "Made", "Shape", "plan_jobs", "smaller", "thumbnail"]
+__all__ = ["ThumbnailFormat", "ThumbnailJob", "Thumbnails", "plan_jobs", "smaller", "thumbnail"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ThumbnailFormat:
     """How a small picture is made: its longer side in pixels, and its WebP quality (1..100)."""
 
     side: int
@@ -32,7 +32,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Thumbnails:
     """The small pictures of one question, as WebP: by cell, and by the key of a reply that holds its own.
 
     `unlike` counts pictures with other pixels than the run saw; `error` says what could not be read.
@@ -50,14 +50,14 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ThumbnailJob:
     """All pictures of one question: for each cell recipes and the digests that the run noted."""
 
     question: Question
     wanted: tuple[tuple[Cell, tuple[Recipe, ...], tuple[str, ...]], ...]
     own: tuple[tuple[str, tuple[bytes, ...]], ...]
 
-    def make(self, shape: Shape) -> Made:
+    def make(self, shape: ThumbnailFormat) -> Thumbnails:
         """Make the pictures; one of the benchmark that cannot be read leaves the question without any."""
         try:
             clean = [clean_image(source.read(), source.where) for source in self.question.images]
@@ -68,7 +68,7 @@ class Job:
                 cells[cell] = tuple(thumbnail(pixels, shape) for pixels, _ in seen)
                 unlike += sum(bool(d) and d != digest for d, (_, digest) in zip(digests, seen, strict=True))
         except MmdbenchError as damage:
-            return Made({}, {}, 0, str(damage))
+            return Thumbnails({}, {}, 0, str(damage))
         kept: dict[str, tuple[bytes, ...]] = {}
         error = ""
         for key, images in self.own:
@@ -78,10 +78,10 @@ class Job:
                 error = str(damage)
             else:
                 kept[key] = tuple(thumbnail(pixels, shape) for pixels in own)
-        return Made(cells, kept, unlike, error)
+        return Thumbnails(cells, kept, unlike, error)
 
 
-def thumbnail(pixels: NDArray[np.uint8], shape: Shape) -> bytes:
+def thumbnail(pixels: NDArray[np.uint8], shape: ThumbnailFormat) -> bytes:
     """RGB pixels (H×W×3, uint8) as a WebP whose longer side is at most `shape.side`."""
     from PIL import Image
 
@@ -92,14 +92,14 @@ def thumbnail(pixels: NDArray[np.uint8], shape: Shape) -> bytes:
     return buffer.getvalue()
 
 
-def smaller(picture: bytes, shape: Shape) -> bytes:
+def smaller(picture: bytes, shape: ThumbnailFormat) -> bytes:
     """A small picture made smaller still."""
     return thumbnail(decode_image(picture, "a small picture"), shape)
 
 
 def plan_jobs(
     examples: Sequence[Example], questions: Mapping[tuple[str, Index], Question], run: RunResults, spec: Spec
-) -> list[Job]:
+) -> list[ThumbnailJob]:
     """A job for each question that the examples show and whose pictures are at hand."""
     cells: dict[tuple[str, Index], dict[Cell, Reply | None]] = {}
     own: dict[tuple[str, Index], dict[str, tuple[bytes, ...]]] = {}
@@ -115,7 +115,7 @@ def plan_jobs(
                 if pictures:
                     own.setdefault(name, {})[reply.key] = pictures
     return [
-        Job(
+        ThumbnailJob(
             questions[name],
             tuple(
                 (cell, *_recipes(cell, reply, questions[name], run, spec)) for cell, reply in wanted.items()

@@ -11,26 +11,26 @@ from pathlib import Path
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.records import Cell
-from mmdbench.report.page.data import Example
-from mmdbench.report.page.pictures import Job, Made, Shape, plan_jobs, smaller
+from mmdbench.report.page.examples import Example
+from mmdbench.report.page.thumbnails import ThumbnailFormat, ThumbnailJob, Thumbnails, plan_jobs, smaller
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import open_questions
 from mmdbench.system.opencv import single_threaded_opencv
 
-__all__ = ["LADDER", "Pictures", "collect", "make_pictures"]
+__all__ = ["LADDER", "EmbeddedPictures", "collect", "make_pictures"]
 
 LADDER = (
-    Shape(384, 62),
-    Shape(320, 58),
-    Shape(288, 56),
-    Shape(256, 54),
-    Shape(232, 51),
-    Shape(208, 48),
-    Shape(192, 45),
-    Shape(176, 42),
-    Shape(160, 39),
-    Shape(144, 36),
-    Shape(112, 30),
+    ThumbnailFormat(384, 62),
+    ThumbnailFormat(320, 58),
+    ThumbnailFormat(288, 56),
+    ThumbnailFormat(256, 54),
+    ThumbnailFormat(232, 51),
+    ThumbnailFormat(208, 48),
+    ThumbnailFormat(192, 45),
+    ThumbnailFormat(176, 42),
+    ThumbnailFormat(160, 39),
+    ThumbnailFormat(144, 36),
+    ThumbnailFormat(112, 30),
 )
 """What is tried, from the best on, until all pictures fit."""
 
@@ -40,7 +40,7 @@ _MARGIN = 0.92
 
 
 @dataclass
-class Pictures:
+class EmbeddedPictures:
     """Small pictures as base64 WebP, each once, and where they belong.
 
     `cells` maps a cell to the numbers of its pictures, `kept` a reply's key to those that the model
@@ -65,7 +65,7 @@ def make_pictures(
     budget: int,
     data_dir: Path | None = None,
     on_progress: Callable[[int, int], object] | None = None,
-) -> Pictures:
+) -> EmbeddedPictures:
     """The pictures of the examples in at most `budget` bytes of base64.
 
     A question's pictures are made once, however many examples show it. The shape is the best of
@@ -73,7 +73,7 @@ def make_pictures(
     """
     questions, missing = open_questions(runs[0].plan, {e.question.bench for e in examples}, data_dir)
     jobs = plan_jobs(examples, questions, runs[0], spec)
-    made: list[Made] = []
+    made: list[Thumbnails] = []
     workers = max(1, min(8, os.cpu_count() or 1))
     with single_threaded_opencv(), ThreadPoolExecutor(workers, thread_name_prefix="page") as pool:
         shape = _fitting(jobs, budget, pool)
@@ -85,10 +85,10 @@ def make_pictures(
 
 
 def collect(
-    examples: Sequence[Example], made: Sequence[Made], budget: int, missing: Sequence[str] = ()
-) -> Pictures:
+    examples: Sequence[Example], made: Sequence[Thumbnails], budget: int, missing: Sequence[str] = ()
+) -> EmbeddedPictures:
     """Number the pictures in the order of the examples, as many as fit into the budget."""
-    found = Pictures(missing=list(missing), unlike=sum(m.unlike for m in made))
+    found = EmbeddedPictures(missing=list(missing), unlike=sum(m.unlike for m in made))
     found.missing += sorted({m.error for m in made if m.error})[:3]
     cells = {cell: images for m in made for cell, images in m.cells.items()}
     kept = {key: images for m in made for key, images in m.kept.items()}
@@ -118,7 +118,7 @@ def collect(
     return found
 
 
-def _fitting(jobs: Sequence[Job], budget: int, pool: ThreadPoolExecutor) -> Shape:
+def _fitting(jobs: Sequence[ThumbnailJob], budget: int, pool: ThreadPoolExecutor) -> ThumbnailFormat:
     each = max(1, sum(len(job.wanted) for job in jobs) // max(1, len(jobs)))
     wanted = max(_PROBED_QUESTIONS, _PROBES // each)
     probes = jobs[:: max(1, len(jobs) // wanted)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from mmdbench.report.question_series import Series, change, make_series
 from mmdbench.report.scores import AVERAGE, replace_stratum
-from mmdbench.report.series import Series, change, make_series
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import Estimate, macro_mean, mcnemar
 

@@ -1,4 +1,4 @@
-"""Names and small parts that several sections of a page share."""
+"""PageLabels and small parts that several sections of a page share."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdbench.records import CLEAN, RECODED
-from mmdbench.report.page.charts import marker
-from mmdbench.report.page.facts import box, tag
+from mmdbench.report.page.numbers import box, tag
+from mmdbench.report.page.svg import marker
 from mmdbench.report.scores import worst_level
 
-__all__ = ["Names", "legend", "opener", "scroller"]
+__all__ = ["PageLabels", "legend", "opener", "scroller"]
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class PageLabels:
     """What the page calls things: levels and runs in their order, and a benchmark's name by its title.
 
     The first `graded` of the runs have examples; those behind them are published results.
@@ -52,10 +52,10 @@ def scroller(table: str, name: str) -> str:
     return box("div", table, class_="scroll", tabindex="0", role="group", aria_label=name)
 
 
-def opener(names: Names, run: str, inside: str, words: str, wanted: Mapping[str, str]) -> str:
+def opener(labels: PageLabels, run: str, inside: str, words: str, wanted: Mapping[str, str]) -> str:
     """Numbers that show their examples when they are chosen; just the numbers for a published result."""
-    place = names.runs.index(run)
-    if place >= names.graded:
+    place = labels.runs.index(run)
+    if place >= labels.graded:
         return inside
     data = {f"data_{key}": value for key, value in wanted.items() if value}
     said = tag("span", f"Examples of {words}: ", class_="unseen") + inside

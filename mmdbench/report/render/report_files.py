@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmdbench.report.render.flat import as_csv
+from mmdbench.report.render.csv_parquet import as_csv
 from mmdbench.report.render.latex import latex
 from mmdbench.report.render.markdown import markdown
 from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.model import chosen
+from mmdbench.report.tables.table import chosen
 from mmdbench.results.graded_run import RunResults
 from mmdbench.system.files import write_atomic
 

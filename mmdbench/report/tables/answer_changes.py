@@ -9,9 +9,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from mmdbench.records import CLEAN, RECODED
+from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
 from mmdbench.report.scores import run_series
-from mmdbench.report.series import Series, Unit, change, make_series, score_of
-from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats.estimates import CONFIDENCE, normal_quantile
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mmdbench.records import CLEAN
 from mmdbench.report.scores import AVERAGE, LevelRow, worst_level
-from mmdbench.report.tables.model import Column, Row, Table, Value, value_of
+from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 
 __all__ = ["drop_table", "ladder_table", "level_columns", "level_values", "levels_table", "worst_table"]
 

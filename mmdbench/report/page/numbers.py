@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from mmdbench.report.tables.model import Column, Value, shown
 from mmdbench.report.tables.rounding import fixed
+from mmdbench.report.tables.table import Column, Value, shown
 
-__all__ = ["DASH", "Facts", "box", "tag"]
+__all__ = ["DASH", "PageNumbers", "box", "tag"]
 
 DASH = "–"
 
@@ -18,7 +18,7 @@ _VOID = frozenset({"circle", "line", "path", "polygon", "polyline", "rect"})
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PageNumbers:
     """The record that a page's numbers come from: `Tables.as_dict()`, and `quality` where there is any."""
 
     record: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Facts:
         return shown(Value(value), Column("", unit, digits, signed=signed))
 
     def number(self, path: str, digits: int = 1, *, signed: bool = False, unit: str = "") -> str:
-        """The number at a path as HTML that names the path."""
+        """The number at a path as HTML that labels the path."""
         text = self.text(path, digits, signed=signed, unit=unit)
         if text == DASH:
             return DASH

@@ -1,0 +1,218 @@
+"""Writing a page: graded runs, their examples and pictures as one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from mmdbench._version import __version__
+from mmdbench.corruptions.spec import Spec
+from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.errors import UsageError
+from mmdbench.records import ANSWER
+from mmdbench.report.page import charts, sections
+from mmdbench.report.page.elements import PageLabels
+from mmdbench.report.page.embedded_pictures import EmbeddedPictures, make_pictures
+from mmdbench.report.page.examples import Example, choose, gather
+from mmdbench.report.page.examples_json import LONGEST, example_record, length_that_fits
+from mmdbench.report.page.heat_maps import heat_maps
+from mmdbench.report.page.numbers import PageNumbers, tag
+from mmdbench.report.page.quality_curves import quality_curves
+from mmdbench.report.tables.collect import Tables
+from mmdbench.report.tables.table import ranks
+from mmdbench.results.graded_run import RunResults
+from mmdbench.system.bounds import require_at_least
+from mmdbench.system.files import write_atomic
+
+__all__ = ["PAGE_BYTES", "PageContent", "PageSummary", "page_html", "write_page"]
+
+PAGE_BYTES = 29_000_000
+"""Size limit of a page, in bytes; its pictures are made small enough to fit."""
+
+_CHUNK = 64  # pictures in one script element, which the page's script reads when it shows one of them
+_PLACE_BYTES = 40  # the numbers of a cell's pictures in the page's JSON
+
+
+@dataclass(frozen=True, slots=True)
+class PageSummary:
+    """Summary of a written page: its size in bytes and its numbers of examples and pictures.
+
+    `found` counts the examples that the runs have, `notes` name what the page leaves out.
+    """
+
+    path: Path
+    size: int
+    examples: int
+    found: int
+    pictures: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageContent:
+    """Content of a page: graded runs, their tables, and the chosen examples with their pictures.
+
+    Texts of examples are cut to `longest` characters; `notes` are shown above the examples.
+    """
+
+    runs: Sequence[RunResults]
+    tables: Tables
+    examples: Sequence[Example]
+    pictures: EmbeddedPictures = field(default_factory=EmbeddedPictures)
+    notes: Sequence[str] = ()
+    longest: int = LONGEST[0]
+
+
+def write_page(
+    runs: Sequence[RunResults],
+    tables: Tables,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    examples: int = 2000,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> PageSummary:
+    """Write the page of graded runs.
+
+    Args:
+        runs: The runs, in the order of the tables.
+        tables: The tables that `make_tables` made of the same runs.
+        out: The HTML file to write.
+        data_dir: Folder with benchmark files; they are searched in the usual places too, and never
+            downloaded. The page names the benchmarks that are missing.
+        examples: Number of examples on the page at the most, the worst of each benchmark and
+            corruption first. The numbers are always those of all questions.
+        on_progress: Called with the number of questions whose pictures are made, and of all.
+
+    Returns:
+        The size of the page, and the number of its examples and pictures.
+
+    Raises:
+        UsageError: For a negative number of examples, or a run of another task than answering.
+    """
+    require_at_least("examples", examples, 0, whole=True)
+    if any(run.plan.task != ANSWER for run in runs):
+        raise UsageError("A page shows answers to questions.", hint="Print the tables: mmdbench report RUN")
+    spec = load_spec()
+    named = [_named(run, tables, i) for i, run in enumerate(runs)]
+    all_examples = gather(named) if examples else []
+    kept = choose(all_examples, examples)
+    content = PageContent(named, tables, kept, longest=length_that_fits(kept))
+    # What the page weighs without pictures decides how large they may be.
+    bare = _bytes(page_html(content, spec))
+    room = PAGE_BYTES - len(bare) - _PLACE_BYTES * sum(len(e.cells) for e in kept)
+    pictures = make_pictures(named, kept, spec, budget=room, data_dir=data_dir, on_progress=on_progress)
+    notes = _notes(kept, len(all_examples), pictures)
+    data = _bytes(page_html(replace(content, pictures=pictures, notes=notes), spec))
+    write_atomic(out, data)
+    return PageSummary(out, len(data), len(kept), len(all_examples), len(pictures.data), tuple(notes))
+
+
+def page_html(content: PageContent, spec: Spec) -> str:
+    """The page as text; `spec` tells the category of each corruption."""
+    tables = content.tables
+    record = {**tables.as_dict(), "quality": [asdict(curve) for curve in quality_curves(content.runs)]}
+    numbers = PageNumbers(record)
+    runs = tuple(dict.fromkeys(row.run for row in tables.main))
+    labels = PageLabels(tables.levels, runs, _benches(content.runs), len(content.runs))
+    categories = {name: corruption.category for name, corruption in spec.corruptions.items()}
+    script = _file("page.js")
+    quality = charts.quality(numbers)
+    return Template(_file("page.html")).substitute(
+        title=escape(f"{', '.join(labels.runs)} – mmdbench"),
+        heading=escape(", ".join(labels.runs)),
+        version=escape(__version__),
+        hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        css=_file("page.css"),
+        js=script,
+        header="".join(tag("dt", key) + tag("dd", value) for key, value in tables.header.items()),
+        alarm=_alarm(tables),
+        summary=sections.summary(numbers, labels),
+        drops=charts.drops(numbers, labels),
+        curves=charts.curves(numbers, labels),
+        heat=heat_maps(numbers, labels, categories),
+        quality=quality,
+        no_quality="" if quality else "hidden",
+        tables=sections.tables(numbers, [ranks(table) for table in tables.tables]),
+        notes="".join(tag("li", note) for note in tables.notes) or tag("li", "Nothing to remark."),
+        viewer_notes="".join(tag("p", note) for note in content.notes),
+        no_examples="" if content.examples else "hidden",
+        facts=_json(record),
+        examples=_json(_viewer(content, categories)),
+        pictures=_chunks(content.pictures.data),
+    )
+
+
+def _viewer(content: PageContent, categories: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "levels": list(content.tables.levels),
+        "runs": [run.name for run in content.runs],
+        "benches": {name: run.title(name) for run in content.runs for name in run.benches},
+        "families": categories,
+        "examples": [example_record(e, content.pictures, content.longest) for e in content.examples],
+        "chunk": _CHUNK,
+    }
+
+
+def _named(run: RunResults, tables: Tables, place: int) -> RunResults:
+    return replace(run, label=tables.runs[place].label) if place < len(tables.runs) else run
+
+
+def _benches(runs: Sequence[RunResults]) -> Mapping[str, str]:
+    return {run.title(name): name for run in runs for name in run.benches}
+
+
+def _alarm(tables: Tables) -> str:
+    if tables.complete:
+        return ""
+    text = "Incomplete: some planned answers are missing or failed. They count as wrong; see the notes."
+    return tag("p", text, class_="banner", role="alert")
+
+
+def _notes(kept: Sequence[Example], found: int, pictures: EmbeddedPictures) -> list[str]:
+    notes = []
+    if len(kept) < found:
+        notes.append(
+            f"{len(kept)} of {found} examples are here, by turns from every benchmark and corruption, "
+            "the worst of each first. All numbers above are of all questions."
+        )
+    notes += [f"No pictures: {reason}" for reason in pictures.missing]
+    if pictures.unlike:
+        notes.append(
+            f"{pictures.unlike} pictures were made again with other pixels than the run saw: "
+            "another version of a library, or another copy of the benchmark."
+        )
+    if pictures.left_out:
+        notes.append(f"The pictures of {pictures.left_out} cells were left out to keep the page small.")
+    return notes
+
+
+def _json(value: Any) -> str:
+    # Inside a script element only "<" could end it or open a comment.
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half.group()):04x}", text)
+
+
+def _bytes(html: str) -> bytes:
+    return html.encode("utf-8", "replace")  # UTF-8 cannot hold half a surrogate pair
+
+
+def _chunks(pictures: Sequence[str]) -> str:
+    parts = []
+    for start in range(0, len(pictures), _CHUNK):
+        lines = "\n".join(pictures[start : start + _CHUNK])
+        parts.append(f'<script type="text/plain" id="pictures-{start // _CHUNK}">{lines}</script>\n')
+    return "".join(parts)
+
+
+def _file(name: str) -> str:
+    return resources.files("mmdbench.report.page").joinpath(name).read_text("utf-8")
