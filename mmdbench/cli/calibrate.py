@@ -1,4 +1,4 @@
-"""`mmdbench calibrate`: how strong the corruptions are on your own pictures."""
+"""`mmdbench calibrate`: measure the strength of corruptions on your own pictures."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mmdbench.corruptions.calibration import Calibration
 
 __all__ = ["calibrate"]
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 def calibrate(
@@ -41,13 +39,13 @@ def calibrate(
         Path | None, typer.Option("--markdown", help="Write a page to this Markdown file too.")
     ] = None,
 ) -> None:
-    """Measure SSIM and PSNR per corruption, level and size, and flag ladders that are none."""
+    """Measure SSIM and PSNR per corruption, level and size, and flag levels that are out of order."""
     from mmdbench.corruptions.calibration import SIZES, to_json, to_markdown
     from mmdbench.corruptions.calibration import calibrate as measure
     from mmdbench.system.files import write_atomic
 
     found = measure(
-        _opened(images),
+        _read_pictures(images),
         sizes=sizes or SIZES,
         names=names or (),
         profile=profile,
@@ -62,20 +60,12 @@ def calibrate(
         write_atomic(markdown, to_markdown(found))
 
 
-def _opened(sources: list[Path]) -> dict[str, NDArray[np.uint8]]:
-    from mmdbench.system.images import decode_image
+def _read_pictures(sources: list[Path]) -> dict[str, NDArray[np.uint8]]:
+    from mmdbench.system.images import PICTURE_SUFFIXES, decode_image, picture_files
 
-    files: dict[str, Path] = {}
-    for source in sources:
-        if source.is_dir():
-            inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
-            files |= {str(path): path for path in inside}
-        elif source.is_file():
-            files[str(source)] = source
-        else:
-            raise UsageError(f"There is no file or folder {source}.")
+    files = {str(path): path for source in sources for path in picture_files(source)}
     if not files:
-        raise UsageError(f"{', '.join(map(str, sources))}: no pictures ({', '.join(_SUFFIXES)}).")
+        raise UsageError(f"{', '.join(map(str, sources))}: no pictures ({', '.join(PICTURE_SUFFIXES)}).")
     return {name: decode_image(path.read_bytes(), name) for name, path in files.items()}
 
 

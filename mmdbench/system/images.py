@@ -6,19 +6,23 @@ import io
 import warnings
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.errors import ImageDecodeError
+from mmdbench.errors import ImageDecodeError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "decode_image", "picture_size"]
+__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "decode_image", "picture_files", "picture_size"]
 
 MAX_PIXELS = 89_478_485
 """The largest picture that is decoded, in pixels: Pillow's own guard against bombs."""
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+"""Suffixes of the files that are taken for pictures in a folder."""
 
 # Only raster formats that benchmarks use: some others (EPS) would start a program.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")
@@ -66,6 +70,19 @@ def picture_size(data: bytes, where: str) -> tuple[int, int]:
                 return int(image.width), int(image.height)
     except Exception as error:  # as in `decode_image`
         raise _unreadable(data, where, error) from error
+
+
+def picture_files(source: Path) -> list[Path]:
+    """The files below a folder that have a picture's suffix, in order; of a file, the file itself.
+
+    Raises:
+        UsageError: There is no such file or folder.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise UsageError(f"There is no file or folder {source}.")
+    return sorted(p for p in source.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -95,8 +95,11 @@ def test_a_broken_picture_of_a_folder_is_named_and_the_others_are_made():
             ("in.png", "o.png", "--name", "graffiti", "--level", "hard", "--intensity", "0.5"),
             "Give either --level or --intensity",
         ),
-        (("in.png", "o.xyz", "--name", "graffiti", "--level", "hard"), "Cannot tell the format"),
-        (("in.png", "in.png", "--name", "graffiti", "--level", "hard"), "overwritten"),
+        (
+            ("in.png", "o.xyz", "--name", "graffiti", "--level", "hard"),
+            "must end in the suffix of a picture format",
+        ),
+        (("in.png", "in.png", "--name", "graffiti", "--level", "hard"), "OUT must not be the picture itself"),
         (("bad.png", "o.png", "--name", "graffiti", "--level", "hard"), "Cannot read bad.png as a picture"),
         ((".", "o", "--name", "graffitti", "--level", "hard"), "Did you mean 'graffiti'"),
     ],

@@ -212,8 +212,9 @@ def test_a_folder_of_pictures_is_measured_by_name(tmp_path):
     found = folder_pictures(tmp_path)
     assert [p.file for p in found] == ["a.PNG", "deep/b.png"]
     assert not is_run(tmp_path)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="There is no picture"):
-        folder_pictures(tmp_path / "deep" / "none")
+        folder_pictures(tmp_path / "empty")
 
 
 def test_missing_weights_name_their_file_and_where_to_get_it(tmp_path, monkeypatch):

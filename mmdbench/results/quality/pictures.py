@@ -20,11 +20,10 @@ from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_replies
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.files import MANIFEST_FILE
+from mmdbench.system.images import picture_files
 from mmdbench.variants.recipes import CleanImage, clean_image
 
 __all__ = ["folder_pictures", "is_run", "run_pictures"]
-
-_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 
 
 def is_run(folder: Path) -> bool:
@@ -35,7 +34,7 @@ def is_run(folder: Path) -> bool:
 def folder_pictures(folder: Path) -> list[Picture]:
     """Every picture below a folder, by name; raises DataError if there is none."""
     found = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file()):
+    for path in picture_files(folder):
         pixels = decode_image(path.read_bytes(), str(path))
         load = partial(_from_file, path)
         name = path.relative_to(folder).as_posix()

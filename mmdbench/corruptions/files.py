@@ -1,0 +1,87 @@
+"""Corrupt picture files: one, or every picture below a folder."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdbench.corruptions import corrupt
+from mmdbench.errors import ImageDecodeError, UsageError
+from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.images import PICTURE_SUFFIXES, picture_files
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["corrupt_file", "pair_files"]
+
+_QUALITY = 95
+"""Quality of JPEG and WebP files."""
+
+
+def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Each picture of a file or folder with the place of its corrupted copy in `target`.
+
+    Raises:
+        UsageError: `source` does not exist or holds no picture.
+    """
+    if source.is_file():
+        return [(source, target / source.name if target.is_dir() else target)]
+    pictures = picture_files(source)
+    if not pictures:
+        raise UsageError(f"{source} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
+    return [(path, target / path.relative_to(source)) for path in pictures]
+
+
+def corrupt_file(source: Path, target: Path, name: str, **call: Any) -> None:
+    """Write the corrupted copy of a picture; size, mode and format by suffix are kept.
+
+    Args:
+        source: The picture.
+        target: File to write; its suffix names the format.
+        name: The corruption.
+        call: Level or intensity, seed and profile, as `corrupt` takes them.
+
+    Raises:
+        UsageError: `target` is the source, or of a format that cannot hold the picture.
+        ImageDecodeError: The source cannot be read.
+    """
+    from PIL import Image
+
+    if source.resolve() == target.resolve():
+        raise UsageError(f"OUT must not be the picture itself, got {target}.", hint="Name another file.")
+    form = Image.registered_extensions().get(target.suffix.lower())
+    if form is None:
+        raise UsageError(
+            f"OUT must end in the suffix of a picture format, got {target}.",
+            hint="Write .png, .jpg or .webp.",
+        )
+    options: dict[str, Any] = {"quality": _QUALITY} if form in ("JPEG", "WEBP") else {}
+    degraded = corrupt(_read_picture(source), name, **call)
+    buffer = io.BytesIO()
+    try:
+        degraded.save(buffer, form, **options)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write a picture of mode {degraded.mode} as {target.suffix}.", hint="Use .png."
+        ) from error
+    make_folder(target.parent)
+    write_atomic(target, buffer.getvalue())
+
+
+def _read_picture(path: Path) -> Image.Image:
+    """The picture, upright and in its own mode: unlike a benchmark's, it is not made RGB."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            # The user named this file: refuse only what Pillow itself refuses to open.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                image = ImageOps.exif_transpose(opened)
+                image.load()
+                return image
+    except Exception as error:  # Pillow's decoders raise nearly every built-in kind on broken data
+        raise ImageDecodeError(f"Cannot read {path} as a picture: {error}.") from error
