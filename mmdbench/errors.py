@@ -14,6 +14,7 @@
     │   └── ImageDecodeError       a cell that holds no readable picture
     ├── DownloadError              a file could not be fetched                     (exit 4)
     ├── MissingExtraError          an optional package is needed; names the install (exit 2)
+    ├── MixedInstallationError     mmdbench and its adapters are of two checkouts  (exit 2)
     ├── ModelError                 the model under test cannot be loaded or asked  (exit 4)
     ├── StoreError                 a run's files cannot be read or written         (exit 4)
     │   └── LockedError            another process is writing there
@@ -38,6 +39,7 @@ __all__ = [
     "IntensityError",
     "LockedError",
     "MissingExtraError",
+    "MixedInstallationError",
     "MmdbenchError",
     "ModelError",
     "ParamsError",
@@ -140,6 +142,18 @@ class MissingExtraError(MmdbenchError, ImportError):
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
         super().__init__(f"{what} is not installed.", hint=f"Run: pip install 'mmdbench[{extra}]'")
+
+
+class MixedInstallationError(MmdbenchError, ImportError):
+    """The package `mmdbench` comes from one checkout and `mmdbench.adapters` from another."""
+
+    exit_code = 2
+
+    def __init__(self, package: object, adapters: object) -> None:
+        super().__init__(
+            f"mmdbench was imported from {package}, but its adapters from {adapters}.",
+            hint="Run in the checkout that you mean, in its own environment: pip install -e .",
+        )
 
 
 class ModelError(MmdbenchError):

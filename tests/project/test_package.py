@@ -50,6 +50,49 @@ def test_help_answers_at_once():
     assert best < 1.0  # a few tenths; twice that on a busy machine
 
 
+@pytest.fixture
+def copy(tmp_path):
+    """A second checkout: the package and its adapters."""
+    for name in ("mmdbench", "adapters"):
+        shutil.copytree(ROOT / name, tmp_path / "copy" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return (tmp_path / "copy").resolve()
+
+
+# The finder that `pip install -e .` makes maps the name to the folder of one checkout.
+MAPPED = """
+import sys
+from importlib.util import spec_from_file_location
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mmdbench.adapters":
+            folder = sys.argv[1]
+            return spec_from_file_location(name, folder + "/__init__.py", submodule_search_locations=[folder])
+
+sys.meta_path.insert(0, Finder())
+import mmdbench
+try:
+    import mmdbench.adapters.chance
+    print("imported", mmdbench.adapters.__file__)
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_second_checkout_does_not_load_the_adapters_of_the_first(copy):
+    said = run("-c", MAPPED, str(ROOT / "adapters"), cwd=copy)
+    assert said.startswith("MixedInstallationError")
+    assert str(copy / "mmdbench") in said
+    assert str(ROOT / "adapters") in said
+    assert "pip install -e ." in said
+
+
+def test_a_checkout_and_an_installed_copy_load_their_own_adapters(copy):
+    assert run("-c", MAPPED, str(copy / "adapters"), cwd=copy).startswith("imported")
+    (copy / "adapters").rename(copy / "mmdbench" / "adapters")  # as in a wheel
+    assert run("-c", MAPPED, str(copy / "mmdbench" / "adapters"), cwd=copy).startswith("imported")
+
+
 def test_the_public_surface_is_exactly_this():
     names = [
         "Chain",
