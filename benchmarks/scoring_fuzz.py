@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.records import Question
-from mmdbench.scoring import JudgeReply, ScoringProtocol, get_protocol, infer_option, load_heads, score
+from mmdbench.scoring import JudgeReply, Rules, ScoringProtocol, get_protocol, infer_option, load_heads, score
 from mmdbench.scoring.judging.prompts import JudgeHeads, mcq_prompt, mmvet_prompt
 
 VERSIONS = {"0.0.17": "clear/1", "0.0.20": "vlmevalkit/1"}
@@ -364,8 +364,7 @@ def check_circular(upstream: Upstream, cases: int, seed: int) -> Iterator[str]:
         ours = score(
             _Bench("fuzz", "circular", questions),
             replies,
-            protocol=protocol,
-            extraction="none",
+            Rules(protocol, "none"),
             judge=oracle,
             heads=upstream.heads,
         )
@@ -400,7 +399,7 @@ def _check_report(upstream: Upstream, rng: random.Random) -> Iterator[str]:
     )
     replies = {r["index"]: "A" if r["hit"] else "B" for r in records}
     ours = score(
-        _Bench("fuzz", "plain", questions), replies, protocol=VERSIONS[upstream.version]
+        _Bench("fuzz", "plain", questions), replies, Rules(VERSIONS[upstream.version])
     ).vlmevalkit_table
     if not _close(ours, theirs, "split"):
         yield f"{upstream.version}: table of {records} ours {ours} theirs {theirs}"

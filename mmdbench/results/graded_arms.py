@@ -105,19 +105,7 @@ def grade_replies(
     def grade(
         judge: Judge | None = None, journal: JudgeJournal | None = None, heads: JudgeHeads | None = None
     ) -> Score:
-        return score(
-            bench,
-            replies,
-            protocol=rules.protocol,
-            extraction=rules.extraction,
-            io=rules.io,
-            on_unresolved=rules.on_unresolved,
-            seed=rules.seed,
-            judge=judge,
-            journal=journal,
-            heads=heads,
-            partial=partial,
-        )
+        return score(bench, replies, rules, judge=judge, journal=journal, heads=heads, partial=partial)
 
     if judging is None:
         return grade()

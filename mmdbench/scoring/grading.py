@@ -16,7 +16,8 @@ from mmdbench.scoring.judging.heads import load_heads
 from mmdbench.scoring.judging.journal import JudgeJournal
 from mmdbench.scoring.judging.prompts import JudgeHeads
 from mmdbench.scoring.judging.session import MCQ_SAMPLING, MMVET_TEMPERATURES, Judge, JudgeSession
-from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, get_protocol
+from mmdbench.scoring.protocols import get_protocol
+from mmdbench.scoring.rules import Rules
 from mmdbench.scoring.sheet import ANSWERED, Sheet, SheetRow, build_sheet
 
 __all__ = ["Score", "score"]
@@ -72,44 +73,55 @@ class Score:
 def score(
     bench: BenchData,
     replies: Mapping[Index, Any],
+    rules: Rules = Rules(),  # noqa: B008 - a frozen value
     *,
-    protocol: str = DEFAULT_PROTOCOL,
-    extraction: str = "sane",
-    io: str = "literal",
     judge: Judge | None = None,
-    on_unresolved: str = "miss",
-    seed: int = 0,
     journal: JudgeJournal | None = None,
     heads: JudgeHeads | None = None,
     partial: bool = False,
 ) -> Score:
     """Grade replies by the rules of a protocol; the model under test is never called.
 
-    `replies` maps a question's index to a text, or to anything with `.text` and `.status`. Every
-    question of `bench` counts: one without a reply, or whose call failed, is a miss. With `partial`
-    only rows with a reply are scored, as VLMEvalKit does. `io="compat"` repeats VLMEvalKit's trips
-    through files. A `judge` is asked about unresolved rows and MM-Vet; `heads` (default: whatever
-    `load_heads()` finds) begin its prompts; rows it cannot resolve are misses, or with
-    `on_unresolved="random"` get an option drawn from `seed`.
+    Args:
+        bench: The benchmark. Every question counts: one without a reply, or whose call failed, is a miss.
+        replies: Texts, or anything with `.text` and `.status`, by the index of their question.
+        rules: Protocol, answer extraction, io mode, and what becomes of rows that a judge cannot resolve.
+        judge: A model that is asked about unresolved rows and open answers.
+        journal: The journal of the judge's calls, which are not made twice.
+        heads: The beginnings of the judge's prompts; by default those that `load_heads()` finds.
+        partial: Score only rows with a reply, as VLMEvalKit does.
 
-    Raises UnknownNameError, UsageError, DataError, MissingExtraError, and ModelError if the judge
-    could not be reached even once.
+    Returns:
+        The score, with a grade for each row.
+
+    Raises:
+        UnknownNameError: There is no such protocol, family, extraction, io mode or way with unresolved rows.
+        DataError: A reply belongs to no question, or an index occurs twice.
+        UsageError: A reply has neither text nor status.
+        MissingExtraError: The io mode `compat` needs packages that are not installed.
+        ModelError: The judge could not be reached even once.
     """
-    rules = get_protocol(protocol)
+    protocol = get_protocol(rules.protocol)
     family = get_family(bench.family)
     grading = _grading_of(family)
-    _check("answer extraction", extraction, EXTRACTIONS)
-    _check("io mode", io, ("literal", "compat"))
-    _check("way with unresolved rows", on_unresolved, ("miss", "random"))
-    sheet = build_sheet(bench, replies, rules, extraction, partial=partial)
-    if io == "compat":
+    _check("answer extraction", rules.extraction, EXTRACTIONS)
+    _check("io mode", rules.io, ("literal", "compat"))
+    _check("way with unresolved rows", rules.on_unresolved, ("miss", "random"))
+    sheet = build_sheet(bench, replies, protocol, rules.extraction, partial=partial)
+    if rules.io == "compat":
         from mmdbench.scoring.compat import compat_sheet
 
         sheet = compat_sheet(bench, sheet, grading)
     session = None
     if judge is not None:
         session = JudgeSession(
-            judge, heads or load_heads(), rules, bench.name, journal, on_unresolved=on_unresolved, seed=seed
+            judge,
+            heads or load_heads(),
+            protocol,
+            bench.name,
+            journal,
+            on_unresolved=rules.on_unresolved,
+            seed=rules.seed,
         )
     grades = grading.grade(sheet, session)
     if session and session.failed and not session.answered:
@@ -119,10 +131,10 @@ def score(
         )
     return replace(
         _sum_up(family, sheet, grades, session),
-        io=io,
-        extraction=extraction,
+        io=rules.io,
+        extraction=rules.extraction,
         partial=partial,
-        on_unresolved=on_unresolved,
+        on_unresolved=rules.on_unresolved,
     )
 
 

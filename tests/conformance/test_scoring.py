@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mmdbench.records import Question
-from mmdbench.scoring import JudgeReply, extract_answer, infer_option, load_heads, score
+from mmdbench.scoring import JudgeReply, Rules, extract_answer, infer_option, load_heads, score
 from mmdbench.scoring.extraction import clear_bagel_text
 from mmdbench.scoring.judging.session import pick_options
 from mmdbench.system.digest import bytes_digest
@@ -182,9 +182,7 @@ def _run(file, place, protocol, io):
     result = score(
         _bench(data, run),
         predictions,
-        protocol=f"{protocol}/1",
-        extraction="none",
-        io=io,
+        Rules(f"{protocol}/1", "none", io),
         judge=judge,
         partial=True,
         heads=HEADS,

@@ -18,7 +18,8 @@ from mmdbench.records import Question
 from mmdbench.results.judging import judges
 from mmdbench.results.judging.ahead import judge_ahead
 from mmdbench.results.judging.judges import OpenAIJudge, open_judge
-from mmdbench.scoring import OWN_HEADS, JsonlJournal, JudgeKey, JudgeReply, score
+from mmdbench.scoring import OWN_HEADS, JsonlJournal, JudgeKey, JudgeReply
+from scoring_by_keyword import score
 
 needs_openai = pytest.mark.skipif(
     importlib.util.find_spec("openai") is None, reason="the judge client needs the extra `api`"

@@ -21,8 +21,8 @@ from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.quality import metrics as quality_metrics
 from mmdbench.results.quality.measure import (
-    Metric,
     Picture,
+    QualityMetric,
     accuracy_by_quality,
     measure,
     write_quality,
@@ -43,7 +43,7 @@ class Brightness:
 
     def __init__(self, version="1", name="brisque"):
         self.shapes = []
-        self.metric = Metric(name, {"package": "test", "version": version}, self.values)
+        self.metric = QualityMetric(name, {"package": "test", "version": version}, self.values)
 
     def values(self, pixels):
         self.shapes.append(pixels.shape)
@@ -113,10 +113,10 @@ def test_what_cannot_be_measured_is_none_and_takes_no_neighbour_along(tmp_path):
         return [math.nan if one.mean() > 127 else 1.0 for one in pixels]
 
     dark, bright = np.zeros((9, 9, 3), np.uint8), np.full((9, 9, 3), 255, np.uint8)
-    values = measure([shown(dark), shown(bright)], [Metric("niqe", {}, some)], tmp_path)
+    values = measure([shown(dark), shown(bright)], [QualityMetric("niqe", {}, some)], tmp_path)
     assert [values[pixel_digest(p), "niqe"] for p in (dark, bright)] == [1.0, None]
     with pytest.raises(ValueError, match="gave 1 values for 2"):
-        measure([shown(dark), shown(bright)], [Metric("musiq", {}, lambda pixels: [1.0])], tmp_path)
+        measure([shown(dark), shown(bright)], [QualityMetric("musiq", {}, lambda pixels: [1.0])], tmp_path)
     with pytest.raises(UsageError, match="batch of 0"):
         measure([tiny], [Brightness().metric], tmp_path, batch=0)
 

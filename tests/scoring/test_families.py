@@ -11,8 +11,9 @@ import pytest
 
 from mmdbench.errors import DataError, ModelError, StoreError, UnknownNameError, UsageError
 from mmdbench.records import Outcome, Question
-from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, load_heads, score
+from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, load_heads
 from mmdbench.scoring.judging.prompts import mcq_prompt, mcq_tail, mmvet_tail
+from scoring_by_keyword import score
 
 OPTIONS = {"A": "apple", "B": "pear", "C": "plum"}
 VLM = "vlmevalkit/1"

@@ -11,8 +11,9 @@ import pytest
 
 from mmdbench.errors import DataError, MissingExtraError, UsageError
 from mmdbench.records import Outcome, Question
-from mmdbench.scoring import JudgeReply, get_protocol, read_predictions, score, write_predictions
+from mmdbench.scoring import JudgeReply, get_protocol, read_predictions, write_predictions
 from mmdbench.scoring import compat as compat_module
+from scoring_by_keyword import score
 
 VLM = "vlmevalkit/1"
 needs_xlsx = pytest.mark.skipif(

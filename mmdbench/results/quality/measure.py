@@ -26,9 +26,9 @@ from mmdbench.system.files import write_atomic
 
 __all__ = [
     "BETTER",
-    "Metric",
     "Picture",
     "QualityBin",
+    "QualityMetric",
     "accuracy_by_quality",
     "measure",
     "write_quality",
@@ -42,7 +42,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class QualityMetric:
     """A metric that is ready: its name, what computes it, and values for N×H×W×3 RGB uint8 pixels."""
 
     name: str
@@ -86,7 +86,7 @@ class QualityBin:
 
 def measure(
     pictures: Sequence[Picture],
-    metrics: Sequence[Metric],
+    metrics: Sequence[QualityMetric],
     folder: Path,
     *,
     batch: int = 8,
@@ -126,7 +126,7 @@ def measure(
 def write_quality(
     folder: Path,
     pictures: Sequence[Picture],
-    metrics: Sequence[Metric],
+    metrics: Sequence[QualityMetric],
     values: Mapping[tuple[str, str], float | None],
 ) -> dict[str, Any]:
     """Write `quality.json`: implementations, and each picture with its values; returns the record."""
@@ -216,7 +216,7 @@ def _batches(pictures: Iterable[Picture], batch: int) -> Iterator[tuple[list[str
         yield [digest for digest, _ in ready], np.stack([p for _, p in ready])
 
 
-def _values(metric: Metric, pixels: Pixels) -> list[float | None]:
+def _values(metric: QualityMetric, pixels: Pixels) -> list[float | None]:
     try:
         values = [float(value) for value in metric.values(pixels)]
     except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdbench.errors import DataError, MissingExtraError, ModelError, UnknownNameError
-from mmdbench.results.quality.measure import Metric
+from mmdbench.results.quality.measure import QualityMetric
 
 __all__ = ["LICENCE_NOTICE", "METRICS", "find_weights", "open_metrics"]
 
@@ -41,7 +41,7 @@ METRICS: dict[str, _Known] = {
 
 def open_metrics(
     names: Sequence[str], *, weights_dir: Path | None = None, device: str = "auto"
-) -> list[Metric]:
+) -> list[QualityMetric]:
     """The metrics, ready to measure.
 
     Raises UnknownNameError, MissingExtraError without pyiqa, DataError if a file of weights is not
@@ -88,7 +88,7 @@ def _load_pyiqa() -> tuple[Any, Any]:
         raise ModelError(f"pyiqa does not load: {type(error).__name__}: {reason}.", hint=hint) from error
 
 
-def _open(name: str, weights: Path, pyiqa: Any, torch: Any, device: str) -> Metric:
+def _open(name: str, weights: Path, pyiqa: Any, torch: Any, device: str) -> QualityMetric:
     try:
         model = pyiqa.create_metric(name, device=torch.device(device), pretrained_model_path=str(weights))
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
@@ -110,4 +110,4 @@ def _open(name: str, weights: Path, pyiqa: Any, torch: Any, device: str) -> Metr
         "weights": weights.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
-    return Metric(name, implementation, values)
+    return QualityMetric(name, implementation, values)
