@@ -117,7 +117,7 @@ def test_what_cannot_be_measured_is_none_and_takes_no_neighbour_along(tmp_path):
     assert [values[pixel_digest(p), "niqe"] for p in (dark, bright)] == [1.0, None]
     with pytest.raises(ValueError, match="gave 1 values for 2"):
         measure([shown(dark), shown(bright)], [QualityMetric("musiq", {}, lambda pixels: [1.0])], tmp_path)
-    with pytest.raises(UsageError, match="batch of 0"):
+    with pytest.raises(UsageError, match="batch must be at least 1, got 0"):
         measure([tiny], [Brightness().metric], tmp_path, batch=0)
 
 
@@ -303,7 +303,7 @@ def test_the_curve_cuts_answers_into_groups_of_like_quality():
     assert accuracy_by_quality(rows[::-1], bins=4) == bins
     assert accuracy_by_quality([]) == ()
     assert accuracy_by_quality([("a", math.inf, 1.0), ("b", 2.0, 1.0)])[0].n == 1
-    with pytest.raises(UsageError, match="0 bins"):
+    with pytest.raises(UsageError, match="bins must be at least 1, got 0"):
         accuracy_by_quality(rows, bins=0)
 
 
