@@ -4,15 +4,15 @@
 
     MmdbenchError                  what happened, where, what to do; an exit code
     ├── UsageError                 the call cannot be done as asked               (exit 2)
-    │   ├── UnknownNameError       no such corruption, level, benchmark, model …; also a KeyError-like lookup
+    │   ├── UnknownNameError       no such corruption, level, benchmark, model …
     │   ├── ImageInputError        an image of a kind that cannot be corrupted
     │   ├── IntensityError         an intensity outside (0, 1], or not a number
     │   ├── ParamsError            recorded parameters that do not fit the corruption
     │   └── IncomparableError      two runs that differ in what must be equal
-    ├── SpecError                  corruptions_spec.yaml does not say what it must (exit 2)
-    ├── DataError                  a file of a benchmark is not what it must be    (exit 2)
+    ├── SpecError                  corruptions_spec.yaml is not valid              (exit 2)
+    ├── DataError                  a file of a benchmark is not valid              (exit 2)
     │   └── ImageDecodeError       a cell that holds no readable picture
-    ├── DownloadError              a file could not be fetched                     (exit 4)
+    ├── DownloadError              a file could not be downloaded                  (exit 4)
     ├── MissingExtraError          an optional package is needed; names the install (exit 2)
     ├── MixedInstallationError     mmdbench and its adapters are of two checkouts  (exit 2)
     ├── ModelError                 the model under test cannot be loaded or asked  (exit 4)
@@ -51,9 +51,10 @@ __all__ = [
 
 
 class MmdbenchError(Exception):
-    """Anything mmdbench refuses or fails to do; `str(error)` holds what, where and what to do.
+    """Anything that mmdbench refuses or fails to do.
 
-    `hint` is the part that says what to do; it closes the message.
+    `message` says what happened and where, `hint` what to do about it; `str(error)` is both.
+    `exit_code` is that of the command line.
     """
 
     exit_code = 4
@@ -81,7 +82,14 @@ class UsageError(MmdbenchError, ValueError):
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing answers to; the message offers the nearest known ones."""
+    """A name that is not known; the message offers the nearest names that are.
+
+    Args:
+        kind: The kind of thing that was named, such as "benchmark".
+        name: The name that was given.
+        known: The names that exist.
+        see: The command that lists them.
+    """
 
     def __init__(self, kind: str, name: object, known: Iterable[str], *, see: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
@@ -115,13 +123,13 @@ class IncomparableError(UsageError):
 
 
 class SpecError(MmdbenchError):
-    """`corruptions_spec.yaml` does not say what it must."""
+    """`corruptions_spec.yaml` is not valid."""
 
     exit_code = 2
 
 
 class DataError(MmdbenchError):
-    """A benchmark's file is not what it must be; names file, line, column and index where known."""
+    """A benchmark's file is not valid; the message names file, line, column and index where known."""
 
     exit_code = 2
 
@@ -131,7 +139,7 @@ class ImageDecodeError(DataError):
 
 
 class DownloadError(MmdbenchError):
-    """A file could not be fetched; says whether trying again can help."""
+    """A file could not be downloaded; the hint says if trying again can help."""
 
 
 class MissingExtraError(MmdbenchError, ImportError):
@@ -169,4 +177,4 @@ class LockedError(StoreError):
 
 
 class IncompleteError(MmdbenchError):
-    """Too many of the planned answers are missing to speak of a result."""
+    """Too many of the planned answers are missing for a result."""

@@ -1,7 +1,6 @@
-"""The nouns of mmdbench, as frozen values: what flows from one stage to the next.
+"""The values that the stages of a run hand on to each other, all of them frozen.
 
-Question → Cell → Recipe → Variant → Request → Outcome → Reply → Grade,
-all of it described by one RunPlan.
+Question → Cell → Recipe → Variant → Request → Outcome → Reply → Grade, described by one RunPlan.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ Status = Literal["ok", "refused", "empty", "truncated", "error"]
 Verdict = Literal["correct", "wrong", "unresolved"]
 
 ANSWER = "answer"
-"""The task of a run that asks the benchmarks' own questions."""
+"""The task of a run with the benchmarks' own questions."""
 
 CLEAN = "clean"
-"""The level of an image that nothing touched: the benchmark's own pixels."""
+"""The level of an unchanged image: the benchmark's own pixels."""
 
 RECODED = "recoded"
-"""The level of a clean image that went through the run's codec, so that the codec's loss is seen apart."""
+"""The level of a clean image that was encoded by the run's codec, which measures the codec's own loss."""
 
 LEVELS = ("low", "mid", "hard")
 """The three calibrated severities, weakest first."""
@@ -56,7 +55,7 @@ RESTORE_TAG = "<image_restore>"
 
 
 class ImageSource(Protocol):
-    """Where the encoded bytes of one image can be read, again and again."""
+    """An encoded image that can be read any number of times."""
 
     @property
     def where(self) -> str:
@@ -72,8 +71,8 @@ class ImageSource(Protocol):
 class Question:
     """One row of a benchmark.
 
-    `fields` holds every cell but the images, verbatim; an empty cell is absent. Names of
-    columns are lower-cased, but for the option columns A..Z.
+    `fields` holds every cell except the images, verbatim; an empty cell is absent. Names of
+    columns are lower-cased, except the option columns A..Z.
     """
 
     bench: str
@@ -103,7 +102,7 @@ class Question:
 
 
 class BenchData(Protocol):
-    """A benchmark that is at hand: its name, how it is asked and graded, and its questions."""
+    """A benchmark that is loaded: its name, family and questions."""
 
     @property
     def name(self) -> str:
@@ -112,7 +111,7 @@ class BenchData(Protocol):
 
     @property
     def family(self) -> str:
-        """How it is prompted and graded: plain, circular, mmvp, cvbench or mmvet."""
+        """The name of the family, which says how it is prompted and graded: plain, circular, mmvp …"""
         ...
 
     @property
@@ -123,7 +122,7 @@ class BenchData(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One thing to ask: a question at a level, under a corruption (None when clean)."""
+    """One request of a plan: a question at a level, under a corruption (None if clean)."""
 
     bench: str
     index: Index
@@ -133,7 +132,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that a degraded image follows from: its pixels are the same wherever they are made.
+    """Everything that determines a degraded image; one recipe gives the same pixels on every machine.
 
     `image` is the pixel digest of the clean RGB image; `intensity` is None for a clean image.
     """
@@ -165,11 +164,11 @@ class ImageBytes:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A recipe carried out: the encoded image, and what was drawn to make it.
+    """The image that a recipe gives, encoded, with the parameters that were drawn for it.
 
-    `pixels` is the digest of the RGB pixels that `image` decodes to; `no_op` says that the
-    corruption left every pixel as it was (before the codec). `restored` is empty, or names the
-    restorer that `image` went through, the digest of the pixels before, and its seconds.
+    `pixels` is the digest of the RGB pixels that `image` decodes to; `no_op` is true if the
+    corruption changed no pixel (before the codec). `restored` is empty, or names the restorer that
+    `image` went through, the digest of the pixels before, and its seconds.
     """
 
     recipe: Recipe
@@ -182,7 +181,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a model is asked: never more than a user of the benchmark would see."""
+    """One question to a model; it holds no more than a user of the benchmark would see."""
 
     key: str
     prompt: str
@@ -195,9 +194,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a model gave back for one request; a failure is a status, never a text.
+    """A model's answer to one request; a failure is a status, never a text.
 
-    `details` holds what the adapter wants kept with the reply (thoughts, restorations, usage …).
+    `details` holds what the adapter stores with the reply (thoughts, restorations, usage …).
     """
 
     text: str
@@ -208,7 +207,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A stored answer: the outcome, the cell it belongs to and the key it is found by."""
+    """A stored outcome, with its cell and the key that it is found by."""
 
     key: str
     bench: str
@@ -243,10 +242,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What became of one planned row.
+    """The grade of one planned row.
 
     `hit` is 0 or 1 for multiple choice and 0..1 for judged answers; `label` is the option that
-    was read from the reply (`Z` for a refusal, None when nothing was); `stage` names what
+    was read from the reply (`Z` for a refusal, None if there was none); `stage` names the rule that
     decided. A row without an answer is never dropped: its `stage` is `missing` or `error`.
     """
 
@@ -261,11 +260,24 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Everything that says what a run is; two equal plans are the same run.
+    """Everything that defines a run; two equal plans are the same run.
 
-    `restore` names what restores pictures before the model sees them, nothing if empty;
-    `restore_clean` says whether it does so with clean and recoded pictures too. `task` is what is
-    asked: the benchmarks' own questions, or one of `tasks.TASKS`.
+    Attributes:
+        model: The name of the model card.
+        benches: Names or paths of benchmarks, in order.
+        levels: `clean`, `recoded` and severities, in order.
+        design: The corruptions that each question gets: `mixed`, `grid` or `balanced:K`.
+        corruptions: The names of the corruptions to draw from; empty for all.
+        sample: The number of questions to draw, `200` or `200/bench`; empty for all.
+        seed: The seed of sample, design and corruptions.
+        profile: The profile of the corruption spec.
+        codec: The codec of degraded images: `jpeg:QUALITY` or `png`.
+        protocol: The scoring protocol.
+        extraction: The rules that read an option from a reply.
+        max_error_rate: The share of planned answers, 0..1, that may be missing.
+        restore: The restorer that images go through before the model sees them; empty for none.
+        restore_clean: True if clean and recoded images go through it too.
+        task: `answer` for the benchmarks' own questions, or a name of `scoring.tasks.TASKS`.
     """
 
     model: str

@@ -102,8 +102,10 @@ def _others(place: Finding, places: list[Finding]) -> str:
 
 def check_docstrings(name: str, tree: ast.Module) -> Iterator[Finding]:
     """Indirect questions, words that are riddles, and parameters without a description."""
+    texts = {qualified: ast.get_docstring(node) or "" for node, qualified in _documented(tree)}
     for node, qualified in _documented(tree):
-        text = ast.get_docstring(node) or ""
+        # A class says what its constructor takes.
+        text = ast.get_docstring(node) or texts.get(qualified.removesuffix(".__init__"), "")
         line = getattr(node, "lineno", 1)
         first = text.split("\n", 1)[0]
         if QUESTION.match(first):

@@ -1,8 +1,8 @@
 """Intervals, tests and sample sizes for scores and for drops, with numpy alone.
 
 A score is a mean over questions, a drop the mean of the paired differences of the same
-questions. The question is the unit: what is counted once, and what is independent. All
-functions work on shares (0..1) and say so; nothing here is rounded.
+questions. The question is the unit that is counted once and is independent of the others. All
+functions take and return shares (0..1); nothing is rounded.
 """
 
 from __future__ import annotations

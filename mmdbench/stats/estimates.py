@@ -10,14 +10,15 @@ from statistics import NormalDist
 __all__ = ["CONFIDENCE", "Estimate", "difference", "macro_mean", "normal_quantile"]
 
 CONFIDENCE = 0.95
+"""The confidence of every interval, unless another is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A value with its interval and the number of questions behind it; `low ≤ value ≤ high`.
 
-    The interval's own centre and half-width may differ from the value's; `variance` is that of
-    the interval's centre and lets means of several estimates have an interval too.
+    Score intervals are not symmetric about the value: `centre` is the middle of the interval, and
+    `variance` belongs to it. Both let a mean of several estimates have an interval too.
     """
 
     value: float
@@ -56,7 +57,7 @@ class Estimate:
 
 
 def macro_mean(estimates: Sequence[Estimate], confidence: float = CONFIDENCE) -> Estimate | None:
-    """The unweighted mean of independent estimates (one for each benchmark); None if there are none.
+    """The unweighted mean of independent estimates, one for each benchmark; None if there are none.
 
     The variance of a mean of k independent estimates is the sum of theirs, divided by k²
     (Cochran, Sampling Techniques, 3rd ed., 1977, theorem 5.2, with equal weights).
@@ -93,5 +94,9 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
 
 
 def normal_quantile(confidence: float) -> float:
-    """How many standard errors a two-sided normal interval reaches to either side."""
+    """Half the width of a two-sided normal interval, in standard errors.
+
+    >>> round(normal_quantile(0.95), 2)
+    1.96
+    """
     return NormalDist().inv_cdf((1 + confidence) / 2)

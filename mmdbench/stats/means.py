@@ -13,6 +13,7 @@ from mmdbench.stats.estimates import CONFIDENCE, Estimate, normal_quantile
 __all__ = ["Floats", "paired_difference", "proportion"]
 
 Floats = Sequence[float] | NDArray[np.float64]
+"""Numbers, one for each question."""
 
 
 def proportion(
@@ -22,15 +23,27 @@ def proportion(
     residuals: Floats | None = None,
     fraction: float = 0.0,
 ) -> Estimate | None:
-    """The mean of hits in 0..1 with Wilson's score interval; None if there are none.
+    """The mean of hits with Wilson's score interval.
 
     Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209. Hits that are not all 0 or 1 (a mean
     over corruptions, a judge's grade) enter with their effective number: n times the binomial
     variance over their own, as Korn and Graubard, Survey Methodology 24 (1998) 193, do for
-    clustered samples; their variance is first drawn to the binomial one by 1/(n + 1), so that
-    equal hits do not feign certainty. `residuals` (mean 0) stand in for hits − mean where
-    strata explain a part; `fraction` is the share of a finite population that was asked, which
-    leaves (1 − fraction) of the variance.
+    clustered samples. Their variance is first drawn to the binomial one by 1/(n + 1), so that
+    equal hits do not pretend certainty.
+
+    Args:
+        hits: One hit for each question, in 0..1.
+        confidence: The confidence of the interval, in (0, 1).
+        residuals: Numbers of mean 0 that replace hits − mean in the variance, where strata explain
+            a part of it; as many as hits.
+        fraction: The share of a finite population that was asked; it leaves (1 − fraction) of the
+            variance.
+
+    Returns:
+        The mean and its interval, as shares; None without hits.
+
+    Raises:
+        ValueError: The mean is outside 0..1.
 
     >>> e = proportion([1] * 8 + [0] * 2)
     >>> round(e.low, 4), e.value, round(e.high, 4)
@@ -43,7 +56,7 @@ def proportion(
     mean = _mean(values)
     p = min(max(mean, 0.0), 1.0)
     if abs(p - mean) > 1e-9:
-        raise ValueError(f"hits lie in 0..1, their mean cannot be {mean}")
+        raise ValueError(f"the mean of hits must be between 0 and 1, got {mean}")
     spread = values - p if residuals is None else np.asarray(residuals, np.float64)
     binomial = p * (1 - p)
     own = (math.fsum(spread * spread) + binomial) / (n + 1) * (1 - fraction)
@@ -64,14 +77,26 @@ def paired_difference(
     residuals: Floats | None = None,
     fraction: float = 0.0,
 ) -> Estimate | None:
-    """The mean of `before − after` over the same questions (hits in 0..1); None if there are none.
+    """The mean of `before − after` over the same questions, with its interval.
 
     Bonett and Price's adjusted Wald interval, Br. J. Math. Stat. Psychol. 65 (2012) 430: one
     pseudo-question that only the first answers and one that only the second answers are added,
     so that the interval keeps its width when no answer flips. The value itself is not adjusted.
     Where a question's hit is a mean over corruptions, the pseudo-questions differ by as much as
-    the real ones that do differ (their root mean square), which is 1 for plain hits. `residuals`
-    and `fraction` are those of `proportion`.
+    the real ones that do differ (their root mean square), which is 1 for plain hits.
+
+    Args:
+        before: One hit for each question, in 0..1.
+        after: The hits of the same questions, in the same order.
+        confidence: The confidence of the interval, in (0, 1).
+        residuals: As in `proportion`, in place of difference − mean.
+        fraction: As in `proportion`.
+
+    Returns:
+        The mean and its interval, as shares in −1..1; None without questions.
+
+    Raises:
+        ValueError: The two are not of the same length.
 
     >>> e = paired_difference([1, 1, 1, 0], [1, 0, 1, 0])
     >>> e.value, round(e.low, 3), round(e.high, 3)

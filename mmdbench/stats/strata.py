@@ -1,8 +1,8 @@
 """Means over strata and over a balanced design, as values whose plain mean is the estimate.
 
 Both functions return one value and one residual for each question: the mean of the values is
-the estimate, and the residuals (what strata or corruptions do not explain) carry its variance.
-`proportion` and `paired_difference` take them as they are. This is the linearisation of
+the estimate, and the residuals (the part that strata or corruptions do not explain) give its
+variance. `proportion` and `paired_difference` take them as they are. This is the linearisation of
 survey sampling: Särndal, Swensson and Wretman, Model Assisted Survey Sampling (1992), ch. 5.
 """
 
@@ -31,13 +31,20 @@ class Stratified:
 def stratify(
     hits: Floats, strata: Sequence[Hashable], populations: Mapping[Hashable, int] | int
 ) -> Stratified:
-    """A stratified sample of a finite population: its mean estimates that of the whole benchmark.
+    """Values of a stratified sample, whose mean estimates that of the whole benchmark.
 
-    `populations` says how many questions each stratum has in all; a plain number is the size of
-    the whole where the sample holds each stratum's share, and every question weighs the same. The
-    variance is that within strata, with n/(n − 1) in each (Cochran, Sampling Techniques, 3rd ed.,
+    The variance is that within strata, with n/(n − 1) in each (Cochran, Sampling Techniques, 3rd ed.,
     1977, equations 5.6 to 5.8); strata with one question are joined, which can only widen the
-    interval. Strata of which nothing was asked are left out of the estimate.
+    interval. Strata of which no question was asked are left out of the estimate.
+
+    Args:
+        hits: One hit for each question asked, in 0..1.
+        strata: The stratum of each of these questions.
+        populations: The number of questions that each stratum has in the benchmark; or the size of
+            the benchmark, if the sample holds each stratum's share and every question weighs the same.
+
+    Returns:
+        One value and one residual for each question asked, and the share that was asked.
 
     >>> s = stratify([1, 1, 0, 0], ["a", "a", "b", "b"], {"a": 30, "b": 10})
     >>> float(s.values.mean()), s.fraction
@@ -70,12 +77,19 @@ def stratify(
 def group_balanced(
     hits: Floats, units: Sequence[Hashable], groups: Sequence[Hashable]
 ) -> tuple[list[Hashable], Stratified]:
-    """The mean over groups of each group's mean hit, one value for each unit (the cluster).
+    """Values of a mean over groups in which every group weighs the same, one for each unit.
 
-    Groups are corruptions (`grid`, `balanced:K`) or sources. Every group weighs the same however
-    often it was drawn, so K of 16 corruptions per question estimate the mean over all 16 without
-    bias, and which corruptions a question happened to get adds nothing to the variance. Returns
-    the units in the order in which they first occur.
+    A group has the same weight however often it was drawn, so K of 16 corruptions per question
+    estimate the mean over all 16 without bias, and the choice of corruptions for a question adds
+    nothing to the variance.
+
+    Args:
+        hits: The hits of all rows, in 0..1.
+        units: The unit of each row that is independent of the others: its question.
+        groups: The group of each row: its corruption (`grid`, `balanced:K`) or its source.
+
+    Returns:
+        The units in the order in which they first occur, and one value and one residual for each.
     """
     order: dict[Hashable, int] = {}
     rows = np.array([order.setdefault(unit, len(order)) for unit in units], np.intp)

@@ -1,4 +1,4 @@
-"""Tests of two models on the same questions, and corrections for asking many times."""
+"""Tests of two models on the same questions, and corrections for many tests at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["benjamini_hochberg", "holm", "mcnemar", "mcnemar_above"]
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact two-sided p-value; the counts are of questions that one of two models answers.
+    """McNemar's exact two-sided p-value, from the numbers of questions that only one model answers right.
 
     The binomial test of the discordant pairs: Q. McNemar, Psychometrika 12 (1947) 153.
 
