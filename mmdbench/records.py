@@ -271,7 +271,7 @@ class RunPlan:
         sample: The number of questions to draw, `200` or `200/bench`; empty for all.
         seed: The seed of sample, design and corruptions.
         profile: The profile of the corruption spec.
-        codec: The codec of degraded images: `jpeg:QUALITY` or `png`.
+        codec: The codec of degraded images: `jpeg:Q`, `webp:Q` or `png`.
         protocol: The scoring protocol.
         extraction: The rules that read an option from a reply.
         max_error_rate: The share of planned answers, 0..1, that may be missing.
