@@ -23,7 +23,13 @@ from typing import Any
 
 from mmdbench.models.failures import AttemptError
 from mmdbench.records import Outcome
-from mmdbench.system.processes import Sender, child_command, child_environment, framed, received
+from mmdbench.system.processes import (
+    MessageWriter,
+    child_command,
+    child_environment,
+    message_bytes,
+    read_message_async,
+)
 
 from .settings import Settings, read_key
 from .talking import Talker
@@ -182,8 +188,8 @@ class _Helper:
         loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=_BUFFER)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout)
         self._pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, self._process.stdin)
-        self._pipe.write(framed(settings, name))
-        if await received(reader) is None:
+        self._pipe.write(message_bytes(settings, name))
+        if await read_message_async(reader) is None:
             raise ChildProcessError("it ended as it started")
         self.alive = True
         self._listening = asyncio.create_task(self._listen(reader))
@@ -238,11 +244,11 @@ class _Helper:
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
         if unsent and self.alive and self._pipe is not None:
-            self._pipe.write(framed(*unsent))
+            self._pipe.write(message_bytes(*unsent))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
-            while (message := await received(reader)) is not None:
+            while (message := await read_message_async(reader)) is not None:
                 for number, result in message:
                     future = self.waiting.get(number)
                     if future is not None and not future.done():
@@ -259,16 +265,16 @@ class _Helper:
 
 def main() -> None:
     """Ask what the process that started this one gives, until it is gone."""
-    answers = Sender(os.fdopen(os.dup(1), "wb"))
+    answers = MessageWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever is printed must not get between the messages
     asyncio.run(_ask_for(answers))
 
 
-async def _ask_for(answers: Sender) -> None:
+async def _ask_for(answers: MessageWriter) -> None:
     reader = asyncio.StreamReader(limit=_BUFFER)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    opening = await received(reader)
+    opening = await read_message_async(reader)
     if opening is None:
         return
     settings, name = opening
@@ -308,7 +314,7 @@ async def _ask_for(answers: Sender) -> None:
         if len(unsent) >= _TOGETHER:
             send()
 
-    while (message := await received(reader)) is not None:
+    while (message := await read_message_async(reader)) is not None:
         for number, body in message:
             if body is not None:
                 running[number] = loop.create_task(ask(number, body))

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["bytes_digest", "canonical_json", "derive_seed", "pixel_digest", "value_digest"]
 
 
-# Made once: `json.dumps` makes an encoder with every call that has settings of its own.
+# Made once: `json.dumps` makes a new encoder in every call that has settings.
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: Any) -> str:
-    """Write a JSON-able value in its one canonical form; NaN and infinities are refused.
+    """The canonical JSON text of a value. Raises ValueError for NaN and infinities.
 
     >>> canonical_json({"b": 1, "a": [True, None, "é"]})
     '{"a":[true,null,"é"],"b":1}'
@@ -43,7 +43,7 @@ def bytes_digest(data: bytes) -> str:
 def pixel_digest(pixels: NDArray[np.uint8]) -> str:
     """SHA-256 of an image's shape, dtype and bytes (H×W or H×W×C, row-major, RGB order).
 
-    Two images of the same bytes and another shape have other digests.
+    Two images with the same bytes and different shapes have different digests.
     """
     import numpy as np
 
@@ -54,7 +54,7 @@ def pixel_digest(pixels: NDArray[np.uint8]) -> str:
 
 
 def derive_seed(*parts: Any) -> int:
-    """A seed in 0 .. 2³²−1 that follows from the parts and from nothing else.
+    """A seed in 0 .. 2³²−1 that depends on the parts alone, which are JSON-able.
 
     >>> derive_seed("image", "motion_blur", 0) == derive_seed("image", "motion_blur", 0)
     True

@@ -1,4 +1,4 @@
-"""Encoded pictures → pixels, the same way for the clean and for every degraded arm."""
+"""Decoding of images to pixels, the same for clean and degraded images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "decode_image", "picture_files", "picture_size"]
 
 MAX_PIXELS = 89_478_485
-"""The largest picture that is decoded, in pixels: Pillow's own guard against bombs."""
+"""The largest image that is decoded, in pixels: Pillow's own limit against decompression bombs."""
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 """Suffixes of the files that are taken for pictures in a folder."""
@@ -29,12 +29,22 @@ _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")
 
 
 def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode a picture to uint8 H×W×3 RGB, turned upright as its EXIF orientation says.
+    """Decode an image to RGB pixels, turned upright as its EXIF orientation says.
 
     JPEG (CMYK too), PNG, GIF and WebP (the first frame), AVIF, BMP, TIFF, PPM, JPEG 2000.
-    Transparency is dropped, not blended: hidden colours show, as they do for other harnesses.
-    Of 16-bit samples, grey or colour, the high byte is kept. `where` names the picture in
-    messages. Raises ImageDecodeError for anything truncated, too large or not a picture.
+    Transparency is dropped, not blended: hidden colours show, as they do in other tools.
+    Of 16-bit samples, grey or colour, the high byte is kept.
+
+    Args:
+        data: The encoded image.
+        where: The place of the image, for messages.
+        max_pixels: The largest width × height to decode.
+
+    Returns:
+        The pixels, uint8 H×W×3.
+
+    Raises:
+        ImageDecodeError: The data is truncated, too large or not an image.
     """
     import numpy as np
     from PIL import Image, ImageOps
@@ -55,16 +65,16 @@ def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> ND
 
 
 def picture_size(data: bytes, where: str) -> tuple[int, int]:
-    """Width and height of a picture in px, as its header says; EXIF orientation is not applied.
+    """Width and height in px from an image's header, before its EXIF orientation is applied.
 
-    Nothing is unpacked, and a picture that is too large to be decoded has a size as well.
-    Raises ImageDecodeError for what is not a picture.
+    No pixel is decoded, so there is no limit on the size. Raises ImageDecodeError if the data is not
+    an image.
     """
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            # Whoever decodes the picture says that it is too large.
+            # An image that is too large is reported when it is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=_formats()) as image:
                 return int(image.width), int(image.height)
@@ -86,7 +96,7 @@ def picture_files(source: Path) -> list[Path]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Plain conversion; grey with more than 8 bits is brought to 8 first, else it would clip."""
+    """Convert to RGB; grey with more than 8 bits is reduced to 8 first, or else Pillow would clip it."""
     from PIL import Image
 
     if image.mode == "F":

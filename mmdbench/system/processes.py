@@ -1,4 +1,7 @@
-"""Processes that this one starts, and the messages between them: pickled values, each behind its length."""
+"""Child processes, and the messages that go to and from them through pipes.
+
+A message is a tuple, pickled, with its length in bytes before it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,14 @@ import sys
 import threading
 from typing import IO, Any
 
-__all__ = ["Sender", "child_command", "child_environment", "framed", "receive", "received"]
+__all__ = [
+    "MessageWriter",
+    "child_command",
+    "child_environment",
+    "message_bytes",
+    "read_message",
+    "read_message_async",
+]
 
 _LENGTH = struct.Struct("<Q")
 
@@ -18,41 +28,41 @@ _LENGTH = struct.Struct("<Q")
 def child_command(module: str) -> list[str]:
     """The command that runs a module's `main()` in another process of this Python.
 
-    It finds what this process finds, but not what lies in the folder it is started in.
+    With `child_environment` it imports from the same folders, but not from the one it is started in.
     """
     code = f"import sys; sys.path[:] = [p for p in sys.path if p]; from {module} import main; main()"
     return [sys.executable, "-c", code]
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, with the folders that it imports from."""
+    """The environment of this process, with the folders that it imports from in PYTHONPATH."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-class Sender:
-    """Writes messages into a pipe, whole ones, from any thread."""
+class MessageWriter:
+    """Writes messages to a pipe, each as a whole, from any thread."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._turn = threading.Lock()
 
     def send(self, *message: Any) -> None:
-        """Send a message; raises BrokenPipeError (an OSError) if nobody is there to read it."""
-        rest = memoryview(framed(*message))
+        """Write a message. Raises BrokenPipeError (an OSError) if the reader has closed the pipe."""
+        rest = memoryview(message_bytes(*message))
         with self._turn:
             while rest:  # a pipe without a buffer may take only a part at once
                 rest = rest[self._file.write(rest) :]
             self._file.flush()
 
 
-def framed(*message: Any) -> bytes:
-    """A message as it goes through a pipe."""
+def message_bytes(*message: Any) -> bytes:
+    """The bytes of a message in a pipe."""
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(data)) + data
 
 
-async def received(reader: asyncio.StreamReader) -> tuple[Any, ...] | None:
-    """What `receive` gives, for a coroutine."""
+async def read_message_async(reader: asyncio.StreamReader) -> tuple[Any, ...] | None:
+    """The next message, for a coroutine; None as in `read_message`."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         message: tuple[Any, ...] = pickle.loads(await reader.readexactly(length))  # noqa: S301 - as below
@@ -61,8 +71,8 @@ async def received(reader: asyncio.StreamReader) -> tuple[Any, ...] | None:
     return message
 
 
-def receive(file: IO[bytes]) -> tuple[Any, ...] | None:
-    """The next message; None when the other side is gone, in the midst of one or not."""
+def read_message(file: IO[bytes]) -> tuple[Any, ...] | None:
+    """The next message; None if the pipe ends, before a message or within one."""
     head = _exactly(file, _LENGTH.size)
     data = None if head is None else _exactly(file, _LENGTH.unpack(head)[0])
     if data is None:

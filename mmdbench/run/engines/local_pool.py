@@ -26,7 +26,7 @@ from mmdbench.run.engines.worker import CrewReport, Facts
 from mmdbench.run.folder import LOGS
 from mmdbench.run.plan import Planned
 from mmdbench.system.files import make_folder
-from mmdbench.system.processes import Sender, child_command, child_environment, receive
+from mmdbench.system.processes import MessageWriter, child_command, child_environment, read_message
 
 __all__ = ["Hand", "LocalCrew"]
 
@@ -43,7 +43,7 @@ class Hand:
     gpu: str
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    sender: Sender | None = None
+    sender: MessageWriter | None = None
     life: int = 0
     facts: Facts | None = None
     held: dict[str, Planned] = field(default_factory=dict)
@@ -155,14 +155,14 @@ class LocalCrew:
         hand.life += 1
         hand.facts, hand.asked_back = None, False
         hand.held, hand.asking = {}, set()
-        hand.sender = Sender(cast("IO[bytes]", hand.process.stdin))
+        hand.sender = MessageWriter(cast("IO[bytes]", hand.process.stdin))
         out = cast("IO[bytes]", hand.process.stdout)
         threading.Thread(target=self._listen, args=(hand.number, hand.life, out), daemon=True).start()
         hand.send("open", self._card, self._threads)
 
     def _listen(self, number: int, life: int, file: IO[bytes]) -> None:
         with file:
-            while (message := receive(file)) is not None:
+            while (message := read_message(file)) is not None:
                 self._events.put((number, life, message))
         self._events.put((number, life, None))
 

@@ -26,7 +26,7 @@ from mmdbench.run.engines.worker import Made, Worker, make
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.system.opencv import single_threaded_opencv
-from mmdbench.system.processes import Sender, receive
+from mmdbench.system.processes import MessageWriter, read_message
 
 __all__ = ["main"]
 
@@ -41,7 +41,7 @@ class _Waiting:
 class _Inbox:
     """What the driver sent and is not begun; filled by a thread of its own, so that pipes never clog."""
 
-    def __init__(self, sender: Sender, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, sender: MessageWriter, pool: ThreadPoolExecutor) -> None:
         self._sender = sender
         self._pool = pool
         self._images = CleanImageCache()
@@ -52,7 +52,7 @@ class _Inbox:
 
     def listen(self) -> None:
         """Take in messages until the driver is gone, and end the process then."""
-        while (message := receive(sys.stdin.buffer)) is not None:
+        while (message := read_message(sys.stdin.buffer)) is not None:
             self._take(*message)
             if message[0] == "end":
                 return
@@ -94,9 +94,9 @@ class _Inbox:
 def main() -> None:
     """Serve the driver that started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver, which ends its workers in order
-    sender = Sender(os.fdopen(os.dup(1), "wb"))
+    sender = MessageWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
-    opening = receive(sys.stdin.buffer)
+    opening = read_message(sys.stdin.buffer)
     if opening is None:
         return
     _, card, threads = opening
@@ -117,7 +117,7 @@ def main() -> None:
         os._exit(0)  # the listening thread may wait for input, and Python cannot end while it does
 
 
-def _serve(worker: Worker, inbox: _Inbox, sender: Sender) -> None:
+def _serve(worker: Worker, inbox: _Inbox, sender: MessageWriter) -> None:
     while (task := inbox.next(worker.batch_size)) is not None:
         if isinstance(task, tuple):
             sender.send("prompt", worker.prompt(*task))
