@@ -27,7 +27,7 @@ from mmdbench.benches import open_bench
 from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import RunPlan
-from mmdbench.run.engines.settings import EngineSettings, open_crew
+from mmdbench.run.engines.settings import EngineSettings, open_pool
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 
@@ -72,7 +72,7 @@ def measure(engine, latency, requests, folder):
     card = ModelCard("chance", "chance", options={"seconds": latency})
     with ExitStack() as stack:
         logs = Path(tempfile.mkdtemp(dir=folder))
-        model = stack.enter_context(open_crew(card, engine, logs)) if engine else open_model(card)
+        model = stack.enter_context(open_pool(card, engine, logs)) if engine else open_model(card)
         if engine:
             warm_up(model, card, folder)
         clock = Clock()
@@ -87,13 +87,13 @@ def ask(model, card, requests, folder, see=lambda _: None):
     run_plan(RunInputs(plan, [bench], model, card, Path(tempfile.mkdtemp(dir=folder))), see)
 
 
-def warm_up(crew, card, folder):
+def warm_up(pool, card, folder):
     """Ask until every worker has answered: the start of workers is not what is measured."""
     deadline = time.monotonic() + 300
-    while not all(crew.report().replies.values()):
+    while not all(pool.report()["replies"].values()):
         if time.monotonic() > deadline:
             raise SystemExit("not every worker came up in five minutes")
-        ask(crew, card, 4 * len(crew.report().replies), folder)
+        ask(pool, card, 4 * len(pool.report()["replies"]), folder)
 
 
 def scaling(name, make, latency, counts, per_worker, folder):

@@ -20,8 +20,8 @@ from mmdbench.builds.plan import RowPlan
 from mmdbench.builds.row_images import ImageMaker, MadeRow, RowImages, RowMaker
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import Cell, Question
+from mmdbench.run.engines.ray_actor import checked_versions
 from mmdbench.run.engines.ray_pool import connected
-from mmdbench.run.engines.ray_worker import versions_that_count
 from mmdbench.system.opencv import single_threaded_opencv
 
 __all__ = ["by_ray", "make_row_images"]
@@ -70,7 +70,7 @@ def make_row_images(
     Returns:
         The pictures of each cell, or the error.
     """
-    here = versions_that_count()
+    here = checked_versions()
     for name, version in wanted.items():
         if here[name] != version:
             return MmdbenchError(
@@ -87,7 +87,7 @@ def make_row_images(
 
 def _rows(ray: Any, maker: RowMaker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
     task = ray.remote(make_row_images).options(num_cpus=1, max_retries=_RETRIES, scheduling_strategy="SPREAD")
-    images, wanted = ray.put(maker.images), versions_that_count()
+    images, wanted = ray.put(maker.images), checked_versions()
     if workers:
         ahead = Lookahead(workers, MadeRow.weight, most=workers)
     else:

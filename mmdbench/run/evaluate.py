@@ -12,7 +12,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.models.cards import ModelCard, check_price, set_options
 from mmdbench.models.registry import Fingerprinted, open_model
 from mmdbench.records import RunPlan
-from mmdbench.run.engines.settings import EngineSettings, open_crew
+from mmdbench.run.engines.settings import EngineSettings, open_pool
 from mmdbench.run.folder import IMAGES
 from mmdbench.run.inputs import PictureSources, RunInputs, RunSettings
 from mmdbench.run.plan import check_plan
@@ -68,7 +68,7 @@ def open_evaluation(
         model: Fingerprinted
         if evaluation.engine.apart:
             workers = evaluation.settings.workers
-            model = stack.enter_context(open_crew(card, evaluation.engine, folder, workers))
+            model = stack.enter_context(open_pool(card, evaluation.engine, folder, workers))
         else:
             model = open_model(card)
         yield RunInputs(plan, benches, model, card, folder, evaluation.settings, pictures)

@@ -26,7 +26,8 @@ from mmdbench.run.async_driver import AsyncDriver, with_model
 from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending
 from mmdbench.run.cache_alarm import SameReplies
-from mmdbench.run.engines import is_crew
+from mmdbench.run.engines.dispatch import dispatch
+from mmdbench.run.engines.pool import WorkerPool
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.manifest import find_manifest, run_manifest, save_manifest
 from mmdbench.run.plan import Planned, plan_requests, write_plan
@@ -130,7 +131,7 @@ class _Session:
             self.spending.sent,
             (self.read, self.written),
             _throttle_record(self.throttle, seconds) if self.throttle else {},
-            model.report().as_dict() if is_crew(model) else {},
+            model.report() if isinstance(model, WorkerPool) else {},
         )
 
 
@@ -213,8 +214,8 @@ def _preflight(session: _Session, manifest: dict[str, Any]) -> str:
 
 def _ask(session: _Session) -> None:
     model, card, spending = session.inputs.model, session.inputs.card, session.spending
-    if is_crew(model):
-        model.carry_out(session.todo, spending, session.keep, lambda note: session.show(note=note))
+    if isinstance(model, WorkerPool):
+        dispatch(model, session.todo, spending, session.keep, lambda note: session.show(note=note))
         return
     throttle = session.throttle
     at_once = throttle.settings.concurrency if throttle else int(getattr(model, "batch_size", 1))

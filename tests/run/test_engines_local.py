@@ -21,10 +21,10 @@ from mmdbench.report.render.report_files import write_report
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.budget import Budget
-from mmdbench.run.engines.local_dispatcher import Shift
-from mmdbench.run.engines.local_pool import Hand
-from mmdbench.run.engines.settings import EngineSettings, open_crew, read_gpus, read_runtime_env
-from mmdbench.run.engines.worker import Facts
+from mmdbench.run.engines.local_dispatcher import LocalDispatcher
+from mmdbench.run.engines.local_pool import LocalWorker
+from mmdbench.run.engines.pool import ModelFacts
+from mmdbench.run.engines.settings import EngineSettings, open_pool, read_gpus, read_runtime_env
 from mmdbench.run.inputs import PictureSources, RunInputs, RunSettings
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.plan import Planned
@@ -108,8 +108,8 @@ def go(planned, card, folder, engine=None, news=None, **settings):
         from mmdbench.models import open_model
 
         return run_plan(RunInputs(plan, benches, open_model(card), card, folder, how, pictures), show)
-    with open_crew(card, engine, folder) as crew:
-        return run_plan(RunInputs(plan, benches, crew, card, folder, how, pictures), show)
+    with open_pool(card, engine, folder) as pool:
+        return run_plan(RunInputs(plan, benches, pool, card, folder, how, pictures), show)
 
 
 def tables(folder):
@@ -150,7 +150,7 @@ def test_a_killed_worker_is_started_again_and_nothing_is_lost_or_doubled(odd, pl
     summary = go(planned, odd(batch_size=4, once=str(trigger)), tmp_path / "killed", TWO, news)
     assert not trigger.exists()
     assert summary.workers["restarts"] == 1
-    assert any("died (signal 9) and was started again" in note for note in news)
+    assert any("exited (signal 9) and was restarted" in note for note in news)
     assert tables(tmp_path / "killed") == tables(tmp_path / "whole")
     asked_once(tmp_path / "killed", 70)
     assert read_replies(tmp_path / "killed").keys() == read_replies(tmp_path / "whole").keys()
@@ -161,7 +161,7 @@ def test_a_request_that_kills_its_worker_is_an_error_and_the_others_are_answered
     summary = go(planned, odd(batch_size=4, deadly="Question 2?"), tmp_path / "run", TWO)
     replies = {r.index: r for r in read_replies(tmp_path / "run").values()}
     assert (summary.asked, summary.failed, summary.workers["restarts"]) == (6, 1, 3)
-    assert replies[2].reason == "the worker that asked it died 3 times (signal 9)"
+    assert replies[2].reason == "the worker that asked it exited 3 times (signal 9)"
     assert Counter(r.status for r in replies.values()) == {"ok": 5, "error": 1}
 
 
@@ -169,7 +169,7 @@ def test_workers_that_die_at_once_end_the_run_and_name_their_log(odd, plan_of, t
     card = odd()
     (tmp_path / "odd_model.py").write_text("import os\nprint('too large', flush=True)\nos._exit(3)\n")
     with pytest.raises(
-        ModelError, match=r"died 5 times before it answered anything \(exit code 3\)"
+        ModelError, match=r"exited 5 times before it answered anything \(exit code 3\)"
     ) as caught:
         go(plan_of(2), card, tmp_path / "run", TWO)
     assert "worker-" in caught.value.hint
@@ -331,15 +331,15 @@ def test_gpus_and_runtime_env_are_read(tmp_path):
         read_runtime_env(tmp_path / "none.yaml")
 
 
-class _FakeCrew:
-    """Hands without processes: news comes from a list, what is sent is kept."""
+class _FakePool:
+    """Workers without processes; their messages come from a list."""
 
-    def __init__(self, hands):
-        self.hands = hands
-        self.news = deque()
+    def __init__(self, workers):
+        self.workers = workers
+        self.messages = deque()
 
-    def next(self):
-        return self.news.popleft() if self.news else (None, None)
+    def next_message(self):
+        return self.messages.popleft() if self.messages else (None, None)
 
 
 class _Spending:
@@ -355,23 +355,19 @@ class _Spending:
 
 def test_what_is_taken_from_a_slow_worker_does_not_go_back_to_it(tmp_path):
     planned = [Planned(str(n), Cell("b", n, "clean"), Question("b", n, {}), "", ()) for n in range(4)]
-    slow, idle = (Hand(number, "", tmp_path / "log", facts=Facts({}, 2, rewords=False)) for number in (1, 2))
-    crew, sent = _FakeCrew([slow, idle]), []
-    shift = Shift(crew, planned, _Spending(), lambda _: None, lambda _: None)
-    for hand in (slow, idle):
-        hand.send = partial(lambda hand, *message: sent.append((hand.number, *message)), hand)
-    slow.held = {p.key: p for p in planned}
-    slow.asking = {"0", "1"}
-    shift._rest.clear()
-    shift._take_back()
-    assert sent == [(1, "return")]
-    shift._hear(slow, "returned", ["2", "3"])
-    sent.clear()
-    crew.news.extend(
-        [(slow, ("reply", _reply(n))) for n in "01"] + [(idle, ("reply", _reply(n))) for n in "23"]
+    slow, idle = (LocalWorker(n, tmp_path / "log", facts=ModelFacts({}, 2, rewords=False)) for n in (1, 2))
+    pool, sent = _FakePool([slow, idle]), []
+    for worker in (slow, idle):
+        worker.send = partial(lambda worker, *message: sent.append((worker.number, *message)), worker)
+    slow.assigned = {p.key: p for p in planned}
+    slow.in_flight = {"0", "1"}
+    pool.messages.extend(
+        [(slow, ("recalled", ["2", "3"]))]
+        + [(slow, ("reply", _reply(n))) for n in "01"]
+        + [(idle, ("reply", _reply(n))) for n in "23"]
     )
-    shift.work()
-    assert [(number, kind) for number, kind, *_ in sent] == [(2, "ask"), (2, "ask")]
+    LocalDispatcher(pool, [], _Spending(), lambda _: None, lambda _: None).run()
+    assert [(number, kind) for number, kind, *_ in sent] == [(1, "recall"), (2, "ask"), (2, "ask")]
 
 
 def _reply(key):

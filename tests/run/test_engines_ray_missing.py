@@ -9,15 +9,15 @@ import pytest
 
 from mmdbench.errors import MissingExtraError, ModelError
 from mmdbench.models.cards import ModelCard
-from mmdbench.run.engines.ray_worker import RayWorker, make_part, versions_that_count
-from mmdbench.run.engines.settings import EngineSettings, open_crew
+from mmdbench.run.engines.ray_actor import RayActor, checked_versions, make_part
+from mmdbench.run.engines.settings import EngineSettings, open_pool
 
 
 def test_without_ray_the_engine_names_the_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
         pytest.raises(MissingExtraError, match=r"pip install 'mmdbench\[ray\]'"),
-        open_crew(ModelCard("chance", "chance"), EngineSettings(engine="ray"), tmp_path),
+        open_pool(ModelCard("chance", "chance"), EngineSettings(engine="ray"), tmp_path),
     ):
         pass
 
@@ -30,9 +30,9 @@ def test_the_core_and_the_engines_import_no_ray():
 
 
 def test_a_node_with_other_versions_is_refused():
-    other = {**versions_that_count(), "libjpeg": "0.0"}
-    opened = RayWorker(ModelCard("chance", "chance"), other).open()
+    other = {**checked_versions(), "libjpeg": "0.0"}
+    opened = RayActor(ModelCard("chance", "chance"), other).open()
     assert opened.facts is None
     assert isinstance(opened.error, ModelError)
     assert "where the run was started it is 0.0" in str(opened.error)
-    assert make_part([], versions_that_count()) == []
+    assert make_part([], checked_versions()) == []

@@ -87,9 +87,9 @@ def test_a_request_that_kills_its_worker_is_an_error_and_the_others_are_answered
     )
     replies = {r.index: r for r in read_replies(tmp_path / "run").values()}
     assert (summary.asked, summary.failed, summary.workers["restarts"]) == (6, 1, 3)
-    assert "the worker that asked it died 3 times" in replies[2].reason
+    assert "the worker that asked it exited 3 times" in replies[2].reason
     assert {r.status for i, r in replies.items() if i != 2} == {"ok"}
-    assert any("died and is started again" in note for note in news)
+    assert any("exited and is being restarted" in note for note in news)
 
 
 def test_a_picture_that_kills_what_makes_it_is_an_error_and_the_others_are_answered(
@@ -103,7 +103,7 @@ def test_a_picture_that_kills_what_makes_it_is_an_error_and_the_others_are_answe
         return make_part(part, wanted)
 
     monkeypatch.setattr(ray_engine, "make_part", make_or_die)
-    monkeypatch.setattr(ray_engine, "_MAKERS_LIVES", 0)
+    monkeypatch.setattr(ray_engine, "_TASK_RETRIES", 0)
     summary = go(toy(levels=("clean",)), seer(), tmp_path / "run", EngineSettings(engine="ray", processes=1))
     replies = {r.index: r for r in read_replies(tmp_path / "run").values()}
     assert (summary.asked, summary.failed, summary.workers["restarts"]) == (6, 1, 0)
@@ -145,7 +145,7 @@ def test_what_opening_the_model_raises_reaches_the_caller(one_machine, seer, toy
 def test_workers_that_die_at_once_end_the_run(one_machine, seer, toy, tmp_path):
     card = seer()
     (tmp_path / "seer.py").write_text("import os\nos._exit(3)\n")
-    with pytest.raises(ModelError, match="died 5 times before it answered anything"):
+    with pytest.raises(ModelError, match="exited 5 times before it answered anything"):
         go(toy(2), card, tmp_path / "run", EngineSettings(engine="ray", processes=1))
 
 

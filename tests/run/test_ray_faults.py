@@ -11,8 +11,8 @@ from mmdbench.benches import open_bench
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import RunPlan
-from mmdbench.run.engines.ray_pool import RayCrew
-from mmdbench.run.engines.ray_worker import RayWorker, versions_that_count
+from mmdbench.run.engines.ray_actor import RayActor, checked_versions
+from mmdbench.run.engines.ray_pool import RayPool
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
@@ -146,9 +146,9 @@ def run(make_tsv, tmp_path):
 
     def go(ray, **options):
         card = seer_card(tmp_path, **options)
-        crew = RayCrew(ray, card, 2, 0, tmp_path / "run")
+        pool = RayPool(ray, card, 2, 0, tmp_path / "run")
         plan = RunPlan(model="seer", benches=(str(path),), levels=("clean",))
-        return run_plan(RunInputs(plan, [open_bench(path)], crew, card, tmp_path / "run"))
+        return run_plan(RunInputs(plan, [open_bench(path)], pool, card, tmp_path / "run"))
 
     return go
 
@@ -225,9 +225,7 @@ def test_what_an_adapter_raises_when_opened_is_returned(tmp_path, where):
         "def load(card): return {}['load'] if card.options else Odd()\n"
     )
     options = {"early": 1} if where == "load" else {}
-    opened = RayWorker(
-        ModelCard("odd", str(tmp_path / "odd.py"), options=options), versions_that_count()
-    ).open()
+    opened = RayActor(ModelCard("odd", str(tmp_path / "odd.py"), options=options), checked_versions()).open()
     assert isinstance(opened.error, ModelError)
     assert f"KeyError: '{where}'" in str(opened.error)
     assert opened.facts is None

@@ -6,7 +6,7 @@ import pytest
 
 from mmdbench.benches import open_bench
 from mmdbench.records import RunPlan
-from mmdbench.run.engines.settings import EngineSettings, open_crew
+from mmdbench.run.engines.settings import EngineSettings, open_pool
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 from ray_runs import QUIET, asked_once, go, seer_card, tables
@@ -32,16 +32,16 @@ def test_a_cluster_loses_a_node_and_nothing_is_lost_or_doubled(make_tsv, tmp_pat
         nodes |= {node.node_id: node for node in (cluster.add_node(**settings), cluster.add_node(**settings))}
         ray.init(address=cluster.address, log_to_driver=False)
         card = seer_card(tmp_path, seconds=0.05)
-        with open_crew(card, EngineSettings(engine="ray", processes=4), tmp_path / "run") as crew:
+        with open_pool(card, EngineSettings(engine="ray", processes=4), tmp_path / "run") as pool:
 
             def lose_one(progress):
-                there = [h for h in crew.hands if h.given and nodes.get(h.node) is not None]
+                there = [h for h in pool.workers if h.assigned and nodes.get(h.node) is not None]
                 if not lost and progress.done >= 10 and there:
                     lost.append(there[0].node)
                     cluster.remove_node(nodes[there[0].node], allow_graceful=False)
 
-            summary = run_plan(RunInputs(plan, benches, crew, card, tmp_path / "run"), lose_one)
-            assert {h.node for h in crew.hands if h.ready} <= set(nodes) - set(lost)
+            summary = run_plan(RunInputs(plan, benches, pool, card, tmp_path / "run"), lose_one)
+            assert {h.node for h in pool.workers if h.ready} <= set(nodes) - set(lost)
     finally:
         ray.shutdown()
         cluster.shutdown()

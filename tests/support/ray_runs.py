@@ -8,7 +8,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.report.render.report_files import write_report
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
-from mmdbench.run.engines.settings import open_crew
+from mmdbench.run.engines.settings import open_pool
 from mmdbench.run.inputs import PictureSources, RunInputs, RunSettings
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_records
@@ -72,8 +72,8 @@ def go(planned, card, folder, engine=None, see=lambda _: None, **settings):
 
     if engine is None:
         return carry_out(open_model(card))
-    with open_crew(card, engine, folder) as crew:
-        return carry_out(crew)
+    with open_pool(card, engine, folder) as pool:
+        return carry_out(pool)
 
 
 def tables(folder):

@@ -125,13 +125,15 @@ def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
 
 
 def _workers(summary: RunSummary, folder: Path) -> str:
-    """Who answered how much, and where to look if workers died."""
+    """The replies of each worker, and the place of their logs if some were restarted."""
+    from mmdbench.run.folder import LOGS
+
     if not summary.workers:
         return ""
     restarts = summary.workers["restarts"]
     counts = ", ".join(f"{name} gave {count}" for name, count in summary.workers["replies"].items())
-    died = f"; {restarts} died and were started again, see {folder / 'logs'}" if restarts else ""
-    return f"workers: {counts}{died}"
+    logs = f"; restarts: {restarts}, see {folder / LOGS}" if restarts else ""
+    return f"workers: {counts}{logs}"
 
 
 def _note(progress: RunProgress) -> str:

@@ -1,12 +1,6 @@
-"""Where the work runs: in this process, in several processes of this machine, or on a Ray cluster.
+"""Engines: a model in processes of this machine, or in actors of a Ray cluster.
 
-An engine opens the model in its workers, and stands in for the model where a run is planned. Only
-the process that planned writes replies; workers may die at any moment without losing or doubling
-one.
+A pool opens the model in its workers, and takes the model's place where a run is planned. A dispatcher
+gives the requests of one run to the workers of a pool. Only the calling process writes replies; a worker
+may exit at any moment without losing or doubling one.
 """
-
-from __future__ import annotations
-
-from mmdbench.run.engines.worker import Crew, CrewReport, is_crew
-
-__all__ = ["Crew", "CrewReport", "is_crew"]

@@ -1,144 +1,160 @@
-"""One run's requests among the processes of this machine: who holds what, and what comes next."""
+"""Dispatcher of one run's requests to processes of this machine."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import Reply
 from mmdbench.run.budget import INTERRUPTED, Spending
-from mmdbench.run.engines.worker import DEATHS_OF_A_REQUEST, died, packed
+from mmdbench.run.engines.local_pool import LocalPool, LocalWorker
+from mmdbench.run.engines.worker import MAX_EXITS_PER_REQUEST, exit_reply, with_images
 from mmdbench.run.plan import Planned
 from mmdbench.run.replies import image_error_reply
 
-if TYPE_CHECKING:
-    from mmdbench.run.engines.local_pool import Hand, LocalCrew
-
-__all__ = ["Shift"]
+__all__ = ["LocalDispatcher"]
 
 
-class Shift:
-    """One call of `carry_out`: who holds what, and what is still to be given out."""
+class LocalDispatcher:
+    """State of one dispatch: the queue of requests, and the exits that each of them has seen.
+
+    A worker holds up to two batches. There is no barrier: each worker gets requests as soon as it has
+    room, and queued ones are recalled from a slow worker when another is idle. A request that was in
+    flight when its worker exited is asked alone afterwards, so that one which makes workers exit is
+    found and takes no others with it.
+    """
 
     def __init__(
         self,
-        crew: LocalCrew,
+        pool: LocalPool,
         todo: Sequence[Planned],
         spending: Spending,
         keep: Callable[[Reply], None],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
-        self._crew = crew
-        self._hands = crew.hands
-        self._rest = deque(todo)
-        self._spending, self._keep, self._tell = spending, keep, tell
-        self._deaths: Counter[str] = Counter()
-        self._fatal: MmdbenchError | None = None
-        self._stopping = False
+        """Prepare the dispatch; no request is sent yet.
 
-    def work(self) -> None:
-        """Give out and take in until nothing is left, or nothing more may start and nothing is under way."""
+        Args:
+            pool: The workers.
+            todo: The requests, in order.
+            spending: The run's budget.
+            keep: Called once for each reply.
+            notify: Called with messages for the user.
+        """
+        self._pool = pool
+        self._workers = pool.workers
+        self._queue = deque(todo)
+        self._spending, self._keep, self._notify = spending, keep, notify
+        self._exits: Counter[str] = Counter()
+        self._fatal: MmdbenchError | None = None
+        self._recalled = False
+
+    def run(self) -> None:
+        """Assign requests and store replies until none is left, or none may start and none is in flight."""
         while True:
-            if self._urgent and not self._stopping:
-                self._stopping = True
-                for hand in self._hands:
-                    hand.send("return")
-            for hand in sorted(self._hands, key=lambda hand: len(hand.held)):
-                self._feed(hand)  # who has least first: what was taken from a slow one must not go back to it
-            if not any(hand.held for hand in self._hands) and (self._over or not self._rest):
+            if self._urgent and not self._recalled:
+                self._recalled = True
+                for worker in self._workers:
+                    worker.send("recall")
+            # The idle one first: a recalled request must not go back to the slow one.
+            for worker in sorted(self._workers, key=lambda worker: len(worker.assigned)):
+                self._assign(worker)
+            if not any(worker.assigned for worker in self._workers) and (self._ending or not self._queue):
                 break
-            self._take_back()
+            self._rebalance()
             try:
-                self._take_news()
-            except MmdbenchError as error:  # the others finish what they are asking
+                self._handle_next_message()
+            except MmdbenchError as error:  # the other workers finish the requests in flight
                 self._fatal = self._fatal or error
         if self._fatal is not None:
             raise self._fatal
 
-    def _take_news(self) -> None:
-        hand, message = self._crew.next()
-        if hand is None:
+    def _handle_next_message(self) -> None:
+        worker, message = self._pool.next_message()
+        if worker is None:
             self._spending.check_time()
         elif message is None:
-            self._mourn(hand)
+            self._on_exit(worker)
         else:
-            self._hear(hand, *message)
+            self._on_message(worker, *message)
 
     @property
-    def _over(self) -> bool:
+    def _ending(self) -> bool:
+        """True if no further request may start."""
         return bool(self._spending.reason) or self._fatal is not None
 
     @property
     def _urgent(self) -> bool:
-        """Whether even what workers hold and have not begun is to be left."""
+        """True if requests that workers hold and have not started are dropped, too."""
         return self._fatal is not None or self._spending.reason == INTERRUPTED
 
-    def _feed(self, hand: Hand) -> None:
-        if hand.facts is None or hand.asked_back:
+    def _assign(self, worker: LocalWorker) -> None:
+        if worker.facts is None or worker.recalling:
             return
-        while self._rest and not self._over and len(hand.held) < 2 * hand.facts.batch_size:
+        while self._queue and not self._ending and len(worker.assigned) < 2 * worker.facts.batch_size:
             if not self._spending.start():
                 return
-            planned = self._rest.popleft()
+            planned = self._queue.popleft()
             try:
-                (whole,) = packed([planned])
+                (request,) = with_images([planned])
             except MmdbenchError as error:
                 self._keep(image_error_reply(planned, error))
                 continue
-            hand.held[planned.key] = planned
-            hand.send("ask", whole, planned.key in self._deaths)
+            worker.assigned[planned.key] = planned
+            worker.send("ask", request, planned.key in self._exits)
 
-    def _take_back(self) -> None:
-        """Ask the slowest worker to return what it has not begun, where another has nothing to do."""
-        if self._rest or self._over:
+    def _rebalance(self) -> None:
+        """Recall queued requests from the worker with the most of them, if another worker is idle."""
+        if self._queue or self._ending:
             return
-        if all(hand.held or hand.facts is None for hand in self._hands):
+        if all(worker.assigned or worker.facts is None for worker in self._workers):
             return
-        slow = max(self._hands, key=lambda hand: 0 if hand.asked_back else hand.waiting)
-        if slow.waiting and slow.asking and not slow.asked_back:
-            slow.asked_back = True
-            slow.send("return")
+        slow = max(self._workers, key=lambda worker: 0 if worker.recalling else worker.queued)
+        if slow.queued and slow.in_flight and not slow.recalling:
+            slow.recalling = True
+            slow.send("recall")
 
-    def _hear(self, hand: Hand, kind: str, *rest: Any) -> None:
-        if kind == "asking":
-            hand.asking.update(rest[0])
+    def _on_message(self, worker: LocalWorker, kind: str, *rest: Any) -> None:
+        if kind == "started":
+            worker.in_flight.update(rest[0])
         elif kind == "reply":
             reply: Reply = rest[0]
-            hand.held.pop(reply.key, None)
-            hand.asking.discard(reply.key)
-            hand.replies += 1
-            hand.fruitless = 0
+            worker.assigned.pop(reply.key, None)
+            worker.in_flight.discard(reply.key)
+            worker.replies += 1
+            worker.exits_without_reply = 0
             self._keep(reply)
-        elif kind == "returned":
-            hand.asked_back = False
-            back = [hand.held.pop(key) for key in rest[0] if key in hand.held]
+        elif kind == "recalled":
+            worker.recalling = False
+            back = [worker.assigned.pop(key) for key in rest[0] if key in worker.assigned]
             self._spending.sent -= len(back)
-            self._give_back(back)
+            self._requeue(back)
         elif kind == "error":
             self._fatal = self._fatal or rest[0]
-            hand.held, hand.asking, hand.facts = {}, set(), None
+            worker.clear()
 
-    def _mourn(self, hand: Hand) -> None:
+    def _on_exit(self, worker: LocalWorker) -> None:
+        in_flight, assigned = set(worker.in_flight), list(worker.assigned.values())
+        worker.clear()
         if self._fatal is not None:
-            hand.held, hand.asking, hand.facts = {}, set(), None
             return
-        asking, held = set(hand.asking), list(hand.held.values())
-        hand.held, hand.asking, hand.facts = {}, set(), None
-        how = self._crew.bury(hand)
-        self._spending.sent -= sum(planned.key not in asking for planned in held)
-        self._tell(f"worker {hand.number} died ({how}) and was started again; its requests are asked again")
+        reason = self._pool.restart(worker)
+        self._spending.sent -= sum(planned.key not in in_flight for planned in assigned)
+        self._notify(
+            f"worker {worker.number} exited ({reason}) and was restarted; its requests are asked again"
+        )
         back = []
-        for planned in held:
-            if planned.key in asking:
-                self._deaths[planned.key] += 1
-                if self._deaths[planned.key] >= DEATHS_OF_A_REQUEST:
-                    hand.fruitless = 0  # the request was to blame
-                    self._keep(died(planned, how))
+        for planned in assigned:
+            if planned.key in in_flight:
+                self._exits[planned.key] += 1
+                if self._exits[planned.key] >= MAX_EXITS_PER_REQUEST:
+                    worker.exits_without_reply = 0  # the request was the cause
+                    self._keep(exit_reply(planned, reason))
                     continue
             back.append(planned)
-        self._give_back(back)
+        self._requeue(back)
 
-    def _give_back(self, requests: Sequence[Planned]) -> None:
-        self._rest.extendleft(reversed(requests))
+    def _requeue(self, requests: Sequence[Planned]) -> None:
+        self._queue.extendleft(reversed(requests))

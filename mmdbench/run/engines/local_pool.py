@@ -1,10 +1,4 @@
-"""Several processes of this machine, each with the model: one for each GPU, or as many as are asked for.
-
-There is no barrier: whoever is free takes the next requests, and what is not begun is taken back
-from a slow worker when another has nothing left. A worker that dies is started again; its requests
-go back, and those that it was asking are then asked alone, so that one that takes workers down is
-found and does not take others with it.
-"""
+"""Pool of worker processes on this machine: one for each GPU, or as many as are asked for."""
 
 from __future__ import annotations
 
@@ -19,206 +13,190 @@ from typing import IO, Any, cast
 
 from mmdbench.errors import ModelError
 from mmdbench.models.cards import ModelCard
-from mmdbench.records import Question, Reply
-from mmdbench.run.budget import Spending
-from mmdbench.run.engines.local_dispatcher import Shift
-from mmdbench.run.engines.worker import CrewReport, Facts
+from mmdbench.records import Question
+from mmdbench.run.engines.pool import MAX_EXITS_WITHOUT_REPLY, ModelFacts, PoolWorker, WorkerPool
 from mmdbench.run.folder import LOGS
 from mmdbench.run.plan import Planned
 from mmdbench.system.files import make_folder
 from mmdbench.system.processes import MessageWriter, child_command, child_environment, read_message
 
-__all__ = ["Hand", "LocalCrew"]
+__all__ = ["LocalPool", "LocalWorker"]
 
-_FRUITLESS_LIVES = 5
-_PATIENCE = 10.0
-_TICK = 0.5
+_EXIT_SECONDS = 10.0
+_POLL_SECONDS = 0.5
 
 
 @dataclass
-class Hand:
-    """A worker's process and what it holds; `life` counts its processes, so that old news is told apart."""
+class LocalWorker(PoolWorker):
+    """A worker process and the requests that it holds.
 
-    number: int
-    gpu: str
-    log: Path
+    `assigned` are the requests sent to it, by key, and `in_flight` the keys of those that it has
+    started; `recalling` is True until it has answered a recall. `generation` counts its processes:
+    messages of an earlier one are ignored. `facts` is None until its model is open.
+    """
+
+    gpu: str = ""
     process: subprocess.Popen[bytes] | None = None
     sender: MessageWriter | None = None
-    life: int = 0
-    facts: Facts | None = None
-    held: dict[str, Planned] = field(default_factory=dict)
-    asking: set[str] = field(default_factory=set)
-    asked_back: bool = False
-    replies: int = 0
-    fruitless: int = 0
+    generation: int = 0
+    facts: ModelFacts | None = None
+    assigned: dict[str, Planned] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
+    recalling: bool = False
 
     @property
-    def waiting(self) -> int:
-        """How many requests it holds and has not begun."""
-        return len(self.held) - len(self.asking)
+    def queued(self) -> int:
+        """The number of requests that it holds and has not started."""
+        return len(self.assigned) - len(self.in_flight)
+
+    def clear(self) -> None:
+        """Forget the process's requests and its model."""
+        self.assigned, self.in_flight, self.facts, self.recalling = {}, set(), None, False
 
     def send(self, *message: Any) -> None:
-        """Tell the process something; if it is gone, the news of that is under way."""
+        """Send a message to the process; one that has exited is reported by its reader thread."""
         with contextlib.suppress(OSError, ValueError):  # ValueError: its pipe is closed already
             if self.sender is not None:
                 self.sender.send(*message)
 
 
-class LocalCrew:
-    """Worker processes; a Crew. `gpus` names the GPU of each (empty names: no GPU is chosen)."""
+class LocalPool(WorkerPool):
+    """Worker processes of this machine. A worker that exits is restarted."""
+
+    engine = "local"
+    workers: list[LocalWorker]
 
     def __init__(self, card: ModelCard, gpus: Sequence[str], threads: int, folder: Path) -> None:
+        """Start the workers and wait until one has opened the model.
+
+        Args:
+            card: The model card, opened in each worker.
+            gpus: The GPU of each worker; an empty name chooses none.
+            threads: Threads that make variants in each worker.
+            folder: The run's folder, for the workers' logs.
+        """
+        super().__init__()
         self._card = card
         self._threads = max(1, threads)
-        self._events: queue.Queue[tuple[int, int, tuple[Any, ...] | None]] = queue.Queue()
+        self._messages: queue.Queue[tuple[int, int, tuple[Any, ...] | None]] = queue.Queue()
         logs = make_folder(folder / LOGS)
-        self.hands = [Hand(n, gpu, logs / f"worker-{n}.log") for n, gpu in enumerate(gpus, 1)]
-        self._facts: Facts | None = None
-        self._restarts = 0
+        self.workers = [LocalWorker(n, logs / f"worker-{n}.log", gpu=gpu) for n, gpu in enumerate(gpus, 1)]
         try:
-            for hand in self.hands:
-                self._start(hand)
-            self._until(lambda: self._facts is not None)
+            for worker in self.workers:
+                self._start(worker)
+            self._wait_until(lambda: self._facts is not None)
         except BaseException:
             self.close()
             raise
 
-    @property
-    def batch_size(self) -> int:
-        """How many requests a worker's model likes at once."""
-        return self._known.batch_size
-
-    @property
-    def _known(self) -> Facts:
-        assert self._facts is not None
-        return self._facts
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The fingerprint of the model; every worker's is the same."""
-        return dict(self._known.fingerprint)
-
     def prompt(self, question: Question, default: str) -> str:
-        """The prompt as the model words it."""
-        if not self._known.rewords:
+        """The prompt as the model words it; `default` if it has none of its own."""
+        if not self.facts.rewords:
             return default
         found: list[str] = []
         self._on_prompt = found.append
         while not found:
-            self._until(lambda: any(hand.facts is not None for hand in self.hands))
-            hand = next(hand for hand in self.hands if hand.facts is not None)
-            life = hand.life
-            hand.send("prompt", question, default)
-            self._until(lambda: bool(found) or hand.life != life)  # noqa: B023 - called before the next turn
+            self._wait_until(lambda: any(worker.facts is not None for worker in self.workers))
+            worker = next(worker for worker in self.workers if worker.facts is not None)
+            generation = worker.generation
+            worker.send("prompt", question, default)
+            self._wait_until(lambda: bool(found) or worker.generation != generation)  # noqa: B023 - called before the next turn
         return found[0]
 
-    def carry_out(
-        self,
-        todo: Sequence[Planned],
-        spending: Spending,
-        keep: Callable[[Reply], None],
-        tell: Callable[[str], None],
-    ) -> None:
-        """Ask all of it. Raises ModelError if the model fails, or workers die before they answer anything."""
-        Shift(self, todo, spending, keep, tell).work()
-
-    def report(self) -> CrewReport:
-        """How many replies each worker gave, and how many were started again."""
-        return CrewReport("local", {str(hand.number): hand.replies for hand in self.hands}, self._restarts)
-
     def close(self) -> None:
-        """End all workers; those that do not end by themselves are killed."""
-        for hand in self.hands:
-            hand.send("end")
-        for hand in self.hands:
-            if hand.process is None:
+        """Stop all workers; those that do not exit in time are killed."""
+        for worker in self.workers:
+            worker.send("end")
+        for worker in self.workers:
+            if worker.process is None:
                 continue
             try:
-                hand.process.wait(_PATIENCE)
+                worker.process.wait(_EXIT_SECONDS)
             except subprocess.TimeoutExpired:
-                hand.process.kill()
-                hand.process.wait()
-            _close(hand.process)
+                worker.process.kill()
+                worker.process.wait()
+            _close_input(worker.process)
 
-    def _start(self, hand: Hand) -> None:
+    def next_message(self) -> tuple[LocalWorker | None, tuple[Any, ...] | None]:
+        """The next message and its worker; (worker, None) if it exited, (None, None) after a pause."""
+        try:
+            number, generation, message = self._messages.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            return None, None
+        worker = self.workers[number - 1]
+        if generation != worker.generation:
+            return None, None
+        if message is not None and message[0] == "ready":
+            self._on_ready(worker, message[1])
+        return worker, message
+
+    def restart(self, worker: LocalWorker) -> str:
+        """Restart a worker that exited; returns its signal or exit code.
+
+        Raises ModelError if it exited too often without a reply.
+        """
+        assert worker.process is not None
+        code = worker.process.wait()
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        _close_input(worker.process)
+        worker.exits_without_reply += 1
+        if worker.exits_without_reply >= MAX_EXITS_WITHOUT_REPLY:
+            raise ModelError(
+                f"Worker {worker.number} exited {worker.exits_without_reply} times before it answered "
+                f"anything ({reason}).",
+                hint=f"Its last output is in {worker.log}.",
+            )
+        self._restarts += 1
+        self._start(worker)
+        return reason
+
+    def _start(self, worker: LocalWorker) -> None:
         environment = child_environment()
-        if hand.gpu:
-            environment["CUDA_VISIBLE_DEVICES"] = hand.gpu
-        with hand.log.open("ab") as log:
-            hand.process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own code
+        if worker.gpu:
+            environment["CUDA_VISIBLE_DEVICES"] = worker.gpu
+        with worker.log.open("ab") as log:
+            worker.process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own code
                 child_command("mmdbench.run.engines.local_worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
-                bufsize=0,  # closing a pipe that nobody reads must not try to write what is left
+                bufsize=0,  # closing a pipe without a reader must not try to write the rest
             )
-        hand.life += 1
-        hand.facts, hand.asked_back = None, False
-        hand.held, hand.asking = {}, set()
-        hand.sender = MessageWriter(cast("IO[bytes]", hand.process.stdin))
-        out = cast("IO[bytes]", hand.process.stdout)
-        threading.Thread(target=self._listen, args=(hand.number, hand.life, out), daemon=True).start()
-        hand.send("open", self._card, self._threads)
+        worker.generation += 1
+        worker.clear()
+        worker.sender = MessageWriter(cast("IO[bytes]", worker.process.stdin))
+        out = cast("IO[bytes]", worker.process.stdout)
+        arguments = (worker.number, worker.generation, out)
+        threading.Thread(target=self._read_messages, args=arguments, daemon=True).start()
+        worker.send("open", self._card, self._threads)
 
-    def _listen(self, number: int, life: int, file: IO[bytes]) -> None:
+    def _read_messages(self, number: int, generation: int, file: IO[bytes]) -> None:
         with file:
             while (message := read_message(file)) is not None:
-                self._events.put((number, life, message))
-        self._events.put((number, life, None))
+                self._messages.put((number, generation, message))
+        self._messages.put((number, generation, None))
 
-    def _until(self, reached: Callable[[], bool]) -> None:
-        """Take in news until something is so; what a worker fails with is raised."""
+    def _wait_until(self, reached: Callable[[], bool]) -> None:
+        """Handle messages until a condition holds. Raises the error of a worker."""
         while not reached():
-            hand, message = self.next()
-            if hand is None:
+            worker, message = self.next_message()
+            if worker is None:
                 continue
             if message is None:
-                self.bury(hand)
+                self.restart(worker)
             elif message[0] == "error":
                 raise message[1]
             elif message[0] == "prompt":
                 self._on_prompt(message[1])
 
-    def next(self) -> tuple[Hand | None, tuple[Any, ...] | None]:
-        """The next news and whose it is; nobody's if there was none for a while."""
-        try:
-            number, life, message = self._events.get(timeout=_TICK)
-        except queue.Empty:
-            return None, None
-        hand = self.hands[number - 1]
-        if life != hand.life:
-            return None, None
-        if message is not None and message[0] == "ready":
-            self._welcome(hand, message[1])
-        return hand, message
-
-    def _welcome(self, hand: Hand, facts: Facts) -> None:
-        if self._facts is None:
-            self._facts = facts
-        if facts.fingerprint != self._facts.fingerprint:
-            raise ModelError(
-                f"Worker {hand.number} opened another model than the others: their fingerprints differ.",
-                hint="Are its GPU and its packages like the others'?",
-            )
-        hand.facts = facts
-
-    def bury(self, hand: Hand) -> str:
-        """Start a dead worker again; says how it died. Raises ModelError if it never gets anywhere."""
-        assert hand.process is not None
-        code = hand.process.wait()
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        _close(hand.process)
-        hand.fruitless += 1
-        if hand.fruitless >= _FRUITLESS_LIVES:
-            raise ModelError(
-                f"Worker {hand.number} died {hand.fruitless} times before it answered anything ({how}).",
-                hint=f"What it printed last is in {hand.log}.",
-            )
-        self._restarts += 1
-        self._start(hand)
-        return how
+    def _on_ready(self, worker: LocalWorker, facts: ModelFacts) -> None:
+        self._check_facts(
+            facts, f"Worker {worker.number}", hint="Are its GPU and its packages like the others'?"
+        )
+        worker.facts = facts
 
 
-def _close(process: subprocess.Popen[bytes]) -> None:
+def _close_input(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()

@@ -1,11 +1,11 @@
-"""A worker process: takes requests from standard input, gives replies on standard output.
+"""A worker process: reads requests from standard input, writes replies to standard output.
 
-What the model prints goes to standard error, which the driver made the worker's log. The process
-ends when it is told to, when its model cannot go on, or when the driver is gone.
+The model's own output goes to standard error, which is the worker's log. The process exits on the
+message `end`, when its model cannot be asked any more, or when the calling process is gone.
 
-From the driver: `open` (card, threads), `prompt` (question, default), `ask` (planned, alone),
-`return` (what is not begun), `end`. To the driver: `ready` (facts), `prompt` (text), `asking` (keys),
-`reply` (reply), `returned` (keys), `error` (an MmdbenchError; the process ends after it).
+Messages from the pool: `open` (card, threads), `prompt` (question, default), `ask` (planned, alone),
+`recall` (requests that are not started), `end`. Messages to the pool: `ready` (facts), `prompt` (text),
+`started` (keys), `reply` (reply), `recalled` (keys), `error` (an MmdbenchError; the process exits then).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.records import Question
-from mmdbench.run.engines.worker import Made, Worker, make
+from mmdbench.run.engines.worker import Made, OpenedModel, make
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.system.opencv import single_threaded_opencv
@@ -32,68 +32,68 @@ __all__ = ["main"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Queued:
     planned: Planned
     made: Future[Made]
     alone: bool
 
 
-class _Inbox:
-    """What the driver sent and is not begun; filled by a thread of its own, so that pipes never clog."""
+class _RequestQueue:
+    """Requests that are not started; filled by its own thread, so that the pool never blocks on a pipe."""
 
     def __init__(self, sender: MessageWriter, pool: ThreadPoolExecutor) -> None:
         self._sender = sender
         self._pool = pool
         self._images = CleanImageCache()
-        self._news = threading.Condition()
-        self._waiting: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._waiting: deque[_Queued] = deque()
         self._prompts: deque[tuple[Question, str]] = deque()
         self._ended = False
 
-    def listen(self) -> None:
-        """Take in messages until the driver is gone, and end the process then."""
+    def read_messages(self) -> None:
+        """Handle messages until `end`; exit the process if the calling process is gone."""
         while (message := read_message(sys.stdin.buffer)) is not None:
-            self._take(*message)
+            self._on_message(*message)
             if message[0] == "end":
                 return
-        os._exit(1)  # nobody is there to take a reply, so even one that is being made is in vain
+        os._exit(1)  # no process is left to read a reply, not even one that is being made
 
-    def next(self, size: int) -> list[_Waiting] | tuple[Question, str] | None:
-        """A prompt to word, or up to `size` requests to ask together; None at the end."""
-        with self._news:
-            self._news.wait_for(lambda: self._ended or self._waiting or self._prompts)
+    def next_batch(self, size: int) -> list[_Queued] | tuple[Question, str] | None:
+        """A prompt to word, or up to `size` requests to ask together; None after `end`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._waiting or self._prompts)
             if self._prompts:
                 return self._prompts.popleft()
-            batch: list[_Waiting] = []
+            batch: list[_Queued] = []
             while self._waiting and len(batch) < size and not (batch and self._waiting[0].alone):
                 batch.append(self._waiting.popleft())
                 if batch[0].alone:
                     break
             if batch:
-                # Told under the lock: what is begun is never among what is returned.
-                self._sender.send("asking", [item.planned.key for item in batch])
+                # Sent under the lock: a started request is never among the recalled ones.
+                self._sender.send("started", [item.planned.key for item in batch])
             return batch or None
 
-    def _take(self, kind: str, *rest: Any) -> None:
-        with self._news:
+    def _on_message(self, kind: str, *rest: Any) -> None:
+        with self._changed:
             if kind == "ask":
                 planned, alone = rest
-                self._waiting.append(_Waiting(planned, self._pool.submit(make, planned, self._images), alone))
+                self._waiting.append(_Queued(planned, self._pool.submit(make, planned, self._images), alone))
             elif kind == "prompt":
                 self._prompts.append((rest[0], rest[1]))
-            elif kind == "return":
-                self._sender.send("returned", [item.planned.key for item in self._waiting])
+            elif kind == "recall":
+                self._sender.send("recalled", [item.planned.key for item in self._waiting])
                 for item in self._waiting:
                     item.made.cancel()
                 self._waiting.clear()
             elif kind == "end":
                 self._ended = True
-            self._news.notify()
+            self._changed.notify()
 
 
 def main() -> None:
-    """Serve the driver that started this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver, which ends its workers in order
+    """Answer the requests of the pool that started this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the pool, which stops its workers
     sender = MessageWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     opening = read_message(sys.stdin.buffer)
@@ -101,28 +101,28 @@ def main() -> None:
         return
     _, card, threads = opening
     try:
-        worker = Worker(card)
-        sender.send("ready", worker.facts())
+        model = OpenedModel(card)
+        sender.send("ready", model.facts())
         with single_threaded_opencv(), ThreadPoolExecutor(threads, thread_name_prefix="variants") as pool:
-            inbox = _Inbox(sender, pool)
-            threading.Thread(target=inbox.listen, daemon=True).start()
-            _serve(worker, inbox, sender)
+            requests = _RequestQueue(sender, pool)
+            threading.Thread(target=requests.read_messages, daemon=True).start()
+            _answer(model, requests, sender)
     except MmdbenchError as error:
         sender.send("error", error)
-    except Exception as error:  # an adapter is foreign code; the driver says what it raised
-        logging.getLogger("mmdbench").exception("the worker ends")
+    except Exception as error:  # an adapter is foreign code; the calling process reports its error
+        logging.getLogger("mmdbench").exception("the worker exits")
         sender.send("error", ModelError(f"The model {card.name!r} failed: {type(error).__name__}: {error}."))
     finally:
         sys.stderr.flush()
-        os._exit(0)  # the listening thread may wait for input, and Python cannot end while it does
+        os._exit(0)  # the reader thread may wait for input, and Python cannot exit while it does
 
 
-def _serve(worker: Worker, inbox: _Inbox, sender: MessageWriter) -> None:
-    while (task := inbox.next(worker.batch_size)) is not None:
+def _answer(model: OpenedModel, requests: _RequestQueue, sender: MessageWriter) -> None:
+    while (task := requests.next_batch(model.batch_size)) is not None:
         if isinstance(task, tuple):
-            sender.send("prompt", worker.prompt(*task))
+            sender.send("prompt", model.prompt(*task))
             continue
-        replies, error = worker.ask([item.made.result() for item in task])
+        replies, error = model.ask([item.made.result() for item in task])
         for reply in replies:
             sender.send("reply", reply)
         if error is not None:

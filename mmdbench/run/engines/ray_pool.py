@@ -1,15 +1,15 @@
-"""The same work on a Ray cluster: actors hold the model, tasks make the variants.
+"""Pool of Ray actors: actors hold the model, tasks make the variants.
 
-Ray places both, where and when there is room, and makes lost variants anew. What is ours
-is in `ray_shift`: which request goes next, a bound on what is under way, each reply stored once.
-Requests carry their encoded images, so nodes need no benchmark's file.
+Ray places both, where and when there is room, and makes lost variants again. The order of the requests,
+a bound on those in flight and the storing of each reply once are in `ray_dispatcher`. Requests hold their
+encoded images, so nodes need no benchmark file.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -19,36 +19,33 @@ from typing import Any
 
 from mmdbench.errors import MissingExtraError, MmdbenchError, ModelError
 from mmdbench.models.cards import ModelCard
-from mmdbench.records import Question, Reply
-from mmdbench.run.budget import Spending
-from mmdbench.run.engines.ray_worker import Opened, RayWorker, make_part, versions_that_count
-from mmdbench.run.engines.worker import CrewReport, Facts
+from mmdbench.records import Question
+from mmdbench.run.engines.pool import MAX_EXITS_WITHOUT_REPLY, PoolWorker, WorkerPool
+from mmdbench.run.engines.ray_actor import OpenResult, RayActor, checked_versions, make_part
 from mmdbench.run.folder import LOGS
 from mmdbench.run.plan import Planned
 from mmdbench.system.files import make_folder
 
-__all__ = ["RayCrew", "RayHand", "connected"]
+__all__ = ["RayPool", "RayWorker", "connected"]
 
-_FRUITLESS_LIVES = 5
-_MAKERS_LIVES = 16
-_TICK = 0.5
+_TASK_RETRIES = 16
+_POLL_SECONDS = 0.5
 
 
 @dataclass
-class RayHand:
-    """An actor, what it was given and has not answered (oldest first), and its log in the run's folder."""
+class RayWorker(PoolWorker):
+    """An actor and the parts that it was given and has not answered, oldest first.
 
-    number: int
-    log: Path
+    `ready` is True once it holds the model, on the node `node`.
+    """
+
     actor: Any = None
     node: str = ""
     ready: bool = False
-    given: dict[Any, list[Planned]] = field(default_factory=dict)
-    replies: int = 0
-    fruitless: int = 0
+    assigned: dict[Any, list[Planned]] = field(default_factory=dict)
 
     def note(self, text: str) -> None:
-        """Write a line into its log."""
+        """Write a line into the worker's log."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"{now} {text.rstrip()}\n")
@@ -56,9 +53,9 @@ class RayHand:
 
 @contextmanager
 def connected(address: str, runtime_env: Mapping[str, Any]) -> Iterator[Any]:
-    """The package ray, connected to the cluster at `address`, else at RAY_ADDRESS, else to one made here.
+    """The package ray, connected to the cluster at `address`, else at RAY_ADDRESS, else to a new one.
 
-    A connection that is there already is used, and left. Raises MissingExtraError without the extra
+    A connection that exists already is used and left open. Raises MissingExtraError without the extra
     `ray`, ModelError if the cluster cannot be reached.
     """
     try:
@@ -86,168 +83,145 @@ def connected(address: str, runtime_env: Mapping[str, Any]) -> Iterator[Any]:
         ray.shutdown()
 
 
-class RayCrew:
-    """Actors of a Ray cluster; a Crew."""
+class RayPool(WorkerPool):
+    """Actors of a Ray cluster. An actor that exits is replaced by a new one."""
+
+    engine = "ray"
+    workers: list[RayWorker]
 
     def __init__(self, ray: Any, card: ModelCard, count: int, gpus_each: float, folder: Path) -> None:
+        """Start the actors and wait until one has opened the model.
+
+        Args:
+            ray: The package, connected to a cluster.
+            card: The model card, opened in each actor.
+            count: Number of actors.
+            gpus_each: GPUs that are reserved for each actor.
+            folder: The run's folder, for the workers' logs.
+        """
+        super().__init__()
         self.ray = ray
         self._card = card
-        self.wanted = versions_that_count()
+        self.wanted = checked_versions()
         errors = self.ray.exceptions
-        # Of an actor that Ray's memory monitor killed, its calls raise what is no RayActorError.
-        self.deaths: tuple[type[Exception], ...] = (errors.RayActorError, errors.OutOfMemoryError)
-        # Not without end: there are pictures whose making takes the process down every time.
-        self.make = self.ray.remote(make_part).options(max_retries=_MAKERS_LIVES, num_cpus=1)
-        self.opening: dict[Any, RayHand] = {}
-        self.restarts = 0
-        self._facts: Facts | None = None
-        self.hands: list[RayHand] = []
+        # Calls of an actor that Ray's memory monitor killed raise an error that is no RayActorError.
+        self.exit_errors: tuple[type[Exception], ...] = (errors.RayActorError, errors.OutOfMemoryError)
+        # Bounded, because some pictures make the process exit every time.
+        self.make = self.ray.remote(make_part).options(max_retries=_TASK_RETRIES, num_cpus=1)
+        self.opening: dict[Any, RayWorker] = {}
+        self.workers = []
         try:
             self._check_room(gpus_each)
             logs = make_folder(folder / LOGS)
-            self._kind = self.ray.remote(RayWorker).options(
-                num_cpus=0,  # reserved CPUs would be missing where variants are made
+            self._actor = self.ray.remote(RayActor).options(
+                num_cpus=0,  # reserved CPUs would be missing for the tasks that make variants
                 num_gpus=gpus_each,
                 scheduling_strategy="SPREAD",
             )
             for number in range(1, count + 1):
-                hand = RayHand(number, logs / f"worker-{number}.log")
-                self.hands.append(hand)
-                self.open(hand)
+                worker = RayWorker(number, logs / f"worker-{number}.log")
+                self.workers.append(worker)
+                self._start(worker)
             while self._facts is None:
-                self.take_opened(self.wait(list(self.opening)))
+                self.on_opened(self.wait(list(self.opening)))
         except BaseException:
             self.close()
             raise
 
-    @property
-    def batch_size(self) -> int:
-        """How many requests a worker's model likes at once."""
-        return self._known.batch_size
-
-    @property
-    def _known(self) -> Facts:
-        assert self._facts is not None
-        return self._facts
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The fingerprint of the model; every worker's is the same."""
-        return dict(self._known.fingerprint)
-
     def prompt(self, question: Question, default: str) -> str:
-        """The prompt as the model words it."""
-        if not self._known.rewords:
+        """The prompt as the model words it; `default` if it has none of its own."""
+        if not self.facts.rewords:
             return default
         while True:
-            hand = next((hand for hand in self.hands if hand.ready), None)
-            if hand is None:
-                self.take_opened(self.wait(list(self.opening)))
+            worker = next((worker for worker in self.workers if worker.ready), None)
+            if worker is None:
+                self.on_opened(self.wait(list(self.opening)))
                 continue
             try:
-                return str(self.ray.get(hand.actor.prompt.remote(question, default)))
+                return str(self.ray.get(worker.actor.prompt.remote(question, default)))
             except self.ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, MmdbenchError):
                     raise error.cause from error
                 what = f"{type(error.cause).__name__}: {error.cause}"
                 raise ModelError(f"The model {self._card.name!r} failed to word a prompt: {what}.") from error
-            except self.deaths as error:
-                self.lost(hand, error)
-
-    def carry_out(
-        self,
-        todo: Sequence[Planned],
-        spending: Spending,
-        keep: Callable[[Reply], None],
-        tell: Callable[[str], None],
-    ) -> None:
-        """Ask all of it. Raises ModelError if the model fails, or workers die before they answer anything."""
-        from mmdbench.run.engines.ray_dispatcher import RayShift
-
-        RayShift(self, todo, spending, keep, tell).work()
-
-    def report(self) -> CrewReport:
-        """How many replies each worker gave, and how many were started again."""
-        return CrewReport("ray", {str(hand.number): hand.replies for hand in self.hands}, self.restarts)
+            except self.exit_errors as error:
+                self.restart(worker, error)
 
     def close(self) -> None:
-        """End the actors."""
-        for hand in self.hands:
-            if hand.actor is not None:
-                self.ray.kill(hand.actor, no_restart=True)
-        self.hands, self.opening = [], {}
+        """Stop the actors."""
+        for worker in self.workers:
+            if worker.actor is not None:
+                self.ray.kill(worker.actor, no_restart=True)
+        self.workers, self.opening = [], {}
 
     def wait(self, refs: Sequence[Any]) -> list[Any]:
-        """Those of the references that are there, after a moment if none is yet; nothing is fetched."""
-        done, rest = self.ray.wait(refs, num_returns=1, timeout=_TICK, fetch_local=False)
+        """The references whose results exist, after a pause if there is none yet; nothing is fetched."""
+        done, rest = self.ray.wait(refs, num_returns=1, timeout=_POLL_SECONDS, fetch_local=False)
         if done and rest:
             done += self.ray.wait(rest, num_returns=len(rest), timeout=0, fetch_local=False)[0]
         return list(done)
 
-    def open(self, hand: RayHand) -> None:
-        """Start an actor, as soon as there is room for it, and have it open the model."""
-        # Not by max_restarts and max_task_retries: a request would wait until there is room for the same
-        # actor again, and nobody could tell an actor that is being started from one that keeps dying.
-        hand.node, hand.ready = "", False
-        hand.note("waits for a place on the cluster")
-        hand.actor = self._kind.remote(self._card, self.wanted)
-        self.opening[hand.actor.open.remote()] = hand
-
-    def take_opened(self, done: Sequence[Any]) -> None:
-        """Take in which workers hold the model now. Raises what opening it raised."""
+    def on_opened(self, done: Sequence[Any]) -> None:
+        """Record which actors hold the model now. Raises the errors of opening it."""
         for ref in done:
-            hand = self.opening.pop(ref, None)
-            if hand is None:
+            worker = self.opening.pop(ref, None)
+            if worker is None:
                 continue
             try:
-                opened: Opened = self.ray.get(ref)
-            except self.deaths as error:
-                self.lost(hand, error)
+                result: OpenResult = self.ray.get(ref)
+            except self.exit_errors as error:
+                self.restart(worker, error)
                 continue
             except self.ray.exceptions.RayError as error:
-                raise ModelError(f"Worker {hand.number} cannot be started: {_short(error)}") from error
-            self._welcome(hand, opened)
+                raise ModelError(f"Worker {worker.number} cannot be started: {_short(error)}") from error
+            self._on_ready(worker, result)
 
-    def lost(self, hand: RayHand, error: Exception) -> bool:
-        """Note that a worker died and wait for its next life; says whether its node went with it.
+    def restart(self, worker: RayWorker, error: Exception) -> bool:
+        """Replace an actor that exited; True if its node is gone, too.
 
-        Raises ModelError if it died too often before it answered anything.
+        Raises ModelError if it exited too often without a reply.
         """
-        hand.note(f"died: {_short(error)}")
-        hand.ready = False
+        worker.note(f"exited: {_short(error)}")
+        worker.ready = False
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
-        node_gone = bool(hand.node and hand.node not in alive) or bool(getattr(error, "preempted", False))
-        hand.fruitless += not node_gone
-        self.restarts += 1
-        if hand.fruitless >= _FRUITLESS_LIVES:
+        node_gone = bool(worker.node and worker.node not in alive) or bool(getattr(error, "preempted", False))
+        worker.exits_without_reply += not node_gone
+        self._restarts += 1
+        if worker.exits_without_reply >= MAX_EXITS_WITHOUT_REPLY:
             raise ModelError(
-                f"Worker {hand.number} died {hand.fruitless} times before it answered anything: "
-                f"{_short(error)}",
-                hint=f"Its log is {hand.log}; Ray's own logs say what it printed last.",
+                f"Worker {worker.number} exited {worker.exits_without_reply} times before it answered "
+                f"anything: {_short(error)}",
+                hint=f"Its log is {worker.log}; its last output is in Ray's own logs.",
             ) from error
-        self.open(hand)
+        self._start(worker)
         return node_gone
 
-    def _welcome(self, hand: RayHand, opened: Opened) -> None:
-        if opened.error is not None:
-            raise opened.error
-        facts = opened.facts
-        assert facts is not None
-        if self._facts is None:
-            self._facts = facts
-        if facts.fingerprint != self._facts.fingerprint:
-            raise ModelError(
-                f"Worker {hand.number} ({opened.place}) opened another model than the others: "
-                "their fingerprints differ.",
-                hint="Are weights and packages the same on every node?",
-            )
-        hand.node, hand.ready = opened.node, True
-        hand.note(f"holds the model: {opened.place}")
+    def _start(self, worker: RayWorker) -> None:
+        """Start an actor, as soon as there is room for it, and have it open the model."""
+        # Without max_restarts and max_task_retries: a request would wait until there is room for the same
+        # actor again, and an actor that is starting could not be told from one that exits every time.
+        worker.node, worker.ready = "", False
+        worker.note("waits for a place on the cluster")
+        worker.actor = self._actor.remote(self._card, self.wanted)
+        self.opening[worker.actor.open.remote()] = worker
+
+    def _on_ready(self, worker: RayWorker, result: OpenResult) -> None:
+        if result.error is not None:
+            raise result.error
+        assert result.facts is not None
+        self._check_facts(
+            result.facts,
+            f"Worker {worker.number} ({result.place})",
+            hint="Are weights and packages the same on every node?",
+        )
+        worker.node, worker.ready = result.node, True
+        worker.note(f"holds the model: {result.place}")
 
     def _check_room(self, gpus_each: float) -> None:
-        there = float(self.ray.cluster_resources().get("GPU", 0))
-        if gpus_each > there:
+        available = float(self.ray.cluster_resources().get("GPU", 0))
+        if gpus_each > available:
             raise ModelError(
-                f"A worker needs {gpus_each:g} GPUs, and the Ray cluster has {there:g}.",
+                f"A worker needs {gpus_each:g} GPUs, and the Ray cluster has {available:g}.",
                 hint="Lower --gpus-each, or add nodes with GPUs.",
             )
 

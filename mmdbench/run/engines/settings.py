@@ -1,4 +1,4 @@
-"""Which engine a run is carried out by, and the workers that it opens."""
+"""Settings of an engine, and the pool that they open."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
-from mmdbench.run.engines.local_pool import LocalCrew
-from mmdbench.run.engines.ray_pool import RayCrew, connected
-from mmdbench.run.engines.worker import Crew
+from mmdbench.run.engines.local_pool import LocalPool
+from mmdbench.run.engines.pool import WorkerPool
+from mmdbench.run.engines.ray_pool import RayPool, connected
 from mmdbench.system.bounds import require_at_least
 
-__all__ = ["ENGINES", "EngineSettings", "open_crew", "read_gpus", "read_runtime_env"]
+__all__ = ["ENGINES", "EngineSettings", "open_pool", "read_gpus", "read_runtime_env"]
 
 ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Where a run's model works; nothing here changes a reply.
+    """The processes that hold the model; no setting changes a reply.
 
-    `gpus` are the GPUs of this machine that get a process each, by number; `processes` is how many
-    workers there are where no GPU is named (0: with `local` the model is in this process, with
-    `ray` there is one). With `ray`, `gpus_each` GPUs are reserved for each worker, and `address` is
-    the cluster's (empty: RAY_ADDRESS, or a cluster of this machine alone) and `runtime_env` what Ray
-    prepares on its nodes.
+    `gpus` are the GPUs of this machine that get a process each, by number; `processes` is the number
+    of workers if no GPU is named (0: with `local` the model is in this process, with `ray` there is
+    one worker). With `ray`, `gpus_each` GPUs are reserved for each worker, `address` is the cluster's
+    (empty: RAY_ADDRESS, or a new cluster on this machine) and `runtime_env` is Ray's runtime environment.
     """
 
     engine: str = "local"
@@ -59,32 +58,43 @@ class EngineSettings:
 
     @property
     def apart(self) -> bool:
-        """Whether the model is in other processes than this one."""
+        """True if the model is in other processes than this one."""
         return self.engine == "ray" or bool(self.gpus) or self.processes > 0
 
 
 @contextmanager
-def open_crew(card: ModelCard, settings: EngineSettings, folder: Path, threads: int = 0) -> Iterator[Crew]:
-    """Workers, one of which holds the model already; they end with the block.
+def open_pool(
+    card: ModelCard, settings: EngineSettings, folder: Path, threads: int = 0
+) -> Iterator[WorkerPool]:
+    """Open a pool; its workers stop with the block.
 
-    `threads` make variants in each worker of this machine (0: the cores are shared out). Raises what
-    opening the model raises, MissingExtraError without the extra `ray`, ModelError if workers
-    cannot live.
+    Args:
+        card: The model card, opened in each worker.
+        settings: The engine and the number of its workers.
+        folder: The run's folder, for the workers' logs.
+        threads: Threads that make variants in each worker of this machine; 0 divides the cores among them.
+
+    Yields:
+        The pool, with one worker at least that holds the model.
+
+    Raises:
+        MissingExtraError: The extra `ray` is not installed.
+        ModelError: The model cannot be opened, or workers exit before they have opened it.
     """
     count = len(settings.gpus) or max(1, settings.processes)
     with ExitStack() as stack:
         if settings.engine == "ray":
             ray = stack.enter_context(connected(settings.address, settings.runtime_env))
-            crew: Crew = RayCrew(ray, card, count, settings.gpus_each, folder)
+            pool: WorkerPool = RayPool(ray, card, count, settings.gpus_each, folder)
         else:
             each = threads or max(1, min(8, os.cpu_count() or 1) // count)
-            crew = LocalCrew(card, settings.gpus or ("",) * count, each, folder)
-        stack.callback(crew.close)
-        yield crew
+            pool = LocalPool(card, settings.gpus or ("",) * count, each, folder)
+        stack.callback(pool.close)
+        yield pool
 
 
 def read_gpus(text: str) -> tuple[str, ...]:
-    """`0,1,2` → ("0", "1", "2"); names of GPUs and of MIG slices are taken as CUDA takes them."""
+    """`0,1,2` → ("0", "1", "2"); names of GPUs and of MIG slices are passed to CUDA as they are."""
     names: Sequence[str] = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
         if names.count(name) > 1:
@@ -93,7 +103,7 @@ def read_gpus(text: str) -> tuple[str, ...]:
 
 
 def read_runtime_env(path: Path | None) -> dict[str, Any]:
-    """What a YAML file says that Ray prepares on its nodes. UsageError for a file that is no mapping."""
+    """Ray's runtime environment from a YAML file. Raises UsageError for a file that is not a mapping."""
     if path is None:
         return {}
     import yaml

@@ -1,120 +1,44 @@
-"""What a worker does wherever it runs, and what a run asks of all workers together.
+"""The work of a worker, in any engine: it opens the model of a card, makes variants and asks.
 
-A worker opens the model of a card, makes the variants of what it is given and asks. What is given
-holds the encoded clean images, so that a worker on another machine needs no benchmark's file.
+Requests hold their encoded clean images, so that a worker on another machine needs no benchmark file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeGuard, cast
+from typing import cast
 
 from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Model, is_async, open_model
-from mmdbench.records import Outcome, Question, Reply, Variant
+from mmdbench.records import ImageSource, Outcome, Question, Reply, Variant
 from mmdbench.run.batch_driver import BatchDriver
-from mmdbench.run.budget import Spending
+from mmdbench.run.engines.pool import ModelFacts
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache, make_variants
 from mmdbench.run.replies import image_error_reply, make_reply
 
 __all__ = [
-    "DEATHS_OF_A_REQUEST",
-    "BytesImage",
-    "Crew",
-    "CrewReport",
-    "Facts",
+    "MAX_EXITS_PER_REQUEST",
+    "EncodedImage",
     "Made",
-    "Worker",
-    "died",
-    "is_crew",
+    "OpenedModel",
+    "exit_reply",
     "make",
-    "packed",
+    "with_images",
 ]
 
-DEATHS_OF_A_REQUEST = 3
-"""How often a request may be in a worker's hands when it dies; then the request is an error."""
+MAX_EXITS_PER_REQUEST = 3
+"""Exits of workers with the same request in flight after which the request is stored as an error."""
 
 Made = tuple[Planned, "list[Variant] | MmdbenchError"]
-"""A planned cell and its variants, or why they could not be made."""
+"""A planned cell and its variants, or the error of making them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a worker's model says of itself; `rewords` says that it words prompts in its own way."""
-
-    fingerprint: Mapping[str, Any]
-    batch_size: int
-    rewords: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CrewReport:
-    """What became of the workers: replies of each by its name, and how many had to be started again."""
-
-    engine: str
-    replies: Mapping[str, int]
-    restarts: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """As a run's manifest keeps it."""
-        return {"engine": self.engine, "replies": dict(self.replies), "restarts": self.restarts}
-
-    def __str__(self) -> str:
-        counts = ", ".join(f"{name}: {count}" for name, count in self.replies.items())
-        again = f"; started again: {self.restarts}" if self.restarts else ""
-        return f"replies by worker {counts}{again}"
-
-
-class Crew(Protocol):
-    """Workers that each hold the model; stands in for the model where a run is planned."""
-
-    @property
-    def batch_size(self) -> int:
-        """How many requests a worker's model likes at once."""
-        ...
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        """The fingerprint of the model; every worker's is the same."""
-        ...
-
-    def prompt(self, question: Question, default: str) -> str:
-        """The prompt as the model words it; `default` where it leaves that to the benchmark."""
-        ...
-
-    def carry_out(
-        self,
-        todo: Sequence[Planned],
-        spending: Spending,
-        keep: Callable[[Reply], None],
-        tell: Callable[[str], None],
-    ) -> None:
-        """Ask all of it; `keep` is called in this process, once for each reply, `tell` with news.
-
-        Raises ModelError if the model fails everywhere. Returns early, with what was under way
-        finished, when the budget is spent.
-        """
-        ...
-
-    def report(self) -> CrewReport:
-        """What became of the workers so far."""
-        ...
-
-    def close(self) -> None:
-        """End the workers."""
-        ...
-
-
-def is_crew(model: object) -> TypeGuard[Crew]:
-    """Whether a model is really workers that hold it."""
-    return callable(getattr(model, "carry_out", None))
-
-
-@dataclass(frozen=True, slots=True)
-class BytesImage:
-    """An encoded image that travels with its request."""
+class EncodedImage:
+    """An image source that holds its encoded bytes."""
 
     where: str
     data: bytes
@@ -124,20 +48,20 @@ class BytesImage:
         return self.data
 
 
-def packed(chunk: Sequence[Planned]) -> list[Planned]:
-    """The same requests with their images in them, each only once; raises what reading them raises."""
-    known: dict[int, BytesImage] = {}
+def with_images(requests: Sequence[Planned]) -> list[Planned]:
+    """The requests with their encoded images, each read once. Raises the errors of reading them."""
+    known: dict[int, EncodedImage] = {}
 
-    def pack(source: Any) -> BytesImage:
+    def encoded(source: ImageSource) -> EncodedImage:
         if id(source) not in known:
-            known[id(source)] = BytesImage(source.where, source.read())
+            known[id(source)] = EncodedImage(source.where, source.read())
         return known[id(source)]
 
-    return [replace(planned, images=tuple(map(pack, planned.images))) for planned in chunk]
+    return [replace(planned, images=tuple(map(encoded, planned.images))) for planned in requests]
 
 
 def make(planned: Planned, images: CleanImageCache) -> Made:
-    """A planned cell with its variants."""
+    """A planned cell with its variants, or with the error of making them."""
     try:
         return planned, make_variants(planned, images)
     except MmdbenchError as error:
@@ -145,8 +69,8 @@ def make(planned: Planned, images: CleanImageCache) -> Made:
 
 
 @dataclass
-class Worker:
-    """One model, opened from its card, and the replies that it gives."""
+class OpenedModel:
+    """A model opened from its card in a worker. Raises the errors of opening it."""
 
     card: ModelCard
     model: Model = field(init=False)
@@ -155,8 +79,8 @@ class Worker:
         model = open_model(self.card)
         if is_async(model):
             raise UsageError(
-                f"{self.card.name} is behind a server, which many requests reach at once from one process.",
-                hint="Leave --engine, --gpus and --processes out; --concurrency says how many at once.",
+                f"{self.card.name} is behind a server, which one process can ask many requests at once.",
+                hint="Leave out --engine, --gpus and --processes; set --concurrency.",
             )
         check = getattr(model, "check", None)
         if check is not None:
@@ -165,14 +89,14 @@ class Worker:
         self._replies: list[Reply] = []
         self._driver = BatchDriver(self.model, self.card.name, self.card.generation, self._replies.append)
 
-    def facts(self) -> Facts:
-        """What planning needs to know of the model."""
+    def facts(self) -> ModelFacts:
+        """The facts that planning needs."""
         rewords = getattr(self.model, "prompt", None) is not None
-        return Facts(dict(self.model.fingerprint()), self.batch_size, rewords)
+        return ModelFacts(dict(self.model.fingerprint()), self.batch_size, rewords)
 
     @property
     def batch_size(self) -> int:
-        """How many requests the model likes at once."""
+        """The number of requests that the model takes at once."""
         return max(1, int(getattr(self.model, "batch_size", 1)))
 
     def prompt(self, question: Question, default: str) -> str:
@@ -181,25 +105,25 @@ class Worker:
         return default if override is None else str(override(question, default))
 
     def ask(self, batch: Sequence[Made]) -> tuple[list[Reply], MmdbenchError | None]:
-        """The replies, and the error that makes going on senseless if there is one."""
+        """The replies to some requests, and the error that ends the run, if there is one."""
         self._replies.clear()
-        whole = []
+        ready = []
         for planned, variants in batch:
             if isinstance(variants, MmdbenchError):
                 self._replies.append(image_error_reply(planned, variants))
             else:
-                whole.append((planned, variants))
+                ready.append((planned, variants))
         try:
-            while whole:
-                size = self.batch_size  # a model may learn that it likes fewer
-                self._driver.ask(whole[:size])
-                whole = whole[size:]
+            while ready:
+                size = self.batch_size  # it may have become smaller, after a batch that did not fit
+                self._driver.ask(ready[:size])
+                ready = ready[size:]
         except MmdbenchError as error:
             return list(self._replies), error
         return list(self._replies), None
 
 
-def died(planned: Planned, how: str) -> Reply:
-    """What is stored for a request that took its worker down every time."""
-    reason = f"the worker that asked it died {DEATHS_OF_A_REQUEST} times ({how})"
-    return make_reply(planned, [], Outcome("", "error", reason), attempts=DEATHS_OF_A_REQUEST)
+def exit_reply(planned: Planned, reason: str) -> Reply:
+    """The reply that is stored for a request whose workers all exited; `reason` is that of the last exit."""
+    text = f"the worker that asked it exited {MAX_EXITS_PER_REQUEST} times ({reason})"
+    return make_reply(planned, [], Outcome("", "error", text), attempts=MAX_EXITS_PER_REQUEST)

@@ -1,7 +1,7 @@
-"""What runs on the nodes of a Ray cluster: the actor that holds the model, and the making of variants.
+"""Code for the nodes of a Ray cluster: the actor that holds the model, and the task that makes variants.
 
-Nothing here needs Ray, so the classes can be tested without it; `mmdbench.run.engines.ray_pool` makes actors
-and tasks of them. Errors of ours are returned, not raised: Ray would wrap them beyond recognition.
+Nothing here needs Ray, so that it can be tested without; `ray_pool` turns it into actors and tasks. Our
+own errors are returned, not raised: Ray would wrap them in its own classes.
 """
 
 from __future__ import annotations
@@ -18,44 +18,45 @@ from typing import Any, TextIO
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Question, Reply
-from mmdbench.run.engines.worker import Facts, Made, Worker, make
+from mmdbench.run.engines.pool import ModelFacts
+from mmdbench.run.engines.worker import Made, OpenedModel, make
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.system.environment import versions
 from mmdbench.system.opencv import single_threaded_opencv
 
-__all__ = ["Answered", "Opened", "RayWorker", "make_part", "versions_that_count"]
+__all__ = ["AskResult", "OpenResult", "RayActor", "checked_versions", "make_part"]
 
-_PRINTED_KEPT = 1 << 16
+_PRINTED_CHARACTERS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A worker that holds the model, where it is, or why it does not."""
+class OpenResult:
+    """Result of opening the model: its facts or an error, the actor's place, and the id of its node."""
 
-    facts: Facts | None
+    facts: ModelFacts | None
     error: MmdbenchError | None
     place: str
     node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """Replies, the error after which going on is senseless if there is one, and what was printed."""
+class AskResult:
+    """Replies to a part, the error that ends the run if there is one, and the text that was printed."""
 
     replies: Sequence[Reply]
     error: MmdbenchError | None
     printed: str
 
 
-def versions_that_count() -> dict[str, str]:
-    """The versions that must be the same on every node, because pictures are made and decoded there."""
+def checked_versions() -> dict[str, str]:
+    """The versions that must be equal on all nodes, because pictures are made and decoded there."""
     found = versions()
     return {name: found[name] for name in ("mmdbench", "pillow", "libjpeg")}
 
 
 def make_part(part: Sequence[Planned], wanted: Mapping[str, str]) -> list[Made]:
-    """The variants of some requests; runs as a task, on any node."""
+    """The variants of some requests, made by a task on any node; `wanted` are the versions to have."""
     other = _differing(wanted)
     if other is not None:
         return [(planned, other) for planned in part]
@@ -64,44 +65,47 @@ def make_part(part: Sequence[Planned], wanted: Mapping[str, str]) -> list[Made]:
         return [make(planned, images) for planned in part]
 
 
-class RayWorker:
-    """The model in a process of the cluster; opened by a call of its own, so that failing can be told."""
+class RayActor:
+    """The model in a process of the cluster.
+
+    It is opened by a call of its own, so that an error of opening can be returned.
+    """
 
     def __init__(self, card: ModelCard, wanted: Mapping[str, str]) -> None:
         self._card = card
         self._wanted = wanted
-        self._worker: Worker | None = None
+        self._model: OpenedModel | None = None
         self._printed = _Printed()
 
-    def open(self) -> Opened:
-        """Open the model, unless it is open."""
+    def open(self) -> OpenResult:
+        """Open the model, unless it is open already."""
         place = f"process {os.getpid()} on {socket.gethostname()}"
-        facts: Facts | None = None
+        facts: ModelFacts | None = None
         error: MmdbenchError | None = _differing(self._wanted)
         if error is None:
             try:
                 with self._printed.kept():
-                    self._worker = self._worker or Worker(self._card)
-                    facts = self._worker.facts()
+                    self._model = self._model or OpenedModel(self._card)
+                    facts = self._model.facts()
             except Exception as raised:  # noqa: BLE001 - an adapter is foreign code, and may raise anything
                 error = self._ours(raised)
-        return Opened(facts, error, place, _node())
+        return OpenResult(facts, error, place, _node())
 
     def prompt(self, question: Question, default: str) -> str:
         """The prompt as the model words it."""
-        assert self._worker is not None
-        return self._worker.prompt(question, default)
+        assert self._model is not None
+        return self._model.prompt(question, default)
 
-    def ask(self, part: Sequence[Made]) -> Answered:
+    def ask(self, part: Sequence[Made]) -> AskResult:
         """The replies to some requests."""
-        assert self._worker is not None
+        assert self._model is not None
         error: MmdbenchError | None
         try:
             with self._printed.kept():
-                replies, error = self._worker.ask(part)
+                replies, error = self._model.ask(part)
         except Exception as raised:  # noqa: BLE001 - an adapter is foreign code, and may raise anything
             replies, error = [], self._ours(raised)
-        return Answered(replies, error, self._printed.take())
+        return AskResult(replies, error, self._printed.take())
 
     def _ours(self, raised: Exception) -> MmdbenchError:
         if isinstance(raised, MmdbenchError):
@@ -110,7 +114,7 @@ class RayWorker:
 
 
 class _Printed:
-    """What Python code prints, kept for the driver's log as well as given to Ray's."""
+    """The output of Python code, kept for the worker's log in addition to Ray's own logs."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -124,11 +128,11 @@ class _Printed:
     def take(self) -> str:
         text = "".join(self._text)
         self._text.clear()
-        return text[-_PRINTED_KEPT:]
+        return text[-_PRINTED_CHARACTERS:]
 
 
 class _Tee:
-    """A text file that keeps what is written to another."""
+    """A text file that writes to another one and keeps the text."""
 
     def __init__(self, file: TextIO, text: list[str]) -> None:
         self._file, self._text = file, text
@@ -152,7 +156,7 @@ def _node() -> str:
 
 
 def _differing(wanted: Mapping[str, str]) -> ModelError | None:
-    here = versions_that_count()
+    here = checked_versions()
     for name, version in wanted.items():
         if here[name] != version:
             return ModelError(
