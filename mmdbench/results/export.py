@@ -1,7 +1,7 @@
 """Replies as files for other tools: VLMEvalKit's prediction files, and JSON lines.
 
-`<out>/<arm>/<model>/<model>_<dataset>.xlsx`, one file for each arm of a run. VLMEvalKit goes by the
-dataset's name, so a degraded arm bears its clean benchmark's name, and the arm is a folder above.
+`<out>/<arm>/<model>/<model>_<dataset>.xlsx`, one file for each arm of a run. VLMEvalKit recognises a
+dataset by its name, so a degraded arm has its clean benchmark's name, and the arm is a folder above.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from mmdbench.system.files import make_folder, write_atomic
 __all__ = ["FORMATS", "NO_ANSWER", "Exported", "export_run"]
 
 NO_ANSWER = "Cannot determine the answer"
-"""What stands in for a reply that there is not: VLMEvalKit counts this text, and hardly another, as a miss
-in any benchmark and never hands it to a judge."""
+"""The text of a row without a reply: VLMEvalKit counts it, and hardly another, as a miss in any benchmark
+and never asks a multiple-choice judge about it."""
 
 _LONGEST_CELL = 32767
-# Texts that VLMEvalKit's own spreadsheet would rewrite: formulas, links, and what is no text to Excel.
+# Texts that VLMEvalKit's own spreadsheet would rewrite: formulas, links, and characters that Excel refuses.
 _REWRITTEN = re.compile(
     r"=|\{=|(?:mailto|internal|external):|file:///|https?://\S{2000}|.*[\x00-\x08\x0b-\x1f]", re.DOTALL
 )
@@ -36,9 +36,9 @@ _REWRITTEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """One file: of which arm, how many rows it has, how many of them hold no reply of the model.
+    """One file, with its arm, its number of rows, and how many of them hold no reply of the model.
 
-    `rewritten` counts replies that a spreadsheet of VLMEvalKit's own making would not hold unchanged.
+    `rewritten` counts replies that VLMEvalKit's own spreadsheet would not hold unchanged.
     """
 
     path: Path
@@ -54,10 +54,19 @@ class Exported:
 def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction: str = "") -> list[Exported]:
     """Write a run's replies arm by arm; the run is only read.
 
-    `vlmevalkit` writes what is graded: the answer that `extraction` (default: the run's) finds, for
-    VLMEvalKit extracts nothing; a reply that failed, is missing or was refused becomes NO_ANSWER.
-    `jsonl` writes replies as they are, with their status. Raises UnknownNameError for another format,
-    MissingExtraError where spreadsheets cannot be written.
+    Args:
+        folder: The run's folder.
+        out: The folder to write to.
+        form: `vlmevalkit` writes extracted answers, for VLMEvalKit extracts none; a reply that failed, is
+            missing or was refused becomes NO_ANSWER. `jsonl` writes replies unchanged, with their status.
+        extraction: The way to extract answers; by default the run's own.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UnknownNameError: There is no such format or extraction.
+        MissingExtraError: Spreadsheets need packages that are not installed.
     """
     if form not in FORMATS:
         raise UnknownNameError("export format", form, FORMATS)
@@ -88,7 +97,7 @@ FORMATS: Mapping[str, Callable[[Path, Arm, str], None]] = {
     "vlmevalkit": _write_vlmevalkit,
     "jsonl": _write_jsonl,
 }
-"""The formats, and what writes one arm in each."""
+"""The formats, each with the function that writes one arm."""
 
 
 def _predictions(arm: Arm, mode: str) -> dict[Index, str]:

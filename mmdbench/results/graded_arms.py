@@ -101,17 +101,13 @@ def grade_replies(
     Raises:
         ModelError: The judge answered no call.
     """
-
-    def grade(
-        judge: Judge | None = None, journal: JudgeJournal | None = None, heads: JudgeHeads | None = None
-    ) -> Score:
-        return score(bench, replies, rules, judge=judge, journal=journal, heads=heads, partial=partial)
-
     if judging is None:
-        return grade()
+        return score(bench, replies, rules, partial=partial)
     heads = judging.heads or load_heads()
     return judge_ahead(
-        lambda judge, journal: grade(judge, journal, heads),
+        lambda judge, journal: score(
+            bench, replies, rules, judge=judge, journal=journal, heads=heads, partial=partial
+        ),
         judging.judge,
         judging.journal,
         workers=judging.workers,

@@ -1,4 +1,4 @@
-"""From a run's folder to hits: every planned cell graded, one hit for each question it stands for."""
+"""A graded run: its scores by arm, and a hit for every question that a headline counts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["RunResults", "UnitHit", "load_results"]
 
 @dataclass(frozen=True, slots=True)
 class UnitHit:
-    """What one question earned at one level under one corruption: `hit` in 0..1.
+    """The hit (0..1) of one question at one level under one corruption.
 
-    A question is what its benchmark's headline counts: a row, a circular group or a pair, which
-    goes by the index of its first row. `stratum` is the part (CV-Bench's source) whose mean the
+    A question is the unit that its benchmark's headline counts: a row, a circular group or a pair,
+    known by the index of its first row. `stratum` is the part (CV-Bench's source) whose mean the
     headline takes first; `corruption` is None when clean, and for a pair of two corruptions.
     """
 
@@ -43,10 +43,10 @@ class UnitHit:
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """A run, graded: its manifest and plan, its arms, and the hits that every table is made of.
+    """A graded run: its manifest and plan, its arms, and the hits that every table is made of.
 
-    `cells` are what was planned and `replies` what came back for them; `chance` is the score of a
-    guess by benchmark, 0..1; `label` is what tables call the run, `titles` what they call benchmarks.
+    `cells` are all planned cells, `replies` the replies to them; `chance` is the score of guessing by
+    benchmark, 0..1. Tables use `label` for the run and `titles` for its benchmarks.
     """
 
     manifest: Mapping[str, Any]
@@ -62,17 +62,17 @@ class RunResults:
     titles: Mapping[str, str] = field(default_factory=dict)
 
     def title(self, bench: str) -> str:
-        """What tables call a benchmark: its title, unless two files of the run share it."""
+        """A benchmark's name in tables: its title, unless two files of the run share it."""
         return self.titles.get(bench, bench)
 
     @property
     def name(self) -> str:
-        """What tables call the run."""
+        """The run's name in tables."""
         return self.label or self.plan.model
 
     @property
     def apart(self) -> bool:
-        """Whether a question meets several corruptions at a level, each an arm of its own."""
+        """True if a question meets several corruptions at a level, each an arm of its own."""
         return meets_several(self.plan)
 
     @property
@@ -82,17 +82,17 @@ class RunResults:
 
     @property
     def planned(self) -> int:
-        """How many cells the run's plan holds."""
+        """The number of cells in the run's plan."""
         return sum(self.statuses.values())
 
     @property
     def failed(self) -> int:
-        """How many cells have no answer: missing, or failed."""
+        """The number of cells without an answer: missing, or failed."""
         return self.statuses.get("missing", 0) + self.statuses.get("error", 0)
 
     @property
     def complete(self) -> bool:
-        """Whether no more than the plan's `max_error_rate` of the cells lack an answer."""
+        """True if no more than the plan's `max_error_rate` of the cells lack an answer."""
         return self.failed <= self.plan.max_error_rate * self.planned
 
 
@@ -104,9 +104,22 @@ def load_results(
     judge: Judge | None = None,
     journal: JudgeJournal | None = None,
 ) -> RunResults:
-    """Grade a run from its folder; `protocol` and `extraction` stand in for those of its plan.
+    """Grade a run from its folder.
 
-    Without a `judge`, the rulings of one that was asked before are found in the run's journal.
+    Args:
+        folder: The run's folder.
+        protocol: The scoring rules; by default those of the run's plan.
+        extraction: The way to extract answers; by default that of the run's plan.
+        judge: The judge of rows that no rule decides. Without one, the rulings of a judge that was asked
+            before are found in the run's journal.
+        journal: The journal of the judge's calls.
+
+    Returns:
+        The graded run.
+
+    Raises:
+        StoreError: The folder holds no run.
+        UsageError: Other rules are named for a run of a task, which has its own.
     """
     run = read_run(folder)
     if run.plan.task != ANSWER and (protocol or extraction):
@@ -160,8 +173,8 @@ def _titles(names: Iterable[str]) -> dict[str, str]:
 
 
 def _hits(arm: GradedArm) -> Iterator[UnitHit]:
-    if arm.score.headline is None:  # not scored (no judge, no pairs): no hit, rather than a miss
-        return
+    if arm.score.headline is None:
+        return  # without a judge, or without pairs: no hit is not a miss
     bench, met = arm.arm.bench, arm.arm.cells
     earned = {grade.index: grade.hit for grade in arm.score.grades}
     metric = get_family(bench.family).metric(arm.score.metric_key)

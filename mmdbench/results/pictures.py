@@ -1,4 +1,4 @@
-"""The pictures of a run, made again: from its benchmarks by its recipes, and those its model kept."""
+"""Pictures of a run: made again from its benchmarks by its recipes, and those that its model kept."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ _NAME_AT_MOST = 200
 def open_questions(
     plan: RunPlan, benches: Iterable[str], data_dir: Path | None = None
 ) -> tuple[dict[tuple[str, Index], Question], list[str]]:
-    """The questions of a run with their pictures, and what could not be opened, in words.
+    """The questions of a run with their pictures; nothing is downloaded.
 
-    A benchmark is looked for in `data_dir` and the usual places, one that was a file of the user's
-    in `data_dir` and the working folder; nothing is downloaded.
+    Args:
+        plan: The run's plan, which names files of the user's own.
+        benches: The names of the benchmarks.
+        data_dir: A folder to look in besides the usual ones; files of the user's own are looked for here
+            and in the working folder.
+
+    Returns:
+        The questions by benchmark and index, and a line in words for each benchmark that could not be opened.
     """
     files = {Path(name).stem: Path(name).name for name in plan.benches if name.endswith(".tsv")}
     found: dict[tuple[str, Index], Question] = {}
@@ -72,10 +78,17 @@ def made_pixels(image: Mapping[str, Any]) -> str:
 
 
 def own_pictures(reply: Reply, folder: Path | None, manifest: Mapping[str, Any]) -> Iterator[bytes]:
-    """The encoded pictures that a model made on the way to a reply, as far as they were kept.
+    """The pictures that a model made on the way to a reply, as far as they were kept.
 
-    An adapter keeps them in `details["images"]`, as base64 or as names of files; those are looked
-    for in the run's folder, in `images` and in the folder that its card names.
+    An adapter keeps them in `details["images"]`, as base64 or as names of files.
+
+    Args:
+        reply: The reply.
+        folder: The run's folder, None if there is none.
+        manifest: The run's manifest, whose model may name another folder of pictures.
+
+    Yields:
+        Encoded pictures (PNG, JPEG, …).
     """
     images = reply.details.get("images", ())
     named = str(manifest.get("model", {}).get("options", {}).get("keep_images", ""))
@@ -83,7 +96,7 @@ def own_pictures(reply: Reply, folder: Path | None, manifest: Mapping[str, Any])
     folders = [root / part for root in roots for part in ("", IMAGES, named)]
     for image in images if isinstance(images, list | tuple) else ():
         if len(str(image)) < _NAME_AT_MOST:
-            # Only the last name is followed: a reply must not be able to fetch any other file.
+            # Only the last part of the path is used, so that a reply cannot name any other file.
             paths = (place / Path(str(image)).name for place in folders)
             path = next((path for path in paths if path.is_file()), None)
             if path is not None:

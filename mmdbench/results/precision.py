@@ -1,4 +1,4 @@
-"""`--target-ci`: more questions, sample within sample, until the interval is narrow enough."""
+"""`--target-ci`: larger and larger nested samples, until the interval is narrow enough."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST_GROWTH, _MOST_GROWTH = 1.25, 4.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One round: how many questions were asked so far and the half-width that they gave, in points."""
+    """One round: the number of questions asked so far, and the half-width that they gave, in points."""
 
     questions: int
     half_width: float
@@ -35,10 +35,21 @@ def until_precise(
     target: float,
     run: Callable[[RunPlan], float | None],
 ) -> Iterator[Step]:
-    """Run larger and larger samples until the half-width is at most `target` points or none is left.
+    """Run larger and larger samples until the half-width is small enough or no question is left.
 
-    `run` carries a plan out and returns its half-width in points, or None if the run was stopped.
     Samples are nested, so nothing is asked twice.
+
+    Args:
+        plan: The plan; its sample is the first one.
+        benches: The benchmarks of the plan.
+        target: The half-width to reach, in points.
+        run: Carries a plan out and returns its half-width in points, or None if the run was stopped.
+
+    Yields:
+        Each round.
+
+    Raises:
+        UsageError: The target is not above 0.
     """
     require_above("--target-ci, in points,", target, 0)
     sample = parse_sample(plan.sample)
@@ -60,10 +71,10 @@ def until_precise(
 
 
 def half_width_points(results: RunResults) -> float:
-    """The widest 95 % half-width of what the run measures, in points.
+    """The widest 95 % half-width of the run's drops from clean, averaged over benchmarks, in points.
 
-    Of the drops from clean, averaged over benchmarks, if it has clean answers and degraded ones;
-    else of the scores. Each question counts once, whatever number of corruptions it met.
+    Of its scores, if it lacks clean answers or degraded ones. Each question counts once, however many
+    corruptions it met.
     """
     hits = _by_level(results.hits)
     clean = hits.get(CLEAN)

@@ -1,6 +1,6 @@
-"""Grading again: a stored run, or predictions made elsewhere, under any rules; no model under test is asked.
+"""Grading a stored run again, or a file of predictions, by any rules; no model under test is asked.
 
-`regrade` reads a run's folder and returns its scores arm by arm with what changed for each row;
+`regrade` reads a run's folder and returns its scores arm by arm, with every row that changed;
 `write_regraded` keeps them beside the replies as `grades-<rules>.jsonl` and `score-<rules>.json`.
 """
 
@@ -47,7 +47,7 @@ _OWN_RULES = Rules(protocol="", extraction="")
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """A row that is graded otherwise than before: another verdict, label or share of a hit."""
+    """A row whose grade changed: another verdict, label or share of a hit."""
 
     cell: Cell
     before: Grade
@@ -56,10 +56,10 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True)
 class Regraded:
-    """A run, graded again: its scores, and the rows whose grade differs from `against`.
+    """A run graded again: its scores, and the rows whose grade differs from `against`.
 
     `against` names the rules, or the file, of the grades that it is compared with; `heads` are the
-    words in which a judge was asked.
+    beginnings of a judge's prompts.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ class Regraded:
 
     @property
     def comparable(self) -> bool:
-        """Whether every judge prompt was the one that published numbers were made with."""
+        """True if every judge prompt was the one that published numbers were made with."""
         return all(arm.score.judge_record.get("comparable", True) for arm in self.arms)
 
     def as_dict(self) -> dict[str, Any]:
@@ -143,8 +143,18 @@ def score_predictions(
 ) -> Score:
     """Score a file of predictions: .xlsx, .tsv or .json as VLMEvalKit writes them, or .jsonl.
 
-    A question without a prediction is a miss, or left out if `partial`. Raises DataError for a file
-    that cannot be read, a pickle among them.
+    Args:
+        path: The file.
+        bench: The benchmark of the predictions.
+        rules: The rules.
+        judging: The judge of rows that no rule decides, if there is one.
+        partial: Leave out questions without a prediction, which are misses otherwise.
+
+    Returns:
+        The score.
+
+    Raises:
+        DataError: The file cannot be read, or is a pickle.
     """
     predictions = read_predictions(path)
     # A file of some rows may hold nothing but digits where the benchmark's indices are texts.
@@ -180,10 +190,10 @@ def write_regraded(regraded: Regraded) -> tuple[Path, Path]:
 
 
 def record_judge(regraded: Regraded) -> None:
-    """Note in the run's folder who judged it last, in which words and by which rules.
+    """Note the run's last judge in its folder, with prompts and rules; does nothing without a judge.
 
-    A report then finds the rulings in the journal, whatever is installed where it is made. Does
-    nothing without a judge. Call it under the run's lock: a run under way writes there as well.
+    A report then finds the rulings in the journal, whatever is installed on its machine. Call it under
+    the run's lock: a run in progress writes to the same files.
     """
     if regraded.rules.judge is None:
         return

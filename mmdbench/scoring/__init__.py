@@ -1,4 +1,4 @@
-"""Replies to grades: protocols that equal VLMEvalKit's, a judge where no rule decides, and tables."""
+"""Grading of replies: protocols that equal VLMEvalKit's, a judge where no rule decides, and tables."""
 
 from __future__ import annotations
 

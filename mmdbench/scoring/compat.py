@@ -1,4 +1,4 @@
-"""The io mode `compat`: what VLMEvalKit's trips through TSV and xlsx files do to texts, by making them.
+"""The io mode `compat`: VLMEvalKit's trips through TSV and xlsx files, and what they do to texts.
 
 pandas and xlsx files change cells: `None` and `NA` go missing, numbers are rewritten, control
 characters are escaped, some replies turn into formulas. Published numbers contain these effects.
@@ -37,7 +37,7 @@ def require_compat() -> None:
 
 
 def compat_fields(bench: BenchData) -> list[dict[str, str]]:
-    """The cells of every question as VLMEvalKit reads them from the TSV; one that pandas drops is absent."""
+    """The cells of every question as VLMEvalKit reads them from the TSV file, without those it drops."""
     require_compat()
     return _records(_read_tsv(bench.questions))
 
@@ -100,7 +100,7 @@ def _matched(row: SheetRow, cells: dict[str, str], tsv_cells: dict[str, str], gr
 
 
 def _with_table_cells(sheet: Sheet, frame: pd.DataFrame, grading: Grading) -> Sheet:
-    """The second trip, which only the rows that reach the tables make."""
+    """The sheet after the second trip, which only the rows of the tables make."""
     in_tables = {row.index for row in grading.table_rows(sheet)}
     kept = [place for place, row in enumerate(sheet.rows) if row.index in in_tables]
     table = frame.iloc[kept].copy()
@@ -134,7 +134,7 @@ def _xlsx_trip(frame: pd.DataFrame, *, formulas: bool) -> pd.DataFrame:
     file = io.BytesIO()
     options = {} if formulas else {"options": {"strings_to_formulas": False}}
     with warnings.catch_warnings():
-        # Texts that are too long and links that are too long are cut or dropped: the very effect wanted.
+        # Texts and links that are too long are cut or dropped, which is the effect wanted here.
         warnings.simplefilter("ignore")
         try:
             with pd.ExcelWriter(file, engine="xlsxwriter", engine_kwargs=options) as writer:

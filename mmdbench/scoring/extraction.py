@@ -10,7 +10,7 @@ from mmdbench.errors import UnknownNameError
 __all__ = ["EXTRACTIONS", "extract_answer", "is_truncated"]
 
 EXTRACTIONS = ("sane", "clear", "none")
-"""How answers can be extracted: our rules, those of the CLEAR code, or not at all."""
+"""Ways to extract an answer: by our rules, by those of the CLEAR code, or not at all."""
 
 _MARKS = re.compile(r"<answer>|</answer>|</think>", re.IGNORECASE | re.ASCII)
 _THINK = re.compile(r"<(/?)think>", re.IGNORECASE | re.ASCII)
@@ -20,10 +20,10 @@ _FINAL_ANSWER = "### The final answer is:"
 def extract_answer(text: str, *, mode: str = "sane") -> str:
     """The part of a reply that is graded.
 
-    `sane`: the last non-blank `<answer>` block (one that is never closed runs to the end), else
-    what follows the last `</think>`, else everything. `clear`: the first one-line `<answer>` block,
-    else `<CONCLUSION>`, else what follows the last `### The final answer is:`. `none`: the text as
-    it is. Raises UnknownNameError for another mode.
+    `sane`: the last non-blank `<answer>` block (one that is never closed extends to the end), else
+    the text after the last `</think>`, else everything. `clear`: the first one-line `<answer>` block,
+    else `<CONCLUSION>`, else the text after the last `### The final answer is:`. `none`: the text
+    unchanged. Raises UnknownNameError for another mode.
 
     >>> extract_answer("<think>A or B?</think><answer>B</answer>")
     'B'
@@ -34,7 +34,7 @@ def extract_answer(text: str, *, mode: str = "sane") -> str:
 
 
 def is_truncated(text: str) -> bool:
-    """Whether a reply broke off while thinking: it opens `<think>`, and neither closes it nor answers."""
+    """True if a reply broke off while thinking: it opens `<think>`, and neither closes it nor answers."""
     closings = [mark[1] for mark in _THINK.finditer(text)]
     if not closings or closings[-1] == "/":
         return False
@@ -78,7 +78,7 @@ def _clear(text: str) -> str:
 
 
 def clear_bagel_text(text: str) -> str:
-    """What the CLEAR code grades for BAGEL in text mode: the first block, or nothing."""
+    """The text that the CLEAR code grades for BAGEL in text mode: the first block, or nothing."""
     match = re.search(r"<answer>(.*?)</answer>", text, re.DOTALL)
     return _clear(match[1]) if match else ""
 

@@ -1,4 +1,4 @@
-"""Scoring: replies in, one `Score` out, with every row's grade and the stage that decided it."""
+"""Scoring: from replies to one `Score`, with the grade of every row and the stage that decided it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _WARN_UNRESOLVED = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one benchmark's replies are worth, and everything needed to say under which rules.
+    """The score of one benchmark's replies, and the rules by which they were graded.
 
     `headline`, `metrics`, `table` and `upper_bound` are 0..100; `vlmevalkit_table` holds VLMEvalKit's
     own flat records in its own units (0..1, MM-Vet 0..100). `metric` is the label of the headline and
     `metric_key` its name in `metrics`. `headline` is None where the metric does
-    not exist (MMVP without pairs, MM-Vet without a judge); `warnings` says why. `judge` is the judge's
+    not exist (MMVP without pairs, MM-Vet without a judge); `warnings` give the reason. `judge` is the judge's
     id, `judge_record` its prompts and sampling. `group_hits` is per circular group, by main index.
 
     `counts`: planned, answered; before the judge resolved, refused, unresolved; then judged and
@@ -115,13 +115,7 @@ def score(
     session = None
     if judge is not None:
         session = JudgeSession(
-            judge,
-            heads or load_heads(),
-            protocol,
-            bench.name,
-            journal,
-            on_unresolved=rules.on_unresolved,
-            seed=rules.seed,
+            judge, heads or load_heads(), protocol, bench.name, journal, rules.on_unresolved, rules.seed
         )
     grades = grading.grade(sheet, session)
     if session and session.failed and not session.answered:

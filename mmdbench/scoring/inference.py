@@ -1,4 +1,4 @@
-"""Which option a reply means: labels first, option texts second, and the name of what decided."""
+"""The option that a reply means: by labels first, by option texts second, with the stage that decided."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["FAIL_MARKER", "REFUSED", "Stage", "infer_option", "infer_option_stag
 Stage = Literal[
     "refusal", "letter", "letter_z", "answer_is", "option_text", "too_long", "no_option", "several_options"
 ]
-"""What decided: the last three leave the reply unresolved."""
+"""Stages of inference; the last three leave the reply unresolved."""
 
 REFUSED = "Z"
 """The label of a reply that refuses to choose: final, and a miss."""
 
 FAIL_MARKER = "Failed to obtain answer via API"
-"""What VLMEvalKit writes where a model or a judge could not be reached."""
+"""The text that VLMEvalKit writes where a model or a judge could not be reached."""
 
 _REFUSALS = (
     "Sorry, I can't help with images of people yet.",
@@ -35,10 +35,19 @@ _ANSWER_IS = re.compile(r"answer\s+is\s+\**([A-D])", re.IGNORECASE)
 def infer_option(
     text: str, options: Mapping[str, str], *, protocol: str | ScoringProtocol = DEFAULT_PROTOCOL
 ) -> str | None:
-    """Read the chosen option's label from a reply; `Z` means refused, None that no rule resolves it.
+    """Read the chosen option's label from a reply, as VLMEvalKit's `can_infer` does.
 
-    `options` maps labels (single capitals A..Z) to option texts. Equals VLMEvalKit's `can_infer`
-    under the rules of `protocol`.
+    Args:
+        text: The reply, after its answer was extracted.
+        options: Option texts by label, a single capital A..Z.
+        protocol: The scoring rules, or their name.
+
+    Returns:
+        The label; `Z` if the reply refuses to choose, None if no rule resolves it.
+
+    Raises:
+        UsageError: A label is not one of A..Z.
+        UnknownNameError: There is no such protocol.
 
     >>> infer_option("(B) a dog", {"A": "cat", "B": "dog"})
     'B'
@@ -51,14 +60,21 @@ def infer_option(
 def infer_option_staged(
     text: str, options: Mapping[str, str], *, protocol: str | ScoringProtocol = DEFAULT_PROTOCOL
 ) -> tuple[str | None, Stage]:
-    """Like `infer_option`, with the name of the stage that decided."""
+    """Read the chosen option's label from a reply, with the stage that decided.
+
+    Args:
+        text: The reply, after its answer was extracted.
+        options: Option texts by label, a single capital A..Z.
+        protocol: The scoring rules, or their name.
+
+    Returns:
+        The label as `infer_option` gives it, and the stage.
+    """
     rules = get_protocol(protocol)
     for label in options:
         if len(label) != 1 or not "A" <= label <= "Z":
-            raise UsageError(
-                f"Option label {label!r} is not one of A..Z.", hint="Labels are single capitals."
-            )
-    # A reply that stands for a failed call is not read for letters, yet its text is searched.
+            raise UsageError(f"An option label must be one of A..Z, got {label!r}.")
+    # A text that marks a failed call is not read for letters, but is searched for option texts.
     found = None if FAIL_MARKER in text else _read_letters(text, options, rules)
     return found or _read_option_texts(text, options, rules)
 

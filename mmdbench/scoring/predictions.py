@@ -1,4 +1,4 @@
-"""Predictions made elsewhere: reading VLMEvalKit's files and JSONL, and writing files it can grade."""
+"""Files of predictions: reading those of VLMEvalKit and JSON Lines, and writing some that it can grade."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 
 def read_predictions(path: str | Path) -> dict[Index, str]:
-    """Index → reply text from a file with the columns `index` and `prediction`: .xlsx, .tsv, .json, .jsonl.
+    """Read reply texts by index from a file with the columns `index` and `prediction`.
+
+    Known are .xlsx, .tsv, .json and .jsonl.
 
     Indices are integers if all of them are, as in the benchmark's own file. In JSON Lines `text` may
     stand for `prediction`. Raises DataError for a file without predictions, a missing column, an
@@ -51,12 +53,20 @@ def read_predictions(path: str | Path) -> dict[Index, str]:
 
 
 def write_predictions(path: str | Path, bench: BenchData, replies: Mapping[Index, Any]) -> None:
-    """Write replies as VLMEvalKit does, so that it grades them: .xlsx, .tsv or .json by the file's name.
+    """Write replies as VLMEvalKit does, so that it grades them: the benchmark's columns and `prediction`.
 
-    The benchmark's columns without images, and `prediction`. A row whose reply failed or is missing
-    has an empty prediction; VLMEvalKit reads that from a spreadsheet as the text `nan`, in which it
-    may find an option such as `a`. Where that must not happen give another text for the row, as
-    `mmdbench export` does (`exporting.NO_ANSWER`). Raises MissingExtraError for .xlsx without the extra.
+    A row whose reply failed or is missing has an empty prediction. VLMEvalKit reads that from a
+    spreadsheet as the text `nan`, in which it may find an option such as `a`; to prevent that, give
+    another text for the row, as `mmdbench export` does (`results.export.NO_ANSWER`).
+
+    Args:
+        path: The file to write: .xlsx, .tsv or .json.
+        bench: The benchmark; images are not written.
+        replies: Texts, or anything with `.text` and `.status`, by the index of their question.
+
+    Raises:
+        UsageError: The file's name has another suffix.
+        MissingExtraError: An .xlsx file needs packages that are not installed.
     """
     path = Path(path)
     texts = [_text(replies.get(question.index)) for question in bench.questions]

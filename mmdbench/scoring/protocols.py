@@ -1,4 +1,4 @@
-"""The named, versioned sets of scoring rules; a score without its protocol's name means nothing."""
+"""Protocols: named, versioned sets of scoring rules. A score means nothing without its protocol's name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ScoringProtocol:
     `letter_window`: a lone option letter counts only if its first occurrence is among that many
     last tokens (None: anywhere). `answer_is`: look for "answer is X". `length_factor`: option texts
     are searched only in replies of at most that many times the length of all option texts together
-    (None: in any). `pair_headline`, `source_headline`: MMVP is headed by pairs, CV-Bench-2D by the
-    mean of its sources. `mmvet_max_tokens`: what the MM-Vet judge may write. `formulas`: a
-    spreadsheet trip turns texts such as `=1+1` into formulas.
+    (None: in any). `pair_headline`, `source_headline`: the headline of MMVP is that of pairs, of
+    CV-Bench-2D the mean of its sources. `mmvet_max_tokens`: the most tokens of an MM-Vet judge's
+    reply. `formulas`: a spreadsheet trip turns texts such as `=1+1` into formulas.
     """
 
     name: str
@@ -62,7 +62,7 @@ DEFAULT_PROTOCOL = "clear/1"
 
 
 def get_protocol(protocol: str | ScoringProtocol) -> ScoringProtocol:
-    """The rules behind a name; rules are handed back as they are.
+    """The rules of that name; rules are returned unchanged.
 
     Raises UnknownNameError, with the nearest names.
     """

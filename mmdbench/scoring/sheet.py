@@ -14,7 +14,7 @@ from mmdbench.scoring.protocols import ScoringProtocol
 __all__ = ["ANSWERED", "Sheet", "SheetRow", "Totals", "build_sheet", "by_index"]
 
 ANSWERED = ("ok", "refused", "empty", "truncated")
-"""Statuses of rows to which the model gave an answer of whatever kind."""
+"""Statuses of rows to which the model gave an answer of any kind."""
 
 _STATUSES = (*ANSWERED, "error", "missing")
 _CELLS = ("category", "l2-category", "split", "source", "g_index")
@@ -81,10 +81,21 @@ def by_index(rows: Iterable[R]) -> list[R]:
 def build_sheet(
     bench: BenchData, replies: Mapping[Index, Any], rules: ScoringProtocol, extraction: str, *, partial: bool
 ) -> Sheet:
-    """Join questions and replies; a question without a reply is a `missing` row (left out if `partial`).
+    """Join questions and replies; a question without a reply is a `missing` row.
 
-    Raises DataError for an index that the benchmark lacks or has twice, UsageError for a reply that
-    has neither text nor status.
+    Args:
+        bench: The benchmark.
+        replies: Texts, or anything with `.text` and `.status`, by the index of their question.
+        rules: The scoring rules.
+        extraction: The way to extract answers, one of `EXTRACTIONS`.
+        partial: Leave out questions without a reply.
+
+    Returns:
+        The sheet, in the order of the benchmark.
+
+    Raises:
+        DataError: An index is not in the benchmark, or is there twice.
+        UsageError: A reply has neither text nor status.
     """
     questions = {question.index: question for question in bench.questions}
     if len(questions) < len(bench.questions):
@@ -101,7 +112,7 @@ def build_sheet(
 
 
 def _columns(bench: BenchData) -> frozenset[str]:
-    # A column of nothing but empty cells still is a column; only the benchmark itself can know.
+    # A column of empty cells is still a column, and only the benchmark itself knows of it.
     named = getattr(bench, "columns", ())
     return frozenset(named).union(*(question.fields for question in bench.questions))
 

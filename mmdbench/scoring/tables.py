@@ -1,4 +1,4 @@
-"""Tables per split and category: flat as VLMEvalKit prints them, and nested as we do."""
+"""Tables by split and category: flat, as VLMEvalKit prints them, and nested, as we do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GROUPINGS = ("l2-category", "category")
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """The arithmetic mean, or None of nothing."""
+    """The arithmetic mean; None if there are no values."""
     numbers = list(values)
     return sum(numbers) / len(numbers) if numbers else None
 
@@ -35,10 +35,18 @@ def percent(share: float | None) -> float | None:
 def flat_table(
     rows: Sequence[SheetRow], hits: Mapping[Index, float], columns: frozenset[str]
 ) -> list[dict[str, Any]]:
-    """One record per split: `Overall`, then every l2-category and category under its short name, 0..1.
+    """Accuracy as VLMEvalKit tabulates it: overall, and by l2-category and category under short names.
 
     A category of the same name as an l2-category takes its place; a group without rows in a split
     is None; rows without a split are in no record.
+
+    Args:
+        rows: The rows that count.
+        hits: A hit in 0..1 for each row, by index.
+        columns: The columns of the benchmark.
+
+    Returns:
+        One record for each split (one in all if there is no such column), in 0..1.
     """
     table = []
     for split in _distinct(rows, "split") if "split" in columns else [None]:
@@ -54,7 +62,7 @@ def flat_table(
 
 
 def nested_table(rows: Sequence[SheetRow], hits: Mapping[Index, float]) -> dict[str, Any]:
-    """Accuracy (0..100) and n of all rows, and of each split, by l2-category and category apart."""
+    """Accuracy (0..100) and n of all rows and of each split: in all, by l2-category and by category."""
     splits = {split: [r for r in rows if r.cells.get("split") == split] for split in _distinct(rows, "split")}
     return {"all": _block(rows, hits), "split": {name: _block(part, hits) for name, part in splits.items()}}
 

@@ -1,7 +1,7 @@
 """Tasks: questions about a benchmark's pictures other than the benchmark's own.
 
 A plan's `task` is `answer`, or one of these: a task turns a benchmark into one with other
-questions, and grades the replies. Planning, keys, running and storing do not know of it.
+questions, and grades the replies. Planning, keys, running and storing do not depend on it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ TASKS = {
 
 
 def find_task(name: str) -> Task | None:
-    """The task of that name; None for `answer`. Raises UnknownNameError."""
+    """The task of that name; None for `answer`. Raises UnknownNameError for any other."""
     if name == ANSWER:
         return None
     if name not in TASKS:

@@ -232,8 +232,8 @@ def test_missing_weights_name_their_file_and_where_to_get_it(tmp_path, monkeypat
         assert str(Path("hub") / "pyiqa") in str(caught.value)
     hub = tmp_path / "hub" / "pyiqa"
     hub.mkdir(parents=True)
-    (hub / METRICS["niqe"].weights).write_bytes(b"")
-    assert find_weights("niqe") == hub / METRICS["niqe"].weights
+    (hub / METRICS["niqe"]).write_bytes(b"")
+    assert find_weights("niqe") == hub / METRICS["niqe"]
     with pytest.raises(DataError):
         find_weights("niqe", tmp_path)
     with pytest.raises(UnknownNameError, match="Did you mean 'brisque'"):
@@ -241,14 +241,14 @@ def test_missing_weights_name_their_file_and_where_to_get_it(tmp_path, monkeypat
 
 
 def test_without_pyiqa_the_message_names_the_extra(tmp_path, monkeypatch):
-    (tmp_path / METRICS["niqe"].weights).write_bytes(b"")
+    (tmp_path / METRICS["niqe"]).write_bytes(b"")
     monkeypatch.setattr(quality_metrics.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"mmdbench\[iqa\]"):
         open_metrics(["niqe"], weights_dir=tmp_path)
 
 
 def test_a_pyiqa_that_does_not_load_says_why(tmp_path, monkeypatch):
-    (tmp_path / METRICS["niqe"].weights).write_bytes(b"")
+    (tmp_path / METRICS["niqe"]).write_bytes(b"")
     monkeypatch.setattr(quality_metrics.util, "find_spec", lambda name: object())
 
     def broken(name, error):

@@ -180,7 +180,7 @@ def test_default_protocol_and_errors():
     for label in ("AB", "a", "", "1", "[", "@"):
         with pytest.raises(UsageError) as caught:
             infer_option("B", {label: "x"})
-        wanted = f"Option label {label!r} is not one of A..Z. Labels are single capitals."
+        wanted = f"An option label must be one of A..Z, got {label!r}."
         assert str(caught.value) == wanted
     assert infer_option("Z A", {"A": "x", "Z": "y"}) is None
 

@@ -1,8 +1,8 @@
-"""How good pictures look without a reference: BRISQUE, NIQE and MUSIQ, measured by pyiqa.
+"""Quality of pictures without a reference: BRISQUE, NIQE and MUSIQ, measured by pyiqa.
 
-pyiqa is an extra (`iqa`) under the PolyForm Noncommercial licence; nothing here imports it before
-a metric is opened. Implementations of one metric disagree, so every figure goes with the name and
-version of its implementation and the digest of its weights. Values are cached by pixel digest.
+pyiqa is an extra (`iqa`) under the PolyForm Noncommercial licence, imported only when a metric is
+opened. Implementations of one metric disagree, so every value is stored with the name and version of
+its implementation and the digest of its weights. Values are cached by pixel digest.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ __all__ = [
 
 
 BETTER = {"brisque": "lower", "niqe": "lower", "musiq": "higher"}
-"""Which end of a metric means better quality."""
+"""The end of each metric that means better quality."""
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class QualityMetric:
-    """A metric that is ready: its name, what computes it, and values for N×H×W×3 RGB uint8 pixels."""
+    """An opened metric: name, implementation, and a function from N×H×W×3 RGB uint8 pixels to N values."""
 
     name: str
     implementation: Mapping[str, str]
@@ -51,13 +51,13 @@ class QualityMetric:
 
     @property
     def id(self) -> str:
-        """A short name of the implementation, which changes with everything that could move a value."""
+        """A short name of the implementation; it changes with everything that could change a value."""
         return f"{self.name}-{value_digest(dict(self.implementation))[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to measure: where it belongs, its pixel digest, and how to get its RGB pixels.
+    """A picture to measure: its place in a run, its pixel digest, and a function that loads its RGB pixels.
 
     `kind` is clean, recoded, degraded or restored (the model's own); `image` for a file in a folder.
     """
@@ -92,10 +92,22 @@ def measure(
     batch: int = 8,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> dict[tuple[str, str], float | None]:
-    """(pixel digest, metric) → value, None where a picture cannot be measured (too small, flat).
+    """Measure pictures, those of one size together.
 
-    Pictures of one size are measured together, at most `batch` at a time. Every value is appended
-    to the folder's cache as it is there, so that an interrupted call goes on where it stopped.
+    Every value is appended to the folder's cache at once, so that an interrupted call loses none.
+
+    Args:
+        pictures: The pictures.
+        metrics: The opened metrics.
+        folder: The folder with the cache.
+        batch: The most pictures to measure together, at least 1.
+        on_progress: Gets the number of pictures that were measured, and of how many.
+
+    Returns:
+        Values by (pixel digest, metric's name); None where a picture is too small or flat to be measured.
+
+    Raises:
+        UsageError: `batch` is less than 1.
     """
     require_at_least("batch", batch, 1)
     cache = folder / QUALITY_CACHE_FILE
@@ -129,7 +141,17 @@ def write_quality(
     metrics: Sequence[QualityMetric],
     values: Mapping[tuple[str, str], float | None],
 ) -> dict[str, Any]:
-    """Write `quality.json`: implementations, and each picture with its values; returns the record."""
+    """Write `quality.json`: implementations, and each picture with its values.
+
+    Args:
+        folder: The folder to write to.
+        pictures: The pictures; each is written once.
+        metrics: The metrics that were measured.
+        values: Values by (pixel digest, name of the metric).
+
+    Returns:
+        The record that was written.
+    """
     images = []
     for picture in dict.fromkeys(pictures):
         row: dict[str, Any] = {"kind": picture.kind, "level": picture.level, "pixels": picture.digest}
@@ -149,7 +171,7 @@ def write_quality(
 def accuracy_by_quality(
     rows: Iterable[tuple[Hashable, float, float]], bins: int = 8
 ) -> tuple[QualityBin, ...]:
-    """The share of right answers as the quality of their pictures changes, worst number first.
+    """The share of right answers by the quality of their pictures, lowest value first.
 
     Each row is (question, quality, hit in 0..1). Rows are sorted by quality and cut into at most
     `bins` groups of about equal size; equal qualities stay together. The interval of a group is
@@ -193,7 +215,7 @@ def _read_cache(path: Path) -> dict[tuple[str, str], float | None]:
         return {}
     rows = list(read_records(path))
     if not path.read_bytes().endswith(b"\n"):
-        # A line that was torn by a cut must not run into the next one.
+        # The next line must not be appended to one that was cut short.
         write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
     return {(row["pixels"], row["metric"]): row["value"] for row in rows}
 
@@ -207,7 +229,7 @@ def _batches(pictures: Iterable[Picture], batch: int) -> Iterator[tuple[list[str
         group.append((picture.digest, pixels))
         held += 1
         if len(group) == batch or held > 4 * batch:
-            # When too many sizes wait, the fullest goes first, so that memory stays bounded.
+            # With many sizes no group fills up; then the largest is measured, so that memory stays bounded.
             shape = max(waiting, key=lambda s: len(waiting[s]))
             ready = waiting.pop(shape)
             held -= len(ready)
@@ -220,7 +242,7 @@ def _values(metric: QualityMetric, pixels: Pixels) -> list[float | None]:
     try:
         values = [float(value) for value in metric.values(pixels)]
     except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError):
-        # One picture that cannot be measured must not take its neighbours along.
+        # One picture that cannot be measured must not cost the others their values.
         if len(pixels) == 1:
             return [None]
         return [value for one in pixels for value in _values(metric, one[None])]

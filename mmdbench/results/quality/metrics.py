@@ -1,11 +1,10 @@
-"""BRISQUE, NIQE and MUSIQ by pyiqa, from weights that lie on this machine; nothing is downloaded."""
+"""BRISQUE, NIQE and MUSIQ by pyiqa, with weights from this machine; nothing is downloaded."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import Any
@@ -26,26 +25,32 @@ LICENCE_NOTICE = (
 _SOURCE = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    weights: str
-
-
-METRICS: dict[str, _Known] = {
-    "brisque": _Known("brisque_svm_weights.pth"),
-    "niqe": _Known("niqe_modelparameters.mat"),
-    "musiq": _Known("musiq_koniq_ckpt-e95806b9.pth"),
+METRICS = {
+    "brisque": "brisque_svm_weights.pth",
+    "niqe": "niqe_modelparameters.mat",
+    "musiq": "musiq_koniq_ckpt-e95806b9.pth",
 }
-"""Every metric and the file that its weights are in."""
+"""The file of weights of every metric."""
 
 
 def open_metrics(
     names: Sequence[str], *, weights_dir: Path | None = None, device: str = "auto"
 ) -> list[QualityMetric]:
-    """The metrics, ready to measure.
+    """Open metrics.
 
-    Raises UnknownNameError, MissingExtraError without pyiqa, DataError if a file of weights is not
-    there, ModelError if pyiqa or its torch does not load.
+    Args:
+        names: Names out of `METRICS`.
+        weights_dir: The folder with the files of weights; by default pyiqa's own in the torch hub.
+        device: A device of torch; `auto` is the GPU, if there is one.
+
+    Returns:
+        The metrics, each once.
+
+    Raises:
+        UnknownNameError: There is no such metric.
+        MissingExtraError: pyiqa is not installed.
+        DataError: A file of weights is missing.
+        ModelError: pyiqa or its torch does not load.
     """
     for name in names:
         if name not in METRICS:
@@ -59,9 +64,9 @@ def open_metrics(
 def find_weights(name: str, weights_dir: Path | None = None) -> Path:
     """The file of a metric's weights: in `weights_dir`, or in pyiqa's folder of the torch hub.
 
-    Raises DataError, with the file's name and where it can be had, if it is not there.
+    Raises DataError, with the address of the file, if it is not there.
     """
-    file = METRICS[name].weights
+    file = METRICS[name]
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
     home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
     folders = [weights_dir] if weights_dir is not None else [(home / "hub" / "pyiqa").expanduser()]
@@ -69,7 +74,7 @@ def find_weights(name: str, weights_dir: Path | None = None) -> Path:
         if (folder / file).is_file():
             return folder / file
     raise DataError(
-        f"The weights of {name} are not here: there is no {file} in {folders[0]}.",
+        f"The weights of {name} are missing: there is no {file} in {folders[0]}.",
         hint=f"Fetch {file} from {_SOURCE} into a folder and name it with --weights-dir, "
         f"or leave {name} out with --metrics.",
     )

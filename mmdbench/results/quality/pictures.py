@@ -1,8 +1,8 @@
-"""Which pictures of a run, or of a folder, are measured."""
+"""Pictures to measure: those of a run, or of a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from mmdbench.benches import decode_image
 from mmdbench.errors import DataError, ImageDecodeError
-from mmdbench.records import CLEAN, RECODED, Index, Question, Recipe, Reply, RunPlan
+from mmdbench.records import CLEAN, RECODED, Index, Question, Recipe, Reply
+from mmdbench.results.arms import read_run
 from mmdbench.results.pictures import made_pixels, open_questions, own_pictures, remake
 from mmdbench.results.quality.measure import Picture
 from mmdbench.run.manifest import read_manifest
-from mmdbench.run.plan import read_cells
-from mmdbench.run.store import read_replies
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.files import MANIFEST_FILE
 from mmdbench.system.images import picture_files
@@ -27,12 +26,12 @@ __all__ = ["folder_pictures", "is_run", "run_pictures"]
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run."""
+    """True if a folder is that of a run."""
     return (folder / MANIFEST_FILE).is_file() and read_manifest(folder).get("kind") == "mmdbench run"
 
 
 def folder_pictures(folder: Path) -> list[Picture]:
-    """Every picture below a folder, by name; raises DataError if there is none."""
+    """Every picture below a folder, by name. Raises DataError if there is none."""
     found = []
     for path in picture_files(folder):
         pixels = decode_image(path.read_bytes(), str(path))
@@ -45,31 +44,24 @@ def folder_pictures(folder: Path) -> list[Picture]:
 
 
 def run_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Picture], list[str]]:
-    """Every picture that the model of a run saw or made, each once, and what could not be opened.
+    """Every picture that the model of a run saw or made, each once, and a line for what cannot be opened.
 
-    Pictures are made again when they are loaded; which they are is known from the replies alone.
+    Replies alone tell which pictures these are; they are made again when they are loaded.
     """
-    manifest = read_manifest(folder)
-    plan = RunPlan.from_dict(manifest["plan"])
-    replies = read_replies(folder)
-    cells = read_cells(folder)
-    questions, missing = open_questions(plan, {p.cell.bench for p in cells}, data_dir)
+    run = read_run(folder)
+    questions, missing = open_questions(run.plan, run.benches, data_dir)
     found: dict[Picture, None] = {}
-    last = _Last()
-    for planned in cells:
-        reply = replies.get(planned.key)
-        if reply is None:
-            continue
-        level = planned.cell.level
+    remaker = _Remaker()
+    for cell, reply in run.replies.items():
+        level, corruption = cell.level, cell.corruption or ""
         kind = level if level in (CLEAN, RECODED) else "degraded"
-        corruption = planned.cell.corruption or ""
-        question = questions.get((planned.cell.bench, planned.cell.index))
+        question = questions.get((cell.bench, cell.index))
         if question is not None:
             for place, image in enumerate(reply.images):
-                load = partial(last.remade, question, place, Recipe(**image["recipe"]))
+                load = partial(remaker.remade, question, place, Recipe(**image["recipe"]))
                 found.setdefault(Picture(kind, level, corruption, made_pixels(image), load))
         try:
-            for picture in _restored(reply, folder, manifest, level, corruption):
+            for picture in _restored(reply, folder, run.manifest, level, corruption):
                 found.setdefault(picture)
         except ImageDecodeError as damage:
             missing.append(damage.message)
@@ -77,7 +69,7 @@ def run_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Pictu
 
 
 def _restored(
-    reply: Reply, folder: Path, manifest: dict[str, Any], level: str, corruption: str
+    reply: Reply, folder: Path, manifest: Mapping[str, Any], level: str, corruption: str
 ) -> list[Picture]:
     pictures = []
     for data in own_pictures(reply, folder, manifest):
@@ -86,8 +78,8 @@ def _restored(
     return pictures
 
 
-class _Last:
-    """Makes pictures again; the clean picture that was used last stays decoded."""
+class _Remaker:
+    """Makes pictures again; the last clean picture stays decoded."""
 
     def __init__(self) -> None:
         self._kept: tuple[tuple[str, Index, int], CleanImage] | None = None

@@ -20,7 +20,7 @@ _OVERALL = Metric("overall", "MM-Vet score")
 
 
 def grade_mmvet(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
-    """Let the judge grade every answer, in the order of the file; without a judge nothing is graded."""
+    """Let the judge grade every answer, in the order of the file; without a judge all stay unresolved."""
     return {row.index: _grade(sheet, row, session) for row in sheet.rows}
 
 

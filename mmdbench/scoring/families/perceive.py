@@ -1,4 +1,4 @@
-"""Pictures under one other question: which degradation do they show? `scoring.perception` grades them."""
+"""Questions about the degradation of pictures, which the task in `scoring.perception` grades."""
 
 from __future__ import annotations
 

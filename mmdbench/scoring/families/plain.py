@@ -41,7 +41,7 @@ def total_plain(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
 
 
 def grade_by_rules(sheet: Sheet, row: SheetRow) -> Grade:
-    """Grade a row without a judge; a status that stands for an answer decides before any rule."""
+    """Grade a row without a judge; the status of a reply without a text decides before any rule."""
     if row.status in ("error", "missing", "empty"):
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, row.status)
     if row.status == "refused":
@@ -56,7 +56,16 @@ def may_be_judged(row: SheetRow, grade: Grade) -> bool:
 
 
 def judge_row(session: JudgeSession, row: SheetRow, grade: Grade) -> Grade:
-    """Let the judge decide an unresolved row; `details` keeps the rules' stage and the judge's replies."""
+    """Let the judge decide a row that the rules left unresolved.
+
+    Args:
+        session: The judge at work on the benchmark.
+        row: The row.
+        grade: The row's grade by the rules.
+
+    Returns:
+        The judge's grade; its `details` hold the rules' stage and the judge's replies.
+    """
     ruling = session.choose(row)
     replies = [{"status": reply.status, "text": reply.text} for reply in ruling.attempts]
     verdict, hit = _verdict(row, ruling.value)

@@ -1,6 +1,6 @@
 """R-Bench's open tasks: short answers and captions, which a judge grades 0..1 in our own words.
 
-Who graded them for the published numbers, and how, is not known to us: these prompts have ids of
+The judge and the prompts of the published numbers are not known to us, so these prompts have ids of
 their own, and their numbers are not comparable.
 """
 

@@ -5,8 +5,8 @@
     wording.py   the question, in our own words, with the list of the types
     reading.py   a reply → the (type, strength) pairs that it claims
     reward.py    r_deg, the degradation reward after Robust-R1 (arXiv 2512.17532)
-    bench.py     a benchmark → the same pictures under that one question
-    grading.py   claims against recipes → grades and a `Score`
+    bench.py     a benchmark → the same pictures with that one question
+    grading.py   claims and recipes → grades and a `Score`
 """
 
 from __future__ import annotations

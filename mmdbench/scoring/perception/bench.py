@@ -12,9 +12,9 @@ __all__ = ["perception_questions"]
 
 
 def perception_questions(bench: BenchData, spec: Spec) -> tuple[Question, ...]:
-    """One question for each unit of a benchmark: which corruption, and how strong?
+    """The perception question, once for each unit of a benchmark.
 
-    A unit keeps its index and its category, so that it meets the corruptions which the benchmark's
+    A unit keeps its index and its category, so that it meets the corruptions that the benchmark's
     own question meets under the same plan; the rotations of a circular group are one question.
     """
     prompt = perception_prompt(spec)
@@ -25,5 +25,5 @@ def perception_questions(bench: BenchData, spec: Spec) -> tuple[Question, ...]:
             fields = {"question": prompt, "category": row.category}
             questions[unit] = Question(bench.name, unit, {k: v for k, v in fields.items() if v}, row.images)
     if not questions:
-        raise UsageError(f"{bench.name} has no picture to be asked about.")
+        raise UsageError(f"{bench.name} has no picture that could be asked about.")
     return tuple(questions.values())

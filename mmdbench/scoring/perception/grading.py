@@ -1,4 +1,4 @@
-"""Claims against recipes: what a perception run is worth."""
+"""Grades of perception runs: the claims of replies compared with the recipes of their pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["PROTOCOL", "TASK", "check_perception", "score_perception"]
 
 TASK = PERCEIVE.name
 PROTOCOL = "perceive/2"
-"""The wording, the way of reading and the grading of perception runs, as one version."""
+"""Version of the wording, the reading of replies and the grading of perception runs."""
 
 _METRIC = PERCEIVE.metrics[0]
 _WARN_UNREADABLE = 0.02
@@ -50,6 +50,15 @@ def score_perception(
     A hit is a reply that names exactly the type of the recipe, or nothing for an untouched picture.
     Each grade's details hold truth and claims, `category` (0 or 1), `intensity_error` (0..1, None
     unless the right type has a strength), `r_deg`, and the digest of the clean picture.
+
+    Args:
+        bench: The benchmark, with the task's questions.
+        replies: The replies by the index of their question.
+        cells: The planned cells of the arm.
+        spec: The corruptions; by default those of the package.
+
+    Returns:
+        The score.
     """
     spec = spec or load_spec()
     grades = tuple(_grade(cell, replies.get(cell.index), spec) for cell in cells)
@@ -102,7 +111,7 @@ def _graded(
         "said": [list(pair) for pair in said],
         "category": float(readable and named == categories),
         "intensity_error": _error(truth, said),
-        # Whoever says nothing also misses "none".
+        # A reply without a claim also misses "none".
         "r_deg": degradation_reward(truth if readable else truth or {NOTHING: 0.0}, said),
         "picture": picture,
     }

@@ -1,8 +1,8 @@
-"""What a reply claims about a picture: types and strengths, and where in the reply they were found.
+"""Claims of a reply about a picture: types and strengths, and the part of the reply that names them.
 
 In this order: the last `<degradation>` block (what we ask for); the last `<TYPE>…<TYPE_END>` block
 (as Robust-R1's models write it); else, after any thinking, the text itself if it names one type
-only, or says that there is none; else a block that ends the reply, though it stands in its thinking.
+only, or says that there is none; else a block that ends the reply, though it is in its thinking.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NONE = re.compile(
     r"|not (?:been )?(?:degraded|corrupted))\b",
     re.IGNORECASE,
 )
-# Bounded repeats: what a model writes without end must not be searched without end.
+# Repeats are bounded, so that the search ends soon whatever a model writes.
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d{1,12})?|\.\d{1,12})\s{0,3}(%?)(?!\.?\w)")
 # A pair counts where it begins a line or an item; _KNOWN stands for a type of ours that was there.
 _KNOWN = "\0"
@@ -62,7 +62,7 @@ _REMARKS = frozenset(
         "strong strongly severe heavy high hard extreme intense major maximum minimum",
     )
 )
-"""Words that say how much or how sure, and none of which is a type."""
+"""Words for amounts and certainty, none of which is a type."""
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
     "hsv_saturation": ("saturation", "desaturation", "de saturation"),
@@ -78,7 +78,7 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One type that a reply names, and the strength in 0..1 if it gives one.
+    """One type that a reply names, and its strength in 0..1, None if it gives none.
 
     A type that is none of ours keeps its own name.
     """
@@ -89,19 +89,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """All that a reply claims; nothing at `stage` other than `unreadable` means an untouched picture."""
+    """All claims of a reply; none, at a `stage` other than `unreadable`, means an untouched picture."""
 
     claims: tuple[Claim, ...]
     stage: Stage
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The types that are named, in order."""
+        """The named types, in order."""
         return tuple(claim.type for claim in self.claims)
 
 
 def read_claims(text: str, names: Iterable[str]) -> Claims:
-    """Read a reply; `names` are the types that there are.
+    """Read the claims of a reply; `names` are all types.
 
     >>> read_claims("<degradation>lens_blur: 0.6</degradation>", ["lens_blur"]).claims
     (Claim(type='lens_blur', intensity=0.6),)
@@ -161,7 +161,7 @@ def _foreign_claims(text: str) -> Iterator[Claim]:
 
 
 def _is_remark(plain: str) -> bool:
-    """Whether words say how strong, how sure, or how one of our types looks, as the question puts it."""
+    """True if words tell a strength, a certainty, or the look of a type in the words of the question."""
     return _REMARKS.issuperset(plain.split()) or any(f" {plain} " in f" {look} " for look in LOOKS.values())
 
 

@@ -1,4 +1,4 @@
-"""r_deg: what a description of a picture's degradations is worth, after Robust-R1."""
+"""r_deg: the reward of a description of a picture's degradations, after Robust-R1."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ def degradation_reward(
     missed: float = 1.0,
     extra: float = 1.0,
 ) -> float:
-    """The degradation reward of a claim: 1 − |said − true intensity| for each type that is right,
-    less `missed` for each true type that is not named and `extra` for each claim of another type.
+    """The degradation reward of a claim: 1 − |said − true intensity| for each type that is right.
 
-    `truth` maps types to intensities in 0..1, empty for an untouched picture; `said` are (type,
-    intensity) pairs in the order of the claim. A type that is named again counts as another one; a
-    right type without an intensity is worth 0. At best the number of true types (0 for an untouched
-    picture); there is no lower bound. It is the reward of Robust-R1 (arXiv 2512.17532) as far as it
-    is described to us: its two penalties are parameters here, 1 unless given.
+    A type that is named again counts as another one; a right type without an intensity is worth 0.
+    It is the reward of Robust-R1 (arXiv 2512.17532) as far as its description goes, whose two
+    penalties are parameters here.
+
+    Args:
+        truth: Intensities (0..1) by type; empty for an untouched picture.
+        said: (type, intensity) pairs in the order of the claim; an intensity may be None.
+        missed: Penalty for each true type that is not named.
+        extra: Penalty for each claim of another type.
+
+    Returns:
+        The reward: at most the number of true types, without a lower bound.
 
     >>> degradation_reward({"lens_blur": 0.9}, [("lens_blur", 0.7)])
     0.8

@@ -1,4 +1,4 @@
-"""What a model is asked about a picture's degradation; our own words, a part of every reply's key."""
+"""The question about a picture's degradation, in our own words; it is a part of every reply's key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mmdbench.corruptions.spec import Spec
 __all__ = ["LOOKS", "NOTHING", "perception_prompt"]
 
 NOTHING = "none"
-"""What a model is to write of a picture that nothing was done to."""
+"""The answer to expect for a picture that nothing was done to."""
 
 LOOKS = {
     "lens_blur": "everything out of focus",
@@ -27,11 +27,11 @@ LOOKS = {
     "graffiti": "strokes or a large word drawn over the picture",
     "watermark_damage": "smudged rectangles, as where a mark was removed",
 }
-"""How each corruption looks, in a few words."""
+"""The look of each corruption, in a few words."""
 
 
 def perception_prompt(spec: Spec) -> str:
-    """The question that is asked of every picture: all types by category, and a line to answer in."""
+    """The question about every picture: all types by category, and a line to answer in."""
     lines = ["Look at the quality of this picture, not at what it shows."]
     lines.append("It is either untouched or was degraded in one of these ways:\n")
     for category in spec.categories:
