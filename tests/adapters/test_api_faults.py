@@ -399,7 +399,7 @@ def test_ctrl_c_finishes_what_is_under_way(many, tmp_path):
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
             message = process.communicate()[1]
-        again = f"Run the same command to go on from here: {shlex.join(['mmdbench', *command[3:]])}\n"
+        again = f"Run the same command to resume: {shlex.join(['mmdbench', *command[3:]])}\n"
         assert (process.returncode, again in message) == (130, True), message
         assert len(read_replies(tmp_path / "run")) == server.outcomes["ok"] == len(server.calls)
 

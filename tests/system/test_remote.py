@@ -674,11 +674,13 @@ def test_a_url_where_only_paths_are_taken_is_refused(tmp_path):
 
 
 def test_the_same_url_is_not_read_and_written(url):
-    assert "cannot be read and written" in run("merge", f"{url}/a", f"{url}/b", "-o", f"{url}/a/", code=2)
+    assert "both read and written" in run(
+        "merge", f"{url}/a", f"{url}/b", "-o", f"{url}/a/", code=2
+    )
 
 
 def test_other_spellings_of_a_url_do_not_wait_for_each_other(url, monkeypatch):
-    from mmdbench.cli._shared.urls import FOLDER, OUT, RUN, ready
+    from mmdbench.cli._shared.urls import FOLDER, OUT, RUN, open_urls
     from mmdbench.system.remote import copies
 
     monkeypatch.setattr(copies, "_WAIT_SECONDS", 0.0)
@@ -690,13 +692,13 @@ def test_other_spellings_of_a_url_do_not_wait_for_each_other(url, monkeypatch):
         FOLDER(f"{url}/run?token=1"),
         RUN(f"{url}/run/"),
     ]
-    with ready({"runs": runs}) as values:
+    with open_urls({"runs": runs}) as values:
         *paths, text = values["runs"]
         assert len({*paths}) == 1
         assert text == str(paths[0])
     with (
-        pytest.raises(UsageError, match="cannot be read and written"),
-        ready({"run": FOLDER(f"{url}/run"), "out": OUT(f"MEMORY{name}/run/?token=1")}),
+        pytest.raises(UsageError, match="must not be both read and written"),
+        open_urls({"run": FOLDER(f"{url}/run"), "out": OUT(f"MEMORY{name}/run/?token=1")}),
     ):
         pass
 

@@ -1,1 +1,1 @@
-"""What several verbs share: options, progress, opening benchmarks and runs, and the exit of an error."""
+"""Parts of several verbs: options, URLs, progress, opening benchmarks and runs, and error exits."""

@@ -1,4 +1,4 @@
-"""Benchmarks for a verb: opened, with the download's progress and the family that was inferred."""
+"""Benchmarks for a verb: opened, with a progress bar of downloads and a line on inferred families."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Sources", "download_progress", "open_benches"]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where benchmarks come from: a folder, whether to download, and the family of a user's TSV."""
+    """Options that open benchmarks: their folder, downloads, and the family of a user's TSV file."""
 
     data_dir: Path | None = None
     offline: bool = False
@@ -28,7 +28,16 @@ class Sources:
 
 
 def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False) -> list[Bench]:
-    """Open the benchmarks; what is not here is downloaded, and an inferred family is said."""
+    """Open benchmarks, download missing ones, and print the families that were inferred.
+
+    Args:
+        names: Names of benchmarks and paths of TSV files.
+        sources: Options that open them.
+        quiet: Print nothing.
+
+    Returns:
+        The benchmarks, in the order of the names.
+    """
     from mmdbench.benches import open_bench
     from mmdbench.benches.lookup import looks_like_path
 
@@ -50,7 +59,7 @@ def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False)
 
 @contextmanager
 def download_progress(*, quiet: bool = False) -> Iterator[FetchSettings]:
-    """Settings of a download that shows how far it is, from the first byte on."""
+    """Settings of a download with a progress bar, which appears with the first byte."""
     from mmdbench.benches.fetch import DownloadProgress, FetchSettings
 
     bars: list[Bar] = []

@@ -1,4 +1,4 @@
-"""What a verb does when it cannot go on: one line on standard error and the right exit code."""
+"""Error exits of verbs: one line on standard error and the exit code of the error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
-from mmdbench.cli._shared.urls import ready
+from mmdbench.cli._shared.urls import open_urls
 from mmdbench.errors import MmdbenchError
 
 __all__ = ["INTERRUPTED", "guarded"]
@@ -29,56 +29,56 @@ R = TypeVar("R")
 
 
 def guarded(verb: Callable[P, R]) -> Callable[P, R]:
-    """The verb, with mmdbench's errors printed rather than traced, and Ctrl-C as exit 130."""
+    """Wrap a verb: URLs become paths, errors of mmdbench become one line, and Ctrl-C exits with 130."""
 
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with _plain_warnings(), ready(kwargs) as values:
+            with _plain_warnings(), open_urls(kwargs) as values:
                 return verb(*args, **values)
         except MmdbenchError as error:
             print(f"mmdbench: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
-            print(f"mmdbench: stopped. Run the same command to go on from here{_command()}", file=sys.stderr)
+            print(f"mmdbench: stopped. Run the same command to resume{_command()}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from interrupt
 
     return run
 
 
 def _command() -> str:
-    # Called from a program of somebody else's, sys.argv is that program's.
+    # Inside another program, such as a test runner, sys.argv is not a command of ours.
     if Path(sys.argv[0]).stem not in ("mmdbench", "__main__"):
         return "."
     return f": {shlex.join(['mmdbench', *map(_plain, sys.argv[1:])])}"
 
 
 def _plain(word: str) -> str:
-    """A word of the command without what may be secret in its URLs, in an option or a list as well."""
+    """A word of the command with secrets removed from its URLs, also inside options and lists."""
     from mmdbench.system.remote import plain_url
 
     parts = []
     for part in _NEXT_URL.split(word):
         found = _START.search(part)
-        # A comma before anything but a URL may belong to a secret, so what follows a query goes with it.
+        # A comma that no URL follows may be part of a secret, so the text after it is removed with it.
         parts.append(part[: found.start()] + plain_url(part[found.start() :]) if found else part)
     return ",".join(parts)
 
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print mmdbench's own warnings as one line, without the place in the code that gave them."""
-    usual = warnings.formatwarning
+    """Print warnings of mmdbench as one line, without a place in the code."""
+    original = warnings.formatwarning
 
     def form(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         if category.__module__.partition(".")[0] == "mmdbench":
             return f"mmdbench: warning: {message}\n"
-        return usual(message, category, filename, lineno, line)
+        return original(message, category, filename, lineno, line)
 
     warnings.formatwarning = form
     try:
         yield
     finally:
-        warnings.formatwarning = usual
+        warnings.formatwarning = original

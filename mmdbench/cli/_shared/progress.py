@@ -1,4 +1,4 @@
-"""Progress of long work: a live bar on a terminal, a plain line now and then anywhere else."""
+"""Progress of long work: a live bar on a terminal, a line from time to time anywhere else."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from types import TracebackType
 
 __all__ = ["Bar"]
 
-_PLAIN_SECONDS, _LATER_SECONDS = 10.0, 60.0
+_FIRST_MINUTE_SECONDS, _LATER_SECONDS = 10.0, 60.0
+"""Pauses between lines, in seconds: during the first minute, and later."""
 
 
 class Bar:
-    """Progress of one piece of work, written to standard error; a context manager."""
+    """Progress of one task on standard error; a context manager.
+
+    Args:
+        what: Name of the task, before the numbers.
+        quiet: Write nothing.
+        unit: Unit of the counts, for example `questions`.
+    """
 
     def __init__(self, what: str, *, quiet: bool = False, unit: str = "") -> None:
         self._what = what
@@ -21,7 +28,6 @@ class Bar:
         self._live = not quiet and sys.stderr.isatty()
         self._started = time.monotonic()
         self._printed = self._started
-        self._done = 0
 
     def __enter__(self) -> Bar:
         if self._live:
@@ -48,7 +54,13 @@ class Bar:
             self._bar.stop()
 
     def update(self, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` pieces are done; `note` is shown behind."""
+        """Show a new state.
+
+        Args:
+            done: Number of finished units.
+            total: Number of all units.
+            note: Text behind the numbers.
+        """
         seconds = time.monotonic() - self._started
         rate = f"{done / seconds:.1f}{self._unit}/s" if done and seconds > 0 else ""
         if self._live:
@@ -62,6 +74,6 @@ class Bar:
             )
 
     def _is_due(self, seconds: float) -> bool:
-        # A log of a whole night is read by people: a line a minute once the start has gone well.
-        pause = _PLAIN_SECONDS if seconds <= _LATER_SECONDS else _LATER_SECONDS
+        # The log of a long run stays readable with a line a minute.
+        pause = _FIRST_MINUTE_SECONDS if seconds <= _LATER_SECONDS else _LATER_SECONDS
         return time.monotonic() - self._printed > pause

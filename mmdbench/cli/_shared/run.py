@@ -80,13 +80,13 @@ def print_report(folder: Path) -> RunResults:
 
 
 def refuse_incomplete(results: RunResults, summary: RunSummary) -> None:
-    """IncompleteError if more answers are missing than the plan allows."""
+    """Raise IncompleteError if more answers are missing than the plan allows."""
     if results.complete:
         return
     why = f" The run stopped: {summary.stopped}." if summary.stopped else ""
     raise IncompleteError(
         f"{results.planned - results.failed} of {results.planned} planned requests are answered, "
-        f"less than all but {results.plan.max_error_rate:.1%}: the run is incomplete.{why}",
+        f"and --max-error-rate allows at most {results.plan.max_error_rate:.1%} missing.{why}",
         hint="Run the same command again to ask what is missing.",
     )
 
@@ -125,15 +125,13 @@ def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
 
 
 def _workers(summary: RunSummary, folder: Path) -> str:
-    """The replies of each worker, and the place of their logs if some were restarted."""
-    from mmdbench.run.folder import LOGS
-
+    """Replies by worker, and the place of the logs if workers were restarted."""
     if not summary.workers:
         return ""
     restarts = summary.workers["restarts"]
     counts = ", ".join(f"{name} gave {count}" for name, count in summary.workers["replies"].items())
-    logs = f"; restarts: {restarts}, see {folder / LOGS}" if restarts else ""
-    return f"workers: {counts}{logs}"
+    died = f"; {restarts} exited and were started again, see {folder / 'logs'}" if restarts else ""
+    return f"workers: {counts}{died}"
 
 
 def _note(progress: RunProgress) -> str:
