@@ -1,6 +1,6 @@
-"""The command line: one thin file for each verb, which parses, calls and prints.
+"""The command line: one file for each verb, which parses options, calls the library and prints.
 
-Nothing heavy is imported before a verb runs, so that `mmdbench --help` answers at once.
+Verbs import what they need only when they run, so that `mmdbench --help` starts fast.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="mmdbench",
-    help="Measure how much a vision-language model loses when its images get worse, and catch it in CI.",
+    help="Measure how much a vision-language model loses on degraded images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -89,5 +89,5 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command line."""
     app()

@@ -1,4 +1,4 @@
-"""`mmdbench assign`: training data by CLEAR's recipe, which questions need a restoration first."""
+"""`mmdbench assign`: training data by CLEAR's recipe, from a base model's answers."""
 
 from __future__ import annotations
 
@@ -72,9 +72,11 @@ def assign(
     max_usd: opts.MaxUsd = None,
     max_requests: opts.MaxRequests = None,
 ) -> None:
-    """Ask a base model about degraded pictures and assign each question a mode; resumable like a run.
+    """Make training data: assign each question a mode by a base model's answers.
 
     Right on the degraded picture: answer directly. Wrong: restore, then answer.
+
+    Run the command again to resume.
     """
     from mmdbench.benches import expand_benches
     from mmdbench.models.cards import find_card, set_options

@@ -1,4 +1,4 @@
-"""`mmdbench build`: degraded benchmarks as files."""
+"""`mmdbench build`: write degraded benchmarks to files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def build(
     ray_address: opts.RayAddress = "",
     runtime_env: opts.RuntimeEnv = None,
 ) -> None:
-    """Write degraded copies of benchmarks; repeat the command to resume."""
+    """Write degraded copies of benchmarks; run the command again to resume."""
     from mmdbench.benches import expand_benches
     from mmdbench.builds import BuildPlan
     from mmdbench.builds.plan import check_build_plan

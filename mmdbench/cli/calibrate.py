@@ -39,7 +39,10 @@ def calibrate(
         Path | None, typer.Option("--markdown", help="Write a page to this Markdown file too.")
     ] = None,
 ) -> None:
-    """Measure SSIM and PSNR per corruption, level and size, and flag levels that are out of order."""
+    """Measure the corruptions on your own pictures.
+
+    SSIM and PSNR for each corruption, level and size. Levels that are out of order are flagged.
+    """
     from mmdbench.corruptions.calibration import SIZES, to_json, to_markdown
     from mmdbench.corruptions.calibration import calibrate as measure
     from mmdbench.system.files import write_atomic

@@ -1,4 +1,4 @@
-"""`mmdbench cite`: BibTeX, and a paragraph of methods for each run."""
+"""`mmdbench cite`: BibTeX entries, and a paragraph of methods for each run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["cite"]
 def cite(
     runs: Annotated[list[Path] | None, typer.Argument(parser=FOLDER, help="Folders of runs.")] = None,
 ) -> None:
-    """Print what to cite, and for each run a paragraph that says how it was measured."""
+    """Print BibTeX entries, and for each run a paragraph of methods."""
     from mmdbench.report.cite import citations, methods
     from mmdbench.results.graded_run import load_results
 

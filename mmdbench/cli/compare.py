@@ -1,4 +1,4 @@
-"""`mmdbench compare`: what differs between runs, and by how much they differ."""
+"""`mmdbench compare`: differences between runs, in settings and in scores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compare(
     markdown: opts.Markdown = False,
     as_json: opts.Json = False,
 ) -> None:
-    """Compare a run with others: what differs first, then paired differences with intervals and tests.
+    """Compare a run with others: settings, then paired differences with intervals and tests.
 
     The first run is compared with each of the others; differences are first − other, in points.
     """

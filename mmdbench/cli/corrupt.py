@@ -31,7 +31,7 @@ def corrupt(
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
 ) -> None:
-    """Degrade a picture, or every picture of a folder."""
+    """Degrade a picture, or every picture in a folder."""
     from mmdbench.corruptions import sample
     from mmdbench.corruptions.files import corrupt_file, pair_files
 

@@ -1,4 +1,4 @@
-"""`mmdbench data`: the files of the benchmarks."""
+"""`mmdbench data`: list, download and check benchmark files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Find, get and check the files of the benchmarks.", no_args_is_help=True)
+app = typer.Typer(help="List, download and check benchmark files.", no_args_is_help=True)
 
 Names = Annotated[list[str], typer.Argument(help="Benchmarks, or a set such as mmd.")]
 
 
 @guarded
 def list_files(data_dir: opts.LocalDataDir = None) -> None:
-    """List all benchmarks and whether their files are here."""
+    """List all benchmarks and the state of their files."""
     from mmdbench.benches.data_files import list_data
 
     _print(list_data(data_dir))
@@ -29,7 +29,7 @@ def list_files(data_dir: opts.LocalDataDir = None) -> None:
 
 @guarded
 def get(names: Names, data_dir: opts.LocalDataDir = None) -> None:
-    """Download missing files; repeat the command to resume."""
+    """Download missing files; run the command again to resume."""
     from mmdbench.benches.data_files import get_data
     from mmdbench.cli._shared.benches import download_progress
 
@@ -40,10 +40,10 @@ def get(names: Names, data_dir: opts.LocalDataDir = None) -> None:
 
 @guarded
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; by default all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; none for all.")] = None,
     data_dir: opts.LocalDataDir = None,
 ) -> None:
-    """Compute the checksums of the files that are here; exit 4 if one is not the published file."""
+    """Compare checksums with those of the published files; exit 4 if one differs."""
     from mmdbench.benches.data_files import verify_data
 
     found = verify_data(names or (), data_dir=data_dir)
@@ -56,7 +56,7 @@ def verify(
 def path(
     name: Annotated[str, typer.Argument(help="A benchmark.")], data_dir: opts.LocalDataDir = None
 ) -> None:
-    """Print where a benchmark's file is."""
+    """Print the path of a benchmark's file."""
     from mmdbench.benches.data_files import data_path
 
     typer.echo(data_path(name, data_dir=data_dir))

@@ -1,4 +1,4 @@
-"""`mmdbench demo`: the whole way, on photographs that come with the package."""
+"""`mmdbench demo`: a whole measurement, on photographs that come with the package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def demo(
     out: opts.RunOut = Path("runs/demo"),
     quiet: opts.Quiet = False,
 ) -> None:
-    """See how much a small model loses when photographs get worse: one to four minutes on two cores."""
+    """Measure a small model on degraded photographs; takes one to four minutes on two cores."""
     from mmdbench.cli._shared.benches import Sources
     from mmdbench.cli._shared.run import ask_model, open_run, print_report
     from mmdbench.models.cards import find_card

@@ -1,4 +1,4 @@
-"""`mmdbench doctor`: can this model be asked, and does it answer from the pictures it is shown?"""
+"""`mmdbench doctor`: check that a model answers about the pictures it is sent."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def doctor(
     settings: opts.CardSettings = None,
     as_json: opts.Json = False,
 ) -> None:
-    """Show a model fourteen small pictures with numbers in them and see whether it mixes them up.
+    """Check that a model does not mix up pictures, with fourteen small ones that show numbers.
 
-    Exit code: 0 passed, 3 cannot tell, 4 an answer came from another picture or none came.
+    Exit code: 0 passed, 3 cannot tell, 4 an answer belongs to another picture, or there is none.
     """
     from mmdbench.models.cards import find_card, set_options
     from mmdbench.models.registry import open_model

@@ -1,4 +1,4 @@
-"""`mmdbench eval`: ask a model, grade it, print the drops."""
+"""`mmdbench eval`: ask a model, grade its replies, print the drops."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def evaluate(
     ray_address: opts.RayAddress = "",
     runtime_env: opts.RuntimeEnv = None,
 ) -> None:
-    """Run a model on clean and degraded questions; repeat the command to resume."""
+    """Run a model on clean and degraded questions; run the command again to resume."""
     from mmdbench.benches import expand_benches
     from mmdbench.models.cards import find_card, set_options
     from mmdbench.run.budget import Budget

@@ -1,4 +1,4 @@
-"""`mmdbench export`: a run's replies as files that other tools grade."""
+"""`mmdbench export`: write a run's replies to files that other tools grade."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def export(
     ] = "vlmevalkit",
     extraction: opts.Extraction = "",
 ) -> None:
-    """Write a run's replies as prediction files, which VLMEvalKit grades to the same numbers."""
+    """Write a run's replies as prediction files, for VLMEvalKit or as JSON lines."""
     from mmdbench.results.export import NO_ANSWER, export_run
 
     made = export_run(run, out, form=format, extraction=extraction)

@@ -1,4 +1,4 @@
-"""`mmdbench figures`: the report as pictures for a paper."""
+"""`mmdbench figures`: the report as figures for a paper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def figures(
         list[str] | None, typer.Option("--format", help="Format: svg or pdf; repeatable.")
     ] = None,
 ) -> None:
-    """Draw scores by level, drops by benchmark, and the map of corruptions × levels, as SVG and PDF."""
+    """Draw the figures of a report as SVG and PDF.
+
+    Scores by level, drops by benchmark, and a map of corruptions × levels.
+    """
     from mmdbench.report.load import open_runs
     from mmdbench.report.render.figures import FORMATS, draw_figures
 

@@ -1,4 +1,4 @@
-"""`mmdbench gallery`: one sheet that shows what every corruption does to a picture."""
+"""`mmdbench gallery`: a contact sheet of a picture under every corruption."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gallery(
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
 ) -> None:
-    """Show a picture under all corruptions: clean, low, mid and hard side by side."""
+    """Draw a sheet of a picture under all corruptions: clean, low, mid and hard."""
     from mmdbench.corruptions.gallery import corruption_sheet
     from mmdbench.system.contact_sheet import save_sheet
 

@@ -1,4 +1,4 @@
-"""`mmdbench list`: what there is."""
+"""`mmdbench list`: names of corruptions, benchmarks and models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mmdbench merge`: the shards of a run, made on several machines, as one run."""
+"""`mmdbench merge`: merge the shards of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def merge(
     runs: Annotated[list[Path], typer.Argument(parser=FOLDER, help="Folders of the shards.")],
     out: opts.RunOut,
 ) -> None:
-    """Put the shards of one run together; replies are taken once each, answers before errors."""
+    """Merge the shards of a run, made on several machines.
+
+    Of several replies to one request, an answer is kept before an error.
+    """
     from mmdbench.run.merge import merge_runs
 
     done = merge_runs(runs, out)

@@ -1,4 +1,4 @@
-"""`mmdbench page`: a run's report as one HTML file, with its answers beside their pictures."""
+"""`mmdbench page`: the report of runs as one HTML file, with answers and pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def page(
     data_dir: opts.DataDir = None,
     quiet: opts.Quiet = False,
 ) -> None:
-    """Write a page that shows where a model loses, and on which pictures; it opens without a network."""
+    """Write one HTML page with the tables, answers and pictures of runs; it works offline."""
     from mmdbench.report.load import open_runs
 
     results, tables = open_runs(runs)

@@ -1,4 +1,4 @@
-"""`mmdbench quality`: how good the pictures of a run, or of a folder, look without a reference."""
+"""`mmdbench quality`: measure the image quality of a run's pictures, or of a folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def quality(
     as_json: opts.Json = False,
     quiet: opts.Quiet = False,
 ) -> None:
-    """Measure BRISQUE, NIQE and MUSIQ; figures are kept in quality.json beside the pictures."""
+    """Measure the quality of pictures with BRISQUE, NIQE and MUSIQ.
+
+    Figures are written to quality.json beside the pictures.
+    """
     import json
 
     from mmdbench.cli._shared.progress import Bar

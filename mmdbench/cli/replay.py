@@ -1,4 +1,4 @@
-"""`mmdbench replay`: one picture of a build, made again from its manifest."""
+"""`mmdbench replay`: make one picture of a build again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def replay(
     source: opts.SourceFiles = None,
     data_dir: opts.DataDir = None,
 ) -> None:
-    """Make one picture of a build again, from the source and what the manifest says was drawn."""
+    """Make one picture of a build again, from its source and manifest."""
     from mmdbench.builds.replay import ImageQuery, find_picture, is_same_file, read_manifest_of
     from mmdbench.builds.replay import replay as make_again
     from mmdbench.builds.source_benches import find_source_benches

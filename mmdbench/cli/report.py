@@ -1,4 +1,4 @@
-"""`mmdbench report`: print the tables of runs again, from their replies."""
+"""`mmdbench report`: print the tables of runs from their stored replies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def report(
     protocol: opts.Protocol = "",
     extraction: opts.Extraction = "",
 ) -> None:
-    """Print the tables of a run, or of several side by side; no model is asked again."""
+    """Print the tables of a run, or of several side by side; no model is asked."""
     if markdown + latex + as_csv + as_json > 1:
         raise UsageError("Only one of --markdown, --latex, --csv and --json can be printed at a time.")
     from mmdbench.report.load import open_runs

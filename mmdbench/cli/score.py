@@ -1,4 +1,4 @@
-"""`mmdbench score`: grade a run again, or predictions made elsewhere; the model is not asked."""
+"""`mmdbench score`: grade a run again, or predictions made elsewhere."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def score(
     seed: opts.Seed = 0,
     model_card: opts.ModelCards = None,
 ) -> None:
-    """Grade replies under other rules, show what changed in each row, and keep the grades."""
+    """Grade a stored run, or predictions made elsewhere, under other rules.
+
+    Prints the rows whose grade changed, and writes the grades into the folder of the run.
+    """
     if (run is None) == (predictions is None):
         raise UsageError(
             "Nothing to score." if run is None else "A run and predictions are scored one at a time.",

@@ -1,4 +1,4 @@
-"""`mmdbench show`: one question, its pictures at every level, and what models replied."""
+"""`mmdbench show`: one question, its pictures at every level, and replies to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def show(
     data_dir: opts.DataDir = None,
     offline: opts.Offline = False,
 ) -> None:
-    """Show one question as models meet it: a contact sheet clean to hard, its text, and replies."""
+    """Show one question: a sheet of its pictures at all levels, its text, and replies.
+
+    With --run, seed and profile are those of the first run.
+    """
     from mmdbench.cli._shared.benches import Sources, open_benches
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.records import RunPlan

@@ -1,4 +1,4 @@
-"""`mmdbench verify`: is a build what its manifest and its source say?"""
+"""`mmdbench verify`: compare a build with its manifest and its source."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ def verify(
     workers: opts.Workers = 0,
     quiet: opts.Quiet = False,
 ) -> None:
-    """Check a build's files, and make its pictures anew to compare them.
+    """Check the files of a build, and make its pictures again to compare them.
 
-    Exit code 0: all is right; 1: something is not; 3: the source is not at hand, so that only
-    the files could be checked (0 with --files-only).
+    Exit code: 0 all right, 1 something is wrong, 3 only files were checked, as a source is missing.
     """
     from mmdbench.builds.manifest import read_build
     from mmdbench.builds.source_benches import SourceBenches, find_source_benches

@@ -674,9 +674,7 @@ def test_a_url_where_only_paths_are_taken_is_refused(tmp_path):
 
 
 def test_the_same_url_is_not_read_and_written(url):
-    assert "both read and written" in run(
-        "merge", f"{url}/a", f"{url}/b", "-o", f"{url}/a/", code=2
-    )
+    assert "both read and written" in run("merge", f"{url}/a", f"{url}/b", "-o", f"{url}/a/", code=2)
 
 
 def test_other_spellings_of_a_url_do_not_wait_for_each_other(url, monkeypatch):

@@ -36,10 +36,8 @@ FilesOut = Annotated[Path, typer.Option("-o", "--out", help="Folder for the file
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with unrounded numbers.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random draws.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would be done and what it would take, then exit.")
-]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the amount of work and its cost, then exit.")]
 
 DataDir = Annotated[
     Path | None,
