@@ -7,7 +7,6 @@ from pathlib import Path
 from mmdbench.records import ANSWER, RunPlan
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import REPLY_FILES
-from mmdbench.system.files import REPLY_FILES
 
 __all__ = [
     "CELLS_FILE",

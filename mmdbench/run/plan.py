@@ -27,7 +27,6 @@ from mmdbench.scoring.tasks import find_task
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.system.files import write_atomic
 from mmdbench.variants.codec import parse_codec
-from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import parse_design, parse_sample, plan_cells
 from mmdbench.variants.recipes import clean_image, recipe_for
 from mmdbench.variants.released import released_images
