@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from mmdbench.cli import app
 from mmdbench.errors import LockedError, MissingExtraError, StoreError, UnknownNameError, UsageError
 from mmdbench.system.remote import data_folder, fetch_file, is_url, plain_url, reading_copy, working_copy
-from mmdbench.system.remote.urls import open_place
+from mmdbench.system.remote.urls import open_remote
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -110,7 +110,7 @@ def test_a_file_url_is_the_plain_path(tmp_path):
         assert folder == tmp_path / "run"
     with working_copy(f"file://localhost{tmp_path}/run") as folder:
         assert folder == tmp_path / "run"
-    with pytest.raises(UsageError, match="no absolute path"):
+    with pytest.raises(UsageError, match="must hold an absolute path"):
         fetch_file("file://own.tsv")
 
 
@@ -137,15 +137,15 @@ def test_without_the_package_of_a_scheme_it_is_named(monkeypatch, url, package):
 
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(UnknownNameError, match="Unknown scheme 'ssss'"):
-        open_place("ssss://bucket/a")
+        open_remote("ssss://bucket/a")
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (PermissionError("Forbidden"), "no permission"),
-        (OSError("Connection to https://me:secret@host/?sig=secret failed"), "Is the network there"),
-        (FileNotFoundError("bucket"), "no such place"),
+        (OSError("Connection to https://me:secret@host/?sig=secret failed"), "Check the network"),
+        (FileNotFoundError("bucket"), "does not exist"),
     ],
 )
 def test_what_a_file_system_raises_is_told_without_secrets(url, store, monkeypatch, error, said):
@@ -166,13 +166,13 @@ def test_what_a_file_system_raises_is_told_without_secrets(url, store, monkeypat
 )
 def test_slashes_at_the_end_of_a_url_name_no_other_place(monkeypatch, one, other):
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (None, url))
-    assert open_place(one) == open_place(other)
-    assert open_place(one).cache == open_place(other).cache
+    assert open_remote(one) == open_remote(other)
+    assert open_remote(one).cache == open_remote(other).cache
 
 
 def test_a_slash_that_ends_a_signature_stays(monkeypatch):
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (None, url))
-    place = open_place("https://host/own.tsv?sig=abc/")
+    place = open_remote("https://host/own.tsv?sig=abc/")
     assert (place.shown, place.path) == ("https://host/own.tsv", "https://host/own.tsv?sig=abc/")
 
 
@@ -245,7 +245,7 @@ def test_a_wrong_length_is_told_without_the_query(told):
     pytest.importorskip("aiohttp")
     headers, server = told
     headers["Content-Length"] = "1000"
-    with pytest.raises(StoreError, match=r"^own\.tsv of .* came as 5 bytes") as error:
+    with pytest.raises(StoreError, match=r"^own\.tsv of .* has another size or digest .*5 bytes") as error:
         fetch_file(f"{server}/own.tsv?token=secret")
     assert "secret" not in text_of(error)
 
@@ -347,7 +347,7 @@ def test_uploading_that_broke_off_is_refused_by_readers_and_gone_on_with_by_the_
     monkeypatch.setattr(type(store), "put_file", real)
     here = folder
     other_machine(monkeypatch, tmp_path)
-    with pytest.raises(StoreError, match=r"half uploaded.*replies-0\.jsonl"), reading_copy(f"{url}/run"):
+    with pytest.raises(StoreError, match=r"partly uploaded.*replies-0\.jsonl"), reading_copy(f"{url}/run"):
         pass
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with working_copy(f"{url}/run") as folder:
@@ -362,7 +362,7 @@ def test_a_file_of_the_right_length_with_other_bytes_is_refused(url, tmp_path):
     with working_copy(f"{url}/run") as folder:
         (folder / "manifest.json").write_text("{}")
     put(f"{url}/run/manifest.json", "[]")
-    with pytest.raises(StoreError, match="not what should be there"), reading_copy(f"{url}/run"):
+    with pytest.raises(StoreError, match="another size or digest"), reading_copy(f"{url}/run"):
         pass
 
 

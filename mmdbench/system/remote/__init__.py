@@ -1,7 +1,7 @@
-"""Places that are reached by a URL through fsspec: `s3://`, `gs://`, `hf://`, `memory://` and others.
+"""Files and folders at a URL, through fsspec: `s3://`, `gs://`, `hf://`, `memory://` and others.
 
-The rest of mmdbench works on paths of this machine. Inputs are copied into a cache once; builds and
-runs are made in a working copy, whose whole files are uploaded; to read one is to copy it first.
+The rest of mmdbench works with paths on this machine. An input is copied to a cache once. A build or
+run is written to a local working copy, whose files are uploaded, and is copied here to be read.
 """
 
 from mmdbench.system.remote.copies import reading_copy, working_copy

@@ -1,9 +1,9 @@
-"""Folders of builds and runs elsewhere, and their copies here.
+"""Local copies of remote folders that hold builds and runs.
 
-An object store replaces whole objects, and knows neither appending nor renaming nor locks. So the
-work is done in a copy here, and whole files are uploaded: those of the results first, then
-`manifest.json`, and last `remote.json`, which lists every file with its digest. Who reads takes only
-what agrees with that list, so what is half uploaded is refused.
+An object store replaces whole objects: it has no appending, no renaming and no locks. So the work is
+done in a local copy, and whole files are uploaded: the results first, then `manifest.json`, and last
+`remote.json`, which lists every file with its digest. A reader takes only files that agree with that
+list, so a folder that is only partly uploaded is refused.
 """
 
 from __future__ import annotations
@@ -17,100 +17,102 @@ from typing import Any
 from mmdbench.errors import LockedError, StoreError
 from mmdbench.system.files import REPLY_FILES, make_folder
 from mmdbench.system.locks import folder_lock
-from mmdbench.system.remote.inputs import bytes_of, download
+from mmdbench.system.remote.inputs import download_file, size_and_digests
 from mmdbench.system.remote.listing import LISTING, Known, State, files_there, read_listing
-from mmdbench.system.remote.uploads import Uploads, files_in, now_and_then, seen
-from mmdbench.system.remote.urls import Place, explained, local_path, mark_of, open_place
+from mmdbench.system.remote.uploads import Uploads, file_state, files_in, uploading
+from mmdbench.system.remote.urls import RemotePath, local_path, open_remote, remote_errors, version_mark
 
 __all__ = ["reading_copy", "working_copy"]
 
 _WAIT_SECONDS = 600.0
 
 
-def _silent(text: str) -> None:
-    """Tell nobody."""
+def _ignore(text: str) -> None:
+    """Print nothing."""
 
 
 @contextmanager
 def reading_copy(url: str) -> Iterator[Path]:
-    """A build's or run's folder elsewhere, copied here as it is now; what is half uploaded is refused.
+    """A local copy of a remote build or run, as it is now.
 
-    Another process of this machine that reads the same waits. Raises StoreError.
+    Another process of this machine that reads the same folder waits. Raises StoreError if there is no
+    such folder, or if it is only partly uploaded.
     """
     here = local_path(url)
     if here is not None:
         yield here
         return
-    place = open_place(url)
-    with _lock(place, "read", _WAIT_SECONDS):
-        folder = make_folder(place.cache / "read" / place.name)
-        _mirror(place, folder, State.load(folder.parent / ".state.json"))
+    remote = open_remote(url)
+    with _lock(remote, "read", _WAIT_SECONDS):
+        folder = make_folder(remote.cache / "read" / remote.name)
+        _mirror(remote, folder, State.load(folder.parent / ".state.json"))
         yield folder
 
 
 @contextmanager
-def working_copy(url: str, tell: Callable[[str], None] = _silent) -> Iterator[Path]:
-    """A folder here whose whole files are uploaded: every few minutes, and however the block ends.
+def working_copy(url: str, show: Callable[[str], None] = _ignore) -> Iterator[Path]:
+    """A local folder whose files are uploaded every few minutes, and when the block ends, however it ends.
 
-    What another machine uploaded comes here first. Raises LockedError if another process of this
-    machine works on it; machines do not see each other. Raises StoreError if both changed a file.
+    Files that another machine uploaded are copied here first. `show` is called with one line about
+    each upload. Raises LockedError if another process of this machine uses the folder (machines do not
+    see each other), StoreError if a file was changed on both sides.
     """
     here = local_path(url)
     if here is not None:
         yield here
         return
-    place = open_place(url)
-    with _lock(place, "work"):
-        folder = make_folder(place.cache / "work" / place.name)
-        uploads = Uploads(place, folder, State.load(folder.parent / ".state.json"))
-        uploads.listed = _take_over(place, folder, uploads.state)
+    remote = open_remote(url)
+    with _lock(remote, "work"):
+        folder = make_folder(remote.cache / "work" / remote.name)
+        uploads = Uploads(remote, folder, State.load(folder.parent / ".state.json"))
+        uploads.listed = _take_over(remote, folder, uploads.state)
         try:
-            with now_and_then(uploads, tell):
+            with uploading(uploads, show):
                 yield folder
         except BaseException:
-            # Why the work ended matters more than why its last part could not be uploaded.
+            # The error that ended the work matters more than one of the last upload.
             try:
-                _finish(uploads, tell)
+                _finish(uploads, show)
             except (StoreError, OSError) as error:
-                tell(str(error))
+                show(str(error))
             raise
-        _finish(uploads, tell)
+        _finish(uploads, show)
 
 
-def _finish(uploads: Uploads, tell: Callable[[str], None]) -> None:
+def _finish(uploads: Uploads, show: Callable[[str], None]) -> None:
     try:
         sent = uploads.send()
     except StoreError as error:
         raise StoreError(
             error.message,
-            hint=f"{error.hint} Nothing is lost: the work lies in {uploads.folder}, and the same command "
-            "goes on.",
+            hint=f"{error.hint} Nothing is lost: the work is in {uploads.folder}; to continue, run the same "
+            "command again.",
         ) from error
     if sent:
-        tell(f"{sent} files uploaded to {uploads.place.shown}; the working copy is {uploads.folder}")
+        show(f"{sent} files uploaded to {uploads.remote.shown}; the working copy is {uploads.folder}")
 
 
 @contextmanager
-def _lock(place: Place, kind: str, wait_s: float = 0.0) -> Iterator[None]:
+def _lock(remote: RemotePath, kind: str, wait_s: float = 0.0) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(folder_lock(place.cache / kind, "working", wait_s=wait_s))
+            stack.enter_context(folder_lock(remote.cache / kind, "working", wait_s=wait_s))
         except LockedError as error:
             raise LockedError(
-                f"Another process of this machine is using {place.shown}.",
+                f"Another process of this machine is using {remote.shown}.",
                 hint="Wait for it to end, stop it, or name another URL.",
             ) from error
         yield
 
 
-def _mirror(place: Place, folder: Path, state: State) -> None:
-    """Make the folder what is there: listed files only, if there is a list."""
-    there = files_there(place)
+def _mirror(remote: RemotePath, folder: Path, state: State) -> None:
+    """Make the local folder equal to the remote one: listed files only, if there is a list."""
+    there = files_there(remote)
     if not there:
         raise StoreError(
-            f"There is nothing at {place.shown}.", hint="Name the folder of a build or of a run."
+            f"There is nothing at {remote.shown}.", hint="Name the folder of a build or of a run."
         )
-    listed = read_listing(_listing(place), place.shown) if LISTING in there else None
+    listed = read_listing(_listing(remote), remote.shown) if LISTING in there else None
     wanted = there if listed is None else {name: there.get(name) for name in listed}
     for name in [name for name in files_in(folder) if name not in wanted]:
         (folder / name).unlink()
@@ -118,39 +120,42 @@ def _mirror(place: Place, folder: Path, state: State) -> None:
         expected = (listed or {}).get(name)
         if info is None or (expected and expected["size"] != info["size"]):
             raise StoreError(
-                f"{place.shown} is only half uploaded: {name} is not yet what {LISTING} says.",
-                hint="It may be being written now, or uploading broke off. Run the command again in a "
-                "minute; if it stays so, run the command that writes there again.",
+                f"{remote.shown} is only partly uploaded: {name} is not yet what {LISTING} says.",
+                hint="Another process may be uploading now, or was stopped. Run the command again in a "
+                "minute; if this does not help, run the command that writes there again.",
             )
         digest = expected["sha256"] if expected else ""
         known = state.files.get(name)
         if (
             known
-            and (known.mark, known.here) == (mark_of(info), seen(folder / name))
+            and (known.mark, known.here) == (version_mark(info), file_state(folder / name))
             and (digest in ("", known.sha256))
         ):
             continue
-        state.files[name] = _get(place, folder, name, info, digest)
+        state.files[name] = _get(remote, folder, name, info, digest)
         state.save()
 
 
-def _take_over(place: Place, folder: Path, state: State) -> bytes:
-    """Bring here what others uploaded; what only this machine changed stays. Returns the list there."""
-    there = files_there(place)
-    listing = _listing(place) if there.pop(LISTING, None) else b""
+def _take_over(remote: RemotePath, folder: Path, state: State) -> bytes:
+    """Copy here the files that other machines uploaded, and return the remote list of files.
+
+    Files that only this machine changed stay.
+    """
+    there = files_there(remote)
+    listing = _listing(remote) if there.pop(LISTING, None) else b""
     for name in [name for name in state.files if name not in there]:
-        del state.files[name]  # removed there, so it is uploaded again
-    # Replies first: where they are in conflict, nothing else is replaced either.
+        del state.files[name]  # removed remotely, so it is uploaded again
+    # Replies first: if they are in conflict, no other file is replaced either.
     for name, info in sorted(there.items(), key=lambda item: not _holds_replies(item[0])):
-        known, here = state.files.get(name, Known()), seen(folder / name)
-        if known.mark == mark_of(info) and here is not None:
+        known, here = state.files.get(name, Known()), file_state(folder / name)
+        if known.mark == version_mark(info) and here is not None:
             continue
         if here is not None and here != known.here:
-            state.files[name] = _ours(place, folder, name, info, known)
+            state.files[name] = _own_upload(remote, folder, name, info, known)
         elif here is not None and _holds_replies(name):
-            state.files[name] = _more_replies(place, folder, name, info)
+            state.files[name] = _newer_replies(remote, folder, name, info)
         else:
-            state.files[name] = _get(place, folder, name, info)
+            state.files[name] = _get(remote, folder, name, info)
         state.save()
     return listing
 
@@ -159,49 +164,52 @@ def _holds_replies(name: str) -> bool:
     return PurePosixPath(name).match(REPLY_FILES)
 
 
-def _more_replies(place: Place, folder: Path, name: str, info: dict[str, Any]) -> Known:
-    """What is there, if it holds every reply that is here; two machines at once replace each other's."""
+def _newer_replies(remote: RemotePath, folder: Path, name: str, info: dict[str, Any]) -> Known:
+    """Replace local replies by the remote ones, if these hold every local reply; else a conflict.
+
+    Two machines that work on one folder at once overwrite each other's replies.
+    """
     aside = folder.parent / ".aside"
-    digest = download(place, place.within(name), aside, info)
+    digest = download_file(remote, remote.within(name), aside, info)
     if not _lines(folder / name) <= _lines(aside):
         aside.unlink()
-        raise _conflict(place, folder, name)
+        raise _conflict(remote, folder, name)
     aside.replace(folder / name)
-    return Known(mark_of(info), int(info["size"]), digest, seen(folder / name) or (-1, -1))
+    return Known(version_mark(info), int(info["size"]), digest, file_state(folder / name) or (-1, -1))
 
 
 def _lines(path: Path) -> set[bytes]:
-    # A merge sorts the lines anew, and who goes on with a run cuts a torn last one off.
+    # Sets, because a merge sorts the lines; whole lines, because a resumed run drops a torn last one.
     with path.open("rb") as file:
         return {hashlib.sha256(line).digest() for line in file if line.endswith(b"\n")}
 
 
-def _ours(place: Place, folder: Path, name: str, info: dict[str, Any], known: Known) -> Known:
-    """What is there, if this machine uploaded it and was stopped before it could note so; else a conflict."""
+def _own_upload(remote: RemotePath, folder: Path, name: str, info: dict[str, Any], known: Known) -> Known:
+    """Accept a remote file that this machine uploaded before it was stopped; any other is a conflict."""
     aside = folder.parent / ".aside"
-    digest = download(place, place.within(name), aside, info)
+    digest = download_file(remote, remote.within(name), aside, info)
     aside.unlink()
     if digest in (known.sending, known.sha256):
-        return Known(mark_of(info), int(info["size"]), digest)
-    size, digests = bytes_of(folder / name)
+        return Known(version_mark(info), int(info["size"]), digest)
+    size, digests = size_and_digests(folder / name)
     if digest == digests["sha256"]:
-        return Known(mark_of(info), size, digest, seen(folder / name) or (-1, -1))
-    raise _conflict(place, folder, name)
+        return Known(version_mark(info), size, digest, file_state(folder / name) or (-1, -1))
+    raise _conflict(remote, folder, name)
 
 
-def _conflict(place: Place, folder: Path, name: str) -> StoreError:
+def _conflict(remote: RemotePath, folder: Path, name: str) -> StoreError:
     return StoreError(
-        f"{name} of {place.shown} was changed by another machine, and here in {folder} as well.",
-        hint=f"Nothing was overwritten. If both are shards of one run, put them together: "
-        f"mmdbench merge {folder} {place.shown} -o NEW. To drop what is here, remove {folder}.",
+        f"{name} of {remote.shown} was changed by another machine, and here in {folder} as well.",
+        hint=f"Nothing was overwritten. If both are shards of one run, merge them: "
+        f"mmdbench merge {folder} {remote.shown} -o NEW. To discard the local one, remove {folder}.",
     )
 
 
-def _get(place: Place, folder: Path, name: str, info: dict[str, Any], digest: str = "") -> Known:
-    sha256 = download(place, place.within(name), folder / name, info, digest)
-    return Known(mark_of(info), int(info["size"]), sha256, seen(folder / name) or (-1, -1))
+def _get(remote: RemotePath, folder: Path, name: str, info: dict[str, Any], digest: str = "") -> Known:
+    sha256 = download_file(remote, remote.within(name), folder / name, info, digest)
+    return Known(version_mark(info), int(info["size"]), sha256, file_state(folder / name) or (-1, -1))
 
 
-def _listing(place: Place) -> bytes:
-    with explained("read", place):
-        return bytes(place.files.cat_file(place.within(LISTING)))
+def _listing(remote: RemotePath) -> bytes:
+    with remote_errors("read", remote):
+        return bytes(remote.files.cat_file(remote.within(LISTING)))

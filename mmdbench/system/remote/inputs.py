@@ -1,4 +1,4 @@
-"""Inputs from elsewhere: a file is copied here once, and again only when it changed there."""
+"""Remote input files: each is copied to a cache once, and again only if it changed."""
 
 from __future__ import annotations
 
@@ -12,106 +12,128 @@ from typing import Any
 
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.system.files import make_folder, write_atomic
-from mmdbench.system.remote.urls import Place, explained, local_path, mark_of, open_place, plain_url
+from mmdbench.system.remote.urls import (
+    RemotePath,
+    local_path,
+    open_remote,
+    plain_url,
+    remote_errors,
+    version_mark,
+)
 
-__all__ = ["add_from_data_url", "bytes_of", "data_folder", "download", "fetch_file"]
+__all__ = ["add_from_data_url", "data_folder", "download_file", "fetch_file", "size_and_digests"]
 
 _MIRROR = ".mirror.json"
 _looked_up: set[Path] = set()
 
 
 def fetch_file(url: str) -> Path:
-    """The file behind a URL, on this machine; a copy lies in the cache under the state it has there.
+    """The local copy of the file at a URL; the cache keeps one copy for each version of it.
 
-    Raises StoreError if it cannot be had, UsageError for a folder.
+    Raises StoreError if there is no such file or it cannot be read, UsageError for a folder.
     """
     here = local_path(url)
     if here is not None:
         return here
-    place = open_place(url)
-    info = _info(place, place.path)
+    remote = open_remote(url)
+    info = _info(remote, remote.path)
     if info is None:
-        raise StoreError(f"There is no file {place.shown}.")
+        raise StoreError(f"There is no file {remote.shown}.")
     if info["type"] == "directory":
-        raise UsageError(f"{place.shown} is a folder.", hint="Name a file in it.")
-    target = place.cache / "file" / mark_of(info) / place.name
+        raise UsageError(f"{remote.shown} is a folder.", hint="Name a file in it.")
+    target = remote.cache / "file" / version_mark(info) / remote.name
     if not (target.is_file() and target.stat().st_size == info["size"]):
-        download(place, place.path, target, info)
+        download_file(remote, remote.path, target, info)
     return target
 
 
 def data_folder(url: str) -> Path:
-    """A folder that stands for one of benchmark files elsewhere; each file comes when it is asked for."""
+    """A local folder for a remote one of benchmark files; `add_from_data_url` copies files to it."""
     here = local_path(url)
     if here is not None:
         return here
-    place = open_place(url)
-    folder = make_folder(place.cache / "data")
-    _mirrors[folder] = place
+    remote = open_remote(url)
+    folder = make_folder(remote.cache / "data")
+    _mirrors[folder] = remote
     return folder
 
 
-_mirrors: dict[Path, Place] = {}
+_mirrors: dict[Path, RemotePath] = {}
 
 
 def add_from_data_url(folder: Path, wanted: str | Callable[[str], bool]) -> None:
-    """Bring a file, or all whose names are wanted, into a folder that `data_folder` gave; else do nothing."""
-    place = _mirrors.get(folder)
-    if place is None:
+    """Copy a file, or all files whose names are wanted, to a folder of `data_folder`.
+
+    Does nothing for any other folder. Raises StoreError.
+    """
+    remote = _mirrors.get(folder)
+    if remote is None:
         return
     if isinstance(wanted, str):
         names = [wanted]
     else:
-        place.files.invalidate_cache()
-        with explained("list", place):
-            found = place.files.ls(place.path, detail=False)
+        remote.files.invalidate_cache()
+        with remote_errors("list", remote):
+            found = remote.files.ls(remote.path, detail=False)
         names = [name for name in (Path(str(path)).name for path in found) if wanted(name)]
     for name in names:
-        _bring(place, folder, name)
+        _copy_here(remote, folder, name)
 
 
-def _bring(place: Place, folder: Path, name: str) -> None:
+def _copy_here(remote: RemotePath, folder: Path, name: str) -> None:
     target = folder / name
     if target in _looked_up:
         return
     marks = _read_marks(folder)
-    info = _info(place, place.within(name))
+    info = _info(remote, remote.within(name))
     if info is None or info["type"] == "directory":
         if marks.pop(name, None):
             target.unlink(missing_ok=True)
-    elif info["size"] is None or not (target.is_file() and marks.get(name) == mark_of(info)):
-        download(place, place.within(name), target, info)
-        marks[name] = mark_of(info)
+    elif info["size"] is None or not (target.is_file() and marks.get(name) == version_mark(info)):
+        download_file(remote, remote.within(name), target, info)
+        marks[name] = version_mark(info)
     write_atomic(folder / _MIRROR, json.dumps(marks, indent=1))
     _looked_up.add(target)
 
 
-def download(place: Place, path: str, target: Path, info: Mapping[str, Any], sha256: str = "") -> str:
-    """Copy a file to `target`, all of it or nothing, in constant memory; returns its SHA-256.
+def download_file(
+    remote: RemotePath, path: str, target: Path, info: Mapping[str, Any], sha256: str = ""
+) -> str:
+    """Copy a remote file to `target`, all of it or nothing, in constant memory.
 
-    Its length must be what `info` says, if it says one, its digest what the store knows of it, and
-    `sha256` if that is given.
+    Args:
+        remote: The file system.
+        path: The file's path there.
+        target: The local path; its folder is made if it is missing.
+        info: The file system's record of the file; its size and digests, if it has them, are checked.
+        sha256: The digest that the file must have; empty if unknown.
+
+    Returns:
+        The file's SHA-256 in hexadecimal digits.
+
+    Raises:
+        StoreError: The file cannot be read, or has another size or digest.
     """
     make_folder(target.parent)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as room:
         part = Path(room) / "file"
-        with explained("read", place):
-            place.files.get_file(path, str(part))
-        size, digests = bytes_of(part)
+        with remote_errors("read", remote):
+            remote.files.get_file(path, str(part))
+        size, digests = size_and_digests(part)
         wanted = {**_known_digests(info), **({"sha256": sha256} if sha256 else {})}
         if info["size"] not in (None, size) or any(
             digests[name] != digest for name, digest in wanted.items()
         ):
             raise StoreError(
-                f"{Path(plain_url(path)).name} of {place.shown} came as {size} bytes that are not what "
-                "should be there.",
-                hint="It may be being written now. Run the same command again in a minute.",
+                f"{Path(plain_url(path)).name} of {remote.shown} has another size or digest than its "
+                f"record says ({size} bytes were read).",
+                hint="Another process may be writing it now. Run the same command again in a minute.",
             )
         part.replace(target)
     return digests["sha256"]
 
 
-def bytes_of(path: Path) -> tuple[int, dict[str, str]]:
+def size_and_digests(path: Path) -> tuple[int, dict[str, str]]:
     """A file's length in bytes, and its SHA-256 and MD5 in hexadecimal digits, read in pieces."""
     sums = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
     size = 0
@@ -124,7 +146,7 @@ def bytes_of(path: Path) -> tuple[int, dict[str, str]]:
 
 
 def _known_digests(info: Mapping[str, Any]) -> dict[str, str]:
-    # S3's ETag is an MD5 only sometimes, and nothing tells when; its client checks what S3 does know.
+    # S3's ETag is an MD5 only sometimes, without a sign of it; its client checks the digests of S3.
     found: dict[str, str] = {}
     if isinstance(info.get("md5Hash"), str):
         found["md5"] = base64.b64decode(info["md5Hash"]).hex()
@@ -135,11 +157,11 @@ def _known_digests(info: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _info(place: Place, path: str) -> Mapping[str, Any] | None:
-    place.files.invalidate_cache()
-    with explained("read", place):
+def _info(remote: RemotePath, path: str) -> Mapping[str, Any] | None:
+    remote.files.invalidate_cache()
+    with remote_errors("read", remote):
         try:
-            return dict(place.files.info(path))
+            return dict(remote.files.info(path))
         except FileNotFoundError:
             return None
 

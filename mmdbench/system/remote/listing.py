@@ -1,4 +1,4 @@
-"""What is known of a folder elsewhere: its own list of files, and what this machine last saw of each."""
+"""Records of a remote folder: its own list of files, and the state in which this machine last saw each."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import Any
 
 from mmdbench.errors import StoreError
 from mmdbench.system.files import write_atomic
-from mmdbench.system.remote.urls import Place, explained
+from mmdbench.system.remote.urls import RemotePath, remote_errors
 
 __all__ = ["LISTING", "Known", "State", "files_there", "listing_bytes", "read_listing"]
 
 LISTING = "remote.json"
-"""The file that is uploaded last, and says what the others must be."""
+"""The file that is uploaded last: a list of the others with their sizes and digests."""
 
 _KIND = "mmdbench remote folder"
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A file that is the same here and there: its mark there, size in bytes, SHA-256, and [size, mtime] here.
+    """A file that is the same locally and remotely.
 
-    `sending` is the digest of what is being uploaded in its place; if that is found there after a
-    crash, it was ours.
+    `mark` is its version mark at the remote, `here` its local [size, mtime in ns]. `sending` is the digest
+    of the file that is being uploaded to replace it; a remote file with this digest, after a crash,
+    was uploaded by this machine.
     """
 
     mark: str = ""
@@ -37,14 +38,14 @@ class Known:
 
 @dataclass
 class State:
-    """What is known of every file of one copy, kept beside it."""
+    """The record of every file of one copy, saved beside it."""
 
     path: Path
     files: dict[str, Known] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> State:
-        """What was saved; nothing is known if nothing was, or if it is damaged."""
+        """The saved record; an empty one if there is none, or if it is damaged."""
         try:
             record = json.loads(path.read_text("utf-8"))
             files = {name: Known(**{**known, "here": tuple(known["here"])}) for name, known in record.items()}
@@ -53,18 +54,18 @@ class State:
         return cls(path, files)
 
     def save(self) -> None:
-        """Write it down."""
+        """Write the record to its file."""
         write_atomic(self.path, json.dumps({name: asdict(known) for name, known in self.files.items()}))
 
 
 def listing_bytes(files: Mapping[str, Known]) -> bytes:
-    """The list to upload."""
+    """The content of `remote.json` for these files."""
     rows = {name: {"size": files[name].size, "sha256": files[name].sha256} for name in sorted(files)}
     return (json.dumps({"kind": _KIND, "files": rows}, indent=1) + "\n").encode()
 
 
 def read_listing(data: bytes, where: str) -> dict[str, dict[str, Any]]:
-    """File → its size and SHA-256. Raises StoreError for something else."""
+    """File → its size and SHA-256, from the content of `remote.json`. Raises StoreError if it is not one."""
     try:
         record = json.loads(data)
         if record["kind"] == _KIND:
@@ -76,18 +77,18 @@ def read_listing(data: bytes, where: str) -> dict[str, dict[str, Any]]:
         pass
     raise StoreError(
         f"{where}/{LISTING} is not a list of files that mmdbench wrote.",
-        hint="Remove it there to read the folder as it stands.",
+        hint="Remove it there to read the folder without a check.",
     )
 
 
-def files_there(place: Place) -> dict[str, Any]:
-    """Every file below the URL by its name with slashes, without hidden ones; empty if there is none."""
-    place.files.invalidate_cache()
-    with explained("list", place):
+def files_there(remote: RemotePath) -> dict[str, Any]:
+    """Every file below a URL that is not hidden, by its name with slashes, with its record."""
+    remote.files.invalidate_cache()
+    with remote_errors("list", remote):
         try:
-            found = place.files.find(place.path, detail=True)
+            found = remote.files.find(remote.path, detail=True)
         except FileNotFoundError:
             return {}
-    start = place.path.rstrip("/") + "/"
+    start = remote.path.rstrip("/") + "/"
     names = {path.removeprefix(start): info for path, info in found.items() if path.startswith(start)}
     return {n: i for n, i in names.items() if n and not any(part.startswith(".") for part in n.split("/"))}

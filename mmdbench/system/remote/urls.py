@@ -1,4 +1,4 @@
-"""What a URL names, the file system behind it, and what is said when that cannot be reached."""
+"""Remote paths by their URLs, and errors of their file systems as StoreErrors without secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from mmdbench.errors import MissingExtraError, MmdbenchError, StoreError, UnknownNameError, UsageError
 from mmdbench.system.digest import value_digest
 
-__all__ = ["Place", "explained", "is_url", "local_path", "mark_of", "open_place", "plain_url"]
+__all__ = ["RemotePath", "is_url", "local_path", "open_remote", "plain_url", "remote_errors", "version_mark"]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://(.*)", re.DOTALL)
 _IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+://)([^\s'\"<>]*)")
@@ -35,8 +35,11 @@ _TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "crea
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A URL that can be reached: its file system, the path there, and the URL without secrets."""
+class RemotePath:
+    """A path in a remote file system.
+
+    `shown` is its URL without secrets, `files` the fsspec file system, `path` the path in it.
+    """
 
     shown: str
     files: Any = field(repr=False)
@@ -48,7 +51,7 @@ class Place:
 
     @property
     def cache(self) -> Path:
-        """The folder on this machine that belongs to this URL alone."""
+        """The local cache folder of this URL."""
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return home / "mmdbench" / "remote" / value_digest(self.shown)[:16]
 
@@ -59,7 +62,7 @@ class Place:
 
 
 def is_url(text: object) -> bool:
-    """Whether a user means a URL and not a path.
+    """True if a text is a URL and not a path.
 
     >>> is_url("s3://bucket/run"), is_url("runs/a"), is_url("C:/runs"), is_url("paper:clear-rl")
     (True, False, False, False)
@@ -68,7 +71,7 @@ def is_url(text: object) -> bool:
 
 
 def plain_url(url: str) -> str:
-    """The URL without what may be secret: user, password, query and fragment.
+    """The URL without its parts that may be secret: user, password, query and fragment.
 
     >>> plain_url("https://me:key@host/own.tsv?X-Amz-Signature=abc")
     'https://host/own.tsv'
@@ -84,22 +87,20 @@ def plain_url(url: str) -> str:
 
 
 def local_path(url: str) -> Path | None:
-    """The path that a `file://` URL is; None for every other URL."""
+    """The path that a `file://` URL means; None for any other URL."""
     match = _URL.fullmatch(url)
     if match is None or match[1].lower() not in _LOCAL:
         return None
     path = match[2].removeprefix("localhost")
     if not path.startswith("/"):
         raise UsageError(
-            f"{url} names no absolute path.", hint="Write file:///home/me/runs, or a plain path."
+            f"{url} must hold an absolute path.", hint="Write file:///home/me/runs, or a plain path."
         )
     return Path(path[1:] if re.match(r"/[A-Za-z]:", path) else path)
 
 
-def open_place(url: str) -> Place:
-    """Find the file system of a URL; nothing is sent yet.
-
-    Slashes at its end say nothing: with and without them it is one place.
+def open_remote(url: str) -> RemotePath:
+    """The remote path of a URL; nothing is sent yet. Slashes at its end do not matter.
 
     Raises MissingExtraError without fsspec, StoreError without the package that its scheme needs,
     UnknownNameError for a scheme that fsspec does not know.
@@ -125,22 +126,22 @@ def open_place(url: str) -> Place:
         ) from error
     except Exception as error:  # file systems are foreign code, and may raise anything
         raise _cannot("reach", plain_url(url), error) from error
-    return Place(start + plain_url(url).removeprefix(start).rstrip("/"), files, str(path))
+    return RemotePath(start + plain_url(url).removeprefix(start).rstrip("/"), files, str(path))
 
 
 @contextmanager
-def explained(doing: str, place: Place) -> Iterator[None]:
-    """Say what was being done at which URL when a file system fails; secrets are left out."""
+def remote_errors(doing: str, remote: RemotePath) -> Iterator[None]:
+    """Turn errors of a file system into StoreErrors that name the action and the URL, without secrets."""
     try:
         yield
     except MmdbenchError:
         raise
     except Exception as error:  # as above
-        raise _cannot(doing, place.shown, error) from error
+        raise _cannot(doing, remote.shown, error) from error
 
 
-def mark_of(info: Mapping[str, Any]) -> str:
-    """What changes when a file there changes: its size with its tag, or with its time where it has none."""
+def version_mark(info: Mapping[str, Any]) -> str:
+    """A short text that changes with a file, from its record: its size with its tag, else with its time."""
     keys = [key for key in _MARKS if info.get(key)][:1] or [key for key in _TIMES if info.get(key)]
     return value_digest({"size": int(info["size"] or 0), **{key: str(info[key]) for key in keys}})[:16]
 
@@ -149,12 +150,12 @@ def _cannot(doing: str, shown: str, error: Exception) -> StoreError:
     what = _IN_TEXT.sub(lambda match: plain_url(match[0]), str(error)).strip().rstrip(".")
     kind = type(error).__name__
     if isinstance(error, FileNotFoundError):
-        return StoreError(f"Cannot {doing} {shown}: there is no such place.", hint="Is its bucket there?")
+        return StoreError(f"Cannot {doing} {shown}: it does not exist.", hint="Check the name of its bucket.")
     if isinstance(error, PermissionError) or "Credentials" in kind:
         return StoreError(
             f"Cannot {doing} {shown}: no permission ({kind}: {what}).",
-            hint="Credentials come from where its package looks for them: see docs/remote.md.",
+            hint="For the places that credentials are read from, see docs/remote.md.",
         )
     return StoreError(
-        f"Cannot {doing} {shown}: {kind}: {what}.", hint="Is the network there, and the host's name right?"
+        f"Cannot {doing} {shown}: {kind}: {what}.", hint="Check the network and the host's name."
     )
