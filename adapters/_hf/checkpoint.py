@@ -14,7 +14,7 @@ from typing import Any
 from mmdbench.errors import ModelError
 from mmdbench.system.digest import value_digest
 
-from .families import FAMILIES, FOREIGN, Family, family_of
+from .families import FAMILIES, FOREIGN, ModelFamily, family_of
 from .settings import Settings
 
 __all__ = ["Checkpoint", "file_digest", "open_checkpoint", "tensor_sizes"]
@@ -49,7 +49,7 @@ class Checkpoint:
     repo: str
     revision: str
     model_type: str
-    family: Family
+    family: ModelFamily
     version: str
     parameters: int
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FAMILIES", "FOREIGN", "GENERIC", "PROMPT_RULES", "Family", "family_of"]
+__all__ = ["FAMILIES", "FOREIGN", "GENERIC", "PROMPT_RULES", "ModelFamily", "family_of"]
 
 PROMPT_RULES = "1"
 """Version of the rules below; part of every fingerprint, so that a change asks everything anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ModelFamily:
     """How one family is asked and read.
 
     `template` replaces the checkpoint's chat template: `{images}` is one placeholder for each
@@ -44,14 +44,14 @@ class Family:
     switches: Mapping[str, Any] = field(default_factory=dict)
 
 
-GENERIC = Family("generic")
+GENERIC = ModelFamily("generic")
 """A family that is not listed: its checkpoint's chat template, images first, greedy."""
 
-FAMILIES: Mapping[str, Family] = {
+FAMILIES: Mapping[str, ModelFamily] = {
     family.name: family
     for family in (
         GENERIC,
-        Family(
+        ModelFamily(
             "janus",
             model_types=("janus",),
             # The published evaluation asks without the system prompt that the processor can put first.
@@ -60,7 +60,7 @@ FAMILIES: Mapping[str, Family] = {
             generate={"generation_mode": "text"},
             mcq_ending="Answer with the option's letter from the given choices directly.",
         ),
-        Family(
+        ModelFamily(
             "emu3",
             model_types=("emu3",),
             # Converted checkpoints carry no usable chat template; the full stop belongs to the wording.
@@ -68,25 +68,25 @@ FAMILIES: Mapping[str, Family] = {
             max_new_tokens=1024,
             same_size=True,
         ),
-        Family(
+        ModelFamily(
             "qwen2.5-vl",
             model_types=("qwen2_5_vl",),
             needs_torchvision=True,
             image_options={"min_pixels": 1280 * 28 * 28, "max_pixels": 16384 * 28 * 28},
         ),
-        Family(
+        ModelFamily(
             "robust-r1",
             image_first=False,
             max_new_tokens=1024,
             needs_torchvision=True,
             answer_tags=("<ANSWER>", "<ANSWER_END>"),
         ),
-        Family("gemma3", model_types=("gemma3",)),
-        Family("internvl", model_types=("internvl",), needs_torchvision=True),
-        Family("llava", model_types=("llava",)),
+        ModelFamily("gemma3", model_types=("gemma3",)),
+        ModelFamily("internvl", model_types=("internvl",), needs_torchvision=True),
+        ModelFamily("llava", model_types=("llava",)),
     )
 }
-"""Family by name; `robust-r1` has Qwen2.5-VL's model type and is chosen by its card."""
+"""Families by name; `robust-r1` has Qwen2.5-VL's model type and is chosen by its card."""
 
 FOREIGN: Mapping[str, str] = {
     "multi_modality": "Use the converted checkpoint, deepseek-community/Janus-Pro-1B or -7B.",
@@ -98,6 +98,6 @@ FOREIGN: Mapping[str, str] = {
 """Model types of releases in a format of their own, and what to name instead."""
 
 
-def family_of(model_type: str) -> Family:
+def family_of(model_type: str) -> ModelFamily:
     """The family of a checkpoint's model type, GENERIC if it is not listed."""
     return next((f for f in FAMILIES.values() if model_type in f.model_types), GENERIC)

@@ -13,7 +13,7 @@ import torch
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
 
 from .checkpoint import Checkpoint, file_digest, open_checkpoint
-from .families import Family
+from .families import ModelFamily
 from .settings import Settings
 from .towers import fill_tower, find_tower
 
@@ -178,7 +178,7 @@ def _load_processor(checkpoint: Checkpoint, settings: Settings) -> Any:
     return processor
 
 
-def pixel_limits(family: Family, settings: Settings) -> dict[str, int]:
+def pixel_limits(family: ModelFamily, settings: Settings) -> dict[str, int]:
     """The fewest and most pixels that a picture is scaled to, where the family or the card says so."""
     own = {"min_pixels": settings.min_pixels, "max_pixels": settings.max_pixels}
     return {**family.image_options, **{key: value for key, value in own.items() if value}}

@@ -11,7 +11,7 @@ from PIL import Image
 from mmdbench.records import Question, Request
 from mmdbench.system.images import decode_image
 
-from .families import Family
+from .families import ModelFamily
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -42,7 +42,7 @@ def with_ending(question: Question, default: str, ending: str) -> str:
     return default
 
 
-def prepare(request: Request, family: Family, processor: Any) -> Asked:
+def prepare(request: Request, family: ModelFamily, processor: Any) -> Asked:
     """Decode the request's images (RGB) and put its prompt into the family's words.
 
     Raises ImageDecodeError for an image that cannot be read.
@@ -55,7 +55,7 @@ def prepare(request: Request, family: Family, processor: Any) -> Asked:
     return Asked(render(text, len(pictures), family, processor), pictures, text != request.prompt)
 
 
-def render(text: str, images: int, family: Family, processor: Any) -> str:
+def render(text: str, images: int, family: ModelFamily, processor: Any) -> str:
     """The text of a turn with `images` placeholders, up to where the answer begins."""
     if family.template:
         return family.template.format(images=processor.image_token * images, text=text)

@@ -31,10 +31,10 @@ class Score:
     """The score of one benchmark's replies, and the rules by which they were graded.
 
     `headline`, `metrics`, `table` and `upper_bound` are 0..100; `vlmevalkit_table` holds VLMEvalKit's
-    own flat records in its own units (0..1, MM-Vet 0..100). `metric` is the label of the headline and
-    `metric_key` its name in `metrics`. `headline` is None where the metric does
-    not exist (MMVP without pairs, MM-Vet without a judge); `warnings` give the reason. `judge` is the judge's
-    id, `judge_record` its prompts and sampling. `group_hits` is per circular group, by main index.
+    own flat records in its own units (0..1, MM-Vet 0..100). `metric` is the label of the headline,
+    `metric_key` its name in `metrics`. `headline` is None where the metric does not exist (MMVP without
+    pairs, MM-Vet without a judge); `warnings` give the reason. `judge` is the judge's id, `judge_record`
+    its prompts and sampling. `group_hits` is per circular group, by main index.
 
     `counts`: planned, answered; before the judge resolved, refused, unresolved; then judged and
     judge_failed; truncated, empty, missing, error and inference_failed. They may overlap.
