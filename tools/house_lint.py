@@ -38,6 +38,11 @@ WORDS = {
     "riddle": r"\b(nobody|whoever|under way|what became of|goes on|go on|went on|is said|are said)\b",
 }
 EXCEPTIONS: dict[str, str] = {
+    "mmdbench/corruptions/operations.py:corrupt": "the public call, in the style of ImageNet-C's `corrupt`",
+    "mmdbench/corruptions/batches.py:corrupt_batch": "the public call: the parameters of `corrupt`",
+    "mmdbench/corruptions/_inpainting_numba.py:_sum_of_neighbours.typed": "a numba kernel",
+    "mmdbench/corruptions/_inpainting_numba.py:_march": "a numba kernel",
+    "mmdbench/corruptions/_inpainting_numba.py:_fill": "a numba kernel",
     # "mmdbench/cli/evaluate.py:evaluate": "typer reads a verb's options from its signature",
 }
 VERBS = "typer reads a verb's options from its signature"

@@ -7,7 +7,7 @@ import csv
 import sys
 from pathlib import Path
 
-from mmdbench.corruptions.calibration import calibrate, to_markdown
+from mmdbench.corruptions.calibration import CalibrationSettings, calibrate, to_markdown
 from mmdbench.system.images import decode_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +23,7 @@ def main() -> int:
         for row in csv.DictReader(file, delimiter="\t"):
             if row["photo"] in PHOTOS and row["photo"] not in images and len(row["image"]) > 64:
                 images[row["photo"]] = decode_image(base64.b64decode(row["image"]), row["photo"])
-    found = calibrate(images, enlarge=True, told=lambda what: print(what, file=sys.stderr))
+    found = calibrate(images, CalibrationSettings(enlarge=True), lambda step: print(step, file=sys.stderr))
     TARGET.write_text(to_markdown(found), encoding="utf-8")
     return 0
 

@@ -43,19 +43,13 @@ def calibrate(
 
     SSIM and PSNR for each corruption, level and size. Levels that are out of order are flagged.
     """
-    from mmdbench.corruptions.calibration import SIZES, to_json, to_markdown
+    from mmdbench.corruptions.calibration import SIZES, CalibrationSettings, to_json, to_markdown
     from mmdbench.corruptions.calibration import calibrate as measure
     from mmdbench.system.files import write_atomic
 
-    found = measure(
-        _read_pictures(images),
-        sizes=sizes or SIZES,
-        names=names or (),
-        profile=profile,
-        seed=seed,
-        enlarge=enlarge,
-        told=lambda what: typer.echo(f"measuring {what}", err=True),
-    )
+    settings = CalibrationSettings(sizes or SIZES, names or (), profile, seed, enlarge)
+    pictures = _read_pictures(images)
+    found = measure(pictures, settings, lambda step: typer.echo(f"measuring {step}", err=True))
     _print(found)
     if json_file is not None:
         write_atomic(json_file, json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n")
@@ -76,6 +70,8 @@ def _print(found: Calibration) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mmdbench.records import LEVELS
+
     console = Console()
     cells = {(e.corruption, e.size, e.level): e for e in found.effects}
     for size in dict.fromkeys(effect.size for effect in found.effects):
@@ -84,10 +80,10 @@ def _print(found: Calibration) -> None:
         table = Table(title=f"short side {size} px, {count} picture{'s' * (count != 1)}{grown}")
         table.add_column("corruption", no_wrap=True)
         for measure in ("SSIM", "PSNR dB"):
-            for level in ("low", "mid", "hard"):
+            for level in LEVELS:
                 table.add_column(f"{measure}\n{level}", justify="right", no_wrap=True)
         for name in dict.fromkeys(effect.corruption for effect in found.effects):
-            ladder = [cells[name, size, level] for level in ("low", "mid", "hard")]
+            ladder = [cells[name, size, level] for level in LEVELS]
             noise = ["–" if e.psnr_db is None else f"{e.psnr_db:.1f}" for e in ladder]
             table.add_row(name, *(f"{e.ssim:.3f}" for e in ladder), *noise)
         console.print(table)

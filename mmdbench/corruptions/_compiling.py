@@ -1,4 +1,4 @@
-"""How this package's numba functions are compiled; importing this module imports numba."""
+"""Compilation of this package's numba functions; importing this module imports numba."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def compiled(function: _Function) -> _Function:
-    """Compile without the interpreter's lock and without fast-math, and keep the code for later processes."""
+    """Compile without the interpreter's lock and without fast-math; cache the code for later processes."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         done: _Function = numba.njit(cache=True, **options)(function)
     except RuntimeError:
-        # No folder to keep compiled code in can be written: compile in every process instead.
+        # numba finds no writable folder for its cache: compile in every process instead.
         done = numba.njit(**options)(function)
     return done
 

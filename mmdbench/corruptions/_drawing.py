@@ -1,4 +1,4 @@
-"""Lines and letters drawn to the same pixels by every OpenCV."""
+"""Lines and text, drawn to the same pixels by every OpenCV."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def draw_text(
         pen_x -= left * unit
         for stroke in strokes:
             points = np.array([[pen_x + x * unit, pen_y + y * unit] for x, y in stroke], dtype=np.int64)
-            # A pen further out than 32,767 px cannot be told to OpenCV, nor seen.
+            # OpenCV takes no coordinates beyond 32,767 px, where nothing is visible.
             points = np.clip(points, -(2**31), 2**31 - 1).astype(np.int32)
             cv2.polylines(image, [points], False, tuple(color), thickness, cv2.LINE_8, _SHIFT)
         pen_x += right * unit

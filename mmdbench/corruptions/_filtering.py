@@ -1,4 +1,4 @@
-"""Filters whose sums are exact whole numbers, so that no CPU and no OpenCV can round them otherwise.
+"""Filters whose sums are exact integers, so that every CPU and every OpenCV give the same result.
 
 Weights are whole numbers and small enough that every partial sum stays below 2²⁴: single
 precision adds them without rounding, in any order, fused or not.
@@ -50,7 +50,7 @@ def gaussian_blur(image: Image, kernel_size: int, sigma: float, gain: float = 1.
 
 
 def _along_rows(image: Floats, taps: Floats) -> Floats:
-    """Sums along each row; which of OpenCV's two ways is taken cannot show, both are exact."""
+    """Sums along each row, by the faster of two OpenCV functions; both are exact."""
     if taps.size < _DIRECT_WEIGHTS:
         sums = cv2.filter2D(image, cv2.CV_32F, taps.reshape(1, -1), borderType=cv2.BORDER_REFLECT_101)
     else:

@@ -1,8 +1,8 @@
 """Telea's inpainting, which takes half of the time that all corruptions but mean_shift take.
 
-Two implementations give the same bytes: OpenCV's `inpaint`, always there, and one of our own
-(`_inpainting_numba`) that is two to three times as fast and used where numba can be imported, once there
-is enough to do that loading it pays. Which of the two ran can never be read off a picture.
+Two implementations give the same bytes: OpenCV's `inpaint`, and one in numba (`_inpainting_numba`)
+that is two to three times as fast. The latter is used where numba can be imported, after enough pixels
+to make up for the time that loading it takes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a corruption has a second implementation in numba: whether that can be used here."""
+"""Access to the numba implementations, which are optional."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The pyramid mean-shift filter: the one corruption that is slow enough to need a kernel of its own.
+"""The pyramid mean-shift filter, by far the slowest corruption.
 
-Two implementations give the same bytes: OpenCV's `pyrMeanShiftFiltering`, always there, and a
-vectorised one (`_mean_shift_numba`) that is an order of magnitude faster and used whenever
-numba can be imported. Which of the two ran can never be read off a picture.
+Two implementations give the same bytes: OpenCV's `pyrMeanShiftFiltering`, and a vectorised one
+(`_mean_shift_numba`) that is an order of magnitude faster and used whenever numba can be imported.
 """
 
 from __future__ import annotations

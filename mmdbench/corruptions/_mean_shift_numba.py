@@ -39,7 +39,7 @@ _PADDING = 32
 
 
 def _wide_lanes() -> int:
-    """How many 16-bit lanes to work on at once: what the processor numba compiles for keeps in registers."""
+    """The number of 16-bit lanes that fit the registers of the processor numba compiles for."""
     features = numba.config.CPU_FEATURES
     if features is None:
         features = binding.get_host_cpu_features().flatten()
@@ -237,7 +237,7 @@ def _filter(image: Any, wanted: Any, radius: float, limit: int, result: Any) -> 
 
 @compiled
 def _near_edges(small: Any, height: int, width: int, contrast: int) -> Any:
-    """Which pixels of the full-size image to filter again: the 3×3 blocks at edges of the small one.
+    """Mask of the pixels to filter again at full size: 3×3 blocks at edges of the small image.
 
     An edge is a pixel off the border with a squared colour distance of `contrast` or more to one
     of its eight neighbours. OpenCV sets the block of small pixel (x, y) around (2x - 1, 2y + 1).

@@ -1,4 +1,4 @@
-"""Palette images: corrupted as RGB, then given a new palette; transparency is kept to the value."""
+"""Palette images: corrupted as RGB, then given a new palette; transparency keeps its exact values."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
     from PIL import Image as PilImage
 
-__all__ = ["opened_palette"]
+__all__ = ["palette_as_rgb"]
 
 Image = NDArray[np.uint8]
 
 
-def opened_palette(image: PilImage.Image) -> tuple[Image, Callable[[Image], PilImage.Image]]:
-    """RGB pixels of a P or PA image and the way back to that mode.
+def palette_as_rgb(image: PilImage.Image) -> tuple[Image, Callable[[Image], PilImage.Image]]:
+    """RGB pixels of a P or PA image, and a function that makes such an image from RGB pixels.
 
-    Up to 256 colours come back exactly; of more, median cut chooses 256, without dithering. In P
-    images with transparency the 256 entries are shared equally by the alpha values in use.
+    Up to 256 colours are kept exactly; more are reduced to 256 by median cut, without dithering. In P
+    images with transparency the 256 entries are divided equally among the alpha values in use.
     """
     rgba = np.array(image.convert("RGBA"), dtype=np.uint8)
     alpha = rgba[..., 3]

@@ -1,7 +1,7 @@
-"""Stateless randomness: numbers that follow from a key and stay the same on every numpy and platform.
+"""Random numbers that follow from a key and are the same with every NumPy and on every platform.
 
-Only the raw 64-bit words of PCG64 are used, whose stream numpy promises; how they become
-numbers is written here.
+Only the raw 64-bit words of PCG64 are used, whose stream NumPy guarantees; the conversion to
+numbers is done here.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["Stream", "normal_indices", "normal_quantiles"]
 
 
 class Stream:
-    """Numbers drawn one after another from the stream of a key; `child` opens an independent one."""
+    """A stream of random numbers that follows from a key."""
 
     def __init__(self, *key: str | int) -> None:
         self._key = key
         self._bits = np.random.PCG64(int(value_digest(list(key))[:32], 16))
 
     def child(self, name: str) -> Stream:
-        """A stream of its own: what is drawn there does not shift what is drawn here."""
+        """An independent stream: drawing from it does not shift the numbers of this one."""
         return Stream(*self._key, name)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:

@@ -1,4 +1,4 @@
-"""Less saturation in 8-bit HSV, by whole numbers: OpenCV's way back to RGB differs between CPUs."""
+"""Lower saturation in 8-bit HSV, in integers: OpenCV's conversion back to RGB differs between CPUs."""
 
 from __future__ import annotations
 

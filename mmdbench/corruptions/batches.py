@@ -1,4 +1,4 @@
-"""Many images at once: lists, and arrays N×H×W×3."""
+"""Corrupting many images at once: lists, and arrays N×H×W×C."""
 
 from __future__ import annotations
 
@@ -25,13 +25,27 @@ def corrupt_batch(
     profile: str = "paper",
     workers: int = 1,
 ) -> Any:
-    """Degrade every image of a batch; image k comes out as `corrupt` would give it alone.
+    """Degrade every image of a batch, each as `corrupt` degrades it alone.
 
-    `images` is a uint8 array N×H×W×C (C = 1, 3 or 4), which gives a new array of its shape, or a
-    list or tuple of anything that `corrupt` takes, which gives a list. `name`, `level`,
-    `intensity` and `seed` are one value for all or a list with one for each image. Images of
-    equal pixels come out equal unless their seeds differ. `workers` threads share the work and
-    change nothing about the result.
+    `name`, `level`, `intensity` and `seed` are one value for all images, or a list with one for each.
+    Images of equal pixels give equal results unless their seeds differ.
+
+    Args:
+        images: A uint8 array N×H×W×C (C = 1, 3 or 4), or a list or tuple of anything that `corrupt`
+            takes.
+        name: The corruption.
+        level: "low", "mid" or "hard"; give it or `intensity`.
+        intensity: A number in (0, 1].
+        seed: A whole number.
+        profile: "paper" or "scaled".
+        workers: Threads that share the work, at least 1; they do not change the result.
+
+    Returns:
+        A new array of the same shape, or a list.
+
+    Raises:
+        ImageInputError: `images` is no batch, or one of them is no image.
+        UsageError: A list does not have one value for each image.
 
     >>> batch = np.zeros((2, 8, 8, 3), np.uint8)
     >>> corrupt_batch(batch, ["graffiti", "lens_blur"], level="low").shape
@@ -47,36 +61,27 @@ def corrupt_batch(
             hint="Give N×H×W×3, or one image to mmdbench.corrupt.",
         )
     require_at_least("workers", workers, 1)
-    count = len(images)
-    calls = [
-        {"name": n, "level": le, "intensity": i, "seed": s}
-        for n, le, i, s in zip(
-            _each("name", name, count),
-            _each("level", level, count),
-            _each("intensity", intensity, count),
-            _each("seed", seed, count),
-            strict=True,
-        )
-    ]
+    given = {"name": name, "level": level, "intensity": intensity, "seed": seed}
+    options = {key: _each(key, value, len(images)) for key, value in given.items()}
 
     def one(k: int) -> Any:
-        return corrupt(images[k], profile=profile, **calls[k])
+        return corrupt(images[k], profile=profile, **{key: values[k] for key, values in options.items()})
 
     if workers == 1:
-        results = [one(k) for k in range(count)]
+        results = [one(k) for k in range(len(images))]
     else:
         with ThreadPoolExecutor(workers) as pool:
-            results = list(pool.map(one, range(count)))
+            results = list(pool.map(one, range(len(images))))
     if isinstance(images, np.ndarray):
         return np.stack(results) if results else images.copy()
     return results
 
 
-def _each(what: str, value: Any, count: int) -> list[Any]:
+def _each(option: str, value: Any, count: int) -> list[Any]:
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
         return [value] * count
     if len(value) != count:
         raise UsageError(
-            f"There are {len(value)} values of {what} for {count} images.", hint="Give one, or one per image."
+            f"{option} must be one value or one for each of {count} images, got {len(value)} values."
         )
     return list(value)

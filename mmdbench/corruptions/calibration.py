@@ -1,4 +1,4 @@
-"""How strong each corruption really is: SSIM and PSNR per level and image size, and which are no ladders."""
+"""Measured severity of the corruptions: SSIM and PSNR per level and image size."""
 
 from __future__ import annotations
 
@@ -21,12 +21,21 @@ from mmdbench.system.bounds import require_at_least
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Calibration", "Effect", "Flag", "calibrate", "resized", "to_json", "to_markdown"]
+__all__ = [
+    "Calibration",
+    "CalibrationSettings",
+    "Effect",
+    "Flag",
+    "calibrate",
+    "resized",
+    "to_json",
+    "to_markdown",
+]
 
 SIZES = (224, 512, 1024)
 """Short sides in px: a model's input, the size of many benchmarks, a photograph on a screen."""
 
-# Below these the eye and the measure are about as uncertain as the difference.
+# Differences below these are about as small as the uncertainty of the metrics.
 _SAME = 0.005
 _SAME_DB = 0.2
 _FLAT = 0.02
@@ -34,10 +43,10 @@ _FLAT = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one corruption did at one level and size, averaged over images.
+    """The effect of one corruption at one level and size, averaged over images.
 
     `ssim` is the mean in [-1, 1]; `psnr_db` the mean in dB over the images that changed, None if
-    none did; `size` the short side in px; `unchanged` of the `images` came out as they went in.
+    none did; `size` the short side in px; `unchanged` of the `images` were not changed.
     """
 
     corruption: str
@@ -51,7 +60,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """Something to know before a ladder is trusted: `kind` is "not monotone", "flat" or "no effect"."""
+    """A weakness of a corruption's levels: `kind` is "not monotone", "flat" or "no effect"."""
 
     corruption: str
     size: int
@@ -61,7 +70,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The measurement: its effects, what was flagged, and what it was made with."""
+    """The measurement: effects, flags, and what they were measured with."""
 
     effects: tuple[Effect, ...]
     flags: tuple[Flag, ...]
@@ -72,36 +81,54 @@ class Calibration:
     spec_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class CalibrationSettings:
+    """Options of `calibrate`.
+
+    `sizes` are short sides in px, at least 7; `names` are corruptions, all if empty. An image smaller
+    than a size is left out there, or with `enlarge` enlarged: it then lacks fine detail, and its SSIM
+    is a little higher than that of a photograph of the size. `seed` and `profile` are those of `corrupt`.
+    """
+
+    sizes: Sequence[int] = SIZES
+    names: Sequence[str] = ()
+    profile: str = "paper"
+    seed: int = 0
+    enlarge: bool = False
+
+
 def calibrate(
     images: Mapping[str, NDArray[np.uint8]],
-    *,
-    sizes: Sequence[int] = SIZES,
-    names: Sequence[str] = (),
-    profile: str = "paper",
-    seed: int = 0,
-    enlarge: bool = False,
-    told: Callable[[str], None] = lambda _: None,
+    settings: CalibrationSettings | None = None,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
-    """Measure every corruption at every level on the images, brought to each size of short side in px.
+    """Measure corruptions at every level on images brought to several sizes.
 
-    `images` are RGB pixels (H×W×3 uint8) by name; `names` are corruptions, all 16 if empty. An
-    image smaller than a size is left out there; with `enlarge` it is enlarged (it then lacks fine
-    detail, and scores a little higher than a photograph of that size). `told` hears what goes on.
-    UsageError if no image is left for a size.
+    Args:
+        images: RGB pixels (H×W×3 uint8) by name.
+        settings: Sizes, corruptions and the like; by default three sizes and all corruptions.
+        on_progress: Called with a line of text before each corruption and size.
+
+    Returns:
+        The measurement.
+
+    Raises:
+        UsageError: No image is left for a size.
     """
-    spec = load_spec()
-    chosen = [spec.corruption(name).name for name in names] or get_corruption_names()
-    spec.profile(profile)
+    spec, settings = load_spec(), settings or CalibrationSettings()
+    names = [spec.corruption(name).name for name in settings.names] or get_corruption_names()
+    spec.profile(settings.profile)
     effects: list[Effect] = []
     enlarged = {}
-    for size in sizes:
-        pictures, grown = _pictures(images, size, enlarge)
-        enlarged[size] = grown
-        for name in chosen:
-            told(f"{size} px, {name}")
-            effects += _measured(pictures, name, size, profile, seed)
-    flags = tuple(flag for size in sizes for name in chosen for flag in _flags(effects, name, size))
-    return Calibration(tuple(effects), flags, tuple(images), enlarged, profile, seed, spec.version)
+    for size in settings.sizes:
+        pictures, enlarged[size] = _pictures(images, size, settings.enlarge)
+        for name in names:
+            on_progress(f"{size} px, {name}")
+            effects += _measured(pictures, name, size, settings)
+    flags = tuple(flag for size in settings.sizes for name in names for flag in _flags(effects, name, size))
+    return Calibration(
+        tuple(effects), flags, tuple(images), enlarged, settings.profile, settings.seed, spec.version
+    )
 
 
 def resized(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
@@ -129,18 +156,18 @@ def _pictures(
 
 
 def _measured(
-    pictures: Sequence[NDArray[np.uint8]], name: str, size: int, profile: str, seed: int
+    pictures: Sequence[NDArray[np.uint8]], name: str, size: int, settings: CalibrationSettings
 ) -> Iterator[Effect]:
     for level in LEVELS:
-        alike, noise = [], []
+        ssims, psnrs = [], []
         for pixels in pictures:
-            degraded = corrupt(pixels, name, level=level, profile=profile, seed=seed)
-            alike.append(ssim(pixels, degraded))
-            noise.append(psnr(pixels, degraded))
-        changed = [value for value in noise if math.isfinite(value)]
+            degraded = corrupt(pixels, name, level=level, profile=settings.profile, seed=settings.seed)
+            ssims.append(ssim(pixels, degraded))
+            psnrs.append(psnr(pixels, degraded))
+        changed = [value for value in psnrs if math.isfinite(value)]
         mean = float(np.mean(changed)) if changed else None
         yield Effect(
-            name, level, size, float(np.mean(alike)), mean, len(pictures), len(pictures) - len(changed)
+            name, level, size, float(np.mean(ssims)), mean, len(pictures), len(pictures) - len(changed)
         )
 
 
@@ -158,9 +185,9 @@ def _flags(effects: Sequence[Effect], name: str, size: int) -> Iterator[Flag]:
             yield Flag(name, size, "not monotone", f"{'; '.join(rising)} ({measure} {values})")
     if ladder and abs(ladder[0].ssim - ladder[-1].ssim) < _FLAT:
         yield Flag(name, size, "flat", f"low and hard are nearly the same (SSIM {steps})")
-    idle = [effect for effect in ladder if effect.unchanged]
-    if idle:
-        what = ", ".join(f"{e.unchanged} of {e.images} at {e.level}" for e in idle)
+    without_effect = [effect for effect in ladder if effect.unchanged]
+    if without_effect:
+        what = ", ".join(f"{e.unchanged} of {e.images} at {e.level}" for e in without_effect)
         yield Flag(name, size, "no effect", f"images that stay as they are: {what}")
 
 

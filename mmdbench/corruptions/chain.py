@@ -1,4 +1,4 @@
-"""Several corruptions one after another, as pictures meet them: taken, sent, seen, edited.
+"""Several corruptions one after another, as happens to pictures: taken, sent, displayed, edited.
 
 >>> import numpy as np
 >>> image = np.full((60, 80, 3), 200, np.uint8)
@@ -40,16 +40,16 @@ def _four_stages(
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Draws at most one corruption per stage and carries them out in the order of the stages.
+    """Draws at most one corruption per stage and applies them in the order of the stages.
 
-    `stages` are `CorruptionChoice`s, by default one for each category in the order capture, transmission,
-    environmental, post_processing, each with p = 0.5 and an intensity drawn evenly from 0.1 to
-    0.9: the way in which Robust-R1 composes its training images, with probabilities of our own.
-    If fewer than `at_least` stages come out, more are added by lot.
+    `stages` are `CorruptionChoice`s, by default one for each category in the order capture,
+    transmission, environmental, post_processing, each with p = 0.5 and an intensity drawn uniformly
+    from 0.1 to 0.9. Robust-R1 composes its training images in this way; the probabilities are
+    mmdbench's own. If fewer than `at_least` stages are drawn, more are added at random.
 
-    A chain has no state: what is drawn follows from the image's pixels and the seed. A layout
-    (angle, places, noise) does not depend on the intensity or on the other stages, and a chain
-    of one corruption at one intensity gives the picture that `corrupt` gives.
+    A chain has no state: every draw follows from the image's pixels and the seed. A layout (angle,
+    positions, noise) does not depend on the intensity or on the other stages, and a chain of one
+    corruption at one intensity gives the image that `corrupt` makes.
     """
 
     stages: tuple[CorruptionChoice, ...] = field(default_factory=_four_stages)
@@ -68,12 +68,22 @@ class Chain:
         at_least: int = 1,
         profile: str = "paper",
     ) -> Chain:
-        """A chain across the four stages, each with the same intensity (a number or a range) and p."""
+        """A chain across the four categories, with the same settings for each.
+
+        Args:
+            intensity: A number in (0, 1], or the two ends of a range.
+            p: The probability of each stage, from 0 to 1.
+            at_least: The smallest number of corruptions for an image.
+            profile: "paper" or "scaled".
+
+        Returns:
+            The chain.
+        """
         return cls(_four_stages(intensity, p, profile), at_least)
 
     @classmethod
     def of(cls, *steps: tuple[str, float]) -> Chain:
-        """A chain in which nothing is left to chance but layouts: (corruption, intensity), in this order.
+        """A chain of given corruptions and intensities, in this order; only layouts are random.
 
         >>> len(Chain.of(("motion_blur", 0.4), ("jpeg_compression", 0.9)).stages)
         2
@@ -81,13 +91,13 @@ class Chain:
         return cls(tuple(choice_of(name, intensity=intensity) for name, intensity in steps), len(steps))
 
     def __call__(self, image: Any, seed: int = 0) -> Any:
-        """Degrade an image, or each of a list; takes and gives back what `corrupt` does."""
+        """Degrade an image, or each image of a list; takes and returns what `corrupt` does."""
         if isinstance(image, (list, tuple)):
             return [self(one, seed) for one in image]
         return self.recorded(image, seed)[0]
 
     def recorded(self, image: Any, seed: int = 0) -> tuple[Any, dict[str, Any]]:
-        """The degraded image, and the JSON-able record of all that was drawn for it."""
+        """The degraded image, and the JSON-able record of everything drawn for it."""
         pixels, restore = as_rgb(image)
         digest = pixel_digest(pixels)
         record: dict[str, Any] = {
@@ -119,12 +129,12 @@ class Chain:
         lots = [uniform() for uniform in uniforms]
         taken = {k for k, stage in enumerate(self.stages) if lots[k] < stage.p}
         spare = [k for k, stage in enumerate(self.stages) if k not in taken and stage.p > 0]
-        # The stages that came nearest to being taken are added first.
+        # The stages nearest to their probability are added first.
         spare.sort(key=lambda k: (lots[k] / self.stages[k].p, k))
         taken.update(spare[: max(0, self.at_least - len(taken))])
         result = []
         for k in sorted(taken):
-            name, intensity = self.stages[k].drawn(uniforms[k])
+            name, intensity = self.stages[k].draw(uniforms[k])
             result.append(
                 DrawnCorruption(name, intensity, image_seed(digest, name, seed), self.stages[k].profile)
             )
@@ -132,11 +142,11 @@ class Chain:
 
     @staticmethod
     def replay(image: Any, record: Mapping[str, Any]) -> Any:
-        """Do to an image what the record says was done to another, or to the same one.
+        """Apply the corruptions of a record to an image.
 
-        On an image of the recorded size the recorded parameters are used: the same pixels give
-        the same picture. For another size the layouts are drawn again from the recorded seeds and
-        intensities, which needs the spec's version to be the recorded one (UsageError).
+        On an image of the recorded size the recorded parameters are used: the same pixels give the
+        same result. For another size the layouts are drawn again from the recorded seeds and
+        intensities. Raises UsageError if that would need another version of the spec.
         """
         steps = _checked(record)
         pixels, restore = as_rgb(image)

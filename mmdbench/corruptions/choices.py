@@ -1,8 +1,7 @@
-"""What a random draw is made from: which corruptions, how strong, how often.
+"""Random choice of a corruption and its intensity, for chains and for transforms of other libraries.
 
-Chains and the transforms for other libraries draw in the same way: two numbers in [0, 1) make a
-corruption and an intensity. Where these numbers come from (a library's own generator, or a key
-made of pixels and a seed) is the caller's business.
+Two numbers in [0, 1) give a corruption and an intensity. The caller provides them: from a library's
+own generator, or from a key made of pixels and a seed.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Uniform = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class DrawnCorruption:
-    """What came out of a draw; `seed` is the one that `mmdbench.corruptions.sample` takes."""
+    """A corruption that was drawn; `seed` is the one that `mmdbench.corruptions.sample` takes."""
 
     corruption: str
     intensity: float
@@ -40,24 +39,24 @@ class DrawnCorruption:
     profile: str = "paper"
 
     def params(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Every number that the picture depends on, for an image of `shape` (height, width, …) in px."""
+        """The parameters for an image of `shape` (height, width, …) in px."""
         return sample(
             self.corruption, shape[:2], intensity=self.intensity, seed=self.seed, profile=self.profile
         )
 
     def corrupted(self, image: Any) -> Any:
-        """The degraded image: anything that `corrupt` takes, except a list."""
+        """The degraded image; `image` is anything that `corrupt` takes, except a list."""
         size = (image.height, image.width) if hasattr(image, "height") else image.shape
         return apply(self.corruption, image, self.params(size))
 
 
 @dataclass(frozen=True, slots=True)
 class CorruptionChoice:
-    """Corruptions of which one is drawn by its weight in the release, and how strong it then is.
+    """Corruptions to draw one from, by their weights in the release, and intensities to draw one from.
 
-    `intensities` are single values drawn with equal chance, or, if `is_span`, the two ends of a
-    range drawn from evenly. `p` is how often anything happens at all, from 0 to 1. Make it with
-    `choice_of`, which checks.
+    `intensities` are values of equal probability or, if `is_span`, the two ends of a uniform range.
+    `p` is the probability, from 0 to 1, that an image is degraded at all. Create it with `choice_of`,
+    which checks.
     """
 
     corruptions: tuple[str, ...]
@@ -66,40 +65,41 @@ class CorruptionChoice:
     p: float = 1.0
     profile: str = "paper"
 
-    def drawn(self, uniform: Uniform) -> tuple[str, float]:
+    def draw(self, uniform: Uniform) -> tuple[str, float]:
         """A corruption and an intensity, from exactly two calls of `uniform` (numbers in [0, 1))."""
         known = load_spec().corruptions
         weights = list(itertools.accumulate(known[name].release_weight for name in self.corruptions))
-        name = self.corruptions[_place(weights, uniform())]
-        where = uniform()
+        name = self.corruptions[_position(weights, uniform())]
+        point = uniform()
         if self.is_span:
             low, high = self.intensities
-            return name, low + (high - low) * where
-        return name, self.intensities[min(int(where * len(self.intensities)), len(self.intensities) - 1)]
+            return name, low + (high - low) * point
+        return name, self.intensities[min(int(point * len(self.intensities)), len(self.intensities) - 1)]
 
     def for_image(self, pixels: NDArray[np.uint8], seed: int = 0) -> DrawnCorruption | None:
-        """The draw that belongs to an image (RGB H×W×3 uint8) and a seed, whatever came before; None by `p`.
+        """The corruption drawn for an image (RGB H×W×3 uint8) and a seed; None with probability 1 − `p`.
 
-        With one corruption and one intensity the result is the picture that `corrupt` makes.
+        It depends on nothing else. With one corruption and one intensity it gives the image that
+        `corrupt` makes.
         """
         digest = pixel_digest(pixels)
         uniform = keyed("choice", digest, int(seed))
         if uniform() >= self.p:
             return None
-        name, intensity = self.drawn(uniform)
+        name, intensity = self.draw(uniform)
         return DrawnCorruption(name, intensity, image_seed(digest, name, seed), self.profile)
 
     def for_key(self, *key: str | int) -> DrawnCorruption | None:
-        """The draw that belongs to a key of texts and whole numbers; None by `p`."""
+        """The corruption drawn for a key of texts and whole numbers; None with probability 1 − `p`."""
         uniform = keyed("choice", *key)
         if uniform() >= self.p:
             return None
-        name, intensity = self.drawn(uniform)
+        name, intensity = self.draw(uniform)
         return DrawnCorruption(name, intensity, derive_seed("layout", *key), self.profile)
 
 
-def _place(weights: Sequence[float], at: float) -> int:
-    return min(bisect.bisect_right(weights, at * weights[-1]), len(weights) - 1)
+def _position(cumulative: Sequence[float], point: float) -> int:
+    return min(bisect.bisect_right(cumulative, point * cumulative[-1]), len(cumulative) - 1)
 
 
 def keyed(*key: str | int) -> Uniform:
@@ -116,13 +116,24 @@ def choice_of(
     p: float = 1.0,
     profile: str = "paper",
 ) -> CorruptionChoice:
-    """A checked `CorruptionChoice`.
+    """Create a checked `CorruptionChoice`.
 
-    `corruptions` is a name, a category, or several of either; None is all 16. Give at most one of
-    `level` (one or several of "low", "mid", "hard", drawn with equal chance) and `intensity` (a
-    number in (0, 1], or the two ends of a range); with neither, the range from low to hard.
+    Give at most one of `level` and `intensity`; without either, intensities are drawn from low to hard.
 
-    UnknownNameError, IntensityError and UsageError say what to do.
+    Args:
+        corruptions: A corruption, a category, or several of either; None for all corruptions.
+        level: One or several of "low", "mid" and "hard", drawn with equal probability.
+        intensity: A number in (0, 1], or the two ends of a range.
+        p: The probability that an image is degraded at all, from 0 to 1.
+        profile: "paper" or "scaled".
+
+    Returns:
+        The choice.
+
+    Raises:
+        UnknownNameError: There is no such corruption, category, level or profile.
+        IntensityError: The intensity is out of range.
+        UsageError: `p` is out of range, both level and intensity are given, or no corruption is.
 
     >>> choice_of("capture", level="mid").corruptions
     ('lens_blur', 'lens_flare', 'motion_blur', 'dirty_lens', 'hsv_saturation')
@@ -131,7 +142,7 @@ def choice_of(
     spec.profile(profile)
     require_between("The probability p", p, 0, 1)
     if level is not None and intensity is not None:
-        raise UsageError("How strong is said by level and intensity.", hint="Give one of the two.")
+        raise UsageError("Give at most one of level and intensity, got both.")
     span = intensity is None or not isinstance(intensity, (int, float))
     if level is not None:
         values, span = _levels(level), False

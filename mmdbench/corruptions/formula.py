@@ -44,14 +44,14 @@ def _parse(formula: str) -> ast.expr:
 
 
 def uses_intensity(formula: object) -> bool:
-    """Whether the formula depends on the intensity."""
+    """True if the formula depends on the intensity."""
     return isinstance(formula, str) and any(
         isinstance(n, ast.Name) and n.id == "i" for n in ast.walk(_parse(formula))
     )
 
 
 def evaluate(formula: str | float, intensity: float) -> int | float | bool:
-    """The formula's value at an intensity; ValueError for anything that is not such a formula."""
+    """The formula's value at an intensity; ValueError if it is not a formula."""
     if isinstance(formula, (int, float)):
         return formula
     try:
@@ -59,7 +59,7 @@ def evaluate(formula: str | float, intensity: float) -> int | float | bool:
     except (TypeError, ArithmeticError) as error:
         raise ValueError(f"{formula!r}: {error}") from error
     if not isinstance(value, (int, float)):
-        raise ValueError(f"{formula!r} is not a number")  # noqa: TRY004  the promise of the docstring
+        raise ValueError(f"{formula!r} is not a number")  # noqa: TRY004  # as documented
     return value
 
 

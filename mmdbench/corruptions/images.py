@@ -1,8 +1,4 @@
-"""Any 8-bit image in, RGB pixels for the corruption, and the same kind of image out.
-
-`as_rgb(image)` gives the RGB pixels and a function that puts new RGB pixels back into an image
-like the one given: same type, mode, shape and dtype, alpha untouched.
-"""
+"""Conversion of any 8-bit image to RGB pixels and back to the same kind of image."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ Image = NDArray[np.uint8]
 Restore = Callable[[Image], Any]
 
 MAX_SIDE = 32767
-"""The longest side, in px, that OpenCV's 16-bit coordinates reach."""
+"""The longest side, in px, that OpenCV's 16-bit coordinates allow."""
 
 _KINDS = "Give a PIL.Image or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4 (RGBA)."
 _PIL_HINTS = {
@@ -36,14 +32,18 @@ _PIL_16_BIT = (
 
 
 def as_rgb(image: object) -> tuple[Image, Restore]:
-    """RGB pixels (H×W×3 uint8, not to be written to) and the way back; ImageInputError otherwise."""
+    """RGB pixels of an image, and a function that makes an image of the same kind from other RGB pixels.
+
+    The pixels are H×W×3 uint8 and must not be written to. The function keeps type, mode, shape, dtype
+    and alpha. Raises ImageInputError for anything but an 8-bit image.
+    """
     if isinstance(image, np.ndarray):
-        return _opened_array(image)
+        return _array_as_rgb(image)
     if type(image).__module__.startswith("PIL.") or hasattr(image, "getbands"):
         from PIL import Image as PilImage
 
         if isinstance(image, PilImage.Image):
-            return _opened_pil(image)
+            return _pil_as_rgb(image)
     if isinstance(image, (str, bytes)) or hasattr(image, "__fspath__"):
         hint = "Open the file first: PIL.Image.open(path)."
     elif type(image).__module__.partition(".")[0] in ("torch", "tensorflow", "jax"):
@@ -54,7 +54,7 @@ def as_rgb(image: object) -> tuple[Image, Restore]:
 
 
 def grey_of(rgb: Image) -> Image:
-    """Grey of RGB as PIL's "L" has it: (19595·R + 38470·G + 7471·B + 32768) >> 16; equal channels stay."""
+    """Grey of RGB as in PIL's "L": (19595·R + 38470·G + 7471·B + 32768) >> 16; equal channels stay."""
     red, green, blue = (rgb[..., k].astype(np.uint32) for k in range(3))
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
 
@@ -68,7 +68,7 @@ def _check_size(shape: tuple[int, ...]) -> None:
         )
 
 
-def _opened_array(array: NDArray[Any]) -> tuple[Image, Restore]:
+def _array_as_rgb(array: NDArray[Any]) -> tuple[Image, Restore]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ImageInputError(f"An array of shape {array.shape} is not an image.", hint=_array_hint(array))
     if array.dtype != np.uint8:
@@ -106,13 +106,13 @@ def _dtype_hint(dtype: np.dtype[Any]) -> str:
     return _KINDS
 
 
-def _opened_pil(image: PilImage.Image) -> tuple[Image, Restore]:
+def _pil_as_rgb(image: PilImage.Image) -> tuple[Image, Restore]:
     _check_size((image.height, image.width))
     _load(image)
     if image.mode in ("P", "PA"):
-        from mmdbench.corruptions._palette import opened_palette
+        from mmdbench.corruptions._palette import palette_as_rgb
 
-        return opened_palette(image)
+        return palette_as_rgb(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         raise ImageInputError(
             f"A PIL image of mode {image.mode!r} cannot be corrupted.",
@@ -139,7 +139,7 @@ def _opened_pil(image: PilImage.Image) -> tuple[Image, Restore]:
 
 
 def _load(image: PilImage.Image) -> None:
-    # An image that was opened from a file is only decoded now.
+    # Pillow decodes an image that was opened from a file only here.
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise nearly every built-in kind on broken data
@@ -173,7 +173,7 @@ def _back_to(mode: str) -> _PilToPil:
 
 
 def _with_fourth(image: PilImage.Image) -> tuple[PilImage.Image, _PilToPil]:
-    """Alpha (or the unused X) is set aside and put back; premultiplied colour is divided first."""
+    """The RGB image without alpha (or the unused X), and the function that adds it again."""
     plain = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
     fourth = np.array(plain)[..., -1:] if plain.mode != "RGBX" else _unused(plain)
     grey = plain.mode == "LA"

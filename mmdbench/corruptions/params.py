@@ -1,4 +1,4 @@
-"""What the recorded parameters of a corruption must look like, and the complaint when they do not."""
+"""The parameters of a corruption: their kinds and bounds, and the check of recorded ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 Params = Mapping[str, Any]
 
 COORDINATE = 32767
-"""Coordinates, in px, that OpenCV can draw to: 16 bits and a sign."""
+"""The largest coordinate, in px, that OpenCV can draw to."""
 
 # A guard for memory: the published corruptions draw at most a few hundred items.
 _MOST_ITEMS = 1_000_000
@@ -39,7 +39,7 @@ _MOST_ITEMS = 1_000_000
 class Field:
     """One parameter: its kind, its bounds (both included), and its default if it may be absent."""
 
-    kind: str  # what an error message calls it
+    kind: str  # as error messages name it
     low: float = -math.inf
     high: float = math.inf
     width: int = 0
@@ -50,13 +50,22 @@ class Field:
     published: bool = False
 
 
-def number(low: float, high: float, default: float | None = None) -> Field:
+def number(low: float, high: float) -> Field:
     """A finite number."""
-    return Field("a number", low, high, default=default, optional=default is not None)
+    return Field("a number", low, high)
 
 
 def integer(low: int, high: int, default: int | None = None) -> Field:
-    """A whole number."""
+    """A whole number.
+
+    Args:
+        low: The smallest value allowed.
+        high: The largest value allowed.
+        default: The value if the parameter is missing; None if it must be given.
+
+    Returns:
+        The description of the parameter.
+    """
     return Field("a whole number", low, high, default=default, optional=default is not None)
 
 
@@ -68,6 +77,20 @@ def odd(low: int, high: int) -> Field:
 def flag() -> Field:
     """True or false."""
     return Field("true or false")
+
+
+def row(width: int, low: int, high: int) -> Field:
+    """A list of whole numbers.
+
+    Args:
+        width: The length of the list.
+        low: The smallest value allowed.
+        high: The largest value allowed.
+
+    Returns:
+        The description of the parameter.
+    """
+    return Field("row", low, high, width)
 
 
 def rows(width: int, *, optional: bool = False) -> Field:
@@ -96,7 +119,19 @@ def published(entry: Field) -> Field:
 
 
 def check_params(name: str, fields: Mapping[str, Field], params: object) -> dict[str, Any]:
-    """The parameters with defaults filled in; ParamsError names corruption, key and what is expected."""
+    """Check the parameters of a corruption and fill in defaults.
+
+    Args:
+        name: The corruption, for error messages.
+        fields: The description of each parameter.
+        params: The parameters as they were recorded.
+
+    Returns:
+        The parameters, complete.
+
+    Raises:
+        ParamsError: A parameter is missing, unknown or not what its description allows.
+    """
     return _mapping(f"{name}: params", fields, params)
 
 
@@ -135,11 +170,6 @@ def _entry(where: str, entry: Field, value: Any) -> Any:
             for v in _items(where, value, entry.width)
         ]
     return _scalar(where, entry, value)
-
-
-def row(width: int, low: int, high: int, default: tuple[int, ...] | None = None) -> Field:
-    """A list of `width` whole numbers."""
-    return Field("row", low, high, width, default=default, optional=default is not None)
 
 
 def _scalar(where: str, entry: Field, value: Any) -> Any:

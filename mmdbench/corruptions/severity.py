@@ -1,4 +1,4 @@
-"""Severity by its effect: how alike two pictures are, and the intensity that makes them so unlike.
+"""SSIM and PSNR between images, and the intensity at which a corruption reaches a wanted SSIM.
 
 SSIM and PSNR are scikit-image's (extra `calibrate`).
 """
@@ -20,20 +20,20 @@ from mmdbench.system.bounds import require_above
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Reached", "corrupt_to_ssim", "psnr", "ssim"]
+__all__ = ["SsimSearch", "corrupt_to_ssim", "psnr", "ssim"]
 
-# Where the search looks first, weak to strong: fine where SSIM falls fastest.
+# The intensities that the search tries first, weak to strong: fine where SSIM falls fastest.
 _GRID = (0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _HALVINGS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """What a search for an SSIM came to.
+class SsimSearch:
+    """The result of a search for the intensity that gives a wanted SSIM.
 
-    `image` is of the input's kind, `intensity` in (0, 1], `ssim` what was measured between the two.
-    `ok` says whether `ssim` is within the tolerance of the target; if not, `why` says why not.
-    `params` make the picture again by `mmdbench.corruptions.apply`; `tries` pictures were made.
+    `image` is of the input's kind, `intensity` in (0, 1], `ssim` the SSIM between input and `image`.
+    `ok` is true if `ssim` is within the tolerance of the target; if not, `why` gives the reason.
+    `params` make the image again with `mmdbench.corruptions.apply`; `tries` images were made.
     """
 
     image: Any
@@ -47,7 +47,7 @@ class Reached:
 
 
 def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Structural similarity of two RGB images (H×W×3 uint8, equal shapes): 1 where they are equal.
+    """Structural similarity of two RGB images (H×W×3 uint8, equal shapes): 1 if they are equal.
 
     scikit-image's default: a flat window of 7×7 px, sample covariances, K = (0.01, 0.03), and the
     mean over pixels and over R, G and B. Images need at least 7 px a side. A Gaussian window (Wang
@@ -64,7 +64,7 @@ def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
 
 
 def psnr(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 images of equal shape; infinite where they are equal."""
+    """Peak signal-to-noise ratio in dB of two uint8 images of equal shape; infinite if they are equal."""
     metrics = _metrics()
     _check_pair(first, second)
     with warnings.catch_warnings():
@@ -80,17 +80,30 @@ def corrupt_to_ssim(
     tolerance: float = 0.01,
     seed: int = 0,
     profile: str = "paper",
-) -> Reached:
-    """Degrade an image to a wanted SSIM: the weakest intensity that gets there.
+) -> SsimSearch:
+    """Degrade an image to a wanted SSIM, by the weakest intensity that reaches it.
 
-    `image` is anything that `corrupt` takes, except a list, of at least 7×7 px; SSIM is measured
-    on its RGB pixels. The intensity is sought from weak to strong and then by halving the interval
-    in which SSIM first falls below the target; layout and noise stay the same throughout. The
-    picture is the one that `corrupt(image, name, intensity=…, seed=…)` gives.
+    Intensities are tried from weak to strong, then by halving the interval in which SSIM first falls
+    below the target; layout and noise stay the same throughout. The result is the image that
+    `corrupt(image, name, intensity=…, seed=…)` makes.
 
-    Corruptions are not smooth: counts and sizes are whole numbers, and a ladder may end above the
-    target or jump across it. Then the nearest picture comes back with `ok` false and the reason.
-    UsageError for a target outside (0, 1) or a tolerance that is not above 0.
+    Corruptions are not smooth: counts and sizes are whole numbers, so SSIM may stay above the target
+    or jump across it. Then the nearest image is returned, with `ok` false and the reason.
+
+    Args:
+        image: Anything that `corrupt` takes, except a list, of at least 7×7 px. SSIM is measured on
+            its RGB pixels.
+        name: The corruption.
+        target_ssim: The wanted SSIM, above 0 and below 1.
+        tolerance: The largest difference from the target that counts as reached, above 0 and below 1.
+        seed: The seed that `corrupt` takes.
+        profile: "paper" or "scaled".
+
+    Returns:
+        The degraded image, its intensity and its SSIM.
+
+    Raises:
+        UsageError: The target or the tolerance is out of range.
     """
     require_above("target_ssim", target_ssim, 0, below=1)
     require_above("tolerance", tolerance, 0, below=1)
@@ -109,11 +122,13 @@ def corrupt_to_ssim(
     found, params = made[best]
     ok = abs(found - target_ssim) <= tolerance
     why = "" if ok else _reason({i: value for i, (value, _) in made.items()}, target_ssim)
-    return Reached(restore(apply(name, pixels, params)), best, found, target_ssim, ok, why, params, len(made))
+    return SsimSearch(
+        restore(apply(name, pixels, params)), best, found, target_ssim, ok, why, params, len(made)
+    )
 
 
 def _search(at: Callable[[float], float], target: float, tolerance: float) -> None:
-    """Call `at` until its value is near the target, or nothing is left to try."""
+    """Call `at` until its value is near the target, or no intensity is left to try."""
     above = 0.0  # the clean picture, whose SSIM is 1
     for intensity in _GRID:
         value = at(intensity)
@@ -142,7 +157,7 @@ def _reason(values: dict[float, float], target: float) -> str:
     lowest = min(values.values())
     if lowest > target:
         weakest = min(values, key=lambda i: (values[i], i))
-        return f"The corruption does not get there: SSIM is lowest, {lowest:.3f}, at intensity {weakest:g}."
+        return f"The corruption does not reach it: SSIM is lowest, {lowest:.3f}, at intensity {weakest:g}."
     over = (
         min(value for value in values.values() if value >= target) if max(values.values()) >= target else 1.0
     )

@@ -18,7 +18,7 @@ __all__ = ["CorruptionSpec", "NumberSpec", "ProfileSpec", "Spec", "Values"]
 
 @dataclass(frozen=True, slots=True)
 class NumberSpec:
-    """How one number follows from the intensity: a formula, the two ends of a range, or a constant."""
+    """One number of a corruption: a formula of the intensity, the two ends of a range, or a constant."""
 
     name: str
     unit: str
@@ -29,12 +29,12 @@ class NumberSpec:
 
     @property
     def is_range(self) -> bool:
-        """Whether the number is drawn between two ends, both included."""
+        """True if the number is drawn between two ends, both included."""
         return len(self.formulas) == 2
 
     @property
     def depends_on_intensity(self) -> bool:
-        """Whether the number differs between levels."""
+        """True if the number differs between levels."""
         return any(uses_intensity(formula) for formula in self.formulas)
 
     def at(self, intensity: float) -> Any:
@@ -47,7 +47,7 @@ class NumberSpec:
 
 @dataclass(frozen=True, slots=True)
 class CorruptionSpec:
-    """One corruption: where it comes from, what it does, what is drawn, and its numbers."""
+    """One corruption: its source, its meaning, its random parameters, and its numbers."""
 
     name: str
     category: str
@@ -59,13 +59,13 @@ class CorruptionSpec:
 
     @property
     def stochastic(self) -> bool:
-        """Whether anything is drawn at random."""
+        """True if any parameter is drawn at random."""
         return bool(self.random)
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileSpec:
-    """A way to size a corruption; `reference_side` in px is None where lengths are absolute."""
+    """A rule for lengths; `reference_side`, in px, is None if lengths do not depend on the image."""
 
     name: str
     meaning: str
@@ -88,7 +88,7 @@ class Values:
         return int(self.numbers[name])
 
     def truth(self, name: str) -> bool:
-        """A yes or no."""
+        """A boolean."""
         return bool(self.numbers[name])
 
     def span(self, name: str) -> tuple[int, int]:
@@ -103,7 +103,7 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The whole file; `digest` follows from its content, `version` rises when a pixel moves."""
+    """The whole spec; `digest` follows from its content, `version` is raised when a pixel changes."""
 
     version: str
     digest: str
@@ -114,19 +114,32 @@ class Spec:
     corruptions: Mapping[str, CorruptionSpec]
 
     def corruption(self, name: str) -> CorruptionSpec:
-        """The entry of a corruption; UnknownNameError with the nearest names."""
+        """The entry of a corruption. Raises UnknownNameError."""
         if not isinstance(name, str) or name not in self.corruptions:
             raise UnknownNameError("corruption", name, self.corruptions, see="mmdbench list corruptions")
         return self.corruptions[name]
 
     def profile(self, name: str) -> ProfileSpec:
-        """The entry of a profile; UnknownNameError with the known ones."""
+        """The entry of a profile. Raises UnknownNameError."""
         if not isinstance(name, str) or name not in self.profiles:
             raise UnknownNameError("profile", name, self.profiles)
         return self.profiles[name]
 
     def values(self, name: str, intensity: float, size: tuple[int, int], profile: str = "paper") -> Values:
-        """A corruption's numbers at an intensity in (0, 1] for an image of `size` = (height, width) in px."""
+        """A corruption's numbers for one image.
+
+        Args:
+            name: The corruption.
+            intensity: A number in (0, 1].
+            size: (height, width) of the image in px.
+            profile: A profile of the spec, "paper" or "scaled".
+
+        Returns:
+            The numbers; ranges as pairs.
+
+        Raises:
+            UnknownNameError: The spec has no such corruption or profile.
+        """
         reference = self.profile(profile).reference_side
         length, count = 1.0, 1.0
         if reference is not None:
@@ -149,7 +162,7 @@ def _sized(number: NumberSpec, intensity: float, length: float, count: float) ->
 
 def _scaled(value: float, factor: float, number: NumberSpec) -> float:
     scaled = value * factor
-    # Half up, not half to even: a size must not jump back and forth as the image grows.
+    # Half up, not half to even: a size must not go up and down as the image grows.
     result: float = math.floor(scaled + 0.5) if isinstance(value, int) else scaled
     if number.minimum is not None:
         result = max(result, min(number.minimum, value))

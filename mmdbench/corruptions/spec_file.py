@@ -26,7 +26,7 @@ from mmdbench.system.digest import value_digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["load_spec", "parse_spec"]
+__all__ = ["load_spec"]
 
 _DEFAULT = Path(__file__).parents[1] / "corruptions_spec.yaml"
 
@@ -38,7 +38,7 @@ _NUMBER_KEYS = ("unit", "formula", "range", "constant", "at", "scale", "min")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key may stand only once."""
+    """YAML that refuses a key given twice."""
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -46,7 +46,7 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     twice = [key for key in keys if keys.count(key) > 1]
     if twice:
         raise SpecError(
-            f"The key {twice[0]!r} stands twice, line {node.start_mark.line + 1}.", hint="Keep one of them."
+            f"The key {twice[0]!r} occurs twice, line {node.start_mark.line + 1}.", hint="Keep one of them."
         )
     return loader.construct_mapping(node, deep=True)
 
@@ -88,7 +88,7 @@ def _number(where: str, value: object, low: float, high: float) -> float:
 def load_spec(path: str | Path | None = None) -> Spec:
     """Read and check a spec file, by default the one that ships with the package (read once).
 
-    SpecError names the key and what is expected there.
+    Raises SpecError, which names the key and the value expected there.
     """
     return _default_spec() if path is None else _read(Path(path))
 
@@ -105,11 +105,11 @@ def _read(path: Path) -> Spec:
         raise SpecError(
             f"The spec {path} cannot be read: {error.strerror}.", hint="Give the path of a YAML file."
         ) from error
-    return parse_spec(text, str(path))
+    return _parsed(text, str(path))
 
 
-def parse_spec(text: str, name: str) -> Spec:
-    """Check the text of a spec file; `name` stands at the head of every SpecError."""
+def _parsed(text: str, name: str) -> Spec:
+    """The spec in the text of a file; every SpecError begins with `name`."""
     try:
         return _spec(yaml.load(text, _Loader))  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
@@ -210,13 +210,14 @@ def _number_spec(where: str, name: str, data: object, intensities: tuple[float, 
 
 
 def _check_levels(where: str, spec: NumberSpec, listed: object, intensities: tuple[float, ...]) -> None:
-    """The values printed for low, mid and hard must be what the formula gives there."""
+    """The values listed for low, mid and hard must be those of the formula."""
     try:
         depends = any(uses_intensity(formula) for formula in spec.formulas)
         given = [tuple(evaluate(formula, i) for formula in spec.formulas) for i in intensities]
     except ValueError as error:
         raise SpecError(
-            f"{where}: {error}", hint="See the head of the spec file for what a formula may hold."
+            f"{where}: {error}",
+            hint="The head of the spec file lists what a formula may contain.",
         ) from error
     if not depends:
         if listed is not None:
@@ -228,7 +229,7 @@ def _check_levels(where: str, spec: NumberSpec, listed: object, intensities: tup
     for value, expected in zip(listed, given, strict=True):
         ends = value if spec.is_range else [value]
         if not isinstance(ends, list) or len(ends) != len(expected) or not all(map(_close, ends, expected)):
-            raise _fail(f"{where}.at", listed, f"{plain} (what the formula gives)")
+            raise _fail(f"{where}.at", listed, f"{plain} (the formula's values)")
 
 
 def _close(listed: object, expected: float) -> bool:

@@ -1,4 +1,4 @@
-"""The corruptions inside other people's libraries: albumentations, torchvision, Hugging Face datasets.
+"""The corruptions for other libraries: albumentations, torchvision, Hugging Face datasets.
 
 Each module is imported by its name and needs its library (an extra of the same name):
 `mmdbench.integrations.albumentations`, `.torchvision`, `.datasets`.

@@ -12,7 +12,8 @@ Every transform takes `level` (one or several of "low", "mid", "hard"), or `inte
 (0, 1], or a range), by default the range from low to hard; `profile` ("paper" or "scaled"); and `p`.
 Images are uint8 H×W×3 (RGB), H×W, H×W×1 or H×W×4; masks, boxes and keypoints stay as they are. What
 is drawn comes from the generator that albumentations seeds, `ReplayCompose` records it (corruption,
-intensity, seed), and `to_dict` / `from_dict` know the transforms. Needs albumentations 2.0 or later.
+intensity, seed), and `to_dict` / `from_dict` write and read the transforms. Needs albumentations 2.0
+or later.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from mmdbench.errors import MissingExtraError
 
 
 def _image_only_transform() -> Any:
-    """The base class of albumentations; its request to a server at the first import is left out."""
+    """The base class of albumentations, imported without its request to a server."""
     key = "NO_ALBUMENTATIONS_UPDATE"
     quiet = "albumentations" not in sys.modules and key not in os.environ
     if quiet:
@@ -50,7 +51,7 @@ _Base: Any = _image_only_transform()
 
 
 class _Drawing(_Base):  # type: ignore[misc]  # the base is known where albumentations is installed
-    """What all have in common: draw for a call, apply what was drawn."""
+    """The base class of the transforms: draws for each call, then applies what was drawn."""
 
     def _choose(self, corruptions: Any) -> None:
         self._choice = choice_of(
@@ -58,19 +59,19 @@ class _Drawing(_Base):  # type: ignore[misc]  # the base is known where albument
         )
 
     def get_transform_init_args_names(self) -> tuple[str, ...]:
-        """The options that are written and read back; early 2.0 releases do not find them by themselves."""
+        """The options to serialize; early 2.0 releases do not find them by themselves."""
         names = ("corruptions", "level", "intensity", "profile")
         return tuple(name for name in names if hasattr(self, name))
 
     def get_params(self) -> dict[str, Any]:
         """Draw a corruption, its intensity and the seed of its layout, from albumentations' generator."""
-        name, intensity = self._choice.drawn(self.py_random.random)
+        name, intensity = self._choice.draw(self.py_random.random)
         return {"corruption": name, "strength": intensity, "layout_seed": self.py_random.getrandbits(32)}
 
     def apply(
         self, img: NDArray[np.uint8], *, corruption: str, strength: float, layout_seed: int, **_: Any
     ) -> NDArray[np.uint8]:
-        """Degrade one image by what was drawn; another size gets a layout of its own from the same seed."""
+        """Degrade one image; images of another size get their own layout from the same seed."""
         drawn = DrawnCorruption(corruption, strength, layout_seed, self.profile)
         result: NDArray[np.uint8] = drawn.corrupted(img)
         return result
@@ -82,10 +83,14 @@ def _plain(value: Any) -> Any:
 
 
 class MMDCorruption(_Drawing):
-    """Draw one of several corruptions for each call, with the weights of the release.
+    """Draws one of several corruptions for each call, with the weights of the release.
 
-    `corruptions` are names or categories ("capture", …); None is all 16, in which each category is
-    as frequent as the others.
+    Args:
+        corruptions: Names or categories ("capture", …); None for all, with equal weight for each category.
+        level: One or several of "low", "mid" and "hard".
+        intensity: A number in (0, 1], or the two ends of a range.
+        profile: "paper" or "scaled".
+        p: The probability of the transform, from 0 to 1.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The corruptions for Hugging Face datasets: a function for `Dataset.map` whose cache can be trusted.
+"""The corruptions for Hugging Face datasets: a function for `Dataset.map` that works with its cache.
 
 ::
 
@@ -27,19 +27,27 @@ __all__ = ["MMDCorruption"]
 class MMDCorruption:
     """Degrades the images of a column: `dataset.map(MMDCorruption("graffiti", level="hard"))`.
 
-    `corruptions` are names or categories, of which each image gets one by the weights of the
-    release; None is all 16. `level` is one or several of "low", "mid", "hard"; `intensity` a number
-    in (0, 1] or a range; with neither, the range from low to hard. `p` is how often an image is
-    degraded at all. `column` is read and `into` written (the same column if left out). `record`
-    names a column for what was drawn: corruption, intensity and seed, all None where nothing was.
-
-    Works with and without `batched=True`, on `Image` features, on lists of images, on undecoded
-    {"bytes", "path"} cells; None stays None. An image's draw follows from its pixels and the seed:
+    Works with and without `batched=True`, on `Image` features, on lists of images and on undecoded
+    {"bytes", "path"} cells; None remains None. An image's draw follows from its pixels and the seed:
     not from its row, batch, shard or `num_proc`.
 
     The object can be pickled, and `datasets` gives it the same fingerprint in every process, so
     that a second run finds the first one's cache. The fingerprint changes with every option and
-    with the spec, so that no stale picture comes from a cache.
+    with the spec, so that no stale image comes from a cache.
+
+    Args:
+        corruptions: Names or categories, of which each image gets one by the weights of the release;
+            None for all.
+        level: One or several of "low", "mid" and "hard".
+        intensity: A number in (0, 1], or the two ends of a range; without level and intensity, the
+            range from low to hard.
+        p: The probability that an image is degraded at all, from 0 to 1.
+        seed: A whole number.
+        profile: "paper" or "scaled".
+        column: The column to read.
+        into: The column to write; None for the same one.
+        record: A column for the corruption, intensity and seed of each image (None if it was not
+            degraded); None for no such column.
     """
 
     corruptions: str | Sequence[str] | None = None
@@ -58,7 +66,7 @@ class MMDCorruption:
             value = getattr(self, name)
             if isinstance(value, Sequence) and not isinstance(value, str):
                 object.__setattr__(self, name, tuple(value))
-        self._choice()  # complains about what is wrong before any row is touched
+        self._choice()  # checks the options before any row is read
         object.__setattr__(self, "spec_digest", load_spec().digest)
 
     def __call__(self, example: Mapping[str, Any]) -> dict[str, Any]:

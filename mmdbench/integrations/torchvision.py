@@ -37,20 +37,25 @@ _Array = Any  # uint8 H×W×C
 
 
 class MMDCorruption(v2.Transform):
-    """Draw a corruption and an intensity for each image, and degrade it.
-
-    `corruptions` are names or categories; None is all 16 with the weights of the release. `level`
-    is one or several of "low", "mid", "hard"; `intensity` a number in (0, 1] or a range; with
-    neither, the range from low to hard. `p` is how often an image is degraded at all.
+    """Draws a corruption and an intensity for each image, and degrades it.
 
     Takes PIL images of any 8-bit mode, uint8 tensors C×H×W or N×C×H×W (C = 1, 3 or 4), `tv_tensors`
-    images and videos, alone or in a sample; masks, boxes and labels pass. Each image of an
-    N×C×H×W batch is drawn on its own; the frames of a `tv_tensors.Video`, and the images of one
-    sample, share what is drawn.
+    images and videos, alone or in a sample; masks, boxes and labels are left unchanged. Each image
+    of an N×C×H×W batch gets its own draw; the frames of a `tv_tensors.Video`, and the images of one
+    sample, share a draw.
 
-    With `seed=None` the draws come from torch's generator: `torch.manual_seed` repeats them, and
-    DataLoader's workers differ as they should. With a number, each image's draw follows from its
-    pixels and the seed alone, whatever the order, the batch or the worker.
+    With `seed=None` the draws come from torch's generator: `torch.manual_seed` repeats them, and each
+    DataLoader worker has its own. With a number, each image's draw follows from its pixels and the
+    seed alone, whatever the order, the batch or the worker.
+
+    Args:
+        corruptions: Names or categories; None for all, with the weights of the release.
+        level: One or several of "low", "mid" and "hard".
+        intensity: A number in (0, 1], or the two ends of a range; without level and intensity, the
+            range from low to hard.
+        p: The probability that an image is degraded at all, from 0 to 1.
+        profile: "paper" or "scaled".
+        seed: A whole number, or None for torch's generator.
     """
 
     _transformed_types = (is_pure_tensor, tv_tensors.Image, tv_tensors.Video, Image.Image)
@@ -113,16 +118,24 @@ def corrupt_tensor(
     seed: int | Sequence[int] = 0,
     profile: str = "paper",
 ) -> torch.Tensor:
-    """`mmdbench.corrupt` for uint8 tensors C×H×W or N×C×H×W: the same pixels as for the array, bit for bit.
+    """`mmdbench.corrupt` for tensors: the same pixels as for the array, bit for bit.
 
-    `seed` is one number, or one for each of the N images. The result has the shape, device and
-    class of the input, which is not changed.
+    Args:
+        images: A uint8 tensor C×H×W or N×C×H×W (C = 1, 3 or 4). It is not changed.
+        name: The corruption.
+        level: "low", "mid" or "hard"; give it or `intensity`.
+        intensity: A number in (0, 1].
+        seed: A whole number, or one for each of the N images.
+        profile: "paper" or "scaled".
+
+    Returns:
+        The degraded images, with the shape, device and class of the input.
     """
     count = images.shape[0] if images.ndim == 4 else 1
     seeds = [seed] * count if isinstance(seed, int) else list(seed)
     if len(seeds) != count:
         raise UsageError(
-            f"There are {len(seeds)} seeds for {count} images.", hint="Give one, or one per image."
+            f"seed must be one number or one for each of {count} images, got {len(seeds)} numbers."
         )
 
     def one(pixels: _Array, place: int) -> _Array:
@@ -132,7 +145,7 @@ def corrupt_tensor(
 
 
 def _mapped(images: torch.Tensor, one: Callable[[_Array, int], _Array]) -> torch.Tensor:
-    """Each image of …×C×H×W as H×W×C through `one(pixels, place)`, and back into a tensor alike."""
+    """A tensor like `images` (…×C×H×W) of the results of `one(pixels, place)` on each image as H×W×C."""
     if images.dtype != torch.uint8:
         raise ImageInputError(
             f"A tensor of {images.dtype} cannot be corrupted.",

@@ -47,26 +47,26 @@ def parse_codec(text: str) -> Codec:
         if low <= int(quality) <= high:
             return Codec(name, int(quality))
     raise UsageError(
-        f"Cannot read the codec {text!r}.", hint="Write jpeg:95, webp:80 (quality 1 to 100) or png."
+        f"The codec must be jpeg:Q, webp:Q or png, got {text!r}.", hint="Q is the quality, 1 to 100."
     )
 
 
 def encode(pixels: NDArray[np.uint8], codec: Codec) -> ImageBytes:
     """Encode RGB pixels (H×W×3, uint8); JPEG is baseline with 4:2:0 chroma, as in the release.
 
-    Raises UsageError for a picture with more pixels to a side than the codec can hold.
+    Raises UsageError for an image with more pixels per side than the format allows.
     """
     if codec.name != "png" and max(pixels.shape[:2]) > _SIDE_LIMITS[codec.name]:
         height, width = pixels.shape[:2]
         raise UsageError(
-            f"{codec.name} cannot hold a picture of {width}×{height} pixels.", hint="Use the codec png."
+            f"{codec.name} cannot store an image of {width}×{height} px.", hint="Use the codec png."
         )
     data = _encode_jpeg(pixels, codec.quality) if codec.name == "jpeg" else _encode_by_pillow(pixels, codec)
     return ImageBytes(data, codec.mime)
 
 
 def _encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    # Pillow writes the same bytes, but holds the interpreter's lock meanwhile and takes half as long again.
+    # Pillow writes the same bytes, but takes half as long again and holds the interpreter's lock.
     import cv2
 
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -88,7 +88,7 @@ def _encode_by_pillow(pixels: NDArray[np.uint8], codec: Codec) -> bytes:
 
 
 def decode_encoded(image: ImageBytes) -> NDArray[np.uint8]:
-    """The pixels of a picture that `encode` made: as `decode_image` does it, three times as fast."""
+    """The RGB pixels of an image that `encode` made: those of `decode_image`, three times as fast."""
     if image.mime != "image/jpeg":
         return decode_image(image.data, "a variant just encoded")
     import cv2

@@ -1,4 +1,4 @@
-"""Which (question, level, corruption) cells a run visits.
+"""The (question, level, corruption) cells of a run, by its design and sample.
 
 `mixed`       one corruption for each question, the same at every level, drawn with the release's
               weights so that the four categories weigh the same.
@@ -7,13 +7,13 @@
               benchmark and its categories, so that the mean over questions estimates the grid's.
 `drawn`       one corruption at one of the run's levels for each question: how training data are made.
               The corruption is that of `mixed`.
-`released`    what the authors' own degraded files show; under named corruptions their files of one
-              corruption each, else their mixed files, which do not say what each picture met.
+`released`    the pictures of the authors' own degraded files: for named corruptions their files of one
+              corruption each, else their mixed files, which do not name the corruption of a picture.
 
-What a question gets follows from its benchmark, its index and the seed alone: not from the
+A question's corruptions follow from its benchmark, its index and the seed alone: not from the
 other questions, the order or the sample. The rotations of one circular group, which are one
-question, get the same corruptions. (`balanced:K` spreads over the whole benchmark, so there it
-follows from the benchmark's content too.)
+question, get the same corruptions. (`balanced:K` distributes over the whole benchmark, so there
+they follow from the benchmark's content too.)
 
 Samples are nested and stratified by category: the questions of `--sample 200` are among those
 of `--sample 500`, and each category has its share of either. The two rows of a pair of MMVP are
@@ -44,14 +44,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SampleSize:
-    """How many questions to take: of each benchmark, or of all together."""
+    """A number of questions: of each benchmark, or of all together."""
 
     size: int
     per_bench: bool
 
 
 def meets_several(plan: RunPlan) -> bool:
-    """Whether a question meets several corruptions at a level, so that each is an arm of its own."""
+    """True if a question has several corruptions at a level, so that each is an arm of its own."""
     design = plan.design.partition(":")[0]
     return design in ("grid", "balanced") or (design == "released" and bool(plan.corruptions))
 
@@ -86,77 +86,38 @@ def parse_sample(text: str) -> SampleSize | None:
 def plan_cells(
     plan: RunPlan, benches: Sequence[BenchData], spec: Spec
 ) -> Iterator[tuple[Question, list[Cell]]]:
-    """Each question of the run with all its cells, in the order in which they are asked."""
+    """Each question of a run with its cells, in the order in which they are asked.
+
+    Args:
+        plan: The run's levels, design, corruptions, sample and seed.
+        benches: The run's benchmarks.
+        spec: Names the corruptions and gives their weights.
+
+    Yields:
+        A question and its cells.
+    """
     for bench, questions in zip(benches, sample_questions(plan, benches), strict=True):
-        drawn = _drawn(plan, bench, spec)
+        drawn = corruptions_for(plan, bench, spec)
         for question in questions:
             unit = unit_of(question, bench.family)
-            names = drawn[unit] or (None,)  # a released file does not tell
+            names = drawn[unit] or (None,)  # a mixed released file does not name them
             yield question, list(_question_cells(_levels(plan, bench.name, unit), question, names))
 
 
 def corruptions_for(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str, ...]]:
-    """The corruptions that each unit of a benchmark meets under the plan's design."""
-    return _drawn(plan, bench, spec)
+    """The corruptions of each question of a benchmark under the plan's design.
 
+    Args:
+        plan: The run's design, corruptions and seed.
+        bench: The benchmark.
+        spec: Names the corruptions and gives their weights.
 
-def sample_questions(plan: RunPlan, benches: Sequence[BenchData]) -> list[list[Question]]:
-    """The questions of the plan's sample, by benchmark and in the order of each file."""
-    sample = parse_sample(plan.sample)
-    if sample is None:
-        return [list(bench.questions) for bench in benches]
-    groups = [[bench] for bench in benches] if sample.per_bench else [list(benches)]
-    wholes = {bench.name: _wholes(bench) for bench in benches}
-    taken: set[tuple[str, Index]] = set()
-    for group in groups:
-        count = 0
-        for name, whole in _ranked(group, wholes, plan.seed):
-            if count >= sample.size:
-                break
-            count += wholes[name].questions[whole]
-            taken.add((name, whole))
-    return [
-        [q for q in bench.questions if (bench.name, wholes[bench.name].of[q.index]) in taken]
-        for bench in benches
-    ]
+    Returns:
+        Names of corruptions by the index of a unit (`unit_of`); none for a mixed released file.
 
-
-@dataclass(frozen=True, slots=True)
-class _Wholes:
-    """What a sample takes whole: by a row's index, and how many questions each counts as."""
-
-    of: Mapping[Index, Index]
-    questions: Mapping[Index, int]
-
-
-def _wholes(bench: BenchData) -> _Wholes:
-    units = {q.index: unit_of(q, bench.family) for q in bench.questions}
-    # Partners are taken together, yet each is still a question of its own.
-    partners = get_family(bench.family).partners(bench.questions)
-    of = units | {index: units[partner] for index, partner in partners.items()}
-    counted: dict[Index, set[Index]] = {}
-    for index, whole in of.items():
-        counted.setdefault(whole, set()).add(units[index])
-    return _Wholes(of, {whole: len(found) for whole, found in counted.items()})
-
-
-def _levels(plan: RunPlan, bench: str, unit: Index) -> tuple[str, ...]:
-    degraded = [level for level in plan.levels if level not in (CLEAN, RECODED)]
-    if plan.design != "drawn" or not degraded:
-        return plan.levels
-    drawn = degraded[derive_seed("level", bench, unit, plan.seed) % len(degraded)]
-    return tuple(level for level in plan.levels if level not in degraded or level == drawn)
-
-
-def _question_cells(levels: Sequence[str], question: Question, names: Sequence[str | None]) -> Iterator[Cell]:
-    for level in levels:
-        if level in (CLEAN, RECODED):
-            yield Cell(question.bench, question.index, level)
-        else:
-            yield from (Cell(question.bench, question.index, level, name) for name in names)
-
-
-def _drawn(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str, ...]]:
+    Raises:
+        UsageError: The design needs more corruptions than the plan names.
+    """
     design, count = parse_design(plan.design)
     names = plan.corruptions or tuple(spec.corruptions)
     units = dict.fromkeys(unit_of(q, bench.family) for q in bench.questions)
@@ -173,6 +134,62 @@ def _drawn(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str
             hint=f"Write balanced:{len(names)} or less, or grid.",
         )
     return _balanced(_strata([bench]), names, count, plan.seed)
+
+
+def sample_questions(plan: RunPlan, benches: Sequence[BenchData]) -> list[list[Question]]:
+    """The questions of the plan's sample, by benchmark and in the order of each file."""
+    sample = parse_sample(plan.sample)
+    if sample is None:
+        return [list(bench.questions) for bench in benches]
+    groups = [[bench] for bench in benches] if sample.per_bench else [list(benches)]
+    units = {bench.name: _sample_units(bench) for bench in benches}
+    taken: set[tuple[str, Index]] = set()
+    for group in groups:
+        count = 0
+        for name, unit in _ranked(group, units, plan.seed):
+            if count >= sample.size:
+                break
+            count += units[name].questions[unit]
+            taken.add((name, unit))
+    return [
+        [q for q in bench.questions if (bench.name, units[bench.name].of[q.index]) in taken]
+        for bench in benches
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _SampleUnits:
+    """The units that a sample never splits: by a row's index, and the number of questions in each."""
+
+    of: Mapping[Index, Index]
+    questions: Mapping[Index, int]
+
+
+def _sample_units(bench: BenchData) -> _SampleUnits:
+    units = {q.index: unit_of(q, bench.family) for q in bench.questions}
+    # Partners are taken together, yet each is still a question of its own.
+    partners = get_family(bench.family).partners(bench.questions)
+    of = units | {index: units[partner] for index, partner in partners.items()}
+    counted: dict[Index, set[Index]] = {}
+    for index, unit in of.items():
+        counted.setdefault(unit, set()).add(units[index])
+    return _SampleUnits(of, {unit: len(found) for unit, found in counted.items()})
+
+
+def _levels(plan: RunPlan, bench: str, unit: Index) -> tuple[str, ...]:
+    degraded = [level for level in plan.levels if level not in (CLEAN, RECODED)]
+    if plan.design != "drawn" or not degraded:
+        return plan.levels
+    drawn = degraded[derive_seed("level", bench, unit, plan.seed) % len(degraded)]
+    return tuple(level for level in plan.levels if level not in degraded or level == drawn)
+
+
+def _question_cells(levels: Sequence[str], question: Question, names: Sequence[str | None]) -> Iterator[Cell]:
+    for level in levels:
+        if level in (CLEAN, RECODED):
+            yield Cell(question.bench, question.index, level)
+        else:
+            yield from (Cell(question.bench, question.index, level, name) for name in names)
 
 
 def _draw(weights: Mapping[str, float], key: Iterable[object]) -> str:
@@ -208,13 +225,17 @@ def _balanced(
 
 
 def _strata(
-    benches: Sequence[BenchData], wholes: Mapping[str, _Wholes] | None = None
+    benches: Sequence[BenchData], sample_units: Mapping[str, _SampleUnits] | None = None
 ) -> dict[tuple[str, str], list[Index]]:
     strata: dict[tuple[str, str], dict[Index, None]] = {}
     seen: set[tuple[str, Index]] = set()
     for bench in benches:
         for question in bench.questions:
-            unit = wholes[bench.name].of[question.index] if wholes else unit_of(question, bench.family)
+            unit = (
+                sample_units[bench.name].of[question.index]
+                if sample_units
+                else unit_of(question, bench.family)
+            )
             if (bench.name, unit) not in seen:
                 seen.add((bench.name, unit))
                 strata.setdefault((bench.name, question.category), {})[unit] = None
@@ -222,12 +243,12 @@ def _strata(
 
 
 def _ranked(
-    benches: Sequence[BenchData], wholes: Mapping[str, _Wholes], seed: int
+    benches: Sequence[BenchData], sample_units: Mapping[str, _SampleUnits], seed: int
 ) -> list[tuple[str, Index]]:
     # Within a stratum the order is keyed; the j-th of m units ranks at (j + ½)/m of the whole, so
     # that every prefix holds each stratum's share. A prefix of a prefix is what makes samples nest.
     ranked: list[tuple[float, int, str, Index]] = []
-    for (bench, _), units in _strata(benches, wholes).items():
+    for (bench, _), units in _strata(benches, sample_units).items():
         ordered = sorted(units, key=lambda u: derive_seed("sample", bench, u, seed))
         for j, unit in enumerate(ordered):
             ranked.append(((j + 0.5) / len(units), derive_seed("tie", bench, unit, seed), bench, unit))

@@ -1,8 +1,8 @@
-"""A cell becomes a degraded image: the same pixels on any machine, in any order, by any worker.
+"""Recipes of degraded images, and the variants made from them.
 
-A variant is a recipe, not a file. Its pixels follow from the clean pixels, the corruption, the
-intensity, the profile, the spec's version, the seed and the codec; whether they are made on the
-fly for a model or written to disk by a build makes no difference.
+A variant's pixels follow from its recipe alone: the clean pixels, the corruption, the intensity, the
+profile, the spec's version, the seed and the codec. They are the same on any machine and in any
+order, for a model that is asked at once and for a build on disk.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 SOURCE = "source"
-"""The codec of a clean image: the benchmark's own bytes, or PNG where those cannot be passed on."""
+"""The codec of a clean image: the benchmark's own bytes, or PNG if decoders may differ on those."""
 
 RELEASED = "released"
-"""The codec of a picture in the authors' degraded files: that file's bytes, passed on as they are."""
+"""The codec of a picture in the authors' degraded files: its bytes, unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class CleanImage:
 def clean_image(data: bytes, where: str) -> CleanImage:
     """Decode an image of a benchmark, upright and as RGB; `where` names it in errors.
 
-    Its `source` are the benchmark's own bytes if any decoder shows the same pixels for them;
-    else (EXIF rotation, palette, alpha, CMYK, 16 bit, animation) a PNG of the pixels, so that
-    the clean and the degraded arm always see the same picture.
+    `source` holds the benchmark's own bytes if every decoder gives the same pixels for them;
+    otherwise (EXIF rotation, palette, alpha, CMYK, 16 bit, animation) a PNG of the pixels, so that
+    the clean and the degraded arms always show the same picture.
     """
     pixels = decode_image(data, where)
     plain = _plain_mime(data)
@@ -63,10 +63,17 @@ def clean_image(data: bytes, where: str) -> CleanImage:
 
 
 def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
-    """The recipe of one image of a cell; `image` is the digest of its clean pixels.
+    """The recipe of one image of a cell.
 
-    Under the design `released` that of a degraded cell is of the released pixels, and nothing is
-    done to them.
+    Args:
+        cell: The question, level and corruption.
+        image: The digest of the clean pixels; of the released pixels for a degraded cell under the
+            design `released`, which are not changed.
+        plan: The run's design, profile, seed and codec.
+        spec: Gives the intensity of the level.
+
+    Returns:
+        The recipe.
     """
     if plan.design == "released" and cell.level not in (CLEAN, RECODED):
         return Recipe(image, None, None, "", "", 0, RELEASED)
@@ -84,31 +91,35 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
 
 
 def make_variant(clean: CleanImage, recipe: Recipe) -> Variant:
-    """Carry out a recipe on the image it was made for."""
+    """Make the variant of a recipe from the clean image that the recipe names."""
     if recipe.corruption is None:
         return apply_recipe(clean, recipe, {})
-    seed = image_seed(clean.digest, recipe.corruption, recipe.seed)
-    params = sample(
-        recipe.corruption,
-        clean.pixels.shape[:2],
-        intensity=recipe.intensity,
-        seed=seed,
-        profile=recipe.profile,
-    )
+    name, shape = recipe.corruption, clean.pixels.shape
+    seed = image_seed(clean.digest, name, recipe.seed)
+    params = sample(name, shape, intensity=recipe.intensity, seed=seed, profile=recipe.profile)
     return apply_recipe(clean, recipe, params)
 
 
 def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -> Variant:
-    """Carry out a recipe with what was drawn for it before, as a manifest records it."""
+    """Make the variant of a recipe with parameters that were drawn before.
+
+    Args:
+        clean: The clean image that the recipe names.
+        recipe: The recipe.
+        params: The parameters of the corruption, as a manifest records them; empty without one.
+
+    Returns:
+        The variant.
+    """
     if recipe.codec in (SOURCE, RELEASED):
         return Variant(recipe, {}, clean.source, clean.digest)
     pixels = clean.pixels
     if recipe.corruption is not None:
         pixels = apply(recipe.corruption, clean.pixels, params)
     image = encode(pixels, parse_codec(recipe.codec))
-    seen = pixels if image.mime == "image/png" else decode_encoded(image)
+    decoded = pixels if image.mime == "image/png" else decode_encoded(image)
     no_op = recipe.corruption is not None and bool((pixels == clean.pixels).all())
-    return Variant(recipe, params, image, pixel_digest(seen), no_op)
+    return Variant(recipe, params, image, pixel_digest(decoded), no_op)
 
 
 def _plain_mime(data: bytes) -> str:

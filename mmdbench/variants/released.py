@@ -42,9 +42,9 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class ReleasedFile:
-    """A degraded TSV of the authors: its place, the clean benchmark, and what the name tells.
+    """A degraded TSV of the authors: its path, the clean benchmark, and its level or corruption.
 
-    `level` is empty for a file of one corruption, `corruption` is empty for a mixed one.
+    `level` is empty for a file of one corruption, `corruption` is empty for a mixed file.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class ReleasedFile:
 
 
 def parse_released_name(path: Path) -> ReleasedFile | None:
-    """What a file is by its name; None if it is no degraded copy of a known benchmark.
+    """The released file that a name denotes; None if it is no degraded copy of a known benchmark.
 
     >>> parse_released_name(Path("MMVP_LOW_LEVEL_HIGH.tsv")).level
     'hard'
@@ -94,7 +94,19 @@ def find_released_files(bench: str, data_dir: str | Path | None = None) -> tuple
 def require_released_files(
     bench: str, levels: Sequence[str], data_dir: str | Path | None = None
 ) -> dict[str, ReleasedFile]:
-    """The authors' mixed file of each level. Raises DataError that names those which are missing."""
+    """The authors' mixed files of a benchmark.
+
+    Args:
+        bench: The clean benchmark.
+        levels: The levels wanted.
+        data_dir: A folder to search before the usual ones.
+
+    Returns:
+        The file of each level.
+
+    Raises:
+        DataError: A file was not found.
+    """
     found = {file.level: file for file in find_released_files(bench, data_dir) if file.level}
     name = find_bench(bench).name
     upper = {level: suffix for suffix, level in _LEVELS.items()}
@@ -103,8 +115,8 @@ def require_released_files(
         places = ", ".join(map(str, data_folders(data_dir)))
         raise DataError(
             f"The released files {', '.join(missing)} were not found in {places}.",
-            hint="Name their folder with --data-dir, ask only levels that are there with --level, "
-            "or make degraded images: --design mixed.",
+            hint="Name their folder with --data-dir, choose other levels with --level, "
+            "or let mmdbench make degraded images: --design mixed.",
         )
     return {level: found[level] for level in levels}
 
@@ -123,8 +135,8 @@ def _bench(text: str) -> str:
 class ReleasedCopy:
     """A released file that was read: the clean benchmark's name, its level, and its rows by index.
 
-    `corruption` is None for a mixed file; `differ` counts the rows whose question or answer is
-    not that of the clean benchmark.
+    `corruption` is None for a mixed file; `differ` counts the rows whose question or answer differs
+    from the clean benchmark's.
     """
 
     bench: str
@@ -135,7 +147,7 @@ class ReleasedCopy:
     differ: int = 0
 
     def record(self) -> dict[str, Any]:
-        """What a manifest keeps of the file; places on this machine are left out."""
+        """The entry of a manifest for the file, without paths of this machine."""
         return {
             "bench": self.bench,
             "level": self.level,
@@ -156,19 +168,28 @@ def open_released(
 ) -> dict[tuple[str, str, str | None], ReleasedCopy]:
     """The files that a plan of the design `released` shows; none for any other design.
 
-    They are looked for in `data_dir`, or beside the clean file, and in the usual places. Files of
-    one corruption, which are taken when the plan names corruptions, do not tell their level: the
-    plan must name exactly one. Raises DataError that names the files which are missing, UsageError
-    for a benchmark that the authors did not degrade.
+    If the plan names corruptions, files of one corruption are read. Their names do not give the
+    level, so that the plan must have exactly one degraded level.
+
+    Args:
+        plan: The run's design, levels and corruptions.
+        benches: The clean benchmarks.
+        data_dir: The folder to search before the usual ones; by default that of the clean file.
+
+    Returns:
+        The files by benchmark, level and corruption.
+
+    Raises:
+        DataError: A file was not found, or lacks questions.
+        UsageError: The authors did not degrade the benchmark, or the plan has several levels.
     """
     levels = [level for level in plan.levels if level not in (CLEAN, RECODED)]
     if plan.design != "released" or not levels:
         return {}
     if plan.corruptions and len(levels) > 1:
         raise UsageError(
-            f"The name of a released file of one corruption does not tell its level, and "
-            f"{', '.join(levels)} are asked for.",
-            hint="Say which level they are by naming only that one: --level clean,hard.",
+            f"Released files of one corruption need exactly one degraded level, got {', '.join(levels)}.",
+            hint="Their names do not give it. Name only theirs: --level clean,hard.",
         )
     copies = [
         _read(file, file.level or levels[0], bench)
@@ -204,7 +225,7 @@ def _files(bench: Bench, plan: RunPlan, levels: Sequence[str], folder: Path) -> 
     except UnknownNameError as error:
         raise UsageError(
             f"The authors released no degraded copy of {bench.name}.",
-            hint="Make degraded images: --design mixed.",
+            hint="Let mmdbench make degraded images: --design mixed.",
         ) from error
     found = {file.corruption: file for file in files if file.corruption}
     missing = [f"{bench.info.name}_{name}.tsv" for name in plan.corruptions if name not in found]

@@ -1,14 +1,14 @@
-"""Restoring an image before any model sees it: the comparison with external restoration.
+"""Restoration of images before a model gets them.
 
-A restorer is pure: pixels in, pixels of the same shape out, the same ones every time. It can be
-one of those that are shipped, a function by `module:function`, a function that a package
-registers under the entry-point group `mmdbench.restorers`, an ONNX file, or a card in a TOML file::
+A restorer is a pure function from pixels to pixels of the same shape. It is one of the shipped ones,
+a function by `module:function`, a function that a package registers under the entry-point group
+`mmdbench.restorers`, an ONNX file, or a card in a TOML file::
 
     [my-net]
     onnx = "weights/net.onnx"     # or: function = "package.module:restore"
     multiple = 8                  # pad height and width (by reflection) to multiples of this
 
-An ONNX network takes and gives one float32 tensor, 1×3×H×W, RGB, 0..1.
+An ONNX network takes and returns one float32 tensor, 1×3×H×W, RGB, 0..1.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ENTRY_POINTS = "mmdbench.restorers"
 
 @dataclass(frozen=True, slots=True)
 class Restorer:
-    """A restorer that is loaded; `identity` is JSON-able and says all that its pixels depend on."""
+    """A loaded restorer; `identity` is JSON-able and holds everything that its pixels depend on."""
 
     name: str
     identity: Mapping[str, Any]
@@ -53,21 +53,21 @@ class Restorer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._opened_by is None:
-            raise TypeError(f"The restorer {self.name!r} was not opened by name, so no other process can.")
+            raise TypeError(f"The restorer {self.name!r} was not opened by name: it cannot be pickled.")
         return _open_once, self._opened_by
 
     def fingerprint(self) -> dict[str, Any]:
-        """What goes into the key of every reply to a restored image."""
+        """The restorer's part of the key of every reply to a restored image."""
         return {"name": self.name, **self.identity}
 
     def restore(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Restored RGB pixels, H×W×3 uint8 like those given, which are left as they are.
+        """Restored RGB pixels, H×W×3 uint8 like those given, which are not changed.
 
-        Raises ModelError if the restorer fails or gives anything else.
+        Raises ModelError if the restorer fails or returns anything else.
         """
         import numpy as np
 
-        given = pixels.copy()  # a function from elsewhere may write into what it gets
+        given = pixels.copy()  # a user's function may write into its argument
         try:
             if self._turn is None:
                 found = self.function(given)
@@ -89,7 +89,7 @@ class Restorer:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A variant as the model gets it, the digest of the pixels before, and what restoring took."""
+    """A variant as the model gets it, the digest of the pixels before, and the restorer's seconds."""
 
     variant: Variant
     before: str
@@ -97,10 +97,9 @@ class Restored:
 
 
 def restored(variant: Variant, restorer: Restorer) -> Restored:
-    """Restore a variant's image, as a model would receive it: after its codec.
+    """Restore a variant's image as a model would get it, after its codec.
 
-    The result is encoded as PNG, so that no second loss is added; `seconds` are those of the
-    restorer alone, without decoding and encoding.
+    The result is encoded as PNG, which adds no loss; `seconds` do not include decoding and encoding.
     """
     from mmdbench.system.images import decode_image
 
@@ -113,18 +112,20 @@ def restored(variant: Variant, restorer: Restorer) -> Restored:
 
 
 def open_restorer(name: str, files: Sequence[Path] = ()) -> Restorer:
-    """The restorer of that name: a card in the given TOML files, a shipped one, one that a package
-    registers, `module:function`, or the path of an .onnx file, looked for in this order.
+    """Load a restorer by its name.
 
-    Raises UnknownNameError for a name that nothing answers to, UsageError for a card that does
-    not fit, MissingExtraError without onnxruntime, ModelError for a file or function that fails.
+    The name is searched for, in this order, among the cards in `files`, the shipped restorers and
+    those that packages register; otherwise it is the path of an .onnx file or `module:function`.
+
+    Raises UnknownNameError for an unknown name, UsageError for a wrong card, MissingExtraError
+    without onnxruntime, ModelError for a file that cannot be loaded.
     """
     return replace(_open(name, files), _opened_by=(name, tuple(files)))
 
 
 @lru_cache(maxsize=8)
 def _open_once(name: str, files: tuple[Path, ...]) -> Restorer:
-    """The restorer in a process that it was sent to: opened there, by the same name."""
+    """The restorer as another process opens it, by the same name."""
     return open_restorer(name, files)
 
 
@@ -139,7 +140,7 @@ def _open(name: str, files: Sequence[Path]) -> Restorer:
     if name in registered:
         return _from_function(name, registered[name].value)
     if name.endswith(".onnx"):
-        return _from_onnx(Path(name).name, Path(name), 1)  # wherever it lies, it is the same network
+        return _from_onnx(Path(name).name, Path(name), 1)  # its name must not depend on the folder
     if ":" in name:
         return _from_function(name, name)
     raise UnknownNameError("restorer", name, (*cards, *SHIPPED, *registered))
@@ -190,7 +191,7 @@ def _from_function(name: str, place: str, multiple: int = 1) -> Restorer:
         "version": str(getattr(found, "version", "")),
         "source": bytes_digest(source.read_bytes()) if source.is_file() else "",
     }
-    # A function from elsewhere may hold a network or a buffer: never two calls at once.
+    # A user's function may share a network or a buffer between calls: never two at once.
     return Restorer(name, identity, _padded(found, multiple), threading.Lock())
 
 
@@ -235,7 +236,7 @@ def _padded(function: Restore, multiple: int) -> Restore:
         below, right = -height % multiple, -width % multiple
         if not below and not right:
             return function(pixels)
-        # Reflection without the edge needs as many pixels as it adds; tiny pictures repeat theirs.
+        # Reflection without the edge needs as many pixels as it adds; tiny images repeat their edge.
         border = cv2.BORDER_REFLECT_101 if below < height and right < width else cv2.BORDER_REPLICATE
         larger = np.asarray(cv2.copyMakeBorder(pixels, 0, below, 0, right, border), np.uint8)
         return np.ascontiguousarray(function(larger)[:height, :width])

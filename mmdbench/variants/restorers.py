@@ -32,9 +32,9 @@ def denoise(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def deblock(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Smooth across the borders of JPEG's 8×8 blocks, and half as much within them, keeping real edges.
 
-    A bilateral filter takes away steps that are small beside the picture's edges. How large a step
-    it takes away follows from how much larger the steps across borders are than all others, so
-    that a picture without blocks comes out as it is.
+    A bilateral filter removes steps that are small beside the picture's edges. The size of the steps
+    that it removes follows from the excess of steps across borders over all others, so that a
+    picture without blocks is returned unchanged.
     """
     import cv2
     import numpy as np

@@ -164,7 +164,7 @@ def test_a_web_page_in_place_of_a_picture_is_named(tmp_path: Path) -> None:
     [
         (("--design", "released"), "nothing to build"),
         (("--format", "zip"), "Unknown format 'zip'"),
-        (("--codec", "jpeg:0"), "Cannot read the codec"),
+        (("--codec", "jpeg:0"), "The codec must be"),
         (("--level", "severe"), "Unknown level 'severe'"),
         (("--corruption", "motionblur"), "Did you mean 'motion_blur'"),
         (("--design", "balanced:99"), "balanced:99 needs 99"),

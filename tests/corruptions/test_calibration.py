@@ -15,7 +15,15 @@ from typer.testing import CliRunner
 from mmdbench import corrupt
 from mmdbench.cli import calibrate as verb
 from mmdbench.cli._shared.errors import guarded
-from mmdbench.corruptions.calibration import Effect, _flags, calibrate, resized, to_json, to_markdown
+from mmdbench.corruptions.calibration import (
+    CalibrationSettings,
+    Effect,
+    _flags,
+    calibrate,
+    resized,
+    to_json,
+    to_markdown,
+)
 from mmdbench.corruptions.severity import psnr, ssim
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError, UsageError
@@ -32,7 +40,7 @@ def images():
 
 
 def test_the_numbers_are_means_over_the_resized_images():
-    found = calibrate(images(), sizes=SIZES, names=NAMES)
+    found = calibrate(images(), CalibrationSettings(sizes=SIZES, names=NAMES))
     assert len(found.effects) == len(NAMES) * len(SIZES) * 3
     effect = next(
         e for e in found.effects if (e.corruption, e.level, e.size) == ("gaussian_noise", "mid", 48)
@@ -47,17 +55,18 @@ def test_the_numbers_are_means_over_the_resized_images():
 
 def test_grey_images_are_counted_where_nothing_happens():
     grey = np.repeat(picture(1, 60, 80)[..., :1], 3, axis=2)
-    found = calibrate({"grey": grey, "colour": picture(2, 60, 80)}, sizes=[32], names=["hsv_saturation"])
+    settings = CalibrationSettings(sizes=[32], names=["hsv_saturation"])
+    found = calibrate({"grey": grey, "colour": picture(2, 60, 80)}, settings)
     assert all((e.unchanged, e.images) == (1, 2) and math.isfinite(e.psnr_db) for e in found.effects)
     assert [flag.kind for flag in found.flags] == ["no effect"]
-    only = calibrate({"grey": grey}, sizes=[32], names=["hsv_saturation"])
+    only = calibrate({"grey": grey}, settings)
     assert all(e.psnr_db is None and e.ssim == 1 for e in only.effects)
     assert "null" in json.dumps(to_json(only), allow_nan=False)
     assert "| – |" in to_markdown(only)
 
 
 def test_sharpness_is_flagged_as_flat_and_noise_is_not():
-    flags = calibrate(images(), sizes=[48], names=NAMES).flags
+    flags = calibrate(images(), CalibrationSettings(sizes=[48], names=NAMES)).flags
     assert ("sharpness_change", "flat") in {(flag.corruption, flag.kind) for flag in flags}
     assert "gaussian_noise" not in {flag.corruption for flag in flags}
 
@@ -87,17 +96,17 @@ def test_flags(alike, noise, kinds):
 
 def test_small_images_are_left_out_or_enlarged_and_counted():
     both = {"small": picture(1, 30, 40), "large": picture(2, 60, 80)}
-    found = calibrate(both, sizes=[40], names=["graffiti"])
+    found = calibrate(both, CalibrationSettings(sizes=[40], names=["graffiti"]))
     assert {e.images for e in found.effects} == {1}
-    found = calibrate(both, sizes=[40], names=["graffiti"], enlarge=True)
+    found = calibrate(both, CalibrationSettings(sizes=[40], names=["graffiti"], enlarge=True))
     assert {e.images for e in found.effects} == {2}
     assert "1 of 2 at 40 px" in to_markdown(found)
     with pytest.raises(UsageError, match="--enlarge"):
-        calibrate(both, sizes=[500], names=["graffiti"])
+        calibrate(both, CalibrationSettings(sizes=[500], names=["graffiti"]))
     with pytest.raises(UnknownNameError):
-        calibrate(both, sizes=[40], names=["grafitti"])
+        calibrate(both, CalibrationSettings(sizes=[40], names=["grafitti"]))
     with pytest.raises(UsageError):
-        calibrate(both, sizes=[3])
+        calibrate(both, CalibrationSettings(sizes=[3]))
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ MISTAKES = [
         'sigma: {unit: px, formula: "21*i"',
         r"lens_blur\.numbers\.sigma\.at.*4\.83",
     ),
-    ("  lens_flare:", "  lens_blur:", r"'lens_blur' stands twice"),
+    ("  lens_flare:", "  lens_blur:", r"'lens_blur' occurs twice"),
     ("    category: capture", "    category: camera", r"lens_blur\.category: 'camera'.*capture"),
     ("    random: []", "    random: no", r"lens_blur\.random: False.*list"),
     ("release_weight: 20", "release_weight: heavy", r"lens_blur\.release_weight: 'heavy'"),

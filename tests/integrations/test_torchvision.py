@@ -47,7 +47,7 @@ def test_batches_with_a_seed_for_each_image():
     assert (made[0] != made[1]).any()
     assert (array(made)[1] == corrupt(IMAGE, "graffiti", level="hard", seed=2)).all()
     assert corrupt_tensor(batch[:0], "graffiti", level="hard").shape == (0, 3, 60, 80)
-    with pytest.raises(UsageError, match="2 seeds for 3 images"):
+    with pytest.raises(UsageError, match="one for each of 3 images, got 2 numbers"):
         corrupt_tensor(batch, "graffiti", level="hard", seed=[1, 2])
 
 

@@ -150,7 +150,7 @@ def test_files_of_one_corruption_are_the_level_that_is_named(folder, tmp_path):
     }
     rows = {row.labels[0] for row in tables.find("corruption").rows}
     assert rows == set(names)
-    with pytest.raises(UsageError, match="does not tell its level, and low, hard are asked for"):
+    with pytest.raises(UsageError, match="need exactly one degraded level, got low, hard"):
         run(folder, tmp_path / "b", levels=("clean", "low", "hard"), corruptions=names)
     with pytest.raises(DataError, match=r"MMStar_lens_flare\.tsv were not found"):
         run(folder, tmp_path / "b", levels=("hard",), corruptions=("graffiti", "lens_flare"))

@@ -130,7 +130,7 @@ def test_codecs_are_read(text, codec):
 
 @pytest.mark.parametrize("text", ["", "jpg", "jpeg:0", "jpeg:101", "jpeg:x", "png:3", "jpeg:95:2"])
 def test_a_codec_that_does_not_exist_says_which_do(text):
-    with pytest.raises(UsageError, match=r"jpeg:95, webp:80 .* or png"):
+    with pytest.raises(UsageError, match=r"must be jpeg:Q, webp:Q or png, got .*1 to 100"):
         parse_codec(text)
 
 
