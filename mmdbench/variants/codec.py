@@ -47,7 +47,8 @@ def parse_codec(text: str) -> Codec:
         if low <= int(quality) <= high:
             return Codec(name, int(quality))
     raise UsageError(
-        f"The codec must be jpeg:Q, webp:Q or png, got {text!r}.", hint="Q is the quality, 1 to 100."
+        f"The codec must be jpeg:Q, webp:Q or png, got {text!r}.",
+        hint="For example jpeg:95; the quality is from 1 to 100.",
     )
 
 
