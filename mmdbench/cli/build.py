@@ -123,15 +123,15 @@ def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: i
     )
     if estimate.slow_seconds:
         share = estimate.slow_seconds / estimate.cpu_seconds
-        typer.echo(f"mean_shift is the slow one: {share:.0%} of that time.", err=True)
-    # Compiling takes some seconds the first time, so that a small saving is none.
+        typer.echo(f"mean_shift takes {share:.0%} of that time.", err=True)
+    # Numba compiles for some seconds the first time, which a small saving does not make up for.
     if estimate.saved_seconds > (0 if estimate.slow_seconds else 30):
         left = (estimate.cpu_seconds - estimate.saved_seconds) / estimate.workers
         typer.echo(f"With numba it would be {_time(left)}: pip install 'mmdbench[fast]'", err=True)
 
 
 def _count_lines(estimate: BuildEstimate) -> list[str]:
-    """For each level its pictures, by corruption where there are any."""
+    """One line for each level: the number of its pictures, by corruption."""
     lines = []
     for level in dict.fromkeys(level for level, _ in estimate.variants):
         counts = {name: n for (where, name), n in estimate.variants.items() if where == level}
@@ -142,16 +142,14 @@ def _count_lines(estimate: BuildEstimate) -> list[str]:
 
 def _print_summary(summary: BuildSummary, out: Path) -> None:
     for name in summary.remade:
-        typer.echo(f"{name}: files that were damaged were made anew.", err=True)
+        typer.echo(f"{name}: damaged files were made again.", err=True)
     for built in summary.outputs:
         notes = [f"{built.pictures} pictures"]
         notes += [f"{built.references} rows refer to them"] if built.references else []
         notes += [f"{built.no_ops} unchanged by their corruption"] if built.no_ops else []
         typer.echo(f"  {out / built.files[0].file}  {built.rows} rows, {', '.join(notes)}")
         if len(built.files) > 1:
-            typer.echo(
-                f"    warning: split in {len(built.files)} files, so that each stays below 1 GB", err=True
-            )
+            typer.echo(f"    warning: split into {len(built.files)} files of less than 1 GB", err=True)
     earlier = f", {summary.earlier} rows were there" if summary.earlier else ""
     typer.echo(
         f"{summary.made} rows made in {_time(summary.seconds)}{earlier}. To check: mmdbench verify {out}"

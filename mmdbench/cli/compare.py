@@ -42,7 +42,7 @@ def compare(
 
 def _print(comparison: Comparison, *, markdown: bool) -> None:
     lines = [f"differs in {difference}" for difference in comparison.differences]
-    lines = (lines or ["nothing that is recorded differs"]) + list(comparison.notes)
+    lines = (lines or ["no difference in recorded settings"]) + list(comparison.notes)
     title = f"{comparison.first} − {comparison.second}"
     if markdown:
         from mmdbench.report.render.markdown import markdown_table

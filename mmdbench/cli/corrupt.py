@@ -38,7 +38,7 @@ def corrupt(
     if bool(level) == (intensity is not None):
         raise UsageError("Give either --level or --intensity.", hint="For example: --level hard")
     call: dict[str, Any] = {"level": level or None, "intensity": intensity, "seed": seed, "profile": profile}
-    sample(name, (1, 1), **call)  # says what is wrong with the call before any file is touched
+    sample(name, (1, 1), **call)  # raises for a wrong call before any file is written
     pairs = pair_files(source, target)
     broken: list[ImageDecodeError] = []
     for picture, result in pairs:

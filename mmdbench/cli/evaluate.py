@@ -186,7 +186,7 @@ def evaluate(
 def _run_once(inputs: RunInputs, *, quiet: bool) -> None:
     summary = ask_model(inputs, quiet=quiet)
     if inputs.settings.shard[1] > 1:
-        typer.echo(f"  {inputs.folder}: shard done; put all shards together with mmdbench merge")
+        typer.echo(f"  {inputs.folder}: shard done; merge all shards with mmdbench merge")
         return
     refuse_incomplete(print_report(inputs.folder), summary)
 

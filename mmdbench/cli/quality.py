@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.urls import OUT
 from mmdbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from mmdbench.results.quality.measure import Picture
 
 __all__ = ["quality"]
 
@@ -41,16 +38,26 @@ def quality(
     from mmdbench.cli._shared.progress import Bar
     from mmdbench.results.quality.measure import measure, write_quality
     from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
+    from mmdbench.results.quality.pictures import open_pictures
     from mmdbench.run.folder import QUALITY_FILE
 
     names = opts.split_list(metrics)
     if not names:
-        raise UsageError("No metric to measure.", hint="Name some of brisque, niqe, musiq.")
+        raise UsageError(
+            f"--metrics must name a metric, got {metrics!r}.", hint="Name some of brisque, niqe, musiq."
+        )
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder.", hint="Name the folder of a run or of pictures.")
+        raise UsageError(f"FOLDER must be a folder of a run or of pictures, got {folder}.")
     opened = open_metrics(names, weights_dir=weights_dir, device=device)
     print(LICENCE_NOTICE, file=sys.stderr)
-    pictures = _pictures(folder, data_dir)
+    pictures, missing = open_pictures(folder, data_dir)
+    for reason in missing:
+        print(f"mmdbench: not measured: {reason}", file=sys.stderr)
+    if not pictures:
+        raise UsageError(
+            f"No picture of {folder} can be made again.",
+            hint="Name the folder of its benchmarks with --data-dir.",
+        )
     with Bar("Quality", quiet=quiet or as_json, unit="pictures") as bar:
         values = measure(
             pictures, opened, folder, batch=batch, on_progress=lambda done, total: bar.update(done, total, "")
@@ -61,22 +68,6 @@ def quality(
         return
     _print_means(record)
     typer.echo(f"  {folder / QUALITY_FILE}")
-
-
-def _pictures(folder: Path, data_dir: Path | None) -> list[Picture]:
-    from mmdbench.results.quality.pictures import folder_pictures, is_run, run_pictures
-
-    if not is_run(folder):
-        return folder_pictures(folder)
-    pictures, missing = run_pictures(folder, data_dir)
-    for reason in missing:
-        print(f"mmdbench: not measured: {reason}", file=sys.stderr)
-    if not pictures:
-        raise UsageError(
-            f"No picture of {folder} can be made again.",
-            hint="Name the folder of its benchmarks with --data-dir.",
-        )
-    return pictures
 
 
 def _print_means(record: dict[str, Any]) -> None:

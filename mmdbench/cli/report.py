@@ -37,7 +37,7 @@ def report(
 ) -> None:
     """Print the tables of a run, or of several side by side; no model is asked."""
     if markdown + latex + as_csv + as_json > 1:
-        raise UsageError("Only one of --markdown, --latex, --csv and --json can be printed at a time.")
+        raise UsageError("Only one of --markdown, --latex, --csv and --json may be given.")
     from mmdbench.report.load import open_runs
 
     results, tables = open_runs(runs, protocol, extraction)

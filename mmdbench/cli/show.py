@@ -40,7 +40,7 @@ def show(
 
     name, colon, index = question.rpartition(":")
     if not colon or not name:
-        raise UsageError(f"Cannot read {question!r} as a question.", hint="Write MMStar:17, or file.tsv:17.")
+        raise UsageError(f"QUESTION must be BENCHMARK:INDEX, got {question!r}.", hint="Write MMStar:17.")
     spec = load_spec()
     for wanted in corruption or ():
         if wanted not in spec.corruptions:

@@ -47,7 +47,7 @@ def verify(
         typer.echo(f"{name}: without its source, only the files were checked. {reason}", err=True)
     typer.echo(
         f"{result.files} files, {result.rows} rows; "
-        f"{result.remade} pictures made anew, {result.decoded} decoded: "
+        f"{result.remade} pictures made again, {result.decoded} decoded: "
         + (f"{len(result.problems)} wrong." if result.problems else "all right.")
     )
     if result.problems:

@@ -35,7 +35,7 @@ def open_runs(
     folders = [Path(name) for name in names if not is_published(name)]
     results = [load_results(folder, protocol=protocol, extraction=extraction) for folder in folders]
     if not results:
-        raise UsageError("No run to report.", hint="Name the folder of one beside the published results.")
+        raise UsageError(f"RUNS must name a run, got {', '.join(names)}.", hint="Name the folder of one too.")
     titles = [run.title(bench) for run in results for bench in run.benches]
     published = [published_rows(name) for name in names if is_published(name)]
     shared = [result for result in published if {row.name for row in result.main} & set(titles)]
@@ -63,9 +63,12 @@ def open_comparisons(
         IncomparableError: Two runs differ in what must be equal.
     """
     if len(names) < 2:
-        raise UsageError("Nothing to compare with.", hint="Name two runs, or a run and paper:clear-rl.")
+        raise UsageError(
+            f"RUNS must be at least two, got {len(names)}.",
+            hint="Name a run and paper:clear-rl.",
+        )
     if is_published(names[0]):
-        raise UsageError("The first to compare must be a run.", hint=f"Name {names[0]} after it.")
+        raise UsageError(f"The first of RUNS must be a run, got {names[0]}.", hint="Name a run before it.")
     first = load_results(Path(names[0]), protocol=protocol, extraction=extraction)
     found = []
     for name in names[1:]:

@@ -199,7 +199,7 @@ def test_the_verb_compare(folders):
     stored = json.loads(call(compare, *folders, "--json"))
     assert stored[0]["tables"][0]["rows"][3]["values"][1]["value"] == pytest.approx(75)
     assert "## Difference by benchmark" in call(compare, *folders, "--markdown")
-    assert "Nothing to compare with" in call(compare, folders[0], code=2)
+    assert "RUNS must be at least two, got 1" in call(compare, folders[0], code=2)
     assert "must be a run" in call(compare, "paper:bagel", folders[0], code=2)
     assert "Did you mean 'paper:bagel'" in call(compare, folders[0], "paper:bagle", code=2)
 
@@ -218,7 +218,7 @@ def test_the_verb_report_shows_runs_side_by_side(folders, tmp_path):
     assert "\\toprule" in call(report, *folders, "--latex", "--table", "scores-hard")
     assert call(report, folders[0], "--csv").startswith("table,row,column")
     assert "Only one of" in call(report, folders[0], "--csv", "--json", code=2)
-    assert "No run to report" in call(report, "paper:bagel", code=2)
+    assert "RUNS must name a run, got paper:bagel" in call(report, "paper:bagel", code=2)
     assert json.loads(call(report, folders[0], "--json"))["main"][0]["name"] == "MMStar"
     assert "Did you mean 'levels'" in call(report, folders[0], "--table", "level", code=2)
     text = call(report, folders[0])

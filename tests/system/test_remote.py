@@ -754,7 +754,7 @@ def test_a_run_elsewhere_is_gone_on_with_read_and_merged(url, tmp_path, monkeypa
     baseline = tmp_path / "baseline.json"
     run("check", f"{url}/run", "--baseline", baseline, "--accept")
     run("cite", f"{url}/run")
-    assert "nothing that is recorded differs" in run("compare", f"{url}/run", f"{url}/run")
+    assert "no difference in recorded settings" in run("compare", f"{url}/run", f"{url}/run")
     run("page", f"{url}/run", "-o", tmp_path / "page.html", "--data-dir", f"{url}/data", "--quiet")
     assert "data:image/" in (tmp_path / "page.html").read_text("utf-8")
 

@@ -22,7 +22,12 @@ from mmdbench.system.files import MANIFEST_FILE
 from mmdbench.system.images import picture_files
 from mmdbench.variants.recipes import CleanImage, clean_image
 
-__all__ = ["folder_pictures", "is_run", "run_pictures"]
+__all__ = ["folder_pictures", "is_run", "open_pictures", "run_pictures"]
+
+
+def open_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Picture], list[str]]:
+    """The pictures of a run or of a folder, and a line for each that cannot be opened."""
+    return run_pictures(folder, data_dir) if is_run(folder) else (folder_pictures(folder), [])
 
 
 def is_run(folder: Path) -> bool:
