@@ -24,7 +24,7 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
 from mmdbench.report.paired_gaps import Gap, gap_of, mean_gap
 from mmdbench.report.question_series import make_series, score_of
-from mmdbench.report.scores import replace_stratum
+from mmdbench.report.scores import without_stratum
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import detectable_given, holm, mcnemar_above
 from mmdbench.system.bounds import require_above
@@ -191,7 +191,7 @@ def _gap(
 def _hits(row: WatchedRow, run: RunResults, spec: Spec) -> list[UnitHit]:
     names = {row.part} | {name for name, c in spec.corruptions.items() if c.category == row.part}
     return [
-        hit if row.part == ALL else replace_stratum(hit, run)
+        hit if row.part == ALL else without_stratum(hit, run)
         for hit in run.hits
         if hit.level == row.level
         and row.bench in (MACRO, hit.bench)

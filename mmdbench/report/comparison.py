@@ -1,4 +1,4 @@
-"""Two runs, or a run and a published result: first what differs between them, then how much."""
+"""Comparison of two runs, or of a run and a published result."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
-from mmdbench.records import ANSWER, CLEAN, RECODED
+from mmdbench.records import ANSWER
 from mmdbench.report.identity import Difference, identity, require_comparable
 from mmdbench.report.paired_gaps import Gap, bench_gaps, part_gaps
-from mmdbench.report.scores import AVERAGE, LevelRow, levels_of, main_rows
+from mmdbench.report.scores import AVERAGE, LevelRow, degraded_levels, levels_of, main_rows, partitions
 from mmdbench.report.tables.collect import PublishedRows, weighting_of
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
@@ -22,9 +22,9 @@ __all__ = ["Comparison", "compare_published", "compare_runs"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs between two runs, and tables of `first − second` in points.
+    """Comparison of two runs: their differing settings, and tables of `first − second` in points.
 
-    `differences` are in the order of their weight; `notes` say what to know before reading on.
+    `differences` hold those first that block a comparison; `notes` restrict how to read the tables.
     """
 
     first: str
@@ -41,8 +41,18 @@ class Comparison:
 def compare_runs(first: RunResults, second: RunResults, spec: Spec, *, shared: bool = False) -> Comparison:
     """Compare two runs question by question.
 
-    With `shared`, runs of different samples are compared on the questions that both hold. Raises
-    IncomparableError where protocol, data, design, judge or the like differ, or nothing is shared.
+    Args:
+        first: The run whose scores count positive.
+        second: The run that is subtracted.
+        spec: The corruptions and their categories.
+        shared: Compare runs of different samples on the questions that both hold.
+
+    Returns:
+        Their differences, and tables by benchmark, corruption category and corruption.
+
+    Raises:
+        IncomparableError: They differ in protocol, data, design, judge or the like, or share no
+            question.
     """
     found = require_comparable(identity(first), identity(second), shared=shared)
     levels = [lv for lv in levels_of([first, second]) if lv in first.plan.levels and lv in second.plan.levels]
@@ -52,27 +62,26 @@ def compare_runs(first: RunResults, second: RunResults, spec: Spec, *, shared: b
             f"{first.name} and {second.name} share no question at any level.",
             hint=f"They hold {', '.join(first.benches)} and {', '.join(second.benches)}.",
         )
-    degraded = [lv for lv in levels if lv not in (CLEAN, RECODED)]
-    category = {name: c.category for name, c in spec.corruptions.items()}
-    names = ("by benchmark", "by corruption category", "by corruption")
-    gaps = (
-        benches,
-        part_gaps(first, second, degraded, lambda h: category.get(h.corruption or ""), spec.categories),
-        part_gaps(first, second, degraded, lambda h: h.corruption, spec.corruptions),
-    )
-    pooled = weighting_of(first)
+    degraded = degraded_levels(levels)
+    _, by_category, by_corruption = partitions(spec)
+    gaps = {
+        "by benchmark": benches,
+        "by corruption category": part_gaps(first, second, degraded, by_category),
+        "by corruption": part_gaps(first, second, degraded, by_corruption),
+    }
     tables = [
-        _gap_table(f"gaps-{i}", n, g, (first, second), pooled)
-        for i, (n, g) in enumerate(zip(names, gaps, strict=True))
-        if g
+        _gap_table(f"gaps-{i}", title, found_here, (first, second))
+        for i, (title, found_here) in enumerate(gaps.items())
+        if found_here
     ]
     return Comparison(first.name, second.name, tuple(found), tuple(tables), tuple(_notes(first, second)))
 
 
 def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
-    """Compare a run with a published result; not paired, as no per-question grades were published.
+    """Compare a run with a published result, unpaired, because no per-question grades were published.
 
-    Raises IncomparableError if they share no benchmark at any level.
+    Raises IncomparableError if they share no benchmark at any level, or the run is of another task
+    than answering.
     """
     if run.plan.task != ANSWER:
         raise IncomparableError(f"The published scores are of answers, the run is of {run.plan.task!r}.")
@@ -133,9 +142,7 @@ def _released(run: RunResults) -> list[str]:
     return notes
 
 
-def _gap_table(
-    key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults, RunResults], pooled: str
-) -> Table:
+def _gap_table(key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults, RunResults]) -> Table:
     adjust, name = (holm, "Holm") if key == "gaps-0" else (benjamini_hochberg, "Benjamini–Hochberg")
     rows = []
     for level in dict.fromkeys(gap.level for gap in gaps):
@@ -154,8 +161,8 @@ def _gap_table(
     )
     plan = runs[0].plan
     caption = (
-        f"{plan.protocol}, {plan.design}: {pooled}. {runs[0].name} − {runs[1].name} in points, paired, "
-        f"95 % intervals; p adjusted by {name} over the rows of a level."
+        f"{plan.protocol}, {plan.design}: {weighting_of(runs[0])}. {runs[0].name} − {runs[1].name} "
+        f"in points, paired, 95 % intervals; p adjusted by {name} over the rows of a level."
     )
     return Table(key, f"Difference {title}", ("Level", "Part"), columns, tuple(rows), caption)
 

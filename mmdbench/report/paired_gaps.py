@@ -1,12 +1,12 @@
-"""Two runs on the same questions: paired differences of whole benchmarks and of parts."""
+"""Paired differences of two runs on the same questions, of whole benchmarks and of parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmdbench.report.question_series import Series, change, make_series
-from mmdbench.report.scores import AVERAGE, replace_stratum
+from mmdbench.report.scores import AVERAGE, Partition, without_stratum
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import Estimate, macro_mean, mcnemar
 
@@ -15,10 +15,11 @@ __all__ = ["Gap", "bench_gaps", "gap_of", "mean_gap", "part_gaps"]
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """`first − second` in points on the questions both hold, with the p-value of no difference.
+    """`first − second` in points on the questions that both hold, with the p-value of no difference.
 
-    `only_first` and `only_second` count the questions that one of the two answers, where a question
-    has one hit of 0 or 1; the p-value is then McNemar's exact one, otherwise that of the interval.
+    Where every question has one hit of 0 or 1, `only_first` and `only_second` count the questions
+    that only one of the two has right, and the p-value is McNemar's exact one; otherwise it is that
+    of the interval. `equal` is True if all hits are the same.
     """
 
     name: str
@@ -32,7 +33,16 @@ class Gap:
 
 
 def bench_gaps(first: RunResults, second: RunResults, levels: Sequence[str]) -> list[Gap]:
-    """A gap for each benchmark that both runs scored and each level, then that of their mean."""
+    """Gaps of each benchmark that both runs have scores of, and of their mean, for each level in turn.
+
+    Args:
+        first: The run whose scores count positive.
+        second: The run that is subtracted.
+        levels: The levels to compare.
+
+    Returns:
+        The gaps, level by level.
+    """
     found: list[Gap] = []
     for level in levels:
         here = []
@@ -50,25 +60,31 @@ def bench_gaps(first: RunResults, second: RunResults, levels: Sequence[str]) -> 
 
 
 def part_gaps(
-    first: RunResults,
-    second: RunResults,
-    levels: Sequence[str],
-    key: Callable[[UnitHit], str | None],
-    order: Iterable[str],
+    first: RunResults, second: RunResults, levels: Sequence[str], partition: Partition
 ) -> list[Gap]:
-    """A gap for each part of the hits and each level: pooled under `mixed`, else the mean over benchmarks."""
+    """A gap for each level and part of the hits.
+
+    Args:
+        first: The run whose scores count positive.
+        second: The run that is subtracted.
+        levels: The levels to compare.
+        partition: The parts to compare, all of them named in its order.
+
+    Returns:
+        Gaps of pooled questions under the design `mixed`, else of the mean over benchmarks.
+    """
     sides = []
     for run in (first, second):
         parts: dict[tuple[str, str, str], list[UnitHit]] = {}
         for hit in run.hits:
-            name = key(hit)
+            name = partition.part_of(hit)
             if name is not None:
                 bench = hit.bench if run.apart else ""
-                parts.setdefault((name, hit.level, bench), []).append(replace_stratum(hit, run))
+                parts.setdefault((name, hit.level, bench), []).append(without_stratum(hit, run))
         sides.append({k: make_series(hits, apart=run.apart) for k, hits in parts.items()})
     found = []
     for level in levels:
-        for name in order:
+        for name in partition.order:
             keys = [k for k in sides[0] if k[:2] == (name, level) and k in sides[1]]
             gaps = [g for k in keys if (g := gap_of(name, level, sides[0][k], sides[1][k])) is not None]
             if gaps:
@@ -77,7 +93,17 @@ def part_gaps(
 
 
 def gap_of(name: str, level: str, first: Series, second: Series) -> Gap | None:
-    """The gap of two series of one level; None where they share no question."""
+    """The gap of two series.
+
+    Args:
+        name: The benchmark or part that the series are of.
+        level: Their level.
+        first: The series that counts positive.
+        second: The series that is subtracted.
+
+    Returns:
+        The gap; None if the series share no question.
+    """
     estimate = change(first, second)
     if estimate is None:
         return None
@@ -93,7 +119,16 @@ def gap_of(name: str, level: str, first: Series, second: Series) -> Gap | None:
 
 
 def mean_gap(name: str, level: str, gaps: Sequence[Gap]) -> Gap:
-    """The gap of the unweighted mean over benchmarks."""
+    """The gap of the unweighted mean over benchmarks.
+
+    Args:
+        name: Name of the mean.
+        level: Level of the gaps.
+        gaps: One gap for each benchmark, at least one.
+
+    Returns:
+        The gap of the mean.
+    """
     estimate = macro_mean([gap.estimate for gap in gaps])
     assert estimate is not None
     equal = all(gap.equal for gap in gaps)

@@ -1,6 +1,6 @@
-"""Scores and drops by level: of benchmarks, of their mean, and of parts of the whole.
+"""Scores and drops by level: of benchmarks, of their mean, and of parts such as categories.
 
-A score at a level is the mean over questions of what each earned there (over its corruptions
+A score at a level is the mean over questions of their hits there (over a question's corruptions
 first, where it met several). A drop is the mean paired difference clean − level, in points.
 `AVG` is the unweighted mean over the benchmarks that are scored.
 """
@@ -8,8 +8,9 @@ first, where it met several). A drop is the mean paired difference clean − lev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mmdbench.corruptions.spec import Spec
 from mmdbench.records import CLEAN, LEVELS, RECODED
 from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
 from mmdbench.results.graded_run import RunResults, UnitHit
@@ -19,10 +20,14 @@ __all__ = [
     "AVERAGE",
     "Breakdown",
     "LevelRow",
+    "Partition",
     "breakdown",
+    "degraded_levels",
     "levels_of",
     "main_rows",
+    "partitions",
     "run_series",
+    "without_stratum",
     "worst_level",
 ]
 
@@ -40,7 +45,7 @@ class LevelRow:
     run: str = ""
 
     def drop_percent(self, level: str) -> float | None:
-        """The drop as a share of the clean score, in percent; None if nothing was right when clean."""
+        """The drop as a share of the clean score, in percent; None if the clean score is 0 or missing."""
         clean = self.scores.get(CLEAN)
         if clean is None or level not in self.drops or not clean.value:
             return None
@@ -48,27 +53,52 @@ class LevelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Partition:
+    """A way to divide hits into parts: the part of a hit (None for no part), and the parts in order.
+
+    Parts that `order` does not name follow in the order of the hits.
+    """
+
+    part_of: Callable[[UnitHit], str | None]
+    order: tuple[str, ...] = ()
+
+
+def partitions(spec: Spec) -> tuple[Partition, Partition, Partition]:
+    """The partitions by question category, by corruption category and by corruption."""
+    category = {name: c.category for name, c in spec.corruptions.items()}
+    return (
+        Partition(lambda hit: hit.category or None),
+        Partition(lambda hit: category.get(hit.corruption or ""), tuple(spec.categories)),
+        Partition(lambda hit: hit.corruption, tuple(spec.corruptions)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Breakdown:
-    """The same rows for the parts of a whole: question categories, corruption categories, corruptions."""
+    """Rows of the parts of a partition, such as those of the corruptions; the title names the partition."""
 
     title: str
     rows: tuple[LevelRow, ...]
 
 
 def levels_of(runs: Iterable[RunResults]) -> tuple[str, ...]:
-    """The levels that any of the runs has, clean first and hard last."""
+    """The levels of all runs together, clean first and hard last."""
     present = {level for run in runs for level in run.plan.levels}
     return tuple(level for level in (CLEAN, RECODED, *LEVELS) if level in present)
 
 
+def degraded_levels(levels: Iterable[str]) -> tuple[str, ...]:
+    """The levels at which pictures are corrupted, in their order."""
+    return tuple(level for level in levels if level not in (CLEAN, RECODED))
+
+
 def worst_level(levels: Sequence[str]) -> str:
-    """The hardest degraded level, or nothing."""
-    degraded = [level for level in levels if level not in (CLEAN, RECODED)]
-    return degraded[-1] if degraded else ""
+    """The hardest degraded level; empty if there is none."""
+    return (degraded_levels(levels) or ("",))[-1]
 
 
 def run_series(run: RunResults) -> dict[tuple[str, str], Series]:
-    """(benchmark, level) → the series of its hits."""
+    """The series of each benchmark and level that has hits."""
     hits: dict[tuple[str, str], list[UnitHit]] = {}
     for hit in run.hits:
         hits.setdefault((hit.bench, hit.level), []).append(hit)
@@ -76,7 +106,7 @@ def run_series(run: RunResults) -> dict[tuple[str, str], Series]:
 
 
 def main_rows(run: RunResults, levels: Sequence[str]) -> list[LevelRow]:
-    """A row for each benchmark, also for those without a score, and the mean over those with one."""
+    """A row for each benchmark, with or without a score, and one for the mean over those with a score."""
     series = run_series(run)
     rows = [
         _row(
@@ -91,23 +121,26 @@ def main_rows(run: RunResults, levels: Sequence[str]) -> list[LevelRow]:
     return rows
 
 
-def breakdown(
-    run: RunResults,
-    levels: Sequence[str],
-    key: Callable[[UnitHit], str | None],
-    order: Iterable[str] = (),
-) -> list[LevelRow]:
+def breakdown(run: RunResults, levels: Sequence[str], partition: Partition) -> list[LevelRow]:
     """A row for each part of the run's hits, compared with the clean score of its own questions.
 
     Where each question meets several corruptions, a row is the unweighted mean over benchmarks;
     under `mixed` a benchmark may have few questions in a part, so there all questions are pooled.
+
+    Args:
+        run: The graded run.
+        levels: The levels of the rows.
+        partition: The parts; a part without a hit has no row.
+
+    Returns:
+        The rows in the order of the parts.
     """
-    parts: dict[str, list[UnitHit]] = {name: [] for name in order}
+    parts: dict[str, list[UnitHit]] = {name: [] for name in partition.order}
     clean: dict[Unit, UnitHit] = {}
     for hit in run.hits:
         if hit.level == CLEAN:
             clean[hit.bench, hit.unit] = hit
-        name = key(hit)
+        name = partition.part_of(hit)
         if name is not None:
             parts.setdefault(name, []).append(hit)
     rows = []
@@ -127,21 +160,19 @@ def _part(
     by_level: dict[str, Series] = {}
     for level in levels:
         if level != CLEAN:
-            here = [replace_stratum(hit, run) for hit in hits if hit.level == level]
+            here = [without_stratum(hit, run) for hit in hits if hit.level == level]
             if here:
                 by_level[level] = make_series(here, apart=run.apart)
     asked = dict.fromkeys((hit.bench, hit.unit) for hit in hits)
-    base = [replace_stratum(clean[unit], run) for unit in asked if unit in clean]
+    base = [without_stratum(clean[unit], run) for unit in asked if unit in clean]
     if base and CLEAN in levels:
         by_level[CLEAN] = make_series(base, apart=run.apart)
     return _row(name, by_level, levels, run.name)
 
 
-def replace_stratum(hit: UnitHit, run: RunResults) -> UnitHit:
-    """The hit without its stratum where benchmarks are pooled, as strata are a benchmark's own."""
-    if run.apart or not hit.stratum:
-        return hit
-    return UnitHit(hit.bench, hit.unit, hit.level, hit.corruption, hit.category, hit.hit)
+def without_stratum(hit: UnitHit, run: RunResults) -> UnitHit:
+    """The hit without its stratum if the run pools benchmarks, because a stratum belongs to one benchmark."""
+    return hit if run.apart else replace(hit, stratum="")
 
 
 def _row(name: str, series: Mapping[str, Series], levels: Sequence[str], run: str) -> LevelRow:

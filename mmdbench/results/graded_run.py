@@ -10,7 +10,7 @@ from typing import Any
 
 from mmdbench.benches.catalog import find_bench
 from mmdbench.errors import ModelError, UsageError
-from mmdbench.records import ANSWER, CLEAN, RECODED, Cell, Index, Question, Reply, RunPlan
+from mmdbench.records import ANSWER, CLEAN, RECODED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.arms import Arm, StoredRun, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm
 from mmdbench.results.remembered_judge import RememberedJudge, remembered_judge
@@ -79,6 +79,11 @@ class RunResults:
     def benches(self) -> tuple[str, ...]:
         """The benchmarks of the run, scored or not, in its order."""
         return tuple(dict.fromkeys([arm.bench for arm in self.arms] + [hit.bench for hit in self.hits]))
+
+    @property
+    def grades(self) -> dict[Cell, Grade]:
+        """The grade of each cell."""
+        return {arm.arm.cells[grade.index]: grade for arm in self.arms for grade in arm.score.grades}
 
     @property
     def planned(self) -> int:

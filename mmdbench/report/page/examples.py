@@ -10,7 +10,7 @@ from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Grade, Question, Repl
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.plan import read_questions
 
-__all__ = ["Example", "GradedReply", "choose", "gather", "grades_by_cell"]
+__all__ = ["Example", "GradedReply", "choose", "gather"]
 
 _ORDER = (CLEAN, RECODED, *LEVELS)
 
@@ -50,7 +50,7 @@ def gather(runs: Sequence[RunResults]) -> list[Example]:
         if run.folder is not None:
             for stored in read_questions(run.folder):
                 questions |= {(q.bench, q.index): q for q in stored.questions}
-    grades = [grades_by_cell(run) for run in runs]
+    grades = [run.grades for run in runs]
     found = []
     for (bench, index, corruption), cells in _groups(runs).items():
         question = questions.get((bench, index))
@@ -65,19 +65,6 @@ def gather(runs: Sequence[RunResults]) -> list[Example]:
             for cell in ordered
         }
         found.append(Example(question, corruption, ordered, answers, _rank(answers, len(runs))))
-    return found
-
-
-def grades_by_cell(run: RunResults) -> dict[Cell, Grade]:
-    """The grade of every planned cell."""
-    cells: dict[tuple[str, str, str | None], dict[Any, Cell]] = {}
-    for cell in run.cells:
-        name = (cell.bench, cell.level, cell.corruption if run.apart else None)
-        cells.setdefault(name, {})[cell.index] = cell
-    found: dict[Cell, Grade] = {}
-    for arm in run.arms:
-        of_arm = cells.get((arm.bench, arm.level, arm.corruption if run.apart else None), {})
-        found |= {of_arm[grade.index]: grade for grade in arm.score.grades if grade.index in of_arm}
     return found
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdbench.report.page.examples import grades_by_cell
 from mmdbench.results.graded_run import RunResults
-from mmdbench.results.quality.measure import BETTER, QualityBin, accuracy_by_quality
-from mmdbench.run.folder import QUALITY_FILE
+from mmdbench.results.quality.measure import BETTER, QualityBin, accuracy_by_quality, read_quality
 
 __all__ = ["QualityCurve", "quality_curves"]
 
 
 @dataclass(frozen=True, slots=True)
 class QualityCurve:
-    """The curve of one run and one metric; `better` says which end is better: lower, higher or nothing."""
+    """The curve of one run and one metric; `better` is the better end: lower, higher, or empty if unknown."""
 
     run: str
     metric: str
@@ -29,10 +26,7 @@ def quality_curves(runs: Sequence[RunResults]) -> list[QualityCurve]:
     """A curve for each run and metric that the run's `quality.json` holds."""
     found = []
     for run in runs:
-        path = run.folder / QUALITY_FILE if run.folder else None
-        if path is None or not path.exists():
-            continue
-        record = json.loads(path.read_text("utf-8"))
+        record = read_quality(run.folder)
         for metric in record.get("metrics", ()):
             rows = _rows(run, record, metric)
             if rows:
@@ -49,7 +43,7 @@ def _rows(run: RunResults, record: Mapping[str, Any], metric: str) -> list[tuple
         if i.get(metric) is not None and "pixels" in i
     }
     rows = []
-    for cell, grade in grades_by_cell(run).items():
+    for cell, grade in run.grades.items():
         reply = run.replies.get(cell)
         values = [known.get(image.get("pixels", "")) for image in reply.images] if reply is not None else []
         numbers = [value for value in values if value is not None]

@@ -9,8 +9,8 @@ from typing import Any
 
 from mmdbench.errors import MissingExtraError, StoreError, UsageError
 from mmdbench.records import CLEAN, RECODED
-from mmdbench.report.scores import worst_level
-from mmdbench.report.tables.collect import LevelRow, Tables
+from mmdbench.report.scores import LevelRow, worst_level
+from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.rounding import fixed
 
 __all__ = ["FORMATS", "draw_figures"]

@@ -1,10 +1,10 @@
-"""How answers change with severity: flips, what is retained above chance, worst cases, ladders that rise."""
+"""Tables of answers that change with severity: flips, retained scores, worst cases, scores that rise."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,28 +17,38 @@ from mmdbench.stats.estimates import CONFIDENCE, normal_quantile
 
 __all__ = ["flip_table", "ladder_flags", "retention_table", "worst_case_table"]
 
-_LABELS = ("Model", "Benchmark")
+_LABELS = ("Model", "Benchmark", "Level")
 
 
-def flip_table(runs: Sequence[RunResults]) -> Table | None:
-    """Right → wrong and wrong → right, apart: a net drop of 5 may be 5 or 25 flips in a hundred."""
+def flip_table(runs: Sequence[RunResults]) -> Table:
+    """Shares of questions that flip right → wrong and wrong → right, and the net drop.
+
+    A net drop of 5 points may be 5 flips in a hundred questions, or 25.
+    """
     body = []
+    for run, bench, level, before, after in _degraded_series(runs):
+        if before is not None:
+            lost, gained = (_flips(before, after, sign) for sign in (1, -1))
+            values = (value_of(score_of(lost)), value_of(score_of(gained)), value_of(change(before, after)))
+            body.append(_row(run, bench, level, values))
+    columns = (Column("right → wrong", "%"), Column("wrong → right", "%"), Column("net drop"))
+    caption = "In percent of the questions; over corruptions first, where a question met several."
+    return Table("flips", "Answers that flip", _LABELS, columns, tuple(body), caption)
+
+
+def _degraded_series(
+    runs: Iterable[RunResults],
+) -> Iterator[tuple[RunResults, str, str, Series | None, Series]]:
+    """Run, benchmark, level, clean series and series of every level but the clean one."""
     for run in runs:
         series = run_series(run)
         for (bench, level), after in series.items():
-            before = series.get((bench, CLEAN))
-            if level == CLEAN or before is None:
-                continue
-            lost, gained = (_flips(before, after, sign) for sign in (1, -1))
-            values = (value_of(score_of(lost)), value_of(score_of(gained)), value_of(change(before, after)))
-            body.append(Row((run.name, run.title(bench), level), values, section=f"{run.name} {bench}"))
-    columns = (Column("right → wrong", "%"), Column("wrong → right", "%"), Column("net drop"))
-    caption = "In percent of the questions; over corruptions first, where a question met several."
-    return (
-        Table("flips", "Answers that flip", (*_LABELS, "Level"), columns, tuple(body), caption)
-        if body
-        else None
-    )
+            if level != CLEAN:
+                yield run, bench, level, series.get((bench, CLEAN)), after
+
+
+def _row(run: RunResults, bench: str, level: str, values: tuple[Value | None, ...]) -> Row:
+    return Row((run.name, run.title(bench), level), values, section=f"{run.name} {bench}")
 
 
 def _flips(before: Series, after: Series, sign: int) -> Series:
@@ -51,28 +61,20 @@ def _flips(before: Series, after: Series, sign: int) -> Series:
     return make_series(hits, apart=after.apart)
 
 
-def retention_table(runs: Sequence[RunResults]) -> Table | None:
-    """What is left of the clean score: of all of it, and of what it is above a guess."""
+def retention_table(runs: Sequence[RunResults]) -> Table:
+    """Share of the clean score that is left at each level, with and without what a guess scores."""
     body = []
-    for run in runs:
-        series = run_series(run)
-        for (bench, level), after in series.items():
-            before = series.get((bench, CLEAN))
-            if level in (CLEAN, RECODED) or before is None:
-                continue
+    for run, bench, level, before, after in _degraded_series(runs):
+        if before is not None and level != RECODED:
             guess = run.chance.get(bench, 0.0)
             values = (_kept(before, after, 0.0), _kept(before, after, guess), Value(100 * guess))
-            body.append(Row((run.name, run.title(bench), level), values, section=f"{run.name} {bench}"))
+            body.append(_row(run, bench, level, values))
     columns = (Column("retained", "%"), Column("retained above chance", "%"), Column("chance"))
     caption = (
         "Retained = score / clean score; above chance = (score − chance) / (clean − chance), and none where "
         "the clean score is not above chance. Intervals by the delta method."
     )
-    return (
-        Table("retention", "What is retained", (*_LABELS, "Level"), columns, tuple(body), caption)
-        if body
-        else None
-    )
+    return Table("retention", "What is retained", _LABELS, columns, tuple(body), caption)
 
 
 def _kept(before: Series, after: Series, guess: float) -> Value | None:
@@ -88,39 +90,27 @@ def _kept(before: Series, after: Series, guess: float) -> Value | None:
     return Value(100 * ratio, 100 * (ratio - half), 100 * (ratio + half), len(parts))
 
 
-def worst_case_table(runs: Sequence[RunResults]) -> Table | None:
-    """Questions that stay right under every corruption, and the one that breaks most of the others."""
+def worst_case_table(runs: Sequence[RunResults]) -> Table:
+    """Share of questions that stay right under every corruption, and the corruption that breaks most."""
     body = []
-    for run in (run for run in runs if run.apart):
-        series = run_series(run)
-        for (bench, level), after in series.items():
-            if level in (CLEAN, RECODED):
-                continue
-            least: dict[Unit, UnitHit] = {}
-            for hit in after.hits:
-                unit = (hit.bench, hit.unit)
-                if unit not in least or hit.hit < least[unit].hit:
-                    least[unit] = hit
-            worst = make_series(least.values(), apart=False)
-            values = (
-                value_of(score_of(after)),
-                value_of(score_of(worst)),
-                Value(_breaker(series.get((bench, CLEAN)), after)),
-            )
-            body.append(Row((run.name, run.title(bench), level), values, section=f"{run.name} {bench}"))
+    for run, bench, level, before, after in _degraded_series(run for run in runs if run.apart):
+        if level == RECODED:
+            continue
+        least: dict[Unit, UnitHit] = {}
+        for hit in after.hits:
+            unit = (hit.bench, hit.unit)
+            if unit not in least or hit.hit < least[unit].hit:
+                least[unit] = hit
+        worst = make_series(least.values(), apart=False)
+        values = (value_of(score_of(after)), value_of(score_of(worst)), Value(_breaker(before, after)))
+        body.append(_row(run, bench, level, values))
     columns = (
         Column("mean over corruptions"),
         Column("worst corruption per question"),
         Column("breaks most", "text"),
     )
     caption = "Worst = the question's lowest hit over its corruptions, as in HELM's worst-case robustness."
-    return (
-        Table(
-            "worst-case", "Worst corruption per question", (*_LABELS, "Level"), columns, tuple(body), caption
-        )
-        if body
-        else None
-    )
+    return Table("worst-case", "Worst corruption per question", _LABELS, columns, tuple(body), caption)
 
 
 def _breaker(before: Series | None, after: Series) -> str:
@@ -134,8 +124,8 @@ def _breaker(before: Series | None, after: Series) -> str:
     return f"{name} ({broken[name]} of {asked[name]})"
 
 
-def ladder_flags(runs: Sequence[RunResults]) -> Table | None:
-    """Steps at which more damage gives a better score, and whether that is more than noise."""
+def ladder_flags(runs: Sequence[RunResults]) -> Table:
+    """Steps between levels at which the harder level scores better, and if that is more than noise."""
     body = []
     for run in runs:
         for name, series in _ladders(run):
@@ -151,7 +141,7 @@ def ladder_flags(runs: Sequence[RunResults]) -> Table | None:
         "noise by chance."
     )
     labels = ("Model", "Part", "Step")
-    return Table("severity", "Ladders that rise", labels, columns, tuple(body), caption) if body else None
+    return Table("severity", "Ladders that rise", labels, columns, tuple(body), caption)
 
 
 def _ladders(run: RunResults) -> Iterator[tuple[str, Mapping[str, Series]]]:

@@ -1,4 +1,4 @@
-"""Tables of parts of the whole: question categories, corruption categories and corruptions."""
+"""Tables of breakdowns: by question category, by corruption category and by corruption."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.report.paired_gaps import part_gaps
-from mmdbench.report.scores import Breakdown, LevelRow, worst_level
+from mmdbench.report.scores import Breakdown, LevelRow, partitions, worst_level
 from mmdbench.report.tables.headline import level_columns, level_values
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
@@ -18,7 +18,16 @@ OVERALL = "overall"
 
 
 def part_table(part: Breakdown, levels: Sequence[str], weighting: str) -> Table:
-    """A part's rows at every level, for each run in turn."""
+    """The rows of a breakdown at every level, for each run in turn.
+
+    Args:
+        part: The breakdown.
+        levels: The levels of all runs.
+        weighting: The caption, which names the weighting of questions or benchmarks.
+
+    Returns:
+        The table, without rows if the breakdown has none.
+    """
     runs = dict.fromkeys(row.run for row in part.rows)
     several = len(runs) > 1
     body = [
@@ -49,7 +58,19 @@ def corruption_table(
     spec: Spec,
     weighting: str,
 ) -> Table | None:
-    """Corruptions in their categories × models at the worst level, with Δ to the first: table 10."""
+    """Corruptions × models at the worst level with differences to the first, as in the paper's table 10.
+
+    Args:
+        parts: The breakdowns by corruption category and by corruption.
+        main: The main rows of each run and published result, by label; the first is the reference.
+        runs: The graded runs, whose differences are paired.
+        levels: The levels of all runs.
+        spec: The corruptions and their categories.
+        weighting: The caption, which names the weighting of questions or benchmarks.
+
+    Returns:
+        The table; None if nothing has a score at the worst level.
+    """
     level = worst_level(levels)
     rows = {(r.run, r.name): r for part in parts.values() for r in part.rows if level in r.scores}
     labels = [label for label in main if any(run == label for run, _ in rows)]
@@ -109,11 +130,10 @@ def _deltas(
     by_name = {run.name: run for run in runs}
     if labels[0] not in by_name:
         return found
-    category = {name: c.category for name, c in spec.corruptions.items()}
+    _, by_category, by_corruption = partitions(spec)
     for label in (label for label in labels[1:] if label in by_name):
         pair = (by_name[label], by_name[labels[0]])
-        gaps = part_gaps(*pair, (level,), lambda h: h.corruption, spec.corruptions)
-        gaps += part_gaps(*pair, (level,), lambda h: category.get(h.corruption or ""), spec.categories)
+        gaps = [*part_gaps(*pair, (level,), by_corruption), *part_gaps(*pair, (level,), by_category)]
         found |= {(label, gap.name): v for gap in gaps if (v := value_of(gap.estimate)) is not None}
     return found
 

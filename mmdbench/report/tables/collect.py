@@ -1,9 +1,9 @@
-"""One `Tables` object, unrounded, that every rendering is made of."""
+"""All tables of a report as one `Tables` object, unrounded; every rendering is made of it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,22 +11,32 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER
 from mmdbench.report.identity import identity, require_comparable
-from mmdbench.report.scores import Breakdown, LevelRow, breakdown, levels_of, main_rows
-from mmdbench.report.tables import answer_changes, breakdowns, headline
-from mmdbench.report.tables import extra as extra_tables
-from mmdbench.report.tables import perception as perception_tables
-from mmdbench.report.tables import rbench as rbench_table
-from mmdbench.report.tables import replies as reply_tables
+from mmdbench.report.scores import Breakdown, LevelRow, breakdown, levels_of, main_rows, partitions
+from mmdbench.report.tables import answer_changes, breakdowns, headline, replies
+from mmdbench.report.tables.corruption_error import mce_table
+from mmdbench.report.tables.perception import perception_tables
+from mmdbench.report.tables.picture_quality import quality_table
+from mmdbench.report.tables.rbench import rbench_table
 from mmdbench.report.tables.rounding import RULE
+from mmdbench.report.tables.run_notes import run_notes
+from mmdbench.report.tables.sample_size import detectable_table, whole_table
 from mmdbench.report.tables.table import Table
 from mmdbench.results.graded_run import RunResults
 
-__all__ = ["Breakdown", "LevelRow", "PublishedRows", "RunInfo", "Tables", "make_tables"]
+__all__ = ["PublishedRows", "RunInfo", "Tables", "make_tables", "weighting_of"]
+
+_QUESTION_CATEGORY, _CORRUPTION = "question-category", "corruption"
+_PARTS = {
+    _QUESTION_CATEGORY: "Question category",
+    "corruption-category": "Corruption category",
+    _CORRUPTION: "Corruption",
+}
+"""Titles of the breakdowns, in the order of `partitions`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedRows:
-    """A published result to stand beside runs: its main rows, its corruption rows, and what to know of it."""
+    """A published result to show beside runs: its main rows, its corruption rows, and notes on them."""
 
     label: str
     main: tuple[LevelRow, ...]
@@ -36,7 +46,11 @@ class PublishedRows:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """One run of a report: what it is called, how many of how many cells were answered, its notes."""
+    """One run of a report: its label and model, its cells by status, its notes.
+
+    `counts` are the numbers of cells by status, and of those planned; `identity` is the record that
+    decides which runs can be compared with it.
+    """
 
     label: str
     model: str
@@ -50,9 +64,9 @@ class RunInfo:
 class Tables:
     """All numbers of a report.
 
-    `header` names the models, the protocol, the design and its weighting; `levels` are the levels,
-    clean first; `main` and `breakdowns` hold the scores as such, `tables` every table as it is
-    shown; `counts` say how many of how many cells were answered.
+    `header` names the models, the protocol, the design and its weighting; `levels` are in order,
+    clean first. `main` and `breakdowns` hold the scores that `tables` are made of. `counts` are the
+    numbers of cells of all runs by status, and of those planned.
     """
 
     header: Mapping[str, str]
@@ -82,51 +96,56 @@ def make_tables(
 ) -> Tables:
     """The tables of one graded run, or of several side by side and of published results.
 
-    `reference` is the label of the published result that stands first, which Δ and corruption
-    errors are taken against; without it that is the first run.
+    Args:
+        results: The graded run or runs.
+        spec: The corruptions and their categories.
+        published: Published results to show beside the runs.
+        reference: The label of the published result that Δ and corruption errors are taken
+            against; empty for the first run.
 
-    Raises IncomparableError for runs that differ in what must be equal.
+    Returns:
+        Every table of the report.
+
+    Raises:
+        IncomparableError: The runs differ in what must be equal, or published scores are of another
+            task than the runs.
     """
     runs = _named([results] if isinstance(results, RunResults) else list(results))
     for run in runs[1:]:
         require_comparable(identity(runs[0]), identity(run))
-    if published and runs[0].plan.task != ANSWER:
-        raise IncomparableError(f"The published scores are of answers, the run is of {runs[0].plan.task!r}.")
+    first = runs[0]
+    answered = first.plan.task == ANSWER
+    if published and not answered:
+        raise IncomparableError(f"The published scores are of answers, the run is of {first.plan.task!r}.")
     levels = levels_of(runs)
     rows: dict[str, Sequence[LevelRow]] = {run.name: main_rows(run, levels) for run in runs}
     rows |= {result.label: result.main for result in published}
-    parts = _parts(runs, levels, spec)
-    if runs[0].plan.task != ANSWER:  # what a task measures when clean is no base that drops start from
-        rows = {name: [replace(row, drops={}) for row in of_run] for name, of_run in rows.items()}
-        parts = {title: Breakdown(title, ()) for title in parts}
-    parts["Corruption"] = Breakdown(
-        "Corruption", parts["Corruption"].rows + tuple(r for p in published for r in p.corruptions)
-    )
+    if answered:
+        parts = _parts(runs, published, levels, spec)
+        ordered = {label: rows[label] for label in sorted(rows, key=reference.__ne__)}
+        tables = _answer_tables(runs, ordered, parts, levels, spec)
+    else:
+        # A task's score on clean pictures is no base that drops start from.
+        rows = {label: [replace(row, drops={}) for row in of_run] for label, of_run in rows.items()}
+        parts = {}
+        tables = _task_tables(runs, levels, spec)
+    rules = f"{first.plan.protocol}, {first.plan.design}: {weighting_of(first)}."
     counts = sum((Counter(run.statuses) for run in runs), Counter())
-    notes = [f"{run.name}: {note}" if len(runs) > 1 else note for run in runs for note in _notes(run)]
-    notes += [f"{result.label}: {note}" for result in published for note in result.notes]
     return Tables(
-        header=_header(runs[0], list(rows), spec),
+        header=_header(first, list(rows), spec),
         levels=levels,
         main=tuple(row for of_run in rows.values() for row in of_run),
         breakdowns=tuple(part for part in parts.values() if part.rows),
-        tables=tuple(
-            _captioned(
-                runs[0],
-                _tables(runs, {k: rows[k] for k in sorted(rows, key=reference.__ne__)}, parts, levels, spec)
-                if runs[0].plan.task == ANSWER
-                else _task_tables(runs, levels, spec),
-            )
-        ),
+        tables=tuple(replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables),
         runs=tuple(_info(run) for run in runs),
         counts=dict(counts) | {"planned": sum(run.planned for run in runs)},
         complete=all(run.complete for run in runs),
-        notes=tuple(notes),
+        notes=tuple(_notes(runs, published)),
     )
 
 
 def weighting_of(run: RunResults) -> str:
-    """What weighs the same in a score of a degraded level."""
+    """The weighting in scores of degraded levels, in words."""
     if run.plan.design == "released" and not run.apart:
         return "corruptions as the authors drew them"
     return "corruption types weigh the same" if run.apart else "corruption categories weigh the same"
@@ -148,19 +167,19 @@ def _named(runs: list[RunResults]) -> list[RunResults]:
     return named
 
 
-def _parts(runs: Sequence[RunResults], levels: Sequence[str], spec: Spec) -> dict[str, Breakdown]:
-    category_of = {name: c.category for name, c in spec.corruptions.items()}
-    found: dict[str, list[LevelRow]] = {"Question category": [], "Corruption category": [], "Corruption": []}
-    for run in runs:
-        found["Question category"] += breakdown(run, levels, lambda h: h.category or None)
-        found["Corruption category"] += breakdown(
-            run, levels, lambda h: category_of.get(h.corruption or ""), spec.categories
-        )
-        found["Corruption"] += breakdown(run, levels, lambda h: h.corruption, spec.corruptions)
-    return {title: Breakdown(title, tuple(rows)) for title, rows in found.items()}
+def _parts(
+    runs: Sequence[RunResults], published: Sequence[PublishedRows], levels: Sequence[str], spec: Spec
+) -> dict[str, Breakdown]:
+    found = {}
+    for key, partition in zip(_PARTS, partitions(spec), strict=True):
+        rows = [row for run in runs for row in breakdown(run, levels, partition)]
+        if key == _CORRUPTION:
+            rows += [row for result in published for row in result.corruptions]
+        found[key] = Breakdown(_PARTS[key], tuple(rows))
+    return found
 
 
-def _tables(
+def _answer_tables(
     runs: Sequence[RunResults],
     rows: Mapping[str, Sequence[LevelRow]],
     parts: Mapping[str, Breakdown],
@@ -172,53 +191,48 @@ def _tables(
         if runs[0].apart
         else "Questions of all benchmarks are pooled; clean is the score of the same questions."
     )
-    corruptions = {k: v for k, v in parts.items() if k.startswith("Corruption")}
-    measured = {run.name: rows[run.name] for run in runs}
+    by_corruption = {key: part for key, part in parts.items() if key != _QUESTION_CATEGORY}
     found = [
         headline.worst_table(rows, levels),
         headline.levels_table(rows, levels),
         headline.drop_table(rows, levels),
         headline.ladder_table(rows, levels),
-        breakdowns.corruption_table(corruptions, rows, runs, levels, spec, pooled),
-        *(breakdowns.part_table(part, levels, pooled) for part in parts.values() if part.rows),
+        breakdowns.corruption_table(by_corruption, rows, runs, levels, spec, pooled),
+    ]
+    optional = [
+        *(breakdowns.part_table(part, levels, pooled) for part in parts.values()),
         answer_changes.flip_table(runs),
         answer_changes.retention_table(runs),
         answer_changes.worst_case_table(runs),
         answer_changes.ladder_flags(runs),
-        extra_tables.detectable_table(measured, levels),
-        extra_tables.mce_table(parts["Corruption"], list(rows), spec),
-        extra_tables.whole_table(runs),
-        rbench_table.rbench_table(runs),
-        reply_tables.capability_table(runs),
-        reply_tables.stage_table(runs),
-        reply_tables.status_table(runs),
-        reply_tables.trigger_table(runs),
-        reply_tables.time_table(runs),
-        reply_tables.phase_table(runs),
-        extra_tables.quality_table(runs),
-        reply_tables.cost_table(runs),
+        detectable_table({run.name: rows[run.name] for run in runs}, levels),
+        mce_table(parts[_CORRUPTION], list(rows), spec),
+        whole_table(runs),
+        rbench_table(runs),
+        replies.capability_table(runs),
+        replies.stage_table(runs),
+        replies.status_table(runs),
+        replies.trigger_table(runs),
+        replies.time_table(runs),
+        replies.phase_table(runs),
+        quality_table(runs),
+        replies.cost_table(runs),
     ]
-    return [table for table in found if table is not None]
+    return [*filter(None, found), *_with_rows(optional)]
 
 
 def _task_tables(runs: Sequence[RunResults], levels: Sequence[str], spec: Spec) -> list[Table]:
-    found = [
-        *perception_tables.perception_tables(runs, levels, spec),
-        reply_tables.status_table(runs),
-        reply_tables.time_table(runs),
-        reply_tables.cost_table(runs),
-    ]
-    return [table for table in found if table is not None]
+    optional = [replies.status_table(runs), replies.time_table(runs), replies.cost_table(runs)]
+    return [*perception_tables(runs, levels, spec), *_with_rows(optional)]
 
 
-def _captioned(run: RunResults, tables: Sequence[Table]) -> list[Table]:
-    rules = f"{run.plan.protocol}, {run.plan.design}: {weighting_of(run)}."
-    return [replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables]
+def _with_rows(tables: Iterable[Table | None]) -> list[Table]:
+    return [table for table in tables if table is not None and table.rows]
 
 
 def _info(run: RunResults) -> RunInfo:
     counts = {"ok": 0} | dict(run.statuses) | {"planned": run.planned}
-    return RunInfo(run.name, run.plan.model, counts, run.complete, _notes(run), identity(run))
+    return RunInfo(run.name, run.plan.model, counts, run.complete, run_notes(run), identity(run))
 
 
 def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str]:
@@ -238,47 +252,6 @@ def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str
     }
 
 
-def _shown_notes(manifest: Mapping[str, Any]) -> list[str]:
-    notes = []
-    restoration = manifest.get("restoration")
-    if restoration:
-        which = "every image, clean ones too," if restoration["clean"] else "degraded images, not clean ones,"
-        notes.append(f"{restoration['fingerprint']['name']} restored {which} before the model saw them.")
-    if manifest.get("prompt_override"):
-        notes.append(
-            "The model's adapter changes the benchmark's prompts; "
-            "each reply that was asked so holds its prompt in details.prompt."
-        )
-    notes += [
-        f"{row['differ']} questions of {row['file']} have another text or answer than {row['bench']}; "
-        "those of the clean benchmark were asked."
-        for row in manifest.get("released", ())
-        if row["differ"]
-    ]
-    return notes
-
-
-def _notes(results: RunResults) -> tuple[str, ...]:
-    notes = []
-    if not results.complete:
-        notes.append(
-            f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
-            "they count as wrong. Run the same command again."
-        )
-    notes += _shown_notes(results.manifest)
-    no_ops = sum(arm.no_ops for arm in results.arms)
-    if no_ops:
-        notes.append(
-            f"{no_ops} corrupted images equal their clean image (a corruption that finds nothing to change)."
-        )
-    warnings: dict[str, list[str]] = {}
-    for arm in results.arms:
-        where = arm.level + (f" {arm.corruption}" if arm.corruption and results.apart else "")
-        for warning in arm.score.warnings:
-            warnings.setdefault(warning, []).append(where)
-    for warning, levels in warnings.items():
-        places = ", ".join(dict.fromkeys(levels[:4])) + (
-            f" and {len(levels) - 4} more" if len(levels) > 4 else ""
-        )
-        notes.append(f"{places} – {warning}")
-    return tuple(notes)
+def _notes(runs: Sequence[RunResults], published: Sequence[PublishedRows]) -> list[str]:
+    notes = [f"{run.name}: {note}" if len(runs) > 1 else note for run in runs for note in run_notes(run)]
+    return notes + [f"{result.label}: {note}" for result in published for note in result.notes]

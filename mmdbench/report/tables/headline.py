@@ -1,4 +1,4 @@
-"""The headline tables: scores at the worst level, the ladder of levels, and drops."""
+"""Headline tables: scores at the worst level and at every level, and drops."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 __all__ = ["drop_table", "ladder_table", "level_columns", "level_values", "levels_table", "worst_table"]
 
 Rows = Mapping[str, Sequence[LevelRow]]
-"""A run's label → its main rows."""
+"""The main rows of each run, by its label."""
 
 
-def worst_table(rows: Rows, levels: Sequence[str]) -> Table | None:
-    """Runs × benchmarks at the worst level: the shape of the paper's table 1."""
+def worst_table(rows: Rows, levels: Sequence[str]) -> Table:
+    """Scores of runs × benchmarks at the worst level, as in the paper's table 1."""
     level = worst_level(levels) or (levels[-1] if levels else "")
     names = _names(rows)
     columns = tuple(Column(name, digits=2, best="max", intervals=False) for name in names)
@@ -29,7 +29,7 @@ def worst_table(rows: Rows, levels: Sequence[str]) -> Table | None:
 
 
 def levels_table(rows: Rows, levels: Sequence[str]) -> Table:
-    """Each benchmark at every level with intervals, and the drop from clean to the worst one."""
+    """Scores of each benchmark at every level, with intervals, and the drop from clean to the worst level."""
     several = len(rows) > 1
     labels = ("Benchmark", "Model") if several else ("Benchmark",)
     body = []
@@ -50,7 +50,7 @@ def levels_table(rows: Rows, levels: Sequence[str]) -> Table:
 
 
 def level_columns(levels: Sequence[str], *, intervals: bool = True) -> tuple[Column, ...]:
-    """Number of questions, each level, and the drop at the worst one in points and percent."""
+    """Columns of a row by level: number of questions, score at each level, drop in points and percent."""
     worst = worst_level(levels) if CLEAN in levels else ""
     columns = [Column("n", "count", 0), *(Column(level, intervals=intervals) for level in levels)]
     if worst:
@@ -59,7 +59,7 @@ def level_columns(levels: Sequence[str], *, intervals: bool = True) -> tuple[Col
 
 
 def level_values(row: LevelRow, levels: Sequence[str]) -> tuple[Value | None, ...]:
-    """The values of `level_columns` for one row."""
+    """The values of a row for the columns of `level_columns`."""
     values: list[Value | None] = [Value(row.questions)]
     values += [value_of(row.scores.get(level)) for level in levels]
     worst = worst_level(levels) if CLEAN in levels else ""
@@ -70,7 +70,7 @@ def level_values(row: LevelRow, levels: Sequence[str]) -> tuple[Value | None, ..
 
 
 def ladder_table(rows: Rows, levels: Sequence[str]) -> Table:
-    """Levels × benchmarks: the shape of the paper's table 9."""
+    """Scores of levels × benchmarks, as in the paper's table 9."""
     names = _names(rows)
     several = len(rows) > 1
     body = []
@@ -88,7 +88,7 @@ def ladder_table(rows: Rows, levels: Sequence[str]) -> Table:
 
 
 def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
-    """Runs × levels of the mean over benchmarks, with the drop: the shape of the paper's table 2."""
+    """Means over benchmarks of runs × levels, with the drop, as in the paper's table 2."""
     worst = worst_level(levels)
     if not worst or CLEAN not in levels:
         return None

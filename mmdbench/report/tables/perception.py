@@ -1,4 +1,4 @@
-"""Tables of a perception run: by level, by corruption, and what untouched pictures are taken for."""
+"""Tables of perception runs: by level, by corruption, and false alarms on clean pictures."""
 
 from __future__ import annotations
 
@@ -42,23 +42,32 @@ class _Seen:
 
     @property
     def cluster(self) -> object:
-        """What is independent: the clean picture, or the question where no reply tells it."""
+        """The unit that counts as independent: the clean picture, or the question if no reply names it."""
         return self.grade.details.get("picture") or (self.cell.bench, self.cell.index)
 
 
 def perception_tables(runs: Sequence[RunResults], levels: Sequence[str], spec: Spec) -> list[Table]:
-    """The tables of perception runs side by side."""
-    seen = {run.name: _seen(run) for run in runs}
-    found = (_level_table(seen, levels), _corruption_table(seen, spec), _alarm_table(seen, levels))
-    return [table for table in found if table is not None]
+    """The tables of perception runs side by side.
+
+    Args:
+        runs: Graded runs of the task `perceive`.
+        levels: The levels of all runs.
+        spec: The corruptions and their categories.
+
+    Returns:
+        The tables by level, by corruption and of false alarms, those of them that have rows.
+    """
+    seen = {run.name: [_Seen(cell, grade) for cell, grade in run.grades.items()] for run in runs}
+    optional = (_corruption_table(seen, spec), _alarm_table(seen, levels))
+    return [_level_table(seen, levels), *(table for table in optional if table.rows)]
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[object]) -> Estimate | None:
-    """The mean of values of any range with a normal interval, clusters being what is independent.
+    """The mean of values of any range, with a normal interval that takes clusters as independent.
 
-    The variance of a cluster follows from the squared totals of its residuals; as if one more
-    cluster of variance 1 had been seen, so that a few equal values do not feign certainty. None
-    without values.
+    The variance follows from the squared totals of the clusters' residuals, as if there were one more
+    cluster of variance 1, so that a few equal values do not give an interval of width 0. None without
+    values.
     """
     n = len(values)
     if not n:
@@ -84,16 +93,6 @@ def _totals(residuals: Iterable[float], clusters: Sequence[object]) -> list[floa
     for cluster, residual in zip(clusters, residuals, strict=True):
         totals[cluster] = totals.get(cluster, 0.0) + residual
     return list(totals.values())
-
-
-def _seen(run: RunResults) -> list[_Seen]:
-    met = {(c.bench, c.index, c.level, c.corruption if run.apart else None): c for c in run.cells}
-    found = []
-    for arm in run.arms:
-        for grade in arm.score.grades:
-            corruption = arm.corruption if run.apart else None
-            found.append(_Seen(met[grade.bench, grade.index, arm.level, corruption], grade))
-    return found
 
 
 def _values(seen: Sequence[_Seen]) -> tuple[Value | None, ...]:
@@ -128,7 +127,7 @@ def _level_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> 
     return Table("perception", "Degradation perception by level", labels, _COLUMNS, tuple(body), _CAPTION)
 
 
-def _corruption_table(runs: Mapping[str, Sequence[_Seen]], spec: Spec) -> Table | None:
+def _corruption_table(runs: Mapping[str, Sequence[_Seen]], spec: Spec) -> Table:
     several = len(runs) > 1
     body = []
     for name, corruption in spec.corruptions.items():
@@ -138,8 +137,6 @@ def _corruption_table(runs: Mapping[str, Sequence[_Seen]], spec: Spec) -> Table 
                 labels = (name, run) if several else (name,)
                 values = (*_values(here), Value(_taken_for(here)))
                 body.append(Row(labels, values, section=corruption.category))
-    if not body:
-        return None
     labels = ("Corruption", "Model") if several else ("Corruption",)
     columns = (*_COLUMNS, Column("most often taken for", "text"))
     caption = f"All degraded levels together. {_CAPTION}"
@@ -147,7 +144,7 @@ def _corruption_table(runs: Mapping[str, Sequence[_Seen]], spec: Spec) -> Table 
     return Table("perception-corruptions", title, labels, columns, tuple(body), caption)
 
 
-def _alarm_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> Table | None:
+def _alarm_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> Table:
     body = []
     for name, seen in runs.items():
         for level in (lv for lv in (CLEAN, RECODED) if lv in levels):
@@ -168,7 +165,7 @@ def _alarm_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> 
     )
     "in points with 95 % intervals."
     labels = ("Model", "Level")
-    return Table("false-alarms", "False alarms", labels, columns, tuple(body), caption) if body else None
+    return Table("false-alarms", "False alarms", labels, columns, tuple(body), caption)
 
 
 def _taken_for(seen: Sequence[_Seen]) -> str:

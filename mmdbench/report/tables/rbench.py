@@ -22,13 +22,9 @@ _CAPTION = (
 )
 
 
-def rbench_table(runs: Sequence[RunResults]) -> Table | None:
-    """Tasks × strengths of runs that asked R-Bench; None if none did."""
-    body: list[Row] = []
-    for run in runs:
-        body += _rows(run)
-    if not body:
-        return None
+def rbench_table(runs: Sequence[RunResults]) -> Table:
+    """Scores of tasks × strengths, for the runs that asked R-Bench."""
+    body = [row for run in runs for row in _rows(run)]
     columns = (
         Column("n", "count", 0),
         *(Column(name, "share", 4) for name in (*STRENGTHS, "not told", "mean")),

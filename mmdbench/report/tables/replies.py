@@ -1,4 +1,4 @@
-"""What replies say beside their answers: statuses, stages, restorations, time, tokens and money."""
+"""Tables of replies beside their scores: statuses, stages, restorations, time, tokens and cost."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _STATUSES = ("ok", "refused", "empty", "truncated", "error", "missing")
 _ALL = "all"
 
 
-def status_table(runs: Sequence[RunResults]) -> Table | None:
-    """How many of how many cells were answered, by level."""
+def status_table(runs: Sequence[RunResults]) -> Table:
+    """Numbers of planned cells by level and status."""
     body = []
     for run in runs:
         counts: dict[str, Counter[str]] = {}
@@ -41,11 +41,11 @@ def status_table(runs: Sequence[RunResults]) -> Table | None:
             body.append(Row((run.name, level), (Value(sum(found.values())), *values)))
     columns = (Column("planned", "count", 0), *(Column(status, "count", 0) for status in _STATUSES))
     caption = "Every planned cell is in the denominator of its score, answered or not."
-    return Table("statuses", "Replies", ("Model", "Level"), columns, tuple(body), caption) if body else None
+    return Table("statuses", "Replies", ("Model", "Level"), columns, tuple(body), caption)
 
 
-def stage_table(runs: Sequence[RunResults]) -> Table | None:
-    """Which rule or judge read the answers, in percent of the rows, and how many nothing could read."""
+def stage_table(runs: Sequence[RunResults]) -> Table:
+    """Shares of rows that each rule or judge read the answer of, and of rows that none could read."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for run in runs:
         for arm in run.arms:
@@ -62,15 +62,11 @@ def stage_table(runs: Sequence[RunResults]) -> Table | None:
     ]
     columns = tuple(Column(stage, "%") for stage in (*stages, "unresolved"))
     caption = "A model that rambles on hard images must not look fragile because of how it is read."
-    return (
-        Table("stages", "How answers were read", ("Model", "Level"), columns, tuple(body), caption)
-        if body
-        else None
-    )
+    return Table("stages", "How answers were read", ("Model", "Level"), columns, tuple(body), caption)
 
 
-def trigger_table(runs: Sequence[RunResults]) -> Table | None:
-    """Share of replies for which the model restored the image first: the paper's figure 5."""
+def trigger_table(runs: Sequence[RunResults]) -> Table:
+    """Share of replies for which the model restored the image first, as in the paper's figure 5."""
 
     def rate(replies: Sequence[Reply]) -> Value | None:
         known = [r for r in replies if "restorations" in r.details]
@@ -81,8 +77,8 @@ def trigger_table(runs: Sequence[RunResults]) -> Table | None:
     return _by_level(runs, ("trigger", "Restorations asked for", caption), Column("", "%"), rate)
 
 
-def time_table(runs: Sequence[RunResults]) -> Table | None:
-    """Minutes spent in the model, and in restoring before it: the shape of the paper's table 11."""
+def time_table(runs: Sequence[RunResults]) -> Table:
+    """Minutes spent in the model and in restoring before it, as in the paper's table 11."""
 
     def minutes(replies: Sequence[Reply]) -> Value | None:
         total = math.fsum(r.seconds + (_restoring(r) or 0.0) for r in replies)
@@ -96,10 +92,11 @@ def time_table(runs: Sequence[RunResults]) -> Table | None:
     return _by_level(runs, ("time", "Time", caption), Column("", "min", 2), minutes, total=True)
 
 
-def phase_table(runs: Sequence[RunResults]) -> Table | None:
-    """Mean seconds of a reply in each phase, by level, where the adapter measures them.
+def phase_table(runs: Sequence[RunResults]) -> Table:
+    """Mean seconds of a reply in each phase, by level, where the adapter measures phases.
 
-    What restoring pictures before the model took is a phase too, beside the whole model's or its phases.
+    Restoring pictures before the model sees them is a phase too. Without phases of the adapter, the
+    model's whole time is one.
     """
     body = []
     names: dict[str, None] = {}
@@ -115,13 +112,11 @@ def phase_table(runs: Sequence[RunResults]) -> Table | None:
         for run, level, means in body
     )
     columns = tuple(Column(name, "s", 3) for name in names)
-    return (
-        Table("phases", "Seconds of a reply", ("Model", "Level"), columns, rows, "Means.") if rows else None
-    )
+    return Table("phases", "Seconds of a reply", ("Model", "Level"), columns, rows, "Means.")
 
 
-def cost_table(runs: Sequence[RunResults]) -> Table | None:
-    """Tokens and money by run and level, as far as replies name them."""
+def cost_table(runs: Sequence[RunResults]) -> Table:
+    """Tokens and US dollars by run and level, over the replies that name their tokens."""
     body = []
     for run in runs:
         for level, replies in _levels(run):
@@ -136,13 +131,11 @@ def cost_table(runs: Sequence[RunResults]) -> Table | None:
         Column("US dollars", "USD", 4),
     )
     caption = "Sums over the replies that name their tokens, at the price of the model card; each reply once."
-    return (
-        Table("cost", "Tokens and cost", ("Model", "Level"), columns, tuple(body), caption) if body else None
-    )
+    return Table("cost", "Tokens and cost", ("Model", "Level"), columns, tuple(body), caption)
 
 
-def capability_table(runs: Sequence[RunResults]) -> Table | None:
-    """MM-Vet's capabilities by level; a sample counts once in each capability it needs."""
+def capability_table(runs: Sequence[RunResults]) -> Table:
+    """Scores of MM-Vet's capabilities by level; a question counts once in each capability it needs."""
     found: dict[tuple[str, str], list[Mapping[str, float | None]]] = {}
     for run in runs:
         for arm in run.arms:
@@ -155,11 +148,7 @@ def capability_table(runs: Sequence[RunResults]) -> Table | None:
         known = [[value for arm in arms if (value := arm.get(name)) is not None] for name in names]
         body.append(Row(labels, tuple(Value(math.fsum(v) / len(v)) if v else None for v in known)))
     columns = tuple(Column(name) for name in names)
-    return (
-        Table("capabilities", "MM-Vet capabilities", ("Model", "Level"), columns, tuple(body))
-        if body
-        else None
-    )
+    return Table("capabilities", "MM-Vet capabilities", ("Model", "Level"), columns, tuple(body))
 
 
 def _by_level(
@@ -169,7 +158,7 @@ def _by_level(
     read: Callable[[Sequence[Reply]], Value | None],
     *,
     total: bool = False,
-) -> Table | None:
+) -> Table:
     levels = [lv for lv in (CLEAN, RECODED, *LEVELS) if any(lv in run.plan.levels for run in runs)]
     body = []
     for run in runs:
@@ -186,7 +175,7 @@ def _by_level(
                 body.append(Row((run.name, run.title(bench)), values, bench in ("Total", _ALL), run.name))
     columns = tuple(Column(level, column.unit, column.digits) for level in levels)
     key, title, caption = about
-    return Table(key, title, ("Model", "Benchmark"), columns, tuple(body), caption) if body else None
+    return Table(key, title, ("Model", "Benchmark"), columns, tuple(body), caption)
 
 
 def _restoring(reply: Reply) -> float | None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmdbench.errors import StoreError
 from mmdbench.run.folder import QUALITY_CACHE_FILE, QUALITY_FILE
 from mmdbench.run.store import read_records
 from mmdbench.stats import Estimate, proportion
@@ -31,6 +32,7 @@ __all__ = [
     "QualityMetric",
     "accuracy_by_quality",
     "measure",
+    "read_quality",
     "write_quality",
 ]
 
@@ -166,6 +168,21 @@ def write_quality(
     }
     write_atomic(folder / QUALITY_FILE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     return record
+
+
+def read_quality(folder: Path | None) -> dict[str, Any]:
+    """The record that `write_quality` wrote to a folder; empty if there is none.
+
+    Raises StoreError for a file that cannot be read.
+    """
+    path = folder / QUALITY_FILE if folder else None
+    if path is None or not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"Cannot read {path}: {error}.", hint="Run mmdbench quality again.") from error
+    return record if isinstance(record, dict) else {}
 
 
 def accuracy_by_quality(

@@ -1,0 +1,57 @@
+"""Notes that a run's tables come with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmdbench.results.graded_run import RunResults
+
+__all__ = ["run_notes"]
+
+
+def run_notes(results: RunResults) -> tuple[str, ...]:
+    """Notes on a run for the reader of its tables: missing answers, changed inputs, warnings of graders."""
+    notes = []
+    if not results.complete:
+        notes.append(
+            f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
+            "they count as wrong. Run the same command again."
+        )
+    notes += _input_notes(results.manifest)
+    no_ops = sum(arm.no_ops for arm in results.arms)
+    if no_ops:
+        notes.append(
+            f"{no_ops} corrupted images equal their clean image (a corruption that finds nothing to change)."
+        )
+    warnings: dict[str, list[str]] = {}
+    for arm in results.arms:
+        where = arm.level + (f" {arm.corruption}" if arm.corruption and results.apart else "")
+        for warning in arm.score.warnings:
+            warnings.setdefault(warning, []).append(where)
+    for warning, levels in warnings.items():
+        places = ", ".join(dict.fromkeys(levels[:4])) + (
+            f" and {len(levels) - 4} more" if len(levels) > 4 else ""
+        )
+        notes.append(f"{places} – {warning}")
+    return tuple(notes)
+
+
+def _input_notes(manifest: Mapping[str, Any]) -> list[str]:
+    notes = []
+    restoration = manifest.get("restoration")
+    if restoration:
+        which = "every image, clean ones too," if restoration["clean"] else "degraded images, not clean ones,"
+        notes.append(f"{restoration['fingerprint']['name']} restored {which} before the model saw them.")
+    if manifest.get("prompt_override"):
+        notes.append(
+            "The model's adapter changes the benchmark's prompts; "
+            "each reply that was asked so holds its prompt in details.prompt."
+        )
+    notes += [
+        f"{row['differ']} questions of {row['file']} have another text or answer than {row['bench']}; "
+        "those of the clean benchmark were asked."
+        for row in manifest.get("released", ())
+        if row["differ"]
+    ]
+    return notes
