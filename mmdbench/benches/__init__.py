@@ -1,8 +1,7 @@
 """Benchmarks: from a name or a TSV file to questions and their images.
 
-`open_bench` is the door; the catalogue (`catalog.toml`) holds all that is known about a
-benchmark, and a new one is a stanza there. Nothing heavy is imported here: numpy and Pillow
-come with the first picture that is decoded.
+Start at `open_bench`. The catalogue (`catalog.toml`) describes each benchmark; a new one is a stanza
+there. Nothing heavy is imported here: numpy and Pillow are loaded with the first image that is decoded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A benchmark at hand: its questions, each with its pictures, and the file behind them."""
+"""A benchmark that was read from a TSV file: its questions, each with its images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _PICTURES = ("image", "image_path")
 
 @dataclass(frozen=True)
 class Bench:
-    """A benchmark whose file was read.
+    """A benchmark that was read from a TSV file.
 
-    `questions` are in the order of the file, without the `dropped` rows that have no picture.
-    `info` is what the catalogue knows of the clean benchmark, `family_reason` says in words
-    why this family. `table` gives every cell's bytes, `rows` the row of each question's index.
+    `questions` are in the order of the file, without the `dropped` rows that have no image.
+    `info` is the catalogue's entry of the clean benchmark, `family_reason` the reason for the family,
+    in words. `table` gives every cell's bytes, `rows` the row of each question's index.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Bench:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns, in order, lower-cased but for the options A..Z."""
+        """The names of the columns, in order, lower-cased except the options A..Z."""
         return self.table.header.names
 
     @cached_property
@@ -71,7 +71,21 @@ def read_bench(
     family: str | None = None,
     limits: ReadLimits | None = None,
 ) -> Bench:
-    """Read a TSV file as a benchmark; without `info` its name is the file's, without `.tsv`."""
+    """Read a TSV file as a benchmark.
+
+    Args:
+        path: The file.
+        info: The benchmark's entry in the catalogue; without it the name is the file's, without `.tsv`.
+        family: The family to use in place of the catalogue's, or of the one that the file looks like.
+        limits: Limits on what is read.
+
+    Returns:
+        The benchmark with all its questions.
+
+    Raises:
+        UnknownNameError: There is no such family.
+        DataError: The file is not a valid benchmark; the message names line, column and index.
+    """
     if family is not None and family not in selectable_families():
         raise UnknownNameError("benchmark family", family, selectable_families())
     table = read_table(path, limits=limits)
@@ -117,13 +131,13 @@ def _require(table: TsvTable, *needed: str | tuple[str, ...]) -> None:
         either = (need,) if isinstance(need, str) else need
         if not any(name in names for name in either):
             raise DataError(
-                f"{table.header.source.path}, line 1: there is no column {' or '.join(map(repr, either))}.",
+                f"{table.header.source.path}, line 1: no column {' or '.join(map(repr, either))}.",
                 hint=f"Needed: index, question, image or image_path. The file has: {', '.join(names)}.",
             )
 
 
 def _indices(table: TsvTable) -> list[Index]:
-    """Every row's index: integers if all of them are, otherwise text as it stands."""
+    """Every row's index: integers if all of them are, otherwise unchanged text."""
     texts = [row.text("index") for row in table.rows]
     whole = all(_INTEGER.fullmatch(text) for text in texts)
     lines: dict[Index, TsvRow] = {}
@@ -133,7 +147,7 @@ def _indices(table: TsvTable) -> list[Index]:
         index: Index = int(text) if whole else text
         if index in lines:
             raise DataError(
-                f"{row.where('index')}: index {text} stands in line {lines[index].line} already.",
+                f"{row.where('index')}: the index {text} is that of line {lines[index].line}, too.",
                 hint="Every row needs an index of its own.",
             )
         lines[index] = row
@@ -151,7 +165,7 @@ def _check_groups(table: TsvTable) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _LazyFields(Mapping[str, str]):
-    """A row's texts, some of which are so long that they stay in the file until asked for."""
+    """A row's texts; long ones are read from the file each time they are needed."""
 
     short: Mapping[str, str]
     long: tuple[str, ...]

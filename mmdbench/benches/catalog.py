@@ -1,4 +1,4 @@
-"""What is known about each benchmark by name: read from `catalog.toml`, checked on reading."""
+"""The catalogue of benchmarks, which is read from `catalog.toml` and checked."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _MD5 = re.compile("[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class BenchInfo:
-    """What is known about one benchmark file.
+    """One benchmark file of the catalogue.
 
     `title` is the benchmark's name in tables; two files of one title (CV-Bench-2D and -3D) are
-    one benchmark. `rows` and `groups` are None where nobody wrote them down. `shipped` names a
-    file that comes with mmdbench, `url` one that has to be fetched. `other_md5` maps the
-    checksums of known other files of that name to what they are.
+    one benchmark. `rows` and `groups` are None if unknown. `shipped` names a file that comes with
+    mmdbench, `url` one to download. `other_md5` maps the checksums of other known files of that name
+    to a description.
     """
 
     name: str
@@ -68,7 +68,7 @@ def get_bench_names() -> tuple[str, ...]:
 
 
 def find_bench(name: str) -> BenchInfo:
-    """The benchmark of that name; case, spaces, `-` and `_` do not matter.
+    """The benchmark of a name; case, spaces, `-` and `_` do not matter.
 
     The paper's spellings work as well: `MM-Vet`, and `MMBench` for MMBench_DEV_EN_V11.
     Raises UnknownNameError, and UsageError for a name of several files (`CV-Bench`, `mmd`),
@@ -79,7 +79,7 @@ def find_bench(name: str) -> BenchInfo:
     """
     names = bench_names(name)
     if len(names) > 1:
-        raise UsageError(f"{name!r} is {len(names)} files: {', '.join(names)}.", hint="Name one of them.")
+        raise UsageError(f"{name!r} means {len(names)} files: {', '.join(names)}.", hint="Name one of them.")
     return _catalog()[names[0]]
 
 
@@ -96,7 +96,7 @@ def bench_names(name: str) -> tuple[str, ...]:
 
 
 def clean_bench(stem: str) -> BenchInfo | None:
-    """The benchmark of the catalogue that a file name is, or is a degraded copy of; None if neither.
+    """The benchmark that a file's name means, or that the file is a degraded copy of; None if neither.
 
     >>> clean_bench("MMVP_LOW_LEVEL_HIGH").name
     'MMVP'
@@ -108,7 +108,7 @@ def clean_bench(stem: str) -> BenchInfo | None:
 
 
 def parse_catalog(text: str, where: str = "catalog.toml") -> dict[str, BenchInfo]:
-    """Read a catalogue: one TOML table for each benchmark. Raises DataError naming the stanza."""
+    """Parse a catalogue: one TOML table for each benchmark. Raises DataError that names the table."""
     try:
         tables = parse_toml(text)
     except ValueError as error:
@@ -126,7 +126,7 @@ def _info(name: str, table: Any, where: str) -> BenchInfo:
         if key not in known:
             raise DataError(f"{where} has an unknown key {key!r}.", hint=f"Known: {', '.join(known)}.")
         if not _is_kind(key, value):
-            raise DataError(f"{where}: {key} = {value!r} is not of the right kind.")
+            raise DataError(f"{where}: {key} cannot be {value!r}.")
     if table.get("family") not in selectable_families():
         raise DataError(f"{where}: family must be one of {', '.join(selectable_families())}.")
     if bool(table.get("url")) == bool(table.get("shipped")):
@@ -156,7 +156,7 @@ def _spellings(infos: Mapping[str, BenchInfo], where: str) -> dict[str, tuple[st
         for spelling in {_plain(s) for s in (name, *info.aliases)}:
             if spelling in table:
                 raise DataError(
-                    f"{where} [{name}]: the spelling {spelling!r} is taken by {table[spelling][0]}."
+                    f"{where} [{name}]: the spelling {spelling!r} is one of {table[spelling][0]} already."
                 )
             table[spelling] = (name,)
     for name, info in infos.items():

@@ -1,4 +1,4 @@
-"""What `mmdbench data` does: list, get, verify and locate the benchmarks' files."""
+"""The benchmarks' files on this machine, for `mmdbench data`: list, download, verify, locate."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ __all__ = ["DataFile", "data_path", "get_data", "list_data", "verify_data"]
 class DataFile:
     """The state of one benchmark's file.
 
-    `state` is shipped, present, partial or absent; `path` is None for the last two. `bytes` is
-    what lies on the disk. `checksum` is ok, mismatch, unchecked (never computed, or the file
-    changed since) or unknown (the catalogue has none); `md5` is what was computed.
+    `state` is shipped, present, partial or absent; `path` is None for the last two. `bytes` is its
+    size on the disk. `checksum` is ok, mismatch, unchecked (never computed, or the file changed
+    since) or unknown (the catalogue has none); `md5` is the computed one.
     """
 
     info: BenchInfo
@@ -53,7 +53,16 @@ def get_data(
     data_dir: str | Path | None = None,
     settings: FetchSettings | None = None,
 ) -> tuple[DataFile, ...]:
-    """Download what is not there yet, one file after the other; names and sets as elsewhere."""
+    """Download the files that are missing, one after the other.
+
+    Args:
+        names: Names of benchmarks and sets, as in `expand_benches`.
+        data_dir: The folder to search first, and to download to.
+        settings: Settings of the downloads.
+
+    Returns:
+        The state of each file afterwards.
+    """
     found = []
     for name in _catalogued(names):
         fetch_bench(find_bench(name), data_dir=data_dir, settings=settings)
@@ -64,19 +73,19 @@ def get_data(
 def verify_data(
     names: str | Iterable[str] = (), *, data_dir: str | Path | None = None
 ) -> tuple[DataFile, ...]:
-    """Compute the checksums of the files that are there; without names, of all. Records them."""
+    """Compute and record the checksums of the files on this machine: those named, or all."""
     chosen = _catalogued(names) or get_bench_names()
     return tuple(_verified(find_bench(name), data_dir) for name in chosen)
 
 
 def data_path(name: str, *, data_dir: str | Path | None = None) -> Path:
-    """Where the benchmark's file is. Raises DataError, saying where it was looked for."""
+    """The path of a benchmark's file. Raises DataError that names the folders if it is missing."""
     info = find_bench(name)
     path = find_bench_file(info, data_dir)
     if path is None:
         places = ", ".join(map(str, data_folders(data_dir)))
         raise DataError(
-            f"{info.name} is not on this machine; looked in {places}.",
+            f"{info.name} is not on this machine; the folders are {places}.",
             hint=f"To download it: mmdbench data get {info.name}",
         )
     return path
@@ -90,7 +99,7 @@ def _verified(info: BenchInfo, data_dir: str | Path | None) -> DataFile:
     state = _state(info, data_dir)
     if state.checksum != "unchecked":
         return state
-    # Nothing was recorded, the folder being read-only or the package's own: report what was computed.
+    # Nothing was recorded, because the folder is read-only or the package's own.
     return DataFile(
         info, state.state, path, checked.bytes, checked.state, checked.md5, _note(info, checked.md5)
     )
@@ -119,5 +128,7 @@ def _catalogued(names: str | Iterable[str]) -> tuple[str, ...]:
     chosen = expand_benches(names)
     for name in chosen:
         if name not in get_bench_names():
-            raise DataError(f"{name} is a file of your own.", hint="Name a benchmark: mmdbench list benches")
+            raise DataError(
+                f"{name} is not in the catalogue.", hint="Name a benchmark: mmdbench list benches"
+            )
     return chosen

@@ -1,4 +1,4 @@
-"""Download one file: resumed where it stopped, retried with patience, never half in place."""
+"""Download of one file: resumed where it stopped, retried after errors, never partly in place."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HUGGING_FACE = "https://huggingface.co"
 _STATUS_HINTS = {
     401: "The host wants a login: download the file by hand.",
     403: "The host refuses: a licence may have to be accepted there; download the file by hand.",
-    404: "The file has moved: look for it at the benchmark's source, or set HF_ENDPOINT to a mirror.",
+    404: "The file has moved: search for it at the benchmark's source, or set HF_ENDPOINT to a mirror.",
     410: "The file was taken down by its host.",
     429: "The host limits downloads: try again later, or set HF_ENDPOINT to a mirror.",
 }
@@ -40,7 +40,7 @@ _STATUS_HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:
-    """How far a download is, in bytes; `total` is None while the host does not say."""
+    """The progress of a download, in bytes; `total` is None if the host does not send it."""
 
     name: str
     done: int
@@ -50,11 +50,12 @@ class DownloadProgress:
 
 @dataclass(frozen=True, slots=True)
 class FetchSettings:
-    """How to download; times in seconds.
+    """Settings of a download; times in seconds.
 
-    `retries` counts tries in a row that brought nothing new. `longest_wait_s` bounds every wait,
-    a host that asks for more is an error. `endpoint` replaces https://huggingface.co (default:
-    `$HF_ENDPOINT`). Proxies are taken from the environment (`https_proxy`, `no_proxy`).
+    `retries` is the number of tries in a row that may bring no new bytes. `longest_wait_s` bounds every
+    wait; a host that asks for more is an error. `lock_wait_s` bounds the wait for another process that
+    downloads the same file. `endpoint` replaces https://huggingface.co (default: `$HF_ENDPOINT`).
+    Proxies are taken from the environment (`https_proxy`, `no_proxy`).
     """
 
     timeout_s: float = 30.0
@@ -69,7 +70,7 @@ class FetchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What was downloaded: `resumed` says that an earlier try's bytes are part of it."""
+    """A finished download; `resumed` is true if bytes of an earlier try are part of it."""
 
     url: str
     bytes: int
@@ -78,7 +79,7 @@ class Download:
 
 
 class _InterruptedError(Exception):
-    """A try that may be repeated: why, and how long the host asked to wait."""
+    """A failed try that may be repeated: the reason, and the wait that the host asked for."""
 
     def __init__(self, reason: str, wait_s: float | None = None, status: int = 0) -> None:
         super().__init__(reason)
@@ -96,11 +97,21 @@ def mirrored(url: str, endpoint: str | None = None) -> str:
 
 
 def download(name: str, url: str, part: Path, settings: FetchSettings) -> Download:
-    """Download `url` into `part`, going on where an earlier call stopped if the host vouches for it.
+    """Download a file, resuming an earlier call if the host confirms that the file is unchanged.
 
-    Raises DownloadError when the host or the connection fails for good, DataError for a web
-    page in place of the file, StoreError when the disk is full or read-only. `part` and its
-    `.json` stay for the next call.
+    Args:
+        name: The benchmark, for messages.
+        url: The address.
+        part: The file to write to; it and its `.json` stay for the next call if this one fails.
+        settings: Timeouts, retries and progress.
+
+    Returns:
+        The size and origin of the file.
+
+    Raises:
+        DownloadError: The host or the connection failed too often, or the host refuses.
+        DataError: The host sent a web page in place of the file.
+        StoreError: The disk is full or read-only.
     """
     best, failures, resumed = -1, 0, False
     for tries in range(1, _MOST_TRIES + 1):
@@ -124,7 +135,7 @@ def download(name: str, url: str, part: Path, settings: FetchSettings) -> Downlo
 
 
 def _try_once(name: str, url: str, part: Path, settings: FetchSettings) -> bool:
-    """One request; returns whether it went on from earlier bytes."""
+    """One request; returns true if it resumed from earlier bytes."""
     note = _read_note(part)
     offset = part.stat().st_size if part.exists() and note.get("url") == url and note.get("validator") else 0
     headers = {"User-Agent": f"mmdbench/{__version__}", "Accept-Encoding": "identity"}
@@ -174,7 +185,7 @@ def _receive(
 
 
 def _start(response: Any, offset: int, part: Path) -> int:
-    """Where the host's bytes begin: it may ignore the wish to go on from `offset`."""
+    """The position of the first byte that the host sends: `offset`, or 0 if it starts again."""
     if response.status != 206:
         return 0
     span = response.headers.get("Content-Range", "")
@@ -209,7 +220,7 @@ def _on_status(error: HTTPError, part: Path, offset: int, name: str, url: str) -
 
 def _gave_up(name: str, url: str, part: Path, error: _InterruptedError, tries: int) -> DownloadError:
     wait = f"; it asks to wait {error.wait_s:.0f} s" if error.wait_s else ""
-    hint = "Run the same command again to go on from there."
+    hint = "To resume, run the same command again."
     hint += " " + _STATUS_HINTS.get(
         error.status, "A mirror can be set with HF_ENDPOINT, a proxy with https_proxy."
     )
@@ -275,11 +286,11 @@ def _read_note(part: Path) -> dict[str, Any]:
 
 def _write_note(part: Path, url: str, headers: Any) -> None:
     tag = headers.get("ETag") or ""
-    # A weak tag does not promise equal bytes, so it cannot vouch for a resumed download.
+    # A weak tag does not promise equal bytes, so a download cannot be resumed by it.
     validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified") or ""
     text = json.dumps({"url": url, "validator": validator})
     try:
-        # The old bytes go first: a new note must never vouch for them.
+        # The old bytes are removed first: a new note must never be taken for theirs.
         part.unlink(missing_ok=True)
         _note_path(part).write_text(text, "utf-8")
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Where a benchmark's file is: on this machine, or to be downloaded first.
+"""A benchmark's file: found on this machine or downloaded, and its checksum.
 
-Looked for in `data_dir`, then `$LMUData`, then `~/LMUData`, where VLMEvalKit keeps its files.
-Beside a file that was downloaded or verified lies `<file>.json`, which says what was found.
-Files that others put there are never changed or deleted.
+The folders are `data_dir`, then `$LMUData`, then `~/LMUData`, which VLMEvalKit uses. The checksum of a
+file that was downloaded or verified is recorded beside it in `<file>.json`. Files of other programs
+are never changed or deleted.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ LMU_DATA = "LMUData"
 
 
 class ChecksumWarning(UserWarning):
-    """A file is not the one that the catalogue knows; it is used all the same."""
+    """A file has another checksum than the catalogue; it is used all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """What is recorded about a file: its MD5, and the size and time it had when that was computed."""
+    """A file's MD5, with the size and time of change that the file had when it was computed."""
 
     md5: str
     expected_md5: str
@@ -114,10 +114,22 @@ def fetch_bench(
     offline: bool = False,
     settings: FetchSettings | None = None,
 ) -> Path:
-    """The path of the benchmark's file, after downloading it if it is not on this machine.
+    """The path of a benchmark's file, which is downloaded if it is not on this machine.
 
-    A download whose checksum differs is kept and used, with a ChecksumWarning and a record.
-    Raises DataError when `offline` and absent, DownloadError when the download fails.
+    A download with another checksum than the catalogue's is kept and used, with a ChecksumWarning.
+
+    Args:
+        info: The benchmark.
+        data_dir: The folder to search first, and to download to; it may be a URL.
+        offline: Download nothing.
+        settings: Settings of the download.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: The file is missing and `offline` is set, or the host sent a web page.
+        DownloadError: The download failed.
     """
     path = find_bench_file(info, data_dir)
     if path is not None:
@@ -129,7 +141,7 @@ def fetch_bench(
     folders = data_folders(data_dir)
     if offline:
         raise DataError(
-            f"{info.name} is not on this machine; looked in {', '.join(map(str, folders))}.",
+            f"{info.name} is not on this machine; the folders are {', '.join(map(str, folders))}.",
             hint=f"Without --offline it is downloaded; or put {info.url} at {folders[0] / info.name}.tsv",
         )
     return _download_bench(info, folders[0], settings or FetchSettings())
@@ -148,7 +160,17 @@ def file_hash(path: Path, algorithm: str) -> str:
 
 
 def check_file(path: Path, info: BenchInfo, *, url: str = "", record: bool = True) -> CheckedFile:
-    """Compute a file's MD5 now; `record` writes it beside the file if that folder can be written."""
+    """Compute a file's MD5.
+
+    Args:
+        path: The file.
+        info: The benchmark, whose checksum is the expected one.
+        url: The address that it was downloaded from; empty if unknown.
+        record: Write the result beside the file, if the folder can be written to.
+
+    Returns:
+        The checksum, with the file's size and time of change.
+    """
     md5, state = file_hash(path, "md5"), path.stat()
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     checked = CheckedFile(md5, info.md5, state.st_size, state.st_mtime_ns, url, now)
@@ -159,7 +181,7 @@ def check_file(path: Path, info: BenchInfo, *, url: str = "", record: bool = Tru
 
 
 def recorded_check(path: Path, info: BenchInfo) -> CheckedFile | None:
-    """What was recorded about a file, if it still has that size and time; None otherwise."""
+    """The recorded checksum of a file that has not changed since; None if there is none."""
     try:
         record = json.loads(_record_path(path).read_text("utf-8"))
         found = CheckedFile(**{**record, "expected_md5": info.md5})
@@ -184,7 +206,7 @@ def _download_into(target: Path, info: BenchInfo, settings: FetchSettings) -> No
     part = target.with_name(target.name + ".part")
     done = download(info.name, url, part, settings)
     if done.resumed and info.md5 and file_hash(part, "md5") not in (info.md5, *info.other_md5):
-        # The pieces may not belong together: once more from the start, and only once.
+        # The two parts may be of different versions: download it once more, from the start.
         part.unlink(missing_ok=True)
         done = download(info.name, url, part, settings)
     part.replace(target)

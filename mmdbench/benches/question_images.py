@@ -1,4 +1,4 @@
-"""The pictures of a row: base64 text, data URIs, lists of them, files beside the TSV, references."""
+"""The images of each row: base64 text, data URIs, lists of them, files beside the TSV, references."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CellImage", "FileImage", "decode_text", "is_reference", "split_list", "table_images"]
 
 REFERENCE_CHARACTERS = 64
-"""An image cell of at most this many characters names the row whose picture is meant."""
+"""An image cell of at most this many characters is the index of a row that has the same image."""
 
 _DATA_URI = re.compile(rb"data:[^,]{0,200},", re.IGNORECASE)
 _QUOTED = {b'"': re.compile(rb'\s*"([^"\\]*)"\s*'), b"'": re.compile(rb"\s*'([^'\\]*)'\s*")}
@@ -32,7 +32,7 @@ _QUOTED = {b'"': re.compile(rb'\s*"([^"\\]*)"\s*'), b"'": re.compile(rb"\s*'([^'
 
 @dataclass(frozen=True, slots=True)
 class CellImage:
-    """A picture in a cell of the TSV, read from the file each time; `part` counts within a list."""
+    """An image in a cell of the TSV, read from the file each time; `part` is its place in a list, from 0."""
 
     row: TsvRow
     index: Index
@@ -44,7 +44,7 @@ class CellImage:
         return _where(self.row, "image", self.index, self.part)
 
     def read(self) -> bytes:
-        """The encoded picture. Raises ImageDecodeError if the cell is not base64."""
+        """The encoded image. Raises ImageDecodeError if the cell is not base64."""
         text = unquote(self.row.raw("image"))
         if self.part is not None:
             text = split_list(text, self.where)[self.part]
@@ -53,7 +53,7 @@ class CellImage:
 
 @dataclass(frozen=True, slots=True)
 class FileImage:
-    """A picture in a file of its own, named by the column `image_path`."""
+    """An image in a file of its own, which the column `image_path` names."""
 
     path: Path
     row: TsvRow
@@ -62,7 +62,7 @@ class FileImage:
 
     @property
     def where(self) -> str:
-        """The picture's path, and the file, line, column and index that name it."""
+        """The image's path, and the file, line, column and index that name it."""
         return f"{self.path} ({_where(self.row, 'image_path', self.index, self.part)})"
 
     def read(self) -> bytes:
@@ -74,10 +74,10 @@ class FileImage:
 
 
 def table_images(table: TsvTable, indices: Sequence[Index]) -> list[tuple[ImageSource, ...]]:
-    """The pictures of every row, in order; none where the cell is empty.
+    """The images of every row, in order; none if the cell is empty.
 
-    Rows that share a picture share the very same source. Raises DataError for a reference to
-    no row, to a row without a picture, or to a row that itself refers on.
+    A row that refers to another one has the same source objects. Raises DataError for a reference to
+    a missing row, to a row without an image, or to another reference.
     """
     find_file = partial(_find_beside, table.header.source.path)
     own = [_own_images(row, index, find_file) for row, index in zip(table.rows, indices, strict=True)]
@@ -97,7 +97,7 @@ def table_images(table: TsvTable, indices: Sequence[Index]) -> list[tuple[ImageS
 
 
 def is_reference(cell: str | LongCell) -> bool:
-    """Whether an image cell is the index of another row: short, no list, no data URI."""
+    """True if an image cell is the index of another row: short, not a list, not a data URI."""
     if isinstance(cell, LongCell) or not cell or _is_list(cell):
         return False
     return len(cell) <= REFERENCE_CHARACTERS and cell[:5].lower() != "data:"
@@ -122,7 +122,7 @@ def split_list(text: bytes, where: str) -> list[bytes]:
 
 
 def decode_text(text: bytes, where: str) -> bytes:
-    """The bytes that base64 text or a data URI stands for; white space and lost padding are forgiven."""
+    """The bytes of base64 text or a data URI; white space and missing padding are accepted."""
     match = _DATA_URI.match(text)
     if match:
         if b";base64," not in match.group().lower():
@@ -134,14 +134,14 @@ def decode_text(text: bytes, where: str) -> bytes:
         data = binascii.a2b_base64(text)
     except binascii.Error as error:
         raise ImageDecodeError(f"{where}: not base64 ({error}).") from error
-    # The decoder skips foreign characters silently: the length tells.
+    # The decoder skips other characters silently; the length shows it.
     if len(data) != len(text) // 4 * 3 - text[-2:].count(b"="):
         raise ImageDecodeError(f"{where}: not base64 (it holds other characters).")
     return data
 
 
 def _split_plain(body: bytes) -> list[bytes] | None:
-    """Split a list of quoted texts without escapes, by searching; None if it is not that plain."""
+    """Split a list of quoted texts without escapes, which is fast; None if it is not so simple."""
     if b"\\" in body:
         return None
     found: list[bytes] = []
@@ -190,31 +190,31 @@ def _files(row: TsvRow, index: Index, find_file: Callable[[str], Path | None]) -
 
 def _where(row: TsvRow, column: str, index: Index, part: int | None) -> str:
     place = f"{row.where(column)}, index {index}"
-    return place if part is None else f"{place}, picture {part + 1}"
+    return place if part is None else f"{place}, image {part + 1}"
 
 
 def _referred(cell: str, where: str, places: Mapping[str, int], rows: Sequence[TsvRow], column: int) -> int:
     place = places.get(cell, places.get(_plain_integer(cell)))
     if place is None:
         raise DataError(
-            f"{where}: {cell!r} is short, so it should name another row by its index; there is none.",
-            hint="A picture is base64 text; for picture files use a column image_path.",
+            f"{where}: {cell!r} is short, so it must be the index of another row; there is none.",
+            hint="An image is base64 text; for image files use a column image_path.",
         )
     other = rows[place].cells[column]
     if not other or is_reference(other):
-        problem = "refers on" if other else "has no picture"
+        problem = "is a reference, too" if other else "has no image"
         raise DataError(f"{where}: it refers to index {cell} in line {rows[place].line}, which {problem}.")
     return place
 
 
 def _plain_integer(cell: str) -> str:
-    """`007` names the row 7 where indices are integers."""
+    """An integer without leading zeros: `007` means row 7."""
     digits = cell.removeprefix("-")
     return str(int(cell)) if digits.isascii() and digits.isdecimal() else cell
 
 
 def _find_beside(tsv: Path, name: str) -> Path | None:
-    """Beside the TSV, in its folder `images`, or there in a folder named like the TSV."""
+    """A file beside the TSV, in the folder `images` there, or in `images/<name of the TSV>`."""
     for folder in (tsv.parent, tsv.parent / "images", tsv.parent / "images" / tsv.stem):
         with suppress(OSError, ValueError):
             if (folder / name).is_file():
@@ -225,7 +225,7 @@ def _find_beside(tsv: Path, name: str) -> Path | None:
 def _own_images(
     row: TsvRow, index: Index, find_file: Callable[[str], Path | None]
 ) -> tuple[ImageSource, ...]:
-    """All pictures that the row holds itself, in order; none for an empty cell or a reference."""
+    """The images that a row holds itself, in order; none for an empty cell or a reference."""
     position = row.header.position("image")
     if position is not None:
         cell = row.cells[position]

@@ -1,9 +1,9 @@
-"""R-Bench by its tasks: `rbench:mcq`, `rbench:vqa`, `rbench:cap`, from files that the user has.
+"""R-Bench by its tasks, `rbench:mcq`, `rbench:vqa` and `rbench:cap`, from files that the user has.
 
-R-Bench's own pictures are distorted already, at three strengths, so it is asked at the level
-`clean`. Source: R-Bench, arXiv 2410.05474; files: huggingface.co/datasets/lcysyzxdxc/R-Bench. Of
-the published files only names and the columns of multiple choice are known to us, so tasks and
-strengths are read from whatever column names them.
+R-Bench's own images are distorted already, at three strengths, so its level is `clean`.
+Source: R-Bench, arXiv 2410.05474; files: huggingface.co/datasets/lcysyzxdxc/R-Bench. Of the published
+files we know only names and the columns of multiple choice, so the task and the strength of a row are
+read from any of several columns.
 """
 
 from __future__ import annotations
@@ -42,11 +42,21 @@ _NAMES = ("R-Bench-{upper}.tsv", "R-bench-{lower}.tsv", "R-Bench-Dis.tsv", "R-be
 
 
 def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLimits | None = None) -> Bench:
-    """The questions of one task; each has its `task`, and its `strength` where the file tells it.
+    """The questions of one task of R-Bench, each with the fields `task` and, if known, `strength`.
 
-    Looked for in the data folders: a file of the task's own (R-Bench-VQA.tsv), then the published
-    R-bench-dis.tsv. Raises UnknownNameError, and DataError where there is no such file, or none of
-    its rows is of that task.
+    They are read from the task's own file (R-Bench-VQA.tsv) or else the published R-bench-dis.tsv.
+
+    Args:
+        task: `mcq`, `vqa` or `cap`.
+        data_dir: A folder to search before the usual ones.
+        limits: Limits on what is read.
+
+    Returns:
+        The benchmark R-Bench-MCQ, R-Bench-VQA or R-Bench-CAP.
+
+    Raises:
+        UnknownNameError: There is no such task.
+        DataError: There is no such file, or none of its rows is of that task.
     """
     if task not in TASKS:
         raise UnknownNameError("task of R-Bench", task, TASKS)
@@ -54,7 +64,7 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLi
     found = [path for path in (find_file(name, data_dir) for name in names) if path is not None]
     if not found:
         raise DataError(
-            f"R-Bench is not on this machine; looked for {', '.join(dict.fromkeys(names))} "
+            f"R-Bench is not on this machine; there is no {', '.join(dict.fromkeys(names))} "
             f"in {', '.join(map(str, data_folders(data_dir)))}.",
             hint="Get it from huggingface.co/datasets/lcysyzxdxc/R-Bench; multiple choice alone: "
             "mmdbench data get R-Bench-Dis",
@@ -64,8 +74,8 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLi
     rows = tuple(_marked(q, task) for q in bench.questions if own or task_of(q) == task)
     if not rows:
         raise DataError(
-            f"{found[0]} holds no row of R-Bench's task {task.upper()}.",
-            hint="Rows without options need a column 'task' that says vqa or cap.",
+            f"{found[0]} has no row of R-Bench's task {task.upper()}.",
+            hint="Rows without options need a column 'task' with vqa or cap.",
         )
     name = f"R-Bench-{task.upper()}"
     info = BenchInfo(name, _FAMILIES[task], title=name, columns=bench.columns, source=str(found[0].name))
@@ -73,7 +83,7 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLi
 
 
 def task_of(question: Question) -> str:
-    """The task: mcq for a row with options, else what a column says; empty if nothing tells."""
+    """The task of a row: mcq if it has options, else by its columns; empty if unknown."""
     if question.options:
         return "mcq"
     for column in _TASK_COLUMNS:
@@ -85,7 +95,7 @@ def task_of(question: Question) -> str:
 
 
 def strength_of(question: Question) -> str:
-    """low, mid or high, as the row's column says; empty if nothing tells."""
+    """The strength of a row's distortion, low, mid or high, by its columns; empty if unknown."""
     for column in _STRENGTH_COLUMNS:
         said = question.fields.get(column, "").strip().lower()
         for strength, words in _STRENGTH_WORDS.items():

@@ -1,7 +1,7 @@
-r"""Read a benchmark's TSV in one pass, in memory that does not grow with its pictures.
+r"""A reader of benchmark TSVs in one pass, in memory that does not grow with the images.
 
-Short cells are kept as text; long ones (pictures) stay in the file and are read when asked for.
-Every cell's place in the file is known, so that a writer can copy it byte for byte.
+Short cells are kept as text; long ones (images) stay in the file and are read when they are needed.
+The offset of every cell is kept, so that a writer can copy it byte for byte.
 
 The format: tabs between cells, `\n` or `\r\n` between rows, UTF-8 with or without BOM. A cell
 that begins with `"` runs to the next quote that is not doubled, over tabs and newlines; text
@@ -29,20 +29,20 @@ _BOM = b"\xef\xbb\xbf"
 _BUFFER = 1 << 20
 _MAX_COLUMNS = 4096
 
-# Longest reference to another row's picture: 64 characters of at most 4 bytes, quoted.
+# The longest reference to another row's image: 64 characters of at most 4 bytes, quoted.
 _SHORT_IMAGE = 300
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What a file may hold: a row of `row_bytes` at most; cells above `text_bytes` stay in the file."""
+    """Limits of reading: `row_bytes` is the longest row allowed, `text_bytes` the longest cell to keep."""
 
     row_bytes: int = 256 << 20
     text_bytes: int = 4096
 
 
 def read_table(path: Path, *, limits: ReadLimits | None = None) -> TsvTable:
-    """Scan a TSV file. Raises DataError naming the file, the line and the column."""
+    """Scan a TSV file. Raises DataError that names file, line and column."""
     limits = limits or ReadLimits()
     try:
         with path.open("rb", buffering=_BUFFER) as file:
@@ -73,7 +73,7 @@ def _scan(file: BinaryIO, source: SourceFile, limits: ReadLimits) -> TsvTable:
 
 
 class _Span(NamedTuple):
-    """A row's bytes, where they begin in the file, and where each cell stops."""
+    """A row's bytes, their offset in the file, and the end of each cell in them."""
 
     line: int
     offset: int
@@ -116,7 +116,7 @@ def _stops(data: bytes | bytearray, end: int, most: int) -> list[int]:
 def _quoted_row(
     first: bytes, file: BinaryIO, most: int, where: str, limit: int
 ) -> tuple[bytes | bytearray, list[int], int]:
-    """The whole row that begins with the line `first`, where its cells stop, and its lines."""
+    """The row that begins with the line `first`, the ends of its cells, and its number of lines."""
     data: bytes | bytearray = first
     stops: list[int] = []
     position, lines = 0, 1
@@ -146,7 +146,7 @@ def _quoted_row(
 
 
 def _closing_quote(data: bytes | bytearray, position: int) -> int:
-    """Where the text goes on after the closing quote; -1 if there is none yet."""
+    """The position after the closing quote; -1 if there is none yet."""
     while (quote := data.find(b'"', position)) >= 0:
         if data[quote + 1 : quote + 2] != b'"':
             return quote + 1
@@ -166,7 +166,7 @@ def _header(span: _Span, source: SourceFile, *, bom: bool) -> TsvHeader:
         )
     for number, name in enumerate(columns):
         if name and name in columns[:number]:
-            raise DataError(f"{source.path}, line {span.line}: the column {name!r} stands there twice.")
+            raise DataError(f"{source.path}, line {span.line}: the column {name!r} is there twice.")
     names = tuple(n if len(n) == 1 and "A" <= n <= "Z" else n.lower() for n in columns)
     # Where `Category` and `category` both exist, the latter is the column of that name.
     names = tuple(c if n != c and n in columns else n for n, c in zip(names, columns, strict=True))
@@ -198,15 +198,15 @@ def _cut(data: bytes | bytearray, stops: list[int]) -> Iterator[bytes]:
 
 def _wrong_count(span: _Span, header: TsvHeader) -> DataError:
     count, expected = len(span.stops), len(header.names)
-    said = f"more than {_MAX_COLUMNS}" if count > _MAX_COLUMNS else str(count)
+    shown = f"more than {_MAX_COLUMNS}" if count > _MAX_COLUMNS else str(count)
     return DataError(
-        f"{header.source.path}, line {span.line}: {said} cells, but the header has {expected} columns.",
+        f"{header.source.path}, line {span.line}: {shown} cells, but the header has {expected} columns.",
         hint="A tab or newline inside a cell needs quotes around the cell; the file may also be incomplete.",
     )
 
 
 def _refuse_foreign(file: BinaryIO, path: Path) -> None:
-    """Say what a file is that is commonly taken for a TSV."""
+    """Raise DataError for kinds of files that are often mistaken for a TSV."""
     head = file.read(256)
     file.seek(0)
     start = head.removeprefix(_BOM).lstrip().lower()

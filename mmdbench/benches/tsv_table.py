@@ -1,4 +1,4 @@
-"""A table that was scanned: where every cell's bytes are in its file, and the short ones as text."""
+"""A TSV that was scanned: the offset of every cell in its file, and short cells as text."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["LongCell", "SourceFile", "TsvHeader", "TsvRow", "TsvTable", "decode_
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it was when it was scanned; every read checks that it still is that file.
+    """A file in the state in which it was scanned; every read checks that it has not changed.
 
-    It holds no open handle, so it can be used by any number of threads and be pickled.
+    There is no open handle, so any number of threads can use it, and it can be pickled.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class LongCell:
 class TsvHeader:
     r"""The first row: `names` as mmdbench uses them, `columns` as the file spells them.
 
-    Names are lower-cased, but for the single capitals A..Z. `raw` is the row's bytes without
+    Names are lower-cased, except the single capitals A..Z. `raw` is the row's bytes without
     BOM and newline; `newline` is the file's style, b"\n" or b"\r\n".
     """
 
@@ -67,7 +67,7 @@ class TsvHeader:
     bom: bool
 
     def position(self, column: str) -> int | None:
-        """Where the column stands, or None."""
+        """The position of a column, from 0; None if there is no such column."""
         return _positions(self.names).get(column)
 
 
@@ -91,7 +91,7 @@ class TsvRow:
         return decode_cell(self.raw(column), self.header.source.path, self.line, column)
 
     def raw(self, column: str) -> bytes:
-        """The cell exactly as it stands in the file, quotes included."""
+        """The cell's bytes in the file, quotes included."""
         position = self._position(column)
         start = self.bounds[position]
         return self.header.source.read(start, self.bounds[position + 1] - 1 - start)
@@ -129,7 +129,7 @@ class TsvTable:
 
 
 def unquote(raw: bytes) -> bytes:
-    """The text of a cell from its bytes in the file; a quote that is never closed runs to the end.
+    """A cell without its quotes; a quote that is never closed extends to the end.
 
     >>> unquote(b'"a ""b"" c"')
     b'a "b" c'
@@ -147,7 +147,20 @@ def unquote(raw: bytes) -> bytes:
 
 
 def decode_cell(data: bytes, path: Path, line: int, column: str) -> str:
-    """A cell's bytes, unquoted, as text. Raises DataError naming the byte that is not UTF-8."""
+    """A cell's text, unquoted.
+
+    Args:
+        data: The cell's bytes in the file.
+        path: The file, for messages.
+        line: The row's first line, from 1, for messages.
+        column: The column, for messages.
+
+    Returns:
+        The text.
+
+    Raises:
+        DataError: A byte is not UTF-8.
+    """
     try:
         return unquote(data).decode()
     except UnicodeDecodeError as error:
@@ -164,7 +177,7 @@ def _not_utf8(error: UnicodeDecodeError, path: Path, line: int, column: str) -> 
 
 
 def _read_fully(file: BinaryIO, length: int) -> bytes:
-    # One unbuffered read gives at most 2 GiB, and less when a signal comes.
+    # One unbuffered read gives at most 2 GiB, and less if a signal interrupts it.
     data = file.read(length)
     while len(data) < length and (more := file.read(length - len(data))):
         data += more

@@ -1,4 +1,4 @@
-"""Datasets of VLMEvalKit as benchmarks of ours: `vlmeval:<its name there>`."""
+"""Datasets of VLMEvalKit as benchmarks: `vlmeval:<dataset>`."""
 
 from __future__ import annotations
 
@@ -37,25 +37,39 @@ def open_kit_bench(
     family: str | None = None,
     limits: ReadLimits | None = None,
 ) -> Bench:
-    """A dataset that VLMEvalKit knows, as a benchmark.
+    """A dataset of VLMEvalKit as a benchmark.
 
-    Its TSV file is read as it is where one lies, in the usual places; else VLMEvalKit gets the
-    dataset, with certificates verified. A dataset whose class makes its rows itself is written
-    down once as a TSV file beside the others. Multiple choice becomes plain or circular, as
-    VLMEvalKit decides it by name; datasets with open answers are graded by a judge, and not by
-    their own metric there. Raises UnknownNameError, MissingExtraError, UsageError for a dataset
-    without pictures, DownloadError.
+    Its TSV file is read if there is one in the data folders; otherwise VLMEvalKit downloads the
+    dataset, with certificates verified. The rows of a dataset without a file are written to one.
+    Multiple choice is plain or circular, by VLMEvalKit's own rule of names; open answers are graded by
+    a judge, not by the dataset's own metric.
+
+    Args:
+        name: The dataset's name in VLMEvalKit.
+        data_dir: The folder to search first, and to download to.
+        offline: Download nothing.
+        family: The family to use in place of the one that follows from the dataset.
+        limits: Limits on what is read.
+
+    Returns:
+        The benchmark.
+
+    Raises:
+        UnknownNameError: VLMEvalKit has no such dataset.
+        MissingExtraError: VLMEvalKit is not installed.
+        UsageError: The dataset is not about single images.
+        DownloadError: The dataset is missing and `offline` is set, or VLMEvalKit cannot build it.
     """
     module = kit_module("vlmeval.dataset")
     if name not in module.SUPPORTED_DATASETS:
         raise UnknownNameError("dataset of VLMEvalKit", name, list(module.SUPPORTED_DATASETS))
     if module.DATASET_MODALITY(name) != "IMAGE":
-        raise UsageError(f"The dataset {name!r} of VLMEvalKit is not about single pictures.")
+        raise UsageError(f"The dataset {name!r} of VLMEvalKit is not about single images.")
     chosen = family or _family(name, module.DATASET_TYPE(name))
     path = find_file(f"{name}.tsv", data_dir) or find_file(f"{_FOLDER}/{name}.tsv", data_dir)
     if path is None:
         if offline:
-            raise DownloadError(f"{name}.tsv is not at hand.", hint="Run once without --offline.")
+            raise DownloadError(f"{name}.tsv is not on this machine.", hint="Run once without --offline.")
         path = _fetched(module, name, data_dir)
     return read_bench(path, family=chosen, limits=limits)
 
@@ -94,7 +108,7 @@ def _fetched(module: Any, name: str, data_dir: str | Path | None) -> Path:
 def _lines(frame: Any, name: str) -> Iterator[str]:
     columns = [str(c) for c in frame.columns if c not in ("image", "image_path")]
     if "image" not in frame and "image_path" not in frame:
-        raise DataError(f"The dataset {name!r} of VLMEvalKit has no column of pictures.")
+        raise DataError(f"The dataset {name!r} of VLMEvalKit has no column of images.")
     yield _line([*columns, "image"])
     for row in frame.to_dict("records"):
         yield _line([*(_cell(row[c]) for c in columns), _image(row)])

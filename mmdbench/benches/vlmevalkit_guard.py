@@ -1,10 +1,10 @@
-"""VLMEvalKit (the distribution `ms-vlmeval`) behind a guard: what its import does to a process is undone.
+"""Guard around VLMEvalKit (the distribution `ms-vlmeval`) that undoes its changes to the process.
 
 Importing it turns the verification of TLS certificates off for the whole process, loads a `.env`
-file into the environment, sets the root logger up, and switches torch's gradients off. Here its
+file into the environment, configures the root logger, and switches torch's gradients off. Here its
 modules are imported, and its objects used, inside `guarded`: certificates stay verified, and
-afterwards environment, logging, warnings and the HTTP libraries are what they were. While it is at
-work, what looks like a key is hidden in whatever it logs or prints.
+afterwards environment, logging, warnings and the HTTP libraries are as before. Keys are hidden in
+everything that it logs or prints.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def kit_module(name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def guarded(*, environment: bool = False) -> Iterator[None]:
-    """Let VLMEvalKit's code run in the block, and undo afterwards what it did to the process.
+    """Undo, at the end of the block, the changes that VLMEvalKit's code made to the process.
 
-    With `environment` the variables of the process are put back as well. What the block logs or
-    prints goes to stderr, without keys. Not for several threads at once: it swaps what they share.
+    With `environment` the environment variables are restored as well. Everything that the block logs
+    or prints goes to stderr, without keys. Only one thread at a time may use it.
     """
     before = dict(os.environ)
     with contextlib.ExitStack() as stack:
@@ -92,7 +92,7 @@ def guarded(*, environment: bool = False) -> Iterator[None]:
 
 
 class _Redacting(io.TextIOBase):
-    """Passes on what is printed, without keys; those that a .env file just brought included."""
+    """A stream that writes to another one without keys, also those from a .env file that was just read."""
 
     def __init__(self, to: TextIO) -> None:
         self._to = to
@@ -112,7 +112,7 @@ def _keep_tls() -> Callable[[], None]:
     saved = {
         name: getattr(ssl, name) for name in ("_create_default_https_context", "_create_unverified_context")
     }
-    # Whoever makes the unverified context the default one gets a context that verifies.
+    # Code that makes the unverified context the default one gets a context that verifies.
     ssl._create_unverified_context = ssl.create_default_context  # type: ignore[assignment]  # noqa: SLF001
 
     def restore() -> None:

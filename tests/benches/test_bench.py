@@ -90,15 +90,15 @@ def test_indices_are_integers_if_all_are(tmp_path: Path, texts: list[str], indic
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        ([["1", "q", R], ["2", "q", R], ["01", "q", R]], "line 4.*index 01 stands in line 2 already"),
+        ([["1", "q", R], ["2", "q", R], ["01", "q", R]], "line 4.*index 01 is that of line 2"),
         ([["1", "q", R], ["", "q", R]], "line 3, column 'index': the index is empty"),
         ([["1", "q", "9"]], "line 2, column 'image', index 1: '9' is short"),
         (
             [["1", "q", R], ["2", "q", "1"], ["3", "q", "2"]],
-            "index 3: it refers to index 2 in line 3, which refers on",
+            "index 3: it refers to index 2 in line 3, which is a reference",
         ),
-        ([["1", "q", ""], ["2", "q", "1"]], "refers to index 1 in line 2, which has no picture"),
-        ([["1", "q", "1"]], "refers on"),
+        ([["1", "q", ""], ["2", "q", "1"]], "refers to index 1 in line 2, which has no image"),
+        ([["1", "q", "1"]], "is a reference, too"),
         ([["1", "q", "[1, 2]"]], "line 2, column 'image', index 1: not a list of texts"),
         ([["1", "q", "[" + "x" * 400]], "no closing bracket"),
     ],
@@ -112,7 +112,7 @@ def test_what_cannot_be_meant_is_refused_with_its_place(
 
 @pytest.mark.parametrize("names", ["question image", "index question", "index image"])
 def test_missing_columns_are_named_with_what_is_needed(tmp_path: Path, names: str) -> None:
-    with pytest.raises(DataError, match=r"line 1: there is no column .* Needed: index, question, image"):
+    with pytest.raises(DataError, match=r"line 1: no column .* Needed: index, question, image"):
         opened(tmp_path, ["1", R], names=names)
 
 
@@ -145,7 +145,7 @@ def test_sixty_four_characters_are_a_reference_and_one_more_is_a_picture(tmp_pat
     name, longer = "QUJD" * 16, "QUJD" * 16 + "R"
     bench = opened(tmp_path, [name, "q", R], ["short", "q", name], ["long", "q", longer + "A"])
     assert pictures(bench) == [[RED], [RED], [b"ABC" * 16 + b"D"]]
-    with pytest.raises(DataError, match="should name another row"):
+    with pytest.raises(DataError, match="must be the index of another row"):
         opened(tmp_path, ["1", "q", "QUJD" * 16])
 
 
@@ -166,7 +166,7 @@ def test_lists_of_pictures(tmp_path: Path, cell: str) -> None:
         return
     bench = opened(tmp_path, ["1", "q", cell])
     assert [p[:12] for p in pictures(bench)[0]] == [RED[:12], BLUE[:12]]
-    assert bench.questions[0].images[1].where.endswith("line 2, column 'image', index 1, picture 2")
+    assert bench.questions[0].images[1].where.endswith("line 2, column 'image', index 1, image 2")
 
 
 @given(st.lists(st.binary(max_size=60)), st.sampled_from(["json", "python"]))
@@ -282,7 +282,7 @@ def test_a_name_is_found_in_the_data_folders_in_order(
     assert open_bench("MMStar").questions[0].index == 0
     tsv(tmp_path / "home/LMUData/MMStar_graffiti.tsv", "index question A image", [7, "q", "a", R])
     assert open_bench("MMStar_graffiti").info.name == "MMStar"
-    with pytest.raises(DataError, match=r"not on this machine; looked in .*LMUData.*Without --offline"):
+    with pytest.raises(DataError, match=r"not on this machine; the folders are .*LMUData.*Without --offline"):
         open_bench("MMVP", offline=True)
     with pytest.raises(UsageError):
         open_bench("CV-Bench", offline=True)

@@ -152,7 +152,7 @@ def test_a_cell_of_many_megabytes_stays_in_the_file(tmp_path: Path) -> None:
         (b'a\tb\n1\t"2\n3\t4\n', "line 2: a quote that opens in column 2 is never closed"),
         (b"a\tb\tc\n1\tx\t\xff\n", r"line 2, column 'c': byte 0xff is not UTF-8"),
         (b"a\xff\tb\n", "line 1, column 'header'"),
-        (b"a\ta\n", "'a' stands there twice"),
+        (b"a\ta\n", "'a' is there twice"),
         (b"a,b,c\n1,2,3\n", "commas"),
         ("a\tb\n".encode("utf-16"), "UTF-16"),
         (b"\x1f\x8b\x08\x00", "compressed"),
