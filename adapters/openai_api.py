@@ -96,7 +96,9 @@ def chat_body(request: Request, settings: Settings) -> tuple[dict[str, Any], lis
         if done:
             sent.append({"image": number, **done})
     text = {"type": "text", "text": request.prompt}
-    content = [*pictures, text] if settings.image_first else [text, *pictures]
+    content: Any = [*pictures, text] if settings.image_first else [text, *pictures]
+    if not pictures:  # servers of text models take no list of parts
+        content = request.prompt
     system = [{"role": "system", "content": settings.system}] if settings.system else []
     messages = [*system, {"role": "user", "content": content}]
     return {"model": settings.model, "messages": messages, **request.generation}, sent

@@ -25,7 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.records import Question
-from mmdbench.scoring import JudgeReply, Rules, ScoringProtocol, get_protocol, infer_option, load_heads, score
+from mmdbench.scoring import (
+    JudgeCall,
+    JudgeReply,
+    Rules,
+    ScoringProtocol,
+    get_protocol,
+    infer_option,
+    load_heads,
+    score,
+)
 from mmdbench.scoring.judging.prompts import JudgeHeads, mcq_prompt, mmvet_prompt
 
 VERSIONS = {"0.0.17": "clear/1", "0.0.20": "vlmevalkit/1"}
@@ -316,9 +325,8 @@ class _Oracle:
             ("A", "B.", "(C)", "D", "Z", "A or B", "no idea", "Failed to obtain answer via API.")
         )
 
-    def ask(self, prompt: str, *, temperature: float, max_tokens: int, key: Any) -> JudgeReply:
-        del temperature, max_tokens
-        return JudgeReply(self.reply(prompt, key.attempt))
+    def ask(self, call: JudgeCall) -> JudgeReply:
+        return JudgeReply(self.reply(call.prompt, call.attempt))
 
 
 class _CountingModel:

@@ -138,7 +138,7 @@ def _endpoint(card: ModelCard) -> str:
         )
     if parts.username or parts.password or parts.query:
         raise UsageError(
-            f"The endpoint of the model {card.name!r} holds a user name, a password or a query.",
+            "The endpoint of a model must hold no user name, password or query.",
             hint="Put the key into an environment variable and name it: --set key_env=MY_KEY.",
         )
     return card.endpoint.rstrip("/")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mmdbench.records import Cell
     from mmdbench.results.graded_run import RunResults
-    from mmdbench.results.judging.judges import OpenAIJudge
+    from mmdbench.results.judging.model_judge import ModelJudge
     from mmdbench.run.inputs import RunInputs
     from mmdbench.training import Choice, Trace
 
@@ -119,8 +119,8 @@ def assign(
     refuse_incomplete(results, summary)
 
 
-def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> OpenAIJudge | None:
-    from mmdbench.results.judging.judges import open_judge
+def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> ModelJudge | None:
+    from mmdbench.results.judging.open import open_judge
 
     if not name:
         return None
@@ -132,14 +132,14 @@ def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> OpenAIJudge | 
 def _write(
     run: RunInputs,
     rules: dict[str, Any],
-    judges: tuple[OpenAIJudge | None, OpenAIJudge | None],
+    judges: tuple[ModelJudge | None, ModelJudge | None],
     *,
     images: bool,
     quiet: bool,
 ) -> RunResults:
     from mmdbench.results.graded_run import load_results
+    from mmdbench.results.judging.journal import JsonlJournal
     from mmdbench.run.folder import JUDGE_JOURNAL
-    from mmdbench.scoring import JsonlJournal
     from mmdbench.system.locks import folder_lock
     from mmdbench.training import choose, find_samples, write_dataset
 
@@ -163,9 +163,9 @@ def _write(
     return results
 
 
-def _traces(run: RunInputs, choice: Choice, writer: OpenAIJudge, *, quiet: bool) -> dict[Cell, Trace]:
+def _traces(run: RunInputs, choice: Choice, writer: ModelJudge, *, quiet: bool) -> dict[Cell, Trace]:
     from mmdbench.cli._shared.progress import Bar
-    from mmdbench.scoring import JsonlJournal
+    from mmdbench.results.judging.journal import JsonlJournal
     from mmdbench.training import TraceWriter
 
     questions = {(b.name, q.index): (q, b.family) for b in run.benches for q in b.questions}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,6 +72,7 @@ def score(
     ] = "miss",
     seed: opts.Seed = 0,
     model_card: opts.ModelCards = None,
+    max_usd: opts.MaxUsd = None,
 ) -> None:
     """Grade a stored run, or predictions made elsewhere, under other rules.
 
@@ -86,11 +88,11 @@ def score(
     if on_unresolved != "miss" and not judge:
         raise UsageError("--on-unresolved is about what a judge cannot settle.", hint="Add --judge.")
     rules = Rules(protocol, extraction, io, on_unresolved, seed)
-    judge_files = (judge, judge_heads, model_card or ())
+    judged_by = _JudgeOptions(judge, judge_heads, model_card or (), max_usd)
     if run is not None:
         if partial or bench:
             raise UsageError("--bench and --partial go with --predictions.")
-        _score_run(run, rules, judge_files, against, as_json=as_json, quiet=quiet)
+        _score_run(run, rules, judged_by, against, as_json=as_json, quiet=quiet)
         return
     assert predictions is not None
     if not bench:
@@ -98,14 +100,21 @@ def score(
     from mmdbench.cli._shared.benches import Sources, open_benches
 
     (opened,) = open_benches([bench], Sources(data_dir, offline, family), quiet=quiet or as_json)
-    _score_file(predictions, opened, rules, judge_files, partial=partial, as_json=as_json, quiet=quiet)
+    _score_file(predictions, opened, rules, judged_by, partial=partial, as_json=as_json, quiet=quiet)
 
 
-_JudgeFiles = tuple[str, Path | None, Sequence[Path]]
+@dataclass(frozen=True, slots=True)
+class _JudgeOptions:
+    """The options that name a judge, its prompts and its cards, and the most that it may cost."""
+
+    name: str
+    heads: Path | None
+    cards: Sequence[Path]
+    max_usd: float | None
 
 
 def _score_run(
-    run: Path, asked: Rules, judge_files: _JudgeFiles, against: Path | None, *, as_json: bool, quiet: bool
+    run: Path, asked: Rules, judge: _JudgeOptions, against: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     from mmdbench.results.arms import read_plan
     from mmdbench.results.rescoring import record_judge, regrade, write_regraded
@@ -113,8 +122,8 @@ def _score_run(
     from mmdbench.system.locks import folder_lock
 
     read_plan(run)  # a folder that is no run is refused before it is locked
-    locked = folder_lock(run, "running a model or asking a judge") if judge_files[0] else nullcontext()
-    with locked, _judging(judge_files, run / JUDGE_JOURNAL, quiet=quiet or as_json) as judging:
+    locked = folder_lock(run, "running a model or asking a judge") if judge.name else nullcontext()
+    with locked, _judging(judge, run / JUDGE_JOURNAL, run, quiet=quiet or as_json) as judging:
         made = regrade(run, asked, judging=judging, against=against)
         record_judge(made)
     written = write_regraded(made)
@@ -132,7 +141,7 @@ def _score_file(
     path: Path,
     bench: Any,
     asked: Rules,
-    judge_files: _JudgeFiles,
+    judge: _JudgeOptions,
     *,
     partial: bool,
     as_json: bool,
@@ -145,7 +154,7 @@ def _score_file(
 
     rules = replace(asked, protocol=asked.protocol or DEFAULT_PROTOCOL, extraction=asked.extraction or "sane")
     journal = path.with_name(f"{path.name}.judge.jsonl")
-    with _judging(judge_files, journal, quiet=quiet or as_json) as judging:
+    with _judging(judge, journal, quiet=quiet or as_json) as judging:
         made = score_predictions(path, bench, rules, judging, partial=partial)
     if as_json:
         typer.echo(json.dumps({"kind": "mmdbench score", **made.as_dict()}, indent=1, ensure_ascii=False))
@@ -155,24 +164,43 @@ def _score_file(
 
 
 @contextmanager
-def _judging(judge_files: _JudgeFiles, journal: Path, *, quiet: bool) -> Iterator[Judging | None]:
-    spec, heads, cards = judge_files
-    if not spec:
-        if heads is not None:
+def _judging(
+    options: _JudgeOptions, journal: Path, run: Path | None = None, *, quiet: bool
+) -> Iterator[Judging | None]:
+    if not options.name:
+        if options.heads is not None:
             raise UsageError("--judge-heads goes with --judge.")
+        if options.max_usd is not None:
+            raise UsageError("--max-usd is the cost of a judge.", hint="Add --judge.")
         yield None
         return
     from mmdbench.cli._shared.progress import Bar
     from mmdbench.results.graded_arms import Judging
-    from mmdbench.results.judging.judges import open_judge
-    from mmdbench.scoring import JsonlJournal, load_heads
+    from mmdbench.results.judging.journal import JsonlJournal
+    from mmdbench.results.judging.open import open_judge
+    from mmdbench.results.judging.usage import record_usage
+    from mmdbench.run.budget import Budget, stopped_by_ctrl_c
+    from mmdbench.scoring import load_heads
 
-    judge = open_judge(spec, cards)
+    judge = open_judge(options.name, options.cards, Budget(usd=options.max_usd))
     try:
-        with Bar(f"Asking {judge.id}", quiet=quiet) as bar:
-            yield Judging(judge, load_heads(heads), JsonlJournal(journal), on_progress=bar.update)
+        with Bar(f"Asking {judge.id}", quiet=quiet) as bar, stopped_by_ctrl_c(judge.spending):
+            yield Judging(judge, load_heads(options.heads), JsonlJournal(journal), on_progress=bar.update)
     finally:
         judge.close()
+        usage = judge.usage()
+        if usage["requests_sent"]:
+            typer.echo(_usage_line(usage), err=True)
+            if run is not None:
+                record_usage(run, usage)
+
+
+def _usage_line(usage: Mapping[str, Any]) -> str:
+    tokens = usage["tokens"]
+    return (
+        f"mmdbench: judge {usage['judge']}: {usage['requests_sent']} requests, {tokens['read']} tokens read, "
+        f"{tokens['written']} written, ${usage['cost_usd']:.4g}"
+    )
 
 
 def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from mmdbench.records import BenchData, Index
 from mmdbench.results.arms import Arm
-from mmdbench.results.judging.ahead import judge_ahead
-from mmdbench.scoring import Judge, JudgeHeads, JudgeJournal, Rules, Score, load_heads, score
+from mmdbench.results.judging.ask import grade_with_judge
+from mmdbench.results.judging.journal import JudgeJournal
+from mmdbench.scoring import Judge, JudgeHeads, Rules, Score, load_heads, score
 from mmdbench.scoring.tasks import TASKS
 
 __all__ = ["GradedArm", "Judging", "grade_arm", "grade_replies"]
@@ -104,10 +105,8 @@ def grade_replies(
     if judging is None:
         return score(bench, replies, rules, partial=partial)
     heads = judging.heads or load_heads()
-    return judge_ahead(
-        lambda judge, journal: score(
-            bench, replies, rules, judge=judge, journal=journal, heads=heads, partial=partial
-        ),
+    return grade_with_judge(
+        lambda judge: score(bench, replies, rules, judge=judge, heads=heads, partial=partial),
         judging.judge,
         judging.journal,
         workers=judging.workers,

@@ -156,7 +156,7 @@ def load_results(
 
 def _grade_as_remembered(arm: Arm, rules: Rules, judge: RememberedJudge) -> GradedArm:
     try:
-        return grade_arm(arm, rules, Judging(judge, judge.heads, judge, workers=1))
+        return grade_arm(arm, rules, Judging(judge, judge.heads, workers=1))
     except ModelError:  # nothing of this benchmark was judged, or by other prompts: as if there were no judge
         return grade_arm(arm, rules)
 

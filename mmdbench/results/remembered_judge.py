@@ -1,42 +1,34 @@
-"""The judge of a run as its journal remembers it: every ruling again, and no call to anyone."""
+"""The judge that scored a run before, as its journal holds it: the same rulings without a call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mmdbench.results.judging.journal import JsonlJournal, JudgeJournal, find_reply
 from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest
 from mmdbench.run.store import read_records
-from mmdbench.scoring import JsonlJournal, JudgeHeads, JudgeKey, JudgeReply, kept_heads
+from mmdbench.scoring import JudgeCall, JudgeHeads, JudgeReply, kept_heads
 
 __all__ = ["RememberedJudge", "remembered_judge"]
 
 
 @dataclass(frozen=True, slots=True)
 class RememberedJudge:
-    """Judge and journal in one: it finds what was asked before, and answers nothing else.
+    """A judge that answers from the journal of a run, and nothing else.
 
     `heads` are the words in which it was asked, None where they were not kept.
     """
 
     id: str
-    journal: JsonlJournal
+    journal: JudgeJournal
     heads: JudgeHeads | None
 
-    def ask(self, prompt: str, *, temperature: float, max_tokens: int, key: JudgeKey) -> JudgeReply:
-        """Say that this was never asked."""
-        del prompt, temperature, max_tokens
-        return JudgeReply(f"attempt {key.attempt} is not in the journal", "error")
-
-    def find(self, key: str) -> Mapping[str, Any] | None:
-        """The latest record under a key, if there is one."""
-        return self.journal.find(key)
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Forget it: what nobody said is not written down."""
+    def ask(self, call: JudgeCall) -> JudgeReply:
+        """The reply that the journal holds, or an error."""
+        known = find_reply(self.journal, call.key(self.id))
+        return known or JudgeReply(f"attempt {call.attempt} is not in the journal", "error")
 
 
 def remembered_judge(folder: Path) -> RememberedJudge | None:

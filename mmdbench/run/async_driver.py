@@ -23,6 +23,7 @@ from mmdbench.models.throttle import Throttle, ThrottleQueue, ThrottleSettings, 
 from mmdbench.models.tokens import Usual
 from mmdbench.records import Outcome, Reply, Request, Variant
 from mmdbench.run.budget import Spending
+from mmdbench.run.failure_limit import FailureLimit, RequestFailures
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import Prefetch
 from mmdbench.run.replies import image_error_reply, make_reply, make_request
@@ -30,7 +31,6 @@ from mmdbench.run.replies import image_error_reply, make_reply, make_request
 __all__ = ["AsyncDriver", "TimedOutcome", "with_model"]
 
 T = TypeVar("T")
-_FAILURES_IN_A_ROW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class TimedOutcome:
 class AsyncDriver:
     """Driver of one model, under one throttle and one budget; made and used inside a running event loop.
 
+    `failures` decides after which failures the model is asked no more (default: RequestFailures).
     `fatal` is the error that ended the run, if one did; `retries` counts requests that were sent again.
     """
 
@@ -53,13 +54,14 @@ class AsyncDriver:
     card: ModelCard
     spending: Spending
     throttle: Throttle
+    failures: FailureLimit | None = None
     fatal: ModelError | None = field(default=None, init=False)
     retries: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.queue = ThrottleQueue(self.throttle)
         self.usual = Usual(self.card)
-        self._failed_in_a_row = 0
+        self._failures = self.failures or RequestFailures(self.settings.concurrency)
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -99,7 +101,7 @@ class AsyncDriver:
             try:
                 outcome = await self._attempt(request, started, tokens, usd)
             except AttemptError as error:
-                ended = self._failure(error, attempt)
+                ended = self._failure(request, error, attempt)
                 if ended is not None:
                     return TimedOutcome(ended, attempt, self.queue.clock() - started)
                 if self.fatal is not None or await self._pause(
@@ -108,7 +110,7 @@ class AsyncDriver:
                     return None
                 self.retries += 1
             else:
-                self._failed_in_a_row = 0
+                self._failures.reset()
                 return TimedOutcome(outcome, attempt, self.queue.clock() - started)
 
     async def _enter(self, tokens: float, usd: float) -> float | None:
@@ -175,29 +177,35 @@ class AsyncDriver:
             self._settled.set()
             self.queue.release()
 
-    def _failure(self, error: AttemptError, attempt: int) -> Outcome | None:
+    def _failure(self, request: Request, error: AttemptError, attempt: int) -> Outcome | None:
         """The outcome of a request that is not tried again; None if it is, or if the run is over."""
         action = error.rule.action
         if action == "refuse":
-            self._failed_in_a_row = 0
+            self._failures.reset()
             return Outcome("", "refused", error.reason, {"failure": error.kind})
         if action == "stop":
-            self._give_up(f"cannot be asked: {error.reason} ({error.rule.meaning}).")
+            self._give_up(f"cannot be asked: {error.reason} ({error.rule.meaning}).", self._advice(error))
             return None
-        if action == "retry" and attempt < self.settings.attempts:
-            return None
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row >= max(_FAILURES_IN_A_ROW, self.settings.concurrency):
-            self._give_up(f"failed at {self._failed_in_a_row} requests in a row: {error.reason}.")
-        return Outcome("", "error", error.reason, {"failure": error.kind})
+        is_retried = action == "retry" and attempt < self.settings.attempts
+        hopeless = self._failures.count(request, error, is_retried=is_retried)
+        if hopeless:
+            self._give_up(hopeless)
+        return None if is_retried else Outcome("", "error", error.reason, {"failure": error.kind})
 
-    def _give_up(self, what: str) -> None:
+    def _give_up(self, what: str, advice: str = "") -> None:
         if self.fatal is None:
             self.fatal = ModelError(
                 f"The model {self.card.name!r} {what}",
-                hint="Every reply so far is stored; fix that and run the same command again.",
+                hint=f"{advice}Every reply so far is stored; fix that and run the same command again.",
             )
         self.spending.stop("the model cannot be asked")
+
+    def _advice(self, error: AttemptError) -> str:
+        if error.kind == "unauthorised":
+            return f"Is the environment variable {self.card.key_env or '(none is named)'} right? "
+        if error.kind == "not_found":
+            return "Is the model's name right, and does the endpoint end as the server wants it (/v1)? "
+        return ""
 
     def _stop_soon(self) -> None:
         def stop() -> None:

@@ -7,13 +7,17 @@ the reserved money would be too much, so that many at once do not overshoot toge
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 from mmdbench.system.bounds import require_above
 
-__all__ = ["INTERRUPTED", "Budget", "Spending"]
+__all__ = ["INTERRUPTED", "Budget", "Spending", "stopped_by_ctrl_c"]
 
 INTERRUPTED = "interrupted"
 """Why a run stopped that was stopped by Ctrl-C."""
@@ -100,3 +104,22 @@ class Spending:
         if requests is not None and self.sent >= requests:
             return f"--max-requests {requests} are sent"
         return ""
+
+
+@contextmanager
+def stopped_by_ctrl_c(spending: Spending) -> Iterator[None]:
+    """Stop spending at the first Ctrl-C, so that requests in flight are finished; the second interrupts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if spending.reason:
+            raise KeyboardInterrupt
+        spending.stop(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -9,14 +9,10 @@ pool of workers by its dispatcher. All of them stop cleanly when the budget is s
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from types import FrameType
 from typing import Any, cast
 
 from mmdbench.models.registry import AsyncModel, Model, is_async
@@ -24,7 +20,7 @@ from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Cell, Reply
 from mmdbench.run.async_driver import AsyncDriver, with_model
 from mmdbench.run.batch_driver import BatchDriver
-from mmdbench.run.budget import INTERRUPTED, Budget, Spending
+from mmdbench.run.budget import INTERRUPTED, Budget, Spending, stopped_by_ctrl_c
 from mmdbench.run.cache_alarm import SameReplies
 from mmdbench.run.engines.dispatch import dispatch
 from mmdbench.run.engines.pool import WorkerPool
@@ -159,7 +155,7 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
         try:
             session.show(note=_preflight(session, manifest))
             save_manifest(folder, manifest)
-            with _stopped_by_ctrl_c(spending):
+            with stopped_by_ctrl_c(spending):
                 _ask(session)
         finally:
             summary = session.summary(len(planned), time.monotonic() - started)
@@ -231,25 +227,6 @@ def _ask(session: _Session) -> None:
             await AsyncDriver(served, card, spending, throttle).run(prefetch, session.keep)
 
         with_model(served, drive)
-
-
-@contextmanager
-def _stopped_by_ctrl_c(spending: Spending) -> Iterator[None]:
-    """Let the first Ctrl-C finish the requests in flight; the second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if spending.reason:
-            raise KeyboardInterrupt
-        spending.stop(INTERRUPTED)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _throttle_record(throttle: Throttle, seconds: float) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from mmdbench.scoring.extraction import EXTRACTIONS, extract_answer, is_truncated
 from mmdbench.scoring.grading import Score, score
 from mmdbench.scoring.inference import infer_option, infer_option_staged
+from mmdbench.scoring.judging.calls import Judge, JudgeCall, JudgeReply
 from mmdbench.scoring.judging.heads import keep_heads, kept_heads, load_heads
-from mmdbench.scoring.judging.journal import JsonlJournal, JudgeJournal
 from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads
-from mmdbench.scoring.judging.session import Judge, JudgeKey, JudgeReply
 from mmdbench.scoring.predictions import read_predictions, write_predictions
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, ScoringProtocol, get_protocol
 from mmdbench.scoring.rules import Rules
@@ -19,11 +18,9 @@ __all__ = [
     "OWN_HEADS",
     "PROTOCOLS",
     "Head",
-    "JsonlJournal",
     "Judge",
+    "JudgeCall",
     "JudgeHeads",
-    "JudgeJournal",
-    "JudgeKey",
     "JudgeReply",
     "Rules",
     "Score",

@@ -12,10 +12,10 @@ from mmdbench.scoring.extraction import EXTRACTIONS
 from mmdbench.scoring.families import FAMILIES, get_family
 from mmdbench.scoring.family import Family, Grading
 from mmdbench.scoring.inference import FAIL_MARKER, REFUSED
+from mmdbench.scoring.judging.calls import Judge
 from mmdbench.scoring.judging.heads import load_heads
-from mmdbench.scoring.judging.journal import JudgeJournal
 from mmdbench.scoring.judging.prompts import JudgeHeads
-from mmdbench.scoring.judging.session import MCQ_SAMPLING, MMVET_TEMPERATURES, Judge, JudgeSession
+from mmdbench.scoring.judging.session import MCQ_SAMPLING, MMVET_TEMPERATURES, JudgeSession
 from mmdbench.scoring.protocols import get_protocol
 from mmdbench.scoring.rules import Rules
 from mmdbench.scoring.sheet import ANSWERED, Sheet, SheetRow, build_sheet
@@ -76,7 +76,6 @@ def score(
     rules: Rules = Rules(),  # noqa: B008 - a frozen value
     *,
     judge: Judge | None = None,
-    journal: JudgeJournal | None = None,
     heads: JudgeHeads | None = None,
     partial: bool = False,
 ) -> Score:
@@ -87,7 +86,6 @@ def score(
         replies: Texts, or anything with `.text` and `.status`, by the index of their question.
         rules: Protocol, answer extraction, io mode, and what becomes of rows that a judge cannot resolve.
         judge: A model that is asked about unresolved rows and open answers.
-        journal: The journal of the judge's calls, which are not made twice.
         heads: The beginnings of the judge's prompts; by default those that `load_heads()` finds.
         partial: Score only rows with a reply, as VLMEvalKit does.
 
@@ -115,7 +113,7 @@ def score(
     session = None
     if judge is not None:
         session = JudgeSession(
-            judge, heads or load_heads(), protocol, bench.name, journal, rules.on_unresolved, rules.seed
+            judge, heads or load_heads(), protocol, bench.name, rules.on_unresolved, rules.seed
         )
     grades = grading.grade(sheet, session)
     if session and session.failed and not session.answered:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmdbench.records import RESTORE_TAG, Index
-from mmdbench.scoring import Head, Judge, JudgeJournal, JudgeKey
-from mmdbench.system.digest import bytes_digest, value_digest
+from mmdbench.results.judging.journal import JournalledJudge, JudgeJournal
+from mmdbench.scoring import Head, Judge, JudgeCall
 
 __all__ = [
     "ACCURACY_HEAD",
@@ -94,28 +94,20 @@ def accuracy_reward(
     """
     if not answer.strip():
         return 0.0
-    prompt = accuracy_prompt(question, truth, answer)
+    journalled = JournalledJudge(judge, journal)
     for attempt in range(1, _ATTEMPTS + 1):
-        call = {
-            "judge": judge.id,
-            "protocol": "rewards/1",
-            "prompt_id": ACCURACY_HEAD.id,
-            "prompt_sha256": bytes_digest(prompt.encode("utf-8", "surrogatepass")),
-            "attempt": attempt,
-            "temperature": 0.0,
-            "max_tokens": _MAX_TOKENS,
-        }
-        digest = value_digest(call)
-        known = journal.find(digest) if journal else None
-        if known is not None and known.get("status") == "ok":
-            verdict = read_verdict(str(known["text"]))
-        else:
-            key = JudgeKey(bench, index, attempt, digest)
-            reply = judge.ask(prompt, temperature=0.0, max_tokens=_MAX_TOKENS, key=key)
-            if journal:
-                row = {"key": digest, "bench": bench, "index": index}
-                journal.add({**row, **call, "status": reply.status, "text": reply.text})
-            verdict = read_verdict(reply.text) if reply.status == "ok" else None
+        call = JudgeCall(
+            bench=bench,
+            index=index,
+            protocol="rewards/1",
+            prompt_id=ACCURACY_HEAD.id,
+            prompt=accuracy_prompt(question, truth, answer),
+            attempt=attempt,
+            temperature=0.0,
+            max_tokens=_MAX_TOKENS,
+        )
+        reply = journalled.ask(call)
+        verdict = read_verdict(reply.text) if reply.status == "ok" else None
         if verdict is not None:
             return verdict
     return None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any, Literal
+from typing import Literal
 
 from mmdbench.benches import build_prompt
 from mmdbench.records import Question
-from mmdbench.scoring import Judge, JudgeJournal, JudgeKey, JudgeReply, extract_answer, infer_option
+from mmdbench.results.judging.ask import grade_with_judge
+from mmdbench.results.judging.journal import JudgeJournal
+from mmdbench.scoring import Judge, JudgeCall, JudgeReply, extract_answer, infer_option
 from mmdbench.scoring.perception.wording import LOOKS
-from mmdbench.system.digest import bytes_digest, value_digest
 from mmdbench.training.rewards import format_reward, restorations
 from mmdbench.training.samples import Sample
 
@@ -63,75 +62,47 @@ def trace_prompt(sample: Sample, question: Question, family: str) -> str:
 
 @dataclass(frozen=True)
 class TraceWriter:
-    """Asks a judge for traces, several at once; with a journal no call is made twice."""
+    """Asks a judge for traces, `workers` calls at once; with a journal no call is made twice.
+
+    `on_progress` gets the number of calls that were answered and of those made so far.
+    """
 
     judge: Judge
     journal: JudgeJournal | None = None
     workers: int = 8
     on_progress: Callable[[int, int], None] = lambda _done, _total: None
 
-    def write(self, samples: Iterable[tuple[Sample, Question, str]]) -> Iterator[tuple[Sample, Trace]]:
-        """A trace for each (sample, question, family), in their order; raises what the judge raises."""
+    def write(self, samples: Iterable[tuple[Sample, Question, str]]) -> list[tuple[Sample, Trace]]:
+        """A trace for each (sample, question, family), in their order. Raises what the judge raises."""
         rows = list(samples)
-        made: dict[int, Trace] = {}
-        open_rows: dict[int, list[JudgeReply]] = {i: [] for i in range(len(rows))}
-        for attempt, temperature in enumerate(_TEMPERATURES, 1):
-            for i, reply in self._round(rows, list(open_rows), attempt, temperature):
-                sample, question, _ = rows[i]
-                open_rows[i].append(reply)
-                turns = _checked(reply, sample, question)
-                if turns:
-                    made[i] = Trace(turns, attempt, "ok")
-                    del open_rows[i]
-                    self.on_progress(len(made), len(rows))
-        for i, replies in open_rows.items():
-            failed = any(reply.status == "ok" for reply in replies)
-            made[i] = Trace((), len(replies), "failed" if failed else "error")
-        yield from ((rows[i][0], made[i]) for i in range(len(rows)))
-
-    def _round(
-        self, rows: list[tuple[Sample, Question, str]], which: list[int], attempt: int, temperature: float
-    ) -> Iterator[tuple[int, JudgeReply]]:
-        pool = ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="traces")
-        writing = Lock()
-        try:
-            futures = {}
-            for i in which:
-                prompt = trace_prompt(*rows[i])
-                call = self._call(prompt, attempt, temperature)
-                digest = value_digest(call)
-                known = self.journal.find(digest) if self.journal else None
-                if known is not None and known.get("status") == "ok":
-                    yield i, JudgeReply(str(known["text"]))
-                    continue
-                cell = rows[i][0].cell
-                record = {"key": digest, "bench": cell.bench, "index": cell.index, **call}
-                futures[pool.submit(self._ask, prompt, record, writing)] = i
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _ask(self, prompt: str, record: Mapping[str, Any], writing: Lock) -> JudgeReply:
-        key = JudgeKey(record["bench"], record["index"], record["attempt"], record["key"])
-        reply = self.judge.ask(
-            prompt, temperature=record["temperature"], max_tokens=record["max_tokens"], key=key
+        return grade_with_judge(
+            lambda judge: [(row[0], _write_trace(judge, *row)) for row in rows],
+            self.judge,
+            self.journal,
+            workers=self.workers,
+            on_progress=self.on_progress,
         )
-        if self.journal:
-            with writing:  # here, in its thread: whoever waits for replies may be gone when this one comes
-                self.journal.add({**record, "status": reply.status, "text": reply.text})
-        return reply
 
-    def _call(self, prompt: str, attempt: int, temperature: float) -> Mapping[str, Any]:
-        return {
-            "judge": self.judge.id,
-            "protocol": "traces/1",
-            "prompt_id": PROMPT_ID,
-            "prompt_sha256": bytes_digest(prompt.encode("utf-8", "surrogatepass")),
-            "attempt": attempt,
-            "temperature": temperature,
-            "max_tokens": _MAX_TOKENS,
-        }
+
+def _write_trace(judge: Judge, sample: Sample, question: Question, family: str) -> Trace:
+    reached = False
+    for attempt, temperature in enumerate(_TEMPERATURES, 1):
+        call = JudgeCall(
+            bench=sample.cell.bench,
+            index=sample.cell.index,
+            protocol="traces/1",
+            prompt_id=PROMPT_ID,
+            prompt=trace_prompt(sample, question, family),
+            attempt=attempt,
+            temperature=temperature,
+            max_tokens=_MAX_TOKENS,
+        )
+        reply = judge.ask(call)
+        turns = _checked(reply, sample, question)
+        if turns:
+            return Trace(turns, attempt, "ok")
+        reached = reached or reply.status == "ok"
+    return Trace((), len(_TEMPERATURES), "failed" if reached else "error")
 
 
 def _checked(reply: JudgeReply, sample: Sample, question: Question) -> tuple[str, ...]:

@@ -185,7 +185,7 @@ def test_image_tokens_that_cannot_be_read_are_said(rule):
         (("adapter =", "adaptor ="), "Did you mean 'adapter'"),
         (("generation = {", "generation = 3 #"), "must be a table"),
         (("https", "ftp"), "no endpoint"),
-        (("https://", "https://me:pw@"), "user name, a password"),
+        (("https://", "https://me:pw@"), "no user name, password"),
     ],
 )
 def test_a_wrong_card_is_refused_with_the_reason(tmp_path, change, message):

@@ -53,9 +53,9 @@ class Grader:
     def __init__(self, grades) -> None:
         self.grades, self.prompts = grades, []
 
-    def ask(self, prompt, *, temperature, max_tokens, key):
-        self.prompts.append(prompt)
-        return JudgeReply(str(self.grades[key.bench]))
+    def ask(self, call):
+        self.prompts.append(call.prompt)
+        return JudgeReply(str(self.grades[call.bench]))
 
 
 def run(tmp_path, data, tasks=("mcq", "vqa", "cap")):

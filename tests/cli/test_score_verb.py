@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,10 +17,8 @@ from typer.testing import CliRunner
 from judge_server import error, serving
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.score import score
-from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.results.arms import read_run
 from mmdbench.results.graded_run import load_results
-from mmdbench.results.judging import judges
 from mmdbench.scoring import write_predictions
 from scored_runs import make_run, write_tsv
 
@@ -46,7 +46,8 @@ def _inside(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("MMDBENCH_API_KEY", SECRET)
-    monkeypatch.setattr(judges, "_DEFAULTS", ThrottleSettings(attempts=2, backoff=0.001))
+    card = 'adapter = "openai"\nendpoint = "https://api.openai.com/v1"\nkey_env = "OPENAI_API_KEY"\n'
+    Path("models.toml").write_text(f"[openai]\n{card}options = {{ attempts = 2, backoff = 0.001 }}\n")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -115,6 +116,8 @@ def test_a_judge_settles_what_is_open_and_is_named(tmp_path):
     assert noted["rules"]["protocol"] == "clear/1"
     # All of it is in the journal, so neither server nor key is needed again.
     assert call(run, "--judge", spec) == out
+    (session,) = json.loads((run / "manifest.json").read_text())["judge_sessions"]
+    assert (session["judge"], session["asked"], session["requests_sent"]) == ("toy-judge@local", 2, 2)
     everything = b"".join(path.read_bytes() for path in run.iterdir() if path.is_file())
     assert SECRET.encode() not in everything
     assert b"prompt_sha256" in everything
@@ -194,6 +197,49 @@ def test_mmvet_end_to_end(tmp_path):
     out = call(run, "--judge", "openai:toy@http://127.0.0.1:9/v1")
     assert "capabilities_fixed: rec 62.50" in out
     assert "54.17" in out
+
+
+@needs_openai
+def test_the_judges_cost_is_shown_recorded_and_bounded(tmp_path):
+    _, run = choice_run(tmp_path)
+    usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "A"}, "finish_reason": "stop"}
+    answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    reply = (200, {"Content-Type": "application/json"}, json.dumps({**answer, "usage": usage}).encode())
+    with serving(lambda _: reply) as server:
+        Path("judge.toml").write_text(
+            f'[paid]\nadapter = "openai"\nmodel = "j"\nendpoint = "{server.url}"\n'
+            'price = { input = 1000, output = 2000, date = "2026-01-01" }\noptions = { concurrency = 1 }\n'
+        )
+        args = (run, "--judge", "paid", "--model-card", "judge.toml")
+        out = call(*args, "--max-usd", "1.5", code=4)
+        assert "The judge j@local was stopped: --max-usd 1.5 is used up (2 spent)" in out
+        assert "judge j@local: 1 requests, 1000 tokens read, 500 written, $2" in out
+        call(*args)
+        assert len(server.bodies) == 2
+    sessions = json.loads((run / "manifest.json").read_text())["judge_sessions"]
+    assert [(s["asked"], s["cost_usd"]) for s in sessions] == [(1, 2), (1, 2)]
+    assert sessions[0]["tokens"] == {"read": 1000, "written": 500}
+    assert "needs the price" in call(run, "--judge", "openai:j@http://h/v1", "--max-usd", "3", code=2)
+    assert "Add --judge" in call(run, "--max-usd", "3", code=2)
+
+
+@needs_openai
+def test_ctrl_c_keeps_what_was_answered(tmp_path):
+    _, run = choice_run(tmp_path)
+
+    signals = iter([signal.SIGINT])
+
+    def interrupt(_):
+        for number in signals:  # once: the second Ctrl-C would not wait
+            os.kill(os.getpid(), number)
+        time.sleep(0.3)  # in flight when the signal is handled
+        return "A"
+
+    with serving(interrupt) as server:
+        assert "stopped" in call(run, "--judge", f"openai:j@{server.url}", code=130)
+        asked = len(server.bodies)
+    assert len((run / "judge.jsonl").read_text().splitlines()) == asked > 0
 
 
 @needs_openai

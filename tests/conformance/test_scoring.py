@@ -105,16 +105,16 @@ class ScriptedJudge:
         self.replies = replies
         self.calls = []
 
-    def ask(self, prompt, *, temperature, max_tokens, key):
-        reply = self.replies[str(key.index)][key.attempt - 1]
+    def ask(self, call):
+        reply = self.replies[str(call.index)][call.attempt - 1]
         self.calls.append(
             {
-                "index": key.index,
-                "attempt": key.attempt,
+                "index": call.index,
+                "attempt": call.attempt,
                 "reply": reply,
-                "temperature": temperature,
-                "max_tokens": max_tokens,
-                "prompt": prompt,
+                "temperature": call.temperature,
+                "max_tokens": call.max_tokens,
+                "prompt": call.prompt,
             }
         )
         return JudgeReply(reply)

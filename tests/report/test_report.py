@@ -344,10 +344,10 @@ class Grader:
 
     id = "grader"
 
-    def ask(self, prompt, *, temperature, max_tokens, key):
-        from mmdbench.scoring.judging.session import JudgeReply
+    def ask(self, call):
+        from mmdbench.scoring import JudgeReply
 
-        return JudgeReply("0.7" if key.index % 2 else "0.3")
+        return JudgeReply("0.7" if call.index % 2 else "0.3")
 
 
 def test_mmvet_is_shown_in_points_with_an_interval_for_graded_answers(tmp_path):
@@ -364,7 +364,7 @@ def test_mmvet_is_shown_in_points_with_an_interval_for_graded_answers(tmp_path):
 
 
 def test_a_judge_that_was_asked_before_is_remembered_and_not_asked_again(tmp_path):
-    from mmdbench.scoring import JsonlJournal
+    from mmdbench.results.judging.journal import JsonlJournal
 
     rows = [question(i, answer="a cat", category="rec") for i in range(8)]
     folder = write_run(tmp_path / "run", rows, lambda *_: "a cat", "mmvet", levels=("clean", "hard"))
@@ -429,10 +429,10 @@ class Sharp:
 
     id = "sharp"
 
-    def ask(self, prompt, *, temperature, max_tokens, key):
-        from mmdbench.scoring.judging.session import JudgeReply
+    def ask(self, call):
+        from mmdbench.scoring import JudgeReply
 
-        return JudgeReply("0.9" if "sharp" in prompt else "0.4")
+        return JudgeReply("0.9" if "sharp" in call.prompt else "0.4")
 
 
 def full_report(tmp_path):

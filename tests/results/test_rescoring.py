@@ -12,6 +12,7 @@ from mmdbench.records import Cell, Outcome
 from mmdbench.results.arms import read_run
 from mmdbench.results.graded_arms import Judging
 from mmdbench.results.graded_run import load_results
+from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.results.rescoring import (
     read_grades,
     record_judge,
@@ -19,7 +20,7 @@ from mmdbench.results.rescoring import (
     score_predictions,
     write_regraded,
 )
-from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, Rules, kept_heads
+from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, Rules, kept_heads
 from scored_runs import make_run, write_tsv
 
 LATE = "word " * 8 + "B " + "word " * 8
@@ -33,8 +34,8 @@ class Judge:
     def __init__(self, reply="A"):
         self.reply, self.prompts = reply, []
 
-    def ask(self, prompt, *, temperature, max_tokens, key):
-        self.prompts.append(prompt)
+    def ask(self, call):
+        self.prompts.append(call.prompt)
         return self.reply if isinstance(self.reply, JudgeReply) else JudgeReply(self.reply)
 
 
@@ -234,8 +235,8 @@ def test_a_judge_that_fails_is_a_status_or_an_error(run):
     from mmdbench.errors import ModelError
 
     class Sometimes(Judge):
-        def ask(self, prompt, **options):
-            return JudgeReply("down", "error") if "q3" in prompt else super().ask(prompt, **options)
+        def ask(self, call):
+            return JudgeReply("down", "error") if "q3" in call.prompt else super().ask(call)
 
     made = regrade(run, judging=judging(Sometimes()))
     grades = {grade.index: grade for grade in made.arms[0].score.grades}

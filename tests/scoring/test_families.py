@@ -11,7 +11,8 @@ import pytest
 
 from mmdbench.errors import DataError, ModelError, StoreError, UnknownNameError, UsageError
 from mmdbench.records import Outcome, Question
-from mmdbench.scoring import OWN_HEADS, Head, JsonlJournal, JudgeHeads, JudgeReply, load_heads
+from mmdbench.results.judging.journal import JournalledJudge, JsonlJournal
+from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, load_heads
 from mmdbench.scoring.judging.prompts import mcq_prompt, mcq_tail, mmvet_tail
 from scoring_by_keyword import score
 
@@ -43,10 +44,10 @@ class Script:
     id: str = "script/1"
     calls: list = field(default_factory=list)
 
-    def ask(self, prompt, *, temperature, max_tokens, key):
-        self.calls.append((key.index, key.attempt, temperature, max_tokens, prompt))
-        lines = self.replies[key.index]
-        line = lines[min(key.attempt, len(lines)) - 1]
+    def ask(self, call):
+        self.calls.append((call.index, call.attempt, call.temperature, call.max_tokens, call.prompt))
+        lines = self.replies[call.index]
+        line = lines[min(call.attempt, len(lines)) - 1]
         return line if isinstance(line, JudgeReply) else JudgeReply(line)
 
 
@@ -410,7 +411,7 @@ def test_the_journal_makes_a_second_run_free(tmp_path):
     path = tmp_path / "deep" / "judge.jsonl"
     judge = Script({0: ["no idea", "A"], 1: ["B"]})
     replies = {0: "?", 1: "??"}
-    first = score(plain(2), replies, judge=judge, journal=JsonlJournal(path))
+    first = score(plain(2), replies, judge=JournalledJudge(judge, JsonlJournal(path)))
     assert len(judge.calls) == 3
     records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [(r["index"], r["attempt"], r["text"]) for r in records] == [
@@ -429,7 +430,7 @@ def test_the_journal_makes_a_second_run_free(tmp_path):
         "max_tokens",
         "status",
     } < set(records[0])
-    second = score(plain(2), replies, judge=judge, journal=JsonlJournal(path))
+    second = score(plain(2), replies, judge=JournalledJudge(judge, JsonlJournal(path)))
     assert len(judge.calls) == 3
     assert second.as_dict() == first.as_dict()
 
@@ -438,15 +439,15 @@ def test_the_journal_makes_a_second_run_free(tmp_path):
 def test_the_journal_never_serves_another_call(tmp_path, change):
     journal = JsonlJournal(tmp_path / "judge.jsonl")
     judge = Script({0: ["A"]})
-    score(plain(1), {0: "?"}, judge=judge, journal=journal, heads=OWN_HEADS)
+    score(plain(1), {0: "?"}, judge=JournalledJudge(judge, journal), heads=OWN_HEADS)
+    other = Script({0: ["A"]}, id="other", calls=judge.calls)
     question = {"options": {"C": "quince"}, "question": {"question": "Other"}}.get(change, {})
     heads = JudgeHeads(Head("x", "Other words: ", comparable=False), OWN_HEADS.mcq_cn, OWN_HEADS.mmvet)
     score(
         plain(1, **question),
         {0: "??" if change == "prediction" else "?"},
         protocol=VLM if change == "protocol" else "clear/1",
-        judge=Script({0: ["A"]}, id="other", calls=judge.calls) if change == "judge" else judge,
-        journal=journal,
+        judge=JournalledJudge(other if change == "judge" else judge, journal),
         heads=heads if change == "heads" else OWN_HEADS,
     )
     assert len(judge.calls) == 2
@@ -456,14 +457,14 @@ def test_an_interrupted_journal_resumes(tmp_path):
     path = tmp_path / "judge.jsonl"
     judge = Script({0: ["A"], 1: ["A"]})
     with pytest.raises(KeyError):
-        score(plain(3), {0: "?", 1: "?", 2: "?"}, judge=judge, journal=JsonlJournal(path))
+        score(plain(3), {0: "?", 1: "?", 2: "?"}, judge=JournalledJudge(judge, JsonlJournal(path)))
     path.write_bytes(path.read_bytes()[:-10])
     judge.replies[2] = ["A"]
     before = len(judge.calls)
-    result = score(plain(3), {0: "?", 1: "?", 2: "?"}, judge=judge, journal=JsonlJournal(path))
+    result = score(plain(3), {0: "?", 1: "?", 2: "?"}, judge=JournalledJudge(judge, JsonlJournal(path)))
     assert result.headline == 100
     assert [call[0] for call in judge.calls[before:]] == [1, 2]
-    score(plain(3), {0: "?", 1: "?", 2: "?"}, judge=judge, journal=JsonlJournal(path))
+    score(plain(3), {0: "?", 1: "?", 2: "?"}, judge=JournalledJudge(judge, JsonlJournal(path)))
     assert len(judge.calls) == before + 2
 
 
@@ -471,9 +472,9 @@ def test_failed_calls_are_made_again(tmp_path):
     path = tmp_path / "judge.jsonl"
     dead, marker = JudgeReply("down", "error"), "Failed to obtain answer via API."
     judge = Script({0: [dead, marker, "?"], 1: ["A"]})
-    score(plain(2), {0: "?", 1: "?"}, judge=judge, journal=JsonlJournal(path))
+    score(plain(2), {0: "?", 1: "?"}, judge=JournalledJudge(judge, JsonlJournal(path)))
     judge.replies[0] = ["A"]
-    assert score(plain(2), {0: "?", 1: "?"}, judge=judge, journal=JsonlJournal(path)).headline == 100
+    assert score(plain(2), {0: "?", 1: "?"}, judge=JournalledJudge(judge, JsonlJournal(path))).headline == 100
 
 
 def test_a_journal_that_cannot_be_read_or_written(tmp_path):

@@ -90,8 +90,8 @@ def test_control_characters_are_escaped_and_circular_files_travel_once_more():
         id = "j"
         prompts = ()
 
-        def ask(self, prompt, **_):
-            self.prompts += (prompt,)
+        def ask(self, call):
+            self.prompts += (call.prompt,)
             return JudgeReply("A")
 
     for family, text in (("plain", "mailto:?_x000D_!"), ("circular", "?_x000D_!")):
@@ -123,8 +123,8 @@ def test_an_na_answer_is_never_right_and_mmvets_is_the_text_nan():
     class Judge:
         id = "j"
 
-        def ask(self, prompt, **_):
-            prompts.append(prompt)
+        def ask(self, call):
+            prompts.append(call.prompt)
             return JudgeReply("1")
 
     vet = toy({"answer": "NA", "category": "rec"}, {"answer": "x", "category": "ocr"}, family="mmvet")

@@ -19,7 +19,8 @@ from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import Cell, Reply, RunPlan
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
-from mmdbench.scoring import JsonlJournal, JudgeReply
+from mmdbench.results.judging.journal import JsonlJournal
+from mmdbench.scoring import JudgeReply
 from mmdbench.system.digest import pixel_digest
 from mmdbench.training import Sample, TraceWriter, choose, find_samples, trace_prompt
 from mmdbench.variants.design import parse_design, plan_cells
@@ -171,9 +172,9 @@ class Writer:
     def __init__(self, script) -> None:
         self.script, self.calls = script, []
 
-    def ask(self, prompt, *, temperature, max_tokens, key):
-        self.calls.append((key.index, key.attempt, temperature))
-        made = self.script(prompt, key.attempt)
+    def ask(self, call):
+        self.calls.append((call.index, call.attempt, call.temperature))
+        made = self.script(call.prompt, call.attempt)
         return made if isinstance(made, JudgeReply) else JudgeReply(made)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mmdbench.scoring import JsonlJournal, JudgeReply
+from mmdbench.results.judging.journal import JsonlJournal
+from mmdbench.scoring import JudgeReply
 from mmdbench.training.rewards import (
     Rewards,
     RewardWeights,
@@ -29,9 +30,9 @@ class Says:
     def __init__(self, *replies) -> None:
         self.replies, self.prompts = list(replies), []
 
-    def ask(self, prompt, *, temperature, max_tokens, key):
-        assert (temperature, max_tokens > 0) == (0.0, True)
-        self.prompts.append(prompt)
+    def ask(self, call):
+        assert (call.temperature, call.max_tokens > 0) == (0.0, True)
+        self.prompts.append(call.prompt)
         reply = self.replies.pop(0)
         return reply if isinstance(reply, JudgeReply) else JudgeReply(reply)
 

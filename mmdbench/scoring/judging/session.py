@@ -1,4 +1,4 @@
-"""Asking a judge model about what no rule resolves: attempts, journal, and statuses instead of guesses."""
+"""Judge calls about the rows that no rule resolves: their attempts, and how replies are read."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from mmdbench.records import Index
 from mmdbench.scoring.inference import FAIL_MARKER, REFUSED, infer_option
-from mmdbench.scoring.judging.journal import JudgeJournal
+from mmdbench.scoring.judging.calls import Judge, JudgeCall, JudgeReply
 from mmdbench.scoring.judging.prompts import Head, JudgeHeads, mcq_prompt, mmvet_prompt
 from mmdbench.scoring.protocols import ScoringProtocol
 from mmdbench.scoring.sheet import SheetRow
-from mmdbench.system.digest import bytes_digest, derive_seed, value_digest
+from mmdbench.system.digest import derive_seed
 
-__all__ = ["Judge", "JudgeKey", "JudgeReply", "JudgeSession", "Ruling", "pick_options"]
+__all__ = ["JudgeSession", "Ruling", "pick_options"]
 
 T = TypeVar("T")
 
@@ -24,37 +23,6 @@ MCQ_SAMPLING: tuple[tuple[float, ...], int] = ((0.0, 0.0, 0.0), 2048)
 """Temperatures of the attempts, and the most tokens of a reply."""
 
 MMVET_TEMPERATURES: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeKey:
-    """Which call this is: the row, the attempt (1, 2, …), and a digest of all that could change the reply."""
-
-    bench: str
-    index: Index
-    attempt: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeReply:
-    """What a judge wrote; `error` says that it could not be asked, and `text` then holds the reason."""
-
-    text: str
-    status: Literal["ok", "error"] = "ok"
-
-
-class Judge(Protocol):
-    """A model that judges."""
-
-    @property
-    def id(self) -> str:
-        """Model name and version, as it is written into every score."""
-        ...
-
-    def ask(self, prompt: str, *, temperature: float, max_tokens: int, key: JudgeKey) -> JudgeReply:
-        """Answer one prompt."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +45,6 @@ class JudgeSession:
     heads: JudgeHeads
     rules: ScoringProtocol
     bench: str
-    journal: JudgeJournal | None = None
     on_unresolved: str = "miss"
     seed: int = 0
     answered: int = field(default=0, init=False)
@@ -136,30 +103,18 @@ class JudgeSession:
     ) -> JudgeReply:
         head, text = prompt
         self.used_heads[head.id] = head
-        call: dict[str, Any] = {
-            "judge": self.judge.id,
-            "protocol": self.rules.name,
-            "prompt_id": head.id,
-            "prompt_sha256": bytes_digest(text.encode("utf-8", "surrogatepass")),
-            "attempt": attempt,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-        }
-        digest = value_digest([call, row.prediction, dict(row.options)])
-        known = self.journal.find(digest) if self.journal else None
-        if known is not None and _is_usable(known):
-            return JudgeReply(known["text"])
-        key = JudgeKey(self.bench, row.index, attempt, digest)
-        reply = self.judge.ask(text, temperature=temperature, max_tokens=max_tokens, key=key)
-        if self.journal:
-            row_names = {"key": digest, "bench": self.bench, "index": row.index}
-            self.journal.add({**row_names, **call, "status": reply.status, "text": reply.text})
-        return reply
-
-
-def _is_usable(record: Mapping[str, Any]) -> bool:
-    # A call that failed is made again, or a dead line would be remembered for ever.
-    return record.get("status") == "ok" and FAIL_MARKER not in record["text"]
+        call = JudgeCall(
+            bench=self.bench,
+            index=row.index,
+            protocol=self.rules.name,
+            prompt_id=head.id,
+            prompt=text,
+            attempt=attempt,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            depends_on=(row.prediction, dict(row.options)),
+        )
+        return self.judge.ask(call)
 
 
 def pick_options(options: Mapping[str, str]) -> list[str]:

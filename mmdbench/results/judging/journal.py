@@ -1,19 +1,22 @@
-"""The journal of a judge: every call is written down, and none is made twice."""
+"""Journal of the calls to a judge: no call that was answered is made again."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from mmdbench.errors import StoreError
+from mmdbench.scoring import Judge, JudgeCall, JudgeReply
+from mmdbench.scoring.inference import FAIL_MARKER
 
-__all__ = ["JsonlJournal", "JudgeJournal"]
+__all__ = ["JournalledJudge", "JsonlJournal", "JudgeJournal", "find_reply"]
 
 
 class JudgeJournal(Protocol):
-    """Where judge calls are kept.
+    """Storage of calls to judges and their replies.
 
     A record holds `key` (a digest of prediction, options, protocol, judge, prompt, attempt and
     sampling), `bench`, `index`, `attempt`, `judge`, `protocol`, `prompt_id`, `prompt_sha256`,
@@ -25,12 +28,12 @@ class JudgeJournal(Protocol):
         ...
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Write one call down before its reply is used."""
+        """Store one call with its reply."""
         ...
 
 
 class JsonlJournal:
-    """A journal in one file, a JSON record per line; a line that was cut short costs one call, no more."""
+    """A journal in one file, a JSON record per line; a line that was cut short is ignored."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -53,7 +56,7 @@ class JsonlJournal:
         return self._records.get(key)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append one record; it is on disk when this returns. Raises StoreError."""
+        """Append one record to the file. Raises StoreError if that fails."""
         line = json.dumps(dict(record), ensure_ascii=True) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +66,41 @@ class JsonlJournal:
             raise StoreError(f"The judge's journal {self.path} cannot be written: {error}.") from error
         self._needs_newline = False
         self._records[record["key"]] = record
+
+
+class JournalledJudge:
+    """A judge that answers from a journal, and adds to it what it had to ask; several threads may ask it.
+
+    Without a journal every call is made. A call that failed is made again: its error would
+    otherwise be kept for ever.
+    """
+
+    def __init__(self, judge: Judge, journal: JudgeJournal | None) -> None:
+        self.id = judge.id
+        self._judge = judge
+        self._journal = journal
+        self._writing = Lock()
+
+    def ask(self, call: JudgeCall) -> JudgeReply:
+        """Answer one call from the journal, or else by the judge."""
+        key = call.key(self.id)
+        known = find_reply(self._journal, key) if self._journal is not None else None
+        if known is not None:
+            return known
+        reply = self._judge.ask(call)
+        if self._journal is not None:
+            record = {"key": key, "bench": call.bench, "index": call.index, **call.as_dict(self.id)}
+            with self._writing:
+                self._journal.add({**record, "status": reply.status, "text": reply.text})
+        return reply
+
+
+def find_reply(journal: JudgeJournal, key: str) -> JudgeReply | None:
+    """The reply that a journal holds under a key, None if it holds none or a failed one."""
+    record = journal.find(key)
+    if record is None or record.get("status") != "ok" or FAIL_MARKER in record["text"]:
+        return None
+    return JudgeReply(record["text"])
 
 
 def _parse(line: str) -> dict[str, Any] | None:
