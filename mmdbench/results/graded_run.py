@@ -13,9 +13,10 @@ from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import ANSWER, CLEAN, RECODED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.arms import Arm, StoredRun, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm
+from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.results.remembered_judge import RememberedJudge, remembered_judge
 from mmdbench.run.plan import StoredBench
-from mmdbench.scoring import Judge, JudgeJournal, Rules
+from mmdbench.scoring import Judge, Rules
 from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.design import meets_several
