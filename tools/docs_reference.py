@@ -14,7 +14,14 @@ PAGES = {
     "corruptions": (
         "Corruptions",
         "Degrade images, batches and chains; draw and apply apart; ask for an effect.",
-        ["corruptions", "batches", "chain", "choices", "severity", "calibration"],
+        [
+            "corruptions",
+            "corruptions.batches",
+            "corruptions.chain",
+            "corruptions.choices",
+            "corruptions.severity",
+            "corruptions.calibration",
+        ],
     ),
     "integrations": (
         "Integrations",
@@ -24,18 +31,18 @@ PAGES = {
     "benchmarks": (
         "Benchmarks",
         "Questions and their pictures, and the cells that a run visits.",
-        ["benches", "design", "records"],
+        ["benches", "variants.design", "records"],
     ),
-    "models": ("Models", "Cards, adapters and restorers.", ["models", "restoration"]),
+    "models": ("Models", "Cards, adapters and restorers.", ["models", "variants.restoration"]),
     "scoring": (
         "Scoring",
         "From replies to grades, and grades to intervals.",
-        ["scoring", "rescoring", "stats"],
+        ["scoring", "results.rescoring", "stats"],
     ),
     "perception": (
         "Perception, rewards, training data",
         "What a model sees of a degradation, CLEAR's rewards, and samples by its recipe.",
-        ["perception", "rewards", "assigning"],
+        ["scoring.perception", "training.rewards", "training"],
     ),
     "errors": ("Errors", "What is raised, with its exit code.", ["errors"]),
 }
