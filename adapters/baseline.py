@@ -1,10 +1,9 @@
 """`baseline`: a demonstration that looks at pixels. It is NOT a vision-language model.
 
-A detector for 80 kinds of things, a text reader and colour statistics, joined by rules for the
-commonest forms of multiple-choice questions. It sees the question, the options and the image,
-and says "I don't know." where its rules or its findings end. It exists so that
-`mmdbench demo` can run anywhere, without a download, and show what a loss looks like;
-its accuracy says nothing about any vision-language model.
+A detector of 80 kinds of objects, a text reader and colour statistics, with rules for the most
+common forms of multiple-choice questions. It gets the question, the options and the image, and
+answers "I don't know." if no rule applies. It lets `mmdbench demo` run anywhere, without a
+download, and show a drop; its accuracy says nothing about any vision-language model.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from mmdbench.errors import MissingExtraError
 from mmdbench.records import ImageBytes, Outcome, Request
 from mmdbench.system.digest import bytes_digest
 
-from ._baseline.decide import decide
+from ._baseline.answer import choose_option
 from ._baseline.detector import DETECTOR_SHA256, Detector
+from ._baseline.findings import Findings
 from ._baseline.questions import parse
 from ._baseline.reader import Reader
-from ._baseline.sight import Sight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,13 +42,13 @@ _REMEMBERED = 64
 
 
 class BaselineModel:
-    """The demonstration model; deterministic, and safe to ask from several threads."""
+    """The demonstration model; deterministic. Several threads may call it at once."""
 
     def __init__(self) -> None:
         self._detector = Detector()
         self._reader = Reader()
         self._lock = threading.Lock()
-        self._sights: OrderedDict[str, Sight] = OrderedDict()
+        self._findings: OrderedDict[str, Findings] = OrderedDict()
 
     def fingerprint(self) -> dict[str, Any]:
         """JSON-able: adapter, version, weights and the versions of the packages that run them."""
@@ -62,33 +61,31 @@ class BaselineModel:
         }
 
     def generate(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Answer each request with an option's label or "I don't know."; what goes wrong is a status."""
+        """Answer each request with an option's label or "I don't know."; an error becomes a status."""
         return [self._outcome(request) for request in requests]
-
-    def answer(self, question: str, options: Mapping[str, str], image: NDArray[np.uint8]) -> str:
-        """The label of an option, or "I don't know.", for an H×W×3 uint8 RGB picture."""
-        return _reply(question, options, Sight(lambda: image, self._detector, self._reader))
 
     def _outcome(self, request: Request) -> Outcome:
         if not request.images:
             return Outcome(text="", status="error", reason="The request has no image.")
         try:
-            sight = self._sight(request.images[0])
-            sight.check()
-            return Outcome(text=_reply(request.question, request.options, sight))
-        except Exception as error:  # noqa: BLE001 - one unreadable image must not end a run of thousands
+            findings = self._findings_of(request.images[0])
+            findings.check()
+            return Outcome(text=_reply(request.question, request.options, findings))
+        except Exception as error:  # noqa: BLE001 - one unreadable image must not end a whole run
             return Outcome(text="", status="error", reason=f"{type(error).__name__}: {error}")
 
-    def _sight(self, image: ImageBytes) -> Sight:
+    def _findings_of(self, image: ImageBytes) -> Findings:
         key = bytes_digest(image.data)
         with self._lock:
-            sight = self._sights.get(key)
-            if sight is None:
-                sight = self._sights[key] = Sight(lambda: _decode(image.data), self._detector, self._reader)
-            self._sights.move_to_end(key)
-            while len(self._sights) > _REMEMBERED:
-                self._sights.popitem(last=False)
-            return sight
+            findings = self._findings.get(key)
+            if findings is None:
+                findings = self._findings[key] = Findings(
+                    lambda: _decode(image.data), self._detector, self._reader
+                )
+            self._findings.move_to_end(key)
+            while len(self._findings) > _REMEMBERED:
+                self._findings.popitem(last=False)
+            return findings
 
 
 def load(card: ModelCard) -> BaselineModel:
@@ -99,11 +96,11 @@ def load(card: ModelCard) -> BaselineModel:
     return BaselineModel()
 
 
-def _reply(question: str, options: Mapping[str, str], sight: Sight) -> str:
+def _reply(question: str, options: Mapping[str, str], findings: Findings) -> str:
     offered = {label: text for label, text in options.items() if text.strip()}
     if len(offered) < 2:
         return UNKNOWN
-    return decide(parse(question, offered), offered, sight) or UNKNOWN
+    return choose_option(parse(question, offered), offered, findings) or UNKNOWN
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
-"""A model that guesses: the floor that every score should be read against.
+"""A model that guesses: the floor to compare every score with.
 
-It picks an option from a hash of the question and of the image's bytes, so that its answers
-are repeatable and differ from image to image. Its score is what guessing earns.
+It picks an option by a hash of the question and of the image's bytes, so that its answers
+are repeatable and differ from image to image.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ ADAPTER_VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """Guesses; `seconds` is how long it pretends to think about one request."""
+    """Guesses, and waits `seconds` before each answer."""
 
     seconds: float = 0.0
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """What its guesses depend on: nothing but its version."""
+        """The adapter's name and version, which alone its guesses depend on."""
         return {"adapter": "chance", "version": ADAPTER_VERSION}
 
     def generate(self, requests: Sequence[Request]) -> list[Outcome]:
-        """One guess for each request; a question without options gets an empty outcome."""
+        """Guess for each request; a question without options gets an empty outcome."""
         return [self._guess(request) for request in requests]
 
     def _guess(self, request: Request) -> Outcome:

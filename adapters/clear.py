@@ -1,7 +1,7 @@
 """`clear`: BAGEL and CLEAR from their published files, by our own inference.
 
-Options of a card are listed in docs/clear.md. Files, settings, memory and prompt are checked when
-the model is opened; the weights are read when it is first asked.
+docs/clear.md lists the options of a card. Files, settings, memory and prompt are checked when the
+model is opened; the weights are loaded at the first request.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from mmdbench.system.files import make_folder, write_atomic
 
 from ._clear.answers import answer_of, has_answer
 from ._clear.checkpoint import BASE_FILES, check_base, file_digest, find_weights, read_weights
-from ._clear.options import Options, read_options, with_generation
+from ._clear.options import ClearOptions, read_options, with_generation
 from ._clear.prompts import INTERLEAVE, PROMPT_ENV, THINK, SystemPrompt, system_prompt
-from ._clear.settings import Dialogue, Speed
+from ._clear.settings import DialogueSettings, Speed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ._clear.chunks import Engine
-    from ._clear.interleave import Sample, Story
-    from ._clear.loading import Checkpoint
+    from ._clear.dialogue import DialogueInput, DialogueResult
+    from ._clear.loading import BagelCheckpoint
 
 __all__ = ["ADAPTER_VERSION", "Clear", "load"]
 
@@ -41,9 +41,18 @@ ADAPTER_VERSION = "1"
 
 
 class Clear:
-    """A BAGEL or CLEAR model; safe to ask from several threads, one at a time."""
+    """A BAGEL or CLEAR model. Several threads may call it; it answers one call at a time."""
 
-    def __init__(self, options: Options, prompt: SystemPrompt | None, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, options: ClearOptions, prompt: SystemPrompt | None, checkpoint: BagelCheckpoint
+    ) -> None:
+        """Prepare a model; its weights are loaded at the first request.
+
+        Args:
+            options: The options of the card, with device and dtype resolved.
+            prompt: The system prompt, None for none.
+            checkpoint: The checked files.
+        """
         self.batch_size = options.batch_size
         self._options, self._prompt, self._checkpoint = options, prompt, checkpoint
         self._lock = threading.Lock()
@@ -55,55 +64,58 @@ class Clear:
         return self._fingerprint
 
     def generate(self, requests: Sequence[Request]) -> list[Outcome]:
-        """One outcome for each request, in their order; what happened on the way is in its details."""
+        """One outcome for each request, in their order; its details hold all texts and counts."""
         outcomes: list[Outcome] = []
         with self._lock:
             for generation, group in groupby(requests, key=lambda request: dict(request.generation)):
-                how = with_generation(self._options.dialogue, generation)
-                outcomes += self._answer(list(group), how)
+                settings = with_generation(self._options.dialogue, generation)
+                outcomes += self._answer(list(group), settings)
         return outcomes
 
-    def _answer(self, requests: list[Request], how: Dialogue) -> list[Outcome]:
-        samples: dict[int, Sample] = {}
+    def _answer(self, requests: list[Request], settings: DialogueSettings) -> list[Outcome]:
+        inputs: dict[int, DialogueInput] = {}
         outcomes: dict[int, Outcome] = {}
         for index, request in enumerate(requests):
             try:
-                samples[index] = self._sample(request)
+                inputs[index] = self._dialogue_input(request)
             except (OSError, ValueError, SyntaxError) as error:
                 outcomes[index] = Outcome("", status="error", reason=f"the image cannot be read: {error}")
-        asked = list(samples)
-        while asked:
-            batch = asked[: self.batch_size]
-            stories = self._converse([samples[i] for i in batch], how)
-            if stories is None:
+        waiting = list(inputs)
+        while waiting:
+            batch = waiting[: self.batch_size]
+            results = self._run_dialogues([inputs[i] for i in batch], settings)
+            if results is None:
                 continue
-            asked = asked[len(batch) :]
-            for index, story in zip(batch, stories, strict=True):
-                outcomes[index] = self._outcome(requests[index], story)
+            waiting = waiting[len(batch) :]
+            for index, result in zip(batch, results, strict=True):
+                outcomes[index] = self._outcome(requests[index], result)
         return [outcomes[index] for index in range(len(requests))]
 
-    def _converse(self, samples: list[Sample], how: Dialogue) -> list[Story] | None:
-        """The stories; None if memory did not suffice and a smaller batch is to be tried."""
+    def _run_dialogues(
+        self, inputs: list[DialogueInput], settings: DialogueSettings
+    ) -> list[DialogueResult] | None:
+        """The results; None if memory ran out, and `batch_size` was halved."""
         import torch
 
-        from ._clear.interleave import converse
+        from ._clear.dialogue import run_dialogues
 
         text = None if self._prompt is None else self._prompt.text
         try:
             # TensorFloat-32 would make float32 pictures depend on the kind of GPU.
             with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                return converse(self._loaded(), samples, how, text)
+                return run_dialogues(self._loaded(), inputs, settings, text)
         except torch.OutOfMemoryError as error:
-            if len(samples) == 1:
-                message = "The GPU has too little memory for one sample."
+            if len(inputs) == 1:
+                message = "The GPU has too little memory for one request."
                 raise ModelError(message, hint="Use a larger one.") from error
-            self.batch_size = len(samples) // 2
+            self.batch_size = len(inputs) // 2
         torch.cuda.empty_cache()
         return None
 
     def _loaded(self) -> Engine:
         if self._engine is None:
-            from ._clear.loading import load_engine, pick_device, pick_dtype
+            from ._clear.loading import load_engine
+            from ._local.devices import pick_device, pick_dtype
 
             device = pick_device(self._options.device)
             dtype = pick_dtype(self._options.dtype, device)
@@ -111,31 +123,31 @@ class Clear:
             self._engine = load_engine(self._checkpoint, device, dtype, speed)
         return self._engine
 
-    def _sample(self, request: Request) -> Sample:
+    def _dialogue_input(self, request: Request) -> DialogueInput:
+        from ._clear.dialogue import DialogueInput
         from ._clear.images import open_picture
-        from ._clear.interleave import Sample
 
         white = self._options.white_background
         pictures = [open_picture(image.data, on_white=white) for image in request.images]
         seed = derive_seed("clear", self._options.seed, request.seed)
-        return Sample((*pictures, request.prompt), seed)
+        return DialogueInput((*pictures, request.prompt), seed)
 
-    def _outcome(self, request: Request, story: Story) -> Outcome:
-        last = story.texts[-1]
+    def _outcome(self, request: Request, result: DialogueResult) -> Outcome:
+        last = result.texts[-1]
         text = answer_of(last)
         details: dict[str, Any] = {
-            "texts": list(story.texts),
-            "restorations": story.restorations,
-            "stop": story.stop,
-            "tokens": list(story.tokens),
-            "usage": {"completion": sum(story.tokens)},
-            "seconds": {phase: round(value, 4) for phase, value in story.seconds.items()},
-            "seed": story.seed,
+            "texts": list(result.texts),
+            "restorations": result.restorations,
+            "stop": result.stop,
+            "tokens": list(result.tokens),
+            "usage": {"completion": sum(result.tokens)},
+            "seconds": {phase: round(value, 4) for phase, value in result.seconds.items()},
+            "seed": result.seed,
         }
-        if self._options.keep_images and story.pictures:
-            details["images"] = self._kept(request.key, story.pictures)
-        if story.stop == "token limit" and not has_answer(last):
-            limit = f"{story.tokens[-1]} tokens were written without an end"
+        if self._options.keep_images and result.pictures:
+            details["images"] = self._kept(request.key, result.pictures)
+        if result.stop == "token limit" and not has_answer(last):
+            limit = f"{result.tokens[-1]} tokens were written without an end"
             return Outcome(text, status="truncated", reason=limit, details=details)
         if not text:
             return Outcome("", status="empty", reason="the last text holds no answer", details=details)
@@ -156,7 +168,7 @@ class Clear:
 
 
 def load(card: ModelCard) -> Clear:
-    """The model of a card: all is checked now, its weights are read when it is first asked."""
+    """The model of a card: all files are checked now, the weights are loaded at the first request."""
     options = read_options(card)
     absent = [name for name in ("torch", "transformers", "safetensors") if util.find_spec(name) is None]
     if absent:
@@ -167,7 +179,8 @@ def load(card: ModelCard) -> Clear:
     read_weights(weights)
     prompt = _prompt(options)
 
-    from ._clear.loading import check_memory, open_checkpoint, pick_device, pick_dtype
+    from ._clear.loading import check_memory, open_checkpoint
+    from ._local.devices import pick_device, pick_dtype
 
     checkpoint = open_checkpoint(options.base_dir, weights, options.sizes, generation=generation)
     device = pick_device(options.device)
@@ -177,7 +190,7 @@ def load(card: ModelCard) -> Clear:
     return Clear(resolved, prompt, checkpoint)
 
 
-def _prompt(options: Options) -> SystemPrompt | None:
+def _prompt(options: ClearOptions) -> SystemPrompt | None:
     known = {"interleave": INTERLEAVE, "think": THINK}.get(options.dialogue.mode)
     file, repository = options.system_prompt_file, options.prompt_repository
     if known is INTERLEAVE and file is None and not repository:
@@ -195,8 +208,10 @@ def _prompt(options: Options) -> SystemPrompt | None:
     return system_prompt(THINK, file=file)
 
 
-def _fingerprint(options: Options, prompt: SystemPrompt | None, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Everything that could change a reply; speed, device and folders cannot, beyond rounding."""
+def _fingerprint(
+    options: ClearOptions, prompt: SystemPrompt | None, checkpoint: BagelCheckpoint
+) -> dict[str, Any]:
+    """Everything that could change a reply; speed, device and folders only change rounding."""
     small = {name: bytes_digest((checkpoint.base / name).read_bytes()) for name in BASE_FILES}
     autoencoder = () if checkpoint.autoencoder is None else checkpoint.autoencoder.files
     dialogue: dict[str, Any] = asdict(options.dialogue)

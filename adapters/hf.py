@@ -1,6 +1,6 @@
-"""`hf`: vision-language models that transformers loads, asked as each family's authors ask them.
+"""`hf`: vision-language models that transformers loads, with the prompts of each family's authors.
 
-One adapter for every model behind `AutoModelForImageTextToText`; what the families differ in is
+One adapter for every model behind `AutoModelForImageTextToText`; the differences between families are
 data (`_hf/families.py`). A card names a repository of the Hugging Face Hub or a folder::
 
     [my-qwen]
@@ -9,7 +9,7 @@ data (`_hf/families.py`). A card names a repository of the Hugging Face Hub or a
     options = { max_pixels = 1003520, dtype = "bfloat16" }
     generation = { max_new_tokens = 512 }
 
-Where files come from follows the Hub's own variables: HF_HOME, HF_TOKEN, HF_ENDPOINT for a
+Downloads follow the Hub's own variables: HF_HOME, HF_TOKEN, HF_ENDPOINT for a
 mirror, HF_HUB_OFFLINE=1 for the cache alone.
 """
 
@@ -31,10 +31,10 @@ ADAPTER_VERSION = "1"
 
 
 def load(card: ModelCard) -> Model:
-    """Load the card's checkpoint; options are those of `Settings`, generation holds `max_new_tokens`.
+    """Load the card's checkpoint. Options are those of `HfSettings`, generation may set `max_new_tokens`.
 
-    Raises UsageError or UnknownNameError for a card that does not fit, MissingExtraError without
-    torch and transformers, ModelError for a checkpoint or a device that will not do.
+    Raises UsageError or UnknownNameError for options that do not fit, MissingExtraError without
+    torch and transformers, ModelError for a checkpoint or a device that cannot be used.
     """
     settings = read_settings(card)
     if util.find_spec("torch") is None or util.find_spec("transformers") is None:

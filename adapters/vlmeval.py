@@ -1,7 +1,7 @@
 """`vlmeval`: every model that VLMEvalKit runs, on our variants: `--model vlmeval:<name>`.
 
 The name is one of VLMEvalKit's own (`supported_VLM`), for example `vlmeval:InternVL3-8B`. A card
-may change what VLMEvalKit hands to the model's class::
+may change the arguments that VLMEvalKit gives to the model's class::
 
     [my-internvl]
     adapter = "vlmeval"
@@ -9,10 +9,10 @@ may change what VLMEvalKit hands to the model's class::
     options = { model_path = "/models/internvl3-8b", dataset = "MMStar" }
     generation = { max_new_tokens = 512 }
 
-Options: `dataset` is the benchmark's name in VLMEvalKit, which some of its classes choose prompts
-by (without it a name that none of them knows); with `own_prompts` multiple choice is asked with the
+Options: `dataset` is the benchmark's name in VLMEvalKit, by which some of its classes choose prompts
+(the default is a name that none of them knows). With `own_prompts`, multiple-choice questions use the
 class's own prompt for that benchmark, which is recorded. Every other option, and all of generation,
-goes to the class as it is.
+is passed to the class.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ ADAPTER_VERSION = "1"
 def load(card: ModelCard) -> Model:
     """Load the model of that name as VLMEvalKit does.
 
-    Raises UsageError for a card without a name, UnknownNameError for one that VLMEvalKit does not
-    have, MissingExtraError without VLMEvalKit, ModelError if its class cannot be made.
+    Raises UsageError for a card without a name, UnknownNameError for a name that VLMEvalKit does not
+    have, MissingExtraError without VLMEvalKit, ModelError if the model cannot be loaded.
     """
     if not card.model:
         raise UsageError(

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmdbench.adapters._clear.chunks import Engine
-from mmdbench.adapters._clear.interleave import Injection, Sample, Story, converse
+from mmdbench.adapters._clear.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
 from mmdbench.adapters._clear.loading import load_engine, open_checkpoint
-from mmdbench.adapters._clear.settings import FAST, PLAIN, Denoising, Dialogue, Sizes, Speed
-from mmdbench.adapters._clear.synthetic import write_random_checkpoint
+from mmdbench.adapters._clear.settings import FAST, PLAIN, DenoisingSettings, DialogueSettings, Sizes, Speed
 from PIL import Image
+from random_checkpoint import write_random_checkpoint
 
 SETS = Path(__file__).parents[1] / "tests" / "golden" / "clear"
 SYSTEM = "Ask for a clean picture with <image_restore> if you need one, think, and then answer. " * 8
@@ -63,13 +63,13 @@ def pictures(count: int) -> list[Image.Image]:
     return [Image.fromarray(c).resize((150, 100), Image.Resampling.BICUBIC) for c in coarse]
 
 
-def interleave(engine: Engine, samples: list[Sample]) -> list[Story]:
+def interleave(engine: Engine, samples: list[DialogueInput]) -> list[DialogueResult]:
     """Two restorations a sample; the thoughts are given, the last text is free."""
-    how = Dialogue(denoising=Denoising(steps=10), max_new_tokens=8)
-    return converse(engine, samples, how, SYSTEM, Injection(texts=(THOUGHT, THOUGHT)))
+    how = DialogueSettings(denoising=DenoisingSettings(steps=10), max_new_tokens=8)
+    return run_dialogues(engine, samples, how, SYSTEM, Injection(texts=(THOUGHT, THOUGHT)))
 
 
-def latents_differ(engine: Engine, sample: Sample) -> float:
+def latents_differ(engine: Engine, sample: DialogueInput) -> float:
     """The largest difference between the two paths' latents, over all steps."""
     found: dict[bool, list[torch.Tensor]] = {True: [], False: []}
     for fast, speed in ((True, FAST), (False, PLAIN)):
@@ -89,10 +89,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         engine = small_engine(Path(name))
     fast, plain = with_speed(engine, FAST), with_speed(engine, PLAIN)
-    samples = [Sample((picture, QUESTION), number) for number, picture in enumerate(pictures(8))]
-    words = Dialogue(mode="text", max_new_tokens=48)
+    samples = [DialogueInput((picture, QUESTION), number) for number, picture in enumerate(pictures(8))]
+    words = DialogueSettings(mode="text", max_new_tokens=48)
     interleave(fast, samples[:1])
-    texts = [[s.texts for s in converse(e, samples, words, SYSTEM)] for e in (fast, plain)]
+    texts = [[s.texts for s in run_dialogues(e, samples, words, SYSTEM)] for e in (fast, plain)]
     assert texts[0] == texts[1]
     difference = latents_differ(engine, samples[0])
     assert difference < 1e-4, "the fast path restores another picture"
@@ -105,9 +105,9 @@ def main() -> None:
         },
         "text_eight_samples_ms": {
             "plain, one by one": median_ms(
-                lambda: [converse(plain, [s], words, SYSTEM) for s in samples], repeats
+                lambda: [run_dialogues(plain, [s], words, SYSTEM) for s in samples], repeats
             ),
-            "fast, one batch": median_ms(lambda: converse(fast, samples, words, SYSTEM), repeats),
+            "fast, one batch": median_ms(lambda: run_dialogues(fast, samples, words, SYSTEM), repeats),
         },
     }
     print(json.dumps(result, indent=2))

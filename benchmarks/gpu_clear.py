@@ -25,11 +25,20 @@ from mmdbench.adapters._clear.checkpoint import find_weights
 from mmdbench.adapters._clear.chunks import Engine, append_text, grid_of
 from mmdbench.adapters._clear.context import EMPTY
 from mmdbench.adapters._clear.decoding import greedy, write_texts
-from mmdbench.adapters._clear.interleave import Injection, Sample, Story, converse
-from mmdbench.adapters._clear.loading import check_memory, load_engine, open_checkpoint, pick_device
-from mmdbench.adapters._clear.settings import FAST, PLAIN, PRESETS, Denoising, Dialogue, Sizes, Speed
-from mmdbench.adapters._clear.synthetic import write_random_checkpoint
+from mmdbench.adapters._clear.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
+from mmdbench.adapters._clear.loading import check_memory, load_engine, open_checkpoint
+from mmdbench.adapters._clear.settings import (
+    FAST,
+    PLAIN,
+    PRESETS,
+    DenoisingSettings,
+    DialogueSettings,
+    Sizes,
+    Speed,
+)
+from mmdbench.adapters._local.devices import pick_device
 from PIL import Image
+from random_checkpoint import write_random_checkpoint
 
 SET = Path(__file__).parents[1] / "tests" / "golden" / "clear"
 LANGUAGE = {
@@ -101,12 +110,14 @@ def tokens_per_second(engine: Engine, batch: int, tokens: int = 96) -> float:
     return batch * tokens / (time.perf_counter() - started)
 
 
-def restoration(engine: Engine, size: tuple[int, int], how: Denoising, repeats: int) -> tuple[float, Story]:
+def restoration(
+    engine: Engine, size: tuple[int, int], how: DenoisingSettings, repeats: int
+) -> tuple[float, DialogueResult]:
     """Median seconds of a first restoration, and the last story."""
-    dialogue = Dialogue(denoising=how, max_turns=2, max_new_tokens=8)
+    dialogue = DialogueSettings(denoising=how, max_turns=2, max_new_tokens=8)
     inject = Injection(texts=(THOUGHT,))
     stories = [
-        converse(engine, [Sample((picture(*size), QUESTION), 1)], dialogue, SYSTEM, inject)[0]
+        run_dialogues(engine, [DialogueInput((picture(*size), QUESTION), 1)], dialogue, SYSTEM, inject)[0]
         for _ in range(repeats + 1)
     ]
     return statistics.median(story.seconds["denoise"] for story in stories[1:]), stories[-1]

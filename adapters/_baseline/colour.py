@@ -1,4 +1,4 @@
-"""Colour statistics: every pixel gets the name of one basic colour, and names are counted in a region."""
+"""Colour statistics: pixels get the name of a basic colour, and names are counted in a region."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = (
 ACHROMATIC = frozenset({"white", "black", "grey", "beige"})
 
 Box = tuple[float, float, float, float]
-# First hue, in degrees, of each colour; red closes the circle.
+# First hue of each colour, in degrees; hues above the last one are red again.
 _HUES = (
     *((16, "orange"), (44, "yellow"), (68, "green"), (170, "blue")),
     *((258, "purple"), (310, "pink"), (342, "red")),
@@ -40,7 +40,7 @@ _INDEX = {name: i for i, name in enumerate(NAMES)}
 
 
 def name_pixels(image: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """The place in `NAMES` of each pixel's colour, for an H×W×3 uint8 RGB picture; shape H×W."""
+    """The index in `NAMES` of each pixel's colour, for an H×W×3 uint8 RGB picture; shape H×W."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hue, sat, val = hsv[..., 0].astype(np.int32) * 2, hsv[..., 1] / 255.0, hsv[..., 2] / 255.0
     by_hue = np.full(hue.shape, _INDEX["red"], np.int8)
@@ -104,7 +104,7 @@ def ring(shape: tuple[int, int], box: Box) -> NDArray[np.float32]:
 
 
 def patches(names: NDArray[np.int8], colours: Sequence[str]) -> int:
-    """How many separate patches of the colours there are, each at least 0.3 % of the picture."""
+    """The number of separate patches of the colours that cover at least 0.3 % of the picture each."""
     mask = np.isin(names, [_INDEX[c] for c in colours]).astype(np.uint8)
     opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, _, statistics, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
@@ -112,7 +112,7 @@ def patches(names: NDArray[np.int8], colours: Sequence[str]) -> int:
 
 
 def is_monochrome(image: NDArray[np.uint8]) -> bool:
-    """Whether an H×W×3 uint8 RGB picture is grey or of one faint tint throughout, like an old print."""
+    """True if an H×W×3 uint8 RGB picture is grey or has one faint tint throughout, like an old print."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
     a, b = lab[..., 1] - 128, lab[..., 2] - 128
     spread = float(np.hypot(a - np.median(a), b - np.median(b)).mean())

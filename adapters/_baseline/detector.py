@@ -17,7 +17,7 @@ from .vocabulary import COCO
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DETECTOR_SHA256", "Detector", "Thing"]
+__all__ = ["DETECTOR_SHA256", "DetectedObject", "Detector"]
 
 DETECTOR_SHA256 = "f8788b8b02cf8e34671c8d6a3f3496337fdb8505a1ecda64f6309ea37a0d78bb"
 _SIDE = 416
@@ -27,8 +27,8 @@ _FAINTEST = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
-    """Something detected: COCO class 0..79, score 0..1, and its box as shares 0..1 of width and height."""
+class DetectedObject:
+    """A detected object: COCO class 0..79, score 0..1, and its box as shares 0..1 of width and height."""
 
     number: int
     score: float
@@ -48,7 +48,7 @@ class Thing:
 
 
 class Detector:
-    """Finds things of the 80 COCO classes in a picture; safe to call from several threads."""
+    """Detects objects of the 80 COCO classes in a picture; several threads may call it at once."""
 
     def __init__(self) -> None:
         onnxruntime: Any = import_module("onnxruntime")
@@ -60,14 +60,14 @@ class Detector:
                 hint="Install mmdbench again.",
             )
         options = onnxruntime.SessionOptions()
-        # One thread: requests run side by side already, and sums keep their order.
+        # One thread: requests run in parallel already, and sums keep their order.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         providers = ["CPUExecutionProvider"]
         self._session = onnxruntime.InferenceSession(weights, options, providers=providers)
 
-    def __call__(self, image: NDArray[np.uint8]) -> tuple[Thing, ...]:
-        """The things in an H×W×3 uint8 RGB picture with score 0.2 or more, surest first."""
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[DetectedObject, ...]:
+        """The objects in an H×W×3 uint8 RGB picture with a score of at least 0.2, highest first."""
         height, width = image.shape[:2]
         pixels = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
         batch = np.ascontiguousarray(((pixels - _MEAN) / _STD).transpose(2, 0, 1)[None], np.float32)
@@ -75,7 +75,7 @@ class Detector:
         rows = self._session.run(None, {"image": batch, "scale_factor": scale})[0]
         size = np.array([width, height, width, height], np.float32)
         things = [
-            Thing(int(row[0]), float(row[1]), _corners(row[2:6] / size))
+            DetectedObject(int(row[0]), float(row[1]), _corners(row[2:6] / size))
             for row in rows
             if row[1] >= _FAINTEST and 0 <= row[0] < len(COCO)
         ]

@@ -1,4 +1,4 @@
-"""The turns of phrase by which a question tells what it asks for; all match `words(question)`."""
+"""Phrases that show the kind of a question; all match `words(question)`."""
 
 from __future__ import annotations
 

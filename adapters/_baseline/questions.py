@@ -1,4 +1,4 @@
-"""From the words of a question to what has to be looked up in the picture."""
+"""Parses a question: its kind, the objects and places it names, and texts in quotation marks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from . import phrases
-from .vocabulary import colours_in, number_in, places_in, things_in, words
+from .vocabulary import colours_in, number_in, objects_in, places_in, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +31,9 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A thing that a question names: its COCO classes, and what narrows it down.
+    """An object that a question names: its COCO classes, and the words that narrow it down.
 
-    No classes: something the detector does not know. `rank` is 2 in "the second dog from the left".
+    Without classes the detector does not know it. `rank` is 2 in "the second dog from the left".
     """
 
     classes: frozenset[int]
@@ -45,7 +45,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a question wants to know.
+    """A parsed question.
 
     `places` are the directions it names; `number` is (comparison, count) of a question such as
     "Are there more than two dogs?"; `quoted` are texts in quotation marks.
@@ -69,13 +69,13 @@ _COMPARISONS = {"more than": ">", "fewer than": "<", "less than": "<", "at least
 
 
 def is_yes_no(options: Mapping[str, str]) -> bool:
-    """Whether the options are a yes and a no, with or without more words after them."""
+    """True if the options are a yes and a no, with or without more words after them."""
     firsts = {words(text).split(" ")[0] for text in options.values()}
     return {"yes", "no"} <= firsts
 
 
 def parse(question: str, options: Mapping[str, str]) -> Intent:
-    """What a question wants to know, judged by its own words and by the kind of options it offers."""
+    """Parse a question by its own words and by the kind of its options."""
     text = words(question)
     quoted = tuple(next(filter(None, found)) for found in _QUOTED.findall(question))
     bare = words(_QUOTED.sub(" ", question))
@@ -132,9 +132,9 @@ def _choice_kind(text: str, options: Mapping[str, str], subjects: tuple[Subject,
         return "relation"
     if phrases.SCENE.search(text):
         return "scene"
-    if subjects and about_places and not any(things_in(t) for t in options.values()):
+    if subjects and about_places and not any(objects_in(t) for t in options.values()):
         return "place"
-    return "which" if any(things_in(t) for t in options.values()) else "unknown"
+    return "which" if any(objects_in(t) for t in options.values()) else "unknown"
 
 
 def _only_colours(options: Mapping[str, str], text: str) -> bool:
@@ -145,7 +145,7 @@ def _only_colours(options: Mapping[str, str], text: str) -> bool:
 
 
 def _subjects(text: str) -> tuple[Subject, ...]:
-    found = things_in(text)
+    found = objects_in(text)
     subjects = []
     for i, (start, end, classes) in enumerate(found):
         before = text[found[i - 1][1] if i else 0 : start].split()[-3:]
@@ -159,17 +159,17 @@ def _subjects(text: str) -> tuple[Subject, ...]:
 
 
 def _head(text: str) -> frozenset[int] | None:
-    """The classes of the noun that a question about existence or number turns on, if it is detectable."""
+    """The classes of the noun that a question about existence or number is about, if it is detectable."""
     phrase = phrases.OPENING.sub("", text).strip()
     phrase = phrases.AMOUNT.sub("", phrase + " ").strip()
     phrase = phrases.FILLER.sub(" ", phrase).strip()
     end = phrases.HEAD_ENDS.search(phrase)
     phrase = " ".join((phrase[: end.start()] if end and end.start() else phrase).split())
-    found = things_in(phrase)
-    # "The dog's tongue" is about a tongue: only a thing at the phrase's end is what is asked for.
+    found = objects_in(phrase)
+    # "The dog's tongue" is about a tongue: only an object at the phrase's end is asked for.
     if found and found[-1][1] == len(phrase):
         return found[-1][2]
-    first = things_in(phrase.split(" or ")[0]) if " or " in phrase else []
+    first = objects_in(phrase.split(" or ")[0]) if " or " in phrase else []
     return first[-1][2] if first else None
 
 

@@ -1,4 +1,4 @@
-"""The text reader of the demonstration model: rapidocr, with the models inside its own wheel."""
+"""The text reader of the demonstration model: rapidocr, with the models in its own wheel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Line", "Reader", "likeness"]
+__all__ = ["Line", "Reader", "text_similarity"]
 
 _MODELS = {
     "Det": "PP-OCRv6_det_small.onnx",
@@ -31,7 +31,7 @@ _MODELS = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A piece of text that was read, with its centre and height as shares 0..1 of the picture."""
+    """A line of text, with its centre and height as shares 0..1 of the picture."""
 
     text: str
     centre: tuple[float, float]
@@ -39,7 +39,7 @@ class Line:
 
 
 class Reader:
-    """Reads the text in a picture; safe to call from several threads, which then wait for each other."""
+    """Reads the text in a picture; threads that call it at the same time wait for each other."""
 
     def __init__(self) -> None:
         rapidocr: Any = import_module("rapidocr")
@@ -47,7 +47,7 @@ class Reader:
         missing = [name for name in _MODELS.values() if not (folder / name).is_file()]
         if missing:
             raise ModelError(
-                f"rapidocr {metadata.version('rapidocr')} comes without {', '.join(missing)}.",
+                f"rapidocr {metadata.version('rapidocr')} lacks {', '.join(missing)}.",
                 hint="Run: pip install rapidocr==3.10.0",
             )
         # With a path for every model rapidocr has nothing to look up or to download.
@@ -78,20 +78,20 @@ class Reader:
         return tuple(lines)
 
 
-def likeness(wanted: str, lines: Sequence[Line]) -> float:
-    """How much of a wanted text stands in the lines, 0..1; 1 when every word was read exactly."""
+def text_similarity(wanted: str, lines: Sequence[Line]) -> float:
+    """The part of a wanted text that is in the lines, 0..1; 1 if every word was read exactly."""
     tokens = words(wanted).replace("-", " ").split()
     read = [token for line in lines for token in words(line.text).replace("-", " ").split()]
     if not tokens or not read:
         return 0.0
     together = "".join(read)
     weights = [len(token) for token in tokens]
-    parts = [_token_likeness(token, read, together) for token in tokens]
+    parts = [_token_similarity(token, read, together) for token in tokens]
     return sum(w * p for w, p in zip(weights, parts, strict=True)) / sum(weights)
 
 
-def _token_likeness(token: str, read: Sequence[str], together: str) -> float:
-    # Readers drop spaces between words, so a long token may stand inside a longer run.
+def _token_similarity(token: str, read: Sequence[str], together: str) -> float:
+    # Readers drop spaces between words, so a long token may be inside a longer one.
     if token in read or (len(token) >= 4 and token in together):
         return 1.0
     if len(token) < 3:

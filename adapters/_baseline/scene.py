@@ -1,4 +1,4 @@
-"""What kind of place a picture may show, guessed from what was detected and from the layout of colours."""
+"""Scores kinds of places that a picture may show, by its detected objects and its layout of colours."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from .vocabulary import COCO, things_in, words
+from .vocabulary import COCO, objects_in, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .sight import Sight
+    from .findings import Findings
 
-__all__ = ["scene_likeness", "scene_scores"]
+__all__ = ["scene_scores", "scene_similarity"]
 
 _WORDS = {
     "indoors": r"indoors?|inside|interior|room|hall|studio|garage|workshop|cellar|shop|office|bathroom|"
@@ -47,21 +47,21 @@ _ON_TABLES = [39, 40, 41, 42, 43, 44, 45, 48, 53, 54, 55, 60]
 _SURE = 0.45
 
 
-def scene_likeness(text: str, scores: Mapping[str, float], sight: Sight) -> float | None:
-    """How well a picture fits a text such as "A city street with cars", 0..1; None if no word is known."""
+def scene_similarity(text: str, scores: Mapping[str, float], findings: Findings) -> float | None:
+    """The fit of a text such as "A city street with cars" to a picture, 0..1; None if no word is known."""
     plain = words(text)
     if "car park" in plain:
         return scores["street"]
     found = [scores[name] for name, form in _WORDS.items() if re.search(rf"\b(?:{form})\b", plain)]
-    for _, _, classes in things_in(text):
-        found.append(max((t.score for t in sight.things if t.number in classes), default=0.0))
+    for _, _, classes in objects_in(text):
+        found.append(max((t.score for t in findings.objects if t.number in classes), default=0.0))
     return sum(found) / len(found) if found else None
 
 
-def scene_scores(sight: Sight, *, with_text: bool = False) -> dict[str, float]:
-    """A score 0..1 for each kind of place; `with_text` also reads, which takes ten times as long."""
-    layout = _layout(sight)
-    sure = [t for t in sight.things if t.score >= _SURE]
+def scene_scores(findings: Findings, *, with_text: bool = False) -> dict[str, float]:
+    """A score 0..1 for each kind of place; `with_text` also reads text, which takes ten times as long."""
+    layout = _layout(findings)
+    sure = [t for t in findings.objects if t.score >= _SURE]
     seen = {i: sum(t.score for t in sure if t.number == i) for i in range(len(COCO))}
     vehicles = min(1.0, 0.5 * sum(seen[i] for i in (2, 3, 5, 7, 9, 11)))
     boats = min(1.0, seen[8])
@@ -84,7 +84,7 @@ def scene_scores(sight: Sight, *, with_text: bool = False) -> dict[str, float]:
         "meadow": max(grazing, layout["low_green"] * sky) * (1 - vehicles),
         "woods": min(1.0, 1.6 * green) * (1 - vehicles) * (1 - 0.5 * sky),
         "hills": 0.45 * sky * (1 - vehicles) * (1 - boats),
-        "page": min(1.0, sum(line.height for line in sight.lines) * 3) if with_text else 0.0,
+        "page": min(1.0, sum(line.height for line in findings.lines) * 3) if with_text else 0.0,
         "portrait": min(1.0, 2 * person),
         "night": dark,
         "day": 1 - dark - 0.5 * layout["warm_sky"],
@@ -96,9 +96,9 @@ def scene_scores(sight: Sight, *, with_text: bool = False) -> dict[str, float]:
     }
 
 
-def _layout(sight: Sight) -> dict[str, float]:
-    image = sight.small
-    names = sight.names
+def _layout(findings: Findings) -> dict[str, float]:
+    image = findings.small
+    names = findings.names
     height = image.shape[0]
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     value = hsv[..., 2].astype(np.float32) / 255

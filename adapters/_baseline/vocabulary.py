@@ -1,11 +1,11 @@
-"""The words that the demonstration model knows: detectable things, colours, numbers, places."""
+"""The words that the demonstration model knows: detectable objects, colours, numbers, places."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-__all__ = ["COCO", "colours_in", "number_in", "places_in", "things_in", "words"]
+__all__ = ["COCO", "colours_in", "number_in", "objects_in", "places_in", "words"]
 
 COCO = [
     "person",
@@ -257,10 +257,10 @@ def _lexicon() -> tuple[dict[str, frozenset[int]], re.Pattern[str]]:
     return known, re.compile(r"(?<![\w-])(?:" + "|".join(map(re.escape, longest_first)) + r")(?![\w-])")
 
 
-def things_in(text: str) -> list[tuple[int, int, frozenset[int]]]:
-    """The detectable things named in a text, in order: (start, end, COCO class numbers) in `words(text)`.
+def objects_in(text: str) -> list[tuple[int, int, frozenset[int]]]:
+    """The detectable objects named in a text, in order: (start, end, COCO class numbers) in `words(text)`.
 
-    >>> [sorted(classes) for _, _, classes in things_in("two men and a motorbike")]
+    >>> [sorted(classes) for _, _, classes in objects_in("two men and a motorbike")]
     [[0], [3]]
     """
     known, pattern = _lexicon()

@@ -1,4 +1,4 @@
-"""What a generated text says: its answer, and whether it asks for a restoration."""
+"""Reads the answer out of a generated text."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
 def has_answer(text: str) -> bool:
-    """Whether the text holds a closed pair of answer tags, on one line or on several."""
+    """True if the text has a closed pair of answer tags, on one line or on several."""
     return _ANSWER.search(text) is not None
 
 
 def answer_of(text: str) -> str:
     """The answer in a generated text, stripped.
 
-    In this order: the first closed pair of answer tags; what follows an unclosed `<answer>`; what
-    follows the last `</think>`; the whole text. A stray request for a restoration is deleted.
+    The first of these that there is: a closed pair of answer tags; the text after an unclosed
+    `<answer>`; the text after the last `</think>`; the whole text. Requests for a restoration are
+    removed from it.
 
     >>> answer_of("<think>blurred</think> B")
     'B'

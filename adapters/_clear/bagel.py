@@ -1,4 +1,4 @@
-"""The whole model: decoder, vision, and the ways in and out of latent tokens."""
+"""The whole model: decoder, vision transformer, and the layers between latent tokens and rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .vision import Connector, PositionTable, Vision
 __all__ = ["GENERATION_KEYS", "TABLE_KEYS", "Bagel"]
 
 TABLE_KEYS = ("vit_pos_embed.pos_embed", "latent_pos_embed.pos_embed")
-"""Fixed tables, which are computed if a file leaves them out."""
+"""Keys of fixed tables, which are computed if a file leaves them out."""
 
 GENERATION_KEYS = ("_moe_gen", "vae2llm.", "llm2vae.", "time_embedder.", "latent_pos_embed.")
-"""What marks the keys that only restorations need."""
+"""Parts of the keys that only restorations need."""
 
 _TIME_WIDTH = 256
 
@@ -27,7 +27,7 @@ class _TimeEmbedder(nn.Module):
         self.mlp = nn.Sequential(first, nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
-        """t: [count] in 0..1; the result: [count, d]."""
+        """Noise levels t [count] in 0..1 to rows [count, d]."""
         half = _TIME_WIDTH // 2
         rates = 10000.0 ** (-torch.arange(half, device=t.device).float() / half)
         angles = t.float()[:, None] * rates
@@ -37,7 +37,7 @@ class _TimeEmbedder(nn.Module):
 
 
 class Bagel(nn.Module):
-    """All weights of the main file; without `generation` only what understanding needs."""
+    """All weights of the main file; without `generation` only those of the understanding expert."""
 
     def __init__(self, architecture: Architecture, *, generation: bool) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Bagel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.language_model.lm_head.weight.device
 
     def vit_rows(self, patches: Tensor, ids: Tensor) -> Tensor:

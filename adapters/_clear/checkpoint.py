@@ -1,7 +1,6 @@
-"""The published files: where they are, what they hold, and whether they are whole.
+"""Finds the published files and reads their headers and small JSON files, without torch.
 
-Only headers and small JSON files are read here, and torch is not needed: a wrong path, a half
-download or a file of another model is found before anything long starts.
+A wrong path, an unfinished download or a file of another model is found before weights are loaded.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdbench.adapters._local.weights_header import Entry, read_header
+
 from mmdbench.errors import ModelError, UsageError
 
 from .settings import Architecture, LanguageSizes, Sizes, VisionSizes
 
 __all__ = [
     "BASE_FILES",
-    "Entry",
     "Weights",
     "check_base",
     "file_digest",
     "find_weights",
     "read_architecture",
-    "read_header",
     "read_weights",
 ]
 
@@ -34,16 +33,6 @@ BASE_FILES = ("llm_config.json", "vit_config.json", "vocab.json", "merges.txt", 
 AUTOENCODER = "ae.safetensors"
 _VARIANTS = ("ema", "model")
 _GET = "Get them with: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir BAGEL-7B-MoT"
-_WIDTHS = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A tensor in a file: its shape, its dtype in the words of safetensors, and the file."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    file: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class Weights:
 
 
 def check_base(folder: Path, *, autoencoder: bool) -> None:
-    """Refuse a base folder that lacks one of its files."""
+    """Refuse a base folder that lacks one of its files. Raises ModelError."""
     if not folder.is_dir():
         raise ModelError(f"The base folder {folder} does not exist.", hint=_GET)
     names = (*BASE_FILES, AUTOENCODER) if autoencoder else BASE_FILES
@@ -65,9 +54,9 @@ def check_base(folder: Path, *, autoencoder: bool) -> None:
 
 
 def find_weights(path: Path, variant: str | None) -> Path:
-    """The weights file, or the index of a sharded checkpoint, that a path means.
+    """The weights file, or the index of a sharded checkpoint, that a path names.
 
-    A file is itself; a folder must hold `ema.safetensors`, `model.safetensors` or an index of one
+    A file names itself; a folder must hold `ema.safetensors`, `model.safetensors` or an index of one
     of them; if it holds both, `variant` (`ema` or `model`) decides.
     """
     if variant is not None and variant not in _VARIANTS:
@@ -117,30 +106,6 @@ def _read_index(path: Path) -> Weights:
     return Weights(entries, files)
 
 
-def read_header(path: Path) -> dict[str, Entry]:
-    """What a safetensors file holds; refuses one that is not whole."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            size = path.stat().st_size
-            if not 2 <= length <= size - 8:
-                raise ValueError("no header")
-            header = json.loads(file.read(length))
-        records = {key: value for key, value in header.items() if key != "__metadata__"}
-        entries = {key: Entry(tuple(r["shape"]), r["dtype"], path) for key, r in records.items()}
-        expected = 8 + length + max((r["data_offsets"][1] for r in records.values()), default=0)
-    except OSError as error:
-        raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
-    except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
-        hint = "It may be an unfinished download or a pointer file of git-lfs."
-        raise ModelError(f"{path} is not a safetensors file.", hint=hint) from error
-    if size != expected:
-        raise ModelError(
-            f"{path} has {size} bytes; its header promises {expected}.", hint="Download it again."
-        )
-    return entries
-
-
 def read_architecture(folder: Path, sizes: Sizes) -> Architecture:
     """The sizes in `llm_config.json` and `vit_config.json`; the last vision layer is never used."""
     llm, vit = _read_json(folder / "llm_config.json"), _read_json(folder / "vit_config.json")
@@ -174,10 +139,15 @@ def read_architecture(folder: Path, sizes: Sizes) -> Architecture:
 
 
 def file_digest(path: Path, samples: int = 64, block: int = 65536) -> dict[str, Any]:
-    """What tells one weights file from another without reading 29 GB.
+    """The identity of a weights file, without reading 29 GB, for fingerprints.
 
-    Its size, and the SHA-256 of its header and of `samples` blocks spread evenly over it, first and
-    last bytes included. A small file is read whole.
+    Args:
+        path: The file; a small one is read whole.
+        samples: Number of blocks, spread evenly over the file, first and last bytes included.
+        block: Bytes of a block.
+
+    Returns:
+        Its name and size, and the SHA-256 of its header and of the blocks.
     """
     size, digest = path.stat().st_size, hashlib.sha256()
     with path.open("rb") as file:
@@ -190,14 +160,6 @@ def file_digest(path: Path, samples: int = 64, block: int = 65536) -> dict[str, 
                 file.seek((size - block) * number // (samples - 1))
                 digest.update(file.read(block))
     return {"file": path.name, "bytes": size, "sha256_sampled": digest.hexdigest()}
-
-
-def entry_bytes(entry: Entry, width: int | None = None) -> int:
-    """The bytes of a tensor, as stored or at `width` bytes to a number."""
-    count = 1
-    for side in entry.shape:
-        count *= side
-    return count * (width or _WIDTHS.get(entry.dtype, 4))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading: a text or a picture becomes a chunk of rows, and a context becomes longer.
+"""Appends texts and pictures to a context, each as a chunk of rows.
 
 A text chunk is begin, ids, end: causal, one position for each row. A picture chunk is start marker,
 tokens, end marker: full attention, one position for all its rows.
@@ -42,7 +42,7 @@ Watch = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model and how it is run; `watch(event, facts)` sees what happens, if given."""
+    """A loaded model and its shortcuts; `watch(event, facts)` is called at each step, if given."""
 
     model: Bagel
     vae: Autoencoder | None
@@ -55,43 +55,54 @@ class Engine:
 
     @property
     def autoencoder(self) -> Autoencoder:
-        """The autoencoder, where a restoration needs it."""
+        """The autoencoder; AssertionError if the model was loaded without it."""
         if self.vae is None:
             raise AssertionError("this mode was loaded without the autoencoder")
         return self.vae
 
-    def tell(self, event: str, **facts: Any) -> None:
-        """Let the watcher know."""
+    def notify(self, event: str, **facts: Any) -> None:
+        """Call the watcher, if there is one."""
         if self.watch is not None:
             self.watch(event, facts)
 
 
 def append_rows(engine: Engine, context: Context, rows: Tensor, *, causal: bool, gen: bool) -> Context:
-    """Read a chunk of rows [S, d] after a context."""
+    """Run a chunk of rows through the model and append it to a context.
+
+    Args:
+        engine: The loaded model.
+        context: The context.
+        rows: The chunk, [S, d].
+        causal: True for text: each row sees the rows before it; else every row sees every row.
+        gen: True for latent tokens, which the generation expert reads.
+
+    Returns:
+        The longer context.
+    """
     count, model = rows.shape[0], engine.model.language_model
     cache = KeyValues.gather([context], count, model.cache_shape())
     steps = torch.arange(count, device=rows.device) if causal else torch.zeros_like(rows[:, 0]).long()
     hidden = model(rows[None], cache, (context.rope + steps)[None], causal=causal, gen=gen)
     cache.advance(count)
     after = context.extended(cache.segment(0, context.length), context.rope + (count if causal else 1))
-    engine.tell("chunk", before=context, after=after, causal=causal, gen=gen, hidden=hidden[0])
+    engine.notify("chunk", before=context, after=after, causal=causal, gen=gen, hidden=hidden[0])
     return after
 
 
 def append_text(engine: Engine, context: Context, text: str) -> Context:
-    """Read a text as a chunk of its own."""
+    """Append a text as a chunk of its own."""
     tokenizer = engine.tokenizer
     return append_ids(engine, context, [tokenizer.bos, *tokenizer.encode(text), tokenizer.eos])
 
 
 def append_ids(engine: Engine, context: Context, ids: Sequence[int]) -> Context:
-    """Read ids, which must bring their own begin and end."""
+    """Append ids, which must include their begin and end."""
     rows = engine.model.language_model.embed(torch.tensor(ids, device=engine.model.device))
     return append_rows(engine, context, rows, causal=True, gen=False)
 
 
 def prefix_of(engine: Engine, text: str | None) -> Context:
-    """The context that a system prompt makes; held once for all samples."""
+    """The context of a system prompt; computed once for all dialogues."""
     if text is None:
         return EMPTY
     if not engine.speed.share_prefix:
@@ -109,10 +120,9 @@ def _between_markers(engine: Engine, tokens: Tensor) -> Tensor:
 
 
 def picture_chunk(engine: Engine, picture: Image.Image) -> Tensor:
-    """The rows [S, d] of a picture as the vision transformer sees it.
+    """The rows [S, d] of a picture for the understanding expert.
 
-    The picture must already have the size that the VAE rule gives it: both rules are applied, one
-    after the other.
+    The picture must already be resized by the VAE's rule: both rules apply, one after the other.
     """
     values = pixel_values(resized(picture, engine.sizes.vit_transform))
     rows, columns = (side // engine.patch for side in values.shape[1:])
@@ -121,7 +131,7 @@ def picture_chunk(engine: Engine, picture: Image.Image) -> Tensor:
 
 
 def append_picture(engine: Engine, context: Context, chunk: Tensor) -> Context:
-    """Read a picture through the understanding expert; `chunk` is what `picture_chunk` gave."""
+    """Append a picture's chunk, made by `picture_chunk`, through the understanding expert."""
     return append_rows(engine, context, chunk, causal=False, gen=False)
 
 
@@ -131,7 +141,7 @@ def latent_chunk(engine: Engine, tokens: Tensor, t: float, ids: Tensor) -> Tenso
 
 
 def append_latent(engine: Engine, context: Context, tokens: Tensor, ids: Tensor) -> Context:
-    """Read clean latent tokens through the generation expert: a picture's own, or the latent bridge."""
+    """Append clean latent tokens, of an input picture or a restored one, by the generation expert."""
     return append_rows(engine, context, latent_chunk(engine, tokens, 0.0, ids), causal=False, gen=True)
 
 
@@ -142,23 +152,23 @@ def grid_of(engine: Engine, size: tuple[int, int]) -> tuple[int, int, Tensor]:
 
 
 def encode_picture(engine: Engine, picture: Image.Image, noise: Tensor) -> Tensor:
-    """Clean latent tokens [count, token values], float32, of a picture that has the VAE rule's size.
+    """Clean latent tokens [count, token values], float32, of a picture resized by the VAE's rule.
 
     The latent is a sample: `noise` is standard normal, [1, z, H/8, W/8].
     """
     vae = engine.autoencoder
     moments = vae.moments(pixel_values(picture)[None].to(engine.model.device))
     latent = vae.latent(moments, noise)
-    engine.tell("encoded", moments=moments[0], latent=latent[0])
+    engine.notify("encoded", moments=moments[0], latent=latent[0])
     return to_cells(latent[0], engine.sizes.latent_patch)
 
 
 def decode_latent(engine: Engine, tokens: Tensor, size: tuple[int, int]) -> Image.Image:
-    """The picture of (width, height) pixels that latent tokens stand for."""
+    """Decode latent tokens to a picture of (width, height) pixels."""
     rows, columns, _ = grid_of(engine, size)
     latent = from_cells(tokens, rows, columns, engine.sizes.latent_patch)
     values = engine.autoencoder.decode(latent[None])[0]
-    engine.tell("decoded", values=values)
-    # Truncated, not rounded, as the published code does.
+    engine.notify("decoded", values=values)
+    # Truncated, not rounded, as in the published code.
     pixels = ((values / 2 + 0.5).clamp(0, 1) * 255).permute(1, 2, 0).to(torch.uint8)
     return Image.fromarray(np.asarray(pixels.cpu().numpy()))

@@ -1,9 +1,8 @@
-"""What the model has read so far: keys and values, never changed once written.
+"""Keys and values of the chunks that the model has read, immutable and shared between dialogues.
 
-A `Context` is a tuple of segments, one for each chunk that was read. A fork is the same object,
-a longer context shares every segment of the shorter one, and so the system prompt is held once
-for all samples. To run the model, contexts are gathered into one `KeyValues`, padded to the
-longest, with room for the new rows.
+A `Context` is a tuple of segments, one for each chunk. A longer context shares every segment of
+the shorter one, so the system prompt is held once for all dialogues. To run the model, contexts
+are gathered into one `KeyValues`, padded to the longest, with room for the new rows.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ __all__ = ["EMPTY", "CacheShape", "Context", "KeyValues", "Placement", "Segment"
 
 @dataclass(frozen=True, slots=True)
 class CacheShape:
-    """What keys and values look like in this model."""
+    """Sizes, dtype and device of the keys and values of a model."""
 
     layers: int
     kv_heads: int
@@ -37,20 +36,20 @@ class Segment:
 
     @property
     def rows(self) -> int:
-        """How many rows the chunk has."""
+        """The number of rows of the chunk."""
         return self.keys.shape[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A history: its segments, its `length` in rows, and `rope`, the next rotary position."""
+    """The chunks read so far: segments, `length` in rows, and `rope`, the next rotary position."""
 
     segments: tuple[Segment, ...] = ()
     length: int = 0
     rope: int = 0
 
     def extended(self, segment: Segment, rope: int) -> Context:
-        """This history and one more segment, after which the next position is `rope`."""
+        """The context with one more segment, after which the next position is `rope`."""
         return Context((*self.segments, segment), self.length + segment.rows, rope)
 
 
@@ -59,7 +58,7 @@ EMPTY = Context()
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the next `rows` rows of each context go and what they may see.
+    """The places of the next `rows` rows of each context, and the keys that they may see.
 
     `slots` is [batch, rows], or None when all contexts are equally long and the rows start at
     `start`; `mask` is [batch, 1, rows·group or 1, used], True where a key is seen, or None when
@@ -87,7 +86,7 @@ class KeyValues:
 
     @classmethod
     def gather(cls, contexts: Sequence[Context], room: int, shape: CacheShape) -> KeyValues:
-        """Copy contexts side by side, with `room` free rows behind the longest."""
+        """Copy contexts side by side, with `room` free rows after the longest."""
         capacity = max(context.length for context in contexts) + room
         whole = (shape.layers, len(contexts), shape.kv_heads, capacity, shape.head_width)
         # Zeros, not empty memory: a padded value takes part with weight 0, and 0 · NaN is NaN.
@@ -106,9 +105,9 @@ class KeyValues:
         return KeyValues(self.keys[:, :1], self.values[:, :1], self.lengths[:1])
 
     def place(self, rows: int, *, causal: bool, group: int) -> Placement:
-        """Where `rows` new rows of every context go; makes room if there is none.
+        """The placement of `rows` new rows of every context; makes room if there is none.
 
-        `group` is how many query heads share a key head: their rows lie behind one another.
+        `group` is the number of query heads that share a key head: their rows follow one another.
         """
         device, longest = self.keys.device, max(self.lengths)
         self._reserve(longest + rows)
@@ -121,17 +120,17 @@ class KeyValues:
             seen = columns <= (lengths[:, None] + steps)[:, :, None]
             mask = seen[:, None].repeat(1, 1, group, 1)
         elif ragged and rows > 1:
-            # The kernels for attention without a mask are the fast ones, and rows are many here.
+            # Attention without a mask has the fast kernels, and there are many rows here.
             ends = tuple(length + rows for length in self.lengths)
         elif ragged:
             mask = (columns < (lengths + rows)[:, None])[:, None, None]
         return Placement(self.lengths[0], rows, used, slots, mask, ends)
 
     def write(self, layer: int, keys: Tensor, values: Tensor, place: Placement) -> tuple[Tensor, Tensor]:
-        """Put new keys and values [batch, kv_heads, rows, head_width] in their places.
+        """Write new keys and values [batch, kv_heads, rows, head_width] to their places.
 
-        Gives all keys and values of the layer, [batch, kv_heads, used, head_width]. The rows count
-        as read only after `advance`.
+        Returns all keys and values of the layer, [batch, kv_heads, used, head_width]. The rows
+        belong to the contexts only after `advance`.
         """
         own_keys, own_values = self.keys[layer], self.values[layer]
         if place.slots is None:
@@ -144,7 +143,7 @@ class KeyValues:
         return own_keys[:, :, : place.used], own_values[:, :, : place.used]
 
     def advance(self, rows: int) -> None:
-        """Count the rows that were written last as read."""
+        """Add the rows that were written last to the contexts."""
         self.lengths = [length + rows for length in self.lengths]
 
     def segment(self, index: int, start: int) -> Segment:
@@ -153,7 +152,7 @@ class KeyValues:
         return Segment(self.keys[:, index, :, part].clone(), self.values[:, index, :, part].clone())
 
     def keep(self, indices: Sequence[int]) -> KeyValues:
-        """Only the contexts of these indices."""
+        """The contexts of these indices alone."""
         chosen = torch.tensor(indices, device=self.keys.device)
         lengths = [self.lengths[i] for i in indices]
         return KeyValues(self.keys.index_select(1, chosen), self.values.index_select(1, chosen), lengths)
@@ -162,7 +161,7 @@ class KeyValues:
         held = self.keys.shape[3]
         if capacity <= held:
             return
-        # Half as much again: a long text is copied a few times, not at every token.
+        # Grow by half: a long text is copied a few times, not at every token.
         grown = max(capacity, held + held // 2)
         for name in ("keys", "values"):
             old = getattr(self, name)

@@ -1,4 +1,4 @@
-"""Writing: from contexts to texts, several at a time."""
+"""Generates texts from contexts, several at a time."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 from .chunks import Engine
 from .context import Context, KeyValues
 
-__all__ = ["Choose", "Written", "greedy", "probabilities", "sampled", "write_texts"]
+__all__ = ["Choose", "WrittenText", "greedy", "probabilities", "sampled", "write_texts"]
 
 Choose = Callable[[Tensor, Sequence[int]], list[int]]
-"""From logits [rows, vocabulary] and the sample each row belongs to, the next id of each row."""
+"""Chooses the next id of each row from logits [rows, vocabulary] and the index of its dialogue."""
 
 _FIRST_ROOM = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A text: its ids, and whether it came to its own end.
+class WrittenText:
+    """A generated text; `ended` is False if it hit the token limit.
 
-    `context` has read its begin and its ids, but no end; `seconds` is this text's share of the time.
+    `context` includes its begin and its ids, but no end; `seconds` is its share of the batch's time.
     """
 
     tokens: tuple[int, ...]
@@ -40,7 +40,7 @@ def greedy(logits: Tensor, _samples: Sequence[int]) -> list[int]:
 
 
 def sampled(temperature: float, top_p: float, generators: Sequence[torch.Generator]) -> Choose:
-    """Draw each row's id, with the CPU generator of its sample."""
+    """Draw the id of each row with the CPU generator of its dialogue."""
 
     def choose(logits: Tensor, samples: Sequence[int]) -> list[int]:
         chosen = []
@@ -56,7 +56,7 @@ def sampled(temperature: float, top_p: float, generators: Sequence[torch.Generat
 def probabilities(logits: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
     """Probabilities and the ids they belong to, both [vocabulary], for logits [vocabulary].
 
-    With `top_p` below 1 they are sorted, likeliest first, and all behind the one at which their
+    With `top_p` below 1 they are sorted, likeliest first, and those after the one at which their
     sum exceeds `top_p` are 0.
     """
     weights = torch.softmax(logits.float() / max(temperature, 1e-6), dim=-1)
@@ -69,8 +69,8 @@ def probabilities(logits: Tensor, temperature: float, top_p: float) -> tuple[Ten
 
 
 @dataclass
-class _Pen:
-    """One text that is being written."""
+class _OpenText:
+    """A text in progress."""
 
     sample: int
     last: int
@@ -80,34 +80,34 @@ class _Pen:
 
 def write_texts(
     engine: Engine, contexts: Sequence[Context], limit: int, choose: Choose = greedy
-) -> list[Written]:
-    """A text after each context; the contexts themselves stay as they are.
+) -> list[WrittenText]:
+    """Generate a text after each context; the contexts are not changed.
 
-    `limit` steps are run at most, and the id of the last of them is dropped unless it ends the text.
+    At most `limit` steps are run; the id of the last one is dropped unless it ends the text.
     """
     cache = KeyValues.gather(contexts, min(limit, _FIRST_ROOM), engine.model.language_model.cache_shape())
-    pens = [_Pen(i, engine.tokenizer.bos, []) for i in range(len(contexts))]
-    done: dict[int, Written] = {}
+    texts = [_OpenText(i, engine.tokenizer.bos, []) for i in range(len(contexts))]
+    done: dict[int, WrittenText] = {}
     for step in range(limit):
         started = time.perf_counter()
-        chosen = _step(engine, cache, contexts, pens, step, choose)
-        share = (time.perf_counter() - started) / len(pens)
-        going = []
-        for place, (pen, token) in enumerate(zip(pens, chosen, strict=True)):
-            pen.seconds += share
+        chosen = _step(engine, cache, contexts, texts, step, choose)
+        share = (time.perf_counter() - started) / len(texts)
+        unfinished = []
+        for place, (text, token) in enumerate(zip(texts, chosen, strict=True)):
+            text.seconds += share
             ended = token == engine.tokenizer.eos
             if ended or step == limit - 1:
-                done[pen.sample] = _written(engine, contexts[pen.sample], cache, place, pen, ended=ended)
+                done[text.sample] = _written(engine, contexts[text.sample], cache, place, text, ended=ended)
                 continue
-            pen.last = token
-            pen.tokens.append(token)
-            going.append(place)
-        if not going:
+            text.last = token
+            text.tokens.append(token)
+            unfinished.append(place)
+        if not unfinished:
             break
-        if len(going) < len(pens):
-            cache, pens = cache.keep(going), [pens[i] for i in going]
+        if len(unfinished) < len(texts):
+            cache, texts = cache.keep(unfinished), [texts[i] for i in unfinished]
     written = [done[i] for i in range(len(contexts))]
-    engine.tell("written", contexts=contexts, written=written)
+    engine.notify("written", contexts=contexts, written=written)
     return written
 
 
@@ -115,26 +115,26 @@ def _step(
     engine: Engine,
     cache: KeyValues,
     contexts: Sequence[Context],
-    pens: Sequence[_Pen],
+    texts: Sequence[_OpenText],
     step: int,
     choose: Choose,
 ) -> list[int]:
-    """Read each pen's last id and choose the next one."""
+    """Run the last id of each text through the model and choose the next one."""
     model, device = engine.model.language_model, engine.model.device
-    rows = model.embed(torch.tensor([[pen.last] for pen in pens], device=device))
-    positions = torch.tensor([[contexts[pen.sample].rope + step] for pen in pens], device=device)
+    rows = model.embed(torch.tensor([[text.last] for text in texts], device=device))
+    positions = torch.tensor([[contexts[text.sample].rope + step] for text in texts], device=device)
     hidden = model(rows, cache, positions, causal=True, gen=False)
     cache.advance(1)
     logits = model.logits(hidden[:, 0])
-    samples = [pen.sample for pen in pens]
+    samples = [text.sample for text in texts]
     chosen = choose(logits[:, : engine.sizes.logits_limit], samples)
-    engine.tell("step", samples=samples, hidden=hidden[:, 0], logits=logits, chosen=chosen)
+    engine.notify("step", samples=samples, hidden=hidden[:, 0], logits=logits, chosen=chosen)
     return chosen
 
 
 def _written(
-    engine: Engine, context: Context, cache: KeyValues, place: int, pen: _Pen, *, ended: bool
-) -> Written:
+    engine: Engine, context: Context, cache: KeyValues, place: int, text: _OpenText, *, ended: bool
+) -> WrittenText:
     segment = cache.segment(place, context.length)
     after = context.extended(segment, context.rope + segment.rows)
-    return Written(tuple(pen.tokens), engine.tokenizer.decode(pen.tokens), ended, after, pen.seconds)
+    return WrittenText(tuple(text.tokens), engine.tokenizer.decode(text.tokens), ended, after, text.seconds)

@@ -1,4 +1,4 @@
-"""Restoring: from noise to the latent of a clean picture, by flow matching with Euler steps.
+"""Restores a picture: integrates noise to the latent of a clean picture, by flow matching.
 
 Latents are tokens [count, token values] in float32 throughout; velocities are brought to float32
 before guidance.
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from .chunks import Engine, grid_of, latent_chunk
 from .context import Context, KeyValues
-from .settings import Denoising
+from .settings import DenoisingSettings
 
-__all__ = ["Guides", "combine", "denoise", "schedule"]
+__all__ = ["GuidanceContexts", "combine", "denoise", "schedule"]
 
 
 @dataclass(frozen=True, slots=True)
-class Guides:
-    """The three histories of a restoration: all that was said, all but the request, all but pictures."""
+class GuidanceContexts:
+    """The three contexts of a restoration: the whole one, without the request, without the picture."""
 
     main: Context
     without_text: Context
@@ -36,28 +36,28 @@ def schedule(steps: int, shift: float) -> Tensor:
     return shifted
 
 
-def combine(v: Tensor, v_text: Tensor, v_image: Tensor | None, how: Denoising) -> Tensor:
+def combine(v: Tensor, v_text: Tensor, v_image: Tensor | None, settings: DenoisingSettings) -> Tensor:
     """The guided velocity of one picture; all are [count, token values].
 
     `v_image` is None where the image guidance does nothing.
     """
-    mixed = _beyond(v_text, v, how.text_guidance)
-    if how.renorm == "text_channel":
-        mixed = _shrink(v, mixed, per_token=True, least=how.renorm_min) * mixed
-        return mixed if v_image is None else _beyond(v_image, mixed, how.image_guidance)
+    mixed = _extrapolated(v_text, v, settings.text_guidance)
+    if settings.renorm == "text_channel":
+        mixed = _norm_ratio(v, mixed, per_token=True, least=settings.renorm_min) * mixed
+        return mixed if v_image is None else _extrapolated(v_image, mixed, settings.image_guidance)
     if v_image is not None:
-        mixed = _beyond(v_image, mixed, how.image_guidance)
-    return _shrink(v, mixed, per_token=how.renorm == "channel", least=how.renorm_min) * mixed
+        mixed = _extrapolated(v_image, mixed, settings.image_guidance)
+    return _norm_ratio(v, mixed, per_token=settings.renorm == "channel", least=settings.renorm_min) * mixed
 
 
-def _beyond(start: Tensor, goal: Tensor, factor: float) -> Tensor:
-    """From `start` past `goal`: the whole way is a factor of 1."""
+def _extrapolated(start: Tensor, goal: Tensor, factor: float) -> Tensor:
+    """The point on the line from `start` to `goal`; a factor of 1 gives `goal`."""
     reached: Tensor = start + factor * (goal - start)
     return reached
 
 
-def _shrink(v: Tensor, mixed: Tensor, *, per_token: bool, least: float) -> Tensor:
-    """The factor that keeps the guided velocity from being longer than the plain one."""
+def _norm_ratio(v: Tensor, mixed: Tensor, *, per_token: bool, least: float) -> Tensor:
+    """The factor that brings the guided velocity to at most the norm of the plain one."""
     dims = (-1,) if per_token else (-2, -1)
     plain = torch.linalg.vector_norm(v, dim=dims, keepdim=True)
     guided = torch.linalg.vector_norm(mixed, dim=dims, keepdim=True)
@@ -66,7 +66,7 @@ def _shrink(v: Tensor, mixed: Tensor, *, per_token: bool, least: float) -> Tenso
 
 
 class _Velocities:
-    """Velocities under one or several contexts; nothing is ever written into a context."""
+    """Velocities under one or several contexts, which are not changed."""
 
     def __init__(self, engine: Engine, contexts: Sequence[Context], size: tuple[int, int]) -> None:
         self.engine = engine
@@ -74,7 +74,7 @@ class _Velocities:
         if not engine.speed.batch_guidance:
             self.order, self.contexts = list(range(len(contexts))), list(contexts)
             return
-        # After a bridge two of the three histories are one: its velocity is needed once.
+        # After a latent bridge two of the three contexts are the same: compute its velocity once.
         unique = list({id(context): context for context in contexts}.values())
         self.order = [next(i for i, u in enumerate(unique) if u is context) for context in contexts]
         self.contexts = unique
@@ -102,25 +102,42 @@ class _Velocities:
         hidden: Tensor = model.language_model(
             rows, cache, positions.expand(-1, rows.shape[1]), causal=False, gen=True
         )
-        self.engine.tell("pass", hidden=hidden[0])
+        self.engine.notify("pass", hidden=hidden[0])
         return model.velocity(hidden[:, 1:-1])
 
 
-def denoise(engine: Engine, guides: Guides, noise: Tensor, size: tuple[int, int], how: Denoising) -> Tensor:
-    """The clean latent tokens that `noise` [count, token values] is led to, for a picture of that size."""
-    low, high = torch.tensor(how.interval, dtype=torch.float32)
-    with_image = how.image_guidance > 1
+def denoise(
+    engine: Engine,
+    guides: GuidanceContexts,
+    noise: Tensor,
+    size: tuple[int, int],
+    settings: DenoisingSettings,
+) -> Tensor:
+    """Integrate noise to clean latent tokens, by Euler steps.
+
+    Args:
+        engine: The loaded model.
+        guides: The contexts to condition on.
+        noise: Standard normal, [count, token values].
+        size: Width and height of the picture, in pixels.
+        settings: Steps and guidance.
+
+    Returns:
+        The latent tokens, float32 [count, token values].
+    """
+    low, high = torch.tensor(settings.interval, dtype=torch.float32)
+    with_image = settings.image_guidance > 1
     contexts = [guides.main]
-    if how.text_guidance > 1:
+    if settings.text_guidance > 1:
         contexts += [guides.without_text, *([guides.without_image] if with_image else [])]
-    engine.tell("denoise", guides=guides)
+    engine.notify("denoise", guides=guides)
     velocities = _Velocities(engine, contexts, size)
     x = noise.to(engine.model.device, torch.float32)
-    times = schedule(how.steps, how.shift)
+    times = schedule(settings.steps, settings.shift)
     for now, then in pairwise(times):
-        guided = how.text_guidance > 1 and bool((low < now) & (now <= high))
+        guided = settings.text_guidance > 1 and bool((low < now) & (now <= high))
         found = velocities.at(x, float(now), guided=guided)
-        v = combine(found[0], found[1], found[2] if with_image else None, how) if guided else found[0]
+        v = combine(found[0], found[1], found[2] if with_image else None, settings) if guided else found[0]
         x = x - v * float(now - then)
-        engine.tell("evaluation", t=float(now), velocities=found, combined=v, x=x)
+        engine.notify("evaluation", t=float(now), velocities=found, combined=v, x=x)
     return x

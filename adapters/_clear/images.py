@@ -1,4 +1,4 @@
-"""Pictures in: sizes, resizing, pixel values, patches and position ids; and pictures out."""
+"""Pictures: decoding, resizing, pixel values, patches, position ids, and encoding as PNG."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def open_picture(data: bytes, *, on_white: bool = False) -> Image.Image:
-    """The RGB picture of encoded bytes; transparency is dropped, or laid on white."""
+    """Decode a picture as RGB; transparency is dropped, or blended with white."""
     picture = Image.open(io.BytesIO(data))
     picture.load()
     if on_white and (picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info):
@@ -36,7 +36,7 @@ def open_picture(data: bytes, *, on_white: bool = False) -> Image.Image:
 
 
 def target_size(width: int, height: int, rule: Transform) -> tuple[int, int]:
-    """The size (width, height) that a rule gives a picture, in pixels."""
+    """The size (width, height) in pixels after resizing by a rule."""
     scale = min(rule.max_side / max(width, height), 1.0)
     scale = max(scale, rule.min_side / min(width, height))
     width, height = _snapped(width, height, scale, rule.stride)
@@ -89,7 +89,7 @@ def from_cells(tokens: Tensor, rows: int, columns: int, side: int) -> Tensor:
 
 
 def cell_ids(rows: int, columns: int, grid_side: int) -> Tensor:
-    """Position ids [rows·columns] in raster order: row·grid_side + column, whatever the picture's width."""
+    """Position ids [rows·columns] in raster order: row·grid_side + column."""
     return (torch.arange(rows)[:, None] * grid_side + torch.arange(columns)[None, :]).flatten()
 
 

@@ -74,7 +74,7 @@ class _Attention(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What all layers share while one chunk is read; cos and sin are [B, S, 1, h]."""
+    """Values that all layers share for one chunk; cos and sin are [B, S, 1, h]."""
 
     cache: KeyValues
     place: Placement
@@ -124,7 +124,7 @@ class _Layer(nn.Module):
         keys, values = step.cache.write(
             index, k.transpose(1, 2).to(dtype), v.transpose(1, 2).to(dtype), step.place
         )
-        # The query heads of one key head become more rows of it: no key is ever repeated in memory.
+        # The query heads of one key head become more rows of it: keys are not repeated in memory.
         grouped = q.to(dtype).reshape(batch, rows, shared, count // shared, -1)
         folded = grouped.permute(0, 2, 3, 1, 4).flatten(2, 3)
         mixed = _attention(folded, keys, values, step.place)
@@ -139,7 +139,7 @@ class _Layer(nn.Module):
 
 
 def _attention(q: Tensor, keys: Tensor, values: Tensor, place: Placement) -> Tensor:
-    """Attention of q [B, K, rows, h] over keys and values [B, K, used, h], as far as they may be seen."""
+    """Attention of q [B, K, rows, h] over the keys and values [B, K, used, h] that it may see."""
     if place.ends is None:
         return functional.scaled_dot_product_attention(q, keys, values, attn_mask=place.mask)
     each = [
@@ -187,11 +187,17 @@ class LanguageModel(nn.Module):
         self.lm_head = nn.Linear(sizes.width, sizes.vocabulary, bias=False)
 
     def forward(self, x: Tensor, cache: KeyValues, positions: Tensor, *, causal: bool, gen: bool) -> Tensor:
-        """Read S new rows of every context and give their final hidden states, [B, S, d].
+        """Run S new rows of every context; their keys and values count after `cache.advance(S)`.
 
-        x: [B, S, d]; positions: [B, S], rotary; `causal` for text, full attention for pictures;
-        `gen` for chunks of latent tokens. Keys and values are written behind each context, but
-        count as read only after `cache.advance(S)`.
+        Args:
+            x: The rows, [B, S, d].
+            cache: The keys and values of the contexts, which the new ones are written to.
+            positions: Rotary positions, [B, S].
+            causal: True for text; False for pictures, where every row sees every row.
+            gen: True for chunks of latent tokens.
+
+        Returns:
+            The final hidden states, [B, S, d].
         """
         group = self.sizes.heads // self.sizes.kv_heads
         place = cache.place(x.shape[1], causal=causal, group=group)
@@ -210,7 +216,7 @@ class LanguageModel(nn.Module):
         return _call(self.lm_head, hidden)
 
     def cache_shape(self) -> CacheShape:
-        """What keys and values of this model look like."""
+        """Sizes, dtype and device of the keys and values of this model."""
         s, weight = self.sizes, self.lm_head.weight
         return CacheShape(s.layers, s.kv_heads, s.head_width, weight.dtype, weight.device)
 

@@ -1,36 +1,37 @@
-"""From files to modules: every key is checked before a single tensor is read."""
+"""Loads the model from its files: every key is checked before a tensor is read."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from mmdbench.adapters._local import devices
+from mmdbench.adapters._local.weights_header import Entry
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from mmdbench.errors import ModelError
 
 from .bagel import GENERATION_KEYS, TABLE_KEYS, Bagel
-from .checkpoint import AUTOENCODER, Entry, Weights, check_base, entry_bytes, read_architecture, read_weights
+from .checkpoint import AUTOENCODER, Weights, check_base, read_architecture, read_weights
 from .chunks import Engine, Watch
 from .settings import FAST, Architecture, Sizes, Speed
 from .tokenizer import Tokenizer
 from .vae import Autoencoder
 from .vision import sincos_table
 
-__all__ = ["Checkpoint", "check_memory", "load_engine", "open_checkpoint", "pick_device", "pick_dtype"]
+__all__ = ["BagelCheckpoint", "check_memory", "load_engine", "open_checkpoint"]
 
 _GIB = 2**30
 _HEADROOM = {True: 3 * _GIB, False: 2 * _GIB}
-"""Bytes beside the weights: contexts and activations, with and without restorations."""
+"""Bytes for contexts and activations, with restorations and without."""
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Files that fit together, checked and not yet read."""
+class BagelCheckpoint:
+    """The files of a model, checked against each other, and not loaded yet."""
 
     base: Path
     weights: Weights
@@ -44,11 +45,24 @@ class Checkpoint:
         entries = [self.weights.entries[key] for key in keys]
         if self.autoencoder is not None:
             entries += self.autoencoder.entries.values()
-        return sum(entry_bytes(entry, dtype.itemsize) for entry in entries)
+        return sum(entry.count * dtype.itemsize for entry in entries)
 
 
-def open_checkpoint(base: Path, weights: Path, sizes: Sizes, *, generation: bool) -> Checkpoint:
-    """Check the files of a model: `base` is the folder of the base model, `weights` a file or an index."""
+def open_checkpoint(base: Path, weights: Path, sizes: Sizes, *, generation: bool) -> BagelCheckpoint:
+    """Check the files of a model, without loading them.
+
+    Args:
+        base: The folder of the base model.
+        weights: The weights file, or the index of several.
+        sizes: The sizes that the JSON files leave out.
+        generation: True if the model will restore pictures.
+
+    Returns:
+        The checked files.
+
+    Raises:
+        ModelError: A file is missing, damaged or of another model.
+    """
     check_base(base, autoencoder=generation)
     architecture = read_architecture(base, sizes)
     main = read_weights(weights)
@@ -59,7 +73,7 @@ def open_checkpoint(base: Path, weights: Path, sizes: Sizes, *, generation: bool
         with torch.device("meta"):
             expected = {k: tuple(v.shape) for k, v in Autoencoder(sizes.vae).state_dict().items()}
         _check_keys(autoencoder.entries, expected, base / AUTOENCODER, generation=True)
-    return Checkpoint(base, main, autoencoder, architecture, generation)
+    return BagelCheckpoint(base, main, autoencoder, architecture, generation)
 
 
 def _shapes(kind: type[Bagel], architecture: Architecture) -> dict[str, tuple[int, ...]]:
@@ -75,9 +89,9 @@ def _generates(key: str) -> bool:
 def _check_keys(
     found: Mapping[str, Entry], expected: Mapping[str, tuple[int, ...]], where: Path, *, generation: bool
 ) -> None:
-    """Refuse a file whose keys or shapes are not those of this model.
+    """Refuse a file with other keys or shapes than this model has.
 
-    Keys that only restorations need may be absent where none will be made; the fixed tables always.
+    The fixed tables may be absent; so may the keys for restorations, unless `generation` is set.
     """
     optional = {k for k in expected if k in TABLE_KEYS or not (generation or not _generates(k))}
     missing = sorted(expected.keys() - found.keys() - optional)
@@ -106,66 +120,51 @@ def _some(keys: Iterable[str]) -> str:
 
 def _guess(found: Mapping[str, Entry], missing: Iterable[str]) -> str:
     if "encoder.conv_in.weight" in found and "language_model.lm_head.weight" not in found:
-        return "It looks like the autoencoder; weights must name ema.safetensors or model.safetensors."
+        return "It looks like the autoencoder; set weights to ema.safetensors or model.safetensors."
     if any(_generates(key) for key in missing) and "language_model.lm_head.weight" in found:
-        return "The generation expert is not whole: use another file, or the mode text."
+        return "The generation expert is incomplete: use another file, or the mode text."
     return "Files and base folder must belong to the same model."
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(
-            f"The device {name!r} is not one that torch knows.", hint="Try auto, cpu or cuda:0."
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError("There is no GPU that this torch can use.", hint="Set the option device to cpu.")
-    return device
+def check_memory(checkpoint: BagelCheckpoint, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse a device with too little free memory, before anything is loaded.
 
+    Args:
+        checkpoint: The checkpoint.
+        device: The device to load it to.
+        dtype: The dtype to load it in.
 
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on a GPU and float32 elsewhere."""
-    known = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-    if name == "auto":
-        name = "bfloat16" if device.type == "cuda" else "float32"
-    if name not in known:
-        raise ModelError(f"The dtype {name!r} is not offered.", hint="Use auto, bfloat16 or float32.")
-    return known[name]
-
-
-def check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
-    """Refuse a device with too little free memory, before anything is loaded."""
+    Raises:
+        ModelError: The device has too little memory.
+    """
     need = checkpoint.needed_bytes(dtype)
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
         # A share, so that a small model does not ask for the headroom of a large one.
         need += min(_HEADROOM[checkpoint.generation], need)
-        what = f"{torch.cuda.get_device_name(device)} has {free / _GIB:.1f} GiB free"
-    else:
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else need
-        what = f"this machine has {free / _GIB:.1f} GiB of memory"
-    if free < need:
-        ways = ["a larger GPU"] + (["dtype bfloat16"] if dtype.itemsize > 2 else [])
-        wish = "; a mode without restorations (text, think) needs half" if checkpoint.generation else ""
-        name = str(dtype).removeprefix("torch.")
-        raise ModelError(
-            f"The model needs {need / _GIB:.1f} GiB in {name}; {what}.",
-            hint=f"Use {' or '.join(ways)}{wish}.",
-        )
+    ways = ["a larger GPU"] + (["dtype bfloat16"] if dtype.itemsize > 2 else [])
+    wish = "; a mode without restorations (text, think) needs half" if checkpoint.generation else ""
+    devices.check_memory(need, device, dtype, f"Use {' or '.join(ways)}{wish}.")
 
 
 def load_engine(
-    checkpoint: Checkpoint,
+    checkpoint: BagelCheckpoint,
     device: torch.device,
     dtype: torch.dtype,
     speed: Speed = FAST,
     watch: Watch | None = None,
 ) -> Engine:
-    """Read the tensors, each straight to its device, and build the model around them."""
+    """Build the model and load its tensors, each directly to its device.
+
+    Args:
+        checkpoint: The checked files.
+        device: The device.
+        dtype: The dtype of the weights.
+        speed: The shortcuts to take.
+        watch: Called with each event of the model, for tests.
+
+    Returns:
+        The loaded model.
+    """
     architecture = checkpoint.architecture
     with torch.device("meta"):
         model = Bagel(architecture, generation=checkpoint.generation)

@@ -1,4 +1,4 @@
-"""A model card's options, read and checked: torch is not needed to say what is wrong with them."""
+"""Reads and checks the options of a model card, without torch."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from .settings import (
     MODES,
     PRESETS,
     RENORMS,
-    Denoising,
-    Dialogue,
+    DenoisingSettings,
+    DialogueSettings,
     Sizes,
     Transform,
 )
 
-__all__ = ["GENERATION", "Options", "read_options", "with_generation"]
+__all__ = ["GENERATION", "ClearOptions", "read_options", "with_generation"]
 
 GENERATION = ("max_new_tokens", "temperature", "top_p")
-"""What a card's generation settings, and so a request's, may say."""
+"""The generation settings that a card or a request may have."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """Where the model is, and how it is run."""
+class ClearOptions:
+    """Paths and settings of a model."""
 
     base_dir: Path
     weights: Path
     variant: str | None
-    dialogue: Dialogue
+    dialogue: DialogueSettings
     sizes: Sizes
     device: str = "auto"
     dtype: str = "auto"
@@ -52,8 +52,8 @@ class Options:
     white_background: bool = False
 
 
-def read_options(card: ModelCard) -> Options:
-    """The options of a card, with its generation settings; raises UsageError for what they cannot be."""
+def read_options(card: ModelCard) -> ClearOptions:
+    """The options of a card, with its generation settings. Raises UsageError for a value not allowed."""
     given = {**card.options, **card.generation}
     for name in given:
         if name not in _READERS:
@@ -64,7 +64,7 @@ def read_options(card: ModelCard) -> Options:
     offline = any(
         os.environ.get(name, "") in ("1", "true", "yes") for name in ("MMDBENCH_OFFLINE", "HF_HUB_OFFLINE")
     )
-    return Options(
+    return ClearOptions(
         base_dir=values["base_dir"],
         weights=values.get("weights", values["base_dir"]),
         variant=values.get("variant"),
@@ -87,7 +87,7 @@ _PLAIN = (
 )
 
 
-def with_generation(dialogue: Dialogue, generation: Mapping[str, Any]) -> Dialogue:
+def with_generation(dialogue: DialogueSettings, generation: Mapping[str, Any]) -> DialogueSettings:
     """The dialogue with a request's own generation settings."""
     for name in generation:
         if name not in GENERATION:
@@ -95,8 +95,8 @@ def with_generation(dialogue: Dialogue, generation: Mapping[str, Any]) -> Dialog
     return replace(dialogue, **{name: _READERS[name](name, value) for name, value in generation.items()})
 
 
-def _dialogue(values: Mapping[str, Any]) -> Dialogue:
-    preset: Denoising = PRESETS[values.get("preset", "paper")]
+def _dialogue(values: Mapping[str, Any]) -> DialogueSettings:
+    preset: DenoisingSettings = PRESETS[values.get("preset", "paper")]
     names = {
         "steps": "steps",
         "shift": "shift",
@@ -108,7 +108,7 @@ def _dialogue(values: Mapping[str, Any]) -> Dialogue:
     if "guidance" in values:
         changes["text_guidance"], changes["image_guidance"] = values["guidance"]
     own = ("mode", "feedback", "latent_source", "max_turns", "consider_think", *GENERATION)
-    return Dialogue(
+    return DialogueSettings(
         denoising=replace(preset, **changes), **{name: values[name] for name in own if name in values}
     )
 
@@ -126,7 +126,7 @@ def _sizes(values: Mapping[str, Any]) -> Sizes:
 
 
 def _refused(name: str, value: Any, wish: str) -> UsageError:
-    return UsageError(f"The option {name} is {value!r}; it must be {wish}.")
+    return UsageError(f"The option {name} must be {wish}, got {value!r}.")
 
 
 def _one_of(*known: str) -> Callable[[str, Any], str]:

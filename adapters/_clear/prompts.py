@@ -1,8 +1,8 @@
-"""System prompts that are not ours to ship: from a file, a cache, or their authors' repository.
+"""System prompts that cannot be shipped: from a file, a cache, or their authors' repository.
 
-Whatever the source, the exact text is known by its length and SHA-256. A repository is fetched as
-an archive of one commit and searched for the text that has this checksum, so neither a moved file
-nor a changed archive can hand over another prompt.
+The exact text is identified by its length and SHA-256. A repository is fetched as an archive of
+one commit and searched for the text with this checksum, so a moved file is found, and a changed
+archive cannot give another prompt.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 PROMPT_ENV = "MMDBENCH_CLEAR_PROMPT"
-"""Where CLEAR's prompt is, if a card does not say: a file, a copy of the repository, or its address."""
+"""Variable for CLEAR's prompt if a card names none: a file, a copy of the repository, or its address."""
 
 _LARGEST_ARCHIVE = 512 * 2**20
 _LARGEST_FILE = 2**20
@@ -51,7 +51,7 @@ class KnownPrompt:
     repository: str = ""
 
     def is_text(self, text: str) -> bool:
-        """Whether a text is this prompt, to the last character."""
+        """True if a text is exactly this prompt."""
         return len(text) == self.characters and _sha256(text) == self.sha256
 
 
@@ -61,7 +61,7 @@ INTERLEAVE = KnownPrompt(
     sha256="f30b4828bd78a54b750765737af340016069fee98f3e935206332d26b5809857",
     commit="411d6bd",
 )
-"""What CLEAR was trained with: how to ask for a restoration and how to answer."""
+"""CLEAR's instruction from its training: to ask for a restoration if needed, and to answer."""
 
 THINK = KnownPrompt(
     name="think",
@@ -75,7 +75,7 @@ THINK = KnownPrompt(
 
 @dataclass(frozen=True, slots=True)
 class SystemPrompt:
-    """A prompt as it is used; `exact` says that it is the authors' own text."""
+    """The prompt in use; `exact` is True for the authors' own text."""
 
     text: str
     sha256: str
@@ -84,7 +84,7 @@ class SystemPrompt:
 
 
 def cache_folder() -> Path:
-    """Where prompts are kept: below `$MMDBENCH_CACHE`, `$XDG_CACHE_HOME` or `~/.cache`."""
+    """The folder of cached prompts: below `$MMDBENCH_CACHE`, `$XDG_CACHE_HOME` or `~/.cache`."""
     named = os.environ.get("MMDBENCH_CACHE")
     if named:
         return Path(named) / "prompts"
@@ -95,10 +95,10 @@ def cache_folder() -> Path:
 def system_prompt(
     known: KnownPrompt, *, file: Path | None = None, repository: str = "", offline: bool = False
 ) -> SystemPrompt:
-    """The prompt from a file (or a copy of the repository) if one is named, else cached or fetched.
+    """The prompt from a file or a copy of the repository if given, else from the cache or fetched.
 
-    A named text file may hold another prompt; it is used, and says so. Raises ModelError with
-    instructions when the prompt cannot be had.
+    A text file may hold another prompt; it is used with `exact` False. Raises ModelError with
+    instructions if the prompt is not found.
     """
     if file is not None:
         return _from_path(known, file)
@@ -110,7 +110,7 @@ def system_prompt(
     repository = repository or known.repository
     if offline or not repository:
         why = "nothing may be downloaded" if offline else "no repository is named"
-        raise ModelError(f"The system prompt {known.name!r} is not at hand and {why}.", hint=_how(known))
+        raise ModelError(f"The system prompt {known.name!r} was not found and {why}.", hint=_how(known))
     text = _fetch(known, repository)
     make_folder(cached.parent)
     write_atomic(cached, text)
@@ -134,9 +134,9 @@ def _from_path(known: KnownPrompt, path: Path) -> SystemPrompt:
             text = _search(known, file.name, _read(file))
             if text is not None:
                 return SystemPrompt(text, known.sha256, exact=True, source=file.name)
-        raise ModelError(f"The system prompt {known.name!r} is nowhere in {path}.", hint=_how(known))
+        raise ModelError(f"The system prompt {known.name!r} was not found in {path}.", hint=_how(known))
     text = _read(path)
-    # Editors add and remove the last newline; the checksum says which it was.
+    # Editors add and remove the last newline; the checksum tells which it was.
     for variant in (text, text.rstrip("\n"), text.rstrip("\n") + "\n"):
         if known.is_text(variant):
             return SystemPrompt(variant, known.sha256, exact=True, source=path.name)
@@ -168,7 +168,7 @@ def _fetch(known: KnownPrompt, repository: str) -> str:
         text = _search(known, name, content)
         if text is not None:
             return text
-    raise ModelError(f"The system prompt {known.name!r} is nowhere in {address}.", hint=_how(known))
+    raise ModelError(f"The system prompt {known.name!r} was not found in {address}.", hint=_how(known))
 
 
 def _members(data: bytes, address: str) -> Iterator[tuple[str, str]]:
@@ -179,11 +179,11 @@ def _members(data: bytes, address: str) -> Iterator[tuple[str, str]]:
                 if file is not None and member.name.endswith(_SUFFIXES) and member.size <= _LARGEST_FILE:
                     yield member.name, file.read().decode("utf-8", "replace")
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise ModelError(f"{address} is not a whole archive: {error}.") from error
+        raise ModelError(f"{address} is not a complete archive: {error}.") from error
 
 
 def _search(known: KnownPrompt, name: str, content: str) -> str | None:
-    """The prompt, if a file's text is it or, in Python, one of its string constants is."""
+    """The prompt, if it is the text of a file or, in Python, one of its string constants."""
     if known.is_text(content):
         return content
     if not name.endswith(".py"):

@@ -1,4 +1,4 @@
-"""What is run: sizes of the model, how a picture is restored, and how the dialogue goes.
+"""Sizes of the model, and settings of the dialogue and of a restoration.
 
 Frozen values only; nothing here imports torch.
 """
@@ -18,8 +18,8 @@ __all__ = [
     "PRESETS",
     "RENORMS",
     "Architecture",
-    "Denoising",
-    "Dialogue",
+    "DenoisingSettings",
+    "DialogueSettings",
     "LanguageSizes",
     "Sizes",
     "Speed",
@@ -41,7 +41,7 @@ RENORMS = ("global", "channel", "text_channel")
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """How large a picture becomes: sides in pixels, both a multiple of `stride`."""
+    """The rule for resizing a picture: limits in pixels; both sides become multiples of `stride`."""
 
     max_side: int
     min_side: int
@@ -62,13 +62,13 @@ class VaeSizes:
 
     @property
     def downsample(self) -> int:
-        """Pixels to a latent cell, on each side."""
+        """Pixels per latent cell, on each side."""
         return int(2 ** (len(self.multipliers) - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Everything about the model that its two JSON files do not say."""
+    """Sizes and special tokens of the model that its two JSON files leave out."""
 
     vae_transform: Transform = Transform(1024, 512, 16)
     vit_transform: Transform = Transform(518, 224, 14)
@@ -84,17 +84,17 @@ class Sizes:
 
     @property
     def token_values(self) -> int:
-        """Numbers to a latent token."""
+        """Numbers per latent token."""
         return self.latent_patch**2 * self.vae.latent_channels
 
     @property
     def token_pixels(self) -> int:
-        """Pixels to a latent token, on each side."""
+        """Pixels per latent token, on each side."""
         return self.latent_patch * self.vae.downsample
 
     @classmethod
     def from_mapping(cls, record: Mapping[str, Any]) -> Sizes:
-        """Sizes from a JSON object in the published code's words; what it leaves out keeps its default."""
+        """Sizes from a JSON object with the published code's keys; missing keys keep their default."""
         vae, names, own = record.get("vae", {}), record.get("special_tokens", {}), cls()
         return cls(
             vae_transform=_transform(record.get("vae_transform"), own.vae_transform),
@@ -124,7 +124,7 @@ def _transform(record: Mapping[str, Any] | None, default: Transform) -> Transfor
 
 @dataclass(frozen=True, slots=True)
 class LanguageSizes:
-    """The decoder: `width` numbers to a row, `head_width` to a head; read from llm_config.json."""
+    """Sizes of the decoder: `width` numbers per row, `head_width` per head; from llm_config.json."""
 
     width: int
     layers: int
@@ -139,7 +139,7 @@ class LanguageSizes:
 
 @dataclass(frozen=True, slots=True)
 class VisionSizes:
-    """The vision transformer, its last configured layer already left out; read from vit_config.json."""
+    """Sizes of the vision transformer without its unused last layer; from vit_config.json."""
 
     width: int
     layers: int
@@ -160,10 +160,10 @@ class Architecture:
 
 
 @dataclass(frozen=True, slots=True)
-class Denoising:
-    """How a picture is restored.
+class DenoisingSettings:
+    """Settings of a restoration.
 
-    `steps` schedule points make `steps − 1` evaluations; guidance acts where
+    `steps` schedule points make `steps − 1` evaluations; guidance applies where
     `interval[0] < t <= interval[1]`, and not at all at a text guidance of 1 or less.
     """
 
@@ -176,27 +176,27 @@ class Denoising:
     renorm_min: float = 0.0
 
 
-PRESETS: Mapping[str, Denoising] = {
-    "paper": Denoising(),
-    "repo-eval": Denoising(steps=50, text_guidance=3.0, image_guidance=1.5, renorm="text_channel"),
+PRESETS: Mapping[str, DenoisingSettings] = {
+    "paper": DenoisingSettings(),
+    "repo-eval": DenoisingSettings(steps=50, text_guidance=3.0, image_guidance=1.5, renorm="text_channel"),
 }
 """`paper`: the paper's 30 steps with the guidance of the repository's loop; `repo-eval`: what its
 evaluation passes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Dialogue:
-    """How a sample is asked.
+class DialogueSettings:
+    """Settings of a dialogue.
 
-    `max_turns` texts at most, hence one restoration fewer; `max_new_tokens` counts steps, of which
-    the last one's token is dropped; temperature 0 is greedy. With `consider_think` off, the
-    context without the request for a restoration still sees the thought.
+    `max_turns` is the most texts, one more than the most restorations; `max_new_tokens` counts
+    steps, of which the last one's token is dropped; temperature 0 is greedy. With `consider_think`
+    off, the context without the request for a restoration still includes the thought.
     """
 
     mode: Mode = "interleave"
     feedback: Feedback = "bridge"
     latent_source: LatentSource = "generated"
-    denoising: Denoising = Denoising()
+    denoising: DenoisingSettings = DenoisingSettings()
     max_turns: int = 3
     max_new_tokens: int = 8192
     temperature: float = 0.0
@@ -206,7 +206,7 @@ class Dialogue:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What is done to be fast; none of it changes a text or a picture beyond rounding."""
+    """Shortcuts for speed; none of them changes a text or a picture beyond rounding."""
 
     batch_guidance: bool = True
     reuse_decoded: bool = True
@@ -215,7 +215,7 @@ class Speed:
 
 
 FAST = Speed()
-"""All of it."""
+"""All shortcuts."""
 
 PLAIN = Speed(batch_guidance=False, reuse_decoded=False, share_prefix=False, skip_pictures=False)
-"""Every step as the specification says it, one after the other: what the fast path is held against."""
+"""No shortcuts: every step as specified, one after the other; the reference for the fast path."""

@@ -1,7 +1,7 @@
-"""The Qwen2 tokenizer of a checkpoint, built from its own files and nothing else.
+"""The Qwen2 tokenizer of a checkpoint, built from its own files alone.
 
-`from_pretrained` on the folder is never called: beside a published config.json that is not valid
-JSON it fails, and it would guess at what the files already say.
+`from_pretrained` on the folder is not used: it fails where the published config.json is not valid
+JSON.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Tokenizer:
         return len(self._qwen)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, without markers around it; marker names inside it are parsed as markers."""
+        """The ids of a text, without markers around it; marker names inside it become markers."""
         return [int(i) for i in self._qwen.encode(text, add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of generated ids, up to a marker of a text's end or begin."""
+        """The text of generated ids, up to a begin or end marker."""
         text = str(
             self._qwen.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         )
@@ -66,7 +66,7 @@ def _build(folder: Path) -> Any:
     vocabulary = _json(folder / "vocab.json")
     lines = _text(folder / "merges.txt").splitlines()
     merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-    # The library's annotation says strings; what it hands on must be pairs.
+    # The library's annotation says strings, but it needs pairs.
     qwen: Any = Qwen2Tokenizer(vocab=vocabulary, merges=merges)  # type: ignore[arg-type]
     added = _json(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
     for number, token in sorted((int(n), t) for n, t in added.items()):
@@ -82,7 +82,7 @@ def _add(qwen: Any, number: int, token: dict[str, Any], folder: Path) -> None:
     got = qwen.convert_tokens_to_ids(token["content"])
     if got != number:
         raise ModelError(
-            f"{folder / 'tokenizer_config.json'} gives {token['content']} the id {number}; it got {got}.",
+            f"{folder / 'tokenizer_config.json'} gives {token['content']} the id {number}, but it got {got}.",
             hint="vocab.json and tokenizer_config.json do not belong together.",
         )
 

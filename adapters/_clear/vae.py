@@ -21,7 +21,7 @@ class _Norm(nn.GroupNorm):
         super().__init__(32, channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float32, whatever x is."""
+        """Normalize in float32, for any dtype of x."""
         weight, bias = self.weight.float(), self.bias.float()
         return functional.group_norm(x.float(), self.num_groups, weight, bias, self.eps)
 
@@ -92,7 +92,7 @@ class _Up(nn.Module):
 
 
 class _Level(nn.Module):
-    """Blocks at one resolution, then perhaps the change to the next."""
+    """Blocks at one resolution, and the change to the next, if any."""
 
     def __init__(self, inputs: int, outputs: int, blocks: int, change: str = "") -> None:
         super().__init__()

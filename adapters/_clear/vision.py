@@ -1,6 +1,6 @@
 """The vision transformer (SigLIP) and the connector into the language model.
 
-Modules are named as in the published files, so that no key needs translating.
+Modules are named as in the published files, so that keys need no translation.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(inner, outer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [rows, width]; the result: [rows, outer]."""
+        """Rows [rows, width] to rows [rows, outer]."""
         result: Tensor = self.fc2(_gelu(self.fc1(x)))
         return result
 
@@ -106,7 +106,7 @@ class Vision(nn.Module):
         self.vision_model = _Transformer(sizes, positions)
 
     def forward(self, patches: Tensor, ids: Tensor) -> Tensor:
-        """patches: [count, patch·patch·channels]; ids: [count]; the result: [count, width]."""
+        """Patches [count, patch·patch·channels] at positions `ids` [count] to features [count, width]."""
         features: Tensor = self.vision_model(patches, ids)
         return features
 
@@ -126,14 +126,14 @@ class PositionTable(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(side * side, width), requires_grad=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """ids: [count]; the result: [count, width]."""
+        """The rows [count, width] of position ids [count]."""
         return self.pos_embed[ids]
 
 
 def sincos_table(side: int, width: int) -> Tensor:
     """The table itself, float32 [side², width]: sines and cosines of the column, then of the row.
 
-    Published files hold it; those that were written on resuming a training do not.
+    Published files include it; files written by a resumed training do not.
     """
     quarter = width // 4
     rates = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)

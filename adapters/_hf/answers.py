@@ -1,4 +1,4 @@
-"""What a model wrote becomes an outcome: the answer, why it ended, and how long it is."""
+"""Turns generated ids into an outcome: the answer, the reason why it ended, and its length."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def cut(ids: Sequence[int], ends: Collection[int]) -> tuple[list[int], bool]:
 
 
 def tagged(text: str, tags: tuple[str, str]) -> tuple[str, str]:
-    """The last part of the text between the tags, and whether it is `closed`, `open` or `absent`.
+    """The last part of the text between the tags, and its state: `closed`, `open` or `absent`.
 
-    An opening tag that nothing closes counts to the end; without one, the whole text is returned.
+    After an opening tag without a closing one, the rest of the text; without tags, the whole text.
     """
     opening, closing = tags
     before, found, after = text.rpartition(opening)
@@ -39,7 +39,7 @@ def outcome_of(
     tags: tuple[str, str] | None,
     details: dict[str, Any],
 ) -> Outcome:
-    """The outcome of the ids that followed the prompt; `details` is kept with it.
+    """The outcome of the ids after the prompt; `details` becomes part of it.
 
     Greedy decoding stops at an end-of-text id or at the limit: without the id it was cut short.
     """
@@ -57,5 +57,5 @@ def outcome_of(
     status: Status = "ok" if ended else "truncated"
     reason = "" if ended else f"no end within {len(kept)} tokens"
     if ended and not text:
-        status, reason = "empty", "the model ended without saying anything"
+        status, reason = "empty", "the model ended without any text"
     return Outcome(text, status, reason, details)

@@ -1,25 +1,25 @@
-"""A checkpoint before it is loaded: what it is, whether it is whole, how large, and which one."""
+"""A checkpoint before it is loaded: its family, files, number of weights and version."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdbench.adapters._local.weights_header import FLOAT_DTYPES, read_header
+
 from mmdbench.errors import ModelError
 from mmdbench.system.digest import value_digest
 
 from .families import FAMILIES, FOREIGN, ModelFamily, family_of
-from .settings import Settings
+from .settings import HfSettings
 
-__all__ = ["Checkpoint", "file_digest", "open_checkpoint", "tensor_sizes"]
+__all__ = ["HfCheckpoint", "file_digest", "open_checkpoint"]
 
-_ITEMSIZE = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 _STORED = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
@@ -34,16 +34,15 @@ _SMALL_FILES = (
     "chat_template.jinja",
 )
 _BLOCKS, _BLOCK = 64, 4096
-_HEADER_LIMIT = 2**28
 _COMMIT = re.compile(r"snapshots[/\\]([0-9a-f]{40})[/\\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A checkpoint that is there and whole.
+class HfCheckpoint:
+    """A checkpoint whose files were found.
 
     `version` is the commit of a repository, or a digest of a folder's files; `parameters` the
-    number of floating-point weights, 0 where nothing says it before they are downloaded.
+    number of floating-point weights, 0 if it is unknown before they are downloaded.
     """
 
     repo: str
@@ -54,11 +53,11 @@ class Checkpoint:
     parameters: int
 
 
-def open_checkpoint(settings: Settings) -> Checkpoint:
-    """Look at a checkpoint's config and index; weights are neither read nor downloaded.
+def open_checkpoint(settings: HfSettings) -> HfCheckpoint:
+    """Read a checkpoint's config and index; weights are neither read nor downloaded.
 
-    Raises ModelError for a place that holds no checkpoint, one in another format, of another
-    kind of model, or not whole.
+    Raises ModelError if there is no checkpoint, or one that is incomplete, of another kind of
+    model, or in another format.
     """
     config, commit = _read_config(settings)
     model_type = str(config.get("model_type", ""))
@@ -66,23 +65,22 @@ def open_checkpoint(settings: Settings) -> Checkpoint:
     family = FAMILIES[settings.family] if settings.family else family_of(model_type)
     if family.model_types and model_type not in family.model_types:
         raise ModelError(
-            f"The family {family.name!r} is asked in a way that {settings.repo}, of the type {model_type!r}, "
-            "does not know.",
+            f"The family {family.name!r} does not fit {settings.repo}, of the type {model_type!r}.",
             hint="Leave the option family to the checkpoint: --set family=generic, or hf:<checkpoint>.",
         )
     folder = settings.folder
     if folder is None:
         version = commit or settings.revision or "unknown"
         parameters = _parameters_on_hub(settings, config)
-        return Checkpoint(settings.repo, settings.revision, model_type, family, version, parameters)
+        return HfCheckpoint(settings.repo, settings.revision, model_type, family, version, parameters)
     files = _weight_files(folder)
-    parameters = sum(tensor_sizes(file) for file in files if file.suffix == ".safetensors")
+    parameters = sum(_float_weights(file) for file in files if file.suffix == ".safetensors")
     version = value_digest({f.name: file_digest(f) for f in (*_small_files(folder), *files)})
-    return Checkpoint(str(folder), "", model_type, family, version, parameters)
+    return HfCheckpoint(str(folder), "", model_type, family, version, parameters)
 
 
-def _read_config(settings: Settings) -> tuple[dict[str, Any], str]:
-    """The checkpoint's config, and the commit that it is of if it comes from the Hub."""
+def _read_config(settings: HfSettings) -> tuple[dict[str, Any], str]:
+    """The checkpoint's config, and its commit if it comes from the Hub."""
     from transformers.utils.hub import cached_file
 
     if settings.folder is None and (settings.repo[0] in "./~\\" or settings.repo.count("/") != 1):
@@ -104,7 +102,7 @@ def _read_config(settings: Settings) -> tuple[dict[str, Any], str]:
     return dict(config), commit[1] if commit else ""
 
 
-def _where_hint(settings: Settings) -> str:
+def _where_hint(settings: HfSettings) -> str:
     if settings.folder is not None:
         return "The folder must be a transformers checkpoint: config.json, tokenizer, processor, safetensors."
     return (
@@ -124,7 +122,7 @@ def _check_kind(repo: str, model_type: str) -> None:
         return
     known = ", ".join(t for f in FAMILIES.values() for t in f.model_types)
     raise ModelError(
-        f"This transformers loads no model for images and text of the type {model_type!r}, as {repo} is.",
+        f"The installed transformers has no model for images and text of the type {model_type!r} ({repo}).",
         hint=FOREIGN.get(model_type, f"Model types that are known to work: {known}."),
     )
 
@@ -135,12 +133,12 @@ def _weight_files(folder: Path) -> list[Path]:
         try:
             names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{index} is no index of weights.", hint="Download it again.") from error
+            raise ModelError(f"{index} is not an index of weights.", hint="Download it again.") from error
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise ModelError(
-                f"{folder} lacks {len(missing)} of the {len(names)} files of weights that its index names, "
-                f"{missing[0]} first.",
+                f"{folder} lacks {len(missing)} of the {len(names)} weights files in its index, the first "
+                f"of them {missing[0]}.",
                 hint="Download the rest of it.",
             )
         return [folder / name for name in names]
@@ -159,8 +157,9 @@ def _small_files(folder: Path) -> Iterator[Path]:
 
 
 def file_digest(path: Path) -> str:
-    """A digest of a file's size, its first bytes and blocks from all of it: cheap, and different for
-    other weights, since training moves nearly every one of them. Small files count in full.
+    """A digest of a file's size and of blocks spread over it; a small file is read whole.
+
+    Reading a sample is enough: training changes nearly every weight.
     """
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
@@ -174,23 +173,11 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def tensor_sizes(path: Path) -> int:
-    """The number of floating-point weights in a safetensors file, from its header alone."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = dict(json.loads(file.read(min(length, _HEADER_LIMIT))))
-        entries = [v for k, v in header.items() if k != "__metadata__"]
-        ends = max((entry["data_offsets"][1] for entry in entries), default=0)
-        if 8 + length + ends != path.stat().st_size:
-            raise ModelError(f"{path} is cut short or was written to.", hint="Download it again.")
-        bounds = [(e["data_offsets"], _ITEMSIZE[e["dtype"]]) for e in entries if e["dtype"] in _ITEMSIZE]
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} is no safetensors file.", hint="Download it again.") from error
-    return sum((end - start) // itemsize for (start, end), itemsize in bounds)
+def _float_weights(path: Path) -> int:
+    return sum(entry.count for entry in read_header(path).values() if entry.dtype in FLOAT_DTYPES)
 
 
-def _parameters_on_hub(settings: Settings, config: Mapping[str, Any]) -> int:
+def _parameters_on_hub(settings: HfSettings, config: Mapping[str, Any]) -> int:
     from transformers.utils.hub import cached_file
 
     index = cached_file(
@@ -208,11 +195,11 @@ def _parameters_on_hub(settings: Settings, config: Mapping[str, Any]) -> int:
     return int(total) // _STORED.get(str(stated), 4)
 
 
-def _parameters_of_single_file(settings: Settings) -> int:
+def _parameters_of_single_file(settings: HfSettings) -> int:
     from huggingface_hub import get_safetensors_metadata
 
     try:
         counts = get_safetensors_metadata(settings.repo, revision=settings.revision or None).parameter_count
-    except Exception:  # noqa: BLE001 - offline, a mirror without ranges, no such file: the size stays unknown
+    except Exception:  # noqa: BLE001 - offline, or a mirror without ranges: the size stays unknown
         return 0
     return sum(counts.values())

@@ -1,7 +1,7 @@
-"""What each family of models needs to be asked as its authors ask it: data, one entry for each.
+"""Families of models, as data: the prompts and settings that the authors of each use.
 
-Adding a family that transformers knows is one entry here and a model card; a family that is not
-listed is asked through its own chat template (see GENERIC).
+A new family that transformers knows needs one entry here and a model card. A family that is not
+listed is prompted with its own chat template (see GENERIC).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 __all__ = ["FAMILIES", "FOREIGN", "GENERIC", "PROMPT_RULES", "ModelFamily", "family_of"]
 
 PROMPT_RULES = "1"
-"""Version of the rules below; part of every fingerprint, so that a change asks everything anew."""
+"""Version of the rules below; part of every fingerprint, so that a change repeats every request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """How one family is asked and read.
+    """The prompt and the answer of one family.
 
     `template` replaces the checkpoint's chat template: `{images}` is one placeholder for each
     image, `{text}` the prompt. `processor` are arguments for every call of the processor,
     `image_options` defaults of the image processor that a card may override, `switches`
     attributes that the processor is set to after loading. `answer_tags` enclose the final answer.
-    `mcq_ending` takes the place of the benchmark's closing sentence. `same_size` keeps images of
+    `mcq_ending` replaces the benchmark's closing sentence. `same_size` keeps images of
     different sizes out of one batch, where the family would pad the pictures themselves.
     """
 
@@ -45,7 +45,7 @@ class ModelFamily:
 
 
 GENERIC = ModelFamily("generic")
-"""A family that is not listed: its checkpoint's chat template, images first, greedy."""
+"""A family that is not listed: the checkpoint's chat template, images first, greedy."""
 
 FAMILIES: Mapping[str, ModelFamily] = {
     family.name: family
@@ -54,7 +54,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
         ModelFamily(
             "janus",
             model_types=("janus",),
-            # The published evaluation asks without the system prompt that the processor can put first.
+            # The published evaluation has no system prompt, which the processor would add.
             switches={"use_default_system_prompt": False},
             processor={"generation_mode": "text"},
             generate={"generation_mode": "text"},
@@ -63,7 +63,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
         ModelFamily(
             "emu3",
             model_types=("emu3",),
-            # Converted checkpoints carry no usable chat template; the full stop belongs to the wording.
+            # Converted checkpoints have no usable chat template; the full stop is part of the wording.
             template="You are a helpful assistant. USER: {images}{text}. ASSISTANT:",
             max_new_tokens=1024,
             same_size=True,
@@ -95,7 +95,7 @@ FOREIGN: Mapping[str, str] = {
     "llava_llama": "Use the converted checkpoint, llava-hf/llava-1.5-7b-hf.",
     "llava_qwen": "Use the converted checkpoint of llava-hf.",
 }
-"""Model types of releases in a format of their own, and what to name instead."""
+"""Model types of releases in a format of their own, with a hint to the converted checkpoint."""
 
 
 def family_of(model_type: str) -> ModelFamily:

@@ -1,4 +1,4 @@
-"""A transformers model as mmdbench asks it: greedy, in left-padded batches that shrink to what fits."""
+"""A transformers model behind mmdbench's interface: greedy, in left-padded batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from mmdbench.errors import ImageDecodeError
 from mmdbench.records import Outcome, Question, Request
 
 from .answers import outcome_of
-from .batching import Batches, grouped
+from .batches import Batches, grouped
 from .families import PROMPT_RULES
-from .loading import Loaded, load_checkpoint, pixel_limits
-from .prompting import Asked, prepare, with_ending
-from .settings import Settings
+from .loading import LoadedModel, load_checkpoint, pixel_limits
+from .prompts import PreparedRequest, prepare, with_ending
+from .settings import HfSettings
 
 __all__ = ["HfModel", "open_hf"]
 
 _BATCH = {"cuda": 8}
-_Work = tuple[int, Asked]
+_Work = tuple[int, PreparedRequest]
 
 
-def open_hf(settings: Settings, version: str) -> HfModel:
-    """Load the model that the settings describe; ModelError or MissingExtraError if that cannot be."""
+def open_hf(settings: HfSettings, version: str) -> HfModel:
+    """Load the model of the settings. Raises ModelError or MissingExtraError."""
     return HfModel(load_checkpoint(settings), settings, version)
 
 
 class HfModel:
-    """One loaded checkpoint. `batch_size` is how many requests it likes at once."""
+    """One loaded checkpoint. `batch_size` is the preferred number of requests at once."""
 
-    def __init__(self, loaded: Loaded, settings: Settings, version: str) -> None:
+    def __init__(self, loaded: LoadedModel, settings: HfSettings, version: str) -> None:
         self._loaded = loaded
         self._family = loaded.checkpoint.family
         self._settings = settings
@@ -68,11 +68,11 @@ class HfModel:
         }
 
     def prompt(self, question: Question, default: str) -> str:
-        """The benchmark's prompt, with the family's own closing sentence where it has one."""
+        """The benchmark's prompt, with the family's own closing sentence if it has one."""
         return with_ending(question, default, self._ending)
 
     def generate(self, requests: Sequence[Request]) -> list[Outcome]:
-        """One outcome for each request, whatever batches they went in; never raises for a single one."""
+        """One outcome for each request, in their order. Raises only if every request failed."""
         outcomes: dict[int, Outcome] = {}
         work: list[_Work] = []
         for number, request in enumerate(requests):
@@ -89,11 +89,11 @@ class HfModel:
                 else:
                     outcomes[number] = answer
         if failures and len(failures) == len(requests):
-            raise failures[-1]  # nothing worked: let whoever asks decide whether to go on
+            raise failures[-1]  # nothing worked: the caller decides whether to continue
         return [outcomes[number] for number in range(len(requests))]
 
-    def inputs(self, asked: Sequence[Asked]) -> Any:
-        """What the model gets for one batch: token ids (B×L, padded on the left), mask, pixels."""
+    def inputs(self, asked: Sequence[PreparedRequest]) -> Any:
+        """The model's inputs for one batch: token ids (B×L, padded on the left), mask, pixels."""
         processor = self._loaded.processor
         texts = [item.text for item in asked]
         pictures = [list(item.pictures) for item in asked] if asked[0].pictures else None
@@ -127,7 +127,7 @@ class HfModel:
         ]
 
 
-def _details(asked: Asked, length: int) -> dict[str, Any]:
+def _details(asked: PreparedRequest, length: int) -> dict[str, Any]:
     return {"usage": {"prompt": length}} | ({"placeholder_in_prompt": True} if asked.altered else {})
 
 

@@ -1,4 +1,4 @@
-"""A model card's options, read once and checked by name."""
+"""Reads and checks the options of a model card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmdbench.system.bounds import require_at_least
 
 from .families import FAMILIES
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["HfSettings", "read_settings"]
 
 _BACKENDS = ("pil", "torchvision")
 _ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
@@ -21,8 +21,8 @@ _DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What a card says; an empty text, 0 or None leaves the choice to the family or the machine.
+class HfSettings:
+    """The options of a card; an empty text, 0 or None leaves the choice to the family or the machine.
 
     `repo` is the card's `model`: a folder, or a repository on the Hugging Face Hub, with or
     without @revision; `batch` is the most requests at
@@ -51,10 +51,10 @@ class Settings:
         return path if path.is_dir() else None
 
 
-def read_settings(card: ModelCard) -> Settings:
-    """The settings of a card; UsageError or UnknownNameError for anything that does not fit."""
+def read_settings(card: ModelCard) -> HfSettings:
+    """The settings of a card. Raises UsageError or UnknownNameError for an option that does not fit."""
     where = f"the model card [{card.name}]"
-    known = [f.name for f in fields(Settings) if f.name != "repo"]
+    known = [f.name for f in fields(HfSettings) if f.name != "repo"]
     for key in card.options:
         if key not in known:
             raise UnknownNameError(f"option in {where}:", key, known)
@@ -69,7 +69,7 @@ def read_settings(card: ModelCard) -> Settings:
             f"{where[0].upper()}{where[1:]} names no checkpoint.",
             hint="Set model to owner/name on the Hugging Face Hub or to a folder; or use hf:<owner/name>.",
         )
-    return Settings(**_with_revision(values))
+    return HfSettings(**_with_revision(values))
 
 
 def _with_revision(values: Mapping[str, Any]) -> dict[str, Any]:

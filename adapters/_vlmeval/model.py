@@ -1,4 +1,4 @@
-"""One of VLMEvalKit's models as a model of ours: pictures as files, messages, and its `generate`."""
+"""Runs a model of VLMEvalKit behind mmdbench's interface: pictures as files, messages, `generate`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmdbench.system.secrets import hide_secrets, names_secret
 
 __all__ = ["KitModel", "open_kit_model"]
 
-_NEUTRAL = "mmdbench"  # its classes look into the name of the benchmark, and many fail without one
+_NEUTRAL = "mmdbench"  # its classes inspect the benchmark's name, and many fail without one
 _WEIGHTS = ("*.safetensors", "*.bin", "*.json", "*.pt", "*.pth", "*.model", "*.jinja")
 _ENDS = 1 << 20
 _PICTURES_KEPT = 64
@@ -29,7 +29,7 @@ _PICTURES_KEPT = 64
 
 @dataclass(frozen=True)
 class KitModel:
-    """A model that VLMEvalKit made; asked one request at a time, as it asks its models itself."""
+    """A model made by VLMEvalKit; it gets one request at a time, as in VLMEvalKit."""
 
     name: str
     inner: Any
@@ -39,11 +39,11 @@ class KitModel:
     folder: Path = field(repr=False)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """JSON-able: adapter, VLMEvalKit's version, the model's name and class, and what it was given."""
+        """JSON-able: adapter, VLMEvalKit's version, the model's name, class and arguments."""
         return self.identity
 
     def prompt(self, question: Question, default: str) -> str:
-        """The benchmark's prompt, or with `own_prompts` that of the model's class for its multiple choice."""
+        """The benchmark's prompt, or with `own_prompts` that of the model's class for multiple choice."""
         if not self.own_prompts or not question.options:
             return default
         with guarded():
@@ -56,7 +56,7 @@ class KitModel:
                 raise ModelError(
                     f"{self.name!r} of VLMEvalKit has no prompt for question {question.index!r} of "
                     f"{self.dataset}: {type(error).__name__}: {hide_secrets(str(error))}.",
-                    hint="Without --set own_prompts=true the benchmark's own prompt is asked.",
+                    hint="Leave out --set own_prompts=true to use the benchmark's own prompt.",
                 ) from None
         parts = [part["value"] for part in made if part["type"] == "text"] if isinstance(made, list) else []
         return "\n".join(parts) or default
@@ -88,7 +88,7 @@ class KitModel:
         return Outcome(text, "ok" if text.strip() else "empty", details=details)
 
     def _picture(self, image: ImageBytes) -> str:
-        # The very bytes of the variant, under the digest as a name: no adapter can mix two of them up.
+        # The variant's exact bytes, named by their digest, so that no two pictures are mixed up.
         ending = "jpg" if image.mime == "image/jpeg" else image.mime.partition("/")[2]
         path = self.folder / f"{bytes_digest(image.data)}.{ending}"
         if not path.exists():
@@ -96,19 +96,19 @@ class KitModel:
         return str(path)
 
     def _make_room(self) -> None:
-        # Before a request's first picture is placed, so that none of its own can go.
+        # Before a request's first picture is written, so that none of its own is deleted.
         for old in sorted(self.folder.iterdir(), key=lambda p: p.stat().st_mtime)[:-_PICTURES_KEPT]:
             old.unlink()
 
 
 def open_kit_model(card: ModelCard, adapter_version: str) -> KitModel:
-    """Make the card's model through VLMEvalKit's own registry."""
+    """Make the card's model by VLMEvalKit's own registry."""
     options = dict(card.options)
     dataset = options.pop("dataset", _NEUTRAL)
     own_prompts = options.pop("own_prompts", False)
     if not isinstance(dataset, str) or not isinstance(own_prompts, bool):
         raise UsageError(
-            f"{card.name!r}: dataset is a benchmark's name and own_prompts true or false.",
+            f"{card.name!r}: dataset must be a benchmark's name, and own_prompts true or false.",
             hint="--set dataset=MMStar --set own_prompts=true",
         )
     if own_prompts and dataset == _NEUTRAL:
@@ -165,7 +165,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def _folder_digest(place: Any) -> str:
-    """What lies in a checkpoint's folder: names, sizes, both ends of each file; empty for a repository."""
+    """A digest of a checkpoint's folder: names, sizes, both ends of each file; empty for a repository."""
     folder = Path(str(place)) if place else None
     if folder is None or not folder.is_dir():
         return ""
@@ -187,7 +187,7 @@ def _line_of(question: Question) -> Any:
 
 
 def _plain_text(prompt: str) -> str:
-    # VLMEvalKit takes a text that is a path or an address for a picture, and fetches it.
+    # VLMEvalKit treats a text that looks like a path or an address as a picture.
     return f"{prompt}\n" if prompt and not any(c.isspace() for c in prompt) else prompt
 
 

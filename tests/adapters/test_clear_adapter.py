@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from mmdbench.adapters import clear
-from mmdbench.adapters._clear import interleave
+from mmdbench.adapters._clear import dialogue
 from mmdbench.adapters._clear.answers import answer_of
 from PIL import Image
 
@@ -83,7 +83,7 @@ def test_statuses(speaker: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["text", "think"])
 def test_understanding_modes(golden: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = clear.load(card(golden, mode=mode, batch_size=3))
-    monkeypatch.setattr(interleave, "encode_picture", None)
+    monkeypatch.setattr(dialogue, "encode_picture", None)
     outcomes = opened.generate([request(i) for i in range(3)])
     assert all(len(o.details["texts"]) == 1 and o.details["restorations"] == 0 for o in outcomes)
     names = opened._engine.model.state_dict()
@@ -114,9 +114,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_remembered(
     golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = clear.load(card(golden, batch_size=4, mode="text"))
-    whole, sizes = interleave.converse, []
+    whole, sizes = dialogue.run_dialogues, []
 
-    def converse(engine, samples, *rest):
+    def run_dialogues(engine, samples, *rest):
         sizes.append(len(samples))
         if len(samples) > 1:
             raise torch.OutOfMemoryError("no room")
@@ -125,16 +125,16 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_remembered(
     expected = [
         o.text for o in clear.load(card(golden, mode="text")).generate([request(i) for i in range(4)])
     ]
-    monkeypatch.setattr(interleave, "converse", converse)
+    monkeypatch.setattr(dialogue, "run_dialogues", run_dialogues)
     assert [o.text for o in model.generate([request(i) for i in range(4)])] == expected
     assert (sizes, model.batch_size) == ([4, 2, 1, 1, 1, 1], 1)
 
 
 def test_one_sample_that_does_not_fit_is_an_error(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def converse(*_):
+    def run_dialogues(*_):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(interleave, "converse", converse)
+    monkeypatch.setattr(dialogue, "run_dialogues", run_dialogues)
     with pytest.raises(ModelError, match="too little memory for one sample"):
         clear.load(card(golden)).generate([request(1)])
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from mmdbench.adapters._clear.chunks import Engine
 from mmdbench.adapters._clear.denoising import combine, schedule
-from mmdbench.adapters._clear.interleave import Injection, Sample, Story, converse
-from mmdbench.adapters._clear.settings import FAST, PLAIN, PRESETS, Denoising, Dialogue, Speed
+from mmdbench.adapters._clear.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
+from mmdbench.adapters._clear.settings import FAST, PLAIN, PRESETS, DenoisingSettings, DialogueSettings, Speed
 
 SYSTEM = "You may write <image_restore>."
 # At these steps one noise level is 0.5 exactly: the interval is open there.
-FEW = Denoising(steps=5, interval=(0.5, 1.0))
+FEW = DenoisingSettings(steps=5, interval=(0.5, 1.0))
 KEPT = Speed(skip_pictures=False)
 
 
@@ -34,22 +34,24 @@ def thinker(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return open_engine(write_checkpoint(tmp_path_factory.mktemp("golden")))
 
 
-def sample(number: int = 0, **more) -> Sample:
-    return Sample((picture(number, 150 + 30 * number), "Which shape?"), seed=number, **more)
+def sample(number: int = 0, **more) -> DialogueInput:
+    return DialogueInput((picture(number, 150 + 30 * number), "Which shape?"), seed=number, **more)
 
 
-def tell(engine: Engine, speed: Speed, how: Dialogue, samples=None, inject=None, watch=None) -> list[Story]:
-    return converse(again(engine, speed, watch), samples or [sample()], how, SYSTEM, inject)
+def run(
+    engine: Engine, speed: Speed, how: DialogueSettings, samples=None, inject=None, watch=None
+) -> list[DialogueResult]:
+    return run_dialogues(again(engine, speed, watch), samples or [sample()], how, SYSTEM, inject)
 
 
-def latents(engine: Engine, speed: Speed, how: Dialogue, inject=None) -> tuple[list, Story]:
+def latents(engine: Engine, speed: Speed, how: DialogueSettings, inject=None) -> tuple[list, DialogueResult]:
     found: list = []
 
     def watch(event, facts):
         if event == "evaluation":
             found.append(facts["x"])
 
-    (story,) = tell(engine, speed, how, inject=inject, watch=watch)
+    (story,) = run(engine, speed, how, inject=inject, watch=watch)
     return found, story
 
 
@@ -57,7 +59,7 @@ def latents(engine: Engine, speed: Speed, how: Dialogue, inject=None) -> tuple[l
 @pytest.mark.parametrize("renorm", ["global", "text_channel"])
 @pytest.mark.parametrize("spoken", [True, False], ids=["own text", "given text"])
 def test_fast_equals_plain(engine, thinker, feedback: str, renorm: str, spoken: bool) -> None:
-    how = Dialogue(feedback=feedback, denoising=replace(FEW, renorm=renorm), max_new_tokens=16)
+    how = DialogueSettings(feedback=feedback, denoising=replace(FEW, renorm=renorm), max_new_tokens=16)
     who = engine if spoken else thinker
     inject = None if spoken else Injection(texts=("Blurred. <image_restore>", "<image_restore> again"))
     plain, first = latents(who, PLAIN, how, inject)
@@ -86,8 +88,8 @@ def test_the_fast_path_is_taken(engine: Engine) -> None:
             elif event == "decoded":
                 decoded.append(1)
 
-        how = Dialogue(denoising=FEW, max_new_tokens=16)
-        tell(engine, speed, how, watch=watch)
+        how = DialogueSettings(denoising=FEW, max_new_tokens=16)
+        run(engine, speed, how, watch=watch)
         return len(passes), sum(rows), len(decoded)
 
     # 4 evaluations to a restoration, 3 of them guided.
@@ -118,7 +120,7 @@ def _velocities():
 
 def test_renormalisation() -> None:
     v, v_text, v_image = _velocities()
-    strong = Denoising(text_guidance=4.0, image_guidance=2.0)
+    strong = DenoisingSettings(text_guidance=4.0, image_guidance=2.0)
     norm = torch.linalg.vector_norm
     whole = combine(v, v_text, v_image, strong)
     assert float(norm(whole)) == pytest.approx(float(norm(v)), rel=1e-5)
@@ -149,20 +151,20 @@ def test_guidance_only_where_it_acts(engine: Engine, changes: dict, passes: int)
         if event == "pass":
             seen.append(event)
 
-    how = Dialogue(denoising=replace(FEW, **changes), max_turns=2, max_new_tokens=16)
+    how = DialogueSettings(denoising=replace(FEW, **changes), max_turns=2, max_new_tokens=16)
     fast, _ = latents(engine, FAST, how)
-    tell(engine, PLAIN, how, watch=watch)
+    run(engine, PLAIN, how, watch=watch)
     plain, _ = latents(engine, PLAIN, how)
     assert len(seen) == passes
     torch.testing.assert_close(fast[-1], plain[-1], atol=3e-4, rtol=0)
 
 
 def test_a_sample_in_a_batch_is_the_sample_alone(engine: Engine) -> None:
-    how = Dialogue(denoising=FEW, max_new_tokens=16)
+    how = DialogueSettings(denoising=FEW, max_new_tokens=16)
     samples = [sample(number) for number in range(3)]
-    together = tell(engine, KEPT, how, samples)
+    together = run(engine, KEPT, how, samples)
     for number in (2, 0, 1):
-        (alone,) = tell(engine, KEPT, how, [samples[number]])
+        (alone,) = run(engine, KEPT, how, [samples[number]])
         assert alone.texts == together[number].texts
         assert alone.size == together[number].size
         for one, other in zip(alone.pictures, together[number].pictures, strict=True):
@@ -170,9 +172,9 @@ def test_a_sample_in_a_batch_is_the_sample_alone(engine: Engine) -> None:
 
 
 def test_the_seed_decides_the_picture(engine: Engine) -> None:
-    how = Dialogue(denoising=FEW, max_turns=2, max_new_tokens=16)
+    how = DialogueSettings(denoising=FEW, max_turns=2, max_new_tokens=16)
     first, same, other = (
-        np.asarray(tell(engine, KEPT, how, [Sample((picture(0), "Which?"), seed)])[0].pictures[0])
+        np.asarray(run(engine, KEPT, how, [DialogueInput((picture(0), "Which?"), seed)])[0].pictures[0])
         for seed in (1, 1, 2)
     )
     assert (first == same).all()
@@ -181,7 +183,7 @@ def test_the_seed_decides_the_picture(engine: Engine) -> None:
 
 def test_the_degraded_latent_can_stand_in(thinker: Engine) -> None:
     """The substitution test: the bridge carries the picture's own latent, and nothing is denoised."""
-    how = Dialogue(latent_source="degraded", denoising=FEW, max_turns=2, max_new_tokens=8)
+    how = DialogueSettings(latent_source="degraded", denoising=FEW, max_turns=2, max_new_tokens=8)
     inject = Injection(texts=("<image_restore>",))
     chunks, encoded, events = [], [], []
 
@@ -192,7 +194,7 @@ def test_the_degraded_latent_can_stand_in(thinker: Engine) -> None:
         if event == "chunk" and facts["gen"]:
             chunks.append(facts["after"].segments[-1])
 
-    (story,) = tell(thinker, KEPT, how, inject=inject, watch=watch)
+    (story,) = run(thinker, KEPT, how, inject=inject, watch=watch)
     assert story.restorations == 1
     assert "evaluation" not in events
     # In the first layer a chunk's values depend on its own rows alone, wherever it stands.
@@ -212,8 +214,8 @@ def test_without_thought_the_guide_sees_the_text_without_tags(thinker: Engine) -
 
     thought = "Too dark. <image_restore>"
     for consider in (True, False):
-        how = Dialogue(denoising=FEW, max_turns=2, max_new_tokens=8, consider_think=consider)
-        tell(thinker, FAST, how, inject=Injection(texts=(thought,)), watch=watch)
+        how = DialogueSettings(denoising=FEW, max_turns=2, max_new_tokens=8, consider_think=consider)
+        run(thinker, FAST, how, inject=Injection(texts=(thought,)), watch=watch)
     (bare, main), (kept, same) = lengths
     encode = thinker.tokenizer.encode
     assert main == same == bare + len(encode(thought)) + 2
@@ -230,21 +232,21 @@ def test_without_thought_the_guide_sees_the_text_without_tags(thinker: Engine) -
     ],
 )
 def test_why_it_stops(thinker: Engine, texts: tuple[str, ...], stop: str, restorations: int) -> None:
-    how = Dialogue(denoising=FEW, max_new_tokens=4)
-    (story,) = tell(thinker, FAST, how, inject=Injection(texts=texts))
+    how = DialogueSettings(denoising=FEW, max_new_tokens=4)
+    (story,) = run(thinker, FAST, how, inject=Injection(texts=texts))
     assert (story.stop, story.restorations, len(story.texts)) == (stop, restorations, len(texts))
 
 
 def test_without_a_picture_nothing_is_restored(engine: Engine) -> None:
-    how = Dialogue(denoising=FEW, max_new_tokens=16)
-    (story,) = tell(engine, FAST, how, [Sample(("Which shape?",), 0)])
+    how = DialogueSettings(denoising=FEW, max_new_tokens=16)
+    (story,) = run(engine, FAST, how, [DialogueInput(("Which shape?",), 0)])
     assert (story.stop, story.restorations) == ("no picture", 0)
 
 
 def test_several_pictures_and_the_size_of_the_last(engine: Engine) -> None:
-    how = Dialogue(denoising=FEW, max_turns=2, max_new_tokens=16)
+    how = DialogueSettings(denoising=FEW, max_turns=2, max_new_tokens=16)
     inputs = (picture(0), "and", picture(1, 90, 160), "differ?")
-    (story,) = tell(engine, KEPT, how, [Sample(inputs, 3)])
+    (story,) = run(engine, KEPT, how, [DialogueInput(inputs, 3)])
     assert story.pictures[0].size == story.size
     width, height = story.size
     assert height > width
@@ -259,7 +261,7 @@ def test_the_system_prompt_is_read_once_for_all_samples(tmp_path: Path) -> None:
             read.append(event)
 
     engine = open_engine(write_speaker(tmp_path, (65,)), watch=watch)
-    how = Dialogue(max_new_tokens=4)
+    how = DialogueSettings(max_new_tokens=4)
     for number in range(3):
-        converse(engine, [sample(number)], how, SYSTEM)
+        run_dialogues(engine, [sample(number)], how, SYSTEM)
     assert len(read) == 1

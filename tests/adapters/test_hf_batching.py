@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mmdbench.adapters._hf.answers import cut, outcome_of, tagged
-from mmdbench.adapters._hf.batching import Batches, grouped
+from mmdbench.adapters._hf.batches import Batches, grouped
 
 
 class Device:

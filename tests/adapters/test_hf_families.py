@@ -18,7 +18,7 @@ if reason := hf_shim.why_not("torch", "torchvision", "transformers"):
     pytest.skip(reason, allow_module_level=True)
 
 from mmdbench.adapters._hf.families import FAMILIES
-from mmdbench.adapters._hf.prompting import CLOSING, prepare
+from mmdbench.adapters._hf.prompts import CLOSING, prepare
 from mmdbench.adapters.hf import load
 from typer.testing import CliRunner
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdbench.adapters._hf.families import FAMILIES
-from mmdbench.adapters._hf.settings import Settings
+from mmdbench.adapters._hf.settings import HfSettings
 from typer.testing import CliRunner
 
 from docs_blocks import blocks_of, commands_of
@@ -36,6 +36,6 @@ def test_the_example_is_short_and_runs_from_its_card(make_tsv, tmp_path, monkeyp
 
 def test_every_option_and_family_is_on_the_page():
     text = PAGE.read_text("utf-8")
-    options = {name for name in Settings.__dataclass_fields__ if name != "repo"}
+    options = {name for name in HfSettings.__dataclass_fields__ if name != "repo"}
     assert {name for name in options if f"`{name}`" not in text} == set()
     assert {name for name in FAMILIES if f"`{name}`" not in text} == set()

@@ -24,12 +24,13 @@ from mmdbench.adapters._clear.bagel import Bagel  # noqa: E402
 from mmdbench.adapters._clear.chunks import Engine  # noqa: E402
 from mmdbench.adapters._clear.decoding import probabilities  # noqa: E402
 from mmdbench.adapters._clear.denoising import schedule  # noqa: E402
+from mmdbench.adapters._clear.dialogue import DialogueInput, Injection, run_dialogues  # noqa: E402
 from mmdbench.adapters._clear.images import cell_ids, patches, pixel_values, resized, to_cells  # noqa: E402
-from mmdbench.adapters._clear.interleave import Injection, Sample, converse  # noqa: E402
 from mmdbench.adapters._clear.loading import load_engine, open_checkpoint  # noqa: E402
-from mmdbench.adapters._clear.settings import PLAIN, Denoising, Dialogue, Sizes, Speed  # noqa: E402
-from mmdbench.adapters._clear.synthetic import formula_tensor, write_formula_checkpoint  # noqa: E402
+from mmdbench.adapters._clear.settings import PLAIN, DenoisingSettings, DialogueSettings, Sizes, Speed  # noqa: E402
 from PIL import Image  # noqa: E402
+
+from clear_weights import formula_tensor, write_formula_checkpoint  # noqa: E402
 
 ATOL, ATOL_WIDE = 1e-4, 2e-4
 FAST = Speed(skip_pictures=False)
@@ -122,14 +123,14 @@ class Recorder:
 
     def text(self, mode: Mapping[str, Any]) -> None:
         prompts = self.reference.settings["prompts"]
-        how = Dialogue(mode="text", max_new_tokens=mode["max_tokens"])
+        how = DialogueSettings(mode="text", max_new_tokens=mode["max_tokens"])
         system = prompts[mode["system"]] if mode["system"] else None
-        self._converse(Sample(self.reference.inputs(mode["inputs"])), how, system, Injection())
+        self._converse(DialogueInput(self.reference.inputs(mode["inputs"])), how, system, Injection())
 
     def interleave(self, name: str) -> None:
         reference, inter = self.reference, self.reference.settings["interleave"]
         scenario, arrays = inter["scenarios"][name], reference.arrays
-        denoising = Denoising(
+        denoising = DenoisingSettings(
             steps=inter["num_timesteps"],
             shift=inter["timestep_shift"],
             interval=tuple(inter["cfg_interval"]),
@@ -138,7 +139,7 @@ class Recorder:
             renorm=scenario["renorm"],
             renorm_min=scenario["renorm_min"],
         )
-        how = Dialogue(
+        how = DialogueSettings(
             feedback=FEEDBACK[scenario["need_vae"], scenario["need_vit"]],  # type: ignore[arg-type]
             denoising=denoising,
             max_turns=inter["max_inter_num"],
@@ -154,14 +155,16 @@ class Recorder:
             pictures=pictures if scenario["need_vit"] else (),
         )
         system = reference.settings["prompts"][inter["system"]]
-        self._converse(Sample(reference.inputs(inter["inputs"])), how, system, inject)
+        self._converse(DialogueInput(reference.inputs(inter["inputs"])), how, system, inject)
 
-    def _converse(self, sample: Sample, how: Dialogue, system: str | None, inject: Injection) -> None:
+    def _converse(
+        self, sample: DialogueInput, how: DialogueSettings, system: str | None, inject: Injection
+    ) -> None:
         layers = self.engine.model.language_model.model.layers
         hooks = [
             layer.register_forward_hook(lambda _m, _i, out: self._layers.append(out)) for layer in layers
         ]
-        (self.story,) = converse(self.engine, [sample], how, system, inject)
+        (self.story,) = run_dialogues(self.engine, [sample], how, system, inject)
         for hook in hooks:
             hook.remove()
 

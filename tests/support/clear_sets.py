@@ -19,10 +19,10 @@ from mmdbench.adapters._clear.chunks import Engine, Watch  # noqa: E402
 from mmdbench.adapters._clear.images import png_bytes  # noqa: E402
 from mmdbench.adapters._clear.loading import load_engine, open_checkpoint  # noqa: E402
 from mmdbench.adapters._clear.settings import FAST, Sizes, Speed  # noqa: E402
-from mmdbench.adapters._clear.synthetic import write_formula_checkpoint  # noqa: E402
 from PIL import Image  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from clear_weights import write_formula_checkpoint  # noqa: E402
 from mmdbench.models import ModelCard  # noqa: E402
 from mmdbench.records import ImageBytes, Request  # noqa: E402
 

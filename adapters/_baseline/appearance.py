@@ -1,4 +1,4 @@
-"""Questions about colours, about text to be read, and about the kind of place."""
+"""Answers questions about colours, text in the picture, and the kind of place."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .choice import Options, best
 from .colour import ACHROMATIC, border, ellipse, is_monochrome, ring, shares
+from .objects import distance, find_object
+from .option_scores import Options, best
 from .questions import Intent, Subject
-from .reader import Line, likeness
-from .scene import scene_likeness, scene_scores
-from .things import distance, the_one
+from .reader import Line, text_similarity
+from .scene import scene_scores, scene_similarity
 from .vocabulary import colours_in, words
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .sight import Sight
+    from .findings import Findings
 
 __all__ = [
     "colour",
@@ -49,25 +49,25 @@ _LEAFY = r"leaf|leaves|grass|plants?|stems?|trees?|foliage|hedge|bush|bushes|law
 
 @dataclass(frozen=True, slots=True)
 class _Region:
-    """Weights for the pixels that a question about colour means and for those around them."""
+    """Weights of the pixels that a question about colour means, and of those around them."""
 
     inside: NDArray[np.float32]
     around: NDArray[np.float32]
     guessed: bool = False
 
 
-def _region(intent: Intent, sight: Sight) -> _Region | None:
-    shape = sight.names.shape
+def _region(intent: Intent, findings: Findings) -> _Region | None:
+    shape = findings.names.shape
     nowhere = np.zeros(shape, np.float32)
     for form, (start, end) in _CLOTHES.items():
         if re.search(rf"\b(?:{form})\b", intent.text):
-            wearer = the_one(Subject(frozenset({0})), sight)
+            wearer = find_object(Subject(frozenset({0})), findings)
             if wearer is None:
                 return None
             x0, y0, x1, y1 = wearer.box
             return _Region(ellipse(shape, (x0, y0 + start * (y1 - y0), x1, y0 + end * (y1 - y0))), nowhere)
     if intent.subjects:
-        thing = the_one(replace(intent.subjects[0], colours=()), sight)
+        thing = find_object(replace(intent.subjects[0], colours=()), findings)
         return None if thing is None else _Region(ellipse(shape, thing.box), ring(shape, thing.box))
     if re.search(rf"\b(?:{_AROUND})\b", intent.text):
         return _Region(border(shape), nowhere)
@@ -84,16 +84,16 @@ def _box_at(places: frozenset[str]) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-def colour(intent: Intent, options: Options, sight: Sight) -> str | None:
-    region = _region(intent, sight)
+def colour(intent: Intent, options: Options, findings: Findings) -> str | None:
+    region = _region(intent, findings)
     if region is None:
         return None
-    inside, around = shares(sight.names, region.inside), shares(sight.names, region.around)
-    # Gloss and shadow make coloured things partly white, grey and black, never the reverse;
-    # a colour that is as frequent around the thing as in it is rather its background's.
+    inside, around = shares(findings.names, region.inside), shares(findings.names, region.around)
+    # Gloss and shadow make coloured objects partly white, grey and black, never the reverse;
+    # a colour that is as frequent around the object as in it probably belongs to the background.
     found = {n: max(0.0, s - 0.5 * around[n]) * (1.0 if n in ACHROMATIC else 1.6) for n, s in inside.items()}
     if region.guessed and not re.search(rf"\b(?:{_LEAFY})\b", intent.text):
-        # What the detector does not know stands in front of foliage more often than it is green.
+        # An object that the detector does not know is more often in front of foliage than green itself.
         found["green"] *= 0.35
     if intent.negated:
         absent = {n: _colour_share(colours_in(text), inside) for n, text in options.items()}
@@ -109,33 +109,33 @@ def _colour_share(colours: Sequence[str], found: Mapping[str, float]) -> float |
     return parts[0] if len(parts) == 1 else 0.9 * sum(parts) * (min(parts) >= 0.08)
 
 
-def is_coloured(intent: Intent, sight: Sight) -> bool | None:
-    region = _region(intent, sight)
+def is_coloured(intent: Intent, findings: Findings) -> bool | None:
+    region = _region(intent, findings)
     wanted = colours_in(intent.text)
     if region is None or not wanted:
         return None
-    found = shares(sight.names, region.inside)
+    found = shares(findings.names, region.inside)
     return all(found[c] >= 0.2 for c in wanted)
 
 
 _WITHOUT_COLOUR = r"black[ -]and[ -]white|monochrome|gr[ea]y|sepia|without colour"
 
 
-def is_without_colour(intent: Intent, sight: Sight) -> bool | None:
-    without = is_monochrome(sight.small)
+def is_without_colour(intent: Intent, findings: Findings) -> bool | None:
+    without = is_monochrome(findings.small)
     return without if re.search(_WITHOUT_COLOUR, intent.text) else not without
 
 
-def print_kind(_intent: Intent, options: Options, sight: Sight) -> str | None:
-    without = is_monochrome(sight.small)
+def print_kind(_intent: Intent, options: Options, findings: Findings) -> str | None:
+    without = is_monochrome(findings.small)
     says = {label: re.search(_WITHOUT_COLOUR, words(text)) is not None for label, text in options.items()}
     fits = [label for label, says_without in says.items() if says_without == without]
     return fits[0] if len(fits) == 1 else None
 
 
-def read(intent: Intent, options: Options, sight: Sight) -> str | None:
-    lines = sight.lines
-    scores: dict[str, float | None] = {label: likeness(text, lines) for label, text in options.items()}
+def read(intent: Intent, options: Options, findings: Findings) -> str | None:
+    lines = findings.lines
+    scores: dict[str, float | None] = {label: text_similarity(text, lines) for label, text in options.items()}
     if intent.negated and lines:
         return best({label: 1 - (s or 0.0) for label, s in scores.items()}, 0.3, 0.2)
     most = max((s for s in scores.values() if s is not None), default=0.0)
@@ -144,7 +144,7 @@ def read(intent: Intent, options: Options, sight: Sight) -> str | None:
 
 
 def _singled_out(intent: Intent, fits: Options, lines: Sequence[Line]) -> str | None:
-    """Of several options that can be read equally well, the one that stands where the question says."""
+    """Of several options that were read equally well, the one at the place that the question names."""
     at = {label: _line_of(text, lines) for label, text in fits.items()}
     if not at:
         return None
@@ -163,23 +163,25 @@ def _singled_out(intent: Intent, fits: Options, lines: Sequence[Line]) -> str | 
 
 
 def _line_of(text: str, lines: Sequence[Line]) -> Line:
-    return max(lines, key=lambda line: likeness(text, [line]))
+    return max(lines, key=lambda line: text_similarity(text, [line]))
 
 
-def is_written(intent: Intent, sight: Sight) -> bool | None:
+def is_written(intent: Intent, findings: Findings) -> bool | None:
     if intent.quoted:
-        return all(likeness(text, sight.lines) >= _READ_WELL for text in intent.quoted)
+        return all(text_similarity(text, findings.lines) >= _READ_WELL for text in intent.quoted)
     if re.search(r"\b(?:any|some|there|text|writing|words)\b", intent.text) and not intent.subjects:
-        return any(len(words(line.text)) >= 2 for line in sight.lines)
+        return any(len(words(line.text)) >= 2 for line in findings.lines)
     return None
 
 
-def scene(_intent: Intent, options: Options, sight: Sight) -> str | None:
+def scene(_intent: Intent, options: Options, findings: Findings) -> str | None:
     with_text = any(_PAPER.search(words(text)) for text in options.values())
-    scores = scene_scores(sight, with_text=with_text)
-    return best({label: scene_likeness(text, scores, sight) for label, text in options.items()}, 0.3, 0.1)
+    scores = scene_scores(findings, with_text=with_text)
+    return best(
+        {label: scene_similarity(text, scores, findings) for label, text in options.items()}, 0.3, 0.1
+    )
 
 
-def is_scene(intent: Intent, sight: Sight) -> bool | None:
-    fit = scene_likeness(intent.text, scene_scores(sight), sight)
+def is_scene(intent: Intent, findings: Findings) -> bool | None:
+    fit = scene_similarity(intent.text, scene_scores(findings), findings)
     return None if fit is None or 0.35 <= fit < 0.5 else fit >= 0.5

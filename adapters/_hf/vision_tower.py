@@ -1,7 +1,7 @@
-"""Weights for a CLIP vision tower from elsewhere: towers trained to withstand attacks or noise.
+"""Replaces the weights of a CLIP vision tower, for towers trained against attacks or noise.
 
 Two layouts are read: transformers' (`vision_model.…`) and that of CLIP's first release, which
-open_clip keeps (`visual.…` or the same without a prefix). Text towers beside it are left out.
+open_clip keeps (`visual.…` or the same without a prefix). Text towers in the file are left out.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _BESIDE = (
 
 
 def find_tower(place: str) -> Path:
-    """The file of weights that `place` means: itself, one in a folder, or one of a Hub repository."""
+    """The weights file of `place`: a file, one in a folder, or one of a Hub repository."""
     path = Path(place).expanduser()
     if path.is_file():
         return path
@@ -79,11 +79,11 @@ def _download(repo: str) -> Path:
             raise ModelError(f"Cannot read the vision tower {repo}: {error}") from error
         if found is not None:
             return Path(found)
-    raise ModelError(f"{repo} holds no weights under a name that is known: {', '.join(_NAMES)}.")
+    raise ModelError(f"{repo} holds no weights under a known name: {', '.join(_NAMES)}.")
 
 
 def read_tower(path: Path) -> dict[str, Tensor]:
-    """The tensors of a vision tower under the names that transformers' CLIPVisionTransformer has."""
+    """The tensors of a vision tower, under the names of transformers' CLIPVisionTransformer."""
     state = _read(path)
     original = any(key.endswith("attn.in_proj_weight") for key in state)
     seen = any(key.startswith(("visual.", "model.visual.", "module.visual.")) for key in state)
@@ -127,7 +127,7 @@ def _renamed(name: str, tensor: Tensor) -> dict[str, Tensor]:
 
 
 def fill_tower(model: Any, path: Path) -> None:
-    """Put a file's weights into the model's CLIP tower; every key and shape must fit."""
+    """Load a file's weights into the model's CLIP tower. Raises ModelError if a key or shape differs."""
     tower = next((m for m in model.modules() if type(m).__name__ == "CLIPVisionModel"), None)
     if tower is None:
         raise ModelError(
@@ -143,7 +143,7 @@ def fill_tower(model: Any, path: Path) -> None:
     wrong += sorted(k for k in expected.keys() & found.keys() if expected[k] != found[k].shape)
     if wrong:
         raise ModelError(
-            f"{path} does not fit the model's vision tower: {len(wrong)} keys differ, {wrong[0]!r} first.",
-            hint="It must have the size and resolution of the model's own, ViT-L/14 at 336 for LLaVA-1.5.",
+            f"{path} does not fit the model's vision tower: {len(wrong)} keys differ, such as {wrong[0]!r}.",
+            hint="It must have the size and resolution of the model's tower: ViT-L/14 at 336 for LLaVA-1.5.",
         )
     inner.load_state_dict(found, strict=False)

@@ -1,4 +1,4 @@
-"""Questions about detected things: which, how many, and where."""
+"""Answers questions about detected objects: which, how many, and where."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .choice import Options, best
 from .colour import ellipse, patches, shares
+from .option_scores import Options, best
 from .questions import Intent, Subject
-from .reader import likeness
-from .vocabulary import colours_in, number_in, places_in, things_in, words
+from .reader import text_similarity
+from .vocabulary import colours_in, number_in, objects_in, places_in, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .detector import Thing
-    from .sight import Sight
+    from .detector import DetectedObject
+    from .findings import Findings
 
 __all__ = [
     "compares",
     "count",
     "distance",
+    "find_object",
     "is_placed",
     "is_present",
     "is_related",
     "place",
     "relation",
-    "the_one",
     "which",
 ]
 
@@ -42,19 +42,19 @@ _COMPARE = {"==": operator.eq, ">": operator.gt, "<": operator.lt, ">=": operato
 _ANCHORS = {"left": (1 / 6, None), "right": (5 / 6, None), "top": (None, 1 / 6), "bottom": (None, 5 / 6)}
 
 
-def _found(subject: Subject, sight: Sight, least: float = _SURE) -> list[Thing]:
-    things = [t for t in sight.things if t.number in subject.classes and t.score >= least]
+def _found(subject: Subject, findings: Findings, least: float = _SURE) -> list[DetectedObject]:
+    things = [t for t in findings.objects if t.number in subject.classes and t.score >= least]
     if subject.colours:
-        things = [t for t in things if _tint(t, subject.colours, sight) >= 0.15]
+        things = [t for t in things if _tint(t, subject.colours, findings) >= 0.15]
     return things
 
 
-def the_one(subject: Subject, sight: Sight) -> Thing | None:
-    """The thing that a question means: the one at the named place, else the largest and surest."""
-    # The question takes the thing for granted, so less is asked of the detector.
-    things = _found(replace(subject, colours=()), sight, _GIVEN)
+def find_object(subject: Subject, findings: Findings) -> DetectedObject | None:
+    """The object that a question means: the one at the named place, else the largest with a high score."""
+    # The question presumes that the object is there, so a lower score is enough.
+    things = _found(replace(subject, colours=()), findings, _GIVEN)
     if subject.colours:
-        tinted = {t: _tint(t, subject.colours, sight) for t in things}
+        tinted = {t: _tint(t, subject.colours, findings) for t in things}
         most = max(tinted.values(), default=0.0)
         things = [t for t in things if tinted[t] >= max(0.05, most / 2)]
     if len(things) < subject.rank:
@@ -65,7 +65,7 @@ def the_one(subject: Subject, sight: Sight) -> Thing | None:
 
 
 def distance(centre: tuple[float, float], places: frozenset[str]) -> float:
-    """How far, in shares of the picture, a point lies from the named places; unnamed axes do not count."""
+    """The distance of a point from the named places, in shares of the picture; other axes do not count."""
     x, y = centre
     gaps = []
     for place in places - {"middle"}:
@@ -77,44 +77,44 @@ def distance(centre: tuple[float, float], places: frozenset[str]) -> float:
     return float(np.hypot.reduce(gaps)) if gaps else 0.0
 
 
-def _is_at(thing: Thing, places: frozenset[str]) -> bool:
+def _is_at(thing: DetectedObject, places: frozenset[str]) -> bool:
     x, y = thing.centre
     holds = {"left": x < 0.5, "right": x > 0.5, "top": y < 0.5, "bottom": y > 0.5}
     holds["middle"] = 1 / 3 < x < 2 / 3 and 1 / 4 < y < 3 / 4
     return all(holds[place] for place in places)
 
 
-def is_present(intent: Intent, sight: Sight) -> bool | None:
+def is_present(intent: Intent, findings: Findings) -> bool | None:
     if not intent.subjects:
         return None
     if " or " in intent.text:
-        return any(_found(s, sight) for s in intent.subjects)
+        return any(_found(s, findings) for s in intent.subjects)
     if len({s.classes for s in intent.subjects}) == 1 and intent.places:
-        return any(_is_at(t, intent.places) for s in intent.subjects for t in _found(s, sight))
-    return all(_found(s, sight) for s in intent.subjects)
+        return any(_is_at(t, intent.places) for s in intent.subjects for t in _found(s, findings))
+    return all(_found(s, findings) for s in intent.subjects)
 
 
-def which(intent: Intent, options: Options, sight: Sight) -> str | None:
-    named = {n: [Subject(c, colours_in(t)) for _, _, c in things_in(t)] for n, t in options.items()}
+def which(intent: Intent, options: Options, findings: Findings) -> str | None:
+    named = {n: [Subject(c, colours_in(t)) for _, _, c in objects_in(t)] for n, t in options.items()}
     if intent.places and not intent.negated:
-        return _which_there(intent, named, sight)
-    scores = {label: _presence(subjects, sight) for label, subjects in named.items()}
+        return _which_there(intent, named, findings)
+    scores = {label: _presence(subjects, findings) for label, subjects in named.items()}
     if intent.negated:
         return best({label: None if s is None else 1 - s for label, s in scores.items()}, 1 - _SURE, 0.1)
     return best(scores, 0.35, 0.05)
 
 
-def _presence(subjects: Sequence[Subject], sight: Sight) -> float | None:
-    scores = [max((t.score for t in _found(s, sight, 0.0)), default=0.0) for s in subjects]
+def _presence(subjects: Sequence[Subject], findings: Findings) -> float | None:
+    scores = [max((t.score for t in _found(s, findings, 0.0)), default=0.0) for s in subjects]
     return min(scores, default=None)
 
 
-def _which_there(intent: Intent, named: Mapping[str, Sequence[Subject]], sight: Sight) -> str | None:
-    """The option whose thing lies farthest in a direction, or nearest on that side of another thing."""
-    reference = the_one(intent.subjects[-1], sight) if _has_reference(intent) else None
+def _which_there(intent: Intent, named: Mapping[str, Sequence[Subject]], findings: Findings) -> str | None:
+    """The option whose object is farthest in a direction, or nearest on that side of another object."""
+    reference = find_object(intent.subjects[-1], findings) if _has_reference(intent) else None
     scores: dict[str, float | None] = {}
     for label, subjects in named.items():
-        things = [t for s in subjects for t in _found(s, sight) if t is not reference]
+        things = [t for s in subjects for t in _found(s, findings) if t is not reference]
         if reference is not None:
             things = [t for t in things if _lead(t, reference, intent.places) > 0]
             scores[label] = max((1 - _gap(t, reference) for t in things), default=None)
@@ -127,14 +127,14 @@ def _has_reference(intent: Intent) -> bool:
     return bool(intent.subjects) and _FROM_ANOTHER.search(intent.text) is not None
 
 
-def _gap(one: Thing, other: Thing) -> float:
+def _gap(one: DetectedObject, other: DetectedObject) -> float:
     return float(np.hypot(one.centre[0] - other.centre[0], one.centre[1] - other.centre[1]))
 
 
-def count(intent: Intent, options: Options, sight: Sight) -> str | None:
+def count(intent: Intent, options: Options, findings: Findings) -> str | None:
     if not intent.subjects:
         return None
-    seen = _how_many(intent.subjects[0], sight)
+    seen = _how_many(intent.subjects[0], findings)
     offered = {label: _bounds(text) for label, text in options.items()}
     if seen == 0 and not any(b and b[0] <= 0 <= b[1] for b in offered.values()):
         return None
@@ -142,9 +142,9 @@ def count(intent: Intent, options: Options, sight: Sight) -> str | None:
     return best(gaps, -1e9, 0.5)
 
 
-def _how_many(subject: Subject, sight: Sight) -> int:
-    # What the detector does not know may still stand out as patches of one colour.
-    return len(_found(subject, sight)) if subject.classes else patches(sight.names, subject.colours)
+def _how_many(subject: Subject, findings: Findings) -> int:
+    # Objects that the detector does not know can still be counted as patches of one colour.
+    return len(_found(subject, findings)) if subject.classes else patches(findings.names, subject.colours)
 
 
 def _bounds(text: str) -> tuple[float, float] | None:
@@ -165,30 +165,30 @@ def _bounds(text: str) -> tuple[float, float] | None:
     return number, number
 
 
-def compares(intent: Intent, sight: Sight) -> bool | None:
+def compares(intent: Intent, findings: Findings) -> bool | None:
     if not intent.subjects or intent.number is None:
         return None
-    seen = _how_many(intent.subjects[0], sight)
+    seen = _how_many(intent.subjects[0], findings)
     sign, number = intent.number
     return bool(_COMPARE[sign](seen, number))
 
 
-def _lead(one: Thing, other: Thing, places: frozenset[str]) -> float:
-    """How far `one` lies from `other` in the named direction, negative for the opposite direction."""
+def _lead(one: DetectedObject, other: DetectedObject, places: frozenset[str]) -> float:
+    """The offset of `one` from `other` in the named direction, negative for the opposite direction."""
     dx, dy = one.centre[0] - other.centre[0], one.centre[1] - other.centre[1]
     steps = {"left": -dx, "right": dx, "top": -dy, "bottom": dy}
     return min((steps[p] for p in places if p in steps), default=0.0)
 
 
-def _pair(intent: Intent, sight: Sight) -> tuple[Thing, Thing] | None:
+def _pair(intent: Intent, findings: Findings) -> tuple[DetectedObject, DetectedObject] | None:
     first = intent.subjects[0]
     second = next((s for s in intent.subjects if s.classes != first.classes), None)
-    things = the_one(first, sight), the_one(second, sight) if second else None
+    things = find_object(first, findings), find_object(second, findings) if second else None
     return None if things[0] is None or things[1] is None else (things[0], things[1])
 
 
-def relation(intent: Intent, options: Options, sight: Sight) -> str | None:
-    pair = _pair(intent, sight)
+def relation(intent: Intent, options: Options, findings: Findings) -> str | None:
+    pair = _pair(intent, findings)
     if pair is None:
         return None
     nearness = pair[0].box[3] - pair[1].box[3]
@@ -204,38 +204,38 @@ def relation(intent: Intent, options: Options, sight: Sight) -> str | None:
     return best(scores, 0.02, 0.02)
 
 
-def is_related(intent: Intent, sight: Sight) -> bool | None:
-    pair = _pair(intent, sight)
+def is_related(intent: Intent, findings: Findings) -> bool | None:
+    pair = _pair(intent, findings)
     if pair is None or not intent.places - {"middle"}:
         return None
     return _lead(*pair, intent.places) > 0
 
 
-def _spot(intent: Intent, sight: Sight) -> tuple[float, float] | None:
+def _spot(intent: Intent, findings: Findings) -> tuple[float, float] | None:
     if intent.subjects:
-        thing = the_one(intent.subjects[0], sight)
+        thing = find_object(intent.subjects[0], findings)
         return None if thing is None else thing.centre
     for wanted in intent.quoted:
-        line = max(sight.lines, key=lambda ln: likeness(wanted, [ln]), default=None)
-        if line is not None and likeness(wanted, [line]) >= _READ_WELL:
+        line = max(findings.lines, key=lambda ln: text_similarity(wanted, [ln]), default=None)
+        if line is not None and text_similarity(wanted, [line]) >= _READ_WELL:
             return line.centre
     return None
 
 
-def place(intent: Intent, options: Options, sight: Sight) -> str | None:
+def place(intent: Intent, options: Options, findings: Findings) -> str | None:
     offered = {label: places_in(text) for label, text in options.items()}
-    spot = _spot(intent, sight)
+    spot = _spot(intent, findings)
     if spot is None:
         return None
     scores = {label: -distance(spot, places) if places else None for label, places in offered.items()}
     return best(scores, -1.0, 0.01)
 
 
-def is_placed(intent: Intent, sight: Sight) -> bool | None:
-    thing = the_one(intent.subjects[0], sight) if intent.subjects else None
+def is_placed(intent: Intent, findings: Findings) -> bool | None:
+    thing = find_object(intent.subjects[0], findings) if intent.subjects else None
     return None if thing is None else _is_at(thing, intent.places)
 
 
-def _tint(thing: Thing, colours: Sequence[str], sight: Sight) -> float:
-    found = shares(sight.names, ellipse(sight.names.shape, thing.box))
+def _tint(thing: DetectedObject, colours: Sequence[str], findings: Findings) -> float:
+    found = shares(findings.names, ellipse(findings.names.shape, thing.box))
     return max(found[c] for c in colours)

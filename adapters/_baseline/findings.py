@@ -1,4 +1,4 @@
-"""All that the demonstration model knows of one picture, found out when it is first asked for."""
+"""The findings of detector, text reader and colour statistics for one picture, each on first use."""
 
 from __future__ import annotations
 
@@ -15,49 +15,53 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .detector import Thing
+    from .detector import DetectedObject
     from .reader import Line
 
-__all__ = ["Sight"]
+__all__ = ["Findings"]
 
 _THUMBNAIL = 160
 
 
-class Sight:
-    """One picture's detected things, lines of text and colours; each is found once, whatever the thread.
-
-    `pixels` gives the H×W×3 uint8 RGB picture; it is called again for each finding, so that a
-    remembered `Sight` holds no large array.
-    """
+class Findings:
+    """Detected objects, lines of text and colours of one picture; each is computed once, by any thread."""
 
     def __init__(
         self,
         pixels: Callable[[], NDArray[np.uint8]],
-        detect: Callable[[NDArray[np.uint8]], tuple[Thing, ...]],
+        detect: Callable[[NDArray[np.uint8]], tuple[DetectedObject, ...]],
         read: Callable[[NDArray[np.uint8]], tuple[Line, ...]],
     ) -> None:
+        """Set up findings without computing any.
+
+        Args:
+            pixels: Returns the H×W×3 uint8 RGB picture; called for each finding, so that a cached
+                object holds no large array.
+            detect: Detects objects.
+            read: Reads lines of text.
+        """
         self._pixels, self._detect, self._read = pixels, detect, read
         self._lock = threading.RLock()
-        self._things: tuple[Thing, ...] | None = None
+        self._objects: tuple[DetectedObject, ...] | None = None
         self._lines: tuple[Line, ...] | None = None
         self._small: NDArray[np.uint8] | None = None
         self._names: NDArray[np.int8] | None = None
 
     def check(self) -> None:
-        """Fail now if the picture cannot be decoded, and not only for questions that look at it."""
+        """Raise the error of a picture that cannot be decoded, also for questions that do not need it."""
         _ = self.small
 
     @property
-    def things(self) -> tuple[Thing, ...]:
-        """What the detector finds, surest first."""
+    def objects(self) -> tuple[DetectedObject, ...]:
+        """The detected objects, highest score first."""
         with self._lock:
-            if self._things is None:
-                self._things = self._detect(self._pixels())
-            return self._things
+            if self._objects is None:
+                self._objects = self._detect(self._pixels())
+            return self._objects
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """What the reader reads, from top to bottom."""
+        """The lines of text, from top to bottom."""
         with self._lock:
             if self._lines is None:
                 self._lines = self._read(self._pixels())
@@ -65,7 +69,7 @@ class Sight:
 
     @property
     def small(self) -> NDArray[np.uint8]:
-        """The picture at 160 pixels at most, averaged over areas."""
+        """The picture reduced to at most 160 pixels a side, averaged over areas."""
         with self._lock:
             if self._small is None:
                 image = self._pixels()

@@ -1,8 +1,8 @@
-"""The loop: read the question, write a thought, restore the picture if it asks for that, and again.
+"""The dialogue loop: write a text, restore the picture if the text asks for it, and repeat.
 
-Several samples go side by side: their texts are written as one batch, their pictures restored one
-after the other. With the modes `text` and `think` the loop is one text long and pictures are seen
-by the vision transformer alone.
+Several dialogues run side by side: their texts are written as one batch, their pictures are
+restored one after the other. In the modes `text` and `think` a dialogue has one text, and pictures
+go through the vision transformer alone.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from .chunks import (
     prefix_of,
 )
 from .context import Context
-from .decoding import Choose, Written, greedy, sampled, write_texts
-from .denoising import Guides, denoise
+from .decoding import Choose, WrittenText, greedy, sampled, write_texts
+from .denoising import GuidanceContexts, denoise
 from .images import resized
-from .settings import Dialogue
+from .settings import DialogueSettings
 
-__all__ = ["Injection", "Sample", "Story", "converse"]
+__all__ = ["DialogueInput", "DialogueResult", "Injection", "run_dialogues"]
 
 Stop = Literal["answer", "no tag", "turn limit", "token limit", "no picture"]
 PHASES = ("image", "text", "denoise", "feedback", "decode")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What is asked: pictures and texts in their order, and the seed of all its random draws."""
+class DialogueInput:
+    """The input of one dialogue: pictures and texts in their order, and the seed of its random draws."""
 
     inputs: tuple[Image.Image | str, ...]
     seed: int = 0
@@ -55,11 +55,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """Stands in for what would be drawn or written, sample after sample alike; for proofs and tests.
+    """Fixed values in place of drawn noise and written texts, the same in every dialogue; for tests.
 
-    `vae_noise`: one [1, z, H/8, W/8] to a picture; `noise`: one [count, token values] to a
-    restoration; `texts` replace what was written, `limits` the token limit, turn by turn;
-    `pictures` replace the decoded ones where they are read again.
+    Attributes:
+        vae_noise: For each picture, [1, z, H/8, W/8].
+        noise: For each restoration, [count, token values].
+        texts: For each turn, the text in place of the written one.
+        limits: For each turn, the token limit.
+        pictures: For each restoration, the picture that is read again in place of the decoded one.
     """
 
     vae_noise: tuple[Tensor, ...] = ()
@@ -70,8 +73,19 @@ class Injection:
 
 
 @dataclass
-class Story:
-    """What became of a sample: every text, every restoration, why it stopped and what took how long."""
+class DialogueResult:
+    """The result of one dialogue.
+
+    Attributes:
+        seed: The seed of its random draws.
+        texts: The texts, one for each turn.
+        tokens: The number of tokens of each text.
+        stop: The reason why it ended.
+        restorations: The number of restored pictures.
+        pictures: The restored pictures, if they were decoded.
+        size: The size (width, height) of the last picture of the input, in pixels.
+        seconds: Seconds by phase.
+    """
 
     seed: int
     texts: list[str] = field(default_factory=list)
@@ -83,21 +97,26 @@ class Story:
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
 
 
-class _Teller:
-    """One sample on its way through the loop."""
+class _DialogueRun:
+    """One dialogue in progress: its contexts with and without the picture, and its result so far."""
 
     def __init__(
-        self, engine: Engine, sample: Sample, how: Dialogue, system: str | None, inject: Injection
+        self,
+        engine: Engine,
+        given: DialogueInput,
+        settings: DialogueSettings,
+        system: str | None,
+        inject: Injection,
     ) -> None:
-        self.engine, self.how, self.inject = engine, how, inject
-        self.story = Story(sample.seed)
-        self.generator = torch.Generator().manual_seed(sample.seed)
+        self.engine, self.settings, self.inject = engine, settings, inject
+        self.result = DialogueResult(given.seed)
+        self.generator = torch.Generator().manual_seed(given.seed)
         self.latent: Tensor | None = None
         with self.clock("text"):
             self.context = prefix_of(engine, system)
             self.without_image = prefix_of(engine, system) if self.restores else self.context
         pictures = 0
-        for item in sample.inputs:
+        for item in given.inputs:
             if isinstance(item, str):
                 self.read_text(item)
             else:
@@ -110,11 +129,11 @@ class _Teller:
         started = time.perf_counter()
         yield
         _settle(self.engine)
-        self.story.seconds[phase] += time.perf_counter() - started
+        self.result.seconds[phase] += time.perf_counter() - started
 
     @property
     def restores(self) -> bool:
-        return self.how.mode == "interleave"
+        return self.settings.mode == "interleave"
 
     def read_text(self, text: str) -> None:
         with self.clock("text"):
@@ -129,7 +148,7 @@ class _Teller:
         with self.clock("image"):
             engine = self.engine
             picture = resized(picture, engine.sizes.vae_transform)
-            self.story.size = picture.size
+            self.result.size = picture.size
             if self.restores:
                 self.latent = encode_picture(engine, picture, self.vae_noise(picture.size, number))
                 ids = grid_of(engine, picture.size)[2]
@@ -145,76 +164,76 @@ class _Teller:
 
     def start_noise(self, count: int) -> Tensor:
         if self.inject.noise:
-            return self.inject.noise[self.story.restorations]
+            return self.inject.noise[self.result.restorations]
         return torch.randn((count, self.engine.sizes.token_values), generator=self.generator)
 
-    def hear(self, written: Written) -> tuple[Stop | None, str]:
-        """Note what was written; why the sample ends with it (None: it goes on), and the text."""
-        story, turn = self.story, len(self.story.texts)
+    def record(self, written: WrittenText) -> tuple[Stop | None, str]:
+        """Record a text; returns the reason to stop, None if there is none, and the text."""
+        result, turn = self.result, len(self.result.texts)
         text = self.inject.texts[turn] if turn < len(self.inject.texts) else written.text
-        story.texts.append(text)
-        story.tokens.append(len(written.tokens))
-        story.seconds["text"] += written.seconds
+        result.texts.append(text)
+        result.tokens.append(len(written.tokens))
+        result.seconds["text"] += written.seconds
         asks = self.restores and RESTORE_TAG in text
         if has_answer(text):
             return "answer", text
         if not asks:
             return ("no tag" if written.ended else "token limit"), text
-        if len(story.texts) == self.how.max_turns:
+        if len(result.texts) == self.settings.max_turns:
             return "turn limit", text
-        return ("no picture" if story.size is None else None), text
+        return ("no picture" if result.size is None else None), text
 
-    def restore(self, written: Written, text: str) -> None:
-        """Take the thought into the contexts, restore the picture and feed it back."""
+    def restore(self, written: WrittenText, text: str) -> None:
+        """Append the text to the contexts, restore the picture and append that, too."""
         before = self.context
         with self.clock("text"):
             without_text = before
-            if not self.how.consider_think:
+            if not self.settings.consider_think:
                 without_text = append_text(self.engine, before, text.replace(RESTORE_TAG, ""))
             shared = self.without_image is before and self.engine.speed.batch_guidance
             self.context = self.append_written(written, text)
             self.without_image = (
                 self.context if shared else append_text(self.engine, self.without_image, text)
             )
-        guides = Guides(self.context, without_text, self.without_image)
+        guides = GuidanceContexts(self.context, without_text, self.without_image)
         with self.clock("denoise"):
             tokens = self.restored(guides)
         picture = self.picture(tokens)
-        self.story.restorations += 1
+        self.result.restorations += 1
         with self.clock("feedback"):
-            self.feed_back(tokens, picture)
+            self.read_restored(tokens, picture)
 
-    def append_written(self, written: Written, text: str) -> Context:
-        """The context with the text as a chunk of its own; what decoding has read is not read again."""
+    def append_written(self, written: WrittenText, text: str) -> Context:
+        """The context with the text as a chunk of its own; reuses the rows that decoding has computed."""
         engine = self.engine
         if engine.speed.reuse_decoded and engine.tokenizer.encode(text) == list(written.tokens):
             return append_ids(engine, written.context, [engine.tokenizer.eos])
         return append_text(engine, self.context, text)
 
-    def restored(self, guides: Guides) -> Tensor:
-        assert self.story.size is not None
+    def restored(self, guides: GuidanceContexts) -> Tensor:
+        assert self.result.size is not None
         assert self.latent is not None
-        if self.how.latent_source == "degraded":
+        if self.settings.latent_source == "degraded":
             return self.latent
         noise = self.start_noise(len(self.latent))
-        return denoise(self.engine, guides, noise, self.story.size, self.how.denoising)
+        return denoise(self.engine, guides, noise, self.result.size, self.settings.denoising)
 
     def picture(self, tokens: Tensor) -> Image.Image | None:
         """The restored picture, if anything needs it."""
-        needed = self.how.feedback in ("reencode", "both")
+        needed = self.settings.feedback in ("reencode", "both")
         if self.engine.speed.skip_pictures and not needed:
             return None
-        assert self.story.size is not None
+        assert self.result.size is not None
         with self.clock("decode"):
-            picture = decode_latent(self.engine, tokens, self.story.size)
-        self.story.pictures.append(picture)
-        return self.inject.pictures[self.story.restorations] if self.inject.pictures else picture
+            picture = decode_latent(self.engine, tokens, self.result.size)
+        self.result.pictures.append(picture)
+        return self.inject.pictures[self.result.restorations] if self.inject.pictures else picture
 
-    def feed_back(self, tokens: Tensor, picture: Image.Image | None) -> None:
-        engine, feedback = self.engine, self.how.feedback
-        assert self.story.size is not None
+    def read_restored(self, tokens: Tensor, picture: Image.Image | None) -> None:
+        engine, feedback = self.engine, self.settings.feedback
+        assert self.result.size is not None
         if feedback in ("bridge", "both"):
-            ids = grid_of(engine, self.story.size)[2]
+            ids = grid_of(engine, self.result.size)[2]
             self.context = append_latent(engine, self.context, tokens, ids)
             self.without_image = self.context
         if feedback in ("reencode", "both"):
@@ -225,52 +244,65 @@ class _Teller:
             self.without_image = self.context if shared else append_picture(engine, self.without_image, chunk)
 
 
-def converse(
+def run_dialogues(
     engine: Engine,
-    samples: Sequence[Sample],
-    how: Dialogue,
+    inputs: Sequence[DialogueInput],
+    settings: DialogueSettings,
     system: str | None,
     inject: Injection | None = None,
-) -> list[Story]:
-    """Ask all samples, side by side; a story each, in their order."""
+) -> list[DialogueResult]:
+    """Run dialogues side by side.
+
+    Args:
+        engine: The loaded model.
+        inputs: The dialogues' inputs.
+        settings: The settings of all of them.
+        system: The system prompt, None for none.
+        inject: Fixed values in place of drawn ones, for tests.
+
+    Returns:
+        The result of each dialogue, in their order.
+    """
     inject = inject or Injection()
     with torch.inference_mode():
-        tellers = [_Teller(engine, sample, how, system, inject) for sample in samples]
-        active, turn = list(range(len(tellers))), 0
-        choose = _chooser(how, tellers)
+        runs = [_DialogueRun(engine, one, settings, system, inject) for one in inputs]
+        active, turn = list(range(len(runs))), 0
+        choose = _chooser(settings, runs)
         while active:
-            limit = inject.limits[turn] if turn < len(inject.limits) else how.max_new_tokens
-            active = _turn(engine, tellers, active, limit, choose)
+            limit = inject.limits[turn] if turn < len(inject.limits) else settings.max_new_tokens
+            active = _turn(engine, runs, active, limit, choose)
             turn += 1
-    return [teller.story for teller in tellers]
+    return [run.result for run in runs]
 
 
 def _turn(
-    engine: Engine, tellers: Sequence[_Teller], active: Sequence[int], limit: int, choose: Choose
+    engine: Engine, runs: Sequence[_DialogueRun], active: Sequence[int], limit: int, choose: Choose
 ) -> list[int]:
-    """One text for every active sample, and a restoration for those that ask; who goes on."""
+    """One text for every active dialogue, and the restorations asked for; returns those to continue."""
 
     def choose_among(logits: Tensor, rows: Sequence[int]) -> list[int]:
         return choose(logits, [active[row] for row in rows])
 
-    written = write_texts(engine, [tellers[i].context for i in active], limit, choose_among)
-    going = []
-    for index, text in zip(active, written, strict=True):
-        stop, said = tellers[index].hear(text)
+    written = write_texts(engine, [runs[i].context for i in active], limit, choose_among)
+    continued = []
+    for index, answer in zip(active, written, strict=True):
+        stop, text = runs[index].record(answer)
         if stop is None:
-            tellers[index].restore(text, said)
-            going.append(index)
+            runs[index].restore(answer, text)
+            continued.append(index)
         else:
-            tellers[index].story.stop = stop
-    return going
+            runs[index].result.stop = stop
+    return continued
 
 
-def _chooser(how: Dialogue, tellers: Sequence[_Teller]) -> Choose:
-    if how.temperature <= 0:
+def _chooser(settings: DialogueSettings, runs: Sequence[_DialogueRun]) -> Choose:
+    if settings.temperature <= 0:
         return greedy
     # Texts draw from a generator of their own, so that sampling them leaves the pictures' noise alone.
-    seeds = [derive_seed("text", teller.story.seed) for teller in tellers]
-    return sampled(how.temperature, how.top_p, [torch.Generator().manual_seed(seed) for seed in seeds])
+    seeds = [derive_seed("text", run.result.seed) for run in runs]
+    return sampled(
+        settings.temperature, settings.top_p, [torch.Generator().manual_seed(seed) for seed in seeds]
+    )
 
 
 def _settle(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""As many requests at once as fit: a batch that runs out of memory is halved, and that is remembered."""
+"""Batches that fit into memory: the limit is halved, for good, when a batch runs out of memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Answer = TypeVar("Answer")
 
 
 class Batches:
-    """Runs work in batches of at most `limit`, which only ever falls.
+    """Runs work in batches of at most `limit`, which only falls.
 
-    `is_memory` recognises running out of memory; `release` gives back what a failed batch left.
+    `is_memory` recognises an error of memory; `release` frees what a failed batch has left.
     """
 
     def __init__(
@@ -27,10 +27,10 @@ class Batches:
     def run(
         self, items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Answer]]
     ) -> list[Answer | Exception]:
-        """One answer for each item, in order; for an item that fails by itself, what it raised.
+        """One answer for each item, in order, or the error of an item that fails by itself.
 
-        A batch that fails for another reason than memory is asked one by one, so that one bad
-        item does not take its neighbours with it.
+        A batch that fails for another reason than memory is run one by one, so that one bad
+        item does not fail its neighbours.
         """
         answers: list[Answer | Exception] = []
         alone = 0
@@ -40,7 +40,7 @@ class Batches:
             failure = None
             try:
                 answers += work(items[start : start + size])
-            except Exception as error:  # noqa: BLE001 - told apart below, outside, where its frames can go
+            except Exception as error:  # noqa: BLE001 - handled below, where its frames can be freed
                 failure = error
             if failure is None:
                 continue

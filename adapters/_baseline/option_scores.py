@@ -1,4 +1,4 @@
-"""Choosing the option that the evidence speaks for."""
+"""Picks the option with the best score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Options = Mapping[str, str]
 
 
 def best(scores: Mapping[str, float | None], least: float, lead: float) -> str | None:
-    """The label with the highest score, if that is `least` or more and `lead` ahead of the next."""
+    """The label with the highest score, if it is at least `least`, and at least `lead` above the next."""
     ranked = sorted(((s, label) for label, s in scores.items() if s is not None), key=lambda p: (-p[0], p[1]))
     if not ranked or ranked[0][0] < least:
         return None

@@ -1,4 +1,4 @@
-"""A request becomes the text and the pictures that a family's processor takes."""
+"""Prepares a request: the text and the pictures for a family's processor."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from .families import ModelFamily
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["CLOSING", "Asked", "prepare", "render", "with_ending"]
+__all__ = ["CLOSING", "PreparedRequest", "prepare", "render", "with_ending"]
 
 CLOSING = "Please select the correct answer from the options above. \n"
 """The benchmarks' closing sentence, which a family's `mcq_ending` replaces."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request as the processor takes it; `altered` says that its text held a placeholder."""
+class PreparedRequest:
+    """One request for the processor; `altered` is True if a placeholder in its text was changed."""
 
     text: str
     pictures: tuple[Picture, ...]
     altered: bool
 
     def shape(self, *, sizes: bool) -> tuple[Any, ...]:
-        """What requests of one batch have in common: how many pictures and, on request, their sizes."""
+        """The key of requests that fit into one batch: number of pictures and, with `sizes`, their sizes."""
         return (len(self.pictures), *(p.size for p in self.pictures if sizes))
 
 
 def with_ending(question: Question, default: str, ending: str) -> str:
-    """The benchmark's prompt with another closing sentence, where it has the usual one."""
+    """The benchmark's prompt with another closing sentence, if it has the usual one."""
     if ending and question.options and default.endswith(CLOSING):
         return default[: -len(CLOSING)] + ending
     return default
 
 
-def prepare(request: Request, family: ModelFamily, processor: Any) -> Asked:
-    """Decode the request's images (RGB) and put its prompt into the family's words.
+def prepare(request: Request, family: ModelFamily, processor: Any) -> PreparedRequest:
+    """Decode the request's images (RGB) and put its prompt into the family's template.
 
     Raises ImageDecodeError for an image that cannot be read.
     """
@@ -52,11 +52,11 @@ def prepare(request: Request, family: ModelFamily, processor: Any) -> Asked:
         for number, image in enumerate(request.images, 1)
     )
     text = _without_placeholders(request.prompt, processor)
-    return Asked(render(text, len(pictures), family, processor), pictures, text != request.prompt)
+    return PreparedRequest(render(text, len(pictures), family, processor), pictures, text != request.prompt)
 
 
 def render(text: str, images: int, family: ModelFamily, processor: Any) -> str:
-    """The text of a turn with `images` placeholders, up to where the answer begins."""
+    """The text of a turn with `images` placeholders, up to the beginning of the answer."""
     if family.template:
         return family.template.format(images=processor.image_token * images, text=text)
     shown: list[dict[str, str]] = [{"type": "image"}] * images
@@ -67,7 +67,7 @@ def render(text: str, images: int, family: ModelFamily, processor: Any) -> str:
 
 
 def _without_placeholders(text: str, processor: Any) -> str:
-    # A benchmark may quote "<image>": left whole, it would count as one more picture.
+    # A benchmark may quote "<image>", which would count as one more picture.
     for token in _placeholders(processor):
         text = text.replace(token, f"{token[0]} {token[1:]}")
     return text

@@ -1,0 +1,1 @@
+"""Parts that the adapters of local models share: devices, memory and headers of weights files."""
