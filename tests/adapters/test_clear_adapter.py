@@ -135,7 +135,7 @@ def test_one_sample_that_does_not_fit_is_an_error(golden: Path, monkeypatch: pyt
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(dialogue, "run_dialogues", run_dialogues)
-    with pytest.raises(ModelError, match="too little memory for one sample"):
+    with pytest.raises(ModelError, match="too little memory for one request"):
         clear.load(card(golden)).generate([request(1)])
 
 
