@@ -88,7 +88,7 @@ def test_a_stanza_of_four_words_is_enough() -> None:
         ("[New", "not valid TOML"),
         ("New = 1", "must be a table"),
         (STANZA + "colour = 'red'", "unknown key 'colour'"),
-        (STANZA + "rows cannot be -1", "rows cannot be -1"),
+        (STANZA + "rows = -1", "rows cannot be -1"),
         (STANZA + "rows = true", "rows cannot be True"),
         (STANZA + "aliases = 'x'", "aliases"),
         (STANZA + "md5 = 'abc'", "MD5"),
