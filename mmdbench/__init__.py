@@ -1,4 +1,4 @@
-"""mmdbench: how much does a vision-language model lose when its images get worse?
+"""Measure how much a vision-language model loses when its images get worse.
 
 >>> import mmdbench
 >>> len(mmdbench.get_corruption_names())

@@ -55,12 +55,12 @@ class Bench:
 
     @cached_property
     def md5(self) -> str:
-        """MD5 of the file, as 32 hexadecimal digits; computed when first asked for."""
+        """MD5 of the file, as 32 hexadecimal digits; computed once."""
         return file_hash(self.path, "md5")
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file, as 64 hexadecimal digits; computed when first asked for."""
+        """SHA-256 of the file, as 64 hexadecimal digits; computed once."""
         return file_hash(self.path, "sha256")
 
 

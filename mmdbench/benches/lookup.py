@@ -44,7 +44,7 @@ def open_bench(
         limits: Limits on what is read from the file.
 
     Returns:
-        The benchmark with all its questions; pictures are read when they are needed.
+        The benchmark with all its questions; images are read when they are needed.
 
     Raises:
         UnknownNameError: There is no such benchmark, dataset, task or family.
@@ -65,7 +65,7 @@ def open_bench(
     try:
         info = find_bench(name)
     except UnknownNameError:
-        # Degraded copies lie in the same folders under names that no catalogue lists.
+        # Degraded copies are in the same folders, under names that the catalogue does not have.
         path = find_file(f"{name}.tsv", data_dir)
         if path is None:
             raise

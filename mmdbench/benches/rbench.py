@@ -8,6 +8,7 @@ read from any of several columns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,21 +87,21 @@ def task_of(question: Question) -> str:
     """The task of a row: mcq if it has options, else by its columns; empty if unknown."""
     if question.options:
         return "mcq"
-    for column in _TASK_COLUMNS:
-        said = question.fields.get(column, "").strip().lower()
-        for task, words in _TASK_WORDS.items():
-            if said in words:
-                return task
-    return ""
+    return _read_column(question, _TASK_COLUMNS, _TASK_WORDS)
 
 
 def strength_of(question: Question) -> str:
     """The strength of a row's distortion, low, mid or high, by its columns; empty if unknown."""
-    for column in _STRENGTH_COLUMNS:
-        said = question.fields.get(column, "").strip().lower()
-        for strength, words in _STRENGTH_WORDS.items():
-            if said in words:
-                return strength
+    return _read_column(question, _STRENGTH_COLUMNS, _STRENGTH_WORDS)
+
+
+def _read_column(question: Question, columns: Sequence[str], words: Mapping[str, Sequence[str]]) -> str:
+    """The name in `words` that has the value of the first column with a known value; empty if none has."""
+    for column in columns:
+        value = question.fields.get(column, "").strip().lower()
+        for name, spellings in words.items():
+            if value in spellings:
+                return name
     return ""
 
 

@@ -10,7 +10,7 @@ from statistics import NormalDist
 __all__ = ["CONFIDENCE", "Estimate", "difference", "macro_mean", "normal_quantile"]
 
 CONFIDENCE = 0.95
-"""The confidence of every interval, unless another is asked for."""
+"""The confidence of every interval, unless a function is given another."""
 
 
 @dataclass(frozen=True, slots=True)

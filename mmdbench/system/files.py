@@ -19,7 +19,7 @@ from mmdbench.errors import StoreError
 __all__ = ["MANIFEST_FILE", "REPLY_FILES", "cannot_write", "make_folder", "open_atomic", "write_atomic"]
 
 MANIFEST_FILE = "manifest.json"
-"""The file in the folder of a run or build that says what it is; the last to be uploaded."""
+"""The file that describes a run or build, in its folder; it is the last to be uploaded."""
 
 REPLY_FILES = "replies-*.jsonl"
 """The pattern of the files in a run's folder that hold its replies."""

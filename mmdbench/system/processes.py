@@ -82,7 +82,7 @@ def read_message(file: IO[bytes]) -> tuple[Any, ...] | None:
 
 
 def _exactly(file: IO[bytes], size: int) -> bytes | None:
-    # A pipe without a buffer gives what is there, which may be less than what was asked for.
+    # A read from an unbuffered pipe may return fewer bytes than it was asked to.
     data = bytearray()
     while len(data) < size:
         piece = file.read(size - len(data))

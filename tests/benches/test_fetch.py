@@ -20,8 +20,7 @@ from mmdbench.benches.catalog import BenchInfo
 from mmdbench.benches.data_files import data_path, get_data, list_data, verify_data
 from mmdbench.benches.download import DownloadProgress, FetchSettings, mirrored
 from mmdbench.benches.fetch import ChecksumWarning, check_file, fetch_bench, recorded_check
-from mmdbench.errors import DataError, LockedError, MmdbenchError, StoreError, UnknownNameError
-from mmdbench.system.locks import file_lock
+from mmdbench.errors import DataError, MmdbenchError, StoreError, UnknownNameError
 
 BODY = b"index\tquestion\timage\n" + b"".join(b"%d\twhat?\tQUJD\n" % i for i in range(30_000))
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -415,16 +414,6 @@ def test_two_at_once_download_once(host: Host, shop: Shop) -> None:
     assert [path.read_bytes() for path in paths] == [BODY] * 3
     assert len(host.seen) == 1
     assert shop.files == ["Toy.tsv", "Toy.tsv.json"]
-
-
-def test_a_lock_that_is_held_too_long(tmp_path: Path) -> None:
-    path = tmp_path / "x.lock"
-    with file_lock(path, wait_s=0), pytest.raises(LockedError, match=r"x\.lock"), file_lock(path, wait_s=0):
-        pytest.fail("entered twice")
-    assert not path.exists()
-    path.write_text("left behind by a process that died")
-    with file_lock(path, wait_s=0):
-        pass
 
 
 def test_a_full_disk_is_told_before_and_during(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
-import sys
 import time
 
 import pytest
 
-from mmdbench.errors import LockedError, StoreError
+from mmdbench.errors import StoreError
 from mmdbench.records import Reply
 from mmdbench.run.store import (
     ReplyStore,
@@ -20,8 +18,6 @@ from mmdbench.run.store import (
     reply_line,
     shard_paths,
 )
-from mmdbench.system.files import make_folder, open_atomic, write_atomic
-from mmdbench.system.locks import folder_lock
 
 
 def reply(key, status="ok", text="B", index=1):
@@ -101,44 +97,6 @@ def test_unknown_fields_of_a_newer_version_are_ignored():
 def test_a_closed_store_refuses(tmp_path):
     with pytest.raises(StoreError, match="not open"):
         ReplyStore(tmp_path).add(reply("a"))
-
-
-def test_a_second_process_is_refused_and_the_lock_dies_with_its_holder(tmp_path):
-    code = (
-        "import sys, time; from pathlib import Path; from mmdbench.system.locks import folder_lock\n"
-        "with folder_lock(Path(sys.argv[1]), 'waiting'):\n"
-        "    print('held', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(LockedError, match="Another process is testing"), folder_lock(tmp_path, "testing"):
-            pass
-        holder.kill()
-        holder.wait()
-        holder.stdout.close()
-    with folder_lock(tmp_path, "testing"):
-        pass
-
-
-def test_an_atomic_file_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "f"
-    write_atomic(path, "old")
-
-    def fail_half_way():
-        with open_atomic(path) as file:
-            file.write(b"half of the new")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail_half_way()
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-
-
-def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
-    (tmp_path / "x").write_text("")
-    with pytest.raises(StoreError, match=r"Cannot write .*x.*Name another folder"):
-        make_folder(tmp_path / "x" / "y")
 
 
 def test_the_index_knows_what_counts_as_answered(tmp_path):
