@@ -64,8 +64,8 @@ class Grading:
     `judged` marks families that only a judge can grade.
 
     The other fields repeat what VLMEvalKit does with its prediction files (io mode `compat`):
-    `spreadsheet_trips` is how often it writes and reads the file, `truth_from_spreadsheet` tells that it
-    takes right answers from there and not from the TSV file, `table_rows` are the rows of its tables.
+    `spreadsheet_trips` is how often it writes and reads the file, `truth_from_spreadsheet` is set where
+    it takes right answers from there and not from the TSV file, `table_rows` are the rows of its tables.
     """
 
     grade: Callable[[Sheet, JudgeSession | None], dict[Index, Grade]]
@@ -85,8 +85,9 @@ class Family:
 
     `unit` is the index of what counts as one question: it gets one corruption, is never split by a
     sample and is a cluster of the statistics. `partners` maps indices to those of the units with which
-    they are sampled as a whole. `recognise` says in words why a file with these columns and indices
-    looks like the family, or nothing. `selectable` families can be named by users for their own files.
+    they are sampled as a whole. `recognise` gives the reason why a file with these columns and
+    indices looks like the family, empty if it does not. Users can name `selectable` families for files
+    of their own.
     `grading` is None where a task grades the replies.
     """
 

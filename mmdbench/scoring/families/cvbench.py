@@ -54,7 +54,7 @@ CVBENCH = Family(
     prompt=column_prompt("prompt"),
     metrics=(_MICRO_ACCURACY, _MEAN_OF_SOURCES),
     grading=Grading(grade_plain, _total),
-    prompt_summary="the column 'prompt' as it stands",
+    prompt_summary="the column 'prompt', unchanged",
     grading_summary="the option that a reply names; per cent of all questions (clear) "
     "or the mean over their sources (vlmevalkit)",
     text_column="prompt",

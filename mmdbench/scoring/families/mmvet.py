@@ -88,7 +88,7 @@ MMVET = Family(
     metrics=(_OVERALL,),
     # VLMEvalKit takes the right letters from the TSV file, yet MM-Vet's ground truth from the spreadsheet.
     grading=Grading(grade_mmvet, _total, judged=True, truth_from_spreadsheet=True),
-    prompt_summary="the question as it stands",
+    prompt_summary="the question, unchanged",
     grading_summary="a judge compares with the answer, 0 to 1 for each reply; "
     "without a judge it is not scored",
     recognise=_recognise,

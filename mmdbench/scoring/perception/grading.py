@@ -102,17 +102,17 @@ def _graded(
 ) -> Grade:
     readable = found.stage != "unreadable"
     right = readable and set(found.types) == set(truth) and len(found.types) == len(truth)
-    said = [(claim.type, claim.intensity) for claim in found.claims]
+    claimed = [(claim.type, claim.intensity) for claim in found.claims]
     categories = {spec.corruptions[name].category for name in truth}
     named = {spec.corruptions[t].category if t in spec.corruptions else t for t in found.types}
     verdict: Verdict = "correct" if right else "wrong" if readable else "unresolved"
     details: dict[str, Any] = {
         "truth": dict(truth),
-        "said": [list(pair) for pair in said],
+        "said": [list(pair) for pair in claimed],
         "category": float(readable and named == categories),
-        "intensity_error": _error(truth, said),
+        "intensity_error": _error(truth, claimed),
         # A reply without a claim also misses "none".
-        "r_deg": degradation_reward(truth if readable else truth or {NOTHING: 0.0}, said),
+        "r_deg": degradation_reward(truth if readable else truth or {NOTHING: 0.0}, claimed),
         "picture": picture,
     }
     label = ", ".join(found.types) or "none" if readable else None
@@ -131,8 +131,8 @@ def _picture(reply: Reply) -> str:
     return " ".join(str(image.get("recipe", {}).get("image", ""))[:16] for image in reply.images)
 
 
-def _error(truth: Mapping[str, float], said: Sequence[tuple[str, float | None]]) -> float | None:
-    errors = [abs(value - truth[name]) for name, value in said if name in truth and value is not None]
+def _error(truth: Mapping[str, float], claimed: Sequence[tuple[str, float | None]]) -> float | None:
+    errors = [abs(value - truth[name]) for name, value in claimed if name in truth and value is not None]
     return errors[0] if errors else None
 
 

@@ -44,7 +44,7 @@ _NONE = re.compile(
 )
 # Repeats are bounded, so that the search ends soon whatever a model writes.
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d{1,12})?|\.\d{1,12})\s{0,3}(%?)(?!\.?\w)")
-# A pair counts where it begins a line or an item; _KNOWN stands for a type of ours that was there.
+# A pair counts where it begins a line or an item; _KNOWN replaces types of ours in the text.
 _KNOWN = "\0"
 _PAIR = re.compile(
     r"(?:^[^A-Za-z\n\0]{0,8}|[,;{\[][\s\"']{0,3}|(?<=[\d%)\0])\s{1,3}and\s{1,3})"
@@ -114,9 +114,9 @@ def read_claims(text: str, names: Iterable[str]) -> Claims:
         blocks = [block for block in pattern.findall(spoken) if block.strip()]
         if blocks:
             return _read_block(blocks[-1], known, stage)
-    said = _read_text(spoken, known)
-    last = _LAST_WORD.search(text) if said.stage == "unreadable" else None
-    return _read_block(last[1], known, "tag") if last else said
+    found = _read_text(spoken, known)
+    last = _LAST_WORD.search(text) if found.stage == "unreadable" else None
+    return _read_block(last[1], known, "tag") if last else found
 
 
 def _read_text(text: str, names: tuple[str, ...]) -> Claims:

@@ -9,12 +9,12 @@ __all__ = ["degradation_reward"]
 
 def degradation_reward(
     truth: Mapping[str, float],
-    said: Sequence[tuple[str, float | None]],
+    claimed: Sequence[tuple[str, float | None]],
     *,
     missed: float = 1.0,
     extra: float = 1.0,
 ) -> float:
-    """The degradation reward of a claim: 1 − |said − true intensity| for each type that is right.
+    """The degradation reward of a claim: 1 − |claimed − true intensity| for each type that is right.
 
     A type that is named again counts as another one; a right type without an intensity is worth 0.
     It is the reward of Robust-R1 (arXiv 2512.17532) as far as its description goes, whose two
@@ -22,7 +22,7 @@ def degradation_reward(
 
     Args:
         truth: Intensities (0..1) by type; empty for an untouched picture.
-        said: (type, intensity) pairs in the order of the claim; an intensity may be None.
+        claimed: (type, intensity) pairs in the order of the claim; an intensity may be None.
         missed: Penalty for each true type that is not named.
         extra: Penalty for each claim of another type.
 
@@ -36,7 +36,7 @@ def degradation_reward(
     """
     matched: dict[str, float] = {}
     others = 0
-    for name, intensity in said:
+    for name, intensity in claimed:
         if name not in truth or name in matched:
             others += 1
         else:
