@@ -1,1 +1,1 @@
-"""Graded replies → one `Tables` object → console, Markdown, JSON."""
+"""Reports: graded runs as one `Tables` object, and its renderings."""

@@ -1,4 +1,4 @@
-"""How to cite what a result rests on, as BibTeX."""
+"""BibTeX and a methods paragraph for a paper that reports a run."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def citations(runs: Sequence[RunResults] = ()) -> str:
 
 
 def methods(run: RunResults) -> str:
-    """A paragraph for a paper: what was run, under which rules, with which versions."""
+    """A methods paragraph for a paper: model, benchmarks, design, scoring and versions of a run."""
     plan = run.plan
     benches = ", ".join(
         f"{run.title(b['name'])} ({b['questions']} rows, SHA-256 {b['sha256'][:12]})"

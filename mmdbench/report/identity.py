@@ -1,4 +1,4 @@
-"""What a run is, as far as it decides whether two of them may be compared."""
+"""Identity of a run: the settings that must be equal before two runs are compared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MUST = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field in which two runs differ; `blocks` says that they may not be compared because of it."""
+    """A field in which two runs differ; `blocks` is True if they may not be compared because of it."""
 
     field: str
     first: str
@@ -41,7 +41,7 @@ class Difference:
 
 
 def identity(run: RunResults) -> dict[str, Any]:
-    """The JSON-able record of all that decides whether a run can be compared."""
+    """The JSON-able record of a run's settings, for comparing it with another run."""
     plan = run.plan
     judges = sorted({j for arm in run.arms if (j := getattr(arm.score, "judge", None))})
     spec = run.manifest.get("spec", {})
@@ -104,9 +104,18 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
 def require_comparable(
     first: Mapping[str, Any], second: Mapping[str, Any], *, shared: bool = False
 ) -> list[Difference]:
-    """All differences of two identities; raises IncomparableError at the first that blocks.
+    """All differences of two identities, none of which blocks a comparison.
 
-    With `shared` another sample does not block: only the questions that both hold are compared.
+    Args:
+        first: The identity of a run.
+        second: The identity of another.
+        shared: Allow different samples, because only the questions that both hold are compared.
+
+    Returns:
+        The differences.
+
+    Raises:
+        IncomparableError: A difference blocks the comparison.
     """
     found = differences(first, second)
     for difference in found:

@@ -1,9 +1,9 @@
-"""Published results as runs to compare with: `paper:clear-rl`, `paper:bagel`, `paper:robust-r1-sft-rl` …
+"""Published results to compare runs with: `paper:clear-rl`, `paper:bagel`, `paper:robust-r1-sft-rl` …
 
 The numbers are those of CLEAR (arXiv 2604.04780, tables 1, 2, 9 and 10) and Robust-R1 (arXiv
 2512.17532, tables 1 and 2). No per-question grades were published, so nothing here is paired:
 a score's interval is Wilson's for its number of questions, and averages are recomputed over the
-benchmarks that are asked for. Known misprints come along as notes.
+benchmarks that are asked for. Notes name known misprints.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ _CLEAR_LEVELS = {"Clean": "clean", "Low": "low", "Mid": "mid", "Hard": "hard"}
 
 @cache
 def paper_tables() -> dict[str, Any]:
-    """The published tables as they were printed, with sizes of benchmarks and known misprints."""
+    """The published tables as printed, with sizes of benchmarks and known misprints."""
     text = resources.files("mmdbench.report").joinpath("data/paper_tables.json").read_text("utf-8")
     return dict(json.loads(text))
 
 
 def is_published(name: str) -> bool:
-    """Whether a name such as `paper:bagel` means a published result rather than a folder."""
+    """True if a name such as `paper:bagel` means a published result rather than a folder."""
     return name.startswith(PREFIX)
 
 
 def published_names() -> tuple[str, ...]:
-    """Every published result by its name, prefix included."""
+    """Names of all published results, with their prefix."""
     return tuple(f"{PREFIX}{slug}" for slug in _scores())
 
 
 def published_rows(name: str, benches: Sequence[str] = ()) -> PublishedRows:
-    """A published result as rows of a report; `benches` (titles) restrict it and its average.
+    """A published result as rows of a report, with its average over `benches` (titles; all if empty).
 
-    Raises UnknownNameError for a name that nothing was published under.
+    Raises UnknownNameError for an unknown name.
     """
     slug = name.removeprefix(PREFIX)
     if slug not in _scores():

@@ -1,4 +1,4 @@
-"""A set of hits as a series over questions, and the estimates that follow from it.
+"""Hits as a series with one value for each question, and the scores and drops estimated from it.
 
 The mean of a series is the score: over one arm the headline's mean, over several corruptions
 (or sources) the unweighted mean of theirs. The question is the cluster of the variance.
@@ -22,7 +22,10 @@ Unit = tuple[str, Index]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What each question contributes to a score; the mean of `at.values` is that score (0..1)."""
+    """Contributions of questions to a score, which is the mean of `at.values` (0..1).
+
+    With `apart`, every corruption weighs the same in the score.
+    """
 
     hits: tuple[UnitHit, ...]
     apart: bool
@@ -36,11 +39,11 @@ class Series:
 
     @property
     def binary(self) -> bool:
-        """Whether each question has one hit, and that is 0 or 1."""
+        """True if each question has exactly one hit, of 0 or 1."""
         return len(self.hits) == len(self.units) and all(hit.hit in (0.0, 1.0) for hit in self.hits)
 
     def only(self, units: frozenset[Unit]) -> Series:
-        """The series of those questions alone."""
+        """The series of some of its questions."""
         return make_series((hit for hit in self.hits if (hit.bench, hit.unit) in units), apart=self.apart)
 
 
@@ -58,8 +61,8 @@ def score_of(series: Series) -> Estimate | None:
     return None if estimate is None else estimate.scaled(100)
 
 
-def change(before: Series, after: Series, *, fraction: float = 0.0) -> Estimate | None:
-    """`before − after` in points, paired by question, over the questions that both hold."""
+def change(before: Series, after: Series) -> Estimate | None:
+    """`before − after` in points (0..100), paired by question; None if the series share no question."""
     shared = frozenset(before.units) & frozenset(after.units)
     if not shared:
         return None
@@ -73,6 +76,5 @@ def change(before: Series, after: Series, *, fraction: float = 0.0) -> Estimate 
         before.at.values,
         after.at.values[order],
         residuals=before.at.residuals - after.at.residuals[order],
-        fraction=fraction,
     )
     return None if estimate is None else estimate.scaled(100)

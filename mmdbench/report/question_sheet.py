@@ -1,4 +1,4 @@
-"""One question as a model meets it: its pictures at every level on one sheet, its text, and replies."""
+"""One question of a benchmark: its text, a sheet of its pictures at every level, and replies to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["find_question", "question_lines", "question_sheet", "reply_lines"]
 
 
 def find_question(bench: Bench, index: str) -> Question:
-    """The question of that index. Raises UnknownNameError."""
+    """The question with an index. Raises UnknownNameError if the benchmark has none."""
     for question in bench.questions:
         if str(question.index) == index:
             return question
@@ -28,7 +28,7 @@ def find_question(bench: Bench, index: str) -> Question:
 
 
 def question_lines(question: Question) -> list[str]:
-    """The question, its options and its answer, a line each."""
+    """Lines of text: the question, its options with the right one marked, and its category."""
     lines = [f"{question.bench}:{question.index}  {question.text or question.fields.get('prompt', '')}"]
     lines += [
         f"  {'→' if label == question.answer else ' '} {label}. {text}"
@@ -42,20 +42,24 @@ def question_lines(question: Question) -> list[str]:
 
 
 def reply_lines(run: RunResults, question: Question, corruptions: Sequence[str]) -> Iterator[str]:
-    """What the run's model replied to the question at each level, and how that was graded."""
-    grades = {
-        (arm.level, arm.corruption if run.apart else None): grade
-        for arm in run.arms
-        for grade in arm.score.grades
-        if (grade.bench, grade.index) == (question.bench, question.index)
-    }
+    """Replies of a run to one question, with their grades.
+
+    Args:
+        run: The graded run.
+        question: A question of one of its benchmarks.
+        corruptions: Only these corruptions; all if empty.
+
+    Yields:
+        A line of text for each level and corruption.
+    """
+    grades = run.grades
     for cell in run.cells:
         if (cell.bench, cell.index) != (question.bench, question.index):
             continue
         if cell.corruption and corruptions and cell.corruption not in corruptions:
             continue
         reply = run.replies.get(cell)
-        grade = grades.get((cell.level, cell.corruption if run.apart else None))
+        grade = grades.get(cell)
         place = f"{cell.level} {cell.corruption or ''}".strip()
         said = "missing" if reply is None else reply.text or f"[{reply.status}] {reply.reason}".strip()
         verdict = f"{grade.verdict} ({grade.label or '–'}, {grade.stage})" if grade else "not graded"
@@ -65,10 +69,21 @@ def reply_lines(run: RunResults, question: Question, corruptions: Sequence[str])
 def question_sheet(
     question: Question, corruptions: Sequence[str], plan: RunPlan, spec: Spec, width: int = 240
 ) -> Image:
-    """An RGB sheet of the very pictures that the plan shows: a row for each corruption (and picture).
+    """Draw the pictures that a plan shows of a question: a row for each corruption (and picture).
 
-    `width` is that of one picture, in pixels. Raises UsageError for a question without pictures
-    and for a plan of the design `released`, whose pictures are the authors'.
+    Args:
+        question: The question.
+        corruptions: Names of the corruptions.
+        plan: The plan, which sets seed, profile and codec.
+        spec: The corruptions.
+        width: Width of one picture, in pixels.
+
+    Returns:
+        An RGB image, with a column for each level.
+
+    Raises:
+        UsageError: The question has no picture, or the design is `released`, which shows the
+            authors' own pictures.
     """
     if plan.design == "released":
         raise UsageError(

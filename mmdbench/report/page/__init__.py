@@ -1,6 +1,6 @@
-"""A run's report as one HTML file: its numbers drawn, and its answers beside their pictures.
+"""A report as one HTML page: charts and tables of its numbers, and replies beside their pictures.
 
-The file needs no network and no server. Its numbers are those of `Tables`, by their path in
+The page needs no network and no server. Its numbers are those of `Tables`, by their path in
 `Tables.as_dict()`; its pictures are made again from the benchmarks by the recipes of the run.
 """
 

@@ -23,7 +23,7 @@ class _Line:
 
 
 def drops(numbers: PageNumbers, labels: PageLabels) -> str:
-    """Each benchmark's drop with its interval: by level for one run, at the worst level for several."""
+    """A table of drops with their intervals: at every level of one run, at the worst level of several."""
     several = len(labels.runs) > 1
     lines = _lines(numbers, labels, several=several)
     if not lines:
@@ -92,7 +92,7 @@ def _drop_row(
 
 
 def curves(numbers: PageNumbers, labels: PageLabels) -> str:
-    """A small chart of the score at every level for each benchmark, all on one scale."""
+    """A chart of the scores at every level for each benchmark, all on one scale."""
     if len(labels.levels) < 2:
         return tag("p", "The run has one level.")
     steps = len(labels.levels) - 1
@@ -119,7 +119,7 @@ def curves(numbers: PageNumbers, labels: PageLabels) -> str:
 
 
 def quality(numbers: PageNumbers) -> str:
-    """Accuracy against the measured quality of the pictures, one chart for each metric."""
+    """A chart of accuracy against the measured quality of pictures, for each metric."""
     entries = list(enumerate(numbers.at("quality") or []))
     runs = list(dict.fromkeys(entry["run"] for _, entry in entries))
     figures = []

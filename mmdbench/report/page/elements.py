@@ -1,23 +1,22 @@
-"""PageLabels and small parts that several sections of a page share."""
+"""Elements that several sections of a page share: legend, scrolling box, button that opens examples."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmdbench.records import CLEAN, RECODED
 from mmdbench.report.page.numbers import box, tag
 from mmdbench.report.page.svg import marker
-from mmdbench.report.scores import worst_level
+from mmdbench.report.scores import degraded_levels, worst_level
 
 __all__ = ["PageLabels", "legend", "opener", "scroller"]
 
 
 @dataclass(frozen=True, slots=True)
 class PageLabels:
-    """What the page calls things: levels and runs in their order, and a benchmark's name by its title.
+    """Levels and runs of a page in their order, and the names of benchmarks by their titles.
 
-    The first `graded` of the runs have examples; those behind them are published results.
+    The first `graded` runs have examples; those after them are published results.
     """
 
     levels: tuple[str, ...]
@@ -27,17 +26,17 @@ class PageLabels:
 
     @property
     def degraded(self) -> tuple[str, ...]:
-        """The levels that are not clean."""
-        return tuple(level for level in self.levels if level not in (CLEAN, RECODED))
+        """The levels at which pictures are corrupted."""
+        return degraded_levels(self.levels)
 
     @property
     def worst(self) -> str:
-        """The hardest level, or nothing."""
+        """The hardest level; empty if there is none."""
         return worst_level(self.levels)
 
 
 def legend(labels: Sequence[str]) -> str:
-    """What each shape and colour stands for; nothing for a single one."""
+    """A legend of the shape and colour of each label; empty for a single one."""
     if len(labels) < 2:
         return ""
     items = []
@@ -48,12 +47,23 @@ def legend(labels: Sequence[str]) -> str:
 
 
 def scroller(table: str, name: str) -> str:
-    """A wide thing that scrolls by itself, so that the page does not."""
+    """A box in which a wide table scrolls, so that the page does not."""
     return box("div", table, class_="scroll", tabindex="0", role="group", aria_label=name)
 
 
 def opener(labels: PageLabels, run: str, inside: str, words: str, wanted: Mapping[str, str]) -> str:
-    """Numbers that show their examples when they are chosen; just the numbers for a published result."""
+    """A button around numbers that opens their examples.
+
+    Args:
+        labels: The runs of the page.
+        run: The run that the numbers are of.
+        inside: The numbers, as HTML.
+        words: Description of the numbers, for screen readers.
+        wanted: Filters of the examples, such as `{"level": "hard"}`; empty values are dropped.
+
+    Returns:
+        The button as HTML; just the numbers for a published result, which has no examples.
+    """
     place = labels.runs.index(run)
     if place >= labels.graded:
         return inside

@@ -1,4 +1,4 @@
-"""All pictures of a page, each once, as large as fits."""
+"""Pictures embedded in a page as base64, each once, in the largest format that fits its size limit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LADDER = (
     ThumbnailFormat(144, 36),
     ThumbnailFormat(112, 30),
 )
-"""What is tried, from the best on, until all pictures fit."""
+"""Formats to try, the best first, until all pictures fit."""
 
 _PROBES = 200
 _PROBED_QUESTIONS = 8
@@ -41,11 +41,12 @@ _MARGIN = 0.92
 
 @dataclass
 class EmbeddedPictures:
-    """Small pictures as base64 WebP, each once, and where they belong.
+    """Small pictures as base64 WebP, each once, and the cells and replies that show them.
 
     `cells` maps a cell to the numbers of its pictures, `kept` a reply's key to those that the model
     made itself. `unlike` counts pictures with other pixels than the run saw, `left_out` the cells
-    for which there was no room; `missing` says in words what could not be opened.
+    for which there was no room; `missing` names what could not be opened, and `size` is that of
+    `data` in bytes.
     """
 
     data: list[str] = field(default_factory=list)
@@ -66,10 +67,21 @@ def make_pictures(
     data_dir: Path | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedPictures:
-    """The pictures of the examples in at most `budget` bytes of base64.
+    """Make the pictures of examples again, each question's once.
 
-    A question's pictures are made once, however many examples show it. The shape is the best of
-    `LADDER` that fits by a probe; what does not fit in the end is left out, the last examples first.
+    The format is the best of `LADDER` that fits by a probe. Pictures that do not fit after all are
+    left out, those of the last examples first.
+
+    Args:
+        runs: The graded runs; the first one's plan and notes say how its pictures were made.
+        examples: The examples of the page.
+        spec: The corruptions.
+        budget: Size limit of all pictures, in bytes of base64.
+        data_dir: Folder with benchmark files, searched first.
+        on_progress: Called with the number of questions whose pictures are made, and of all.
+
+    Returns:
+        The pictures.
     """
     questions, missing = open_questions(runs[0].plan, {e.question.bench for e in examples}, data_dir)
     jobs = plan_jobs(examples, questions, runs[0], spec)
@@ -87,7 +99,17 @@ def make_pictures(
 def collect(
     examples: Sequence[Example], made: Sequence[Thumbnails], budget: int, missing: Sequence[str] = ()
 ) -> EmbeddedPictures:
-    """Number the pictures in the order of the examples, as many as fit into the budget."""
+    """Number pictures in the order of the examples, as many as fit.
+
+    Args:
+        examples: The examples of the page.
+        made: The pictures of each question.
+        budget: Size limit of all pictures, in bytes of base64.
+        missing: Sentences on what could not be opened.
+
+    Returns:
+        The pictures.
+    """
     found = EmbeddedPictures(missing=list(missing), unlike=sum(m.unlike for m in made))
     found.missing += sorted({m.error for m in made if m.error})[:3]
     cells = {cell: images for m in made for cell, images in m.cells.items()}

@@ -44,7 +44,7 @@ class Example:
 
 
 def gather(runs: Sequence[RunResults]) -> list[Example]:
-    """All examples of the runs, in the order of the first run's plan."""
+    """All examples of graded runs, in the order of the first run's plan."""
     questions: dict[tuple[str, Any], Question] = {}
     for run in runs:
         if run.folder is not None:

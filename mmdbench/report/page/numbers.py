@@ -1,4 +1,4 @@
-"""Numbers of a report by their path, so that what a page shows is what the report's JSON holds."""
+"""Numbers of a page, each read from the report's JSON by its path, and HTML elements."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _VOID = frozenset({"circle", "line", "path", "polygon", "polyline", "rect"})
 
 @dataclass(frozen=True, slots=True)
 class PageNumbers:
-    """The record that a page's numbers come from: `Tables.as_dict()`, and `quality` where there is any."""
+    """The record that all numbers of a page come from: `Tables.as_dict()`, and its `quality` curves."""
 
     record: Mapping[str, Any]
 
     def at(self, path: str) -> Any:
-        """What lies at a path such as `main/0/drops/hard/value`; None where it leads nowhere."""
+        """The value at a path such as `main/0/drops/hard/value`; None if there is none."""
         found: Any = self.record
         for step in path.split("/"):
             if isinstance(found, Mapping):
@@ -35,29 +35,38 @@ class PageNumbers:
                 return None
         return found
 
-    def text(self, path: str, digits: int = 1, *, signed: bool = False, unit: str = "") -> str:
-        """The number at a path, rounded by the report's rule; a dash where there is none."""
-        value = self.at(path)
-        if value is None:
-            return DASH
-        return shown(Value(value), Column("", unit, digits, signed=signed))
+    def text(self, path: str, digits: int) -> str:
+        """The number at a path as plain text with some decimals; a dash if there is none."""
+        return self._shown(path, Column("", "", digits))
 
     def number(self, path: str, digits: int = 1, *, signed: bool = False, unit: str = "") -> str:
-        """The number at a path as HTML that labels the path."""
-        text = self.text(path, digits, signed=signed, unit=unit)
-        if text == DASH:
-            return DASH
-        return tag("span", text, data_of=path, data_digits=digits)
+        """The number at a path as HTML that names the path.
+
+        Args:
+            path: Path of the number in the record.
+            digits: Number of decimals.
+            signed: Write the + of a positive number.
+            unit: The unit of its column; `%` is written.
+
+        Returns:
+            A span element; a dash if there is no number.
+        """
+        text = self._shown(path, Column("", unit, digits, signed=signed))
+        return DASH if text == DASH else tag("span", text, data_of=path, data_digits=digits)
+
+    def _shown(self, path: str, column: Column) -> str:
+        value = self.at(path)
+        return DASH if value is None else shown(Value(value), column)
 
     def interval(self, path: str, digits: int = 1) -> str:
-        """The interval of the estimate at a path as HTML; empty where it has none."""
+        """The interval of the estimate at a path as HTML; empty if it has none."""
         if not self.known(path):
             return ""
         low, high = (self.number(f"{path}/{end}", digits) for end in ("low", "high"))
         return f'<span class="ci">{low} to {high}</span>'
 
     def spoken(self, path: str, digits: int = 1) -> str:
-        """The estimate at a path in words, for those who hear the page."""
+        """The estimate at a path in words, for screen readers."""
         value = self.at(f"{path}/value")
         if value is None:
             return "no value"
@@ -68,18 +77,25 @@ class PageNumbers:
         return words
 
     def known(self, path: str) -> bool:
-        """Whether the estimate at a path has an interval."""
+        """True if the estimate at a path has an interval."""
         return self.at(f"{path}/low") is not None and self.at(f"{path}/high") is not None
 
     def clear(self, path: str) -> bool:
-        """Whether the interval at a path leaves zero out."""
+        """True if the estimate at a path has an interval without zero."""
         return self.known(path) and not self.at(f"{path}/low") <= 0 <= self.at(f"{path}/high")
 
 
 def tag(name: str, text: str = "", /, **attributes: Any) -> str:
-    """An element with text, which is escaped.
+    """An HTML element with text.
 
-    An underscore in an attribute's name is a hyphen, a last one is dropped; None leaves it out.
+    Args:
+        name: Name of the element.
+        text: Its text, which is escaped.
+        **attributes: Its attributes. Underscores in a name become hyphens, one at the end is dropped;
+            an attribute of None is left out.
+
+    Returns:
+        The element as HTML.
 
     >>> tag("td", "1 < 2", class_="n", data_of="a/b")
     '<td class="n" data-of="a/b">1 &lt; 2</td>'
@@ -88,7 +104,16 @@ def tag(name: str, text: str = "", /, **attributes: Any) -> str:
 
 
 def box(name: str, /, *inside: str, **attributes: Any) -> str:
-    """An element with markup inside; its attributes are those of `tag`."""
+    """An HTML element with other elements inside.
+
+    Args:
+        name: Name of the element.
+        *inside: Its content as HTML, which is not escaped.
+        **attributes: Its attributes, named as for `tag`.
+
+    Returns:
+        The element as HTML.
+    """
     kept = ((k.rstrip("_").replace("_", "-"), v) for k, v in attributes.items() if v is not None)
     head = "".join(f' {k}="{escape(str(v))}"' for k, v in kept)
     body = "".join(inside)

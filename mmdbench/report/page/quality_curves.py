@@ -1,4 +1,4 @@
-"""Accuracy against the measured quality of the pictures, for the page."""
+"""Accuracy against the measured quality of pictures, as curves for a page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class QualityCurve:
 
 
 def quality_curves(runs: Sequence[RunResults]) -> list[QualityCurve]:
-    """A curve for each run and metric that the run's `quality.json` holds."""
+    """A curve for each metric of each run that has a `quality.json`."""
     found = []
     for run in runs:
         record = read_quality(run.folder)

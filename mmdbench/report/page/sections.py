@@ -13,7 +13,7 @@ __all__ = ["summary", "tables"]
 
 
 def summary(numbers: PageNumbers, labels: PageLabels) -> str:
-    """The headline of each run: clean score, score at the worst level, and the drop between them."""
+    """A card for each run: its clean score, its score at the worst level and the drop between them."""
     cards = []
     for run in labels.runs:
         main = enumerate(numbers.at("main"))

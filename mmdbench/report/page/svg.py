@@ -1,4 +1,4 @@
-"""Drawings of a page, as SVG that takes its colours from the page's theme."""
+"""Parts of charts as SVG, coloured by the page's theme: scales, strips, markers and panels of curves."""
 
 from __future__ import annotations
 
@@ -15,19 +15,27 @@ _SHAPES = ("circle", "square", "diamond", "triangle", "cross", "ring")
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A linear scale with round ticks: `low`..`high` in the data's unit."""
+    """A linear scale from `low` to `high` with round ticks, in the data's unit."""
 
     low: float
     high: float
     ticks: tuple[float, ...]
 
     def at(self, value: float) -> float:
-        """Where a value lies, 0 at the low end and 1 at the high one."""
+        """The position of a value: 0 at the low end, 1 at the high end."""
         return (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
 
     @classmethod
     def around(cls, values: Sequence[float], *, steps: int = 5, hold: Sequence[float] = ()) -> Scale:
-        """A scale that holds all values and those of `hold`, with about `steps` round ticks.
+        """A scale that holds some values.
+
+        Args:
+            values: The values.
+            steps: The number of steps between ticks, roughly.
+            hold: Further values, such as a zero line.
+
+        Returns:
+            A scale whose ends are ticks.
 
         >>> Scale.around([3.0, 41.0], hold=[0.0]).ticks
         (0.0, 10.0, 20.0, 30.0, 40.0, 50.0)
@@ -50,7 +58,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A value on a strip with its interval; `series` picks its colour and shape."""
+    """A value with its interval; the number of its series picks colour and shape."""
 
     value: float
     low: float | None
@@ -59,7 +67,7 @@ class Mark:
 
 
 def strip(mark: Mark, scale: Scale) -> str:
-    """A value and its interval on one line that is as wide as its table's cell."""
+    """A value and its interval on one line, as wide as the table cell."""
     parts = [
         tag(
             "line",
@@ -81,7 +89,7 @@ def strip(mark: Mark, scale: Scale) -> str:
 
 
 def axis_strip(scale: Scale) -> str:
-    """The ticks of a column of strips."""
+    """The axis of a column of strips."""
     parts = []
     for place, tick in enumerate(scale.ticks):
         side = "start" if place == 0 else "end" if place == len(scale.ticks) - 1 else "middle"
@@ -100,7 +108,7 @@ def axis_strip(scale: Scale) -> str:
 
 
 def marker(series: int) -> str:
-    """The shape of a series, around the origin."""
+    """The marker of a series, around the origin."""
     shape = _SHAPES[series % len(_SHAPES)]
     outlines = {
         "square": "M-4-4H4V4H-4Z",
@@ -119,7 +127,7 @@ def _percent(scale: Scale, value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of a curve: its place (0..1 across, and in the scale's unit), its interval and its words."""
+    """A point of a curve: its position (0..1) across, its value, interval and description in words."""
 
     across: float
     value: float
@@ -130,7 +138,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A curve; its place among the page's series picks colour, shape and dash."""
+    """A curve; its number among the page's series picks colour, shape and dash."""
 
     number: int
     points: tuple[Point, ...]
@@ -141,7 +149,17 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 14, 10, 24
 
 
 def panel(series: Sequence[Curve], scale: Scale, across: Sequence[tuple[float, str]], words: str) -> str:
-    """Curves in one frame: `across` are the labels of the horizontal axis with their places (0..1)."""
+    """A chart of curves.
+
+    Args:
+        series: The curves.
+        scale: The vertical scale.
+        across: Position (0..1) and text of each label of the horizontal axis.
+        words: Description of the chart, for screen readers.
+
+    Returns:
+        An SVG element.
+    """
     parts = []
     for tick in scale.ticks:
         y = f"{_y(scale, tick):.1f}"

@@ -1,4 +1,4 @@
-"""Which pictures an example needs, and making them again from its benchmark by the run's recipes."""
+"""Thumbnails of a question's pictures, made again from its benchmark by the recipes of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["ThumbnailFormat", "ThumbnailJob", "Thumbnails", "plan_jobs", "smalle
 
 @dataclass(frozen=True, slots=True)
 class ThumbnailFormat:
-    """How a small picture is made: its longer side in pixels, and its WebP quality (1..100)."""
+    """Size and quality of thumbnails: the longer side in pixels, and the WebP quality (1..100)."""
 
     side: int
     quality: int
@@ -33,9 +33,11 @@ class ThumbnailFormat:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnails:
-    """The small pictures of one question, as WebP: by cell, and by the key of a reply that holds its own.
+    """Thumbnails of one question, as WebP.
 
-    `unlike` counts pictures with other pixels than the run saw; `error` says what could not be read.
+    `cells` holds those that the model was shown, `kept` those that it made itself, by the key of its
+    reply. `unlike` counts pictures with other pixels than the run saw; `error` names a picture that
+    could not be read.
     """
 
     cells: Mapping[Cell, tuple[bytes, ...]]
@@ -44,21 +46,25 @@ class Thumbnails:
     error: str = ""
 
     def all(self) -> Iterator[bytes]:
-        """Every picture."""
+        """All thumbnails, one after the other."""
         for group in (*self.cells.values(), *self.kept.values()):
             yield from group
 
 
 @dataclass(frozen=True, slots=True)
 class ThumbnailJob:
-    """All pictures of one question: for each cell recipes and the digests that the run noted."""
+    """Thumbnails to make of one question.
+
+    `wanted` holds for each cell the recipes of its pictures and the digests that the run noted;
+    `own` the encoded pictures that the model made, by the key of its reply.
+    """
 
     question: Question
     wanted: tuple[tuple[Cell, tuple[Recipe, ...], tuple[str, ...]], ...]
     own: tuple[tuple[str, tuple[bytes, ...]], ...]
 
     def make(self, shape: ThumbnailFormat) -> Thumbnails:
-        """Make the pictures; one of the benchmark that cannot be read leaves the question without any."""
+        """Make the thumbnails; none if a picture of the benchmark cannot be read."""
         try:
             clean = [clean_image(source.read(), source.where) for source in self.question.images]
             cells: dict[Cell, tuple[bytes, ...]] = {}
@@ -93,14 +99,24 @@ def thumbnail(pixels: NDArray[np.uint8], shape: ThumbnailFormat) -> bytes:
 
 
 def smaller(picture: bytes, shape: ThumbnailFormat) -> bytes:
-    """A small picture made smaller still."""
+    """A thumbnail (WebP) made again in a smaller format."""
     return thumbnail(decode_image(picture, "a small picture"), shape)
 
 
 def plan_jobs(
     examples: Sequence[Example], questions: Mapping[tuple[str, Index], Question], run: RunResults, spec: Spec
 ) -> list[ThumbnailJob]:
-    """A job for each question that the examples show and whose pictures are at hand."""
+    """A job for each question that the examples show.
+
+    Args:
+        examples: The examples of the page.
+        questions: The questions with pictures, by benchmark and index; others are left out.
+        run: The run whose folder, plan and notes say how pictures were made.
+        spec: The corruptions.
+
+    Returns:
+        The jobs, in the order of the examples.
+    """
     cells: dict[tuple[str, Index], dict[Cell, Reply | None]] = {}
     own: dict[tuple[str, Index], dict[str, tuple[bytes, ...]]] = {}
     for example in examples:

@@ -1,1 +1,1 @@
-"""Tables to text: the terminal, Markdown, LaTeX, CSV and JSON, and figures."""
+"""Renderings of tables: terminal, Markdown, LaTeX, CSV, JSON, Parquet and figures."""

@@ -1,4 +1,4 @@
-"""Tables as a person reads them on a terminal of 80 columns or more."""
+"""Tables for a terminal, laid out by its width."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FOR_MANY = ("perception", "perception-corruptions", "drops", "levels", "corrupt
 
 
 def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
-    """The report for rich to print: the tables of the given keys, `all`, or the usual ones."""
+    """The report for rich to print: the tables of the given keys, or those of `summary_keys`."""
     found = chosen(tables.tables, keys or summary_keys(tables))
     parts: list[RenderableType] = [
         Text(" · ".join(f"{k}: {v}" for k, v in tables.header.items()), style="dim"),
@@ -45,7 +45,7 @@ def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
 
 
 def summary_keys(tables: Tables) -> list[str]:
-    """The tables that a summary shows."""
+    """Keys of the tables that are shown if none is asked for."""
     runs = {row.run for row in tables.main}
     keys = _FOR_MANY if len(runs) > 1 else _FOR_ONE
     found = [key for key in keys if tables.find(key) is not None]
@@ -53,16 +53,17 @@ def summary_keys(tables: Tables) -> list[str]:
 
 
 def grid(table: Table) -> RenderableType:
-    """One table for rich: the value, and its interval in a second line.
+    """One table for rich to print, with intervals beside or below the values.
 
-    Where a screen is too narrow its columns go on below, with their labels again; no number is cut.
+    If the terminal is too narrow, further columns follow below, with the row labels again; no number
+    is cut.
     """
     return _Fitted(table)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """A table that is laid out when the width of the screen is known."""
+    """A table that is laid out when the width of the terminal is known."""
 
     table: Table
 
@@ -103,7 +104,7 @@ def _blocks(table: Table, cells: Sequence[Sequence[Text]], width: int) -> Iterat
         yield _made(table, cells, range(len(names)), names)
         return
     most = max(_LEAST_LABEL, width // (2 * len(labels)))
-    # A verdict may go on in the next line, a number may not.
+    # Text may be wrapped, a number may not.
     numbers = [min(n, most) if c.unit == "text" else n for n, c in zip(numbers, table.columns, strict=True)]
     needed = [max(n, *map(cell_len, x.split()), 1) if x else n for n, x in zip(numbers, names, strict=True)]
     heads = ["\n".join(wrap(x, n, break_long_words=False)) for x, n in zip(names, needed, strict=True)]
@@ -120,7 +121,7 @@ def _blocks(table: Table, cells: Sequence[Sequence[Text]], width: int) -> Iterat
 def _made(
     table: Table, cells: Sequence[Sequence[Text]], places: Sequence[int], heads: Sequence[str], most: int = 0
 ) -> Grid:
-    """The columns at those places as a grid; `most` is the width of a label where room is short, else 0."""
+    """The columns at some places as a grid; `most` limits the width of labels, 0 for no limit."""
     made = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=not most, collapse_padding=bool(most))
     for number, name in enumerate(table.labels):
         made.add_column(name, no_wrap=number == 0 and not most, overflow="fold", max_width=most or None)
@@ -144,14 +145,14 @@ def _made(
 
 
 def interval(value: Value, digits: int = 1) -> str:
-    """The interval as `low…high`; empty if there is none."""
+    """The interval of a value as `low…high`; empty if it has none."""
     if value.low is None or value.high is None:
         return ""
     return f"{fixed(value.low, digits)}…{fixed(value.high, digits)}"
 
 
 def footer(tables: Tables) -> list[str]:
-    """How many of how many answered, what the numbers mean, and every warning."""
+    """Lines below the tables: counts of answers, the meaning of the numbers, and all notes."""
     counts = tables.counts
     parts = [
         f"{counts[s]} {s}" for s in ("refused", "empty", "truncated", "error", "missing") if counts.get(s)

@@ -1,4 +1,4 @@
-"""Tables as one long list of numbers, for other programs: CSV and Parquet."""
+"""Tables as CSV and Parquet, with one record for each number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIELDS = ("table", "row", "column", "unit", "value", "text", "low", "high", "n",
 def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """One record for each number, unrounded: its table, row (labels joined by " / "), column and interval.
 
-    Each names the protocol and the design with its weighting, so that no line is read without them.
+    Each names the protocol and the design with its weighting, so that a record can be read alone.
     """
     rules = (tables.header["protocol"], tables.header["design"])
     for table in chosen(tables.tables, keys):
@@ -48,7 +48,14 @@ def as_csv(tables: Tables, keys: Sequence[str] = ()) -> str:
 def write_parquet(tables: Tables, path: Path, keys: Sequence[str] = ()) -> None:
     """Write the records as a Parquet file, with the report's header in its metadata.
 
-    Raises MissingExtraError without pyarrow, StoreError if the file cannot be written.
+    Args:
+        tables: The tables of a report.
+        path: The file to write.
+        keys: Only these tables; see `chosen`.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        StoreError: The file cannot be written.
     """
     try:
         import pyarrow as pa

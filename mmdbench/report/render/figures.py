@@ -31,9 +31,20 @@ _STYLE: Any = {
 
 
 def draw_figures(tables: Tables, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write every figure that the tables hold enough for; returns the paths.
+    """Write the figures of a report; those that its tables do not suffice for are left out.
 
-    Raises MissingExtraError without matplotlib, UsageError for another format than svg and pdf.
+    Args:
+        tables: The tables of the report.
+        folder: Folder of the figures; it is made if it is missing.
+        formats: Some of `svg` and `pdf`.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        UsageError: Another format is asked for.
+        StoreError: A file cannot be written.
     """
     for name in formats:
         if name not in FORMATS:
@@ -149,7 +160,7 @@ def _corruptions(figure: Any, tables: Tables) -> bool:
 
 
 def _last_rows(tables: Tables) -> list[LevelRow]:
-    # The mean over benchmarks stands last among a run's rows.
+    # The mean over benchmarks is the last of a run's rows.
     return list({row.run: row for row in tables.main if row.scores}.values())
 
 

@@ -1,4 +1,4 @@
-"""Tables as LaTeX with booktabs: best in bold, second underlined, as in the paper."""
+"""Tables as LaTeX with booktabs, the best value in bold and the second underlined."""
 
 from __future__ import annotations
 
@@ -25,14 +25,23 @@ _SPECIAL = {
 
 
 def latex(tables: Tables, keys: Sequence[str] = (), *, intervals: bool = False) -> str:
-    """The tables, or those of the given keys, as floats for a document that loads booktabs."""
+    """Tables as floats for a document that loads booktabs.
+
+    Args:
+        tables: The tables of a report.
+        keys: Only these tables; see `chosen`.
+        intervals: Write the interval behind each value.
+
+    Returns:
+        LaTeX, with the report's header as comments.
+    """
     found = chosen(tables.tables, keys)
     head = ["% needs \\usepackage{booktabs}"] + [f"% {k}: {v}" for k, v in tables.header.items()]
     return "\n".join(head) + "\n\n" + "\n\n".join(latex_table(t, intervals=intervals) for t in found) + "\n"
 
 
 def latex_table(table: Table, *, intervals: bool = False) -> str:
-    """One table as a float; its caption says the protocol and the weighting."""
+    """One table as a float; its caption names the protocol and the weighting."""
     best = ranks(table)
     lines = [
         r"\begin{table}[t]",

@@ -12,7 +12,7 @@ __all__ = ["markdown", "markdown_table"]
 
 
 def markdown(tables: Tables, keys: Sequence[str] = ()) -> str:
-    """The whole report, or the tables of the given keys, as one Markdown page, ending with a newline."""
+    """The report as Markdown, with the tables of the given keys (see `chosen`)."""
     head = "\n".join(f"- {key}: {_escape(value)}" for key, value in tables.header.items())
     found = chosen(tables.tables, keys)
     foot = "\n".join(f"- {_escape(line)}" for line in footer(tables))
@@ -21,7 +21,7 @@ def markdown(tables: Tables, keys: Sequence[str] = ()) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """One table under its title; best is bold, second underlined, intervals stand in brackets."""
+    """One table under its title: the best value bold, the second underlined, intervals in brackets."""
     columns = [*table.labels, *(column.name for column in table.columns)]
     rule = "|" + " :-- |" * len(table.labels) + " --: |" * len(table.columns)
     lines = [_line(columns), rule]

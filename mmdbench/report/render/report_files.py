@@ -1,4 +1,4 @@
-"""A run's report as files in the run's folder."""
+"""Files of a report in the run's folder."""
 
 from __future__ import annotations
 
@@ -19,16 +19,24 @@ __all__ = ["as_json", "write_report"]
 
 
 def as_json(tables: Tables, keys: Sequence[str] = ()) -> str:
-    """The tables as JSON, unrounded, ending with a newline."""
+    """The tables of the given keys (see `chosen`) as JSON, unrounded."""
     kept = replace(tables, tables=tuple(chosen(tables.tables, keys)))
     return json.dumps(kept.as_dict(), indent=1, ensure_ascii=False) + "\n"
 
 
 def write_report(folder: Path, results: RunResults, tables: Tables) -> tuple[Path, ...]:
-    """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl`; returns their paths.
+    """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl`.
 
-    They follow from the replies alone: an interrupted run that was finished later writes the
-    same bytes as one that was not, but for the times that its replies took.
+    They depend on the replies alone: an interrupted and resumed run writes the same bytes as one that
+    was not interrupted, except for the times of its replies.
+
+    Args:
+        folder: The folder to write to.
+        results: The graded run.
+        tables: Its tables.
+
+    Returns:
+        The paths of the files.
     """
     files = {
         "report.md": markdown(tables),

@@ -1,1 +1,1 @@
-"""Graded runs to tables: one module for each group of tables, and `collect` for all of them."""
+"""Tables of graded runs: one module for each group of tables, and `collect` for all of them."""

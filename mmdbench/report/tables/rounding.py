@@ -1,7 +1,7 @@
-"""The one rounding rule: half away from zero, of the number as a person would write it.
+"""The rounding rule of all reports: half away from zero.
 
-A float such as 64.965 is not the number it stands for; before it is rounded it is written with
-12 significant digits, so that 64.965 rounds to 64.97 and −0.25 to −0.3 on every machine.
+The float 64.965 is slightly less than the decimal number. Before a number is rounded it is written
+with 12 significant digits, so that 64.965 rounds to 64.97 and −0.25 to −0.3 on every machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A table as data: labelled rows of unrounded values, with what a column's numbers are."""
+"""Tables as data: labelled rows of unrounded values, and columns with unit and decimals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mmdbench.stats import Estimate
 __all__ = ["VOLATILE", "Best", "Column", "Row", "Table", "Value", "chosen", "ranks", "shown", "value_of"]
 
 VOLATILE = frozenset({"time", "phases"})
-"""Tables that differ between two runs of one plan; they are shown only where they are asked for."""
+"""Tables that differ between two runs of one plan; they are shown only if they are asked for."""
 
 Best = Literal["", "max", "min"]
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One number, unrounded, or a text; with its 95 % interval and number of questions where it has them."""
+    """An unrounded number with its 95 % interval and number of questions, if it has them; or a text."""
 
     value: float | str
     low: float | None = None
@@ -30,9 +30,10 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name, its unit (points, %, count, s …), decimals when shown, and which end is best.
+    """A column: its name, its unit (points, %, count, s …), its decimals when shown, and its best end.
 
-    `intervals` says whether pages print its intervals; files for programs always hold them.
+    With `signed`, a positive number is shown with a +. `intervals` is False if its intervals are not
+    shown to readers; JSON, CSV and Parquet always hold them.
     """
 
     name: str
@@ -45,7 +46,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: its labels, a value or None for each column, whether it sums up others, and its section."""
+    """A row: its labels, and a value or None for each column.
+
+    A `summary` row is a mean or total of others; rows of one section are shown together.
+    """
 
     labels: tuple[str, ...]
     values: tuple[Value | None, ...]
@@ -55,7 +59,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: `key` names it for programs; `caption` says what its numbers are and how they are weighted."""
+    """A table; `key` names it in options and files, `caption` describes its numbers and their weighting."""
 
     key: str
     title: str
@@ -75,23 +79,23 @@ def value_of(estimate: Estimate | None) -> Value | None:
 
 
 def shown(value: Value | None, column: Column) -> str:
-    """The value as every rendering prints it, without its interval; a dash where there is none."""
+    """The value as text in all renderings, without its interval; a dash if there is none."""
     if value is None:
         return "–"
     if isinstance(value.value, str):
         return value.value
     text = fixed(value.value, column.digits)
     if column.unit == "p" and not float(text):
-        return f"<{fixed(10**-column.digits, column.digits)}"  # a p-value is never nought
+        return f"<{fixed(10**-column.digits, column.digits)}"  # a p-value is never 0
     sign = "+" if column.signed and value.value > 0 and float(text) else ""
     return f"{sign}{text}" + (" %" if column.unit == "%" else "")
 
 
 def ranks(table: Table) -> Mapping[tuple[int, int], int]:
-    """(row, column) → 1 for the best and 2 for the second of a column that has a best end.
+    """1 for the best and 2 for the second value of each column with a best end, by (row, column).
 
-    Rows that sum others up do not compete with them; equal as shown is equal. A column of one
-    number has no best.
+    Summary rows are left out. Values that are equal as shown share a rank. A column with one number
+    has no best.
     """
     found: dict[tuple[int, int], int] = {}
     for place, column in enumerate(table.columns):
@@ -112,7 +116,7 @@ def _rounded(row: Row, place: int, column: Column) -> float | None:
 
 
 def chosen(tables: Sequence[Table], keys: Sequence[str]) -> list[Table]:
-    """The tables of the given keys in their order, every one for `all`, or all but the volatile ones.
+    """The tables of the given keys in their order; all for `all`; without keys all but the volatile ones.
 
     Raises UnknownNameError for a key that no table has.
     """
