@@ -53,7 +53,7 @@ def draw_line(image: Image, start: Point, end: Point, color: Sequence[int], thic
     if thickness == 1:
         cv2.line(image, (start[0], start[1]), (end[0], end[1]), tuple(color), 1, cv2.LINE_8)
         return
-    # Since 4.13 `cv2.line` clips thick lines at the border in another way; polylines does not.
+    # From 4.13 on, `cv2.line` clips thick lines at the border in another way; polylines does not.
     points = np.array([start, end], dtype=np.int32) << _SHIFT
     cv2.polylines(image, [points], False, tuple(color), thickness, cv2.LINE_8, _SHIFT)
 

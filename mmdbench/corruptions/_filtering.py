@@ -22,7 +22,7 @@ _ONE = np.ones(1, np.float32)
 _STRIP = 288
 # Blurring 1/f-size averages costs 1/f²; (least sigma in px, f) keeps the error below half a level.
 _STEPS = ((24.0, 8), (14.0, 4), (4.0, 2))
-# OpenCV turns to Fourier transforms, which are not exact, from this many weights on.
+# From this many weights on, OpenCV uses Fourier transforms, which are not exact.
 _DIRECT_WEIGHTS = 129
 
 

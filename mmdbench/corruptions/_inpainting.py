@@ -36,7 +36,7 @@ _seen = 0
 
 
 def inpaint(image: Image, mask: Image, radius: int) -> Image:
-    """Fill what `mask` (H×W uint8) does not have at 0, from the pixels within `radius` px around it.
+    """Fill the pixels where `mask` (H×W uint8) is not 0 from those within `radius` px around them.
 
     `image` is H×W×3 uint8, of any size and layout; it is not written to, and the result is a new array.
     The bytes are those of `cv2.inpaint(image, mask, radius, cv2.INPAINT_TELEA)` from OpenCV 4.11 on; an
@@ -55,7 +55,7 @@ def inpaint(image: Image, mask: Image, radius: int) -> Image:
 
 
 def _is_worth_it(pixels: int) -> bool:
-    global _seen  # noqa: PLW0603 - what this process has filled so far; that threads miscount does not matter
+    global _seen  # noqa: PLW0603  # pixels filled by this process; a race between threads does no harm
     _seen += pixels
     return _seen > _PIXELS_BEFORE_NUMBA
 

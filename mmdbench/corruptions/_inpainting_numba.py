@@ -5,7 +5,7 @@ Arrival times solve the eikonal equation (Sethian's fast marching); outside of t
 found too, as far as the radius reaches, and count negative. A pixel that the front arrives at
 becomes the weighted mean of the known pixels around it, each extended by its gradient.
 
-The bytes follow from the order in which pixels are reached (equal times: the one that was met first)
+The bytes follow from the order in which pixels are reached (equal times: the one that was passed first)
 and from every rounding, so that each expression here keeps OpenCV's precision and its order of
 sums. It is fast because the weights, the same for the three channels, are computed once, a distance's share
 in them is a table, and the gradients of a known pixel are kept until a neighbour becomes known.
@@ -149,8 +149,8 @@ def _pop(heap: Any, size: int) -> Any:
 
 
 @compiled
-def _met(one_unknown: Any, one: Any, other_unknown: Any, other: Any) -> Any:
-    """When a front that came past two neighbours, side by side, arrives; in double precision, rounded."""
+def _arrival_from(one_unknown: Any, one: Any, other_unknown: Any, other: Any) -> Any:
+    """Arrival time of a front from two adjacent neighbours; in double precision, then rounded."""
     a, b = np.float64(one), np.float64(other)
     if one_unknown:
         return np.float32(1.0 + (min(a, b) if other_unknown else b))
@@ -164,10 +164,10 @@ def _met(one_unknown: Any, one: Any, other_unknown: Any, other: Any) -> Any:
 @compiled
 def _arrival(unknown: Any, times: Any, at: int, width: int) -> Any:
     above, left, below, right = at - width, at - 1, at + width, at + 1
-    one = _met(unknown[above], times[above], unknown[left], times[left])
-    two = _met(unknown[below], times[below], unknown[left], times[left])
-    three = _met(unknown[above], times[above], unknown[right], times[right])
-    four = _met(unknown[below], times[below], unknown[right], times[right])
+    one = _arrival_from(unknown[above], times[above], unknown[left], times[left])
+    two = _arrival_from(unknown[below], times[below], unknown[left], times[left])
+    three = _arrival_from(unknown[above], times[above], unknown[right], times[right])
+    four = _arrival_from(unknown[below], times[below], unknown[right], times[right])
     return min(one, two, three, four)
 
 
@@ -182,18 +182,18 @@ def _slope(unknown: Any, times: Any, at: int, step: int) -> Any:
 
 
 @compiled
-def _plant(heap: Any, places: Any, seeds: Any) -> int:
-    """Begin with the seeds, all at time 0, in their order; their number, which is the heap's size too."""
-    for met in range(seeds.size):
-        places[met] = seeds[met]
-        _push(heap, met, np.uint64(met))
+def _add_seeds(heap: Any, places: Any, seeds: Any) -> int:
+    """Add the seeds to the heap, all at time 0, in their order; returns their number."""
+    for passed in range(seeds.size):
+        places[passed] = seeds[passed]
+        _push(heap, passed, np.uint64(passed))
     return int(seeds.size)
 
 
 @compiled
 def _march(unknown: Any, times: Any, bits: Any, width: int, heap: Any, places: Any, seeds: Any) -> int:
-    """Let the front march from the seeds over all that is unknown; `places[:result]` is what it passed."""
-    size = met = _plant(heap, places, seeds)
+    """March the front from the seeds over all unknown pixels; `places[:result]` are those it passed."""
+    size = passed = _add_seeds(heap, places, seeds)
     while size > 0:
         key, size = _pop(heap, size)
         front = places[np.int64(key & _ORDER)]
@@ -201,18 +201,18 @@ def _march(unknown: Any, times: Any, bits: Any, width: int, heap: Any, places: A
             if unknown[at]:
                 times[at] = _arrival(unknown, times, at, width)
                 unknown[at] = False
-                places[met] = at
-                size = _push(heap, size, (np.uint64(bits[at]) << _SHIFT) | np.uint64(met))
-                met += 1
-    return met
+                places[passed] = at
+                size = _push(heap, size, (np.uint64(bits[at]) << _SHIFT) | np.uint64(passed))
+                passed += 1
+    return passed
 
 
 @compiled
 def _keep_gradient(unknown: Any, kept: Any, at: int, step: int, part: int, edges: Any) -> None:
-    """Note a pixel's gradient along `step`, one-sided where a neighbour is unknown, doubled where none is.
+    """Store a pixel's gradient along `step`, one-sided where a neighbour is unknown, doubled where none is.
 
-    At the image's edges OpenCV looks one pixel further inwards; `edges` holds what is added for that: to
-    both ends if the pixel is in the first row or column, then to the far and to the near end along the step.
+    At the image's edges OpenCV reads one pixel further inwards. `edges` holds the offsets for that: of both
+    ends if the pixel is in the first row or column, then of the near and of the far end along the step.
     """
     aside, first, last = edges
     before, after = not unknown[at - step], not unknown[at + step]
@@ -224,7 +224,7 @@ def _keep_gradient(unknown: Any, kept: Any, at: int, step: int, part: int, edges
 
 @compiled
 def _keep_both(unknown: Any, kept: Any, at: int, row: int, column: int, frame: Any) -> None:
-    """Note both gradients of a pixel that may be at the image's edge."""
+    """Store both gradients of a pixel that may be at the image's edge."""
     height, width, margin = frame
     top, bottom = width if row == margin else 0, width if row == height - margin - 1 else 0
     left, right = 1 if column == margin else 0, 1 if column == width - margin - 1 else 0
@@ -234,7 +234,7 @@ def _keep_both(unknown: Any, kept: Any, at: int, row: int, column: int, frame: A
 
 @compiled
 def _keep_gradients_around(unknown: Any, kept: Any, at: int, frame: Any) -> None:
-    """Note the gradients of known pixels that a pixel which became known has a part in."""
+    """Update the gradients of the known pixels around a pixel that became known."""
     height, width, margin = frame
     y, x = at // width, at % width
     if margin + 2 <= y < height - margin - 2 and margin + 2 <= x < width - margin - 2:
@@ -252,7 +252,7 @@ def _keep_gradients_around(unknown: Any, kept: Any, at: int, frame: Any) -> None
 
 @compiled
 def _begin(image: Any, unknown: Any, near: Any, kept: Any, frame: Any) -> None:
-    """Take the colours of all pixels that a sum may reach, and the gradients of those that are known."""
+    """Store the colours of all pixels that a sum may reach, and the gradients of the known ones."""
     _, width, margin = frame
     for at in near:
         row, column = at // width - margin, at % width - margin
@@ -269,16 +269,16 @@ def _begin(image: Any, unknown: Any, near: Any, kept: Any, frame: Any) -> None:
 def _fill(
     unknown: Any, unseen: Any, times: Any, bits: Any, kept: Any, frame: Any, front: Any, offsets: Any
 ) -> None:
-    """Let the front march into the hole, and give every pixel its colour as it is reached.
+    """March the front into the hole and fill every pixel when it is reached.
 
-    `unseen` are the pixels that no sum may hold: those that are unknown or beyond the image.
+    `unseen` are the pixels that no sum may include: unknown ones and those beyond the image.
     """
     heap, places, seeds = front
     steps, right, down, shares = offsets
     width = frame[1]
     where, weights = np.empty(steps.size, np.int64), np.empty(steps.size, np.float32)
     rightward, downward = np.empty(steps.size, np.float32), np.empty(steps.size, np.float32)
-    size = met = _plant(heap, places, seeds)
+    size = passed = _add_seeds(heap, places, seeds)
     while size > 0:
         key, size = _pop(heap, size)
         reached = places[np.int64(key & _ORDER)]
@@ -306,9 +306,9 @@ def _fill(
                 kept[at, channel] = np.int16(min(max(np.rint(np.float64(value) + 0.5), 0.0), 255.0))
             unknown[at] = unseen[at] = False
             _keep_gradients_around(unknown, kept, at, frame)
-            places[met] = at
-            size = _push(heap, size, (np.uint64(bits[at]) << _SHIFT) | np.uint64(met))
-            met += 1
+            places[passed] = at
+            size = _push(heap, size, (np.uint64(bits[at]) << _SHIFT) | np.uint64(passed))
+            passed += 1
 
 
 @compiled
@@ -324,7 +324,7 @@ def _write(kept: Any, mask: Any, margin: int, image: Any) -> None:
 
 @lru_cache(maxsize=8)
 def _disk(radius: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Rows and columns of the pixels within the radius, the middle left out, and 1 / distance³ of each."""
+    """Rows and columns of the pixels within the radius, without the centre, and 1 / distance³ of each."""
     reach = np.arange(-radius, radius + 1)
     down, right = (axis.ravel() for axis in np.meshgrid(reach, reach, indexing="ij"))
     square = down**2 + right**2

@@ -9,7 +9,7 @@ __all__ = ["from_numba"]
 
 
 def from_numba(module: str, name: str) -> Any:
-    """A function of one of our numba modules; None where numba is absent, broken or switched off."""
+    """A function of a numba module of this package; None if numba is missing, broken or switched off."""
     try:
         import numba
 

@@ -155,7 +155,7 @@ def _planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @compiled
 def _step(planes: Any, state: Any, radius: float, limit: int) -> tuple[int, int, int, int, int]:
-    """The state one step on: mean position and colour, ties rounded to even; (-1, …) if nothing is near."""
+    """The state after one step: mean position and colour, ties rounded to even; (-1, …) if none is near."""
     x, y, red, green, blue = state
     left = max(int(np.rint(x - radius)), 0)
     right = min(int(np.rint(x + radius)), planes.shape[2] - _PADDING - 1)
@@ -192,7 +192,7 @@ def _step(planes: Any, state: Any, radius: float, limit: int) -> tuple[int, int,
 
 @compiled
 def _settle(planes: Any, memo: Any, x: int, y: int, radius: float, limit: int) -> Any:
-    """The colour at which the pixel (x, y) comes to rest.
+    """The final colour of the pixel (x, y).
 
     `memo` holds, for each position, the last step taken from there: 24 bits of the colour it was
     for, then where it led as two 8-bit offsets (from 1, so that 0 means none yet) and a colour.

@@ -53,12 +53,13 @@ def corrupt_batch(
     """
     if not isinstance(images, (list, tuple, np.ndarray)):
         raise ImageInputError(
-            f"A {type(images).__name__} is not a batch.", hint="Give a list of images or an array N×H×W×3."
+            f"A batch must be a list, a tuple or an array, got a {type(images).__name__}.",
+            hint="Give a list of images or an array N×H×W×3.",
         )
     if isinstance(images, np.ndarray) and images.ndim != 4:
         raise ImageInputError(
-            f"An array of shape {images.shape} is not a batch.",
-            hint="Give N×H×W×3, or one image to mmdbench.corrupt.",
+            f"An array of images must be N×H×W×C, got the shape {images.shape}.",
+            hint="For one image, call mmdbench.corrupt.",
         )
     require_at_least("workers", workers, 1)
     given = {"name": name, "level": level, "intensity": intensity, "seed": seed}

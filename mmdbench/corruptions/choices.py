@@ -103,7 +103,7 @@ def _position(cumulative: Sequence[float], point: float) -> int:
 
 
 def keyed(*key: str | int) -> Uniform:
-    """A function whose k-th call gives a number in [0, 1) that follows from the key and k alone."""
+    """A function whose k-th call returns a number in [0, 1) that follows from the key and k alone."""
     counter = itertools.count()
     return lambda: derive_seed(*key, next(counter)) / 2**32
 
@@ -162,7 +162,7 @@ def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
         else:
             names[spec.corruption(one).name] = None
     if not names:
-        raise UsageError("There is no corruption to draw from.", hint="Name one, or leave it out for all 16.")
+        raise UsageError("corruptions must name at least one, got none.", hint="Give None for all.")
     return tuple(names)
 
 
@@ -183,7 +183,7 @@ def _intensities(given: float | Sequence[float]) -> tuple[float, ...]:
     single = isinstance(given, (int, float))
     if not good or (not single and (len(ends) != 2 or ends[0] > ends[1])):
         raise IntensityError(
-            f"The intensity {given!r} is neither a number in (0, 1] nor the two ends of a range in it.",
+            f"The intensity must be a number in (0, 1] or the two ends of a range, got {given!r}.",
             hint="Give for example intensity=0.45 or intensity=(0.2, 0.9).",
         )
     return tuple(float(v) for v in ends)

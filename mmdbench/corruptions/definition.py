@@ -1,4 +1,4 @@
-"""`@corruption`: the decorator that makes a corruption of a function on pixels and its parameters.
+"""The decorator `@corruption`, which defines a corruption by a function on pixels.
 
 >>> import numpy as np
 >>> from mmdbench.corruptions import params as p
@@ -46,11 +46,11 @@ class Corruption:
 
 
 def corruption(sample: Sampler | None = None, /, **fields: Field) -> Callable[[Applier], Corruption]:
-    """Decorate the function that applies a corruption; the function's name is the corruption's.
+    """Decorate the function that applies a corruption; its name is that of the corruption.
 
-    `sample` gets the numbers of the spec and the stream of random numbers, and returns the
-    parameters, JSON-able. Without it nothing is drawn, and each parameter is the number of the same
-    name in the spec. `fields` says what each parameter may be.
+    `sample` gets the numbers of the spec and a stream of random numbers, and returns the parameters,
+    JSON-able. Without it nothing is drawn, and each parameter is the number of the same name in the
+    spec. `fields` describe the parameters.
     """
 
     def numbers_of_the_spec(values: Values, _rng: Stream) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""`corrupt`, `sample`, `apply`: from names and levels to the functions that do it."""
+"""`corrupt`, `sample` and `apply`: corruptions by name, with checked arguments."""
 
 from __future__ import annotations
 
-import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,7 +192,7 @@ def _applied(name: str, pixels: NDArray[np.uint8], params: Any) -> NDArray[np.ui
 def _one_name(name: str | None, corruption_name: str | None) -> str:
     if (name is None) == (corruption_name is None):
         raise UsageError(
-            "Give the corruption's name once." if name is not None else "The corruption's name is missing.",
+            f"Give exactly one of name and corruption_name, got {'both' if name is not None else 'neither'}.",
             hint="For example corrupt(image, 'motion_blur', level='hard'). See: mmdbench list corruptions",
         )
     chosen = name if name is not None else corruption_name
@@ -225,26 +225,24 @@ def _one_intensity(spec: Spec, level: object, intensity: object, severity: objec
 
 
 def _checked_intensity(intensity: object) -> float:
-    if isinstance(intensity, (bool, np.bool_)) or not isinstance(
-        intensity, (int, float, np.integer, np.floating)
-    ):
-        raise IntensityError(f"The intensity {intensity!r} is not a number.", hint="Give a number in (0, 1].")
-    if not math.isfinite(intensity) or not 0 < intensity <= 1:
+    number = isinstance(intensity, Real) and not isinstance(intensity, bool)
+    if not number or not 0 < float(intensity) <= 1:  # type: ignore[arg-type]
         raise IntensityError(
-            f"The intensity {intensity!r} is not in (0, 1].", hint="Low, mid and hard are 0.23, 0.45 and 0.9."
+            f"The intensity must be a number in (0, 1], got {intensity!r}.",
+            hint="Low, mid and hard are 0.23, 0.45 and 0.9.",
         )
-    return float(intensity)
+    return float(intensity)  # type: ignore[arg-type]
 
 
 def _check_seed(seed: object) -> None:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise UsageError(f"The seed {seed!r} is not a whole number.", hint="Give for example seed=0.")
+        raise UsageError(f"The seed must be a whole number, got {seed!r}.", hint="Give for example seed=0.")
 
 
 def _size(shape: Any) -> tuple[int, int]:
     good = isinstance(shape, (tuple, list)) and len(shape) in (2, 3)
     if not good or not all(isinstance(n, (int, np.integer)) and n >= 1 for n in shape[:2]):
         raise ImageInputError(
-            f"{shape!r} is not the shape of an image.", hint="Give (height, width), each at least 1."
+            f"The shape must be (height, width) or (height, width, channels) in px, got {shape!r}."
         )
     return int(shape[0]), int(shape[1])

@@ -62,7 +62,7 @@ def block_exchange(image: Image, params: p.Params) -> Image:
     for swap in params["swaps"]:
         if not all(0 <= k < n for k, n in zip(swap, (rows, columns) * 2, strict=True)):
             raise ParamsError(
-                f"block_exchange: the swap {swap} lies outside the grid of {rows}×{columns} blocks.",
+                f"block_exchange: the swap {swap} is outside the grid of {rows}×{columns} blocks.",
                 hint="Draw the params with sample() for an image of this size.",
             )
         (top, left, other_top, other_left) = (k * side for k in swap)

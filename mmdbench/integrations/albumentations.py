@@ -78,7 +78,7 @@ class _Drawing(_Base):  # type: ignore[misc]  # the base is known where albument
 
 
 def _plain(value: Any) -> Any:
-    """Sequences as lists, so that JSON and YAML bring back what was written."""
+    """Sequences as lists, which JSON and YAML read back as they were written."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 

@@ -117,7 +117,7 @@ def _recorded(drawn: DrawnCorruption | None) -> dict[str, Any]:
 
 
 def _decoded(value: Any, column: str) -> Any:
-    """A PIL image of a cell; arrays pass, None too."""
+    """A PIL image of a cell; arrays and None are returned unchanged."""
     if not isinstance(value, (Mapping, bytes)):
         return value
     from PIL import Image

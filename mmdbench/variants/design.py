@@ -65,8 +65,8 @@ def parse_design(text: str) -> tuple[str, int]:
         return name, int(number)
     if name in ("mixed", "grid", "balanced", "drawn", "released"):
         raise UsageError(
-            f"Cannot read the design {text!r}.",
-            hint="Write mixed, grid, drawn, released or balanced:K, K from 1 to 16.",
+            f"The design must be mixed, grid, drawn, released or balanced:K, got {text!r}.",
+            hint="K is from 1 to 16.",
         )
     raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "drawn", "released"))
 
@@ -78,7 +78,7 @@ def parse_sample(text: str) -> SampleSize | None:
     number, slash, unit = text.partition("/")
     if not (number.isascii() and number.isdigit() and int(number) > 0 and unit == ("bench" if slash else "")):
         raise UsageError(
-            f"Cannot read the sample {text!r}.", hint="Write a number of questions: 200, or 200/bench."
+            f"The sample must be a number of questions, got {text!r}.", hint="Write 200 or 200/bench."
         )
     return SampleSize(int(number), bool(slash))
 
@@ -204,7 +204,7 @@ def _draw(weights: Mapping[str, float], key: Iterable[object]) -> str:
 def _balanced(
     strata: Mapping[tuple[str, str], list[Index]], names: Sequence[str], count: int, seed: int
 ) -> dict[Index, tuple[str, ...]]:
-    # The corruptions come in turns, each a keyed shuffle of them all, and the units, category by
+    # The corruptions are dealt in rounds, each a keyed shuffle of them all; the units, category by
     # category and in keyed order, each take the next `count`. So a corruption is used equally often
     # (to within one) in the benchmark, and to within two in a category, and never twice by one unit.
     drawn: dict[Index, tuple[str, ...]] = {}

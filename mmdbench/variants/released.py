@@ -200,7 +200,7 @@ def open_released(
 
 
 def released_images(copies: ReleasedCopies, cell: Cell) -> tuple[ImageSource, ...]:
-    """The pictures that a released file holds for a cell.
+    """The pictures of a released file for a cell.
 
     Raises UsageError if no file of the cell's level and corruption was opened, DataError if it has
     no row with the question's index.
@@ -208,12 +208,10 @@ def released_images(copies: ReleasedCopies, cell: Cell) -> tuple[ImageSource, ..
     copy = copies.get((cell.bench, cell.level, cell.corruption))
     if copy is None:
         what = f"{cell.level} {cell.corruption or ''}".strip()
-        raise UsageError(
-            f"The design 'released' needs a file of {cell.bench} at {what}, and none was opened."
-        )
+        raise UsageError(f"The design 'released' needs a file of {cell.bench} at {what}, got none.")
     row = copy.rows.get(str(cell.index))
     if row is None:
-        raise DataError(f"{copy.file.path} holds no picture for the question {cell.index}.")
+        raise DataError(f"{copy.file.path} has no picture for the question {cell.index}.")
     return row.images
 
 

@@ -81,8 +81,7 @@ class Restorer:
         if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != pixels.shape:
             what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
             raise ModelError(
-                f"The restorer {self.name!r} gave {what} for pixels of uint8 {pixels.shape}.",
-                hint="It must keep size and dtype.",
+                f"The restorer {self.name!r} must return uint8 {pixels.shape} like its input, got {what}.",
             )
         return found
 
@@ -180,7 +179,7 @@ def _from_function(name: str, place: str, multiple: int = 1) -> Restorer:
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(
             f"Cannot import the restorer {place!r}: {error}.",
-            hint="Write package.module:function, from where Python finds it.",
+            hint="Write package.module:function, importable by Python.",
         ) from error
     if not callable(found):
         raise UsageError(f"{place} is not a function.")
@@ -209,7 +208,7 @@ def _from_onnx(name: str, path: Path, multiple: int) -> Restorer:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
         raise ModelError(
-            f"{path} must take one float32 tensor, 1×3×H×W; it takes {[(i.type, i.shape) for i in inputs]}."
+            f"{path} must take one float32 tensor, 1×3×H×W, got {[(i.type, i.shape) for i in inputs]}."
         )
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -168,7 +168,7 @@ def test_a_web_page_in_place_of_a_picture_is_named(tmp_path: Path) -> None:
         (("--level", "severe"), "Unknown level 'severe'"),
         (("--corruption", "motionblur"), "Did you mean 'motion_blur'"),
         (("--design", "balanced:99"), "balanced:99 needs 99"),
-        (("--sample", "x"), "Cannot read the sample"),
+        (("--sample", "x"), "The sample must be"),
     ],
 )
 def test_usage_errors(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -84,7 +84,7 @@ def test_a_broken_picture_of_a_folder_is_named_and_the_others_are_made():
         (("in.png", "o.png", "--name", "graffiti"), "level"),
         (("in.png", "o.png", "--name", "graffiti", "--intensity", "1.5"), "1.5"),
         (("in.png", "o.png", "--name", "graffiti", "--intensity", "nan"), "nan"),
-        (("in.png", "o.png", "--name", "graffiti", "--intensity", "-1"), "The intensity -1"),
+        (("in.png", "o.png", "--name", "graffiti", "--intensity", "-1"), "(0, 1], got -1"),
         (("bomb.png", "o.png", "--name", "graffiti", "--level", "hard"), "Cannot read bomb.png as a picture"),
         (
             ("in.png", "o.png", "--name", "graffiti", "--level", "hard", "--profile", "papr"),

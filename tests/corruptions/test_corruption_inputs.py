@@ -269,11 +269,11 @@ def test_exactly_one_name_and_one_level():
     for wrong in ({}, {"level": "low", "severity": 1}, {"level": "low", "intensity": 0.5}):
         with pytest.raises(UsageError, match="exactly one of level, intensity and severity, got "):
             corrupt(image, "lens_blur", **wrong)
-    with pytest.raises(UsageError, match="name is missing"):
+    with pytest.raises(UsageError, match="name and corruption_name, got neither"):
         corrupt(image, level="low")
-    with pytest.raises(UsageError, match="name once"):
+    with pytest.raises(UsageError, match="name and corruption_name, got both"):
         corrupt(image, "lens_blur", corruption_name="lens_blur", level="low")
-    with pytest.raises(UsageError, match="seed 'x'"):
+    with pytest.raises(UsageError, match="seed must be a whole number, got 'x'"):
         corrupt(image, "lens_blur", level="low", seed="x")
     for shape in ((4,), (0, 4), "45", (4, 5, 3, 1), (4.0, 5)):
         with pytest.raises(ImageInputError, match="shape"):

@@ -135,7 +135,7 @@ def test_a_function_of_ones_own():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("smaller", r"uint8 \(47, 64, 3\) for pixels of uint8 \(48, 64, 3\)"),
+        ("smaller", r"uint8 \(48, 64, 3\) like its input, got uint8 \(47, 64, 3\)"),
         ("as_floats", "float64"),
         ("broken", "ValueError: no weights"),
     ],
