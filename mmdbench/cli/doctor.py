@@ -40,7 +40,7 @@ def doctor(
     if as_json:
         import json
 
-        typer.echo(json.dumps({"model": card.name, **found.as_dict(), "said": found.said}, indent=1))
+        typer.echo(json.dumps({"model": card.name, **found.as_dict(), "said": found.summary}, indent=1))
     else:
         _print(card, found)
     raise typer.Exit(_EXIT_CODES[found.verdict])
@@ -58,4 +58,4 @@ def _print(card: ModelCard, found: CanaryResult) -> None:
         table.add_row(probe.name, probe.shows, Text(probe.reply[:60]), probe.verdict)
     screen = Console()
     screen.print(table)
-    screen.print(Text(f"{found.verdict}: {found.said}"))
+    screen.print(Text(f"{found.verdict}: {found.summary}"))

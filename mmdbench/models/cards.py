@@ -1,4 +1,4 @@
-"""Model cards: a model by name, as a stanza of TOML of a few lines.
+"""Model cards: named models, each described by a few lines of TOML.
 
 ::
 
@@ -10,9 +10,9 @@
     generation = { temperature = 0, max_tokens = 2048 }
     price = { input = 0.40, output = 1.60, date = "2025-04-14" }
 
-Cards are looked for in the files given, in `./models.toml`, in `~/.config/mmdbench/models.toml`
-and among those that come with mmdbench; the first card of a name counts. A card never holds a
-key, only the name of the environment variable that does.
+Cards are read from the given files, from `./models.toml`, from `~/.config/mmdbench/models.toml` and
+from mmdbench itself; of several cards with one name, the first counts. A card never holds a key,
+only the name of the environment variable that does.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _CUSTOM_KEY = "MMDBENCH_API_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a million tokens read and written, and the day that this was so (ISO).
+    """US dollars for a million tokens read and written, and the date of these prices (ISO 8601).
 
-    `cached_input` is the price of tokens that the server still had; the same as `input` if absent.
+    `cached_input` is the price of tokens read from the server's cache; `input` if absent.
     """
 
     input: float
@@ -55,7 +55,15 @@ class Price:
     cached_input: float | None = None
 
     def usd(self, read: int, written: int, cached: int = 0) -> float:
-        """The cost of tokens read (`cached` of them from a cache) and written.
+        """The cost of a request.
+
+        Args:
+            read: Tokens read.
+            written: Tokens written.
+            cached: Those of the tokens read that came from the server's cache.
+
+        Returns:
+            US dollars.
 
         >>> Price(0.4, 1.6, "2025-04-14").usd(1_000_000, 500_000)
         1.2
@@ -66,12 +74,12 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A model by name: which adapter runs it and with what settings.
+    """A model by name: its adapter and its settings.
 
     `model` is its id at the endpoint, or its checkpoint; `key_env` names the environment variable
-    that holds the endpoint's key. `options` go to the adapter; `generation` is part of every
-    reply's key and is handed to the model with each request. `images` says what pictures the
-    endpoint takes (`max_bytes`, `max_side`, `formats`, `tokens`); `context` is in tokens.
+    that holds the endpoint's key. `options` go to the adapter; `generation` goes to the model with
+    each request, and is part of every reply's key. `images` are the endpoint's limits on pictures
+    (`max_bytes`, `max_side`, `formats`, `tokens`); `context` is in tokens.
     """
 
     name: str
@@ -104,7 +112,7 @@ def read_cards(path: Path) -> dict[str, ModelCard]:
 
 
 def known_cards(files: Sequence[Path] = ()) -> dict[str, ModelCard]:
-    """Every card there is, by name: the given files' first, then the user's, then those shipped."""
+    """All cards by name: those of the given files first, then the user's, then the shipped ones."""
     found: dict[str, ModelCard] = {}
     for path in [*files, *(path for path in _user_files() if path.is_file())]:
         found = read_cards(path) | found
@@ -114,8 +122,8 @@ def known_cards(files: Sequence[Path] = ()) -> dict[str, ModelCard]:
 def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
     """The card of that name, or one made from `<card>:<model>` or `<card>:<model>@<base-url>`.
 
-    Of `openai:<model>@<base-url>` only MMDBENCH_API_KEY goes to the base URL, never the key of the
-    card's own endpoint; `--set key_env=NAME` names another variable.
+    A given base URL gets the key in MMDBENCH_API_KEY, never that of the card's own endpoint;
+    `--set key_env=NAME` names another variable.
     """
     cards = known_cards(files)
     if name in cards:
@@ -134,8 +142,10 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
 
 
 def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
-    """The card with `key=value` settings: a field (`model=…`), a part of one (`generation.top_p=0.9`),
-    or else an option of the adapter; values are read as TOML, and as text where they are none.
+    """The card, changed by `key=value` settings.
+
+    A key is a field (`model=…`), a part of one (`generation.top_p=0.9`) or an option of the adapter. A
+    value is read as TOML, or as text if it is not valid TOML.
     """
     table = _as_table(card)
     for setting in settings:
@@ -167,8 +177,8 @@ def check_price(card: ModelCard, usd: float | None) -> None:
 
 
 def _check_address(name: str, card: str, model: str) -> None:
-    # Without its scheme an address would be taken for a part of the model's name, and the question,
-    # with the key of the card's own endpoint, would go to that endpoint.
+    # Without its scheme, an address would be read as a part of the model's name, and questions would be
+    # sent to the card's own endpoint.
     before, at, address = model.rpartition("@")
     if at and before and (any(sign in address for sign in ":/") or address == "localhost"):
         raise UsageError(
@@ -197,7 +207,7 @@ def _card(name: str, table: Any, where: str) -> ModelCard:
         if key not in _FIELDS:
             raise UnknownNameError(f"key of model card [{name}] in {where}:", key, _FIELDS)
     if not isinstance(table.get("adapter"), str):
-        raise UsageError(f"{where}: the card [{name}] must say which adapter runs it: adapter = '…'.")
+        raise UsageError(f"{where}: the card [{name}] must name its adapter: adapter = '…'.")
     for key, value in table.items():
         wanted = dict if key in _TABLES else int if key == "context" else str
         if not isinstance(value, wanted) or isinstance(value, bool):
@@ -261,7 +271,7 @@ def _value(text: str) -> Any:
 
 
 def _short(name: str, card: str, model: str) -> str:
-    # A checkpoint's place on this machine is nobody else's business, so it is no part of a name.
+    # A checkpoint's path is private to this machine, so it is no part of a name.
     return f"{card}:{Path(model).name}" if Path(model).is_absolute() else name
 
 

@@ -1,8 +1,8 @@
-"""What can go wrong when a model is asked once, and what is done about it: one table.
+"""Table of failures of one attempt to ask a model, and of the action that each kind leads to.
 
-An adapter that talks to a server raises AttemptError with a kind of this table; the runner
-looks up whether the same request is tried again, is stored as a failure or a refusal, or
-whether the whole run had better stop. Anything else that an adapter raises is `unexpected`.
+An adapter that asks a server raises AttemptError with a kind of this table. The driver then retries
+the request, stores it as an error or as a refusal, or stops the run. Any other exception of an
+adapter is `unexpected`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _LONGEST_REASON = 400
-# Not every error of the ssl module: a connection that breaks within it is worth another attempt.
+# Not every error of the ssl module: a connection that breaks inside it is retried.
 _UNTRUSTED = ("certificate", "wrong_version_number", "handshake_failure", "handshake failure", "unknown_ca")
 _UNREACHABLE = ("connecterror", "connectorerror", "name or service", "all connection attempts")
 
@@ -38,11 +38,11 @@ Action = Literal["retry", "fail", "refuse", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What follows from one kind of failure.
+    """The action after one kind of failure.
 
-    `retry`: the same request again, later. `fail`: an error is stored and the next request asked.
-    `refuse`: the server would not answer this; that is stored as a refusal. `stop`: no request
-    of this run can succeed. `slow_down` says that fewer requests at once would help.
+    `retry` sends the same request again, later. `fail` stores an error. `refuse` stores a refusal: the
+    server does not answer this request. `stop` ends the run: no request can succeed. `slow_down` is
+    True if fewer requests at once would help.
     """
 
     action: Action
@@ -90,7 +90,7 @@ STATUS_KINDS: Mapping[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-"""HTTP status → kind; other 4xx are `bad_request`, other 5xx `server_error`."""
+"""HTTP status → kind; other 4xx are `bad_request`, other 5xx are `server_error`."""
 
 CODE_KINDS: Mapping[str, str] = {
     "content_filter": "content_filter",
@@ -106,16 +106,23 @@ CODE_KINDS: Mapping[str, str] = {
     "model_not_found": "not_found",
     "invalid_api_key": "unauthorised",
 }
-"""The code in a server's error → kind; it says more than the status where both are known."""
+"""Error code of a server → kind; takes precedence over the status."""
 
 
 class AttemptError(Exception):
-    """One attempt failed; never shown to a user as it is, but turned into a status or a ModelError.
-
-    `retry_after` is how many seconds the server asked to be left alone, if it did.
-    """
+    """Failure of one attempt; the driver turns it into a retry, a status or a ModelError."""
 
     def __init__(self, kind: str, reason: str, retry_after: float | None = None) -> None:
+        """Describe a failure.
+
+        Args:
+            kind: A key of `RULES`.
+            reason: The error in words, without keys and other secrets.
+            retry_after: Seconds that the server asks its clients to wait, if it does.
+
+        Raises:
+            UnknownNameError: There is no such kind.
+        """
         if kind not in RULES:
             raise UnknownNameError("kind of failure", kind, RULES)
         self.kind, self.reason, self.retry_after = kind, reason, retry_after
@@ -123,12 +130,12 @@ class AttemptError(Exception):
 
     @property
     def rule(self) -> Rule:
-        """What is done about it."""
+        """The rule of this kind of failure."""
         return RULES[self.kind]
 
 
 def kind_of_response(status: int, code: str = "") -> str:
-    """The kind of failure that an HTTP status and a server's error code stand for.
+    """The kind of failure behind an HTTP status and a server's error code.
 
     >>> kind_of_response(429), kind_of_response(429, "insufficient_quota"), kind_of_response(418)
     ('rate_limited', 'quota', 'bad_request')
@@ -140,7 +147,17 @@ def kind_of_response(status: int, code: str = "") -> str:
 
 
 def error_of(status: int, body: object, headers: Mapping[str, str], key: str = "") -> AttemptError:
-    """The failure that an HTTP error stands for."""
+    """The failure behind an HTTP error.
+
+    Args:
+        status: The HTTP status.
+        body: The decoded body: an object with `error`, or anything else.
+        headers: The response's headers, for `Retry-After`.
+        key: The endpoint's key, which is removed from the reason.
+
+    Returns:
+        The error to raise.
+    """
     details = body.get("error", body) if isinstance(body, dict) else body
     code, message = "", str(details or "")
     if isinstance(details, dict):
@@ -154,7 +171,7 @@ def error_of(status: int, body: object, headers: Mapping[str, str], key: str = "
 
 
 def kind_of_connection(error: BaseException, otherwise: str = "dropped") -> str:
-    """`tls`, `unreachable` or what else it was, from the errors that a connection error was caused by."""
+    """`tls`, `unreachable` or `otherwise`, by a connection error and its causes."""
     seen: BaseException | None = error
     kind = otherwise
     while seen is not None:

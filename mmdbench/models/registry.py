@@ -1,9 +1,8 @@
-"""Models under test: the protocols an adapter fulfils, and the lazy registry.
+"""Protocols of models, and the registry that opens a model from its card.
 
-An adapter is a module that is registered under the entry-point group `mmdbench.adapters`
-and has a function `load(card) -> Model` (or AsyncModel). mmdbench's own adapters take the same
-road. A card may also name a file of yours: `adapter = "my_model.py"`. What a card is stands in
-`mmdbench.models.cards`.
+An adapter is a module with a function `load(card) -> Model` (or AsyncModel), registered under the
+entry-point group `mmdbench.adapters`, as mmdbench's own adapters are. A card may also name a Python
+file: `adapter = "my_model.py"`. Adapters are imported when a model is opened.
 """
 
 from __future__ import annotations
@@ -39,23 +38,23 @@ ENTRY_POINTS = "mmdbench.adapters"
 
 
 class Fingerprinted(Protocol):
-    """What planning needs of a model: what it is, and perhaps `prompt(question, default) -> str`."""
+    """A model as planning sees it; it may also have `prompt(question, default) -> str`."""
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """JSON-able: everything about the model that could change a reply."""
+        """Everything about the model that could change a reply, as a JSON-able dict."""
         ...
 
 
 class Model(Protocol):
-    """A model that can be asked.
+    """A model that is called directly.
 
-    An adapter may also have `batch_size` (how many requests it likes at once, default 1),
-    `prompt(question, default) -> str` (another wording than the benchmark's; it is recorded) and
-    `check()` (raises an MmdbenchError if it cannot be asked, before anything long starts).
+    It may also have `batch_size` (the number of requests that it takes at once, default 1),
+    `prompt(question, default) -> str` (its own wording of a prompt, which is recorded) and `check()`
+    (raises an MmdbenchError if it cannot be asked; called before a run starts).
     """
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """JSON-able: everything about the model that could change a reply, weights included."""
+        """Everything about the model that could change a reply, weights included, as a JSON-able dict."""
         ...
 
     def generate(self, requests: Sequence[Request]) -> Sequence[Outcome]:
@@ -64,11 +63,11 @@ class Model(Protocol):
 
 
 class AsyncModel(Protocol):
-    """A model behind a server: many requests are under way at once, each in a coroutine of its own.
+    """A model behind a server, which answers many requests at once, each in its own coroutine.
 
-    It may have what a Model may have, but `batch_size`; further `throttle` (a ThrottleSettings
-    that bounds concurrency, rates and attempts) and `aclose()` (a coroutine that ends its
-    connections; it can be asked again afterwards, from another event loop).
+    It may have the optional members of a Model except `batch_size`; further `throttle` (a
+    ThrottleSettings that bounds concurrency, rates and attempts) and `aclose()` (a coroutine that
+    closes its connections; the model can be asked again afterwards, from another event loop).
     """
 
     @property
@@ -77,26 +76,26 @@ class AsyncModel(Protocol):
         ...
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """JSON-able: everything about the model that could change a reply."""
+        """Everything about the model that could change a reply, as a JSON-able dict."""
         ...
 
     async def agenerate(self, request: Request) -> Outcome:
-        """Ask once, without trying again; AttemptError says what kind of failure it was."""
+        """Send a request once, without a retry. Raises AttemptError with the kind of the failure."""
         ...
 
 
 def is_async(model: object) -> TypeGuard[AsyncModel]:
-    """Whether a model is asked through coroutines."""
+    """True if a model is asked through coroutines."""
     return iscoroutinefunction(getattr(model, "agenerate", None))
 
 
 def adapter_names() -> tuple[str, ...]:
-    """The names of every adapter that is installed, ours and other people's."""
+    """The names of all installed adapters, mmdbench's own and others."""
     return tuple(sorted({e.name for e in metadata.entry_points(group=ENTRY_POINTS)}))
 
 
 def open_model(card: ModelCard) -> Model | AsyncModel:
-    """Load the model that the card describes; imports its adapter only now.
+    """Load the model of a card; its adapter is imported only now.
 
     Raises UnknownNameError if no such adapter is installed and ModelError if it cannot be loaded.
     """
@@ -131,7 +130,7 @@ def _installed_module(card: ModelCard) -> ModuleType:
 
 
 def _file_module(card: ModelCard) -> ModuleType:
-    """The module in a file that a card names, from the working folder; it is read once in a process."""
+    """The module in a file that a card names, relative to the working folder; read once in a process."""
     path = Path(card.adapter).expanduser().resolve()
     name = f"_mmdbench_adapter_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     if name in sys.modules:

@@ -1,8 +1,9 @@
-"""How many tokens a request will cost, before anybody has counted them.
+"""Estimates of the tokens and the cost of a request.
 
-Text is taken as four characters to a token. Pictures follow the rule of the model card:
+Text counts one token for four characters. Pictures follow the rule of the model card:
 `{ base, per_tile, tile }` for models that cut a picture into tiles, `{ patch, cap, factor }` for
-those that cut it into patches. Estimates plan and reserve; what is reported is what servers count.
+those that cut it into patches. Estimates are for plans and reservations; reports show the numbers that
+servers count.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Any
 from mmdbench.errors import UsageError
 from mmdbench.models.cards import ModelCard
 
-__all__ = ["TYPICAL_OUTPUT", "Usual", "image_tokens", "request_tokens"]
+__all__ = ["TYPICAL_OUTPUT", "CostEstimate", "image_tokens", "request_tokens"]
 
 TYPICAL_OUTPUT = 60
-"""Tokens of a reply, when nothing better is known: a letter and a sentence."""
+"""Tokens of a reply of which nothing else is known: a letter and a sentence."""
 
 _MAY_BE_NONE = ("base", "per_tile")  # some models count every picture alike
 _UNKNOWN_IMAGE = 1000
@@ -26,7 +27,7 @@ _TEXT_CHARACTERS = 4
 
 
 def image_tokens(size: tuple[int, int], rule: Mapping[str, Any]) -> int:
-    """Tokens of a picture of (width, height) pixels under a card's rule; 1000 where there is none.
+    """Tokens of a picture of (width, height) pixels by a card's rule; 1000 without a rule.
 
     >>> image_tokens((1024, 1024), {"base": 85, "per_tile": 170, "tile": 512})
     765
@@ -63,14 +64,23 @@ def _unreadable(rule: object) -> UsageError:
 
 
 def request_tokens(prompt: str, sizes: Iterable[tuple[int, int]], card: ModelCard) -> int:
-    """Tokens that a request with these pictures is read as, about."""
+    """The estimated number of tokens read for a request.
+
+    Args:
+        prompt: The prompt.
+        sizes: Width and height of each picture in pixels.
+        card: The model card, whose `images.tokens` is the rule for pictures.
+
+    Returns:
+        Tokens.
+    """
     rule = card.images.get("tokens", {})
     return len(prompt) // _TEXT_CHARACTERS + 10 + sum(image_tokens(size, rule) for size in sizes)
 
 
 @dataclass
-class Usual:
-    """What a request of this run usually costs: an estimate at first, then the mean of what was counted."""
+class CostEstimate:
+    """Estimate of a request's cost: from its size at first, then the mean of the counted requests."""
 
     card: ModelCard
     read: float = 0.0
@@ -84,8 +94,8 @@ class Usual:
         usd = self.card.price.usd(round(self.read), round(self.written)) if self.card.price else 0.0
         return self.read + self.written, usd
 
-    def learn(self, usage: Mapping[str, Any]) -> tuple[float, float | None]:
-        """Take in what a server counted; returns its tokens and their price, None if it is not known."""
+    def update(self, usage: Mapping[str, Any]) -> tuple[float, float | None]:
+        """Update the means with a server's count; returns its tokens and their price, None if unknown."""
         if "prompt" not in usage:
             return self.read + self.written, None
         read, written = int(usage["prompt"]), int(usage.get("completion", 0))

@@ -20,7 +20,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.failures import AttemptError
 from mmdbench.models.registry import AsyncModel
 from mmdbench.models.throttle import Throttle, ThrottleQueue, ThrottleSettings, backoff_seconds
-from mmdbench.models.tokens import Usual
+from mmdbench.models.tokens import CostEstimate
 from mmdbench.records import Outcome, Reply, Request, Variant
 from mmdbench.run.budget import Spending
 from mmdbench.run.failure_limit import FailureLimit, RequestFailures
@@ -60,7 +60,7 @@ class AsyncDriver:
 
     def __post_init__(self) -> None:
         self.queue = ThrottleQueue(self.throttle)
-        self.usual = Usual(self.card)
+        self.estimate = CostEstimate(self.card)
         self._failures = self.failures or RequestFailures(self.settings.concurrency)
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
@@ -94,7 +94,7 @@ class AsyncDriver:
         attempt = 0
         while True:
             attempt += 1
-            tokens, usd = self.usual.expect(request.prompt, sizes)
+            tokens, usd = self.estimate.expect(request.prompt, sizes)
             started = await self._enter(tokens, usd)
             if started is None:
                 return None
@@ -119,7 +119,7 @@ class AsyncDriver:
             started = await self.queue.acquire(tokens)
             if started is None:
                 return None
-            if not self.spending.crowded(usd):
+            if not self.spending.must_wait(usd):
                 if self.spending.start(usd):
                     return started
                 self.throttle.abandoned()
@@ -168,7 +168,7 @@ class AsyncDriver:
             raise AttemptError("unexpected", f"{type(error).__name__}: {error}") from error
         else:
             self.throttle.succeeded(self.queue.clock())
-            used, cost = self.usual.learn(outcome.details.get("usage", {}))
+            used, cost = self.estimate.update(outcome.details.get("usage", {}))
             self.throttle.correct_tokens(tokens, used)
             paid = usd if cost is None else cost
             return outcome if cost is None else _priced(outcome, cost)

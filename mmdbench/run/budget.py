@@ -1,8 +1,8 @@
-"""How much a run may spend, and stopping cleanly when it has.
+"""Budget of a run, and the clean stop when it is spent.
 
-What is under way when a budget is used up is finished and stored; nothing new is started. Money
-is reserved when a request starts, at what such a request has cost so far, and requests wait while
-the reserved money would be too much, so that many at once do not overshoot together.
+When a budget is spent, requests in flight are finished and stored, and no other one is started. Money
+is reserved when a request starts, at the mean cost so far; requests wait while the reservations would
+exceed the budget, so that many at once do not overshoot together.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mmdbench.system.bounds import require_above
 __all__ = ["INTERRUPTED", "Budget", "Spending", "stopped_by_ctrl_c"]
 
 INTERRUPTED = "interrupted"
-"""Why a run stopped that was stopped by Ctrl-C."""
+"""The reason of a run that was stopped by Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,11 @@ class Budget:
 
 
 class Spending:
-    """What a run has spent; `reason` is why it should stop, empty while it may go on."""
+    """Money, time and requests that a run has spent.
+
+    `reason` is the reason to stop, empty while requests may start; the functions in `on_stop` are
+    called once, when it is set.
+    """
 
     def __init__(self, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
         self.budget = budget
@@ -51,7 +55,7 @@ class Spending:
         self._started = clock()
 
     def start(self, expected_usd: float = 0.0) -> bool:
-        """Whether one more request may be sent; it then counts as sent, at its expected cost."""
+        """True if one more request may be sent; it then counts as sent, at its expected cost."""
         reason = self._spent(expected_usd)
         if reason:
             self.stop(reason)
@@ -61,24 +65,24 @@ class Spending:
         self._reserved += expected_usd
         return True
 
-    def crowded(self, expected_usd: float) -> bool:
-        """Whether a request of that cost must wait until what is under way has shown its real cost."""
+    def must_wait(self, expected_usd: float) -> bool:
+        """True if a request of that cost must wait until requests in flight have shown their real cost."""
         limit = self.budget.usd
         if limit is None or self._reserved <= 0 or self.usd + expected_usd > limit:
             return False
         return self.usd + self._reserved + expected_usd > limit
 
     def settle(self, expected_usd: float, usd: float) -> None:
-        """A request that was started at an expected cost has ended and cost `usd`."""
+        """Record that a request that was started at an expected cost has ended and cost `usd`."""
         self._reserved = max(0.0, self._reserved - expected_usd)
         self.usd += usd
 
     def stop(self, reason: str) -> None:
-        """Start nothing more; the first reason is kept."""
+        """Let no further request start; the first reason is kept."""
         if not self.reason:
             self.reason = reason
-            for tell in self.on_stop:
-                tell()
+            for call in self.on_stop:
+                call()
 
     def check_time(self) -> None:
         """Stop if the minutes are used up."""
@@ -87,7 +91,7 @@ class Spending:
             self.stop(f"--max-minutes {minutes:g} is used up")
 
     def seconds_left(self) -> float | None:
-        """How long until the minutes are used up; None if they are not limited."""
+        """Seconds until the minutes are used up; None if they are not limited."""
         minutes = self.budget.minutes
         return None if minutes is None else max(0.0, minutes * 60 - (self._clock() - self._started))
 

@@ -1,9 +1,9 @@
-"""An alarm for replies that do not seem to depend on the picture.
+"""Alarm for replies that do not seem to depend on the picture.
 
-A cache that answers for another picture shows itself as a drop of nothing at all: every variant
-of a question gets the reply of the first. A robust model changes a few replies in a hundred; one
-that changes none in two hundred, or writes the very same long text about different pictures, is
-not looked at without a warning. What is seen is counted within one session of a run.
+A server that answers from its cache for another picture looks like a model without any drop: all
+variants of a question get the reply of the first one. A robust model changes a few replies in a
+hundred. One that changes none in two hundred, or writes the same long text about different pictures,
+causes a warning. Replies are counted within one session of a run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _QUESTIONS_OPEN = 512
 
 @dataclass
 class SameReplies:
-    """Compares every reply with the first one to another picture of the same question."""
+    """Counts of replies that equal the first reply to another picture of the same question."""
 
     pairs: int = 0
     same: int = 0
@@ -32,7 +32,7 @@ class SameReplies:
     _first: OrderedDict[tuple[str, Index], tuple[str, tuple[str, ...]]] = field(default_factory=OrderedDict)
 
     def see(self, reply: Reply) -> None:
-        """Take in one reply; failures and the codec's control do not count."""
+        """Count one reply; failures and the level `recoded` do not count."""
         if reply.status != "ok" or reply.level == RECODED or not reply.images:
             return
         pixels = tuple(str(image["pixels"]) for image in reply.images)
@@ -54,7 +54,7 @@ class SameReplies:
 
     @property
     def alarm(self) -> str:
-        """What is suspicious, in one sentence; empty if nothing is."""
+        """The warning in one sentence; empty if nothing is suspicious."""
         if self.long_pairs >= _LONG_PAIRS and self.long_same >= _LONG_SHARE * self.long_pairs:
             return (
                 f"{self.long_same} of {self.long_pairs} long replies are the same, letter for letter, as the "

@@ -1,12 +1,11 @@
-"""The canary: is every picture answered from itself, or from another one's cache?
+"""The canary: a check that a server answers from its own picture, and not from a cached one.
 
-Servers have kept pictures under the placeholder in the prompt, an EXIF id, a file name, the
-first 1,000 characters or the bytes without the shape. Each of these mistakes one of many nearly
-identical pictures for another, and the harm looks like perfect robustness. So, before money is
-spent, a model reads numbers from pictures that agree in all of these: the same prompt, the same
-EXIF id, the same size, the same length, the same first kilobyte. Two pictures have the very
-same pixel bytes in another shape (a wide picture of its own kind stands beside them, so that a
-model that cannot read such a shape is not taken for a cache), and one is plain. Every answer must
+Servers have cached pictures under the placeholder in the prompt, an EXIF id, a file name, the first
+1,000 characters or the bytes without the shape. Each of these keys confuses nearly identical pictures,
+and the result looks like perfect robustness. So, before money is spent, a model reads numbers from
+pictures that agree in all of these: the same prompt, EXIF id, size, length and first kilobyte. Two
+pictures have the same pixel bytes in different shapes; a third one has the wider shape alone, so that a
+model that cannot read this shape is not mistaken for a cache. One picture is plain. Every answer must
 come from its own picture.
 """
 
@@ -43,7 +42,7 @@ _EXIF_FOLDER, _UNIQUE_ID_TAG = 0x8769, 0xA420
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One picture of the canary, and what it shows (`none`: nothing)."""
+    """One picture of the canary, and the digits that it shows (`none`: no digits)."""
 
     name: str
     shows: str
@@ -52,7 +51,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What came back for a probe: `own` picture, `other` picture's answer, `unread`, or `failed`."""
+    """Result of a probe: an answer from its `own` or an `other` picture, `unread` digits, or `failed`."""
 
     name: str
     shows: str
@@ -62,7 +61,7 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class CanaryResult:
-    """What the canary found.
+    """Result of the canary.
 
     `verdict` is `passed` (each answer from its own picture), `caught` (an answer came from another
     picture), `unclear` (the model does not read the digits well enough to tell) or `failed` (a
@@ -77,9 +76,10 @@ class CanaryResult:
         return asdict(self)
 
     @property
-    def said(self) -> str:
-        """The finding in one sentence."""
-        wrong = [p for p in self.probes if p.verdict == self.probes_wanted]
+    def summary(self) -> str:
+        """The result in one sentence."""
+        deciding = {"passed": "own", "caught": "other", "unclear": "unread", "failed": "failed"}
+        wrong = [p for p in self.probes if p.verdict == deciding[self.verdict]]
         named = ", ".join(f"{p.name} shows {p.shows} and got {p.reply[:40]!r}" for p in wrong[:2])
         return {
             "passed": f"all {len(self.probes)} answers came from their own pictures",
@@ -88,14 +88,9 @@ class CanaryResult:
             "failed": f"a request failed: {wrong[0].reply if wrong else ''}",
         }[self.verdict]
 
-    @property
-    def probes_wanted(self) -> str:
-        """The verdict of those probes that decided."""
-        return {"passed": "own", "caught": "other", "unclear": "unread", "failed": "failed"}[self.verdict]
-
 
 def make_probes() -> tuple[Probe, ...]:
-    """The probes, in the order in which they are asked."""
+    """The probes, in the order of the first round."""
     numbers = [Probe(f"digits {n}", n, _as_png(_picture(n, _HEIGHT, _WIDTH))) for n in _NUMBERS]
     # Each row twice: read at half the height, the same bytes show the number twice, side by side.
     tall, alone = (_picture(n, _HEIGHT // 2, _WIDTH).repeat(2, axis=0) for n in (_TWIN, _ALONE))
@@ -113,9 +108,9 @@ def make_probes() -> tuple[Probe, ...]:
 def run_canary(
     ask: Callable[[Sequence[Request]], Sequence[Outcome]], generation: Mapping[str, Any]
 ) -> CanaryResult:
-    """Ask all probes one after the other, then all at once in another order, and judge the answers.
+    """Ask all probes one by one, then all at once in reverse order, and judge the answers.
 
-    `ask` answers requests that may be under way together; one request is asked for the first round.
+    `ask` answers the given requests, which may be in flight together.
     """
     probes = make_probes()
     results = []
@@ -132,7 +127,7 @@ def run_canary(
 
 
 def _doubt_what_is_not_read(results: Sequence[ProbeResult]) -> list[ProbeResult]:
-    # Who does not see that a number stands there twice writes it once, cache or not.
+    # A model that does not see the second number writes one number, with or without a cache.
     reads = all(r.verdict == "own" for r in results if r.name == _CONTROL)
     return [
         replace(r, verdict="unread") if r.name == _WIDE and r.verdict == "other" and not reads else r
@@ -165,7 +160,7 @@ def _judge(probe: Probe, outcome: Outcome, probes: Sequence[Probe]) -> ProbeResu
 
 
 def _final(text: str) -> str:
-    # A model that thinks aloud names digits on its way; what stands after its thoughts is its answer.
+    # A reasoning model names digits in its thoughts; its answer is the text after them.
     return text.rpartition("</think>")[2]
 
 
@@ -189,7 +184,7 @@ def _picture(text: str, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def _as_png(pixels: NDArray[np.uint8]) -> ImageBytes:
-    """The picture, uncompressed, so that files of one shape agree in length and in how they begin."""
+    """The picture without compression, so that files of one shape have the same length and beginning."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)

@@ -35,7 +35,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         number, count = self.shard
         if not 1 <= number <= count:
-            raise UsageError(f"There is no shard {number}/{count}.", hint="Write 1/8 … 8/8.")
+            raise UsageError(f"--shard must be between 1/{count} and {count}/{count}, got {number}/{count}.")
 
 
 @dataclass(frozen=True, slots=True)

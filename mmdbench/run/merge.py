@@ -1,7 +1,7 @@
-"""`mmdbench merge`: the shards of one run, made on several machines, as one run.
+"""Merging the shards of one run, made on several machines, into one run.
 
 Every shard holds the whole plan and the replies to its part of it, so shards must agree in plan,
-model, data and spec; how often and in which order they are merged does not matter.
+model, data and spec. The order of the shards does not matter, and a merge can be repeated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MUST_AGREE = ("kind", "plan", "benches", "model", "spec", "restoration", "relea
 
 @dataclass(frozen=True, slots=True)
 class MergeSummary:
-    """What a merge put together: `runs` into `replies` of `planned` cells' requests, `failed` among them."""
+    """Counts of a merge: `runs`, their `replies` to the `planned` requests, and `failed` ones among these."""
 
     runs: int
     replies: int
@@ -39,8 +39,8 @@ class MergeSummary:
 def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
     """Merge runs into a new folder, or into one that an earlier merge made.
 
-    Raises StoreError for a folder that holds no run, IncomparableError if the runs differ in anything
-    that must be equal, UsageError if `out` holds something else than a merge.
+    Raises StoreError for a folder that holds no run, IncomparableError if the runs are not parts of one,
+    UsageError if `out` holds anything but a merge.
     """
     if not runs:
         raise UsageError("No run to merge.")
@@ -68,7 +68,7 @@ def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list
             earlier = merged.get(key)
             if earlier is None or earlier.status == "error":
                 merged[key] = reply
-    # In the plan's order, so that the same replies make the same file; then those of earlier plans.
+    # In the plan's order, so that equal replies make equal files; then those of earlier plans.
     ordered = [key for key in keys if key in merged]
     rest = sorted(merged.keys() - set(ordered))
     with open_atomic(out / replies_file()) as file:
@@ -81,7 +81,7 @@ def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list
 
 
 def _copy_kept(runs: Sequence[Path], out: Path) -> None:
-    """The pictures that the model made and that were kept (`--keep-images`), named by their replies."""
+    """Copy the pictures that the model made (`--keep-images`), which replies name."""
     for run in runs:
         for picture in sorted((run / IMAGES).glob("[!.]*")):
             target = make_folder(out / IMAGES) / picture.name
@@ -120,7 +120,7 @@ def _merged_manifest(runs: Sequence[Path], manifests: Sequence[Mapping[str, Any]
     sessions = [session for manifest in manifests for session in manifest.get("sessions", [])]
     return {
         **manifests[0],
-        "judge": None,  # what a judge said of a part is not said of the whole
+        "judge": None,  # a judge's record of one part does not hold for the whole
         "sessions": sorted(sessions, key=lambda session: str(session["begun"])),
         "merged": [run.name for run in runs],
     }

@@ -35,10 +35,12 @@ class Prefetch:
     """
 
     def __init__(self, todo: Iterable[Planned], pool: ThreadPoolExecutor, ahead: int) -> None:
-        """Args:
-        todo: The requests, in the order in which they are taken.
-        pool: Threads that make variants.
-        ahead: The most requests that hold images at a time.
+        """Prepare the queue; nothing is made yet.
+
+        Args:
+            todo: The requests, in the order in which they are taken.
+            pool: Threads that make variants.
+            ahead: The most requests that hold images at a time.
         """
         self._rest = iter(todo)
         self._pool = pool

@@ -1,8 +1,8 @@
-"""Before a model behind a server is asked in earnest: does it answer from the pictures it is shown?
+"""Check, before a run, that a model behind a server answers from the pictures that it is shown.
 
-What the canary found is written into the run's manifest. For a model that costs money it is also
-remembered for a week in the user's cache folder, by the model's fingerprint, so that not every run
-pays for it again; a server of one's own may be another one tomorrow, and is always asked.
+The canary's result is written into the run's manifest. For a model with a price it is also kept for a
+week in the user's cache folder, by the model's fingerprint, so that not every run pays for it again. A
+server without a price is checked in every new run: another one may listen at its address tomorrow.
 """
 
 from __future__ import annotations
@@ -35,9 +35,19 @@ _DAYS_REMEMBERED = 7
 def check_canary(
     model: AsyncModel, card: ModelCard, earlier: Mapping[str, Any] | None, spending: Spending
 ) -> dict[str, Any]:
-    """Run the canary unless it is known to have passed; returns what the manifest keeps of it.
+    """Run the canary, unless a result is known.
 
-    Raises ModelError if an answer came from another picture, or if the model cannot be asked.
+    Args:
+        model: The model.
+        card: Its model card.
+        earlier: The canary's record in the manifest of an earlier session.
+        spending: The spending that the canary's requests are added to.
+
+    Returns:
+        The record for the manifest.
+
+    Raises:
+        ModelError: An answer came from another picture, or the model cannot be asked.
     """
     name = value_digest(dict(model.fingerprint()))
     known = earlier if earlier and earlier.get("fingerprint") == name else None
@@ -45,22 +55,31 @@ def check_canary(
     if known and known.get("verdict") in ("passed", "unclear"):
         return dict(known)
     found = canary_of(model, card, spending)
-    record = {"fingerprint": name, "checked": int(time.time()), "said": found.said, **found.as_dict()}
+    record = {"fingerprint": name, "checked": int(time.time()), "said": found.summary, **found.as_dict()}
     if found.verdict == "caught":
         raise ModelError(
-            f"The model {card.name!r} cannot be measured: {found.said}.",
-            hint="Turn off the server's caches of pictures and prefixes, or look with "
-            f"mmdbench doctor --model {card.name}; --no-canary asks it all the same, and records that.",
+            f"The model {card.name!r} cannot be measured: {found.summary}.",
+            hint="Turn off the server's caches of pictures and prefixes; see each answer with "
+            f"mmdbench doctor --model {card.name}. --no-canary skips this check, and records that.",
         )
     if found.verdict == "failed":
-        raise ModelError(f"The model {card.name!r} cannot be asked: {found.said}.")
+        raise ModelError(f"The model {card.name!r} cannot be asked: {found.summary}.")
     if card.price:
         _remember(name, record)
     return record
 
 
 def canary_of(model: Model | AsyncModel, card: ModelCard, spending: Spending | None = None) -> CanaryResult:
-    """What the canary finds for a model."""
+    """Run the canary on a model.
+
+    Args:
+        model: The model.
+        card: Its model card.
+        spending: The spending that the requests are added to; unlimited by default.
+
+    Returns:
+        The canary's result.
+    """
     spent = spending or Spending(Budget())
     return run_canary(lambda requests: ask_now(model, card, requests, spent), card.generation)
 
@@ -68,7 +87,20 @@ def canary_of(model: Model | AsyncModel, card: ModelCard, spending: Spending | N
 def ask_now(
     model: Model | AsyncModel, card: ModelCard, requests: Sequence[Request], spending: Spending | None = None
 ) -> list[Outcome]:
-    """Ask a few requests, all at once if the model can, with retries; nothing is stored."""
+    """Ask a few requests, all at once if the model is behind a server; nothing is stored.
+
+    Args:
+        model: The model.
+        card: Its model card.
+        requests: The requests.
+        spending: The spending that the requests are added to; unlimited by default.
+
+    Returns:
+        An outcome for each request, in their order, after retries.
+
+    Raises:
+        ModelError: The model cannot be asked.
+    """
     if not is_async(model):
         return list(cast("Model", model).generate(requests))
     served = model
@@ -86,7 +118,7 @@ def ask_now(
 
 
 def cache_folder() -> Path:
-    """Where mmdbench remembers things between runs: MMDBENCH_CACHE, or `mmdbench` in the user's cache."""
+    """The folder that is kept between runs: MMDBENCH_CACHE, or `mmdbench` in the user's cache folder."""
     own = os.environ.get("MMDBENCH_CACHE")
     if own:
         return Path(own)
@@ -107,4 +139,4 @@ def _remember(name: str, record: Mapping[str, Any]) -> None:
         folder = make_folder(cache_folder() / "canary")
         write_atomic(folder / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except StoreError:
-        return  # a home that cannot be written to costs fourteen small requests, not the run
+        return  # without it, the next run repeats fourteen small requests

@@ -1,10 +1,9 @@
-"""Replies on disk: append-only JSON lines, found again by their key.
+"""Store of replies on disk: append-only JSON lines, addressed by key.
 
-A run's folder holds one shard for each worker, `replies-<worker>.jsonl`. A line is written
-and handed to the operating system as soon as its reply is there, so a killed process loses
-nothing; it is forced to the disk once a second and when the store closes, so a power cut
-loses at most a second. A line that was torn by a cut is skipped when the shard is read and
-cut off before the shard is written to again. `jq` reads the shards.
+A run's folder holds files `replies-<worker>.jsonl`. Each reply is passed to the operating system at
+once, so a killed process loses nothing; it is forced to the disk once a second and when the store
+closes, so a power cut loses at most a second. An incomplete last line is skipped when a file is read,
+and removed before the file is written to again.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from mmdbench.run.folder import replies_file
 __all__ = ["ReplyStore", "read_index", "read_records", "read_replies", "reply_line", "shard_paths"]
 
 _SYNC_SECONDS = 1.0
-# Made once: `json.dumps` makes an encoder with every call that has settings of its own.
+# Made once: `json.dumps` makes a new encoder in every call that has settings.
 _LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -61,7 +60,7 @@ class ReplyStore:
             self._file = None
 
     def answered(self, *, errors_count: bool = False) -> set[str]:
-        """The keys that need not be asked again; a stored error is an answer only if `errors_count`."""
+        """The keys that are not asked again; a stored error counts only if `errors_count`."""
         return {key for key, status in self.index.items() if errors_count or status != "error"}
 
     def add(self, reply: Reply) -> None:
@@ -76,7 +75,7 @@ class ReplyStore:
         except OSError as error:
             raise StoreError(
                 f"Cannot write {self.path}: {error.strerror}.",
-                hint="Every earlier reply is safe; make room and run the same command again.",
+                hint="Every earlier reply is safe; free some space and run the same command again.",
             ) from error
         if _counts(self.index.get(reply.key), reply.status):
             self.index[reply.key] = reply.status
@@ -89,14 +88,14 @@ class ReplyStore:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The shards of a run, in the order in which they are read."""
+    """The files of replies of a run, in the order of reading."""
     return sorted(folder.glob(replies_file("*")))
 
 
 def read_index(folder: Path) -> dict[str, str]:
-    """Key → status of every stored reply; of several under one key, the one that counts."""
+    """Key → status of every stored reply; of several replies to one key, that of the one that counts."""
     index: dict[str, str] = {}
-    with _undisturbed():
+    with _uncollected():
         for path in shard_paths(folder):
             for number, record in enumerate(read_records(path), 1):
                 try:
@@ -109,12 +108,12 @@ def read_index(folder: Path) -> dict[str, str]:
 
 
 def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str, Reply]:
-    """All replies of a run's shards, by key, or only those under `keys`.
+    """The stored replies of a run by key: all of them, or those of `keys`.
 
-    The later of two replies of one key counts, unless it is an error and the earlier one is not.
+    The later of two replies to one key counts, unless it is an error and the earlier one is not.
     """
     found: dict[str, Reply] = {}
-    with _undisturbed():
+    with _uncollected():
         for path in shard_paths(folder):
             for number, record in enumerate(read_records(path), 1):
                 try:
@@ -123,14 +122,14 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
                         continue
                     earlier = found.get(key)
                     if earlier is None or _counts(earlier.status, record["status"]):
-                        found[key] = Reply.from_dict(_shared(record))
+                        found[key] = Reply.from_dict(_interned(record))
                 except (AttributeError, KeyError, TypeError) as error:
                     raise _no_reply(path, number, str(error)) from error
     return found
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a JSON-lines file; a torn last line is left out, any other damage is an error."""
+    """The records of a JSON-lines file, without an incomplete last line. Other damage is a StoreError."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -142,7 +141,7 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 record = json.loads(line)
                 if not isinstance(record, dict):
-                    raise ValueError("not an object")  # noqa: TRY004 - a kind of bad line, like bad JSON
+                    raise ValueError("not an object")  # noqa: TRY004 - a bad line, like bad JSON
             except ValueError as error:
                 raise StoreError(
                     f"{path}, line {number} is not a JSON record: {error}.",
@@ -159,16 +158,16 @@ def _no_reply(path: Path, number: int, why: str) -> StoreError:
 
 
 def reply_line(reply: Reply) -> bytes:
-    """A reply as a line of a shard."""
+    """A reply as a line of a file of replies."""
     record = reply.as_dict()
     try:
         return _LINE.encode(record).encode() + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair, which UTF-8 cannot hold but a JSON escape can
+    except UnicodeEncodeError:  # a lone surrogate, which a JSON escape can hold and UTF-8 cannot
         return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
-def _shared(record: dict[str, Any]) -> dict[str, Any]:
-    # The same names and digests stand in thousands of records; one copy of each is enough.
+def _interned(record: dict[str, Any]) -> dict[str, Any]:
+    # Thousands of records repeat the same names and digests; one copy of each is enough.
     for name in ("bench", "level", "corruption", "status"):
         if record.get(name):
             record[name] = intern(record[name])
@@ -183,8 +182,8 @@ def _counts(earlier: str | None, status: str) -> bool:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    # Half a million new dicts make the collector walk all earlier ones again and again, for nothing.
+def _uncollected() -> Iterator[None]:
+    # With half a million new dicts the garbage collector would scan all earlier ones again and again.
     enabled = gc.isenabled()
     gc.disable()
     try:

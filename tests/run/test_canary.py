@@ -62,7 +62,7 @@ def test_a_server_that_looks_passes():
 def test_each_kind_of_wrong_cache_is_caught(kind):
     found = run_canary(asking(answering(CACHES[kind])), {})
     assert found.verdict == "caught", found
-    assert "came from another picture" in found.said
+    assert "came from another picture" in found.summary
 
 
 def test_answers_that_are_swapped_between_requests_under_way_are_caught():

@@ -208,7 +208,9 @@ def test_shards_are_disjoint_complete_and_merge_to_the_same_tables(make_tsv, tmp
     assert (tmp_path / "n" / "replies-0.jsonl").read_bytes() == (
         tmp_path / "m" / "replies-0.jsonl"
     ).read_bytes()
-    assert "no shard 4/3" in call(*words, "-o", tmp_path / "x", "--shard", "4/3", code=2)
+    assert "must be between 1/3 and 3/3, got 4/3" in call(
+        *words, "-o", tmp_path / "x", "--shard", "4/3", code=2
+    )
 
 
 def test_a_merge_takes_answers_before_errors_and_refuses_what_is_not_one_run(make_tsv, tmp_path):
