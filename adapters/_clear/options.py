@@ -12,7 +12,7 @@ from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.registry import ModelCard
-from mmdbench.system.bounds import require_between
+from mmdbench.system.bounds import require_at_least, require_between
 
 from .settings import (
     FEEDBACKS,
@@ -144,8 +144,7 @@ def _whole(least: int) -> Callable[[str, Any], int]:
             number = int(str(value))
         except ValueError:
             raise _refused(name, value, "a whole number") from None
-        if number < least or isinstance(value, bool):
-            raise _refused(name, value, f"a whole number of at least {least}")
+        require_at_least(f"The option {name}", number, least, whole=True)
         return number
 
     return read
@@ -157,8 +156,10 @@ def _number(least: float, most: float = float("inf")) -> Callable[[str, Any], fl
             number = float(value)
         except (TypeError, ValueError):
             raise _refused(name, value, "a number") from None
-        if not least <= number <= most:
-            raise _refused(name, value, f"a number from {least:g}" + (f" to {most:g}" if most < 1e9 else ""))
+        if most == float("inf"):
+            require_at_least(f"The option {name}", number, least)
+        else:
+            require_between(f"The option {name}", number, least, most)
         return number
 
     return read

@@ -208,7 +208,7 @@ def test_another_prompt_is_another_model(golden: Path, tmp_path: Path) -> None:
         ({"steps": 1}, "at least 2"),
         ({"steps": "many"}, "a whole number"),
         ({"guidance": [3.0]}, "two numbers"),
-        ({"top_p": 1.5}, "from 0 to 1"),
+        ({"top_p": 1.5}, "between 0 and 1"),
         ({"vit_max": 980}, "must be between 28 and 112"),
         ({"base_dir": "$CLEAR_TEST_UNSET/x"}, r"\$CLEAR_TEST_UNSET is not set"),
         ({"sizes_file": "none.json"}, "holds no sizes"),

@@ -18,7 +18,7 @@ from mmdbench.errors import LockedError, StoreError
 from mmdbench.system.files import REPLY_FILES, make_folder
 from mmdbench.system.locks import folder_lock
 from mmdbench.system.remote.inputs import download_file, size_and_digests
-from mmdbench.system.remote.listing import LISTING, Known, State, files_there, read_listing
+from mmdbench.system.remote.listing import LISTING, CopyState, SyncedFile, files_there, read_listing
 from mmdbench.system.remote.uploads import Uploads, file_state, files_in, uploading
 from mmdbench.system.remote.urls import RemotePath, local_path, open_remote, remote_errors, version_mark
 
@@ -45,7 +45,7 @@ def reading_copy(url: str) -> Iterator[Path]:
     remote = open_remote(url)
     with _lock(remote, "read", _WAIT_SECONDS):
         folder = make_folder(remote.cache / "read" / remote.name)
-        _mirror(remote, folder, State.load(folder.parent / ".state.json"))
+        _mirror(remote, folder, CopyState.load(folder.parent / ".state.json"))
         yield folder
 
 
@@ -64,7 +64,7 @@ def working_copy(url: str, show: Callable[[str], None] = _ignore) -> Iterator[Pa
     remote = open_remote(url)
     with _lock(remote, "work"):
         folder = make_folder(remote.cache / "work" / remote.name)
-        uploads = Uploads(remote, folder, State.load(folder.parent / ".state.json"))
+        uploads = Uploads(remote, folder, CopyState.load(folder.parent / ".state.json"))
         uploads.listed = _take_over(remote, folder, uploads.state)
         try:
             with uploading(uploads, show):
@@ -105,7 +105,7 @@ def _lock(remote: RemotePath, kind: str, wait_s: float = 0.0) -> Iterator[None]:
         yield
 
 
-def _mirror(remote: RemotePath, folder: Path, state: State) -> None:
+def _mirror(remote: RemotePath, folder: Path, state: CopyState) -> None:
     """Make the local folder equal to the remote one: listed files only, if there is a list."""
     there = files_there(remote)
     if not there:
@@ -136,7 +136,7 @@ def _mirror(remote: RemotePath, folder: Path, state: State) -> None:
         state.save()
 
 
-def _take_over(remote: RemotePath, folder: Path, state: State) -> bytes:
+def _take_over(remote: RemotePath, folder: Path, state: CopyState) -> bytes:
     """Copy here the files that other machines uploaded, and return the remote list of files.
 
     Files that only this machine changed stay.
@@ -147,7 +147,7 @@ def _take_over(remote: RemotePath, folder: Path, state: State) -> bytes:
         del state.files[name]  # removed remotely, so it is uploaded again
     # Replies first: if they are in conflict, no other file is replaced either.
     for name, info in sorted(there.items(), key=lambda item: not _holds_replies(item[0])):
-        known, here = state.files.get(name, Known()), file_state(folder / name)
+        known, here = state.files.get(name, SyncedFile()), file_state(folder / name)
         if known.mark == version_mark(info) and here is not None:
             continue
         if here is not None and here != known.here:
@@ -164,7 +164,7 @@ def _holds_replies(name: str) -> bool:
     return PurePosixPath(name).match(REPLY_FILES)
 
 
-def _newer_replies(remote: RemotePath, folder: Path, name: str, info: dict[str, Any]) -> Known:
+def _newer_replies(remote: RemotePath, folder: Path, name: str, info: dict[str, Any]) -> SyncedFile:
     """Replace local replies by the remote ones, if these hold every local reply; else a conflict.
 
     Two machines that work on one folder at once overwrite each other's replies.
@@ -175,7 +175,7 @@ def _newer_replies(remote: RemotePath, folder: Path, name: str, info: dict[str, 
         aside.unlink()
         raise _conflict(remote, folder, name)
     aside.replace(folder / name)
-    return Known(version_mark(info), int(info["size"]), digest, file_state(folder / name) or (-1, -1))
+    return SyncedFile(version_mark(info), int(info["size"]), digest, file_state(folder / name) or (-1, -1))
 
 
 def _lines(path: Path) -> set[bytes]:
@@ -184,16 +184,18 @@ def _lines(path: Path) -> set[bytes]:
         return {hashlib.sha256(line).digest() for line in file if line.endswith(b"\n")}
 
 
-def _own_upload(remote: RemotePath, folder: Path, name: str, info: dict[str, Any], known: Known) -> Known:
+def _own_upload(
+    remote: RemotePath, folder: Path, name: str, info: dict[str, Any], known: SyncedFile
+) -> SyncedFile:
     """Accept a remote file that this machine uploaded before it was stopped; any other is a conflict."""
     aside = folder.parent / ".aside"
     digest = download_file(remote, remote.within(name), aside, info)
     aside.unlink()
     if digest in (known.sending, known.sha256):
-        return Known(version_mark(info), int(info["size"]), digest)
+        return SyncedFile(version_mark(info), int(info["size"]), digest)
     size, digests = size_and_digests(folder / name)
     if digest == digests["sha256"]:
-        return Known(version_mark(info), size, digest, file_state(folder / name) or (-1, -1))
+        return SyncedFile(version_mark(info), size, digest, file_state(folder / name) or (-1, -1))
     raise _conflict(remote, folder, name)
 
 
@@ -205,9 +207,9 @@ def _conflict(remote: RemotePath, folder: Path, name: str) -> StoreError:
     )
 
 
-def _get(remote: RemotePath, folder: Path, name: str, info: dict[str, Any], digest: str = "") -> Known:
+def _get(remote: RemotePath, folder: Path, name: str, info: dict[str, Any], digest: str = "") -> SyncedFile:
     sha256 = download_file(remote, remote.within(name), folder / name, info, digest)
-    return Known(version_mark(info), int(info["size"]), sha256, file_state(folder / name) or (-1, -1))
+    return SyncedFile(version_mark(info), int(info["size"]), sha256, file_state(folder / name) or (-1, -1))
 
 
 def _listing(remote: RemotePath) -> bytes:

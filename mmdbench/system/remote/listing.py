@@ -12,7 +12,7 @@ from mmdbench.errors import StoreError
 from mmdbench.system.files import write_atomic
 from mmdbench.system.remote.urls import RemotePath, remote_errors
 
-__all__ = ["LISTING", "Known", "State", "files_there", "listing_bytes", "read_listing"]
+__all__ = ["LISTING", "CopyState", "SyncedFile", "files_there", "listing_bytes", "read_listing"]
 
 LISTING = "remote.json"
 """The file that is uploaded last: a list of the others with their sizes and digests."""
@@ -21,7 +21,7 @@ _KIND = "mmdbench remote folder"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SyncedFile:
     """A file that is the same locally and remotely.
 
     `mark` is its version mark at the remote, `here` its local [size, mtime in ns]. `sending` is the digest
@@ -37,18 +37,20 @@ class Known:
 
 
 @dataclass
-class State:
+class CopyState:
     """The record of every file of one copy, saved beside it."""
 
     path: Path
-    files: dict[str, Known] = field(default_factory=dict)
+    files: dict[str, SyncedFile] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path) -> State:
+    def load(cls, path: Path) -> CopyState:
         """The saved record; an empty one if there is none, or if it is damaged."""
         try:
             record = json.loads(path.read_text("utf-8"))
-            files = {name: Known(**{**known, "here": tuple(known["here"])}) for name, known in record.items()}
+            files = {
+                name: SyncedFile(**{**known, "here": tuple(known["here"])}) for name, known in record.items()
+            }
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             files = {}
         return cls(path, files)
@@ -58,7 +60,7 @@ class State:
         write_atomic(self.path, json.dumps({name: asdict(known) for name, known in self.files.items()}))
 
 
-def listing_bytes(files: Mapping[str, Known]) -> bytes:
+def listing_bytes(files: Mapping[str, SyncedFile]) -> bytes:
     """The content of `remote.json` for these files."""
     rows = {name: {"size": files[name].size, "sha256": files[name].sha256} for name in sorted(files)}
     return (json.dumps({"kind": _KIND, "files": rows}, indent=1) + "\n").encode()

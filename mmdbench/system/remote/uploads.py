@@ -15,7 +15,7 @@ from mmdbench.errors import StoreError
 from mmdbench.system.bounds import require_above
 from mmdbench.system.files import MANIFEST_FILE
 from mmdbench.system.remote.inputs import size_and_digests
-from mmdbench.system.remote.listing import LISTING, Known, State, files_there, listing_bytes
+from mmdbench.system.remote.listing import LISTING, CopyState, SyncedFile, files_there, listing_bytes
 from mmdbench.system.remote.urls import RemotePath, remote_errors, version_mark
 
 __all__ = ["UPLOAD_SECONDS", "Uploads", "file_state", "files_in", "uploading"]
@@ -35,7 +35,7 @@ class Uploads:
 
     remote: RemotePath
     folder: Path
-    state: State
+    state: CopyState
     listed: bytes = b""
     _one: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,8 +70,8 @@ class Uploads:
         self.state.save()
         return len(sent)
 
-    def _known(self, name: str) -> Known:
-        return self.state.files.get(name, Known())
+    def _known(self, name: str) -> SyncedFile:
+        return self.state.files.get(name, SyncedFile())
 
     def _send_file(self, name: str) -> bool:
         here = file_state(self.folder / name)
@@ -93,7 +93,7 @@ class Uploads:
             self.state.save()
             with remote_errors("write", self.remote):
                 self.remote.files.put_file(str(whole), self.remote.within(name))
-        self.state.files[name] = Known("", size, digests["sha256"], here, digests["sha256"])
+        self.state.files[name] = SyncedFile("", size, digests["sha256"], here, digests["sha256"])
         return True
 
     def _close(self, sent: list[str]) -> None:
