@@ -17,11 +17,10 @@ from mmdbench.records import CLEAN, RECODED, RunPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mmdbench.records import Cell
     from mmdbench.results.graded_run import RunResults
     from mmdbench.results.judging.model_judge import ModelJudge
     from mmdbench.run.inputs import RunInputs
-    from mmdbench.training import Choice, Trace
+    from mmdbench.training import Selection, TraceSet
 
 __all__ = ["assign"]
 
@@ -141,51 +140,50 @@ def _write(
     from mmdbench.results.judging.journal import JsonlJournal
     from mmdbench.run.folder import JUDGE_JOURNAL
     from mmdbench.system.locks import folder_lock
-    from mmdbench.training import choose, find_samples, write_dataset
+    from mmdbench.training import find_samples, select_samples, write_dataset
 
     grader, writer = judges
     with folder_lock(run.folder, "assigning samples"):
         journal = JsonlJournal(run.folder / JUDGE_JOURNAL) if grader else None
         results = load_results(run.folder, judge=grader, journal=journal)
         samples = find_samples(results, clean_check=rules["clean_check"], right_at=rules["right_at"])
-        choice = choose(samples, balance=rules["balance"] or None, seed=rules["seed"])
-        traces = _traces(run, choice, writer, quiet=quiet) if writer else None
+        selection = select_samples(samples, balance=rules["balance"] or None, seed=rules["seed"])
+        traces = _traces(run, selection, writer, quiet=quiet) if writer else None
         path = write_dataset(
             run.folder,
-            choice,
+            selection,
             run.benches,
             traces=traces,
-            judge=writer.id if writer else "",
             rules={**rules, "judge": grader.id if grader else ""},
             pictures=images,
         )
-    _say(choice, traces, path)
+    _say(selection, traces, path)
     return results
 
 
-def _traces(run: RunInputs, choice: Choice, writer: ModelJudge, *, quiet: bool) -> dict[Cell, Trace]:
+def _traces(run: RunInputs, selection: Selection, writer: ModelJudge, *, quiet: bool) -> TraceSet:
     from mmdbench.cli._shared.progress import Bar
     from mmdbench.results.judging.journal import JsonlJournal
-    from mmdbench.training import TraceWriter
+    from mmdbench.training import TraceSet, TraceWriter
 
     questions = {(b.name, q.index): (q, b.family) for b in run.benches for q in b.questions}
-    rows = [(s, *questions[s.cell.bench, s.cell.index]) for s in choice.kept]
+    rows = [(s, *questions[s.cell.bench, s.cell.index]) for s in selection.kept]
     with Bar("Traces", quiet=quiet) as bar:
         made = TraceWriter(
             writer,
             JsonlJournal(run.folder / _TRACES),
             on_progress=lambda done, total: bar.update(done, total, ""),
         )
-        return {sample.cell: trace for sample, trace in made.write(rows)}
+        return TraceSet(writer.id, {sample.cell: trace for sample, trace in made.write(rows)})
 
 
-def _say(choice: Choice, traces: dict[Cell, Trace] | None, path: Path) -> None:
-    kept = choice.kept
+def _say(selection: Selection, traces: TraceSet | None, path: Path) -> None:
+    kept = selection.kept
     modes = [f"{sum(s.mode == mode for s in kept)} {mode}" for mode in ("direct", "generate")]
-    typer.echo(f"{len(kept)} of {len(choice.samples)} samples kept: {', '.join(modes)}")
-    for reason, count in sorted(choice.left_out.items()):
+    typer.echo(f"{len(kept)} of {len(selection.samples)} samples kept: {', '.join(modes)}")
+    for reason, count in sorted(selection.left_out.items()):
         typer.echo(f"  {count} left out: {reason}")
     if traces is not None:
-        good = sum(trace.status == "ok" for trace in traces.values())
-        typer.echo(f"  {good} of {len(traces)} traces stood the checks")
+        good = sum(trace.status == "ok" for trace in traces.traces.values())
+        typer.echo(f"  {good} of {len(traces.traces)} traces passed the checks")
     typer.echo(f"  {path}")

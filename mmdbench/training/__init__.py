@@ -1,33 +1,35 @@
-"""CLEAR's data recipe: which questions a model should answer directly, and which after a restoration.
+"""CLEAR's rewards, and its data recipe: questions to answer directly, and those to restore first.
 
 ::
 
-    samples.py   a graded run of the design `drawn` → samples, each with its mode or why it is left out
-    choosing.py  the samples that are kept: modes in balance, corruptions and levels spread
-    traces.py    a judge model's reasoning for each kept sample, checked before it is believed
-    writing.py   the data set: one JSON line for each sample, and its pictures
+    samples.py    a graded run of the design `drawn` → samples, each with its mode or a reason to leave it out
+    selection.py  the samples that are kept: modes in balance, corruptions and levels spread evenly
+    traces.py     a judge model's reasoning for each kept sample, checked
+    dataset.py    the data set: one JSON line for each sample, and its pictures
+    rewards.py    the rewards for accuracy, format and decision
 
-Source: CLEAR (arXiv 2604.04780, appendix C) as far as it is described to us; filters and balance are
-parameters, and their defaults ours.
+Source: CLEAR (arXiv 2604.04780, appendix C) as far as it is known to us; filters and balance are
+parameters with defaults of ours.
 """
 
 from __future__ import annotations
 
-from mmdbench.training.choosing import Choice, check_balance, choose
-from mmdbench.training.samples import Sample, find_samples
+from mmdbench.training.dataset import DATASET, SUMMARY, TraceSet, write_dataset
+from mmdbench.training.samples import TrainingSample, find_samples
+from mmdbench.training.selection import Selection, check_balance, select_samples
 from mmdbench.training.traces import Trace, TraceWriter, trace_prompt
-from mmdbench.training.writing import DATASET, SUMMARY, write_dataset
 
 __all__ = [
     "DATASET",
     "SUMMARY",
-    "Choice",
-    "Sample",
+    "Selection",
     "Trace",
+    "TraceSet",
     "TraceWriter",
+    "TrainingSample",
     "check_balance",
-    "choose",
     "find_samples",
+    "select_samples",
     "trace_prompt",
     "write_dataset",
 ]

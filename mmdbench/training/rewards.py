@@ -1,8 +1,8 @@
 """CLEAR's three rewards and their weighted sum, as pure functions: accuracy, format, decision.
 
-They are those of CLEAR (arXiv 2604.04780, section 3.4 and appendix I) as far as they are described
-to us: what each of them looks at, and that they are summed with weights. The sizes are not: every
-number below is a named parameter with a default of ours, so pass the paper's if you have it.
+They follow CLEAR (arXiv 2604.04780, section 3.4 and appendix I) as far as it is known to us: the
+subject of each reward, and their weighted sum. The numbers are not known: each one below is a named
+parameter with a default of ours, so pass the paper's if you have it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ACCURACY_HEAD = Head(
     "Question: How many dogs are there? Right: 2 Answer: two or three\nVerdict: 0\n",
     comparable=False,
 )
-"""How a judge is asked whether an answer is right: our own words."""
+"""The prompt for a judge of an answer, in our own words."""
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TAGS = re.compile(r"</?think>|</?answer>|<image_restore>")
@@ -47,7 +47,7 @@ _MAX_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class RewardWeights:
-    """How much each reward counts; all alike unless given (ours: no source at hand has the paper's)."""
+    """The weights of the rewards, 1 by default (the paper's are not known to us)."""
 
     accuracy: float = 1.0
     format: float = 1.0
@@ -56,7 +56,7 @@ class RewardWeights:
 
 @dataclass(frozen=True, slots=True)
 class Rewards:
-    """The three rewards of one trajectory."""
+    """The three rewards of one trajectory, a dialogue with its restorations."""
 
     accuracy: float
     format: float
@@ -84,21 +84,30 @@ def accuracy_reward(
     answer: str,
     *,
     journal: JudgeJournal | None = None,
-    bench: str = "",
-    index: Index = 0,
+    row: tuple[str, Index] = ("", 0),
 ) -> float | None:
-    """1 if a judge finds that the answer means the truth, else 0; None if it cannot be had to say either.
+    """Ask a judge whether an answer means the same as the truth. Raises what the judge raises.
 
-    An empty answer is 0 and no judge is asked. The judge has three attempts at temperature 0; with a
-    `journal` no call is made twice. Raises what the judge raises.
+    An empty answer earns 0 without a call. The judge has three attempts at temperature 0.
+
+    Args:
+        judge: The judge.
+        question: The question.
+        truth: The right answer.
+        answer: The answer to grade.
+        journal: Keeps the judge's replies, so that no call is made twice.
+        row: Benchmark and index of the question, recorded in the journal.
+
+    Returns:
+        1.0 if it does, 0.0 if not, None if no attempt gave a verdict.
     """
     if not answer.strip():
         return 0.0
     journalled = JournalledJudge(judge, journal)
     for attempt in range(1, _ATTEMPTS + 1):
         call = JudgeCall(
-            bench=bench,
-            index=index,
+            bench=row[0],
+            index=row[1],
             protocol="rewards/1",
             prompt_id=ACCURACY_HEAD.id,
             prompt=accuracy_prompt(question, truth, answer),
@@ -114,7 +123,16 @@ def accuracy_reward(
 
 
 def accuracy_prompt(question: str, truth: str, answer: str) -> str:
-    """What the judge is asked about one answer."""
+    """The prompt for a judge of one answer.
+
+    Args:
+        question: The question.
+        truth: The right answer.
+        answer: The answer to grade.
+
+    Returns:
+        The prompt.
+    """
     return f"{ACCURACY_HEAD.text}Question: {question} Right: {truth} Answer: {answer}\nVerdict:"
 
 
@@ -129,11 +147,11 @@ def read_verdict(text: str) -> float | None:
 
 
 def format_reward(turns: Sequence[str], *, most_turns: int = 3) -> float:
-    """1 if every text of a trajectory keeps to CLEAR's form, else 0.
+    """1 if every text of a trajectory has CLEAR's form, else 0.
 
-    Each text thinks in one `<think>` block, and then either asks for a restoration, with the tag
-    and nothing else, or answers in one `<answer>` block. Only the last answers, and the last does.
-    `most_turns` is the most texts of a dialogue (CLEAR: 3, so at most 2 restorations).
+    Each text has one `<think>` block, and then either the tag for a restoration alone, or one
+    `<answer>` block. The last text has the answer, and no other one. `most_turns` is the most texts
+    of a dialogue (CLEAR: 3, so at most 2 restorations).
 
     >>> format_reward(["<think>too dark</think><image_restore>", "<think>a cup</think><answer>B</answer>"])
     1.0
@@ -145,7 +163,7 @@ def format_reward(turns: Sequence[str], *, most_turns: int = 3) -> float:
 
 
 def restorations(turns: Sequence[str]) -> int:
-    """How many texts of a trajectory ask for a restoration; one that answers as well does not."""
+    """The number of texts that ask for a restoration and do not answer as well."""
     return sum(RESTORE_TAG in text and not _ANSWER.search(text) for text in turns)
 
 
@@ -157,11 +175,18 @@ def decision_reward(
     idle: float = 0.0,
     missed: float = 0.0,
 ) -> float:
-    """What the decision to restore, or not to, is worth: `right` if it was made exactly when needed.
+    """The reward of the decision to restore the picture or not.
 
-    `needed` is what `mmdbench assign` finds out: the base model answers the degraded picture wrongly
-    without a restoration. `idle` is for a restoration that was not needed, `missed` for one that was
-    and was not asked for.
+    Args:
+        restored: True if the trajectory restored the picture.
+        needed: True if the base model answers the degraded picture wrongly without a restoration,
+            the mode `generate` of `mmdbench assign`.
+        right: The reward if `restored` equals `needed`.
+        idle: The reward of a restoration that was not needed.
+        missed: The reward if a needed restoration was not asked for.
+
+    Returns:
+        One of the three rewards.
     """
     if restored == needed:
         return right
@@ -169,7 +194,7 @@ def decision_reward(
 
 
 def _act(text: str) -> str:
-    # Taken apart by hand: a search with several open repeats takes for ever on a text of blanks.
+    # Split by hand: a pattern with several open repeats takes quadratic time on a text of blanks.
     opened, _, rest = text.strip().partition("<think>")
     thought, closed, act = rest.partition("</think>")
     if opened or not closed or not thought.strip():

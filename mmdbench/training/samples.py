@@ -1,4 +1,4 @@
-"""A graded run becomes samples: right on the degraded picture, or wrong; or left out, and why."""
+"""Samples of a graded run: right or wrong on the degraded picture, or left out for a reason."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mmdbench.results.graded_run import RunResults
 from mmdbench.run.plan import read_questions
 from mmdbench.scoring.families import unit_of
 
-__all__ = ["Mode", "Sample", "find_samples"]
+__all__ = ["Mode", "TrainingSample", "find_samples"]
 
 Mode = Literal["direct", "generate"]
 _CLEAN = {"no answer": "no clean answer", "not graded": "clean answer not graded"}
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TrainingSample:
     """One question under one corruption at one level.
 
     `mode` is `direct` if the base model is right on the degraded picture, `generate` if it is wrong:
-    then a restoration has to come before the answer. `left_out` is empty, or says why the sample
+    then a restoration has to come before the answer. `left_out` is empty, or the reason why the sample
     teaches neither.
     """
 
@@ -35,18 +35,25 @@ class Sample:
 
 def find_samples(
     results: RunResults, *, clean_check: bool = True, right_at: float = 1.0
-) -> tuple[Sample, ...]:
+) -> tuple[TrainingSample, ...]:
     """The samples of a run, in its order; a circular group is one sample, a pair is two.
 
-    Right is what earns `right_at` at least (judged answers earn a share of 1). Left out are samples
-    without an answer, to one rotation even, those that no rule and no judge could grade, those whose
-    corruption changed nothing and, with `clean_check`, those that the model gets wrong on the clean
-    picture too: the corruption is not to blame for them.
+    A sample is left out if an answer is missing, even that of one rotation, if no rule and no judge
+    could grade it, or if its corruption changed nothing.
+
+    Args:
+        results: The graded run.
+        clean_check: Also leave out samples that the model gets wrong on the clean picture, where the
+            corruption is not the cause.
+        right_at: The least grade, 0..1, that counts as right; judged answers earn a share of 1.
+
+    Returns:
+        All samples, each with its mode and the reason if it is left out.
     """
     return tuple(_samples(results, clean_check, right_at))
 
 
-def _samples(results: RunResults, clean_check: bool, right_at: float) -> Iterator[Sample]:
+def _samples(results: RunResults, clean_check: bool, right_at: float) -> Iterator[TrainingSample]:
     cells = {(cell.bench, cell.index, cell.level): cell for cell in results.cells}
     doubts = _doubts(results)
     clean = {(hit.bench, hit.unit): hit.hit >= right_at for hit in results.hits if hit.level == CLEAN}
@@ -59,11 +66,11 @@ def _samples(results: RunResults, clean_check: bool, right_at: float) -> Iterato
         if not why and clean_check:
             doubt = doubts.get((hit.bench, hit.unit, CLEAN), "")
             why = _CLEAN[doubt] if doubt else _without_clean(clean, hit.bench, hit.unit)
-        yield Sample(cell, hit.category, "direct" if hit.hit >= right_at else "generate", reply, why)
+        yield TrainingSample(cell, hit.category, "direct" if hit.hit >= right_at else "generate", reply, why)
 
 
 def _doubts(results: RunResults) -> dict[tuple[str, Index, str], str]:
-    """Why a question's grade at a level says nothing of the model, where one of its rows is to blame."""
+    """The reason why a question has no valid grade at a level, by (bench, unit, level)."""
     grades = {(g.bench, g.index, arm.level): g for arm in results.arms for g in arm.score.grades}
     rows: dict[tuple[str, Index, str], list[Cell]] = {}
     units = _units(results)

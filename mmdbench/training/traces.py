@@ -13,7 +13,7 @@ from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.scoring import Judge, JudgeCall, JudgeReply, extract_answer, infer_option
 from mmdbench.scoring.perception.wording import LOOKS
 from mmdbench.training.rewards import format_reward, restorations
-from mmdbench.training.samples import Sample
+from mmdbench.training.samples import TrainingSample
 
 __all__ = ["PROMPT_ID", "Trace", "TraceWriter", "trace_prompt"]
 
@@ -36,15 +36,24 @@ _GENERATE = (
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a judge wrote for a sample: the texts of its turns, none if no attempt stood the checks."""
+    """A judge's reasoning for a sample: the texts of its turns, none if every attempt failed the checks."""
 
     turns: tuple[str, ...]
     attempts: int
     status: Literal["ok", "failed", "error"]
 
 
-def trace_prompt(sample: Sample, question: Question, family: str) -> str:
-    """What the judge is asked to write: our own words. It is told the recipe and sees no picture."""
+def trace_prompt(sample: TrainingSample, question: Question, family: str) -> str:
+    """The prompt for a judge, in our own words; it names the corruption, and has no picture.
+
+    Args:
+        sample: The sample.
+        question: Its question.
+        family: The family of its benchmark.
+
+    Returns:
+        The prompt.
+    """
     corruption = sample.cell.corruption or ""
     asked = build_prompt(question, family).rstrip()
     return (
@@ -72,7 +81,9 @@ class TraceWriter:
     workers: int = 8
     on_progress: Callable[[int, int], None] = lambda _done, _total: None
 
-    def write(self, samples: Iterable[tuple[Sample, Question, str]]) -> list[tuple[Sample, Trace]]:
+    def write(
+        self, samples: Iterable[tuple[TrainingSample, Question, str]]
+    ) -> list[tuple[TrainingSample, Trace]]:
         """A trace for each (sample, question, family), in their order. Raises what the judge raises."""
         rows = list(samples)
         return grade_with_judge(
@@ -84,7 +95,7 @@ class TraceWriter:
         )
 
 
-def _write_trace(judge: Judge, sample: Sample, question: Question, family: str) -> Trace:
+def _write_trace(judge: Judge, sample: TrainingSample, question: Question, family: str) -> Trace:
     reached = False
     for attempt, temperature in enumerate(_TEMPERATURES, 1):
         call = JudgeCall(
@@ -105,8 +116,8 @@ def _write_trace(judge: Judge, sample: Sample, question: Question, family: str) 
     return Trace((), len(_TEMPERATURES), "failed" if reached else "error")
 
 
-def _checked(reply: JudgeReply, sample: Sample, question: Question) -> tuple[str, ...]:
-    """The turns of a reply that keeps the form, decides as the sample does and answers rightly."""
+def _checked(reply: JudgeReply, sample: TrainingSample, question: Question) -> tuple[str, ...]:
+    """The turns of a reply with the right form, the decision of the sample and the right answer."""
     if reply.status != "ok":
         return ()
     turns = tuple(turn.strip() for turn in reply.text.split(f"\n{_SPLIT}"))

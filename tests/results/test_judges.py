@@ -26,7 +26,7 @@ from mmdbench.results.judging.open import open_judge
 from mmdbench.run.budget import Budget
 from mmdbench.scoring import OWN_HEADS, JudgeCall, JudgeReply
 from mmdbench.training.rewards import accuracy_reward
-from mmdbench.training.samples import Sample
+from mmdbench.training.samples import TrainingSample
 from mmdbench.training.traces import TraceWriter
 from scoring_by_keyword import score
 
@@ -468,9 +468,9 @@ def everything(judge, journal):
             found[f"{family} {protocol}"] = [
                 [g.index, g.verdict, g.hit, g.label, g.stage] for g in made.grades
             ]
-    found["rewards"] = accuracy_reward(judge, "q", "t", "a", journal=journal, bench="toy", index=7)
+    found["rewards"] = accuracy_reward(judge, "q", "t", "a", journal=journal, row=("toy", 7))
     cell = Cell("toy-plain", 0, "hard", "graffiti")
-    sample = Sample(cell, "c", "direct", Reply("k", "toy-plain", 0, "hard", "graffiti", "ok", "B"))
+    sample = TrainingSample(cell, "c", "direct", Reply("k", "toy-plain", 0, "hard", "graffiti", "ok", "B"))
     row = (sample, stored_bench("plain").questions[0], "plain")
     found["traces"] = [[t.attempts, t.status] for _, t in TraceWriter(judge, journal).write([row])]
     return found

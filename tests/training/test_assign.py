@@ -22,7 +22,7 @@ from mmdbench.results.graded_run import load_results
 from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.scoring import JudgeReply
 from mmdbench.system.digest import pixel_digest
-from mmdbench.training import Sample, TraceWriter, choose, find_samples, trace_prompt
+from mmdbench.training import TraceWriter, TrainingSample, find_samples, select_samples, trace_prompt
 from mmdbench.variants.design import parse_design, plan_cells
 from run_folders import question, write_run
 
@@ -120,7 +120,7 @@ def made(direct, generate, corruptions=("graffiti", "lens_blur"), levels=("low",
     for mode, count in (("direct", direct), ("generate", generate)):
         for i in range(count):
             cell = Cell("toy", f"{mode}{i}", levels[i // 2 % len(levels)], corruptions[i % len(corruptions)])
-            samples.append(Sample(cell, "c", mode, None))
+            samples.append(TrainingSample(cell, "c", mode, None))
     return samples
 
 
@@ -136,7 +136,7 @@ def made(direct, generate, corruptions=("graffiti", "lens_blur"), levels=("low",
     ],
 )
 def test_modes_are_balanced(counts, balance, kept) -> None:
-    found = choose(made(*counts), balance=balance)
+    found = select_samples(made(*counts), balance=balance)
     modes = Counter(s.mode for s in found.kept)
     assert (modes["direct"], modes["generate"]) == kept
     assert found.left_out.get("surplus", 0) == sum(counts) - sum(kept)
@@ -144,18 +144,18 @@ def test_modes_are_balanced(counts, balance, kept) -> None:
 
 def test_what_is_kept_is_spread_and_does_not_hang_on_the_order() -> None:
     samples = made(80, 20)
-    found = choose(samples)
+    found = select_samples(samples)
     strata = Counter((s.cell.corruption, s.cell.level) for s in found.kept if s.mode == "direct")
     assert set(strata.values()) == {5}
-    turned = choose(samples[::-1])
+    turned = select_samples(samples[::-1])
     assert {s.cell for s in turned.kept} == {s.cell for s in found.kept}
-    assert {s.cell for s in choose(samples, seed=1).kept} != {s.cell for s in found.kept}
+    assert {s.cell for s in select_samples(samples, seed=1).kept} != {s.cell for s in found.kept}
 
 
 @pytest.mark.parametrize("balance", [0, -1.0])
 def test_a_balance_must_be_above_nothing(balance) -> None:
     with pytest.raises(UsageError):
-        choose(made(1, 1), balance=balance)
+        select_samples(made(1, 1), balance=balance)
 
 
 # --- traces --------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ class Writer:
 def sample(mode, index=0):
     cell = Cell("toy", index, "hard", "graffiti")
     return (
-        Sample(cell, "c", mode, Reply("k", "toy", index, "hard", "graffiti", "ok", "B")),
+        TrainingSample(cell, "c", mode, Reply("k", "toy", index, "hard", "graffiti", "ok", "B")),
         question(index),
         "plain",
     )

@@ -1,4 +1,4 @@
-"""Which samples are kept: the two modes in balance, each spread over corruptions and levels."""
+"""Selects the samples to keep: the two modes in balance, each spread over corruptions and levels."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass, replace
 
 from mmdbench.system.bounds import require_above
 from mmdbench.system.digest import derive_seed
-from mmdbench.training.samples import Mode, Sample
+from mmdbench.training.samples import Mode, TrainingSample
 
-__all__ = ["Choice", "check_balance", "choose"]
+__all__ = ["Selection", "check_balance", "select_samples"]
 
 SURPLUS = "surplus"
-"""Why a fit sample is left out: its mode has enough of them."""
+"""The reason to leave out a fit sample: its mode has enough of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Every sample with what became of it, in the order of the run."""
+class Selection:
+    """All samples in the order of the run, each kept or with a reason to leave it out."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[TrainingSample, ...]
 
     @property
-    def kept(self) -> tuple[Sample, ...]:
+    def kept(self) -> tuple[TrainingSample, ...]:
         """The samples of the data set."""
         return tuple(sample for sample in self.samples if not sample.left_out)
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """How many samples are left out, by reason."""
+        """The number of samples that are left out, by reason."""
         return dict(Counter(sample.left_out for sample in self.samples if sample.left_out))
 
 
@@ -38,17 +38,29 @@ def check_balance(balance: float) -> None:
     require_above("--balance", balance, 0)
 
 
-def choose(samples: Sequence[Sample], *, balance: float | None = 1.0, seed: int = 0) -> Choice:
-    """Keep `balance` samples of the mode `generate` for each `direct` one, as many as there are.
+def select_samples(
+    samples: Sequence[TrainingSample], *, balance: float | None = 1.0, seed: int = 0
+) -> Selection:
+    """Keep as many samples as the balance of the two modes allows.
 
-    What is left out for it is drawn from `seed`, evenly over corruptions and levels: each (corruption,
-    level) keeps its share of its mode. None keeps every fit sample. The result does not depend on
-    the order of the samples. Raises UsageError for a balance that is not above 0.
+    Surplus samples are drawn evenly over corruptions and levels: each (corruption, level) keeps its
+    share of its mode. The result does not depend on the order of the samples.
+
+    Args:
+        samples: All samples of a run.
+        balance: Samples of the mode `generate` for each `direct` one; None keeps every fit sample.
+        seed: The seed of the draw.
+
+    Returns:
+        The selection, in the order of `samples`.
+
+    Raises:
+        UsageError: The balance is not above 0.
     """
     if balance is None:
-        return Choice(tuple(samples))
+        return Selection(tuple(samples))
     check_balance(balance)
-    fit: dict[Mode, list[Sample]] = {"direct": [], "generate": []}
+    fit: dict[Mode, list[TrainingSample]] = {"direct": [], "generate": []}
     for sample in samples:
         if not sample.left_out:
             fit[sample.mode].append(sample)
@@ -58,17 +70,17 @@ def choose(samples: Sequence[Sample], *, balance: float | None = 1.0, seed: int 
         "generate": min(len(fit["generate"]), round(direct * balance)),
     }
     taken = {s.cell for mode in fit for s in _spread(fit[mode], seed)[: wanted[mode]]}
-    return Choice(
+    return Selection(
         tuple(s if s.left_out or s.cell in taken else replace(s, left_out=SURPLUS) for s in samples)
     )
 
 
-def _spread(samples: Sequence[Sample], seed: int) -> list[Sample]:
+def _spread(samples: Sequence[TrainingSample], seed: int) -> list[TrainingSample]:
     # The j-th of m samples of a stratum ranks at (j + ½)/m, so every prefix holds each stratum's share.
-    strata: dict[tuple[str | None, str], list[Sample]] = {}
+    strata: dict[tuple[str | None, str], list[TrainingSample]] = {}
     for sample in samples:
         strata.setdefault((sample.cell.corruption, sample.cell.level), []).append(sample)
-    ranked: list[tuple[float, int, Sample]] = []
+    ranked: list[tuple[float, int, TrainingSample]] = []
     for rows in strata.values():
         rows.sort(key=lambda s: derive_seed("assign", s.cell.bench, s.cell.index, seed))
         for j, sample in enumerate(rows):
