@@ -8,30 +8,42 @@ from typing import Any
 from mmdbench.records import Grade, Index, Verdict
 from mmdbench.scoring.families.prompts import column_prompt
 from mmdbench.scoring.family import Family, Grading, Metric
+from mmdbench.scoring.judging.prompts import Head
 from mmdbench.scoring.judging.session import JudgeSession
 from mmdbench.scoring.sheet import Sheet, SheetRow, Totals
 from mmdbench.scoring.tables import mean, percent
 
-__all__ = ["CAPABILITIES", "MMVET", "grade_mmvet"]
+__all__ = ["CAPABILITIES", "MMVET", "grade_by_judge"]
 
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 
 _OVERALL = Metric("overall", "MM-Vet score")
 
 
-def grade_mmvet(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
-    """Let the judge grade every answer, in the order of the file; without a judge all stay unresolved."""
-    return {row.index: _grade(sheet, row, session) for row in sheet.rows}
+def grade_by_judge(
+    sheet: Sheet, session: JudgeSession | None, head: Head | None = None
+) -> dict[Index, Grade]:
+    """Let the judge grade every answer, in the order of the file.
+
+    Args:
+        sheet: The rows.
+        session: The judge at work on the benchmark; without one all rows stay unresolved.
+        head: The beginning of the judge's prompts; by default that of MM-Vet.
+
+    Returns:
+        The grades by index.
+    """
+    return {row.index: _grade(sheet, row, session, head) for row in sheet.rows}
 
 
-def _grade(sheet: Sheet, row: SheetRow, session: JudgeSession | None) -> Grade:
+def _grade(sheet: Sheet, row: SheetRow, session: JudgeSession | None, head: Head | None) -> Grade:
     if row.status in ("error", "missing", "empty"):
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, row.status)
     if row.status == "refused":
         return Grade(sheet.bench, row.index, "wrong", 0.0, None, "refused")
     if session is None:
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, "no_judge")
-    ruling = session.correctness(row)
+    ruling = session.correctness(row, head)
     replies = [{"status": reply.status, "text": reply.text} for reply in ruling.attempts]
     hit = ruling.value or 0.0
     verdict: Verdict = "unresolved" if ruling.value is None else "correct" if hit == 1.0 else "wrong"
@@ -87,7 +99,7 @@ MMVET = Family(
     prompt=column_prompt("question"),
     metrics=(_OVERALL,),
     # VLMEvalKit takes the right letters from the TSV file, yet MM-Vet's ground truth from the spreadsheet.
-    grading=Grading(grade_mmvet, _total, judged=True, truth_from_spreadsheet=True),
+    grading=Grading(grade_by_judge, _total, judged=True, truth_from_spreadsheet=True),
     prompt_summary="the question, unchanged",
     grading_summary="a judge compares with the answer, 0 to 1 for each reply; "
     "without a judge it is not scored",

@@ -7,15 +7,13 @@ their own, and their numbers are not comparable.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
-from mmdbench.records import Grade, Index
-from mmdbench.scoring.families.mmvet import grade_mmvet
+from mmdbench.records import Index
+from mmdbench.scoring.families.mmvet import grade_by_judge
 from mmdbench.scoring.families.prompts import column_prompt
 from mmdbench.scoring.family import Family, Grading, Metric
 from mmdbench.scoring.judging.prompts import Head
-from mmdbench.scoring.judging.session import JudgeSession
 from mmdbench.scoring.sheet import Sheet, Totals
 from mmdbench.scoring.tables import mean, percent
 
@@ -61,19 +59,8 @@ def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     return Totals(score, _SCORE.key, {_SCORE.key: score}, [], table)
 
 
-def _grade(head: Head, sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
-    if session is None:
-        return grade_mmvet(sheet, None)
-    heads = session.heads
-    session.heads = replace(heads, mmvet=head)
-    try:
-        return grade_mmvet(sheet, session)
-    finally:
-        session.heads = heads
-
-
 def _family(name: str, head: Head) -> Family:
-    grading = Grading(partial(_grade, head), _total, judged=True)
+    grading = Grading(partial(grade_by_judge, head=head), _total, judged=True)
     return Family(name, prompt=column_prompt("question"), metrics=(_SCORE,), grading=grading)
 
 

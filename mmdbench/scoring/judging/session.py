@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, TypeVar
 
 from mmdbench.scoring.inference import FAIL_MARKER, REFUSED, infer_option
@@ -71,9 +71,10 @@ class JudgeSession:
             return Ruling(draw.choice(pick_options(row.options)), "judge_random", ruling.attempts)
         return ruling
 
-    def correctness(self, row: SheetRow) -> Ruling[float]:
+    def correctness(self, row: SheetRow, head: Head | None = None) -> Ruling[float]:
         """How right an open answer is, 0..1, in at most five attempts at rising temperature."""
-        prompt = mmvet_prompt(self.heads, row.question, row.answer, row.prediction)
+        heads = replace(self.heads, mmvet=head) if head else self.heads
+        prompt = mmvet_prompt(heads, row.question, row.answer, row.prediction)
         return self._attempt(row, prompt, MMVET_TEMPERATURES, self.rules.mmvet_max_tokens, _read_grade)
 
     def _attempt(
