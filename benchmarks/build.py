@@ -1,8 +1,8 @@
-"""How fast, and in how much memory, a degraded benchmark is built, against the plain pipeline.
+"""Time and memory of building a degraded benchmark, against the plain pipeline.
 
-`python benchmarks/build.py` measures the whole: 60 photographs × 48 variants, TSV in, TSV out.
-`--smoke` takes a minute at most, and fails if something is far slower than it should be. CPU
-seconds, user and system, of each side's own process; so other work on the machine hardly shows.
+`python benchmarks/build.py` measures 60 photographs × 48 variants, TSV in, TSV out. `--smoke` takes
+a minute at most and fails if something is far slower than expected. Times are CPU seconds, user and
+system, of each side's own process, so that other work on the machine hardly matters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 SIZES = ((500, 400), (640, 480), (1024, 768))
 FULL, SMOKE = 60, 2
 LARGE_MB, LARGE_MB_SMOKE = 400, 60
-# (full, smoke): in a smoke run far below what is expected, so that a busy machine does not fail.
+# (full, smoke): the guards of a smoke run are far below the expected ratios, for busy machines.
 GUARDS = {
     "build": (8.0, 5.0),
     "reading": (5.0, 2.5),
@@ -49,7 +49,7 @@ def photographs(count: int) -> list[bytes]:
 
 
 def write_source(path: Path, pictures: list[bytes], rows: int) -> None:
-    """A TSV of so many rows, the pictures in turn."""
+    """Write a TSV with some number of rows, which show the pictures in turn."""
     cells = [base64.b64encode(picture).decode() for picture in pictures]
     with path.open("w") as file:
         file.write("index\tquestion\tA\tB\tanswer\tcategory\timage\n")
@@ -86,7 +86,7 @@ def read_reference(source: Path, _folder: Path, _workers: int) -> None:
 
 
 def write_ours(source: Path, folder: Path, _workers: int) -> float:
-    """Write rows whose cells are ready, with the SHA-256 of the file."""
+    """CPU seconds of writing rows whose cells are ready, with the SHA-256 of the file."""
     from mmdbench.benches import open_bench
     from mmdbench.builds.output_format import OutputRow, SinkPlan
     from mmdbench.builds.plan import Output, RowPlan, Target
@@ -110,7 +110,7 @@ def write_ours(source: Path, folder: Path, _workers: int) -> float:
 
 
 def write_plain_ours(source: Path, folder: Path, workers: int) -> float:
-    """The same without a digest, which `to_csv` does not make either."""
+    """CPU seconds of writing without a digest, which `to_csv` does not compute either."""
     from mmdbench.builds import part_files
 
     class NoDigest:
@@ -149,8 +149,8 @@ TASKS = {
 
 
 def run_task(name: str, source: Path, folder: Path, workers: int) -> None:
-    """In a process of its own: do it, and print what it took."""
-    import mmdbench.builds  # noqa: F401 - its import is not what is measured
+    """Run a task in this process and print its CPU seconds, wall seconds and peak memory as JSON."""
+    import mmdbench.builds  # noqa: F401 - its import is not measured
 
     if name.endswith("reference"):
         import reference_pipeline  # noqa: F401 - nor is this
@@ -164,7 +164,7 @@ def run_task(name: str, source: Path, folder: Path, workers: int) -> None:
 
 
 def measure(name: str, source: Path, workers: int = 2) -> dict[str, float]:
-    """CPU and wall seconds and peak MiB of a task."""
+    """CPU seconds, wall seconds and peak MiB of a task in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--task", name, str(source), folder, str(workers)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -172,7 +172,7 @@ def measure(name: str, source: Path, workers: int = 2) -> dict[str, float]:
 
 
 def compare(*, smoke: bool) -> list[tuple[str, float, str, float]]:
-    """Every ratio: name, value, how it came about, and the least it should be."""
+    """Every ratio: its name, its value, the figures it is made of, and the guard."""
     with tempfile.TemporaryDirectory() as place:
         pictures = photographs(SMOKE if smoke else FULL)
         small, warm, large = (Path(place) / f"{name}.tsv" for name in ("small", "warm", "large"))
@@ -180,7 +180,7 @@ def compare(*, smoke: bool) -> list[tuple[str, float, str, float]]:
         write_source(warm, pictures[:1], 1)
         size = sum(map(len, pictures)) / len(pictures) * 4 / 3
         write_source(large, pictures, int((LARGE_MB_SMOKE if smoke else LARGE_MB) * 1e6 / size))
-        measure("build_ours", warm)  # numba compiles once in the life of an installation
+        measure("build_ours", warm)  # numba compiles once per installation
         one, ours = measure("build_ours", small, 1), measure("build_ours", small, 2)
         reference = measure("build_reference", small)
         to_csv = measure("write_reference", large)

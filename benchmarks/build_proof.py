@@ -1,4 +1,4 @@
-"""Prove that a build is one and the same, whoever makes it and however often it is killed.
+"""Test that a build has the same bytes for any number of workers and after any number of kills.
 
 `python benchmarks/build_proof.py` builds a TSV of 2,000 rows of real photographs with 1, 2 and 7
 workers, and once more while it is killed ten times; compares every byte; and verifies the result
@@ -33,7 +33,7 @@ print(summary.made, summary.earlier)
 
 
 def write_source(path: Path, rows: int) -> None:
-    """A TSV of photographs, each cut and sized otherwise; every tenth row refers to an earlier one."""
+    """Write a TSV of photographs with different crops and sizes; every tenth row refers to an earlier one."""
     import cv2
 
     from mmdbench.benches import decode_image, open_bench
@@ -54,13 +54,13 @@ def write_source(path: Path, rows: int) -> None:
 def run_child(
     source: Path, folder: Path, workers: int, levels: str, pause: float = 1.0
 ) -> subprocess.Popen[str]:
-    """A build in a process of its own."""
+    """Start a build in a process of its own."""
     command = [sys.executable, "-c", CHILD, str(source), str(folder), str(workers), str(pause), levels]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def build_whole(source: Path, folder: Path, workers: int, levels: str) -> float:
-    """Build without being disturbed; returns wall seconds."""
+    """Build without a kill; returns wall seconds."""
     started = time.perf_counter()
     with run_child(source, folder, workers, levels) as child:
         child.communicate()
@@ -69,7 +69,7 @@ def build_whole(source: Path, folder: Path, workers: int, levels: str) -> float:
 
 
 def build_killed(source: Path, folder: Path, rows: int, kills: int, levels: str) -> tuple[int, int]:
-    """Build, killed after each further share of the rows; returns rows found and made by the last start."""
+    """Build with kills spread over the rows; returns the rows that the last start found and made."""
     checkpoint = folder / ".parts" / source.stem / "checkpoint.json"
 
     def saved() -> int:
@@ -91,13 +91,13 @@ def build_killed(source: Path, folder: Path, rows: int, kills: int, levels: str)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file of a build but its lock."""
+    """The content of every file of a build, without its lock."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def prove(place: Path, rows: int, kills: int, levels: str = "hard") -> list[str]:
-    """Do all of it below `place`; returns what to print. Raises AssertionError if it is not so."""
+    """Build and compare below `place`; returns the lines to print. Raises AssertionError on a difference."""
     from mmdbench.builds.manifest import read_build
     from mmdbench.builds.source_benches import find_source_benches
     from mmdbench.builds.verify import verify_build

@@ -1,13 +1,13 @@
-"""The corruptions against the plain way to write them: CPU milliseconds per image, one thread.
+"""CPU milliseconds per image of each corruption and of a plain implementation, on one thread.
 
     python benchmarks/corruptions.py            # a 1024×768 photograph
     python benchmarks/corruptions.py --smoke    # a small one without mean_shift, seconds; loose guards
 
-Fails if a result is off, or if the fifteen beside mean_shift (which has a script of its own) are
-together not as fast as they should be.
+Fails if pixels differ by more than 1 level, or if the fifteen without mean_shift (which has a
+script of its own) are together slower than the guard.
 
-The plain form is what a reader of the definition would write first: float32 images of three
-channels, two-dimensional kernels, `np.random`, whole-image maps.
+The plain implementations follow the definitions directly: float32 images of three channels,
+two-dimensional kernels, `np.random`, whole-image maps.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 PHOTO = Path(__file__).resolve().parents[1] / "tests" / "golden" / "corruptions" / "astronaut_256x192.png"
 LEVELS = ("low", "mid", "hard")
-# Other streams of numbers, or drawing that differs between versions of OpenCV.
+# They use other random numbers, or drawing that differs between versions of OpenCV.
 NOT_COMPARED = ("gaussian_noise", "graffiti")
-# (full, smoke): with a small picture, more of the time goes to what is the same on both sides.
+# (full, smoke): on a small picture, more of the time is overhead that both sides share.
 GUARDS = {"fifteen": (4.0, 2.0)}
 
 
@@ -155,12 +155,12 @@ def watermark_damage(image, p):
 
 
 def _sums_with(name: str) -> list[str]:
-    """The sums that a corruption is part of."""
+    """The totals that a corruption is part of."""
     return ["all"] if name == "mean_shift" else [*GUARDS, "all"]
 
 
 def milliseconds(call: Callable[[], Any], least_seconds: float) -> float:
-    """The least CPU time of a call, in ms: what others do on the machine can only add to it."""
+    """The least CPU time of a call, in ms; other work on the machine can only add to it."""
     call()
     times: list[float] = []
     while len(times) < 3 or (sum(times) < least_seconds and len(times) < 30):
@@ -175,12 +175,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--smoke", action="store_true", help="a small image, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="a small image, without mean_shift")
     parser.add_argument("--image", type=Path, default=PHOTO, help="a photograph, resized to 1024×768")
     parser.add_argument("--fifteen", action="store_true", help="without mean_shift")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    # As it is after the first dozen of a build's photographs.
+    # The state after the first dozen photographs of a build.
     _inpainting._PIXELS_BEFORE_NUMBA = 0  # noqa: SLF001
     size, least = ((384, 288), 0.0) if options.smoke else ((1024, 768), 0.3)
     photo = cv2.resize(

@@ -1,9 +1,9 @@
-"""How well several workers share a model of fixed latency, and what each engine costs a request.
+"""Efficiency of several workers with a model of fixed latency, and overhead per request of each engine.
 
-Pictures are tiny and the model only waits, so that what is measured is giving out and taking in. The
-efficiency is (requests × latency / workers) / wall time, from the start of asking to the last reply,
-once every worker has answered something. The overhead of a request is measured with a latency of 0.
-Ray's part is left out where Ray is not installed.
+Pictures are tiny and the model only waits, so that the time of handing out requests and collecting
+replies is measured. The efficiency is (requests × latency / workers) / wall time, from the first
+request to the last reply, once every worker has answered something. The overhead per request is
+measured with a latency of 0. Ray is left out if it is not installed.
 
     python benchmarks/engines.py [--smoke]
 """
@@ -52,7 +52,7 @@ def bench_of(rows, folder):
 
 @dataclass
 class Clock:
-    """When a run began to ask, and when its last reply came."""
+    """Times of a run's first and last progress report, in seconds."""
 
     begun: float = 0.0
     last: float = 0.0
@@ -63,12 +63,12 @@ class Clock:
 
     @property
     def seconds(self):
-        """From the one to the other."""
+        """The time between both."""
         return self.last - self.begun
 
 
 def measure(engine, latency, requests, folder):
-    """Seconds per request, from the start of asking to the last reply."""
+    """Seconds per request, from the first progress report to the last reply."""
     card = ModelCard("chance", "chance", options={"seconds": latency})
     with ExitStack() as stack:
         logs = Path(tempfile.mkdtemp(dir=folder))
@@ -81,23 +81,23 @@ def measure(engine, latency, requests, folder):
 
 
 def ask(model, card, requests, folder, see=lambda _: None):
-    """A run of so many requests, in a folder of its own."""
+    """Run some number of requests, in a folder of its own."""
     bench = bench_of(requests, folder)
     plan = RunPlan(model="chance", benches=(str(bench.path),), levels=("clean",))
     run_plan(RunInputs(plan, [bench], model, card, Path(tempfile.mkdtemp(dir=folder))), see)
 
 
 def warm_up(pool, card, folder):
-    """Ask until every worker has answered: the start of workers is not what is measured."""
+    """Ask until every worker has answered, because the start of workers is not measured."""
     deadline = time.monotonic() + 300
     while not all(pool.report()["replies"].values()):
         if time.monotonic() > deadline:
-            raise SystemExit("not every worker came up in five minutes")
+            raise SystemExit("Not every worker has answered within five minutes.")
         ask(pool, card, 4 * len(pool.report()["replies"]), folder)
 
 
 def scaling(name, make, latency, counts, per_worker, folder):
-    """A row for each number of workers; the lowest efficiency."""
+    """Print a row for each number of workers; returns the lowest efficiency."""
     worst = 1.0
     for count in counts:
         each = measure(make(count), latency, per_worker * count, folder)
@@ -111,7 +111,7 @@ def scaling(name, make, latency, counts, per_worker, folder):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--smoke", action="store_true", help="few workers and requests, a loose guard")
+    parser.add_argument("--smoke", action="store_true", help="few workers and requests, loose guards")
     options = parser.parse_args()
     counts = (1, 2) if options.smoke else (1, 2, 4, 8)
     latency, per_worker, many = (0.2, 12, 60) if options.smoke else (0.5, 24, 1000)

@@ -1,13 +1,13 @@
-"""CLEAR inference at its real size on a GPU: random weights, 14.6 B parameters, bfloat16.
+"""Time and memory of CLEAR inference at its real size on a GPU: random weights, 14.6 B parameters.
 
     python benchmarks/gpu_clear.py --folder /scratch/clear [--steps 30 50] [--repeats 3]
     python benchmarks/gpu_clear.py --folder /tmp/tiny --tiny       # a trial of the script, on any machine
 
-Writes a random checkpoint in the published layout once (30 GB of disk), loads it through the real
-loader and measures: seconds to load, tokens a second alone and in a batch, seconds of reading,
-seconds of a restoration by the fast and by the plain path, and peak memory. Random weights never
-ask for a restoration, so the thoughts are given; the arithmetic is that of the real model.
-Wants a GPU of 40 GB or more, and some minutes. Prints one JSON object.
+Writes a random checkpoint in the published layout once (bfloat16, 30 GB of disk), loads it through
+the real loader and measures: seconds to load, tokens per second alone and in a batch, seconds of
+reading, seconds of a restoration by the fast and by the plain path, and peak memory. Random weights
+never ask for a restoration, so the thoughts are given; the arithmetic is that of the real model.
+Needs a GPU with 40 GB or more, and some minutes. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ THOUGHT = "The picture is blurred and the ring cannot be told from the disc. <im
 
 
 def prepare(folder: Path, sizes: Sizes, device: torch.device) -> float:
-    """Write the checkpoint unless it is there; seconds it took."""
+    """Write the checkpoint unless it exists; returns the seconds of writing."""
     started = time.perf_counter()
     if (folder / "ema.safetensors.index.json").is_file():
         return 0.0
@@ -93,19 +93,19 @@ def picture(width: int, height: int) -> Image.Image:
 
 
 def tokens_per_second(engine: Engine, batch: int, tokens: int = 96) -> float:
-    """Decoding alone, after a context of a few hundred rows."""
+    """Tokens per second of decoding alone, after a context of a few hundred rows."""
     eos, device = engine.tokenizer.eos, engine.model.device
 
-    def going_on(logits: torch.Tensor, _samples: object) -> list[int]:
+    def never_ending(logits: torch.Tensor, _samples: object) -> list[int]:
         logits[:, eos] = -torch.inf
         return greedy(logits, [])
 
     with torch.inference_mode():
         context = append_text(engine, EMPTY, SYSTEM)
-        write_texts(engine, [context] * batch, 8, going_on)
+        write_texts(engine, [context] * batch, 8, never_ending)
         settle(device)
         started = time.perf_counter()
-        write_texts(engine, [context] * batch, tokens, going_on)
+        write_texts(engine, [context] * batch, tokens, never_ending)
         settle(device)
     return batch * tokens / (time.perf_counter() - started)
 
@@ -113,7 +113,7 @@ def tokens_per_second(engine: Engine, batch: int, tokens: int = 96) -> float:
 def restoration(
     engine: Engine, size: tuple[int, int], how: DenoisingSettings, repeats: int
 ) -> tuple[float, DialogueResult]:
-    """Median seconds of a first restoration, and the last story."""
+    """Median seconds of a first restoration, and the last result."""
     dialogue = DialogueSettings(denoising=how, max_turns=2, max_new_tokens=8)
     inject = Injection(texts=(THOUGHT,))
     stories = [
@@ -124,7 +124,7 @@ def restoration(
 
 
 def measure(engine: Engine, size: tuple[int, int], steps: list[int], repeats: int) -> dict[str, object]:
-    """One picture size: seconds of each phase and of a restoration, by both paths."""
+    """Seconds of each phase and of a restoration by both paths, for one picture size."""
     found: dict[str, object] = {"picture": list(size)}
     for count in steps:
         how = replace(PRESETS["repo-eval" if count == 50 else "paper"], steps=count)

@@ -1,10 +1,10 @@
-"""Time the mean-shift filter against OpenCV's: CPU ms, ratio, and how many bytes differ.
+"""Time the mean-shift filter against OpenCV's: CPU ms, ratio, and number of differing bytes.
 
     python benchmarks/mean_shift.py              a 1024×768 photo at the three levels
     python benchmarks/mean_shift.py --smoke      small and quick, then with AVX2 alone; the ratio must be 2
     python benchmarks/mean_shift.py --haswell    limited to AVX2 (x86 only; in a fresh process)
 
-Seconds are this thread's CPU time, the least of several runs, so a busy machine does little harm.
+Times are CPU times of this thread, the least of several runs, so that other work hardly matters.
 Exits 1 if a byte differs, or with --smoke if the kernel is less than twice as fast.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PHOTO = Path(__file__).resolve().parents[1] / "tests" / "golden" / "corruptions" / "astronaut_256x192.png"
 LEVELS = {"low": 9, "mid": 18, "hard": 36}
-# Numba takes the features of the processor it runs on unless they are named as well.
+# Numba uses the features of the processor it runs on unless they are named as well.
 HASWELL = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+bmi,+bmi2,+fma"}
 
 
@@ -92,7 +92,7 @@ def main() -> int:
     cv2.setNumThreads(1)
     width, height = (320, 240) if arguments.smoke else (1024, 768)
     limited = os.environ.get("NUMBA_CPU_NAME") == HASWELL["NUMBA_CPU_NAME"]
-    processor = "limited to AVX2" if limited else "as the processor can"
+    processor = "limited to AVX2" if limited else "all features of the processor"
     print(f"OpenCV {cv2.__version__}, {width}×{height}, one thread, {processor}, CPU ms", flush=True)
     ratio, differing = compare(photo(width, height), repeats=1 if arguments.smoke else 2)
     failed = differing > 0 or (arguments.smoke and ratio < 2)

@@ -1,11 +1,11 @@
-"""The same pixels on every supported OpenCV: install each into an environment of its own and compare.
+"""Compare pixels over all supported versions of OpenCV, each installed into an environment of its own.
 
     python benchmarks/opencv_matrix.py                                  # all versions
     python benchmarks/opencv_matrix.py --versions 4.11.0.86 5.0.0.93
 
 For every version the pixel digests of 16 corruptions × 3 levels × 2 profiles on the golden images
-and on odd sizes are computed, once as the CPU allows and once with its vector extensions switched
-off. Prints a table; exit code 1 if any digest or parameter differs.
+and on odd sizes are computed, once with all vector extensions of the CPU and once without. Prints a
+table; exit code 1 if any digest or parameter differs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def images() -> Iterator[tuple[str, Any]]:
 
 
 def digests() -> dict[str, str]:
-    """Digest of parameters and pixels for every case, on the OpenCV that is importable here."""
+    """Digests of parameters and pixels for every case, on the OpenCV of this environment."""
     from mmdbench.corruptions import apply, get_corruption_names, sample
     from mmdbench.system.digest import pixel_digest, value_digest
 
@@ -78,7 +78,7 @@ def work(out: Path) -> None:
 
 
 def environment(folder: Path, version: str) -> Path:
-    """The Python of an environment with this OpenCV and the project, created if it is not there."""
+    """The Python of an environment with one version of OpenCV and the project, created if missing."""
     place = folder / f"opencv-{version}"
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -90,7 +90,7 @@ def environment(folder: Path, version: str) -> Path:
 
 
 def source_copy(folder: Path) -> Path:
-    """A copy of the project to install from: pip would leave a build folder in the tree."""
+    """A copy of the project to install from, because pip would leave a build folder in the tree."""
     copy = folder / "source"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ROOT, copy, ignore=_unneeded)
@@ -117,7 +117,7 @@ def run(python: Path, out: Path, extra: dict[str, str]) -> dict[str, Any]:
 
 
 def differing(reference: dict[str, str], other: dict[str, str]) -> dict[str, int]:
-    """How many cases of each corruption differ."""
+    """Number of differing cases of each corruption."""
     counts: dict[str, int] = {}
     for key in reference.keys() | other.keys():
         if reference.get(key) != other.get(key):
@@ -153,7 +153,7 @@ def main() -> int:
     )
     parser.add_argument("--versions", nargs="+", default=list(VERSIONS), metavar="V")
     parser.add_argument(
-        "--folder", type=Path, help="where the environments lie (kept); by default a temporary one"
+        "--folder", type=Path, help="folder of the environments, which are kept; by default a temporary one"
     )
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,8 +1,8 @@
-"""The plain way to build degraded benchmarks, to measure against, as the published pipeline is described.
+"""A plain pipeline for degraded benchmarks, to measure time and memory against.
 
-One decode for each variant, OpenCV and NumPy called as the corruptions are defined, a pool of 128
-threads, pandas with its Python engine to read and `to_csv` to write. Our own text; it serves to
-measure time and memory, so it draws from the global generator and knows nothing of seeds.
+It follows the description of the published pipeline: one decode for each variant, OpenCV and NumPy
+called as the corruptions are defined, a pool of 128 threads, pandas with its Python engine to read
+and `to_csv` to write. Random numbers come from the global generators, without seeds.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def build(source: Path, folder: Path, names: tuple[str, ...] = tuple(CORRUPTIONS)) -> None:
-    """All levels of these corruptions of a TSV, one TSV each."""
+    """Write one TSV for each level of some corruptions of a TSV."""
     table = read(source)
     with ThreadPoolExecutor(THREADS) as pool:
         for name in names:

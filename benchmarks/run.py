@@ -1,7 +1,7 @@
 """Run every benchmark of this folder: `python benchmarks/run.py [--smoke]`.
 
-Each benchmark is a script of its own that prints a table and leaves with an error if a ratio is
-far below what it promises; `--smoke` runs small ones, for CI.
+Each benchmark is a script of its own that prints a table and exits with an error if a ratio is
+below its guard; `--smoke` runs them at small sizes, for CI.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/scoring_fuzz.py --cases 100000 --wheels FOLDER
 
 FOLDER (or MMDBENCH_VLMEVAL_WHEELS) holds the wheels ms-vlmeval 0.0.17 (the rules of `clear/1`) and
-0.0.20 (those of `vlmevalkit/1` but for "answer is X"), plain or unpacked. Only the few modules that are
-needed are executed, with stand-ins for the rest of the package, so that torch is never imported.
+0.0.20 (those of `vlmevalkit/1` but for "answer is X"), plain or unpacked. Only three modules are
+executed, with stand-ins for the rest of the package, so that torch is never imported.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def check_inference(upstream: Upstream, cases: int, seed: int) -> Iterator[str]:
         ours = infer_option(text, options, protocol=shared)
         if ours != theirs:
             yield f"{upstream.version}: {text!r} {options} ours {ours!r} theirs {theirs!r}"
-        # The one rule that the wheel lacks can change nothing where its phrase does not occur.
+        # The one rule that the wheel lacks can change nothing if its phrase does not occur.
         if not ANSWER_IS.search(text) and infer_option(text, options, protocol=full) != theirs:
             yield f"{upstream.version}: {text!r} {options}: full rules differ without the phrase"
 
@@ -314,7 +314,7 @@ class _Bench:
 
 @dataclass
 class _Oracle:
-    """A judge that gives the same reply for the same row and attempt, to them and to us."""
+    """A judge that gives both sides the same reply for the same row and attempt."""
 
     seed: int
     id: str = "oracle"

@@ -1,9 +1,9 @@
-"""How fast the runner asks: a server on this machine that takes 50 ms for each answer, 64 at once.
+"""Requests per second of the runner, against a local server that takes 50 ms per answer, 64 at once.
 
-The ideal is requests / concurrency × 50 ms: a runner that costs nothing, and a server too, which has to
-share this machine's cores. Pictures are tiny and shown with fifty questions each, so that what is
-measured is asking and storing, not the making of pictures. Also: that memory does not grow with the
-number of requests, and how long 400,000 stored replies take to load.
+The ideal time is requests / concurrency × 50 ms: neither the runner nor the server, which shares this
+machine's cores, costs anything. Pictures are tiny and each is shown with fifty questions, so that
+asking and storing are measured, not the making of pictures. Also measured: growth of memory with the
+number of requests, and the time to load 400,000 stored replies.
 
     python benchmarks/throughput.py [--smoke]
 """
@@ -37,7 +37,7 @@ ANSWER = {
 
 
 class Server(asyncio.Protocol):
-    """The least that can be called an HTTP server: it answers each request after `seconds`."""
+    """A minimal HTTP server that answers each request after `seconds`."""
 
     seconds = 0.05
     body = json.dumps(ANSWER).encode()
@@ -47,7 +47,7 @@ class Server(asyncio.Protocol):
         + b"\r\n\r\n"
         + body
     )
-    # (when, to whom): one timer for all of them, as the server shares the runner's cores.
+    # (time, connection): one timer for all answers, because the server shares the runner's cores.
     due: ClassVar[deque] = deque()
 
     def connection_made(self, transport):
@@ -102,7 +102,7 @@ def write_bench(path, rows, questions_a_picture):
 
 
 def resident_mib(but):
-    """Of this process and those it started, but one."""
+    """Resident memory of this process and its children, except for one process id."""
     pages = 0
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -114,7 +114,7 @@ def resident_mib(but):
 
 @contextlib.contextmanager
 def served(seconds):
-    """The address and the process of a server."""
+    """The address and the process id of a running server."""
     command = [sys.executable, __file__, "--serve", str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -124,7 +124,7 @@ def served(seconds):
 
 
 def ask(rows, seconds, concurrency, options, questions_a_picture=1):
-    """Run `rows` requests; returns requests per second, in all and after a quarter, and MiB at marks."""
+    """Run `rows` requests; returns requests per second, of all and without the first quarter, and MiB."""
     from mmdbench.benches import open_bench
     from mmdbench.models import open_model
     from mmdbench.models.cards import ModelCard
@@ -152,7 +152,7 @@ def ask(rows, seconds, concurrency, options, questions_a_picture=1):
 
 
 def ask_barely(requests, seconds, concurrency):
-    """Requests per second of the HTTP library alone, with nothing to decide, to read or to keep."""
+    """Requests per second of the HTTP library alone, which neither reads nor stores answers."""
     import aiohttp
 
     text = {"type": "text", "text": "Question 1?" + " " * 120}
@@ -179,7 +179,7 @@ def ask_barely(requests, seconds, concurrency):
 
 
 def load(rows):
-    """Seconds to read the keys and to read all replies of a run of that many."""
+    """MiB of a run with `rows` replies, and seconds to read its keys and to read its replies."""
     from mmdbench.records import Reply
     from mmdbench.run.store import read_index, read_replies, reply_line
 
@@ -231,9 +231,11 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="a small run, in less than half a minute")
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, default=0, help="requests against the server that takes 50 ms")
-    parser.add_argument("--rate-only", action="store_true", help="neither memory nor loading")
+    parser.add_argument("--rate-only", action="store_true", help="measure neither memory nor loading")
     parser.add_argument("--transport", default="auto")
-    parser.add_argument("--processes", type=int, default=0, help="1: no helpers; 0: as many as it takes")
+    parser.add_argument(
+        "--processes", type=int, default=0, help="1: no helper processes; 0: as many as needed"
+    )
     words = parser.parse_args()
     if words.serve is not None:
         asyncio.run(serve(words.serve))
@@ -249,7 +251,7 @@ def main():
     slow = ideal / rate > (4 if words.smoke else 1.3)
     if words.rate_only:
         return int(slow)
-    if words.smoke:  # too short to tell what helpers need to start from what grows
+    if words.smoke:  # a run too short to tell the start of helper processes from growth
         options["processes"] = 1
     rate, _, marks = ask(3_000 if words.smoke else 100_000, 0.0, 64, options)
     shown = ", ".join(f"{mib:.0f} MiB after {done}" for done, mib in marks.items())

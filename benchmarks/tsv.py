@@ -1,11 +1,11 @@
-"""Reading a benchmark's TSV: CPU time against pandas' python engine, and peak memory.
+"""CPU time and peak memory of reading a benchmark's TSV, against pandas' python engine.
 
     python benchmarks/tsv.py [--smoke] [--rows-mb 256] [--memory-mb 1024]
 
 Both sides read every image cell of the same file as text, once; neither decodes base64. Each
 runs in a process of its own; CPU seconds are user + system, peak memory is the resident set
-above what it was after the imports. `--smoke` uses small files, and fails when a ratio is far
-below what a full run shows.
+above that after the imports. `--smoke` uses small files, and fails if the ratio or the memory is
+beyond its guard.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def write_table(path: Path, megabytes: int, *, picture_kb: int = 150) -> None:
 
 
 def measure(code: str, path: Path) -> tuple[float, float, tuple[int, int]]:
-    """CPU seconds, MiB above the imports, and what was counted, in a process of its own."""
+    """CPU seconds, MiB above the imports, and the counts of a reader, in a process of its own."""
     command = [sys.executable, "-c", code + MEASURE, str(path)]
     root = Path(__file__).parents[1]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=root).stdout.split()

@@ -1,5 +1,7 @@
-"""Draw the pictures of docs/concepts.md from the code that they explain: which cells a design visits, how an
-interval shrinks with questions, and what a recipe is made of. `--check` only says whether they are current.
+"""Draw the pictures of docs/concepts.md from the code that they explain.
+
+They show the cells that a design visits, intervals by number of questions, and the parts of a recipe.
+`--check` only tells if the files are current.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ SIZES = {100: "100", 218: "218, MM-Vet", 500: "500", 1500: "1,500, MMStar", 2974
 
 @dataclass(frozen=True)
 class Toy:
-    """A benchmark of questions that say nothing."""
+    """A benchmark of 160 empty questions."""
 
     name: str = "toy"
     family: str = "plain"
@@ -29,7 +31,7 @@ class Toy:
 
 
 def svg(width: int, height: int, parts: list[str]) -> str:
-    """A picture on its own light ground, so that it reads on a dark page as well."""
+    """An SVG picture on a light ground, so that it can be read on a dark page as well."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">'
     ground = f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>'
     return "\n".join([head, ground, *parts, "</svg>", ""])
@@ -42,7 +44,7 @@ def text(x: float, y: float, words: str, *, size: int = 13, anchor: str = "start
 
 
 def designs(rows: int = 10, side: int = 12) -> str:
-    """Questions down, corruptions across; filled where the design asks, at each level."""
+    """A grid of questions × corruptions for each design, filled where the design asks."""
     bench = Toy()
     names = get_corruption_names()
     parts, left = [], 20
@@ -70,7 +72,7 @@ def designs(rows: int = 10, side: int = 12) -> str:
 
 
 def uncertainty() -> str:
-    """The interval of a drop of two points when one answer in ten flips, by number of questions."""
+    """Intervals of a drop of two points by number of questions, if one answer in ten flips."""
     scale, zero, top, parts = 38.0, 330.0, 60, []
     drop = 2.0
     parts.append(
@@ -96,7 +98,7 @@ def uncertainty() -> str:
 
 
 def recipe() -> str:
-    """From a picture to the key of a reply."""
+    """The steps from a picture to the key of a reply."""
     boxes = [
         (20, "clean pixels", ["shape, type and RGB", "as SHA-256"]),
         (190, "what to do", ["corruption, intensity,", "profile, spec, seed"]),

@@ -1,7 +1,7 @@
-"""Write docs/corruptions.md and its pictures: how each corruption looks, clean to hard, and how strong it is.
+"""Write docs/corruptions.md and its pictures: each corruption from clean to hard, with its severity.
 
-The words come from corruptions_spec.yaml, the severities from docs/severity.md (tools/severity_page.py), the
-pictures from a photograph of `mini`. `--check` compares the page, and the pictures up to what JPEG loses.
+The words come from corruptions_spec.yaml, the severities from docs/severity.md (tools/severity_page.py),
+the pictures from a photograph of `mini`. `--check` compares the page, and the pictures up to JPEG's losses.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def strip(pixels: np.ndarray, name: str) -> Image.Image:
 
 
 def jpeg(picture: Image.Image) -> bytes:
-    """The picture as it is kept."""
+    """The picture as a JPEG file."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
@@ -71,7 +71,7 @@ def distance(first: bytes, second: bytes) -> float:
 
 
 def severities() -> tuple[list[str], dict[str, list[str]], dict[str, list[str]]]:
-    """Sizes, the SSIM of each corruption by size and level, and what is to be careful with."""
+    """Picture sizes, SSIM of each corruption by size and level, and warnings, from docs/severity.md."""
     text = (ROOT / "docs" / "severity.md").read_text("utf-8")
     table = text.split("## SSIM")[1].split("## ")[0]
     lines = [
@@ -108,7 +108,7 @@ def page() -> str:
 
 
 def main() -> int:
-    """Write or check; 1 if something is out of date."""
+    """Write the page and its pictures, or compare them; 1 if something is out of date."""
     check, pixels, stale = "--check" in sys.argv, photograph(), []
     if check and PAGE.read_text("utf-8") != page():
         stale.append(PAGE)

@@ -1,4 +1,4 @@
-"""Docstrings of the house as Markdown, their code in fences: an extension of griffe."""
+"""Extension of griffe that puts the code of docstrings into Markdown fences."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class Docstrings(griffe.Extension):
     """Rewrites every docstring that griffe finds."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
-        """Called for each module, class, function and attribute once it is read."""
+        """Rewrite the docstring of a module, class, function or attribute."""
         if obj.docstring is not None:
             obj.docstring.value = as_markdown(obj.docstring.value)

@@ -1,4 +1,4 @@
-"""The references of the site: the command line's made from its commands, Python's from docstrings."""
+"""References of the site: the command line's from its commands, Python's from docstrings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
-# A page of the Python reference: title, what it is for, modules.
+# A page of the Python reference: title, description, modules.
 PAGES = {
     "corruptions": (
         "Corruptions",
@@ -41,10 +41,10 @@ PAGES = {
     ),
     "perception": (
         "Perception, rewards, training data",
-        "What a model sees of a degradation, CLEAR's rewards, and samples by its recipe.",
+        "Models that name degradations, CLEAR's rewards, and training samples by its recipe.",
         ["scoring.perception", "training.rewards", "training"],
     ),
-    "errors": ("Errors", "What is raised, with its exit code.", ["errors"]),
+    "errors": ("Errors", "Error classes and their exit codes.", ["errors"]),
 }
 
 
@@ -111,7 +111,7 @@ def _names(option: Any) -> str:
 
 
 def _type(hint: Any) -> str:
-    """What a parameter takes, in a word; nothing for a switch."""
+    """The type of a parameter in a word; empty for a switch."""
     inner = [kind for kind in get_args(hint) if kind is not type(None)]
     if get_origin(hint) is list:
         return f"{_type(inner[0])}, repeatable"
@@ -132,7 +132,7 @@ def _help(parameter: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Help text as Markdown shows it: nothing in it is markup."""
+    """Help text with all signs of Markdown escaped."""
     for sign in "\\`*_|<[":
         text = text.replace(sign, "\\" + sign if sign != "<" else "&lt;")
     return text

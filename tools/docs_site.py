@@ -1,9 +1,9 @@
-"""What MkDocs adds to docs/ when it builds the site: pages that are written elsewhere or made from the code.
+"""Hooks of MkDocs that add pages to docs/: files of the repository, and references made from the code.
 
 The front page is README.md; the contribution guide, the changelog and the measurements are the
 repository's own files. The command line's reference is made from the commands themselves, the Python
-reference from docstrings. A link from a page to any other file of the repository leads to a page that
-shows that file, so that the site needs no server of the repository.
+reference from docstrings. A link to any other file of the repository leads to a page that shows that
+file, so that the site needs no server of the repository.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 
 
 def page_of(path: str) -> str:
-    """The page or file of the site that stands for a file of the repository."""
+    """The page or file of the site for a file of the repository."""
     if path in MOVED:
         return MOVED[path]
     if path.startswith("docs/"):
@@ -49,9 +49,10 @@ def page_of(path: str) -> str:
 
 
 def relinked(text: str, source: str, wanted: set[str]) -> str:
-    """A page's text with its links as the site has them; files that need a page of their own join `wanted`.
+    """A page's text with its links changed to pages of the site.
 
-    Raises ValueError if a link leads nowhere.
+    Files that need a page of their own are added to `wanted`. Raises ValueError for a link to a missing
+    file.
     """
     here = posixpath.dirname(page_of(source))
 
@@ -104,7 +105,7 @@ def made_pages(pages: Iterable[str]) -> dict[str, str]:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """MkDocs asks which files there are: those of docs/ and the made ones."""
+    """Hook of MkDocs: the files of docs/ and the generated pages."""
     from mkdocs.structure.files import File, InclusionLevel
 
     own = [file.src_uri for file in files if file.src_uri.endswith(".md")]
@@ -116,7 +117,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """MkDocs is about to render a page: give its links their places in the site."""
+    """Hook of MkDocs: change the links of a page before it is rendered."""
     if page.file.generated_by is not None:
         return markdown
     return relinked(markdown, f"docs/{page.file.src_uri}", set())

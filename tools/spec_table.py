@@ -1,4 +1,4 @@
-"""Write docs/corruptions_table.md from corruptions_spec.yaml; `--check` only says whether it is current."""
+"""Write docs/corruptions_table.md from corruptions_spec.yaml; `--check` only tells if it is current."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shown(value: object) -> str:
 
 
 def number_row(number: NumberSpec, spec: Spec) -> str:
-    """One line of a corruption's table: name, unit, low, mid, hard, formula, scaling."""
+    """A line of a corruption's table: name, unit, low, mid, hard, formula, scaling."""
     values = [shown(number.at(i)) for i in spec.intensities.values()]
     formula = " to ".join(str(f) for f in number.formulas) if number.depends_on_intensity else ""
     formula = "`" + formula.replace("|", "\\|") + "`" if formula else ""

@@ -34,7 +34,7 @@ FORMAT = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DO
 
 
 def printed(command: str) -> str:
-    """What a command prints on a terminal of that width, colours included."""
+    """The output of a command on a terminal of `WIDTH` columns, with colours."""
     words = [sys.executable, "-m", *command.split()]
     environment = os.environ | {"COLUMNS": str(WIDTH), "FORCE_COLOR": "1", "TERM": "xterm-256color"}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)

@@ -1,6 +1,6 @@
 """Run mypy over the package as it is installed: `adapters/` in its place below `mmdbench/`.
 
-mypy finds packages by their place in the file system, and `package-dir` is not one it knows.
+mypy finds packages by their place in the file system and does not know setuptools' `package-dir`.
 """
 
 from __future__ import annotations
