@@ -87,6 +87,7 @@ def test_flags(alike, noise, kinds):
         Effect("x", level, 32, a, n, 2, 0)
         for level, a, n in zip(("low", "mid", "hard"), alike, noise, strict=True)
     ]
+    # Private: no pictures give these very numbers.
     flags = list(_flags(ladder, "x", 32))
     assert [flag.kind for flag in flags] == kinds
     if kinds == ["not monotone"]:

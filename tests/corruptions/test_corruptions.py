@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# Private: users see these filters and streams only through the corruptions that use them.
 from mmdbench.corruptions import _drawing, apply, corrupt, get_corruption_names, sample
 from mmdbench.corruptions._blending import blend
 from mmdbench.corruptions._filtering import gaussian_blur, line_kernel, sparse_correlate

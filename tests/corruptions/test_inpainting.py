@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,17 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdbench.corruptions import _inpainting, apply, sample
+from mmdbench.corruptions import _inpainting, apply, sample  # private: users cannot choose an implementation
 from mmdbench.corruptions._inpainting import inpaint
-
-ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "golden" / "corruptions"
-HAS_NUMBA = importlib.util.find_spec("numba") is not None
-needs_numba = pytest.mark.skipif(not HAS_NUMBA, reason="numba is not installed")
-
-
-def photo(name: str = "astronaut_256x192") -> np.ndarray:
-    return np.ascontiguousarray(cv2.imread(str(GOLDEN / f"{name}.png"))[:, :, ::-1])
+from numba_kernels import engine_fixture, needs_numba, photo, run_python
 
 
 def by_opencv(image: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
@@ -54,14 +43,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 0)
 
 
-@pytest.fixture(params=["numba", "cv2"])
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run the test once with each of the two implementations."""
-    if request.param == "cv2":
-        monkeypatch.setattr(_inpainting, "_kernel", lambda: None)
-    elif not HAS_NUMBA:
-        pytest.skip("numba is not installed")
-    return request.param
+engine = engine_fixture(_inpainting)
 
 
 @needs_numba
@@ -219,11 +201,4 @@ def test_another_processor_gives_the_same(processor: str, tmp_path: Path) -> Non
     environment = {"NUMBA_CPU_NAME": processor, "NUMBA_CACHE_DIR": str(tmp_path)}
     if processor == "generic":
         environment["NUMBA_CPU_FEATURES"] = ""
-    done = subprocess.run(
-        [sys.executable, "-c", PORTABLE],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.split() == ["0"] * 4 + ["True"], done.stderr
+    assert run_python(PORTABLE, **environment).split() == ["0"] * 4 + ["True"]

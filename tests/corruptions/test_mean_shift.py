@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,20 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdbench.corruptions import _mean_shift
+from mmdbench.corruptions import _mean_shift  # private: users cannot choose an implementation
 from mmdbench.corruptions._mean_shift import mean_shift
 from mmdbench.errors import ImageInputError, ParamsError
+from numba_kernels import engine_fixture, needs_numba, photo, run_python
 
-ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "golden" / "corruptions"
 PHOTOS = ("astronaut_256x192", "chelsea_120x160", "page_200x150")
 LEVELS = {"low": 9, "mid": 18, "hard": 36}
-HAS_NUMBA = importlib.util.find_spec("numba") is not None
-needs_numba = pytest.mark.skipif(not HAS_NUMBA, reason="numba is not installed")
-
-
-def photo(name: str) -> np.ndarray:
-    return np.ascontiguousarray(cv2.imread(str(GOLDEN / f"{name}.png"))[:, :, ::-1])
 
 
 def by_opencv(image: np.ndarray, spatial_radius: int, color_radius: int) -> np.ndarray:
@@ -42,14 +32,7 @@ def differing(image: np.ndarray, spatial_radius: int, color_radius: int) -> int:
     return int((result != by_opencv(image, spatial_radius, color_radius)).sum())
 
 
-@pytest.fixture(params=["numba", "cv2"])
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run the test once with each of the two implementations."""
-    if request.param == "cv2":
-        monkeypatch.setattr(_mean_shift, "_kernel", lambda: None)
-    elif not HAS_NUMBA:
-        pytest.skip("numba is not installed")
-    return request.param
+engine = engine_fixture(_mean_shift)
 
 
 @needs_numba
@@ -218,18 +201,6 @@ def test_the_gil_is_released() -> None:
     from mmdbench.corruptions import _mean_shift_numba
 
     assert _mean_shift_numba._filter.targetoptions["nogil"]
-
-
-def run_python(program: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def test_numba_is_imported_only_for_use() -> None:

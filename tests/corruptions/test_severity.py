@@ -78,6 +78,7 @@ def test_a_jump_across_the_target_is_said():
 
 
 def test_the_search_survives_a_ladder_that_goes_up_and_down():
+    # Private: no corruption is as far from monotone as this function.
     def wavy(intensity):
         tried.append(intensity)
         return 1 - intensity + 0.15 * math.sin(40 * intensity)
