@@ -20,7 +20,16 @@ class FailureLimit(Protocol):
         ...
 
     def count(self, request: Request, error: AttemptError, *, is_retried: bool) -> str:
-        """Count a failed attempt; returns why the model should not be asked again, empty if it should."""
+        """Count a failed attempt.
+
+        Args:
+            request: The request that failed.
+            error: Its failure.
+            is_retried: True if the request is sent again.
+
+        Returns:
+            The reason not to ask the model any more, empty if it may be asked.
+        """
         ...
 
 
@@ -36,7 +45,16 @@ class RequestFailures:
         self._in_a_row = 0
 
     def count(self, request: Request, error: AttemptError, *, is_retried: bool) -> str:
-        """Count a failed attempt; returns why the model should not be asked again, empty if it should."""
+        """Count a failed attempt.
+
+        Args:
+            request: The request that failed; not used.
+            error: Its failure.
+            is_retried: True if the request is sent again; it does not count then.
+
+        Returns:
+            The reason not to ask the model any more, empty if it may be asked.
+        """
         del request
         if is_retried:
             return ""

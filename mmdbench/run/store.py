@@ -31,10 +31,10 @@ _LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class ReplyStore:
-    """The replies of one run: the keys that are answered, and a shard to append new ones to.
+    """The replies of one run: the status of each stored key, and a file to append new replies to.
 
-    Use it as a context manager, under `locks.folder_lock`. Only keys and statuses are kept in
-    memory, so a run's size is bounded by its plan, not by what models write.
+    Use it as a context manager, under `locks.folder_lock`. Only keys and statuses are kept in memory,
+    so its size is bounded by the plan, not by the length of replies.
     """
 
     def __init__(self, folder: Path, worker: str = "0") -> None:

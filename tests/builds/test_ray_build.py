@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine_runs import QUIET
 from mmdbench.benches import open_bench
 from mmdbench.builds import BuildPlan, BuildSettings, run_build
 from mmdbench.builds.pipeline import Lookahead, in_order
@@ -17,7 +18,6 @@ from mmdbench.builds.ray_rows import by_ray, make_row_images
 from mmdbench.builds.row_images import RowMaker
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, MmdbenchError
-from ray_runs import QUIET
 
 ray = pytest.importorskip("ray")
 

@@ -1,4 +1,4 @@
-"""Several processes that hold the model: the same replies, whatever becomes of the processes."""
+"""Worker processes on this machine: the same replies, also when processes exit."""
 
 from __future__ import annotations
 
@@ -12,25 +12,19 @@ from functools import partial
 
 import pytest
 
+from engine_runs import asked_once, go, tables
 from mmdbench.benches import open_bench
-from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Cell, Question, Reply, RunPlan
-from mmdbench.report.render.report_files import write_report
-from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.graded_run import load_results
 from mmdbench.run.budget import Budget
 from mmdbench.run.engines.local_dispatcher import LocalDispatcher
 from mmdbench.run.engines.local_pool import LocalWorker
 from mmdbench.run.engines.pool import ModelFacts
-from mmdbench.run.engines.settings import EngineSettings, open_pool, read_gpus, read_runtime_env
-from mmdbench.run.inputs import PictureSources, RunInputs, RunSettings
+from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.plan import Planned
-from mmdbench.run.runner import run_plan
-from mmdbench.run.store import read_records, read_replies
-from mmdbench.variants.restoration import open_restorer
+from mmdbench.run.store import read_replies
 
 MODEL = """
 import os, signal, time
@@ -95,35 +89,6 @@ def plan_of(make_tsv):
     return make
 
 
-def go(planned, card, folder, engine=None, news=None, **settings):
-    plan, benches = planned
-    how = RunSettings(**settings)
-    pictures = PictureSources(open_restorer(plan.restore)) if plan.restore else PictureSources()
-
-    def show(progress):
-        if progress.note and news is not None:
-            news.append(progress.note)
-
-    if engine is None:
-        from mmdbench.models import open_model
-
-        return run_plan(RunInputs(plan, benches, open_model(card), card, folder, how, pictures), show)
-    with open_pool(card, engine, folder) as pool:
-        return run_plan(RunInputs(plan, benches, pool, card, folder, how, pictures), show)
-
-
-def tables(folder):
-    """What a run's tables and grades are, as bytes."""
-    results = load_results(folder)
-    write_report(folder, results, make_tables([results], load_spec()))
-    return [(folder / name).read_bytes() for name in ("tables.json", "report.md", "grades.jsonl")]
-
-
-def asked_once(folder, count):
-    keys = [r["key"] for path in folder.glob("replies-*.jsonl") for r in read_records(path)]
-    assert len(keys) == len(set(keys)) == count
-
-
 TWO = EngineSettings(processes=2)
 
 
@@ -147,7 +112,13 @@ def test_a_killed_worker_is_started_again_and_nothing_is_lost_or_doubled(odd, pl
     go(planned, odd(), tmp_path / "whole")
     trigger, news = tmp_path / "now", []
     trigger.touch()
-    summary = go(planned, odd(batch_size=4, once=str(trigger)), tmp_path / "killed", TWO, news)
+    summary = go(
+        planned,
+        odd(batch_size=4, once=str(trigger)),
+        tmp_path / "killed",
+        TWO,
+        lambda progress: news.append(progress.note),
+    )
     assert not trigger.exists()
     assert summary.workers["restarts"] == 1
     assert any("exited (signal 9) and was restarted" in note for note in news)
@@ -309,7 +280,7 @@ def _lives(pid):
         ({"processes": -1}, "must be at least 0"),
         ({"gpus": ("0", "1"), "processes": 3}, "names 2 GPUs"),
         ({"engine": "ray", "gpus": ("0",)}, "Ray chooses"),
-        ({"address": "auto"}, "go with --engine ray"),
+        ({"address": "auto"}, "need --engine ray"),
     ],
 )
 def test_engine_settings_that_do_not_go_together(settings, message):

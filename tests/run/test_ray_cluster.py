@@ -1,4 +1,4 @@
-"""One run, the same tables: in this process, in two, in four shards, on Ray, and whoever dies meanwhile."""
+"""One run, the same tables: in one process, in two, in four shards and on Ray, also when workers exit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from engine_runs import QUIET, asked_once, go, seer_card, tables
 from mmdbench.benches import open_bench
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.models.cards import ModelCard
@@ -16,7 +17,6 @@ from mmdbench.run.engines import ray_pool as ray_engine
 from mmdbench.run.engines.settings import EngineSettings
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.store import read_replies
-from ray_runs import QUIET, asked_once, go, seer_card, tables
 
 ray = pytest.importorskip("ray")
 

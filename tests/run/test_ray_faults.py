@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from engine_runs import asked_once, seer_card
 from mmdbench.benches import open_bench
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.models.cards import ModelCard
@@ -16,7 +17,6 @@ from mmdbench.run.engines.ray_pool import RayPool
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
-from ray_runs import asked_once, seer_card
 
 
 class RayError(Exception):

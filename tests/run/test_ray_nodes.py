@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from engine_runs import QUIET, asked_once, go, seer_card, tables
 from mmdbench.benches import open_bench
 from mmdbench.records import RunPlan
 from mmdbench.run.engines.settings import EngineSettings, open_pool
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
-from ray_runs import QUIET, asked_once, go, seer_card, tables
 
 ray = pytest.importorskip("ray")
 

@@ -1,4 +1,4 @@
-"""A model that remembers what it was asked, and a small run with it."""
+"""A model that records its requests, and a small run with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CARD = ModelCard("toy", "toy")
 
 
 class Recorder:
-    """Answers B, and remembers what it was asked."""
+    """Answers B, and records its requests."""
 
     def __init__(self, name="toy", fail=lambda number: False, batch_size=1):
         self.name, self.fail, self.batch_size = name, fail, batch_size

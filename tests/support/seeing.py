@@ -1,4 +1,4 @@
-"""A server's answer function that sees what the canary's pictures show."""
+"""A server's answer function that reads the canary's pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def opened(data):
 
 
 def truth():
-    """(shape, pixels) → what the picture shows."""
+    """(shape, pixels) → the digits in the picture."""
     return {sight(probe.image.data): probe.shows for probe in make_probes()}
 
 
@@ -29,7 +29,7 @@ def sight(data):
 
 
 def answering(cache_key=None, eyes=None):
-    """A server's answer function that sees what a picture shows, through a cache that may be wrong."""
+    """A server's answer function that reads pictures, through a cache whose key may be wrong."""
     known, cache = eyes or truth(), {}
 
     def answer(prompt, images):

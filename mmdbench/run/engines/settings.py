@@ -51,10 +51,10 @@ class EngineSettings:
         if self.engine == "ray" and self.gpus:
             raise UsageError(
                 "--gpus chooses GPUs of this machine; Ray chooses those of a cluster itself.",
-                hint="Say how many workers, and GPUs for each: --processes 8 --gpus-each 1",
+                hint="Set the number of workers and the GPUs of each: --processes 8 --gpus-each 1",
             )
         if self.engine == "local" and (self.gpus_each or self.address or self.runtime_env):
-            raise UsageError("--gpus-each, --ray-address and --runtime-env go with --engine ray.")
+            raise UsageError("--gpus-each, --ray-address and --runtime-env need --engine ray.")
 
     @property
     def apart(self) -> bool:

@@ -1,4 +1,4 @@
-"""Runs for tests of the engine `ray`: a model that answers by the pixels, and what a run's tables are."""
+"""Runs for tests of engines: a model that answers by the pixels, and the tables and keys of a run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_raylet_start_wait_time_s": "120",
 }
-"""What Ray is told by its environment in tests: to tell nobody, write no token, not to warn, and patience.
+"""Environment of Ray in tests: no usage report, no token, no warning, and a long time to start.
 
-All files of Ray's tests use it: within one process, a later cluster whose nodes want no token takes a driver
-that began with one for dead.
+All of Ray's tests use it: within one process, a later cluster whose nodes expect no token rejects a driver
+that was started with one.
 """
 
 MODEL = """
@@ -58,12 +58,13 @@ def load(card):
 
 
 def seer_card(folder, **options):
-    """A card of the model, written into a folder; its options say what goes wrong."""
+    """A card of the model, written into a folder; its options cause its failures."""
     (folder / "seer.py").write_text(MODEL)
     return ModelCard("seer", str(folder / "seer.py"), options=options)
 
 
 def go(planned, card, folder, engine=None, see=lambda _: None, **settings):
+    """Run (plan, benches) in this process, or in an engine's pool."""
     plan, benches = planned
     pictures = PictureSources(open_restorer(plan.restore)) if plan.restore else PictureSources()
 
@@ -77,12 +78,13 @@ def go(planned, card, folder, engine=None, see=lambda _: None, **settings):
 
 
 def tables(folder):
-    """What a run's tables and grades are, as bytes."""
+    """The bytes of a run's tables and grades."""
     results = load_results(folder)
     write_report(folder, results, make_tables([results], load_spec()))
     return [(folder / name).read_bytes() for name in ("tables.json", "report.md", "grades.jsonl")]
 
 
 def asked_once(folder, count):
+    """Assert that a run holds that many replies, each key once."""
     keys = [r["key"] for path in folder.glob("replies-*.jsonl") for r in read_records(path)]
     assert len(keys) == len(set(keys)) == count
