@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
+from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, refuse_incomplete
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
@@ -17,15 +18,12 @@ from mmdbench.records import CLEAN, RECODED, RunPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mmdbench.results.graded_run import RunResults
     from mmdbench.results.judging.model_judge import ModelJudge
-    from mmdbench.run.inputs import RunInputs
-    from mmdbench.training import Selection, TraceSet
+    from mmdbench.training import Assignment
 
 __all__ = ["assign"]
 
 _RECIPE = "Recipe"
-_TRACES = "trace_journal.jsonl"
 
 
 def assign(
@@ -83,13 +81,13 @@ def assign(
     from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.folder import default_folder
     from mmdbench.run.inputs import RunSettings
-    from mmdbench.training import check_balance
+    from mmdbench.training import AssignmentRules, assign_samples, check_balance
 
     levels = opts.parse_levels(level)
     if {CLEAN, RECODED} & set(levels):
         raise UsageError(
-            "An undegraded picture is no level to assign.",
-            hint="Levels are low, mid and hard; the clean picture is asked with --clean-check.",
+            f"--level must name degraded levels (low, mid, hard), got {level!r}.",
+            hint="For the clean picture use --clean-check.",
         )
     if balance:
         check_balance(balance)
@@ -108,82 +106,36 @@ def assign(
     how = RunSettings(budget=Budget(max_usd, None, max_requests))
     folder = default_folder(plan) if out is None else out
     evaluation = Evaluation(plan, card, folder, how, data_dir=data_dir)
-    rules = {"clean_check": clean_check, "balance": balance, "right_at": right_at, "seed": seed}
-    with ExitStack() as stack:  # the judges first: a name that is none must not show after a paid run
-        judges = (_judge(stack, judge, model_card or ()), _judge(stack, trace, model_card or ()))
-        sources = Sources(data_dir, offline, family)
-        inputs = stack.enter_context(open_run(evaluation, sources, quiet=quiet))
+    rules = AssignmentRules(clean_check, balance, right_at, seed)
+    with ExitStack() as stack:  # the judges first: a wrong name must fail before the run is paid for
+        grader, writer = (_open_judge(stack, name, model_card or ()) for name in (judge, trace))
+        inputs = stack.enter_context(open_run(evaluation, Sources(data_dir, offline, family), quiet=quiet))
         summary = ask_model(inputs, quiet=quiet)
-        results = _write(inputs, rules, judges, images=images, quiet=quiet)
-    refuse_incomplete(results, summary)
+        bar = stack.enter_context(Bar("Traces", quiet=quiet or not trace))
+        made = assign_samples(
+            inputs, rules, judge=grader, writer=writer, pictures=images, on_trace=bar.update
+        )
+    _print(made)
+    refuse_incomplete(made.results, summary)
 
 
-def _judge(stack: ExitStack, name: str, files: Sequence[Path]) -> ModelJudge | None:
+def _open_judge(stack: ExitStack, name: str, cards: Sequence[Path]) -> ModelJudge | None:
     from mmdbench.results.judging.open import open_judge
 
     if not name:
         return None
-    judge = open_judge(name, files)
+    judge = open_judge(name, cards)
     stack.callback(judge.close)
     return judge
 
 
-def _write(
-    run: RunInputs,
-    rules: dict[str, Any],
-    judges: tuple[ModelJudge | None, ModelJudge | None],
-    *,
-    images: bool,
-    quiet: bool,
-) -> RunResults:
-    from mmdbench.results.graded_run import load_results
-    from mmdbench.results.judging.journal import JsonlJournal
-    from mmdbench.run.folder import JUDGE_JOURNAL
-    from mmdbench.system.locks import folder_lock
-    from mmdbench.training import find_samples, select_samples, write_dataset
-
-    grader, writer = judges
-    with folder_lock(run.folder, "assigning samples"):
-        journal = JsonlJournal(run.folder / JUDGE_JOURNAL) if grader else None
-        results = load_results(run.folder, judge=grader, journal=journal)
-        samples = find_samples(results, clean_check=rules["clean_check"], right_at=rules["right_at"])
-        selection = select_samples(samples, balance=rules["balance"] or None, seed=rules["seed"])
-        traces = _traces(run, selection, writer, quiet=quiet) if writer else None
-        path = write_dataset(
-            run.folder,
-            selection,
-            run.benches,
-            traces=traces,
-            rules={**rules, "judge": grader.id if grader else ""},
-            pictures=images,
-        )
-    _say(selection, traces, path)
-    return results
-
-
-def _traces(run: RunInputs, selection: Selection, writer: ModelJudge, *, quiet: bool) -> TraceSet:
-    from mmdbench.cli._shared.progress import Bar
-    from mmdbench.results.judging.journal import JsonlJournal
-    from mmdbench.training import TraceSet, TraceWriter
-
-    questions = {(b.name, q.index): (q, b.family) for b in run.benches for q in b.questions}
-    rows = [(s, *questions[s.cell.bench, s.cell.index]) for s in selection.kept]
-    with Bar("Traces", quiet=quiet) as bar:
-        made = TraceWriter(
-            writer,
-            JsonlJournal(run.folder / _TRACES),
-            on_progress=lambda done, total: bar.update(done, total, ""),
-        )
-        return TraceSet(writer.id, {sample.cell: trace for sample, trace in made.write(rows)})
-
-
-def _say(selection: Selection, traces: TraceSet | None, path: Path) -> None:
-    kept = selection.kept
+def _print(made: Assignment) -> None:
+    kept = made.selection.kept
     modes = [f"{sum(s.mode == mode for s in kept)} {mode}" for mode in ("direct", "generate")]
-    typer.echo(f"{len(kept)} of {len(selection.samples)} samples kept: {', '.join(modes)}")
-    for reason, count in sorted(selection.left_out.items()):
+    typer.echo(f"{len(kept)} of {len(made.selection.samples)} samples kept: {', '.join(modes)}")
+    for reason, count in sorted(made.selection.left_out.items()):
         typer.echo(f"  {count} left out: {reason}")
-    if traces is not None:
-        good = sum(trace.status == "ok" for trace in traces.traces.values())
-        typer.echo(f"  {good} of {len(traces.traces)} traces passed the checks")
-    typer.echo(f"  {path}")
+    if made.traces is not None:
+        good = sum(trace.status == "ok" for trace in made.traces.traces.values())
+        typer.echo(f"  {good} of {len(made.traces.traces)} traces passed the checks")
+    typer.echo(f"  {made.path}")
