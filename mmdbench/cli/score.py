@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.urls import BENCH, OUT
 from mmdbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
-    from mmdbench.results.graded_arms import Judging
     from mmdbench.results.rescoring import Regraded, RowChange
-    from mmdbench.scoring import Rules, Score
+    from mmdbench.scoring import Score
 
 __all__ = ["score"]
 
@@ -80,126 +78,70 @@ def score(
     """
     if (run is None) == (predictions is None):
         raise UsageError(
-            "Nothing to score." if run is None else "A run and predictions are scored one at a time.",
+            "Either a run or --predictions must be given, and not both.",
             hint="Name a run's folder, or --predictions FILE --bench NAME.",
         )
+    if run is not None and (partial or bench):
+        raise UsageError("--bench and --partial need --predictions.")
+    if predictions is not None and not bench:
+        raise UsageError("--predictions needs a benchmark.", hint="Add --bench NAME.")
+    without = {
+        "--judge-heads": judge_heads is not None,
+        "--max-usd": max_usd is not None,
+        "--on-unresolved": on_unresolved != "miss",
+    }
+    for option, given in without.items():
+        if given and not judge:
+            raise UsageError(f"{option} needs a judge.", hint="Add --judge.")
+    from mmdbench.cli._shared.benches import Sources, open_benches
+    from mmdbench.results.judging.open import JudgeOptions
+    from mmdbench.results.rescoring import regrade_and_save, score_predictions
     from mmdbench.scoring import Rules
 
-    if on_unresolved != "miss" and not judge:
-        raise UsageError("--on-unresolved is about what a judge cannot settle.", hint="Add --judge.")
     rules = Rules(protocol, extraction, io, on_unresolved, seed)
-    judged_by = _JudgeOptions(judge, judge_heads, model_card or (), max_usd)
-    if run is not None:
-        if partial or bench:
-            raise UsageError("--bench and --partial go with --predictions.")
-        _score_run(run, rules, judged_by, against, as_json=as_json, quiet=quiet)
-        return
-    assert predictions is not None
-    if not bench:
-        raise UsageError("The predictions' benchmark is not named.", hint="Add --bench NAME.")
-    from mmdbench.cli._shared.benches import Sources, open_benches
-
-    (opened,) = open_benches([bench], Sources(data_dir, offline, family), quiet=quiet or as_json)
-    _score_file(predictions, opened, rules, judged_by, partial=partial, as_json=as_json, quiet=quiet)
-
-
-@dataclass(frozen=True, slots=True)
-class _JudgeOptions:
-    """The options that name a judge, its prompts and its cards, and the most that it may cost."""
-
-    name: str
-    heads: Path | None
-    cards: Sequence[Path]
-    max_usd: float | None
+    benches = []
+    if predictions is not None:
+        benches = open_benches([bench], Sources(data_dir, offline, family), quiet=quiet or as_json)
+    with Bar("Judge", quiet=quiet or as_json or not judge) as bar:
+        judged_by = None
+        if judge:
+            judged_by = JudgeOptions(judge, judge_heads, model_card or (), max_usd, bar.update, _print_usage)
+        if predictions is None:
+            assert run is not None
+            regraded, files = regrade_and_save(run, rules, judged_by, against=against)
+        else:
+            scored = score_predictions(predictions, benches[0], rules, judged_by, partial=partial)
+    if predictions is None:
+        _print_run(regraded, files, as_json=as_json)
+    else:
+        _print_predictions(predictions, scored, as_json=as_json)
 
 
-def _score_run(
-    run: Path, asked: Rules, judge: _JudgeOptions, against: Path | None, *, as_json: bool, quiet: bool
-) -> None:
-    from mmdbench.results.arms import read_plan
-    from mmdbench.results.rescoring import record_judge, regrade, write_regraded
-    from mmdbench.run.folder import JUDGE_JOURNAL
-    from mmdbench.system.locks import folder_lock
-
-    read_plan(run)  # a folder that is no run is refused before it is locked
-    locked = folder_lock(run, "running a model or asking a judge") if judge.name else nullcontext()
-    with locked, _judging(judge, run / JUDGE_JOURNAL, run, quiet=quiet or as_json) as judging:
-        made = regrade(run, asked, judging=judging, against=against)
-        record_judge(made)
-    written = write_regraded(made)
+def _print_run(made: Regraded, files: Sequence[Path], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(made.as_dict(), indent=1, ensure_ascii=False))
     else:
         _print_scores([(_arm_name(arm.level, arm.corruption), arm.score) for arm in made.arms])
         _print_changes(made)
-        for path in written:
+        for path in files:
             typer.echo(f"  {path}")
-    _refuse_silence([arm.score for arm in made.arms])
+    _refuse_judge_errors([arm.score for arm in made.arms])
 
 
-def _score_file(
-    path: Path,
-    bench: Any,
-    asked: Rules,
-    judge: _JudgeOptions,
-    *,
-    partial: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    from dataclasses import replace
-
-    from mmdbench.results.rescoring import score_predictions
-    from mmdbench.scoring import DEFAULT_PROTOCOL
-
-    rules = replace(asked, protocol=asked.protocol or DEFAULT_PROTOCOL, extraction=asked.extraction or "sane")
-    journal = path.with_name(f"{path.name}.judge.jsonl")
-    with _judging(judge, journal, quiet=quiet or as_json) as judging:
-        made = score_predictions(path, bench, rules, judging, partial=partial)
+def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"kind": "mmdbench score", **made.as_dict()}, indent=1, ensure_ascii=False))
     else:
         _print_scores([(path.name, made)])
-    _refuse_silence([made])
+    _refuse_judge_errors([made])
 
 
-@contextmanager
-def _judging(
-    options: _JudgeOptions, journal: Path, run: Path | None = None, *, quiet: bool
-) -> Iterator[Judging | None]:
-    if not options.name:
-        if options.heads is not None:
-            raise UsageError("--judge-heads goes with --judge.")
-        if options.max_usd is not None:
-            raise UsageError("--max-usd is the cost of a judge.", hint="Add --judge.")
-        yield None
-        return
-    from mmdbench.cli._shared.progress import Bar
-    from mmdbench.results.graded_arms import Judging
-    from mmdbench.results.judging.journal import JsonlJournal
-    from mmdbench.results.judging.open import open_judge
-    from mmdbench.results.judging.usage import record_usage
-    from mmdbench.run.budget import Budget, stopped_by_ctrl_c
-    from mmdbench.scoring import load_heads
-
-    judge = open_judge(options.name, options.cards, Budget(usd=options.max_usd))
-    try:
-        with Bar(f"Asking {judge.id}", quiet=quiet) as bar, stopped_by_ctrl_c(judge.spending):
-            yield Judging(judge, load_heads(options.heads), JsonlJournal(journal), on_progress=bar.update)
-    finally:
-        judge.close()
-        usage = judge.usage()
-        if usage["requests_sent"]:
-            typer.echo(_usage_line(usage), err=True)
-            if run is not None:
-                record_usage(run, usage)
-
-
-def _usage_line(usage: Mapping[str, Any]) -> str:
+def _print_usage(usage: Mapping[str, Any]) -> None:
     tokens = usage["tokens"]
-    return (
+    typer.echo(
         f"mmdbench: judge {usage['judge']}: {usage['requests_sent']} requests, {tokens['read']} tokens read, "
-        f"{tokens['written']} written, ${usage['cost_usd']:.4g}"
+        f"{tokens['written']} written, ${usage['cost_usd']:.4g}",
+        err=True,
     )
 
 
@@ -250,9 +192,7 @@ def _print_changes(made: Regraded) -> None:
     for change in made.changes[:_SHOWN]:
         typer.echo(f"  {_change(change)}")
     if len(made.changes) > _SHOWN:
-        typer.echo(
-            f"  … and {len(made.changes) - _SHOWN} more: --json shows all, and so does the score's file."
-        )
+        typer.echo(f"  … and {len(made.changes) - _SHOWN} more; --json and the file of scores list all.")
 
 
 def _change(change: RowChange) -> str:
@@ -262,11 +202,11 @@ def _change(change: RowChange) -> str:
     return f"{where}: {' → '.join(sides)}"
 
 
-def _refuse_silence(scores: Sequence[Score]) -> None:
-    dead = sum(grade.stage == "judge_error" for made in scores for grade in made.grades)
-    if dead:
+def _refuse_judge_errors(scores: Sequence[Score]) -> None:
+    failed = sum(grade.stage == "judge_error" for made in scores for grade in made.grades)
+    if failed:
         raise IncompleteError(
-            f"The judge could not be asked about {dead} rows, which count as misses.",
+            f"The judge could not be asked about {failed} rows, which count as misses.",
             hint="Run the same command again: only they are asked about.",
         )
 

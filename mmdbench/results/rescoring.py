@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from mmdbench.errors import DataError
 from mmdbench.records import BenchData, Cell, Grade
 from mmdbench.results.arms import read_plan, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies
-from mmdbench.run.folder import JUDGE_HEADS
+from mmdbench.results.judging.open import JudgeOptions, open_judging
+from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.run.store import read_records
 from mmdbench.scoring import (
@@ -30,6 +32,7 @@ from mmdbench.scoring import (
 )
 from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
+from mmdbench.system.locks import folder_lock
 
 __all__ = [
     "Regraded",
@@ -37,6 +40,7 @@ __all__ = [
     "read_grades",
     "record_judge",
     "regrade",
+    "regrade_and_save",
     "score_predictions",
     "write_regraded",
 ]
@@ -138,16 +142,42 @@ def regrade(
     return Regraded(folder, rules, graded, name, tuple(_changes(graded, earlier)), heads)
 
 
+def regrade_and_save(
+    folder: Path, rules: Rules, judge: JudgeOptions | None = None, *, against: Path | None = None
+) -> tuple[Regraded, tuple[Path, Path]]:
+    """Grade a run again, note its judge in the manifest, and write the grades into its folder.
+
+    Args:
+        folder: The run's folder, locked while a judge is asked.
+        rules: The rules; an empty protocol or extraction stands for the run's own.
+        judge: The judge of rows that no rule decides.
+        against: The grades file that changes are told against; by default the run's own rules.
+
+    Returns:
+        The scores and changes, and the files of grades and scores.
+
+    Raises:
+        StoreError: The folder holds no run.
+        ModelError: The judge answered no call.
+    """
+    read_plan(folder)  # a folder without a run must fail before it gets a lock file
+    lock = folder_lock(folder, "running a model or asking a judge") if judge else nullcontext()
+    with lock, open_judging(judge, folder / JUDGE_JOURNAL, folder) as judging:
+        made = regrade(folder, rules, judging=judging, against=against)
+        record_judge(made)
+    return made, write_regraded(made)
+
+
 def score_predictions(
-    path: Path, bench: BenchData, rules: Rules, judging: Judging | None = None, *, partial: bool = False
+    path: Path, bench: BenchData, rules: Rules, judge: JudgeOptions | None = None, *, partial: bool = False
 ) -> Score:
     """Score a file of predictions: .xlsx, .tsv or .json as VLMEvalKit writes them, or .jsonl.
 
     Args:
         path: The file.
         bench: The benchmark of the predictions.
-        rules: The rules.
-        judging: The judge of rows that no rule decides, if there is one.
+        rules: The rules; an empty protocol stands for clear/1, an empty extraction for sane.
+        judge: The judge of rows that no rule decides; its calls are kept in a file beside `path`.
         partial: Leave out questions without a prediction, which are misses otherwise.
 
     Returns:
@@ -160,7 +190,12 @@ def score_predictions(
     # A file of some rows may hold nothing but digits where the benchmark's indices are texts.
     known = {str(question.index): question.index for question in bench.questions}
     replies = {known.get(str(index), index): text for index, text in predictions.items()}
-    return grade_replies(bench, replies, rules, judging, partial=partial)
+    usual = Rules()
+    rules = replace(
+        rules, protocol=rules.protocol or usual.protocol, extraction=rules.extraction or usual.extraction
+    )
+    with open_judging(judge, path.with_name(f"{path.name}.judge.jsonl")) as judging:
+        return grade_replies(bench, replies, rules, judging, partial=partial)
 
 
 def read_grades(path: Path) -> dict[Cell, Grade]:

@@ -288,10 +288,10 @@ def test_predictions_that_are_incomplete_or_not_readable(tmp_path):
 
 def test_calls_that_say_too_little_or_too_much(tmp_path):
     _, run = choice_run(tmp_path)
-    assert "Nothing to score" in call(code=2)
-    assert "one at a time" in call(run, "--predictions", "x.tsv", code=2)
+    assert "Either a run or --predictions" in call(code=2)
+    assert "Either a run or --predictions" in call(run, "--predictions", "x.tsv", code=2)
     assert "Add --bench" in call("--predictions", "x.tsv", code=2)
-    assert "goes with --judge" in call(run, "--judge-heads", "x", code=2)
+    assert "--judge-heads needs a judge" in call(run, "--judge-heads", "x", code=2)
     assert "Did you mean 'vlmevalkit/1'" in call(run, "--protocol", "vlmevalkit", code=2)
     assert "Add --judge" in call(run, "--on-unresolved", "random", code=2)
     assert "holds no manifest.json" in call(tmp_path, code=4)

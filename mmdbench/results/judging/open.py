@@ -1,19 +1,72 @@
-"""Judges by name: a judge is named, described by a card and opened like a model under test."""
+"""Judges by name: named, described by a card and opened like a model under test."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from mmdbench.errors import UsageError
 from mmdbench.models.cards import check_price, find_card
 from mmdbench.models.registry import is_async, open_model
+from mmdbench.results.graded_arms import Judging
+from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.results.judging.model_judge import ModelJudge
-from mmdbench.run.budget import Budget
+from mmdbench.results.judging.usage import record_usage
+from mmdbench.run.budget import Budget, stopped_by_ctrl_c
+from mmdbench.scoring import load_heads
 
-__all__ = ["open_judge"]
+__all__ = ["JudgeOptions", "open_judge", "open_judging"]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeOptions:
+    """A judge by name, the files of its prompts and model cards, and the most that its calls may cost.
+
+    `on_progress` gets the number of answered calls, and of all. `on_usage` gets the calls, tokens and
+    cost at the end, if there were any calls.
+    """
+
+    name: str
+    heads: Path | None = None
+    cards: Sequence[Path] = ()
+    max_usd: float | None = None
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None
+    on_usage: Callable[[Mapping[str, Any]], None] = lambda _usage: None
+
+
+@contextmanager
+def open_judging(
+    options: JudgeOptions | None, journal: Path, run: Path | None = None
+) -> Iterator[Judging | None]:
+    """Open a judge, and close it on exit; Ctrl-C keeps the replies that it has given.
+
+    Args:
+        options: The judge; None for none.
+        journal: File that keeps its calls.
+        run: Folder of the run whose manifest records the cost. Hold its lock meanwhile.
+
+    Yields:
+        The judge with its prompts and journal; None for none.
+    """
+    if options is None:
+        yield None
+        return
+    judge = open_judge(options.name, options.cards, Budget(usd=options.max_usd))
+    try:
+        with stopped_by_ctrl_c(judge.spending):
+            heads = load_heads(options.heads)
+            yield Judging(judge, heads, JsonlJournal(journal), on_progress=options.on_progress)
+    finally:
+        judge.close()
+        usage = judge.usage()
+        if usage["requests_sent"]:
+            options.on_usage(usage)
+            if run is not None:
+                record_usage(run, usage)
 
 
 def open_judge(name: str, files: Sequence[Path] = (), budget: Budget | None = None) -> ModelJudge:
