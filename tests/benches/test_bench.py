@@ -1,4 +1,4 @@
-"""Opening a benchmark: indices, pictures of every kind, families, and where it is found."""
+"""Opening a benchmark: indices, images of every kind, families, and the folders that are searched."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_indices_are_integers_if_all_are(tmp_path: Path, texts: list[str], indic
         ([["1", "q", "[" + "x" * 400]], "no closing bracket"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_its_place(
+def test_invalid_rows_are_refused_with_line_and_index(
     tmp_path: Path, rows: list[list[object]], problem: str
 ) -> None:
     with pytest.raises(DataError, match=problem):
@@ -111,7 +111,7 @@ def test_what_cannot_be_meant_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("names", ["question image", "index question", "index image"])
-def test_missing_columns_are_named_with_what_is_needed(tmp_path: Path, names: str) -> None:
+def test_missing_columns_are_named(tmp_path: Path, names: str) -> None:
     with pytest.raises(DataError, match=r"line 1: no column .* Needed: index, question, image"):
         opened(tmp_path, ["1", R], names=names)
 
@@ -171,7 +171,7 @@ def test_lists_of_pictures(tmp_path: Path, cell: str) -> None:
 
 @given(st.lists(st.binary(max_size=60)), st.sampled_from(["json", "python"]))
 @settings(deadline=None)
-def test_split_list_gives_back_what_was_joined(parts: list[bytes], kind: str) -> None:
+def test_split_list_undoes_joining(parts: list[bytes], kind: str) -> None:
     import json
 
     texts = [base64.b64encode(p).decode() for p in parts]
@@ -201,7 +201,7 @@ def test_spellings_of_base64(tmp_path: Path, cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["!" + R, R[:-5] + "é" * 4, R + "A", R[:80] + "=" + R[80:]])
-def test_what_is_not_base64_is_refused_and_not_repaired(tmp_path: Path, cell: str) -> None:
+def test_text_that_is_not_base64_is_refused(tmp_path: Path, cell: str) -> None:
     bench = opened(tmp_path, ["17", "q", cell])
     with pytest.raises(ImageDecodeError, match=r"own.tsv, line 2, column 'image', index 17"):
         bench.questions[0].images[0].read()
@@ -328,7 +328,7 @@ def test_raw_prompts_need_their_column(family: str, column: str) -> None:
         build_prompt(Question("b", 1, {}), family)
 
 
-def test_prompts_of_choices_keep_gaps_and_leave_out_what_is_missing() -> None:
+def test_prompts_of_choices_leave_out_missing_options() -> None:
     question = Question("b", 1, {"question": "Q\nq ", "C": "3", "A": "1", "hint": "h"})
     closing = "Please select the correct answer from the options above. \n"
     assert build_prompt(question, "mmvp") == f"Hint: h\nQuestion: Q\nq \nOptions:\nA. 1\nC. 3\n{closing}"

@@ -65,7 +65,7 @@ def test_a_name_of_several_files_is_not_silently_one_of_them() -> None:
         find_bench("CV-Bench")
 
 
-def test_every_stanza_says_what_a_run_needs() -> None:
+def test_every_stanza_is_complete() -> None:
     for name in get_bench_names():
         info = find_bench(name)
         assert info.licence

@@ -31,7 +31,7 @@ Reply = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class Host:
-    """A server that answers each request with the next of its replies, the last for ever."""
+    """A server that answers each request with the next of its replies, and repeats the last one."""
 
     url: str = ""
     replies: list[Reply] = field(default_factory=list)
@@ -168,7 +168,7 @@ def test_dropped_connections_are_resumed(host: Host, shop: Shop) -> None:
     assert shop.waits == [1, 1, 1]
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(host: Host, shop: Shop) -> None:
+def test_a_later_call_resumes_an_earlier_one(host: Host, shop: Shop) -> None:
     host.replies = [dropping(100_000), status(503)]
     with pytest.raises(MmdbenchError, match=r"503.*To resume.*Toy.tsv") as caught:
         shop.fetch()
@@ -238,7 +238,7 @@ def test_a_part_that_is_already_whole(host: Host, shop: Shop) -> None:
     assert shop.fetch().read_bytes() == BODY
 
 
-def test_bytes_of_another_address_are_not_gone_on_from(host: Host, shop: Shop) -> None:
+def test_bytes_of_another_address_are_not_resumed(host: Host, shop: Shop) -> None:
     host.replies = [good]
     (shop.folder / "Toy.tsv.part").write_bytes(BODY[:1000])
     (shop.folder / "Toy.tsv.part.json").write_text(json.dumps({"url": "http://other", "validator": TAG}))
@@ -354,7 +354,7 @@ def test_a_host_that_falls_silent(host: Host, shop: Shop) -> None:
     assert shop.fetch(timeout_s=0.1).read_bytes() == BODY
 
 
-def test_nobody_there(shop: Shop) -> None:
+def test_a_host_that_cannot_be_reached(shop: Shop) -> None:
     shop.info = replace(shop.info, url="http://127.0.0.1:9/Toy.tsv")
     with pytest.raises(MmdbenchError, match=r"no connection.*HF_ENDPOINT.*https_proxy"):
         shop.fetch()
@@ -382,7 +382,7 @@ def test_a_mirror_replaces_hugging_face_only(host: Host, shop: Shop, monkeypatch
     assert shop.fetch().read_bytes() == BODY
 
 
-def test_offline_never_asks(host: Host, shop: Shop) -> None:
+def test_offline_sends_no_request(host: Host, shop: Shop) -> None:
     with pytest.raises(DataError, match="Toy is not on this machine") as caught:
         shop.fetch(offline=True)
     assert caught.value.exit_code == 2
@@ -391,7 +391,7 @@ def test_offline_never_asks(host: Host, shop: Shop) -> None:
     assert shop.fetch(offline=True).read_bytes() == b"mine"
 
 
-def test_a_file_that_is_there_is_never_touched(host: Host, shop: Shop) -> None:
+def test_an_existing_file_is_not_changed(host: Host, shop: Shop) -> None:
     path = shop.folder / "Toy.tsv"
     path.write_bytes(b"edited by its owner")
     assert shop.fetch() == path
@@ -416,7 +416,7 @@ def test_two_at_once_download_once(host: Host, shop: Shop) -> None:
     assert shop.files == ["Toy.tsv", "Toy.tsv.json"]
 
 
-def test_a_full_disk_is_told_before_and_during(
+def test_a_full_disk_is_an_error_before_and_during_a_download(
     host: Host, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.replies = [good]

@@ -1,4 +1,4 @@
-"""Reading TSV: every cell as it stands in the file, in memory that does not grow with it."""
+"""Reading a TSV: every cell as it is in the file, in memory that does not grow with the file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def encoded(rows: list[list[str]], quoting: int, newline: str, *, bom: bool = Fa
     cut=st.booleans(),
     text_bytes=st.sampled_from([0, 3, 4096]),
 )
-def test_what_csv_wrote_is_read_back(
+def test_output_of_the_csv_module_is_read_back(
     tmp_path: Path, rows: list[list[str]], every: bool, newline: str, bom: bool, cut: bool, text_bytes: int
 ) -> None:
     if newline == "\n" and not every:
@@ -92,7 +92,7 @@ def test_any_bytes_are_a_table_or_an_error_of_ours(tmp_path: Path, data: bytes) 
 
 @RELAXED
 @given(cells=st.lists(st.text('"a ,', max_size=8), min_size=2, max_size=2))
-def test_loose_quotes_mean_what_they_mean_to_the_csv_module(tmp_path: Path, cells: list[str]) -> None:
+def test_loose_quotes_are_read_like_the_csv_module_does(tmp_path: Path, cells: list[str]) -> None:
     line = "\t".join(cells)
     expected = next(csv.reader([line], delimiter="\t"))
     path = write(tmp_path / "t.tsv", f"one\ttwo\n{line}\n")
@@ -161,7 +161,7 @@ def test_a_cell_of_many_megabytes_stays_in_the_file(tmp_path: Path) -> None:
         (b"a\t" * 5000 + b"b\n", "more than 4096 columns"),
     ],
 )
-def test_a_broken_file_is_told_with_its_place(tmp_path: Path, data: bytes, problem: str) -> None:
+def test_an_invalid_file_is_an_error_with_its_line(tmp_path: Path, data: bytes, problem: str) -> None:
     path = write(tmp_path / "broken.tsv", data)
     with pytest.raises(DataError, match=problem) as caught:
         read_table(path)
@@ -169,13 +169,13 @@ def test_a_broken_file_is_told_with_its_place(tmp_path: Path, data: bytes, probl
     assert caught.value.exit_code == 2
 
 
-def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
     for path in (tmp_path / "none.tsv", tmp_path):
         with pytest.raises(DataError, match="Cannot read"):
             read_table(path)
 
 
-def test_a_row_without_end_is_refused_before_memory_is_gone(tmp_path: Path) -> None:
+def test_an_endless_row_is_refused_before_memory_is_full(tmp_path: Path) -> None:
     limits = ReadLimits(row_bytes=1 << 20)
     path = write(tmp_path / "t.tsv", b"a\tb\n1\t" + b"x" * (2 << 20))
     with pytest.raises(DataError, match="line 2: a row of more than 1 MiB"):

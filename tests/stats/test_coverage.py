@@ -189,7 +189,7 @@ def test_differences_from_a_published_score(n, m, p, q):
 
 
 @pytest.mark.parametrize(("n", "guess"), [(150, 0.0), (300, 0.25)])
-def test_what_is_retained(n, guess):
+def test_the_share_that_is_retained(n, guess):
     def draw(rng):
         u = rng.random_sample(n)
         clean, hard = u < 0.7, (u < 0.5) | (u > 0.95)

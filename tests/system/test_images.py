@@ -128,13 +128,13 @@ def _png16() -> bytes:
         (saved(Image.fromarray(np.full((4, 4), 1 << 20, np.int32)), "TIFF"), "more than 16 bits"),
     ],
 )
-def test_what_is_no_picture_is_told_with_its_place(data: bytes, problem: str) -> None:
+def test_data_that_is_not_an_image_is_an_error_with_its_place(data: bytes, problem: str) -> None:
     with pytest.raises(ImageDecodeError, match=f"^t.tsv, line 3, index 7: .*{problem}"):
         decode_image(data, "t.tsv, line 3, index 7")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-def test_a_truncated_picture_is_an_error_and_never_half_a_picture(kind: str) -> None:
+def test_a_truncated_image_is_an_error(kind: str) -> None:
     data = saved(Image.fromarray(np.random.RandomState(0).randint(0, 255, (60, 80, 3), np.uint8)), kind)
     for share in (0.2, 0.5, 0.9):
         with pytest.raises(ImageDecodeError, match="here"):

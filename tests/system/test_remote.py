@@ -99,7 +99,7 @@ def test_paths_and_names_are_not_urls(text):
         ("S3://bucket//a//b", "s3://bucket//a//b"),
     ],
 )
-def test_what_may_be_secret_is_taken_out_of_a_url(url, plain):
+def test_secret_parts_of_a_url_are_removed(url, plain):
     assert plain_url(url) == plain
 
 
@@ -148,7 +148,7 @@ def test_an_unknown_scheme_is_refused():
         (FileNotFoundError("bucket"), "does not exist"),
     ],
 )
-def test_what_a_file_system_raises_is_told_without_secrets(url, store, monkeypatch, error, said):
+def test_errors_of_a_file_system_are_shown_without_secrets(url, store, monkeypatch, error, said):
     put(f"{url}/run/manifest.json", "{}")
 
     def fail(*_args, **_options):
@@ -232,7 +232,7 @@ def told():
         thread.join()
 
 
-def test_a_server_that_tells_no_length_is_read(told):
+def test_a_server_that_sends_no_length_is_read(told):
     pytest.importorskip("aiohttp")
     _, server = told
     path = fetch_file(f"{server}/own.tsv?token=secret")
@@ -241,7 +241,7 @@ def test_a_server_that_tells_no_length_is_read(told):
     assert fetch_file(f"{server}/own.tsv?token=secret").read_text() == "12345"
 
 
-def test_a_wrong_length_is_told_without_the_query(told):
+def test_a_wrong_length_is_an_error_without_the_query(told):
     pytest.importorskip("aiohttp")
     headers, server = told
     headers["Content-Length"] = "1000"
@@ -250,7 +250,7 @@ def test_a_wrong_length_is_told_without_the_query(told):
     assert "secret" not in text_of(error)
 
 
-def test_a_missing_file_and_a_folder_are_told_apart(url):
+def test_a_missing_file_and_a_folder_are_different_errors(url):
     put(f"{url}/folder/own.tsv", "x")
     with pytest.raises(StoreError, match="There is no file"):
         fetch_file(f"{url}/missing.tsv")
@@ -258,7 +258,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(url):
         fetch_file(f"{url}/folder")
 
 
-def test_of_a_data_folder_only_what_is_asked_for_comes(url):
+def test_only_requested_files_of_a_data_folder_are_copied(url):
     from mmdbench.benches.fetch import find_file
 
     put(f"{url}/data/one.tsv", "1")
@@ -291,7 +291,7 @@ def test_released_files_of_a_data_folder_are_found(url):
 # Folders
 
 
-def test_what_is_made_in_a_working_copy_is_read_elsewhere(url, tmp_path, monkeypatch):
+def test_files_of_a_working_copy_are_read_on_another_machine(url, tmp_path, monkeypatch):
     with working_copy(f"{url}/run") as folder:
         (folder / "sub").mkdir()
         (folder / "sub" / "a.bin").write_bytes(b"abc")
@@ -328,7 +328,7 @@ def test_the_list_comes_last_and_the_manifest_before_it(url, store, monkeypatch)
     assert [name for name in order if name != "run"] == ["a.jsonl", "zz.tsv", "manifest.json", "remote.json"]
 
 
-def test_uploading_that_broke_off_is_refused_by_readers_and_gone_on_with_by_the_writer(
+def test_an_interrupted_upload_is_refused_by_readers_and_resumed_by_the_writer(
     url, store, monkeypatch, tmp_path
 ):
     with working_copy(f"{url}/run") as folder:
@@ -392,7 +392,7 @@ def test_nothing_new_is_nothing_to_upload(url, store, monkeypatch):
         assert not any(folder.iterdir())
 
 
-def test_what_a_verb_removes_is_removed_there(url):
+def test_a_file_removed_locally_is_removed_remotely(url):
     with working_copy(f"{url}/run") as folder:
         (folder / "a").write_text("1")
         (folder / "b").write_text("2")
@@ -401,7 +401,7 @@ def test_what_a_verb_removes_is_removed_there(url):
     assert sorted(there(f"{url}/run")) == ["b", "remote.json"]
 
 
-def test_another_machine_goes_on(url, tmp_path, monkeypatch):
+def test_another_machine_continues(url, tmp_path, monkeypatch):
     with working_copy(f"{url}/run") as folder:
         (folder / "replies-0.jsonl").write_text("1\n")
     other_machine(monkeypatch, tmp_path)
@@ -482,7 +482,7 @@ def both_at_once(url, first, second):
     return mine
 
 
-def test_replies_that_lie_only_here_are_not_replaced(url):
+def test_replies_that_are_only_local_are_not_replaced(url):
     first = {"manifest.json": "{}", "replies-0.jsonl": "1\n2\n"}
     mine = both_at_once(f"{url}/run", first, {"manifest.json": "[]", "replies-0.jsonl": "1\n33\n"})
     with (
@@ -495,7 +495,7 @@ def test_replies_that_lie_only_here_are_not_replaced(url):
 
 
 @pytest.mark.parametrize("text", ["1\n2\n33\n", "2\n1\n"])
-def test_what_holds_every_reply_that_is_here_takes_its_place(url, text):
+def test_a_remote_file_with_every_local_reply_replaces_the_local_one(url, text):
     mine = both_at_once(f"{url}/run", {"replies-0.jsonl": "1\n2\n3"}, {"replies-0.jsonl": text})
     with working_copy(f"{url}/run"):
         assert (mine / "replies-0.jsonl").read_text() == text
@@ -517,7 +517,7 @@ def test_a_reader_may_read_while_this_machine_writes(url):
         assert (folder / "a").read_text() == "1"
 
 
-def test_while_the_work_goes_on_it_is_uploaded_now_and_then(url, store, monkeypatch):
+def test_a_working_copy_is_uploaded_at_intervals(url, store, monkeypatch):
     arrived = threading.Event()
     real = type(store).pipe_file
 
@@ -535,7 +535,7 @@ def test_while_the_work_goes_on_it_is_uploaded_now_and_then(url, store, monkeypa
         assert there(f"{url}/run")["replies-0.jsonl"] == b"1\n"
 
 
-def test_a_try_that_fails_meanwhile_is_told_and_made_good(url, store, monkeypatch):
+def test_a_failed_upload_is_shown_and_repeated(url, store, monkeypatch):
     failed = threading.Event()
     said = []
     real = type(store).put_file
@@ -622,7 +622,7 @@ def test_a_wrong_interval_is_refused(url, monkeypatch, text):
         pass
 
 
-def test_a_foreign_list_is_refused_and_no_list_is_read_as_it_stands(url):
+def test_an_invalid_list_is_refused_and_a_missing_one_is_accepted(url):
     put(f"{url}/run/a", "1")
     with reading_copy(f"{url}/run") as folder:
         assert (folder / "a").read_text() == "1"
@@ -631,7 +631,7 @@ def test_a_foreign_list_is_refused_and_no_list_is_read_as_it_stands(url):
         pass
 
 
-def test_what_vanished_there_vanishes_from_the_copy_that_is_read(url, store):
+def test_a_file_removed_remotely_is_removed_from_the_reading_copy(url, store):
     put(f"{url}/run/a", "1")
     put(f"{url}/run/b", "2")
     with reading_copy(f"{url}/run"):
@@ -665,7 +665,7 @@ def test_a_build_elsewhere_is_the_local_build_to_the_byte(url, tmp_path):
     assert "4 rows were there" in run("build", "--bench", f"{url}/own.tsv", *words, "-o", f"{url}/degraded")
 
 
-def test_a_url_where_only_paths_are_taken_is_refused(tmp_path):
+def test_a_url_in_place_of_a_path_is_refused(tmp_path):
     said = run(
         "corrupt", "s3://bucket/a.png", tmp_path / "a.png", "--name", "lens_blur", "--level", "low", code=2
     )
@@ -738,7 +738,7 @@ RUN = (
 )
 
 
-def test_a_run_elsewhere_is_gone_on_with_read_and_merged(url, tmp_path, monkeypatch):
+def test_a_remote_run_is_resumed_read_and_merged(url, tmp_path, monkeypatch):
     put(f"{url}/data/own.tsv", MINI.read_bytes())
     asked = ("eval", "--bench", f"{url}/data/own.tsv", *RUN)
     run(*asked, "--shard", "1/2", "-o", f"{url}/shards/1")

@@ -59,7 +59,7 @@ def run(*words: object, code: int = 0) -> str:
     return done.output
 
 
-def test_a_build_is_made_gone_on_with_and_verified_in_a_bucket(bucket, tmp_path):
+def test_a_build_in_a_bucket_is_made_resumed_and_verified(bucket, tmp_path):
     files = s3fs.S3FileSystem()
     files.pipe_file(f"{bucket}/in/own.tsv", MINI.read_bytes())
     words = ("build", "--bench", f"s3://{bucket}/in/own.tsv", "--level", "hard", "--corruption", "graffiti")
