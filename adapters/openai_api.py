@@ -1,7 +1,7 @@
 """`openai`: models behind an OpenAI-style API, hosted or on this machine.
 
-The openai client talks; what it is asked follows from the model card. Pictures go as data URIs
-that hold the variant's exact bytes. Trying again is the runner's business, not the client's.
+Requests follow from the model card and are sent with the openai client. Pictures are sent as data URIs
+with the variant's exact bytes. Requests are retried by the runner, not by the client.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.records import Outcome, Request
 
+from ._openai_api.chat_client import ChatClient, first_model
+from ._openai_api.client_pool import ClientPool
 from ._openai_api.pictures import data_uri, fit
-from ._openai_api.settings import Settings, read_key, read_settings
-from ._openai_api.spreading import Spread
-from ._openai_api.talking import Talker, first_model
+from ._openai_api.settings import ApiSettings, read_key, read_settings
 
 __all__ = ["ADAPTER_VERSION", "OpenAIModel", "chat_body", "load"]
 
@@ -27,10 +27,10 @@ ADAPTER_VERSION = "1"
 class OpenAIModel:
     """One model at one endpoint."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: ApiSettings, name: str) -> None:
         self._settings = settings
         self._name = name
-        self._talker: Spread | None = None
+        self._pool: ClientPool | None = None
 
     def __repr__(self) -> str:
         return f"OpenAIModel({self._name!r})"
@@ -46,45 +46,45 @@ class OpenAIModel:
         return self._settings.throttle
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Adapter, model, endpoint and how pictures and prompts are sent."""
+        """Adapter, model, endpoint, and the settings of pictures and prompts."""
         self._resolve()
         return {"adapter": "openai", "version": ADAPTER_VERSION, **self._settings.fingerprint()}
 
     def check(self) -> None:
-        """Raise ModelError if the key is missing, MissingExtraError without the openai client."""
+        """Raises ModelError if the key is missing, MissingExtraError without the openai client."""
         self._resolve()
-        self._talking()
+        self._opened_pool()
 
     async def agenerate(self, request: Request) -> Outcome:
-        """Ask once; AttemptError says what kind of failure it was."""
+        """Send a request once. Raises AttemptError."""
         body, sent = chat_body(request, self._settings)
-        outcome = await self._talking().complete(body)
+        outcome = await self._opened_pool().complete(body)
         return replace(outcome, details={**outcome.details, "sent": sent}) if sent else outcome
 
     async def aclose(self) -> None:
-        """End the connections."""
-        if self._talker is not None:
-            await self._talker.close()
+        """Close the connections."""
+        if self._pool is not None:
+            await self._pool.close()
 
-    def _talking(self) -> Spread:
-        if self._talker is None:
-            self._talker = Spread(self._settings, self._name)
-        return self._talker
+    def _opened_pool(self) -> ClientPool:
+        if self._pool is None:
+            self._pool = ClientPool(self._settings, self._name)
+        return self._pool
 
     def _resolve(self) -> None:
         if self._settings.model == "auto":
             key = read_key(self._settings, self._name)
-            Talker(self._settings, key)  # says so if the client is missing
+            ChatClient(self._settings, key)  # raises if the client is missing
             self._settings = replace(self._settings, model=first_model(self._settings, key))
 
 
 def load(card: ModelCard) -> OpenAIModel:
-    """Read the card; nothing is sent and no key is needed before the first request."""
+    """Open the model of a card; nothing is sent and no key is needed before the first request."""
     return OpenAIModel(read_settings(card), card.name)
 
 
-def chat_body(request: Request, settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The JSON of a chat completion, and what was done to its pictures (empty: nothing)."""
+def chat_body(request: Request, settings: ApiSettings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The JSON of a chat completion, and a record of each picture that was changed."""
     pictures: list[dict[str, Any]] = []
     sent: list[dict[str, Any]] = []
     for number, image in enumerate(request.images):

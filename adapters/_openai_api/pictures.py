@@ -1,4 +1,4 @@
-"""Pictures as a server takes them: the variant's exact bytes unless a rule forbids it."""
+"""Pictures of a request: the variant's exact bytes, unless a rule of the server forbids them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SHRINK = 0.85
 
 @dataclass(frozen=True, slots=True)
 class PictureRules:
-    """What a server takes: bytes of a picture's file, pixels to a side, formats (0 or empty: any).
+    """The pictures that a server accepts: bytes of a file, pixels of a side, formats (0 or empty: any).
 
-    `oversize` says what becomes of a picture that is too large: `fail`, or `resize`, which makes it
-    smaller and records that. `jpeg75` re-encodes every picture as VLMEvalKit does for its API models.
+    A picture that is too large fails its request (`oversize="fail"`), or is made smaller, which is
+    recorded (`"resize"`). `jpeg75` re-encodes every picture as VLMEvalKit does for its API models.
     """
 
     max_bytes: int = 0
@@ -36,7 +36,20 @@ class PictureRules:
 
     @classmethod
     def read(cls, table: Mapping[str, Any], *, jpeg75: bool, oversize: str) -> PictureRules:
-        """Check the `images` table of a card."""
+        """Read the `images` table of a card.
+
+        Args:
+            table: The table.
+            jpeg75: True to re-encode every picture.
+            oversize: `fail` or `resize`.
+
+        Returns:
+            The rules.
+
+        Raises:
+            UnknownNameError: A key of the table, or the value of `oversize`, is not known.
+            UsageError: A value is not a whole number of at least 0.
+        """
         for key in table:
             if key not in _KNOWN:
                 raise UnknownNameError("image rule", key, _KNOWN)
@@ -59,9 +72,9 @@ class PictureRules:
 
 
 def fit(image: ImageBytes, rules: PictureRules) -> tuple[ImageBytes, dict[str, Any] | None]:
-    """The picture to send, and what was done to it (None: nothing).
+    """The picture to send, and a record of its changes (None: there are none).
 
-    Raises AttemptError `too_large` for a picture that the rules neither allow nor let be resized.
+    Raises AttemptError `too_large` for a picture that is too large and may not be resized.
     """
     if rules.jpeg75:
         made = _encode(_open(image), "jpeg", 75)
@@ -85,7 +98,7 @@ def _fit_size(
         return image, {**done, "bytes": len(image.data)} if done else None
     if rules.oversize != "resize":
         raise AttemptError(
-            "too_large", f"{problem}; to let it be resized: --set oversize=resize (recorded with the reply)"
+            "too_large", f"{problem}; --set oversize=resize makes it smaller (recorded with the reply)"
         )
     picture = _open(original)
     width, height = picture.size
@@ -103,7 +116,7 @@ def _fit_size(
             }
         scale *= _SHRINK
         if max(size) < _SMALLEST:
-            raise AttemptError("too_large", f"{problem}, and no size of it that one could still see does fit")
+            raise AttemptError("too_large", f"{problem}, also at {_SMALLEST} pixels to a side")
 
 
 def _too_large(image: ImageBytes, rules: PictureRules) -> str:

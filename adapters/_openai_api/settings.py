@@ -1,4 +1,4 @@
-"""What a model card says about a server, checked before anything is sent."""
+"""Settings of a server, read from a model card and checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmdbench.system.digest import bytes_digest
 
 from .pictures import PictureRules
 
-__all__ = ["Settings", "is_local", "read_key", "read_settings"]
+__all__ = ["ApiSettings", "is_local", "read_key", "read_settings"]
 
 _OPTIONS = (
     "concurrency",
@@ -41,8 +41,8 @@ _DETAILS = ("", "low", "high", "auto")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """A server and how it is asked; `timeout` is in seconds, `processes` 0 for as many as it takes."""
+class ApiSettings:
+    """Settings of one server; `timeout` is in seconds, `processes` is 0 for as many as are needed."""
 
     model: str
     endpoint: str
@@ -58,7 +58,7 @@ class Settings:
     generation: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> dict[str, Any]:
-        """All of it that could change a reply, without the place of anything on this machine."""
+        """The settings that could change a reply, without paths and ports of this machine."""
         return {
             "model": _public_model(self.model),
             "endpoint": _public_endpoint(self.endpoint),
@@ -69,8 +69,8 @@ class Settings:
         }
 
 
-def read_settings(card: ModelCard) -> Settings:
-    """Check a card and its options; UsageError or UnknownNameError for the first that is wrong."""
+def read_settings(card: ModelCard) -> ApiSettings:
+    """Read a card and its options. Raises UsageError or UnknownNameError for the first that is wrong."""
     for name in card.options:
         if name not in _OPTIONS:
             raise UnknownNameError(f"option of the model {card.name!r}:", name, _OPTIONS)
@@ -90,7 +90,7 @@ def read_settings(card: ModelCard) -> Settings:
         jpeg75=_switch(options.pop("jpeg75", False), "jpeg75"),
         oversize=str(options.pop("oversize", "fail")),
     )
-    return Settings(
+    return ApiSettings(
         model=card.model or "auto",
         endpoint=_endpoint(card),
         key_env=card.key_env,
@@ -106,8 +106,8 @@ def read_settings(card: ModelCard) -> Settings:
     )
 
 
-def read_key(settings: Settings, card_name: str) -> str:
-    """The key from the environment; ModelError if the endpoint needs one and there is none."""
+def read_key(settings: ApiSettings, card_name: str) -> str:
+    """The key from the environment. Raises ModelError if the endpoint needs one and there is none."""
     name = settings.key_env
     key = os.environ.get(name, "").strip() if name else ""
     if not key:
@@ -125,7 +125,7 @@ def read_key(settings: Settings, card_name: str) -> str:
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether the endpoint is on this machine."""
+    """True if the endpoint is on this machine."""
     return (urlsplit(endpoint).hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
@@ -133,7 +133,7 @@ def _endpoint(card: ModelCard) -> str:
     parts = urlsplit(card.endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
-            f"The model {card.name!r} has no endpoint that could be asked.",
+            f"The endpoint of the model {card.name!r} must begin with http:// or https://.",
             hint="Write endpoint = 'https://host/v1' in its card, or --model openai:<model>@https://host/v1.",
         )
     if parts.username or parts.password or parts.query:
@@ -167,7 +167,7 @@ def _processes(value: Any) -> int:
 
 def _switch(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
-        raise UsageError(f"The option {name} must be true or false, not {value!r}.")
+        raise UsageError(f"The option {name} must be true or false, got {value!r}.")
     return value
 
 
@@ -178,12 +178,12 @@ def _choice(value: Any, name: str, known: tuple[str, ...]) -> str:
 
 
 def _public_model(model: str) -> str:
-    # A checkpoint on this disk: its name, and a digest instead of its place.
+    # A checkpoint on this disk: its name, and a digest instead of its folder.
     if not Path(model).is_absolute():
         return model
     return f"{Path(model).name}@{bytes_digest(model.encode())[:8]}"
 
 
 def _public_endpoint(endpoint: str) -> str:
-    # Which port a local server got says nothing about its replies.
+    # The port of a local server does not change its replies.
     return "local" if is_local(endpoint) else endpoint

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 from mmdbench.adapters._openai_api.pictures import PictureRules, fit
-from mmdbench.adapters._openai_api.reading import outcome_of
+from mmdbench.adapters._openai_api.response import outcome_of
 from mmdbench.adapters._openai_api.settings import read_settings
 from mmdbench.adapters.openai_api import chat_body
 from PIL import Image

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from mmdbench.adapters._openai_api import talking
+from mmdbench.adapters._openai_api import chat_client
 
 from judge_server import error, serving
 from mmdbench.errors import IncompleteError, MissingExtraError, ModelError, UnknownNameError, UsageError
@@ -254,7 +254,7 @@ def test_a_missing_key_and_a_missing_client_are_said_by_name(monkeypatch):
     with pytest.raises(ModelError, match="no key has"):
         asked("gpt-4.1")
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-    monkeypatch.setattr(talking.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(chat_client.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"mmdbench\[api\]"):
         asked("gpt-4.1")
 

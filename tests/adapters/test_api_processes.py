@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc"),
 ]
 
-CHILD = "mmdbench.adapters._openai_api.spreading"
+CHILD = "mmdbench.adapters._openai_api.client_pool"
 
 
 def card_for(url, **options):
@@ -76,7 +76,7 @@ def request():
     return Request("k" * 64, "Question 1?", "Question 1?", {}, (image,))
 
 
-async def until_spread(model, count):
+async def until_helpers_ask(model, count):
     """Ask until the helpers do the asking."""
     for _ in range(400):
         await model.agenerate(request())
@@ -136,7 +136,7 @@ def test_a_request_that_nobody_waits_for_is_given_up():
 
         async def give_up():
             try:
-                await until_spread(model, 2)
+                await until_helpers_ask(model, 2)
                 server.seconds = 20.0
                 with pytest.raises(asyncio.TimeoutError):
                     await asyncio.wait_for(model.agenerate(request()), 0.5)
@@ -157,7 +157,7 @@ def test_a_model_may_be_asked_from_one_event_loop_after_the_other():
         model = open_model(card_for(server.url, processes=2))
 
         async def spread():
-            await until_spread(model, 2)
+            await until_helpers_ask(model, 2)
 
         asyncio.run(spread())
         before = set(helpers_of(os.getpid()))
@@ -171,9 +171,9 @@ def test_a_model_may_be_asked_from_one_event_loop_after_the_other():
 
 
 def test_processes_that_do_not_start_are_reported_and_done_without(tmp_path, monkeypatch, caplog):
-    from mmdbench.adapters._openai_api import spreading
+    from mmdbench.adapters._openai_api import client_pool
 
-    monkeypatch.setattr(spreading, "child_command", lambda _: [sys.executable, "-c", "raise SystemExit(3)"])
+    monkeypatch.setattr(client_pool, "child_command", lambda _: [sys.executable, "-c", "raise SystemExit(3)"])
     with FaultyServer(seconds=0.01) as server:
         summary = run(
             write_many(tmp_path / "many.tsv", 300), tmp_path / "run", card_for(server.url, processes=2)
@@ -198,7 +198,7 @@ def test_a_failure_says_the_same_from_a_helper(monkeypatch, trouble, kind, wait)
 
         async def ask():
             try:
-                await until_spread(model, 2)
+                await until_helpers_ask(model, 2)
                 commands = commands_of(helpers_of(os.getpid()))
                 state["trouble"] = trouble
                 with pytest.raises(AttemptError) as caught:
@@ -216,7 +216,7 @@ def test_a_failure_says_the_same_from_a_helper(monkeypatch, trouble, kind, wait)
 
 
 def test_helpers_are_started_only_where_one_thread_is_not_enough(tmp_path, monkeypatch):
-    from mmdbench.adapters._openai_api import spreading
+    from mmdbench.adapters._openai_api import client_pool
 
     seen = []
 
@@ -228,11 +228,11 @@ def test_helpers_are_started_only_where_one_thread_is_not_enough(tmp_path, monke
     with FaultyServer(seconds=0.3) as server:  # 32 in 0.3 s: the thread mostly waits
         run(path, tmp_path / "idle", card_for(server.url), watch)
     assert set(seen) == {0}
-    monkeypatch.setattr(spreading, "_LEAST_SECONDS", 0.05)
-    monkeypatch.setattr(spreading, "_BUSY", 0.3)  # the server shares this process's cores, and its lock
+    monkeypatch.setattr(client_pool, "_LEAST_SECONDS", 0.05)
+    monkeypatch.setattr(client_pool, "_BUSY", 0.3)  # the server shares this process's cores, and its lock
     with FaultyServer() as server:
         summary = run(write_many(tmp_path / "many.tsv", 3000), tmp_path / "busy", card_for(server.url), watch)
-    assert max(seen) == spreading.helpers_worth(32, os.cpu_count() or 1)
+    assert max(seen) == client_pool.useful_helpers(32, os.cpu_count() or 1)
     assert summary.failed == 0
 
 
@@ -255,20 +255,20 @@ def test_nobody_waits_for_helpers_that_are_still_starting():
 
 
 def test_how_many_helpers_are_worth_it():
-    from mmdbench.adapters._openai_api.spreading import helpers_worth
+    from mmdbench.adapters._openai_api.client_pool import useful_helpers
 
-    assert [helpers_worth(64, cores) for cores in (1, 2, 3, 64)] == [0, 2, 3, 4]
-    assert helpers_worth(8, 64) == 0
+    assert [useful_helpers(64, cores) for cores in (1, 2, 3, 64)] == [0, 2, 3, 4]
+    assert useful_helpers(8, 64) == 0
 
 
 @pytest.mark.parametrize(("share", "full"), [(0.95, True), (0.5, False)])
 def test_a_thread_is_busy_by_its_processor_time(monkeypatch, share, full):
-    from mmdbench.adapters._openai_api import spreading
+    from mmdbench.adapters._openai_api import client_pool
 
     clock = {"now": 0.0}
-    monkeypatch.setattr(spreading.time, "perf_counter", lambda: clock["now"])
-    monkeypatch.setattr(spreading.time, "thread_time", lambda: share * clock["now"])
-    load, said = spreading._Load(), []
+    monkeypatch.setattr(client_pool.time, "perf_counter", lambda: clock["now"])
+    monkeypatch.setattr(client_pool.time, "thread_time", lambda: share * clock["now"])
+    load, said = client_pool._ThreadLoad(), []
     for _ in range(1000):
         clock["now"] += 0.001
         said.append(load.is_full())
@@ -281,10 +281,10 @@ import asyncio, sys
 from mmdbench.models.cards import ModelCard
 from mmdbench.models import open_model
 sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../support"]
-from test_api_spreading import card_for, until_spread
+from test_api_processes import card_for, until_helpers_ask
 
 async def main():
-    await until_spread(model, 2)
+    await until_helpers_ask(model, 2)
     print("spread", flush=True)
     await asyncio.sleep(60)
 
@@ -309,7 +309,7 @@ def test_helpers_end_when_their_parent_is_killed():
 
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-def test_the_lean_client_says_no_more_than_it_must(monkeypatch, transport):
+def test_the_fast_client_says_no_more_than_it_must(monkeypatch, transport):
     monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
     with FaultyServer() as server:
@@ -323,7 +323,7 @@ def test_the_lean_client_says_no_more_than_it_must(monkeypatch, transport):
 
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-def test_the_lean_client_follows_a_redirect(transport):
+def test_the_fast_client_follows_a_redirect(transport):
     with FaultyServer() as server, Redirecting(server.url) as moved:
         model = open_model(card_for(moved.url, transport=transport))
         outcome = asyncio.run(_ask_and_close(model))

@@ -1,4 +1,4 @@
-"""The openai client at work: connections with stated limits, one attempt for each request."""
+"""Client of one endpoint: the openai client with explicit limits, and one attempt for each request."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from mmdbench.errors import MissingExtraError, ModelError
 from mmdbench.models.failures import AttemptError, error_of, kind_of_connection, short_reason
 from mmdbench.records import Outcome
 
-from .lean import lean_client, lean_http
-from .reading import outcome_of
-from .settings import Settings, is_local
+from .fast_client import fast_client, fast_http
+from .response import outcome_of
+from .settings import ApiSettings, is_local
 
-__all__ = ["Talker", "first_model"]
+__all__ = ["ChatClient", "first_model"]
 
 _OPENAI = "https://api.openai.com/"
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 20.0
 # The client would draw a number for each request, to know its own second attempts by; it makes none.
 _ONE_ATTEMPT = "one attempt"
-# What the client tells of this machine with every request, which costs time and concerns nobody.
-_UNSAID = tuple(
+# Facts about this machine that the client would send with every request: they cost time and are private.
+_LEFT_OUT = tuple(
     f"X-Stainless-{name}"
     for name in ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
 )
 
 
-class Talker:
+class ChatClient:
     """Sends chat completions to one endpoint; its connections belong to the event loop that first uses it."""
 
-    def __init__(self, settings: Settings, key: str) -> None:
+    def __init__(self, settings: ApiSettings, key: str) -> None:
         if util.find_spec("openai") is None:
             raise MissingExtraError("The openai client", extra="api")
         self._settings = settings
@@ -42,16 +42,16 @@ class Talker:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
-        return f"Talker({self._settings.endpoint})"
+        return f"ChatClient({self._settings.endpoint})"
 
     def prepare(self) -> tuple[Any, Any]:
-        """Import the openai client, which takes a second; gives it and the type of a raw response."""
+        """The openai client, whose import takes a second, and its type of a raw response."""
         if self._parts is None:
             self._parts = _client_parts()
         return self._parts
 
     async def complete(self, body: Mapping[str, Any]) -> Outcome:
-        """Send one request, once; AttemptError says what kind of failure it was, and never holds the key."""
+        """Send a request once. Raises AttemptError, which never holds the key."""
         openai, response_type = self.prepare()
         client = self._opened(openai)
         try:
@@ -78,11 +78,11 @@ class Talker:
             failure = AttemptError("unexpected", short_reason(f"{type(error).__name__}: {error}", self._key))
         else:
             return outcome_of(response.headers.get("content-type", ""), content, self._key)
-        # Raised out here, it does not drag along the request, whose headers hold the key.
+        # Raised here, it has no reference to the request, whose headers hold the key.
         raise failure
 
     async def close(self) -> None:
-        """End the connections; the next request opens new ones."""
+        """Close the connections; the next request opens new ones."""
         client, self._client, self._loop = self._client, None, None
         if client is not None:
             await client.close()
@@ -96,34 +96,34 @@ class Talker:
     def _open(self, openai: Any) -> Any:
         settings = self._settings
         web = import_module(_web_module(openai))
-        # One connection for each request under way, said outright: the usual limits are lower than
-        # what a run may ask for, and requests would queue unseen behind them.
+        # One connection for each request in flight: the default limits are lower than the concurrency
+        # of a run, and requests would wait behind them unnoticed.
         limits = web.Limits(
             max_connections=settings.throttle.concurrency,
             max_keepalive_connections=settings.throttle.concurrency,
             keepalive_expiry=_IDLE_SECONDS,
         )
-        client = lean_http(_transport(openai, settings.transport))(
+        client = fast_http(_transport(openai, settings.transport))(
             limits=limits,
             timeout=web.Timeout(settings.timeout, connect=min(_CONNECT_SECONDS, settings.timeout)),
-            # A proxy stands between this machine and others, never between it and itself.
+            # A proxy is for other machines, never for a server on this one.
             trust_env=not is_local(settings.endpoint),
         )
-        made = lean_client(openai, _UNSAID)(
+        made = fast_client(openai, _LEFT_OUT)(
             api_key=self._key or "none",
             base_url=settings.endpoint,
             max_retries=0,
             http_client=client,
         )
         if not settings.endpoint.startswith(_OPENAI):
-            # The client takes these from the environment; they are nobody else's business.
+            # The client takes these from the environment; other servers must not see them.
             made.organization = made.project = None
         made.fix_headers()
         return made
 
 
-def first_model(settings: Settings, key: str) -> str:
-    """The id of the only model that the endpoint serves; ModelError if it serves none, or several."""
+def first_model(settings: ApiSettings, key: str) -> str:
+    """The id of the only model that the endpoint serves. Raises ModelError if it serves none, or several."""
     import openai
 
     client = openai.OpenAI(
@@ -139,7 +139,8 @@ def first_model(settings: Settings, key: str) -> str:
             return ids[0]
         reason = f"it serves {len(ids)} models{': ' + ', '.join(ids[:8]) if ids else ''}"
     raise ModelError(
-        f"Cannot tell which model {settings.endpoint} serves: {reason}.", hint="Name it: --set model=<id>."
+        f"If no model is named, {settings.endpoint} must serve exactly one: {reason}.",
+        hint="Name it: --set model=<id>.",
     ) from None
 
 

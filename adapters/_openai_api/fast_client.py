@@ -1,7 +1,7 @@
-"""The openai client with less work for each request; what it sends and what it gives back are the same.
+"""A faster openai client, which sends and returns the same as the original.
 
-A fifth of its time goes into headers that never change, and into redirects, logins, cookies and hooks
-that a chat completion does not meet. Both classes are made at run time, as the client is an extra.
+The original spends a fifth of its time on headers that never change, and on redirects, logins, cookies
+and hooks that a chat completion does not need. Both classes are made at run time: the client is an extra.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["lean_client", "lean_http"]
+__all__ = ["fast_client", "fast_http"]
 
 
-def lean_client(openai: Any, unsaid: tuple[str, ...]) -> Any:
-    """A class like `openai.AsyncOpenAI` that says the same with every request after `fix_headers()`.
+def fast_client(openai: Any, left_out: tuple[str, ...]) -> Any:
+    """A class like `openai.AsyncOpenAI` whose default headers never change after `fix_headers()`.
 
-    Of its default headers those in `unsaid` are left out.
+    Those named in `left_out` are not sent.
     """
 
-    class LeanClient(openai.AsyncOpenAI):  # type: ignore[misc]  # an Any
+    class FastClient(openai.AsyncOpenAI):  # type: ignore[misc]  # an Any
         _fixed: Mapping[str, Any] | None = None
 
         @property
@@ -26,16 +26,16 @@ def lean_client(openai: Any, unsaid: tuple[str, ...]) -> Any:
             return super().default_headers if self._fixed is None else self._fixed
 
         def fix_headers(self) -> None:
-            said = super().default_headers
-            self._fixed = {k: v for k, v in said.items() if k not in unsaid and isinstance(v, str)}
+            headers = super().default_headers
+            self._fixed = {k: v for k, v in headers.items() if k not in left_out and isinstance(v, str)}
 
-    return LeanClient
+    return FastClient
 
 
-def lean_http(base: Any) -> Any:
-    """A class like `base`, an asynchronous HTTP client, that hands a request straight to its connection."""
+def fast_http(base: Any) -> Any:
+    """A class like `base`, an asynchronous HTTP client, that passes a request directly to its connection."""
 
-    class LeanHttp(base):  # type: ignore[misc]  # an Any
+    class FastHttp(base):  # type: ignore[misc]  # an Any
         _has_moved = False
 
         async def send(self, request: Any, **settings: Any) -> Any:
@@ -55,4 +55,4 @@ def lean_http(base: Any) -> Any:
             self._has_moved = True
             return await super().send(request, **settings)
 
-    return LeanHttp
+    return FastHttp

@@ -1,4 +1,4 @@
-"""From what a server sent back to an outcome, or to the kind of failure it was."""
+"""Responses of a server, read as an outcome or as a kind of failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,19 @@ __all__ = ["outcome_of"]
 
 
 def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
-    """Read a chat completion; AttemptError if it is none."""
+    """Read a chat completion.
+
+    Args:
+        content_type: The response's Content-Type.
+        body: The response's body.
+        key: The key of the endpoint, which is hidden wherever the server repeats it.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        AttemptError: The response is no chat completion.
+    """
     if "json" not in content_type.lower():
         shown = short_reason(body.decode("utf-8", "replace"), key)[:80]  # cut first, half a key could be left
         raise AttemptError("wrong_content_type", f"the server sent {content_type or 'nothing'}: {shown}")

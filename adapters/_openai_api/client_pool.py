@@ -1,10 +1,9 @@
-"""One endpoint asked by several processes, where one thread alone cannot ask as fast as the server answers.
+"""Pool of clients of one endpoint: helper processes where one thread is slower than the server.
 
 The openai client takes about a millisecond of a core for a request, so that one thread reaches a
-thousand requests a second at most, and less beside what the runner does. Whether that is the bottleneck
-is measured while it asks; only then are helpers started, each of which talks as this process would.
-Throttle, budget, retries and the store stay where they are: a helper is given one request at a time
-to send once, and gives back what came of it.
+thousand requests a second at most, and fewer beside the rest of a run. The load of the thread is measured
+while it asks, and helpers are started only if it is the bottleneck. Throttle, budget, retries and the
+store stay in this process: a helper gets one request at a time, sends it once and returns the result.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from mmdbench.system.processes import (
     read_message_async,
 )
 
-from .settings import Settings, read_key
-from .talking import Talker
+from .chat_client import ChatClient
+from .settings import ApiSettings, read_key
 
-__all__ = ["Spread", "helpers_worth"]
+__all__ = ["ClientPool", "useful_helpers"]
 
 _LOOKED_AT = 64
 _LEAST_SECONDS = 0.25
@@ -49,23 +48,23 @@ Result = Outcome | tuple[str, str, float | None]
 """An outcome, or the kind, reason and Retry-After (seconds) of an AttemptError."""
 
 
-class Spread:
-    """Sends chat completions to one endpoint, from this process or from helpers beside it."""
+class ClientPool:
+    """Sends chat completions to one endpoint, from this process or from helper processes."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: ApiSettings, name: str) -> None:
         self._settings = settings
         self._name = name
-        self._here = Talker(settings, read_key(settings, name))
-        self._helpers: list[_Helper] = []
+        self._here = ChatClient(settings, read_key(settings, name))
+        self._helpers: list[_HelperProcess] = []
         self._starting: asyncio.Task[None] | None = None
-        self._load = _Load()
+        self._load = _ThreadLoad()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
-        return f"Spread({self._settings.endpoint}, {len(self._helpers)} helpers)"
+        return f"ClientPool({self._settings.endpoint}, {len(self._helpers)} helpers)"
 
     async def complete(self, body: Mapping[str, Any]) -> Outcome:
-        """Send one request, once; AttemptError says what kind of failure it was, and never holds the key."""
+        """Send a request once. Raises AttemptError, which never holds the key."""
         if self._loop is not asyncio.get_running_loop():
             self._leave_loop()
         self._consider()
@@ -75,7 +74,7 @@ class Spread:
         return await min(helpers, key=lambda helper: len(helper.waiting)).complete(body)
 
     async def close(self) -> None:
-        """End connections and helpers; the next request opens new ones."""
+        """Close connections and helpers; the next request opens new ones."""
         if self._loop is not asyncio.get_running_loop():
             self._leave_loop()
         starting, self._starting = self._starting, None
@@ -83,14 +82,14 @@ class Spread:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
         helpers, self._helpers = self._helpers, []
-        self._load = _Load()
+        self._load = _ThreadLoad()
         await asyncio.gather(self._here.close(), *(helper.close() for helper in helpers))
 
     def _leave_loop(self) -> None:
-        """Begin in another event loop: what belonged to the one before ended with it, but for processes."""
+        """Start again in another event loop; of the one before only processes are left, which are killed."""
         for helper in self._helpers:
             helper.kill()
-        self._helpers, self._starting, self._load = [], None, _Load()
+        self._helpers, self._starting, self._load = [], None, _ThreadLoad()
         self._loop = asyncio.get_running_loop()
 
     def _consider(self) -> None:
@@ -98,19 +97,19 @@ class Spread:
             return
         wanted = self._settings.processes
         if wanted == 0 and self._load.is_full():
-            wanted = helpers_worth(self._settings.throttle.concurrency, _cores())
+            wanted = useful_helpers(self._settings.throttle.concurrency, _cores())
         if wanted > 1:
             self._starting = asyncio.create_task(self._start(wanted))
 
     async def _start(self, count: int) -> None:
-        # Until they are ready, this process goes on asking.
-        self._helpers = [_Helper() for _ in range(count)]
+        # Until they are ready, this process asks.
+        self._helpers = [_HelperProcess() for _ in range(count)]
         starts = (helper.start(self._settings, self._name) for helper in self._helpers)
         failed = [error for error in await asyncio.gather(*starts, return_exceptions=True) if error]
         if failed:
             logging.getLogger("mmdbench").warning(
-                "%d of %d processes to ask %s from did not start (%s); the others go on, or this one alone. "
-                "With --set processes=1 none is tried.",
+                "%d of %d processes to ask %s from did not start (%s); requests are sent without them. "
+                "--set processes=1 starts none.",
                 len(failed),
                 count,
                 self._settings.endpoint,
@@ -124,22 +123,22 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def helpers_worth(concurrency: int, cores: int) -> int:
-    """How many helpers are worth starting where one thread is not enough: 0 where they could not help."""
+def useful_helpers(concurrency: int, cores: int) -> int:
+    """The number of helpers to start where one thread is not enough; 0 where they would not help."""
     if cores < 2 or concurrency < _LEAST_CONCURRENCY or os.name != "posix":
         return 0
     return min(cores, _MOST_HELPERS)
 
 
 @dataclass
-class _Load:
-    """How busy the asking thread is, from its processor time; looked at once in many requests."""
+class _ThreadLoad:
+    """Load of the asking thread, from its processor time; measured once in many requests."""
 
     requests: int = 0
     since: tuple[float, float] | None = None
 
     def is_full(self) -> bool:
-        """Whether this thread had next to no time left since it was last looked at."""
+        """True if this thread had almost no time left since the last measurement."""
         self.requests += 1
         if self.requests % _LOOKED_AT:
             return False
@@ -156,8 +155,8 @@ class _Load:
 
 
 @dataclass
-class _Helper:
-    """A process that asks, and the requests that it has not answered."""
+class _HelperProcess:
+    """A process that sends requests, and the requests that it has not answered."""
 
     alive: bool = False
     waiting: dict[int, asyncio.Future[Result]] = field(default_factory=dict)
@@ -165,19 +164,19 @@ class _Helper:
     def __post_init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: asyncio.WriteTransport | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._receiving: asyncio.Task[None] | None = None
         self._unsent: list[tuple[int, Mapping[str, Any] | None]] = []
         self._number = 0
 
     @property
     def pid(self) -> int:
-        """The id of its process; 0 before it has one."""
+        """The id of the process; 0 before it is started."""
         return self._process.pid if self._process is not None else 0
 
-    async def start(self, settings: Settings, name: str) -> None:
-        """Start the process and wait until it can ask; its key is in its environment, as ours is in ours."""
-        # In a session of its own, Ctrl-C in a terminal does not reach it: what it asks is still worth having.
-        # asyncio's own way to start a process never ends if its loop is ended meanwhile.
+    async def start(self, settings: ApiSettings, name: str) -> None:
+        """Start the process and wait until it is ready; it reads its key from its environment."""
+        # In a session of its own Ctrl-C in a terminal does not reach it: its replies are still wanted.
+        # asyncio's own way to start a process never ends if its loop is closed in the meantime.
         self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - as above; our own interpreter, our own code
             child_command(__name__),
             stdin=subprocess.PIPE,
@@ -190,20 +189,20 @@ class _Helper:
         self._pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, self._process.stdin)
         self._pipe.write(message_bytes(settings, name))
         if await read_message_async(reader) is None:
-            raise ChildProcessError("it ended as it started")
+            raise ChildProcessError("it exited at its start")
         self.alive = True
-        self._listening = asyncio.create_task(self._listen(reader))
+        self._receiving = asyncio.create_task(self._receive(reader))
 
     async def complete(self, body: Mapping[str, Any]) -> Outcome:
-        """Let the process send a request; if it ends before it answered, that is a connection that broke."""
+        """Let the process send a request; if it exits before it answers, that is a dropped connection."""
         self._number += 1
         number, future = self._number, asyncio.get_running_loop().create_future()
         self.waiting[number] = future
-        self._tell(number, body)
+        self._enqueue(number, body)
         try:
             result = await future
         except asyncio.CancelledError:
-            self._tell(number, None)
+            self._enqueue(number, None)
             raise
         finally:
             self.waiting.pop(number, None)
@@ -212,12 +211,12 @@ class _Helper:
         raise AttemptError(*result)
 
     async def close(self) -> None:
-        """End the process: by itself when nothing is left to read, by force if it still starts or hangs."""
+        """End the process: it exits when its input ends, and is killed if it is still starting or hangs."""
         patience = _SECONDS_TO_END if self.alive else 0.0
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-        self._lose()
+        if self._receiving is not None:
+            self._receiving.cancel()
+            await asyncio.gather(self._receiving, return_exceptions=True)
+        self._fail_waiting()
         if self._pipe is not None:
             self._pipe.close()
         if self._process is None:
@@ -228,14 +227,14 @@ class _Helper:
             self.kill()
 
     def kill(self) -> None:
-        """End the process by force."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
-    def _tell(self, number: int, body: Mapping[str, Any] | None) -> None:
+    def _enqueue(self, number: int, body: Mapping[str, Any] | None) -> None:
         if not self._unsent:
-            # A few at once: each message wakes the other side.
+            # Several requests in one message: each message wakes the other process.
             asyncio.get_running_loop().call_soon(self._send)
         self._unsent.append((number, body))
         if len(self._unsent) >= _TOGETHER:
@@ -246,7 +245,7 @@ class _Helper:
         if unsent and self.alive and self._pipe is not None:
             self._pipe.write(message_bytes(*unsent))
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
         try:
             while (message := await read_message_async(reader)) is not None:
                 for number, result in message:
@@ -254,23 +253,23 @@ class _Helper:
                     if future is not None and not future.done():
                         future.set_result(result)
         finally:
-            self._lose()
+            self._fail_waiting()
 
-    def _lose(self) -> None:
+    def _fail_waiting(self) -> None:
         self.alive = False
         for future in self.waiting.values():
             if not future.done():
-                future.set_result(("dropped", "the process that asked ended", None))
+                future.set_result(("dropped", "the process that sent it exited", None))
 
 
 def main() -> None:
-    """Ask what the process that started this one gives, until it is gone."""
-    answers = MessageWriter(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # whatever is printed must not get between the messages
-    asyncio.run(_ask_for(answers))
+    """Send the requests that the parent process gives, until it closes this process's input."""
+    writer = MessageWriter(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # printed text must not get between the messages
+    asyncio.run(_serve(writer))
 
 
-async def _ask_for(answers: MessageWriter) -> None:
+async def _serve(writer: MessageWriter) -> None:
     reader = asyncio.StreamReader(limit=_BUFFER)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -278,46 +277,61 @@ async def _ask_for(answers: MessageWriter) -> None:
     if opening is None:
         return
     settings, name = opening
-    talker = Talker(settings, read_key(settings, name))
-    talker.prepare()
-    # What the client imports lives as long as this process: nothing of it is ever garbage.
+    client = ChatClient(settings, read_key(settings, name))
+    client.prepare()
+    # The imports of the client stay until this process exits: there is no garbage among them.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    with contextlib.suppress(OSError):  # whoever started this process may be gone already
-        answers.send("ready")
-    unsent: list[tuple[int, Result]] = []
+    with contextlib.suppress(OSError):  # the parent process may have exited already
+        writer.send("ready")
+    results = _ResultQueue(writer)
     running: dict[int, asyncio.Task[None]] = {}
 
-    def send() -> None:
-        if not unsent:
-            return
-        try:
-            answers.send(*unsent)
-        except OSError:
-            os._exit(1)  # nobody is there to take an answer
-        unsent.clear()
-
     async def ask(number: int, body: Mapping[str, Any]) -> None:
-        result: Result
         try:
-            result = await talker.complete(body)
-        except AttemptError as error:
-            result = (error.kind, error.reason, error.retry_after)
-        except Exception as error:  # noqa: BLE001 - without an answer the other side would wait for ever
-            result = ("unexpected", type(error).__name__, None)
+            results.add(number, await _result(client, body))
         finally:
             running.pop(number, None)
-        if not unsent:
-            loop.call_soon(send)
-        unsent.append((number, result))
-        if len(unsent) >= _TOGETHER:
-            send()
 
     while (message := await read_message_async(reader)) is not None:
         for number, body in message:
             if body is not None:
                 running[number] = loop.create_task(ask(number, body))
-            elif number in running:  # whoever asked does not want it any more
+            elif number in running:  # the parent process has cancelled it
                 running[number].cancel()
-    os._exit(0)  # what is under way now has nobody to be told of
+    os._exit(0)  # the results of requests in flight have no reader any more
+
+
+async def _result(client: ChatClient, body: Mapping[str, Any]) -> Result:
+    try:
+        return await client.complete(body)
+    except AttemptError as error:
+        return error.kind, error.reason, error.retry_after
+    except Exception as error:  # noqa: BLE001 - without a result the parent process would wait for ever
+        return "unexpected", type(error).__name__, None
+
+
+class _ResultQueue:
+    """Queue of results for the parent process, several of which are sent in one message."""
+
+    def __init__(self, writer: MessageWriter) -> None:
+        self._writer = writer
+        self._unsent: list[tuple[int, Result]] = []
+
+    def add(self, number: int, result: Result) -> None:
+        """Send the result of a request, together with those that come at the same time."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent.append((number, result))
+        if len(self._unsent) >= _TOGETHER:
+            self._send()
+
+    def _send(self) -> None:
+        if not self._unsent:
+            return
+        try:
+            self._writer.send(*self._unsent)
+        except OSError:
+            os._exit(1)  # the parent process has exited
+        self._unsent.clear()
