@@ -80,7 +80,7 @@ async def until_helpers_ask(model, count):
     """Ask until the helpers do the asking."""
     for _ in range(400):
         await model.agenerate(request())
-        if sum(helper.alive for helper in model._talking()._helpers) == count:
+        if sum(helper.alive for helper in model._opened_pool()._helpers) == count:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("the helpers never were ready")
@@ -88,7 +88,7 @@ async def until_helpers_ask(model, count):
 
 def asking(model):
     """The helpers of a model that hold requests now."""
-    return [helper for helper in model._talking()._helpers if helper.alive and helper.waiting]
+    return [helper for helper in model._opened_pool()._helpers if helper.alive and helper.waiting]
 
 
 def test_helpers_give_the_same_replies_and_end_with_the_run(tmp_path):

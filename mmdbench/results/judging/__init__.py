@@ -1,1 +1,1 @@
-"""Asking a judge model about the rows that no rule decides."""
+"""Calls to a judge about the rows that no rule decides, and their journal."""

@@ -35,7 +35,12 @@ class ModelJudge:
     """A judge behind an API; several threads may ask it at once.
 
     Nothing is sent and no key is read before the first call, so a journal that holds every reply
-    needs neither. `spending` is what its calls have cost.
+    needs neither. `spending` is the cost of its calls.
+
+    Args:
+        card: The model card, whose model and endpoint give the judge its id.
+        model: The model that the card describes.
+        budget: The most that the calls may cost.
     """
 
     def __init__(self, card: ModelCard, model: AsyncModel, budget: Budget) -> None:
@@ -148,7 +153,7 @@ class ModelJudge:
 
 
 class _RowFailures:
-    """Limit on rows in a row that the judge failed on; a row, known by its prompt, counts once.
+    """Limit on rows in a row that the judge failed on; a row is known by its prompt and counts once.
 
     Rows are counted, not calls: a few that break the server must not keep the others from a score.
     """

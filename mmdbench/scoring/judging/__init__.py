@@ -1,1 +1,1 @@
-"""What a judge is asked: prompts, the readers of its replies, and the rule which rows it gets."""
+"""Calls to a judge: their prompts, the readers of its replies, and the choice of rows."""

@@ -1,4 +1,4 @@
-"""Finding the judge heads of VLMEvalKit: in an installed copy, a checkout, a wheel or plain text files.
+"""Judge heads of VLMEvalKit, read from an installed copy, a checkout, a wheel or plain text files.
 
 Source files are parsed, never run, and a text is only taken when length and SHA-256 are right.
 """
@@ -23,7 +23,7 @@ __all__ = ["keep_heads", "kept_heads", "load_heads"]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Where a head is found, and what it must be."""
+    """The place of a head in VLMEvalKit, and its length and digest."""
 
     module: str
     function: str
@@ -63,8 +63,8 @@ def load_heads(source: str | Path | None = None) -> JudgeHeads:
 
     `source` is an `ms-vlmeval` wheel, a folder that holds `vlmeval/` (a checkout or an unpacked
     wheel), or a folder with `mcq_en.txt`, `mcq_cn.txt` and `mmvet.txt`; a head that is not there is
-    replaced by our own. Without `source` an installed `vlmeval` is looked at, and our own heads
-    stand in. Raises DataError if `source` holds none of them, or another text under their name.
+    replaced by our own. Without `source` the heads of an installed `vlmeval` are taken, or else our
+    own. Raises DataError if `source` holds none of them, or another text under their name.
     """
     if source is None:
         folder = _installed()
@@ -82,7 +82,7 @@ def load_heads(source: str | Path | None = None) -> JudgeHeads:
 
 
 def keep_heads(heads: JudgeHeads, path: Path) -> None:
-    """Write down in whose words a judge is asked, so that its rulings are found again without the source."""
+    """Store the heads of a judge's prompts, so that its rulings are found again without their source."""
     table = {name: {"id": head.id, "text": head.text} for name, head in _named(heads)}
     write_atomic(path, json.dumps(table, indent=1, ensure_ascii=True) + "\n")
 

@@ -1,4 +1,4 @@
-"""What a judge is asked: a fixed head, then the row.
+"""Prompts of a judge: a fixed head, then the row.
 
 The heads that published numbers were made with belong to VLMEvalKit and are not shipped here;
 `heads.load_heads` finds them. The heads below are our own, and numbers made with them are not
@@ -83,19 +83,38 @@ OWN_HEADS = JudgeHeads(
         comparable=False,
     ),
 )
-"""Our own wording, for when VLMEvalKit's is not at hand."""
+"""Our own wording, used where VLMEvalKit's is not installed or given."""
 
 
 def mcq_prompt(
     heads: JudgeHeads, question: str, options: Mapping[str, str], prediction: str
 ) -> tuple[Head, str]:
-    """The head that fits the question's language, and the whole prompt for one unresolved row."""
+    """Prompt for one unresolved row of multiple choice.
+
+    Args:
+        heads: The heads; that of the question's language is taken.
+        question: The question, without its options.
+        options: The texts of the options by label.
+        prediction: The reply, or the part of it that is graded.
+
+    Returns:
+        The head, and the whole prompt.
+    """
     head = heads.mcq_cn if _CHINESE.search(question) else heads.mcq_en
     return head, head.text + mcq_tail(question, options, prediction)
 
 
 def mcq_tail(question: str, options: Mapping[str, str], prediction: str) -> str:
-    """The part after the head, byte for byte as VLMEvalKit writes it (the second `?` is its habit)."""
+    """The part of a multiple-choice prompt after its head, byte for byte as VLMEvalKit writes it.
+
+    Args:
+        question: The question; a `?` is added, also after another one.
+        options: The texts of the options by label.
+        prediction: The reply, or the part of it that is graded.
+
+    Returns:
+        The part.
+    """
     chinese = _CHINESE.search(question)
     head, answer, output = ("选项", "答案", "输出") if chinese else ("Options", "Answer", "Your output")
     lines = "".join(f"{label}. {text}\n" for label, text in options.items())
@@ -103,11 +122,30 @@ def mcq_tail(question: str, options: Mapping[str, str], prediction: str) -> str:
 
 
 def mmvet_prompt(heads: JudgeHeads, question: str, truth: str, prediction: str) -> tuple[Head, str]:
-    """The head and the whole prompt for one MM-Vet answer."""
+    """Prompt for one answer to MM-Vet.
+
+    Args:
+        heads: The heads.
+        question: The question.
+        truth: The right answer; its parts are joined by `<AND>` or `<OR>`.
+        prediction: The reply, or the part of it that is graded.
+
+    Returns:
+        The head, and the whole prompt.
+    """
     return heads.mmvet, heads.mmvet.text + mmvet_tail(question, truth, prediction)
 
 
 def mmvet_tail(question: str, truth: str, prediction: str) -> str:
-    """The last, unfinished row of the MM-Vet table."""
+    """The last, unfinished row of the table that an MM-Vet prompt shows.
+
+    Args:
+        question: The question.
+        truth: The right answer; its parts are joined by `<AND>` or `<OR>`.
+        prediction: The reply, or the part of it that is graded.
+
+    Returns:
+        The row.
+    """
     spaced = truth.replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
     return f"{question} | {spaced} | {prediction} | "

@@ -27,7 +27,7 @@ MMVET_TEMPERATURES: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Ruling(Generic[T]):
-    """What the judge said on one row: a value, or None and why; `attempts` holds its replies."""
+    """A judge's decision on one row: a value, or None and the reason; `attempts` holds its replies."""
 
     value: T | None
     stage: Literal["judge", "judge_failed", "judge_error", "judge_random"]
@@ -36,9 +36,9 @@ class Ruling(Generic[T]):
 
 @dataclass
 class JudgeSession:
-    """One judge at work on one benchmark.
+    """Decisions of one judge on the rows of one benchmark.
 
-    `answered` and `failed` count rows for which at least one call came back, or none did.
+    `answered` counts rows with at least one reply, `failed` rows whose calls all failed.
     """
 
     judge: Judge
@@ -52,10 +52,10 @@ class JudgeSession:
     used_heads: dict[str, Head] = field(default_factory=dict, init=False)
 
     def choose(self, row: SheetRow) -> Ruling[str]:
-        """Which option an unresolved reply means, in at most three attempts.
+        """Decide on the option that an unresolved reply means, in at most three attempts.
 
-        When all are spent the row stays unresolved, or, with `on_unresolved="random"`, gets an option
-        drawn from the seed and the row's index.
+        After the last the row stays unresolved, or, with `on_unresolved="random"`, gets an option drawn
+        from the seed and the row's index.
         """
         prompt = mcq_prompt(self.heads, row.question, row.options, row.prediction)
         temperatures, max_tokens = MCQ_SAMPLING
@@ -72,7 +72,10 @@ class JudgeSession:
         return ruling
 
     def correctness(self, row: SheetRow, head: Head | None = None) -> Ruling[float]:
-        """How right an open answer is, 0..1, in at most five attempts at rising temperature."""
+        """Grade an open answer from 0 to 1, in at most five attempts at rising temperature.
+
+        The prompt begins with `head`, by default with that for MM-Vet.
+        """
         heads = replace(self.heads, mmvet=head) if head else self.heads
         prompt = mmvet_prompt(heads, row.question, row.answer, row.prediction)
         return self._attempt(row, prompt, MMVET_TEMPERATURES, self.rules.mmvet_max_tokens, _read_grade)
@@ -119,7 +122,7 @@ class JudgeSession:
 
 
 def pick_options(options: Mapping[str, str]) -> list[str]:
-    """What a random pick draws from: the labels in order, then `Z`."""
+    """The labels that a random pick is drawn from: those of the options in order, then `Z`."""
     return [*(label for label in options if label != REFUSED), REFUSED]
 
 
@@ -128,5 +131,5 @@ def _read_grade(text: str) -> float | None:
         grade = float(text)
     except ValueError:
         return None
-    # A NaN lies in no range; VLMEvalKit lets it through and it spoils the mean.
+    # A NaN is in no range; VLMEvalKit accepts it, and the mean becomes NaN.
     return grade if not math.isnan(grade) and 0.0 <= grade <= 1.0 else None
