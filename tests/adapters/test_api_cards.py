@@ -184,7 +184,7 @@ def test_image_tokens_that_cannot_be_read_are_said(rule):
         (("input = 1", 'input = "1"'), "US dollars"),
         (("adapter =", "adaptor ="), "Did you mean 'adapter'"),
         (("generation = {", "generation = 3 #"), "must be a table"),
-        (("https", "ftp"), "no endpoint"),
+        (("https", "ftp"), "must begin with http"),
         (("https://", "https://me:pw@"), "no user name, password"),
     ],
 )
