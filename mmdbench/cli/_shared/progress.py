@@ -8,7 +8,7 @@ from types import TracebackType
 
 __all__ = ["Bar"]
 
-_FIRST_MINUTE_SECONDS, _LATER_SECONDS = 10.0, 60.0
+_EARLY_PAUSE_SECONDS, _LATE_PAUSE_SECONDS = 10.0, 60.0
 """Pauses between lines, in seconds: during the first minute, and later."""
 
 
@@ -75,5 +75,5 @@ class Bar:
 
     def _is_due(self, seconds: float) -> bool:
         # The log of a long run stays readable with a line a minute.
-        pause = _FIRST_MINUTE_SECONDS if seconds <= _LATER_SECONDS else _LATER_SECONDS
+        pause = _EARLY_PAUSE_SECONDS if seconds <= _LATE_PAUSE_SECONDS else _LATE_PAUSE_SECONDS
         return time.monotonic() - self._printed > pause
