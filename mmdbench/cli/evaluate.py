@@ -58,7 +58,7 @@ def evaluate(
     restore: Annotated[
         str,
         typer.Option(
-            help="Restorer of pictures before the model sees them: opencv-nlmeans, module:function.",
+            help="Restorer to apply before the model sees a picture: opencv-nlmeans, module:function.",
             rich_help_panel=opts.PICTURES,
         ),
     ] = "",
