@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.compare import compare
 from mmdbench.cli.report import report
 from mmdbench.corruptions.spec_file import load_spec
@@ -18,6 +15,7 @@ from mmdbench.report.published import published_rows
 from mmdbench.results.graded_run import load_results
 from mmdbench.stats import mcnemar
 from run_folders import hit, published_hits, question, results, write_run
+from verb_calls import call
 
 SPEC = load_spec()
 NAMES = ("graffiti", "lens_blur")
@@ -171,14 +169,6 @@ def test_a_published_result_is_compared_unpaired():
         assert word in text
     with pytest.raises(IncomparableError, match="share no benchmark"):
         compare_published(run_of((8, 6)), published_rows("paper:clear-rl"))
-
-
-def call(verb, *args, code=0):
-    app = typer.Typer()
-    app.command()(guarded(verb))
-    result = CliRunner().invoke(app, [str(a) for a in args])
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 @pytest.fixture

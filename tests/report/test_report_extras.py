@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner
 
 from mmdbench import corrupt
 from mmdbench.benches.bench import read_bench
-from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.cite import cite
 from mmdbench.cli.figures import figures
 from mmdbench.cli.show import show
@@ -22,17 +19,10 @@ from mmdbench.report.render.figures import draw_figures
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from run_folders import question, write_run
+from verb_calls import call
 
 SPEC = load_spec()
 NAMES = ("graffiti", "lens_blur", "mean_shift")
-
-
-def call(verb, *args, code=0):
-    app = typer.Typer()
-    app.command()(guarded(verb))
-    result = CliRunner().invoke(app, [str(a) for a in args])
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 @pytest.fixture

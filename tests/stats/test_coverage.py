@@ -10,7 +10,7 @@ import pytest
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Question, RunPlan
 from mmdbench.report.question_series import make_series
-from mmdbench.report.tables.answer_changes import _kept
+from mmdbench.report.tables.answer_changes import retained_share
 from mmdbench.stats import (
     difference,
     group_balanced,
@@ -197,7 +197,7 @@ def test_the_share_that_is_retained(n, guess):
             make_series((hit(i, "hard", h) for i, h in enumerate(hits)), apart=False)
             for hits in (clean, hard)
         ]
-        kept = _kept(*sides, guess)
+        kept = retained_share(*sides, guess)
         return SimpleNamespace(low=kept.low, high=kept.high)
 
     assert LOW <= coverage(draw, 100 * (0.55 - guess) / (0.7 - guess), 600) <= HIGH

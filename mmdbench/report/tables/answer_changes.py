@@ -15,7 +15,7 @@ from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats.estimates import CONFIDENCE, normal_quantile
 
-__all__ = ["flip_table", "ladder_flags", "retention_table", "worst_case_table"]
+__all__ = ["flip_table", "ladder_flags", "retained_share", "retention_table", "worst_case_table"]
 
 _LABELS = ("Model", "Benchmark", "Level")
 
@@ -67,7 +67,11 @@ def retention_table(runs: Sequence[RunResults]) -> Table:
     for run, bench, level, before, after in _degraded_series(runs):
         if before is not None and level != RECODED:
             guess = run.chance.get(bench, 0.0)
-            values = (_kept(before, after, 0.0), _kept(before, after, guess), Value(100 * guess))
+            values = (
+                retained_share(before, after, 0.0),
+                retained_share(before, after, guess),
+                Value(100 * guess),
+            )
             body.append(_row(run, bench, level, values))
     columns = (Column("retained", "%"), Column("retained above chance", "%"), Column("chance"))
     caption = (
@@ -77,8 +81,20 @@ def retention_table(runs: Sequence[RunResults]) -> Table:
     return Table("retention", "What is retained", _LABELS, columns, tuple(body), caption)
 
 
-def _kept(before: Series, after: Series, guess: float) -> Value | None:
-    # A ratio of two means: G. W. Oehlert, Am. Stat. 46 (1992) 27.
+def retained_share(before: Series, after: Series, guess: float) -> Value | None:
+    """The score above a guess that is left, as a share of the clean one, in percent.
+
+    Its interval is that of a ratio of two means: G. W. Oehlert, Am. Stat. 46 (1992) 27.
+
+    Args:
+        before: The clean series.
+        after: The series of the same questions at a degraded level.
+        guess: The score of a guess, 0..1.
+
+    Returns:
+        The share with its interval; None if the clean score is not clearly above a guess, or the
+        series are of different questions.
+    """
     clean = score_of(before)
     if clean is None or clean.low <= 100 * guess or set(before.units) != set(after.units):
         return None
