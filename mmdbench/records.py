@@ -32,6 +32,7 @@ __all__ = [
     "Status",
     "Variant",
     "Verdict",
+    "known_fields",
 ]
 
 Index = int | str
@@ -303,8 +304,10 @@ class RunPlan:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> RunPlan:
         """Read a plan back from a manifest."""
-        known = {f.name for f in fields(cls)}
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known
-        }
-        return cls(**values)
+        return cls(**known_fields(cls, record))
+
+
+def known_fields(kind: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a JSON record that are fields of a dataclass, with lists as tuples."""
+    known = {f.name for f in fields(kind)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known}

@@ -105,7 +105,7 @@ class Identity:
             The identity, as a manifest gives it back.
         """
         records = tuple(_bench_record(bench) for bench in benches)
-        # Through JSON, so that it equals what a manifest gives back.
+        # Through JSON, so that it equals the identity read from a manifest.
         named = json.loads(json.dumps(plan.named(benches).as_dict()))
         return cls(named, {"version": spec.version, "digest": spec.digest}, records, dict(versions))
 

@@ -27,7 +27,7 @@ _HINTS = {
 
 
 class DamagedPartError(StoreError):
-    """The beginning of an unfinished file is not what was written there."""
+    """A file of an unfinished build is missing or was changed."""
 
 
 @dataclass(frozen=True, slots=True)

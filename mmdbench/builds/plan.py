@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmdbench.benches import Bench
 from mmdbench.benches.question_images import is_reference
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
-from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Question, RunPlan
+from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Question, RunPlan, known_fields
 from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import parse_design, parse_sample, plan_cells
 
@@ -50,11 +50,7 @@ class BuildPlan:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> BuildPlan:
         """Read a plan back from a manifest."""
-        known = {f.name for f in fields(cls)}
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known
-        }
-        return cls(**values)
+        return cls(**known_fields(cls, record))
 
     def as_run_plan(self) -> RunPlan:
         """The same cells and recipes as a run without a model."""
@@ -172,7 +168,7 @@ def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
-                f"Two of the benchmarks are named {name!r}.", hint="Build each into a folder of its own."
+                f"Two benchmarks are named {name!r}.", hint="Build each into a folder of its own."
             )
     for bench in benches:
         if not bench.questions:
@@ -201,7 +197,7 @@ def _bench_plan(
 
 
 def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
-    """Raise UsageError or UnknownNameError for the first thing in the plan that cannot be built."""
+    """Check the values of a plan. Raises UsageError or UnknownNameError for the first that is wrong."""
     if plan.design == "released":
         raise UsageError(
             "The design 'released' uses the authors' own degraded files: there is nothing to build.",

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from mmdbench.errors import MmdbenchError
 from mmdbench.records import Cell, Question
 from mmdbench.run.engines.ray_actor import checked_versions
 from mmdbench.run.engines.ray_pool import connected
+from mmdbench.run.engines.worker import EncodedImage
 from mmdbench.system.opencv import single_threaded_opencv
 
 __all__ = ["by_ray", "make_row_images"]
@@ -30,17 +31,6 @@ _RETRIES = 16
 """Retries of a row whose worker or node exited; bounded, since the row itself may be the cause."""
 
 Rows = Callable[[RowMaker, Iterator[RowPlan], int], Generator[MadeRow, None, None]]
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldImage:
-    """A picture that travels with its task."""
-
-    where: str
-    data: bytes
-
-    def read(self) -> bytes:
-        return self.data
 
 
 @contextmanager
@@ -98,7 +88,7 @@ def _rows(ray: Any, maker: RowMaker, rows: Iterator[RowPlan], workers: int) -> G
         cells, quote = maker.wanted(row)
         if not cells:
             return row, None
-        held = tuple(_HeldImage(image.where, image.read()) for image in row.question.images)
+        held = tuple(EncodedImage(image.where, image.read()) for image in row.question.images)
         question = replace(row.question, fields={}, images=held)
         return row, task.remote(images, question, cells, quote, wanted)
 

@@ -95,7 +95,7 @@ class ImageMaker:
             StoppedError: `stop` was set.
         """
         found: list[list[Variant]] = [[] for _ in cells]
-        # All levels of a corruption one after another: they share what was drawn.
+        # All levels of a corruption one after another: they share the drawn parameters.
         order = sorted(range(len(cells)), key=lambda n: cells[n].corruption or "")
         for source in question.images if cells else ():
             clean = clean_image(source.read(), source.where)

@@ -57,7 +57,7 @@ def find_source_benches(
                 found[record["name"]] = _named(bench, record["name"])
                 used.add(bench.path)
                 break
-            reasons.append(f"{bench.path} is another file, its SHA-256 begins with {bench.sha256[:12]}.")
+            reasons.append(f"{bench.path} is another file: its SHA-256 begins with {bench.sha256[:12]}.")
         else:
             missing[record["name"]] = " ".join(reasons) or f"No file {record['file']} was found."
     for path in files:

@@ -79,7 +79,7 @@ def _check_cells(
     if original is None:
         yield Problem(stored.file, stored.index, "the source has no such row.")
         return
-    # An `image_path` became an `image` where there was none.
+    # If there was no column `image`, the build has one in place of `image_path`.
     paths = () if original.header.position("image") is not None else ("image_path",)
     for column in original.header.names:
         if column and column not in (*but, *paths) and row.raw(column) != original.raw(column):
