@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mmdbench.models.registry import ModelCard
+    from mmdbench.models.cards import ModelCard
 
 __all__ = ["ADAPTER_VERSION", "UNKNOWN", "BaselineModel", "load"]
 

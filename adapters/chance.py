@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdbench.models.registry import ModelCard
+from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
 from mmdbench.system.digest import bytes_digest, derive_seed
 

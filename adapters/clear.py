@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
-from mmdbench.models.registry import ModelCard
+from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
 from mmdbench.system.digest import bytes_digest, derive_seed
 from mmdbench.system.files import make_folder, write_atomic

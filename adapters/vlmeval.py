@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from mmdbench.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    from mmdbench.models.registry import Model, ModelCard
+    from mmdbench.models.cards import ModelCard
+    from mmdbench.models.registry import Model
 
 __all__ = ["ADAPTER_VERSION", "load"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.models.registry import ModelCard
+from mmdbench.models.cards import ModelCard
 from mmdbench.system.bounds import require_at_least, require_between
 
 from .settings import (

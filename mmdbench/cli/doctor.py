@@ -9,7 +9,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 
 if TYPE_CHECKING:
-    from mmdbench.models.registry import ModelCard
+    from mmdbench.models.cards import ModelCard
     from mmdbench.run.canary import CanaryResult
 
 __all__ = ["doctor"]

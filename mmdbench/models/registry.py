@@ -18,21 +18,10 @@ from types import ModuleType
 from typing import Any, Protocol, TypeGuard, cast
 
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError
-from mmdbench.models.cards import ModelCard, find_card, known_cards, shipped_cards
+from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
 
-__all__ = [
-    "AsyncModel",
-    "Fingerprinted",
-    "Model",
-    "ModelCard",
-    "adapter_names",
-    "find_card",
-    "is_async",
-    "known_cards",
-    "open_model",
-    "shipped_cards",
-]
+__all__ = ["AsyncModel", "Fingerprinted", "Model", "adapter_names", "is_async", "open_model"]
 
 ENTRY_POINTS = "mmdbench.adapters"
 

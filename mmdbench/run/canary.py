@@ -122,11 +122,11 @@ def run_canary(
     again = probes[::-1]
     outcomes = ask([_request(probe, 2, generation) for probe in again])
     results += [_judge(probe, outcome, probes) for probe, outcome in zip(again, outcomes, strict=True)]
-    results = _doubt_what_is_not_read(results)
+    results = _doubt_wide_shape(results)
     return CanaryResult(_overall(results), tuple(results))
 
 
-def _doubt_what_is_not_read(results: Sequence[ProbeResult]) -> list[ProbeResult]:
+def _doubt_wide_shape(results: Sequence[ProbeResult]) -> list[ProbeResult]:
     # A model that does not see the second number writes one number, with or without a cache.
     reads = all(r.verdict == "own" for r in results if r.name == _CONTROL)
     return [

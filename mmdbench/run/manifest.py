@@ -16,7 +16,7 @@ from mmdbench.run.inputs import RunInputs
 from mmdbench.system.environment import git_state, portable, versions
 from mmdbench.system.files import MANIFEST_FILE, write_atomic
 
-__all__ = ["bench_record", "card_record", "find_manifest", "read_manifest", "run_manifest", "save_manifest"]
+__all__ = ["find_manifest", "read_manifest", "run_manifest", "save_manifest"]
 
 
 def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
             "benches": [Path(name).name for name in plan.benches],
             "restore": portable(plan.restore),
         },
-        "benches": [bench_record(bench) for bench in inputs.benches],
-        "model": card_record(inputs.card) | {"fingerprint": portable(dict(inputs.model.fingerprint()))},
+        "benches": [_bench_record(bench) for bench in inputs.benches],
+        "model": _card_record(inputs.card) | {"fingerprint": portable(dict(inputs.model.fingerprint()))},
         "spec": {"version": spec.version, "digest": spec.digest},
         "versions": versions(),
         "git": git_state(),
@@ -68,7 +68,7 @@ def find_manifest(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def bench_record(bench: Bench) -> dict[str, Any]:
+def _bench_record(bench: Bench) -> dict[str, Any]:
     """The name, the family, the number of questions and the file digest of a benchmark."""
     return {
         "name": bench.name,
@@ -78,7 +78,7 @@ def bench_record(bench: Bench) -> dict[str, Any]:
     }
 
 
-def card_record(card: ModelCard) -> dict[str, Any]:
+def _card_record(card: ModelCard) -> dict[str, Any]:
     """The fields of a model card, without paths of this machine."""
     record: dict[str, Any] = {
         "name": card.name,

@@ -27,7 +27,7 @@ from mmdbench.run.canary import CanaryResult, run_canary
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import make_folder, write_atomic
 
-__all__ = ["ask_now", "cache_folder", "canary_of", "check_canary"]
+__all__ = ["cache_folder", "canary_of", "check_canary"]
 
 _DAYS_REMEMBERED = 7
 
@@ -81,38 +81,24 @@ def canary_of(model: Model | AsyncModel, card: ModelCard, spending: Spending | N
         The canary's result.
     """
     spent = spending or Spending(Budget())
-    return run_canary(lambda requests: ask_now(model, card, requests, spent), card.generation)
+    return run_canary(lambda requests: _ask(model, card, requests, spent), card.generation)
 
 
-def ask_now(
-    model: Model | AsyncModel, card: ModelCard, requests: Sequence[Request], spending: Spending | None = None
+def _ask(
+    model: Model | AsyncModel, card: ModelCard, requests: Sequence[Request], spending: Spending
 ) -> list[Outcome]:
-    """Ask a few requests, all at once if the model is behind a server; nothing is stored.
-
-    Args:
-        model: The model.
-        card: Its model card.
-        requests: The requests.
-        spending: The spending that the requests are added to; unlimited by default.
-
-    Returns:
-        An outcome for each request, in their order, after retries.
-
-    Raises:
-        ModelError: The model cannot be asked.
-    """
+    """An outcome for each request, after retries; sent all at once to a model behind a server."""
     if not is_async(model):
         return list(cast("Model", model).generate(requests))
     served = model
-    spent = spending or Spending(Budget())
     few = replace(throttle_settings(served), attempts=4)
 
     async def ask() -> list[Outcome]:
-        driver = AsyncDriver(served, card, spent, Throttle(few))
+        driver = AsyncDriver(served, card, spending, Throttle(few))
         answers = await asyncio.gather(*(driver.ask(request) for request in requests))
         if driver.fatal is not None:
             raise driver.fatal
-        return [a.outcome if a else Outcome("", "error", f"not asked: {spent.reason}") for a in answers]
+        return [a.outcome if a else Outcome("", "error", f"not asked: {spending.reason}") for a in answers]
 
     return with_model(served, ask)
 

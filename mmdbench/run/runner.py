@@ -23,7 +23,7 @@ from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending, stopped_by_ctrl_c
 from mmdbench.run.cache_alarm import SameReplies
 from mmdbench.run.engines.dispatch import dispatch
-from mmdbench.run.engines.pool import WorkerPool
+from mmdbench.run.engines.pool import WorkerPool, Workload
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.manifest import find_manifest, run_manifest, save_manifest
 from mmdbench.run.plan import Planned, plan_requests, write_plan
@@ -211,7 +211,7 @@ def _preflight(session: _Session, manifest: dict[str, Any]) -> str:
 def _ask(session: _Session) -> None:
     model, card, spending = session.inputs.model, session.inputs.card, session.spending
     if isinstance(model, WorkerPool):
-        dispatch(model, session.todo, spending, session.keep, lambda note: session.show(note=note))
+        dispatch(model, Workload(session.todo, spending, session.keep, lambda note: session.show(note=note)))
         return
     throttle = session.throttle
     at_once = throttle.settings.concurrency if throttle else int(getattr(model, "batch_size", 1))

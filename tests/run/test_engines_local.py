@@ -20,7 +20,7 @@ from mmdbench.records import Cell, Question, Reply, RunPlan
 from mmdbench.run.budget import Budget
 from mmdbench.run.engines.local_dispatcher import LocalDispatcher
 from mmdbench.run.engines.local_pool import LocalWorker
-from mmdbench.run.engines.pool import ModelFacts
+from mmdbench.run.engines.pool import ModelFacts, Workload
 from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.plan import Planned
@@ -337,7 +337,7 @@ def test_what_is_taken_from_a_slow_worker_does_not_go_back_to_it(tmp_path):
         + [(slow, ("reply", _reply(n))) for n in "01"]
         + [(idle, ("reply", _reply(n))) for n in "23"]
     )
-    LocalDispatcher(pool, [], _Spending(), lambda _: None, lambda _: None).run()
+    LocalDispatcher(pool, Workload([], _Spending(), lambda _: None, lambda _: None)).run()
     assert [(number, kind) for number, kind, *_ in sent] == [(1, "recall"), (2, "ask"), (2, "ask")]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import Reply
-from mmdbench.run.budget import INTERRUPTED, Spending
+from mmdbench.run.budget import INTERRUPTED
 from mmdbench.run.engines.local_pool import LocalPool, LocalWorker
+from mmdbench.run.engines.pool import Workload
 from mmdbench.run.engines.worker import MAX_EXITS_PER_REQUEST, exit_reply, with_images
 from mmdbench.run.plan import Planned
 from mmdbench.run.replies import image_error_reply
@@ -26,27 +27,11 @@ class LocalDispatcher:
     found and takes no others with it.
     """
 
-    def __init__(
-        self,
-        pool: LocalPool,
-        todo: Sequence[Planned],
-        spending: Spending,
-        keep: Callable[[Reply], None],
-        notify: Callable[[str], None],
-    ) -> None:
-        """Prepare the dispatch; no request is sent yet.
-
-        Args:
-            pool: The workers.
-            todo: The requests, in order.
-            spending: The run's budget.
-            keep: Called once for each reply.
-            notify: Called with messages for the user.
-        """
+    def __init__(self, pool: LocalPool, workload: Workload) -> None:
         self._pool = pool
         self._workers = pool.workers
-        self._queue = deque(todo)
-        self._spending, self._keep, self._notify = spending, keep, notify
+        self._queue = deque(workload.todo)
+        self._spending, self._keep, self._notify = workload.spending, workload.keep, workload.notify
         self._exits: Counter[str] = Counter()
         self._fatal: MmdbenchError | None = None
         self._recalled = False

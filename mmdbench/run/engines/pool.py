@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mmdbench.errors import ModelError
-from mmdbench.records import Question
+from mmdbench.records import Question, Reply
+from mmdbench.run.budget import Spending
+from mmdbench.run.plan import Planned
 
-__all__ = ["MAX_EXITS_WITHOUT_REPLY", "ModelFacts", "PoolWorker", "WorkerPool"]
+__all__ = ["MAX_EXITS_WITHOUT_REPLY", "ModelFacts", "PoolWorker", "WorkerPool", "Workload"]
 
 MAX_EXITS_WITHOUT_REPLY = 5
 """Exits of a worker in a row, without a reply between them, that end the run."""
@@ -28,6 +30,19 @@ class ModelFacts:
     fingerprint: Mapping[str, Any]
     batch_size: int
     rewords: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Requests for a pool, in order, and the budget that they are sent under.
+
+    `keep` is called in this process, once for each reply; `notify` with messages for the user.
+    """
+
+    todo: Sequence[Planned]
+    spending: Spending
+    keep: Callable[[Reply], None]
+    notify: Callable[[str], None]
 
 
 @dataclass

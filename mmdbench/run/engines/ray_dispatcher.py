@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmdbench.errors import MmdbenchError, ModelError
-from mmdbench.records import Reply
-from mmdbench.run.budget import INTERRUPTED, Spending
+from mmdbench.run.budget import INTERRUPTED
+from mmdbench.run.engines.pool import Workload
 from mmdbench.run.engines.ray_actor import AskResult
 from mmdbench.run.engines.ray_pool import RayPool, RayWorker
 from mmdbench.run.engines.worker import MAX_EXITS_PER_REQUEST, exit_reply, with_images
@@ -30,24 +30,9 @@ _SILENCE_SECONDS = 60.0
 class RayDispatcher:
     """State of one dispatch: the queue of parts, the parts being made, and the exits of each request."""
 
-    def __init__(
-        self,
-        pool: RayPool,
-        todo: Sequence[Planned],
-        spending: Spending,
-        keep: Callable[[Reply], None],
-        notify: Callable[[str], None],
-    ) -> None:
-        """Prepare the dispatch; no request is sent yet.
-
-        Args:
-            pool: The workers.
-            todo: The requests, in order.
-            spending: The run's budget.
-            keep: Called once for each reply.
-            notify: Called with messages for the user.
-        """
-        self._pool, self._spending, self._keep, self._notify = pool, spending, keep, notify
+    def __init__(self, pool: RayPool, workload: Workload) -> None:
+        self._pool, todo = pool, workload.todo
+        self._spending, self._keep, self._notify = workload.spending, workload.keep, workload.notify
         # With a model that is asked singly, variants of one question are still made by one task: its image
         # is sent and decoded once.
         size = pool.batch_size if pool.batch_size > 1 else _TOGETHER
