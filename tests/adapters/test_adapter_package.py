@@ -1,4 +1,4 @@
-"""Somebody else's model, installed as somebody else would install it, and asked."""
+"""An adapter in a package of its own, installed and run."""
 
 from __future__ import annotations
 

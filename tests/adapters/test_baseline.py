@@ -1,4 +1,4 @@
-"""The demonstration model: what it reads out of a question, what it sees, and that it admits ignorance."""
+"""The demonstration model: parsed questions, answers from pictures, and questions it cannot answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapter: a card opens a model, a request gets an outcome with all that happened."""
+"""The adapter: a card opens a model, and the outcome of a request has its details."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_the_weights_are_read_when_first_asked(golden: Path, tmp_path: Path) -> 
 
 
 def test_the_speaker_and_its_markers() -> None:
-    """The ids that the tiny checkpoints speak are those of the golden vocabulary."""
+    """The ids that the tiny checkpoints generate are those of the golden vocabulary."""
     assert BOS == 305
     assert (GOLDEN / "settings.json").is_file()
     assert picture(1).size == (150, 100)

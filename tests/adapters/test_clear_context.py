@@ -1,4 +1,4 @@
-"""Contexts share what they have in common, and padded caches keep them apart."""
+"""Contexts share segments, and padded caches keep contexts separate."""
 
 from __future__ import annotations
 

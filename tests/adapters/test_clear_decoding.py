@@ -1,4 +1,4 @@
-"""Texts: in a batch as alone, to the limit and no further, and read once only."""
+"""Generated texts: the same in a batch as alone, up to the limit, and computed once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_batch_writes_what_each_writes_alone(engine: Engine) -> None:
 
 
 def test_texts_of_a_batch_may_end_at_different_steps(engine: Engine) -> None:
-    """Those that go on must not notice that others are gone."""
+    """Texts that continue are the same after others have ended."""
     asked = contexts(engine, 3)
     free = [write_texts(engine, [context], 12, going_on)[0].tokens for context in asked]
     ends = {0: 3, 1: 7, 2: 12}

@@ -1,4 +1,4 @@
-"""Restoring: the fast way gives the plain way's picture, with as few passes as promised."""
+"""Restorations: the fast path gives the picture of the plain one, with as few passes as promised."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 @pytest.fixture(scope="module")
 def thinker(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The golden weights, whose contexts do matter; its texts are put into its mouth."""
+    """The golden weights, whose results depend on contexts; its texts are injected."""
     return open_engine(write_checkpoint(tmp_path_factory.mktemp("golden")))
 
 
@@ -75,7 +75,7 @@ def test_fast_equals_plain(engine, thinker, feedback: str, renorm: str, spoken: 
 
 
 def test_the_fast_path_is_taken(engine: Engine) -> None:
-    """Fewer passes and rows: guidance in one pass, the bridged history once, nothing read twice."""
+    """Fewer passes and rows: guidance in one pass, the bridged context once, nothing read twice."""
 
     def count(speed: Speed) -> tuple[int, int, int]:
         passes, rows, decoded = [], [], []

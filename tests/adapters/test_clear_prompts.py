@@ -31,7 +31,7 @@ def archive(files: dict[str, str]) -> bytes:
 
 
 class Repository:
-    """An HTTP server that hands out an archive and counts the requests."""
+    """An HTTP server that serves an archive and counts the requests."""
 
     def __init__(self) -> None:
         self.body, self.paths = b"", []

@@ -1,4 +1,4 @@
-"""Whole runs of CLEAR by the command line: what is measured on the way reaches report, page and quality."""
+"""Whole runs of CLEAR by the command line: their measurements reach report, page and quality."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mmdbench.run.merge import merge_runs
 from mmdbench.run.store import read_replies
 
 CHEAP = "jpeg_compression,scan_lines"
-"""Corruptions that take no time; which they are is nothing to the model."""
+"""Fast corruptions; the model gives the same answers for all of them."""
 
 
 @pytest.fixture(scope="module")
 def asker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that asks for a restoration whatever it sees, and its system prompt."""
+    """A checkpoint that always asks for a restoration, and its system prompt."""
     folder = write_speaker(tmp_path_factory.mktemp("asker"), RESTORE)
     (folder / "ema.safetensors").rename(folder / "model.safetensors")
     (folder / "prompt.txt").write_text("Restore with a tag, then answer.", "utf-8")

@@ -1,4 +1,4 @@
-"""The tokenizer is built from its own files, whatever lies beside them."""
+"""The tokenizer is built from its own files alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong before a model answers is said at once, with what to do; and what a model is called."""
+"""Errors before a model answers are raised at once, with a remedy; and fingerprints of models."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_generation_holds_the_number_of_tokens_alone():
 
 
 def test_the_number_of_tokens_may_be_set_like_any_option():
-    """As `--set max_new_tokens=3` does it, with any card."""
+    """The same as `--set max_new_tokens=3` with a card."""
     model = load(ModelCard("mine", "hf", model=str(built("internvl")), options={"max_new_tokens": 3}))
     assert model.fingerprint()["generation"]["max_new_tokens"] == 3
     assert ask(model)[0].details["usage"]["completion"] <= 3

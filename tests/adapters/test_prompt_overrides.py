@@ -1,4 +1,4 @@
-"""An adapter that words prompts in its own way: the run, its replies and its report say so."""
+"""An adapter with its own prompts: the run, its replies and its report name them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Reworder(Recorder):
 
 
 class Keeper(Recorder):
-    """Could change the wording and does not."""
+    """Has a method for prompts that changes none."""
 
     def prompt(self, question, default):
         return default

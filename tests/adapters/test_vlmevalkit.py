@@ -114,7 +114,7 @@ def test_it_is_given_the_variants_bytes_and_our_prompt(on_cpu, monkeypatch) -> N
 
 
 class Toy:
-    """One of its model classes, that says what it finds while it answers."""
+    """One of its model classes, which answers with its own inputs."""
 
     def __init__(self, **given):
         self.seen = []
@@ -130,7 +130,7 @@ class Toy:
 
 @pytest.fixture
 def toy(monkeypatch):
-    """The card of a model whose class is `Toy`, with what its registry and the card hand to it."""
+    """The card of a model whose class is `Toy`, with the arguments of registry and card."""
 
     def made(registered=(), **options):
         monkeypatch.setitem(CONFIG.supported_VLM, "toy", partial(Toy, **dict(registered)))

@@ -1,4 +1,4 @@
-"""Builds that are interrupted, crowded, refused or run out of disk."""
+"""Builds that are interrupted, run at the same time, are refused or run out of disk space."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def test_a_checksum_that_differs_is_one_plain_line() -> None:
 
 
 def test_a_build_downloads_with_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one who waits for gigabytes sees how far they are."""
+    """A download of gigabytes shows its progress."""
     seen: list[FetchSettings | None] = []
 
     def fetch(info: BenchInfo, *, settings: FetchSettings | None = None, **_: object) -> Path:

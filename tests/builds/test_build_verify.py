@@ -282,7 +282,7 @@ def test_the_source_is_found_by_its_digest(tmp_path: Path) -> None:
 def test_verifying_goes_through_the_same_code_path_for_all(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A kernel that changes one grey level is noticed in every picture."""
+    """A kernel that changes one grey level is found in every picture."""
     source = write_tsv(tmp_path / "own.tsv", 2)
     build(source, tmp_path / "out", levels=("hard",), design="grid", corruptions=("dark_illumination",))
     from mmdbench.variants import recipes as variants

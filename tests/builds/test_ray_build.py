@@ -1,4 +1,4 @@
-"""A build on Ray: the local build's bytes, whoever dies meanwhile."""
+"""A build on Ray gives the local build's bytes, also when workers are killed."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_build_that_was_left_goes_on(tmp_path, local, monkeypatch):
 
 
 def test_what_is_under_way_is_bounded(tmp_path):
-    """No more rows are under way than there may be workers, however small they are."""
+    """No more rows are in flight than there may be workers, also if they are small."""
     bench = open_bench("mini")
     (planned,) = plan_benches(PLAN, [bench], load_spec())
     taken = []

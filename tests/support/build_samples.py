@@ -64,7 +64,7 @@ def opened(path: Path) -> Bench:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a build by its path, but the lock."""
+    """Every file of a build by its path, except the lock."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -41,7 +41,7 @@ def write_checkpoint(folder: Path, name: str = "ema.safetensors") -> Path:
 
 
 def write_speaker(folder: Path, ids: Sequence[int], *, endless: bool = False) -> Path:
-    """A checkpoint that writes these ids whatever it sees, then ends, or goes on with the last one.
+    """A checkpoint that generates these ids for any input, then ends, or repeats the last one.
 
     Its understanding rows pass through all layers unchanged, so what follows an id depends on
     that id alone. Its generation rows work as ever.
@@ -71,12 +71,12 @@ def open_engine(
 
 
 def again(engine: Engine, speed: Speed, watch: Watch | None = None) -> Engine:
-    """The same model, run another way."""
+    """The same model with other shortcuts."""
     return Engine(engine.model, engine.vae, engine.tokenizer, engine.sizes, engine.patch, speed, watch)
 
 
 def picture(seed: int, width: int = 150, height: int = 100) -> Image.Image:
-    """A picture with areas and texture, another one for each seed."""
+    """A picture with areas and texture that depends on the seed."""
     random = np.random.RandomState(seed)
     coarse = random.randint(0, 256, (5, 7, 3)).astype(np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Lets a torchvision that was built for another torch be imported: what the processors use of it is Python.
+"""Makes a torchvision importable that was built for another torch; the processors only use its Python parts.
 
 The released torchvision beside a CPU build of torch misses its compiled operators, and fails at
 the import because it describes two of them that were never defined. Defining their names is
@@ -35,7 +35,7 @@ def mend_torchvision() -> None:
 
 
 def why_not(*packages: str) -> str:
-    """Why the packages cannot be imported; empty if they can."""
+    """The reason why packages cannot be imported; empty if they can."""
     mend_torchvision()
     for name in packages:
         try:

@@ -26,7 +26,7 @@ _TEXT: dict[str, Any] = {
     "max_position_embeddings": 4096,
 }
 _LEAKY = {"do_sample": True, "temperature": 0.9, "top_p": 0.5, "top_k": 7, "repetition_penalty": 1.7}
-"""Defaults as releases carry them: a greedy run must not be touched by any of these."""
+"""Defaults as in releases: none of them may change a greedy run."""
 
 _CHATML = (
     "{% for m in messages %}{% if loop.first and m.role != 'system' %}<|im_start|>system\n"
@@ -79,7 +79,7 @@ def _save(folder: Path, model: Any, processor: Any, tokenizer: Any) -> Path:
 
 
 def _as_released(folder: Path) -> None:
-    """Move the parts of the processor into the files of their own that most releases have them in."""
+    """Move the parts of the processor into files of their own, as in most releases."""
     path = folder / "processor_config.json"
     whole = json.loads(path.read_text("utf-8"))
     for part, name in (
@@ -420,7 +420,7 @@ CLIP = {
     "patch_size": 8,
     "projection_dim": 16,
 }
-"""The tiny LLaVA's tower: what a replacement for it must be shaped like."""
+"""The config of the tiny LLaVA's vision tower, for replacements of the same shape."""
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "janus": janus,

@@ -1,4 +1,4 @@
-"""VLMEvalKit's own `evaluate`, taken out of an ms-vlmeval wheel so that it runs without torch."""
+"""VLMEvalKit's own `evaluate`, extracted from an ms-vlmeval wheel so that it runs without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILE = "vlmeval/smp/file.py"
 
 
 def load_fuzz():
-    """The module benchmarks/scoring_fuzz.py, which takes the matching rules out of a wheel."""
+    """The module benchmarks/scoring_fuzz.py, which extracts the matching rules from a wheel."""
     if "scoring_fuzz" not in sys.modules:
         path = Path(__file__).parents[2] / "benchmarks" / "scoring_fuzz.py"
         spec = importlib.util.spec_from_file_location("scoring_fuzz", path)

@@ -165,7 +165,7 @@ GENERATE = "<think>too dark</think>\n<image_restore>\n=====\n<think>now it is re
 
 
 class Writer:
-    """A judge that writes what a function of the prompt and the attempt says."""
+    """A judge that replies with the result of a function of prompt and attempt."""
 
     id = "writer"
 

@@ -1,4 +1,4 @@
-"""Batches that shrink to what fits, and what becomes of the text that comes out of them."""
+"""Batches that shrink to fit into memory, and the outcomes of generated texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmdbench.adapters._hf.batches import Batches, grouped
 
 
 class Device:
-    """Has room for `room` items; remembers the batches that were tried and how often it was emptied."""
+    """Has room for `room` items; records the batches that were tried and the number of releases."""
 
     def __init__(self, room, bad=()):
         self.room, self.bad = room, set(bad)
