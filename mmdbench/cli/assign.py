@@ -12,6 +12,7 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, refuse_incomplete
+from mmdbench.cli._shared.usage import print_judge_usage
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
 
@@ -125,8 +126,15 @@ def _open_judge(stack: ExitStack, name: str, cards: Sequence[Path]) -> ModelJudg
     if not name:
         return None
     judge = open_judge(name, cards)
-    stack.callback(judge.close)
+    stack.callback(_close, judge)
     return judge
+
+
+def _close(judge: ModelJudge) -> None:
+    judge.close()
+    usage = judge.usage()
+    if usage["requests_sent"]:
+        print_judge_usage(usage)
 
 
 def _print(made: Assignment) -> None:

@@ -12,6 +12,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.urls import BENCH, OUT
+from mmdbench.cli._shared.usage import print_judge_usage
 from mmdbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def score(
     with Bar("Judge", quiet=quiet or as_json or not judge) as bar:
         judged_by = None
         if judge:
-            judged_by = JudgeOptions(judge, judge_heads, model_card or (), max_usd, bar.update, _print_usage)
+            judged_by = JudgeOptions(
+                judge, judge_heads, model_card or (), max_usd, bar.update, print_judge_usage
+            )
         if predictions is None:
             assert run is not None
             regraded, files = regrade_and_save(run, rules, judged_by, against=against)
@@ -134,15 +137,6 @@ def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
     else:
         _print_scores([(path.name, made)])
     _refuse_judge_errors([made])
-
-
-def _print_usage(usage: Mapping[str, Any]) -> None:
-    tokens = usage["tokens"]
-    typer.echo(
-        f"mmdbench: judge {usage['judge']}: {usage['requests_sent']} requests, {tokens['read']} tokens read, "
-        f"{tokens['written']} written, ${usage['cost_usd']:.4g}",
-        err=True,
-    )
 
 
 def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
