@@ -33,11 +33,15 @@ PAGES = {
         "Questions and their pictures, and the cells that a run visits.",
         ["benches", "variants.design", "records"],
     ),
-    "models": ("Models", "Cards, adapters and restorers.", ["models", "variants.restoration"]),
+    "models": (
+        "Models",
+        "Cards, adapters, failures of requests, and restorers.",
+        ["models", "models.failures", "variants.restoration"],
+    ),
     "scoring": (
         "Scoring",
-        "From replies to grades, and grades to intervals.",
-        ["scoring", "results.rescoring", "stats"],
+        "From replies to grades, with a judge where rules fail, and from grades to intervals.",
+        ["scoring", "results.rescoring", "results.judging.open", "stats"],
     ),
     "perception": (
         "Perception, rewards, training data",
@@ -57,9 +61,22 @@ def python_reference() -> dict[str, str]:
     head = "# Python\n\nEverything below is public: its names change only with a line in the changelog.\n"
     pages = {"reference/python.md": "\n".join([head, "| page | for | modules |", "|---|---|---|", *rows, ""])}
     for name, (title, what, modules) in PAGES.items():
-        bodies = "\n\n".join(f"::: mmdbench.{module}" for module in modules)
+        bodies = "\n\n".join(f"::: mmdbench.{module}{_more(module)}" for module in modules)
         pages[f"reference/python/{name}.md"] = f"# {title}\n\n{what}\n\n{bodies}\n"
     return pages
+
+
+def _more(module: str) -> str:
+    """A table of the names that a module makes at run time, which a reader of its source cannot list."""
+    if module != "integrations.albumentations":
+        return ""
+    from mmdbench.corruptions.spec_file import load_spec
+
+    rows = [
+        f"| `{name.title().replace('_', '')}` | {c.meaning} |" for name, c in load_spec().corruptions.items()
+    ]
+    head = "The transforms of one corruption each take `level`, `intensity`, `profile` and `p`:"
+    return "\n".join(["\n", head, "", "| transform | corruption |", "|---|---|", *rows])
 
 
 def commands(app: typer.Typer, prefix: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
