@@ -5,7 +5,7 @@
     samples.py    a graded run of the design `drawn` → samples, each with its mode or a reason to leave it out
     selection.py  the samples that are kept: modes in balance, corruptions and levels spread evenly
     traces.py     a judge model's reasoning for each kept sample, checked
-    assigning.py  the steps above for the run of a base model, and the data set written
+    assignment.py the steps above for the run of a base model
     dataset.py    the data set: one JSON line for each sample, and its pictures
     rewards.py    the rewards for accuracy, format and decision
 
@@ -15,7 +15,7 @@ parameters with defaults of ours.
 
 from __future__ import annotations
 
-from mmdbench.training.assigning import Assignment, AssignmentRules, assign_samples
+from mmdbench.training.assignment import Assignment, AssignmentRules, assign_samples
 from mmdbench.training.dataset import DATASET, SUMMARY, TraceSet, write_dataset
 from mmdbench.training.samples import TrainingSample, find_samples
 from mmdbench.training.selection import Selection, check_balance, select_samples

@@ -1,4 +1,4 @@
-"""Assign a stored run's questions their modes, and write the data set into the run's folder."""
+"""Assigns the questions of a run their modes, and writes the data set into its folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TRACE_JOURNAL = "trace_journal.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class AssignmentRules:
-    """Rules of the recipe: which samples are fit, and how many of each mode are kept.
+    """Rules of the recipe: the filters of samples, and the balance of the two modes.
 
     `balance` is the number of generate-then-answer samples for each direct one, 0 for all; `right_at`
     is the least grade of a right answer.
@@ -55,7 +55,7 @@ def assign_samples(
     pictures: bool = True,
     on_trace: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Assignment:
-    """Assign the samples of a run that was asked, and write the data set into its folder.
+    """Assign the samples of a finished run, and write the data set into its folder.
 
     Args:
         run: The opened run, of the design `drawn`.
