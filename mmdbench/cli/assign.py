@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["assign"]
 
-_RECIPE = "Recipe"
+_recipe_option = partial(typer.Option, rich_help_panel="Recipe")
 
 
 def assign(
@@ -42,28 +43,16 @@ def assign(
     profile: opts.Profile = "paper",
     codec: opts.Codec = "jpeg:95",
     clean_check: Annotated[
-        bool,
-        typer.Option(
-            help="Leave out questions that the model gets wrong when clean.", rich_help_panel=_RECIPE
-        ),
+        bool, _recipe_option(help="Leave out questions that the model gets wrong when clean.")
     ] = True,
     balance: Annotated[
-        float,
-        typer.Option(
-            help="Generate-then-answer samples for each direct one; 0: keep all.", rich_help_panel=_RECIPE
-        ),
+        float, _recipe_option(help="Generate-then-answer samples for each direct one; 0: keep all.")
     ] = 1.0,
-    right_at: Annotated[
-        float, typer.Option(help="Least grade of a right answer, from 0 to 1.", rich_help_panel=_RECIPE)
-    ] = 1.0,
+    right_at: Annotated[float, _recipe_option(help="Least grade of a right answer, from 0 to 1.")] = 1.0,
     trace: Annotated[
-        str,
-        typer.Option(
-            help="Model that writes reasoning for each kept sample; named like a judge.",
-            rich_help_panel=_RECIPE,
-        ),
+        str, _recipe_option(help="Model that writes reasoning for each kept sample; named like a judge.")
     ] = "",
-    images: Annotated[bool, typer.Option(help="Write the pictures too.", rich_help_panel=_RECIPE)] = True,
+    images: Annotated[bool, _recipe_option(help="Write the pictures too.")] = True,
     model_card: opts.ModelCards = None,
     settings: opts.CardSettings = None,
     judge: opts.Judge = "",

@@ -74,13 +74,7 @@ def build(
 
 
 def _run(
-    plan: BuildPlan,
-    benches: Sequence[Bench],
-    out: Path,
-    workers: int,
-    where: EngineSettings,
-    *,
-    quiet: bool,
+    plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int, where: EngineSettings, *, quiet: bool
 ) -> BuildSummary:
     from mmdbench.builds import BuildProgress, BuildSettings, run_build
     from mmdbench.builds.build import by_threads

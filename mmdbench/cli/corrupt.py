@@ -17,16 +17,10 @@ __all__ = ["corrupt"]
 def corrupt(
     source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures.", metavar="IN")],
     target: Annotated[Path, typer.Argument(help="File or folder to write.", metavar="OUT")],
-    name: Annotated[
-        str,
-        typer.Option(
-            help="Name of the corruption; see: mmdbench list corruptions", rich_help_panel=opts.PICTURES
-        ),
-    ],
-    level: Annotated[str, typer.Option(help="Level: low, mid or hard.", rich_help_panel=opts.PICTURES)] = "",
+    name: Annotated[str, opts.picture_option(help="Name of the corruption; see: mmdbench list corruptions")],
+    level: Annotated[str, opts.picture_option(help="Level: low, mid or hard.")] = "",
     intensity: Annotated[
-        float | None,
-        typer.Option(help="Strength instead of a level: above 0, at most 1.", rich_help_panel=opts.PICTURES),
+        float | None, opts.picture_option(help="Strength instead of a level: above 0, at most 1.")
     ] = None,
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",

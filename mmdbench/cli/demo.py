@@ -12,10 +12,7 @@ from mmdbench.records import RunPlan
 __all__ = ["demo"]
 
 
-def demo(
-    out: opts.RunOut = Path("runs/demo"),
-    quiet: opts.Quiet = False,
-) -> None:
+def demo(out: opts.RunOut = Path("runs/demo"), quiet: opts.Quiet = False) -> None:
     """Measure a small model on degraded photographs; takes one to four minutes on two cores."""
     from mmdbench.cli._shared.benches import Sources
     from mmdbench.cli._shared.run import ask_model, open_run, print_report

@@ -34,16 +34,12 @@ def evaluate(
     sample: opts.Sample = "",
     target_ci: Annotated[
         float | None,
-        typer.Option(
-            help="Add questions until the 95 % interval is ± this many points.",
-            rich_help_panel=opts.QUESTIONS,
-        ),
+        opts.question_option(help="Add questions until the 95 % interval is ± this many points."),
     ] = None,
     task: Annotated[
         str,
-        typer.Option(
-            help="Task: answer the benchmark's questions, or perceive the corruption and its strength.",
-            rich_help_panel=opts.QUESTIONS,
+        opts.question_option(
+            help="Task: answer the benchmark's questions, or perceive the corruption and its strength."
         ),
     ] = ANSWER,
     family: opts.Family = "",
@@ -57,70 +53,46 @@ def evaluate(
     codec: opts.Codec = "jpeg:95",
     restore: Annotated[
         str,
-        typer.Option(
-            help="Restorer to apply before the model sees a picture: opencv-nlmeans, module:function.",
-            rich_help_panel=opts.PICTURES,
+        opts.picture_option(
+            help="Restorer to apply before the model sees a picture: opencv-nlmeans, module:function."
         ),
     ] = "",
     restore_card: Annotated[
-        list[Path] | None,
-        typer.Option(help="TOML file with restorers; repeatable.", rich_help_panel=opts.PICTURES),
+        list[Path] | None, opts.picture_option(help="TOML file with restorers; repeatable.")
     ] = None,
-    restore_clean: Annotated[
-        bool, typer.Option(help="Restore clean pictures too.", rich_help_panel=opts.PICTURES)
-    ] = True,
+    restore_clean: Annotated[bool, opts.picture_option(help="Restore clean pictures too.")] = True,
     model_card: opts.ModelCards = None,
     settings: opts.CardSettings = None,
     concurrency: Annotated[
-        int | None,
-        typer.Option(help="Most requests to a server at the same time.", rich_help_panel=opts.MODEL),
+        int | None, opts.model_option(help="Most requests to a server at the same time.")
     ] = None,
     canary: Annotated[
-        bool,
-        typer.Option(
-            help="Check first that a server answers about the pictures it is sent.",
-            rich_help_panel=opts.MODEL,
-        ),
+        bool, opts.model_option(help="Check first that a server answers about the pictures it is sent.")
     ] = True,
     keep_images: Annotated[
         bool,
-        typer.Option(
+        opts.model_option(
             "--keep-images",
             help="Keep the pictures that the model makes while it answers, in the run's folder.",
-            rich_help_panel=opts.MODEL,
         ),
     ] = False,
     protocol: opts.Protocol = "clear/1",
     extraction: opts.Extraction = "sane",
     max_usd: opts.MaxUsd = None,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="Stop after this many minutes.", rich_help_panel=opts.LIMITS)
-    ] = None,
+    max_minutes: Annotated[float | None, opts.limit_option(help="Stop after this many minutes.")] = None,
     max_requests: opts.MaxRequests = None,
     max_error_rate: Annotated[
-        float,
-        typer.Option(
-            help="Largest share of answers that a complete run may lack, from 0 to 1.",
-            rich_help_panel=opts.LIMITS,
-        ),
+        float, opts.limit_option(help="Largest share of answers that a complete run may lack, from 0 to 1.")
     ] = 0.01,
     retry_errors: Annotated[
-        bool, typer.Option(help="Ask again where an earlier request failed.", rich_help_panel=opts.LIMITS)
+        bool, opts.limit_option(help="Ask again where an earlier request failed.")
     ] = True,
-    shard: Annotated[
-        str, typer.Option(help="Run only this part of the requests: 1/8 … 8/8.", rich_help_panel=opts.LIMITS)
-    ] = "1/1",
+    shard: Annotated[str, opts.limit_option(help="Run only this part of the requests: 1/8 … 8/8.")] = "1/1",
     workers: opts.Workers = 0,
     engine: opts.Engine = "local",
-    gpus: Annotated[
-        str, typer.Option(help="GPUs, with one process for each: 0,1,2,3.", rich_help_panel=opts.PROCESSES)
-    ] = "",
-    processes: Annotated[
-        int, typer.Option(help="Number of processes that hold the model.", rich_help_panel=opts.PROCESSES)
-    ] = 0,
-    gpus_each: Annotated[
-        float, typer.Option(help="GPUs that Ray reserves for each process.", rich_help_panel=opts.PROCESSES)
-    ] = 0.0,
+    gpus: Annotated[str, opts.process_option(help="GPUs, with one process for each: 0,1,2,3.")] = "",
+    processes: Annotated[int, opts.process_option(help="Number of processes that hold the model.")] = 0,
+    gpus_each: Annotated[float, opts.process_option(help="GPUs that Ray reserves for each process.")] = 0.0,
     ray_address: opts.RayAddress = "",
     runtime_env: opts.RuntimeEnv = None,
 ) -> None:

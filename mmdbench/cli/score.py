@@ -49,25 +49,17 @@ def score(
     extraction: opts.Extraction = "",
     io: Annotated[
         str,
-        typer.Option(
-            "--io",
-            help="Reading of replies: literal, or compat with VLMEvalKit's spreadsheets.",
-            rich_help_panel=opts.GRADING,
+        opts.grading_option(
+            "--io", help="Reading of replies: literal, or compat with VLMEvalKit's spreadsheets."
         ),
     ] = "literal",
     judge: opts.Judge = "",
     judge_heads: Annotated[
         Path | None,
-        typer.Option(
-            help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts.",
-            rich_help_panel=opts.GRADING,
-        ),
+        opts.grading_option(help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts."),
     ] = None,
     on_unresolved: Annotated[
-        str,
-        typer.Option(
-            help="Grade of rows the judge cannot settle: miss or random.", rich_help_panel=opts.GRADING
-        ),
+        str, opts.grading_option(help="Grade of rows the judge cannot settle: miss or random.")
     ] = "miss",
     seed: opts.Seed = 0,
     model_card: opts.ModelCards = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,13 @@ from mmdbench.cli._shared.urls import BENCH, DATA_DIR, FILE, FOLDER, OUT, RUN
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED
 
-# Headings of the groups that `--help` shows.
-QUESTIONS = "Questions"
-PICTURES = "Corruptions"
-MODEL = "Model"
-GRADING = "Grading"
-LIMITS = "Limits"
-PROCESSES = "Processes"
+# Options under one heading of `--help`.
+question_option = partial(typer.Option, rich_help_panel="Questions")
+picture_option = partial(typer.Option, rich_help_panel="Corruptions")
+model_option = partial(typer.Option, rich_help_panel="Model")
+grading_option = partial(typer.Option, rich_help_panel="Grading")
+limit_option = partial(typer.Option, rich_help_panel="Limits")
+process_option = partial(typer.Option, rich_help_panel="Processes")
 
 _RUNS_HELP = "Folders of runs, and published results such as paper:clear-rl; the first is the reference."
 _DATA_DIR_HELP = "Folder of benchmark files, searched before $LMUData and ~/LMUData."
@@ -39,73 +40,39 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of all random draws.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the amount of work and its cost, then exit.")]
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", parser=DATA_DIR, help=_DATA_DIR_HELP, rich_help_panel=QUESTIONS),
-]
-LocalDataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help=_DATA_DIR_HELP, rich_help_panel=QUESTIONS)
-]
+DataDir = Annotated[Path | None, question_option("--data-dir", parser=DATA_DIR, help=_DATA_DIR_HELP)]
+LocalDataDir = Annotated[Path | None, question_option("--data-dir", help=_DATA_DIR_HELP)]
 """`--data-dir` of verbs that download into it or check it, and so take no URL."""
-Offline = Annotated[bool, typer.Option("--offline", help="Never download.", rich_help_panel=QUESTIONS)]
-Family = Annotated[
-    str,
-    typer.Option("--family", help="Question family of a TSV file of your own.", rich_help_panel=QUESTIONS),
-]
-Sample = Annotated[
-    str,
-    typer.Option("--sample", help="Draw so many questions: 200, or 200/bench.", rich_help_panel=QUESTIONS),
-]
+Offline = Annotated[bool, question_option("--offline", help="Never download.")]
+Family = Annotated[str, question_option("--family", help="Question family of a TSV file of your own.")]
+Sample = Annotated[str, question_option("--sample", help="Draw so many questions: 200, or 200/bench.")]
 SourceFiles = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--source",
-        parser=FILE,
-        help="A TSV file that the build was made of; repeatable.",
-        rich_help_panel=QUESTIONS,
-    ),
+    question_option("--source", parser=FILE, help="A TSV file that the build was made of; repeatable."),
 ]
 
 Levels = Annotated[
     str,
-    typer.Option(
-        "--level",
-        help="Levels, with commas: low, mid, hard; eval and build also take clean and recoded.",
-        rich_help_panel=PICTURES,
+    picture_option(
+        "--level", help="Levels, with commas: low, mid, hard; eval and build also take clean and recoded."
     ),
 ]
 Design = Annotated[
     str,
-    typer.Option(
+    picture_option(
         "--design",
         help="Corruptions of each question: mixed, grid or balanced:K; eval also takes drawn and released.",
-        rich_help_panel=PICTURES,
     ),
 ]
 Corruptions = Annotated[
     list[str] | None,
-    typer.Option(
-        "--corruption",
-        help="Use only these corruptions; repeatable, or with commas.",
-        rich_help_panel=PICTURES,
-    ),
+    picture_option("--corruption", help="Use only these corruptions; repeatable, or with commas."),
 ]
 CorruptionNames = Annotated[
-    list[str] | None,
-    typer.Option("--name", help="Use only this corruption; repeatable.", rich_help_panel=PICTURES),
+    list[str] | None, picture_option("--name", help="Use only this corruption; repeatable.")
 ]
-Profile = Annotated[
-    str,
-    typer.Option(
-        "--profile", help="Parameters of the corruptions: paper or scaled.", rich_help_panel=PICTURES
-    ),
-]
-Codec = Annotated[
-    str,
-    typer.Option(
-        "--codec", help="Encoding of degraded images: jpeg:Q, webp:Q or png.", rich_help_panel=PICTURES
-    ),
-]
+Profile = Annotated[str, picture_option("--profile", help="Parameters of the corruptions: paper or scaled.")]
+Codec = Annotated[str, picture_option("--codec", help="Encoding of degraded images: jpeg:Q, webp:Q or png.")]
 SheetOut = Annotated[Path, typer.Option("-o", "--out", help="Sheet to write: a .png or .jpg file.")]
 SheetOutOrNone = Annotated[
     Path | None, typer.Option("-o", "--out", help="Sheet to write: a .png or .jpg file.")
@@ -116,78 +83,55 @@ Width = Annotated[
 
 ModelCards = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--model-card", help="TOML file with model cards of your own; repeatable.", rich_help_panel=MODEL
-    ),
+    model_option("--model-card", help="TOML file with model cards of your own; repeatable."),
 ]
 CardSettings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", help="key=value: a field or option of the model card; repeatable.", rich_help_panel=MODEL
-    ),
+    model_option("--set", help="key=value: a field or option of the model card; repeatable."),
 ]
 
 Protocol = Annotated[
     str,
-    typer.Option(
+    grading_option(
         "--protocol",
         help="Grading protocol: clear/1 or vlmevalkit/1. A stored run keeps its own unless you name one.",
-        rich_help_panel=GRADING,
     ),
 ]
 Extraction = Annotated[
     str,
-    typer.Option(
+    grading_option(
         "--extraction",
         help="Answer extraction: sane, clear or none. A stored run keeps its own unless you name one.",
-        rich_help_panel=GRADING,
     ),
 ]
 Judge = Annotated[
     str,
-    typer.Option(
-        "--judge",
-        help="Model that grades what rules cannot: a card such as gpt-4.1, or openai:MODEL@URL.",
-        rich_help_panel=GRADING,
+    grading_option(
+        "--judge", help="Model that grades what rules cannot: a card such as gpt-4.1, or openai:MODEL@URL."
     ),
 ]
 
-MaxUsd = Annotated[
-    float | None, typer.Option("--max-usd", help="Stop at this cost in US dollars.", rich_help_panel=LIMITS)
-]
+MaxUsd = Annotated[float | None, limit_option("--max-usd", help="Stop at this cost in US dollars.")]
 MaxRequests = Annotated[
-    int | None,
-    typer.Option(
-        "--max-requests", help="Stop after this many requests, retries included.", rich_help_panel=LIMITS
-    ),
+    int | None, limit_option("--max-requests", help="Stop after this many requests, retries included.")
 ]
 
-Engine = Annotated[
-    str, typer.Option("--engine", help="Place of the work: local or ray.", rich_help_panel=PROCESSES)
-]
+Engine = Annotated[str, process_option("--engine", help="Place of the work: local or ray.")]
 RayAddress = Annotated[
     str,
-    typer.Option(
+    process_option(
         "--ray-address",
         help="Address of a running Ray cluster; else RAY_ADDRESS, else a new one on this machine.",
-        rich_help_panel=PROCESSES,
     ),
 ]
 RuntimeEnv = Annotated[
     Path | None,
-    typer.Option(
-        "--runtime-env",
-        help="YAML file with Ray's runtime environment (pip, env_vars …).",
-        rich_help_panel=PROCESSES,
-    ),
+    process_option("--runtime-env", help="YAML file with Ray's runtime environment (pip, env_vars …)."),
 ]
 Workers = Annotated[
     int,
-    typer.Option(
-        "--workers",
-        min=0,
-        help="Threads, or Ray tasks, that make pictures; 0: by the number of CPUs.",
-        rich_help_panel=PROCESSES,
+    process_option(
+        "--workers", min=0, help="Threads, or Ray tasks, that make pictures; 0: by the number of CPUs."
     ),
 ]
 
