@@ -1,7 +1,7 @@
 """A benchmark of your own: `own_benchmark.py PHOTOS questions.csv mine.tsv`.
 
-questions.csv has a line for each question: `file,question,A,B,C,D,answer` and, if you like, `category`,
-by which results are broken down. Then: `mmdbench eval --model baseline --bench mine.tsv`.
+questions.csv has a line for each question: `file,question,A,B,C,D,answer` and optionally
+`category`, for the breakdown of results. Then: `mmdbench eval --model baseline --bench mine.tsv`.
 """
 
 import base64
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def main(photos: Path, questions: Path, target: Path) -> None:
-    """Put each question's picture, as base64, beside it; one row for each question."""
+    """Write one row for each question, with its picture as base64."""
     with questions.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = ["index", *(name for name in rows[0] if name != "file"), "image"]

@@ -3,8 +3,8 @@
 #
 #   sbatch examples/slurm_array.sh qwen2.5-vl-7b mmd runs/qwen
 #
-# Data and the folder of the run must lie on a file system that every node sees. A task that is
-# pre-empted or killed is queued again and goes on where it stopped.
+# Data and the run's folder must be on a file system that every node sees. A task that is pre-empted
+# or killed is queued again and resumes.
 #SBATCH --job-name=mmdbench
 #SBATCH --array=1-8
 #SBATCH --gres=gpu:1

@@ -1,8 +1,8 @@
 """Degrade half of the pictures while training, so that a model has seen bad ones; pure NumPy and OpenCV.
 
-Run it with a folder of pictures: it goes through two epochs and says what each picture met. The
-draws follow from the pixels and the epoch, so that any worker, in any order, makes the same ones.
-For albumentations and torchvision pipelines see docs/library.md.
+Run it with a folder of pictures: it goes through two epochs and prints the corruption of each
+picture. The draws depend on the pixels and the epoch, so that any worker, in any order, makes the
+same ones. For albumentations and torchvision pipelines see docs/library.md.
 """
 
 import sys
@@ -17,7 +17,7 @@ CHOICE = choice_of(["capture", "environmental", "jpeg_compression"], intensity=(
 
 
 def augmented(pixels: np.ndarray, epoch: int) -> tuple[np.ndarray, str]:
-    """The picture as the model sees it in an epoch, and what was done to it."""
+    """The picture as the model sees it in an epoch, and its corruption."""
     drawn = CHOICE.for_image(pixels, seed=epoch)
     if drawn is None:
         return pixels, "clean"

@@ -1,4 +1,4 @@
-"""A model that answers by how bright the picture is: forty lines that show all an adapter needs."""
+"""A model that answers by the brightness of the picture: a complete adapter in forty lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class Brightness:
-    """Picks the option that stands where the picture's brightness does between black and white."""
+    """Picks an option by brightness: the first for a black picture, the last for a white one."""
 
     darkest: float = 0.0
     batch_size: int = 4
@@ -27,13 +27,13 @@ class Brightness:
         return {"adapter": "brightness", "version": VERSION, "darkest": self.darkest}
 
     def generate(self, requests: Sequence[Request]) -> list[Outcome]:
-        """One outcome for each request, in their order; what cannot be answered is a status."""
+        """One outcome for each request, in their order; a failure is a status."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Outcome:
         labels = list(request.options)
         if not labels or not request.images:
-            return Outcome("", status="empty", reason="nothing to choose from, or nothing to look at")
+            return Outcome("", status="empty", reason="needs options and a picture")
         with Image.open(io.BytesIO(request.images[0].data)) as image:
             bright = ImageStat.Stat(image.convert("L")).mean[0] / 256
         place = max(0.0, bright - self.darkest) / (1 - self.darkest)
