@@ -20,6 +20,7 @@ import yaml
 from typer.testing import CliRunner
 
 from docs_blocks import PAGES, ROOT, SHELLS, blocks_of, commands_of
+from docs_names import missing_names
 from docs_world import environment, furnish
 from faulty_server import FaultyServer, true_answer
 from hf_shim import why_not
@@ -316,6 +317,30 @@ def test_the_data_of_a_page_can_be_read(page):
 def test_every_language_is_one_that_is_checked():
     known = {"python", "toml", "json", "yaml", "csv", "text", "", *SHELLS}
     assert not [b.where for p in PAGES for b in blocks_of(p) if b.language not in known]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_and_files_that_a_page_names_exist(page):
+    assert missing_names(page.read_text("utf-8")) == []
+
+
+def test_a_name_that_does_not_exist_is_found():
+    text = (
+        "`mmdbench.corrupt` mmdbench.build `mmdbench.stats.halves` run/plan.py tests/test_cli.py `spell.py`"
+    )
+    assert missing_names(text) == ["mmdbench.build", "mmdbench.stats.halves", "tests/test_cli.py", "spell.py"]
+
+
+def test_the_reference_lists_every_transform_of_albumentations(monkeypatch):
+    if reason := _absent("albumentations"):
+        pytest.skip(reason)
+    from mmdbench.integrations import albumentations as mmd
+
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    from docs_reference import python_reference
+
+    page = python_reference()["reference/python/integrations.md"]
+    assert [name for name in mmd.__all__ if f"| `{name}` |" not in page] == ["MMDCorruption"]
 
 
 def test_every_link_leads_somewhere(monkeypatch):
