@@ -40,6 +40,7 @@ def load(card: ModelCard) -> Model:
     settings = read_settings(card)
     if util.find_spec("torch") is None or util.find_spec("transformers") is None:
         raise MissingExtraError("torch and transformers", extra="hf")
-    from ._hf.model import open_hf
+    from ._hf.loading import load_checkpoint
+    from ._hf.model import HfModel
 
-    return open_hf(settings, ADAPTER_VERSION)
+    return HfModel(load_checkpoint(settings), settings, ADAPTER_VERSION)

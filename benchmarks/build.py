@@ -91,7 +91,7 @@ def write_ours(source: Path, folder: Path, _workers: int) -> float:
     from mmdbench.builds.output_format import OutputRow, SinkPlan
     from mmdbench.builds.plan import Output, RowPlan, Target
     from mmdbench.builds.row_images import MadeRow, RowImages
-    from mmdbench.builds.sinks import open_sink
+    from mmdbench.builds.tsv_output import TsvSink
     from mmdbench.records import Cell
 
     bench = open_bench(source)
@@ -101,7 +101,7 @@ def write_ours(source: Path, folder: Path, _workers: int) -> float:
         for number, question in enumerate(bench.questions)
     ]
     started = time.process_time()
-    sink = open_sink("tsv", SinkPlan(Output(bench.name, "hard"), bench, folder))
+    sink = TsvSink(SinkPlan(Output(bench.name, "hard"), bench, folder), None)
     target = Target(0, Cell(bench.name, 0, "hard", None))
     for row in rows:
         sink.add(OutputRow(row, target, RowImages((), cell, ())))

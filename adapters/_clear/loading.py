@@ -66,19 +66,17 @@ def open_checkpoint(base: Path, weights: Path, sizes: Sizes, *, generation: bool
     check_base(base, autoencoder=generation)
     architecture = read_architecture(base, sizes)
     main = read_weights(weights)
-    _check_keys(main.entries, _shapes(Bagel, architecture), weights, generation=generation)
+    with torch.device("meta"):
+        model, vae = Bagel(architecture, generation=True), Autoencoder(sizes.vae)
+    _check_keys(main.entries, _shapes(model), weights, generation=generation)
     autoencoder = None
     if generation:
         autoencoder = read_weights(base / AUTOENCODER)
-        with torch.device("meta"):
-            expected = {k: tuple(v.shape) for k, v in Autoencoder(sizes.vae).state_dict().items()}
-        _check_keys(autoencoder.entries, expected, base / AUTOENCODER, generation=True)
+        _check_keys(autoencoder.entries, _shapes(vae), base / AUTOENCODER, generation=True)
     return BagelCheckpoint(base, main, autoencoder, architecture, generation)
 
 
-def _shapes(kind: type[Bagel], architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        model = kind(architecture, generation=True)
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in model.state_dict().items()}
 
 

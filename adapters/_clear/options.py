@@ -97,14 +97,8 @@ def with_generation(dialogue: DialogueSettings, generation: Mapping[str, Any]) -
 
 def _dialogue(values: Mapping[str, Any]) -> DialogueSettings:
     preset: DenoisingSettings = PRESETS[values.get("preset", "paper")]
-    names = {
-        "steps": "steps",
-        "shift": "shift",
-        "interval": "interval",
-        "renorm": "renorm",
-        "renorm_min": "renorm_min",
-    }
-    changes = {field: values[name] for name, field in names.items() if name in values}
+    names = ("steps", "shift", "interval", "renorm", "renorm_min")
+    changes = {name: values[name] for name in names if name in values}
     if "guidance" in values:
         changes["text_guidance"], changes["image_guidance"] = values["guidance"]
     own = ("mode", "feedback", "latent_source", "max_turns", "consider_think", *GENERATION)

@@ -24,8 +24,7 @@ def tagged(text: str, tags: tuple[str, str]) -> tuple[str, str]:
     After an opening tag without a closing one, the rest of the text; without tags, the whole text.
     """
     opening, closing = tags
-    before, found, after = text.rpartition(opening)
-    del before
+    _, found, after = text.rpartition(opening)
     if not found:
         return text, "absent"
     answer, closed, _ = after.partition(closing)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,11 +56,8 @@ def load_checkpoint(settings: HfSettings) -> LoadedModel:
         fill_tower(model, tower)
     ends = _quieten(model, processor.tokenizer)
     model.to(device).eval().requires_grad_(False)
-    return LoadedModel(checkpoint, model, processor, device, dtype, ends, _tower_version(tower))
-
-
-def _tower_version(tower: Path | None) -> str:
-    return "" if tower is None else file_digest(tower)
+    tower_version = "" if tower is None else file_digest(tower)
+    return LoadedModel(checkpoint, model, processor, device, dtype, ends, tower_version)
 
 
 def _check_transformers() -> None:

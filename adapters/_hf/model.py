@@ -14,19 +14,14 @@ from mmdbench.records import Outcome, Question, Request
 from .answers import outcome_of
 from .batches import Batches, grouped
 from .families import PROMPT_RULES
-from .loading import LoadedModel, load_checkpoint, pixel_limits
+from .loading import LoadedModel, pixel_limits
 from .prompts import PreparedRequest, prepare, with_ending
 from .settings import HfSettings
 
-__all__ = ["HfModel", "open_hf"]
+__all__ = ["HfModel"]
 
 _BATCH = {"cuda": 8}
 _Work = tuple[int, PreparedRequest]
-
-
-def open_hf(settings: HfSettings, version: str) -> HfModel:
-    """Load the model of the settings. Raises ModelError or MissingExtraError."""
-    return HfModel(load_checkpoint(settings), settings, version)
 
 
 class HfModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +67,8 @@ def render(text: str, images: int, family: ModelFamily, processor: Any) -> str:
 
 def _without_placeholders(text: str, processor: Any) -> str:
     # A benchmark may quote "<image>", which would count as one more picture.
-    for token in _placeholders(processor):
-        text = text.replace(token, f"{token[0]} {token[1:]}")
+    for name in ("image_token", "video_token", "boi_token"):
+        token = getattr(processor, name, None)
+        if isinstance(token, str) and len(token) > 1:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
     return text
-
-
-def _placeholders(processor: Any) -> Sequence[str]:
-    tokens = (getattr(processor, name, None) for name in ("image_token", "video_token", "boi_token"))
-    return [token for token in tokens if isinstance(token, str) and len(token) > 1]

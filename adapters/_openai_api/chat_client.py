@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module, util
 from typing import Any
 
@@ -15,7 +16,7 @@ from .fast_client import fast_client, fast_http
 from .response import outcome_of
 from .settings import ApiSettings, is_local
 
-__all__ = ["ChatClient", "first_model"]
+__all__ = ["ChatClient", "client_parts", "first_model"]
 
 _OPENAI = "https://api.openai.com/"
 _IDLE_SECONDS = 30.0
@@ -37,22 +38,15 @@ class ChatClient:
             raise MissingExtraError("The openai client", extra="api")
         self._settings = settings
         self._key = key
-        self._parts: tuple[Any, Any] | None = None
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"ChatClient({self._settings.endpoint})"
 
-    def prepare(self) -> tuple[Any, Any]:
-        """The openai client, whose import takes a second, and its type of a raw response."""
-        if self._parts is None:
-            self._parts = _client_parts()
-        return self._parts
-
     async def complete(self, body: Mapping[str, Any]) -> Outcome:
         """Send a request once. Raises AttemptError, which never holds the key."""
-        openai, response_type = self.prepare()
+        openai, response_type = client_parts()
         client = self._opened(openai)
         try:
             response = await client.post(
@@ -63,7 +57,9 @@ class ChatClient:
             )
             content = await response.aread()
         except openai.APIStatusError as error:
-            failure = error_of(error.status_code, _body(error), error.response.headers, self._key)
+            # The client unwraps {"error": {...}}; what it could not read it leaves out.
+            body_read = error.body if error.body is not None else str(error)
+            failure = error_of(error.status_code, body_read, error.response.headers, self._key)
         except openai.APIConnectionError as error:
             # One transport calls a refused connection a timeout, so the errors behind it decide.
             late = isinstance(error, openai.APITimeoutError)
@@ -144,7 +140,9 @@ def first_model(settings: ApiSettings, key: str) -> str:
     ) from None
 
 
-def _client_parts() -> tuple[Any, Any]:
+@cache
+def client_parts() -> tuple[Any, Any]:
+    """The openai client, whose import takes a second, and its type of a raw response."""
     import openai
 
     return openai, import_module(_web_module(openai)).Response
@@ -159,19 +157,13 @@ def _web_module(openai: Any) -> str:
 
 
 def _transport(openai: Any, name: str) -> Any:
-    has_aiohttp = hasattr(openai, "DefaultAioHttpClient") and _aiohttp_is_here(openai)
+    kind = getattr(openai, "DefaultAioHttpClient", None)
+    has_aiohttp = (
+        kind is not None and "Missing" not in kind.__name__ and util.find_spec("aiohttp") is not None
+    )
     if name == "aiohttp" and not has_aiohttp:
         raise MissingExtraError("aiohttp", extra="api")
-    return openai.DefaultAioHttpClient if has_aiohttp and name != "httpx" else openai.DefaultAsyncHttpxClient
-
-
-def _aiohttp_is_here(openai: Any) -> bool:
-    return util.find_spec("aiohttp") is not None and "Missing" not in openai.DefaultAioHttpClient.__name__
-
-
-def _body(error: Any) -> object:
-    # The client unwraps {"error": {...}}; what it could not read it leaves out.
-    return error.body if error.body is not None else str(error)
+    return kind if has_aiohttp and name != "httpx" else openai.DefaultAsyncHttpxClient
 
 
 def _deepest(error: BaseException) -> str:

@@ -24,13 +24,14 @@ from mmdbench.models.failures import AttemptError
 from mmdbench.records import Outcome
 from mmdbench.system.processes import (
     MessageWriter,
+    available_cpus,
     child_command,
     child_environment,
     message_bytes,
     read_message_async,
 )
 
-from .chat_client import ChatClient
+from .chat_client import ChatClient, client_parts
 from .settings import ApiSettings, read_key
 
 __all__ = ["ClientPool", "useful_helpers"]
@@ -97,7 +98,7 @@ class ClientPool:
             return
         wanted = self._settings.processes
         if wanted == 0 and self._load.is_full():
-            wanted = useful_helpers(self._settings.throttle.concurrency, _cores())
+            wanted = useful_helpers(self._settings.throttle.concurrency, available_cpus())
         if wanted > 1:
             self._starting = asyncio.create_task(self._start(wanted))
 
@@ -115,12 +116,6 @@ class ClientPool:
                 self._settings.endpoint,
                 failed[0],
             )
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def useful_helpers(concurrency: int, cores: int) -> int:
@@ -278,7 +273,7 @@ async def _serve(writer: MessageWriter) -> None:
         return
     settings, name = opening
     client = ChatClient(settings, read_key(settings, name))
-    client.prepare()
+    client_parts()
     # The imports of the client stay until this process exits: there is no garbage among them.
     gc.collect()
     gc.freeze()

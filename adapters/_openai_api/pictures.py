@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmdbench.errors import UnknownNameError
@@ -62,13 +62,7 @@ class PictureRules:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: for the fingerprint."""
-        return {
-            "max_bytes": self.max_bytes,
-            "max_side": self.max_side,
-            "formats": list(self.formats),
-            "oversize": self.oversize,
-            "jpeg75": self.jpeg75,
-        }
+        return {**asdict(self), "formats": list(self.formats)}
 
 
 def fit(image: ImageBytes, rules: PictureRules) -> tuple[ImageBytes, dict[str, Any] | None]:

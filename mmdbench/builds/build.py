@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from mmdbench.builds.output_writer import (
 from mmdbench.builds.part_files import DamagedPartError
 from mmdbench.builds.pipeline import Lookahead, default_workers, in_order
 from mmdbench.builds.plan import BenchPlan, BuildPlan, RowPlan, check_build_plan, plan_benches
-from mmdbench.builds.row_images import MadeRow, RowMaker
+from mmdbench.builds.row_images import ImageMaker, MadeRow, MakeRows, RowMaker
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.system.environment import versions
@@ -84,7 +84,7 @@ class BuildSettings:
     workers: int = 0
     on_progress: Callable[[BuildProgress], None] = _silent
     max_file_bytes: int = MAX_FILE_BYTES
-    make_rows: Callable[[RowMaker, Iterator[RowPlan], int], Generator[MadeRow, None, None]] = by_threads
+    make_rows: MakeRows = by_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def run_build(
         identity = Identity.of(plan, benches, spec, versions())
         session = _Session(folder, plan, spec, identity, settings or BuildSettings())
         finished, session.remade = take_over(folder, identity, planned)
-        session.total = sum(_pictures(_rows(p, plan)) for p in planned if p.bench.name not in finished)
+        session.total = sum(_pictures(p.rows()) for p in planned if p.bench.name not in finished)
         session.settings.on_progress(BuildProgress(0, session.total))
         built: list[BuiltOutput] = []
         with single_threaded_opencv():
@@ -161,11 +161,6 @@ def run_build(
         write_build(folder, identity, built, complete=True)
     seconds = time.monotonic() - started
     return BuildSummary(tuple(built), session.made, session.earlier, tuple(session.remade), seconds)
-
-
-def _rows(planned: BenchPlan, plan: BuildPlan, start: int = 0) -> Iterator[RowPlan]:
-    rows = planned.rows(start)
-    return rows if plan.format == "tsv" else _in_full(rows)
 
 
 def _pictures(rows: Iterable[RowPlan]) -> int:
@@ -195,7 +190,7 @@ def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[
         move_output(parts, session.folder, output, checked=not finished)
     if finished:
         session.earlier += len(planned.questions)
-        session.total -= _pictures(_rows(planned, session.plan))
+        session.total -= _pictures(planned.rows())
     return built
 
 
@@ -209,7 +204,7 @@ def _write_bench(
     opened = open_outputs(plans, session.identity, states)
     try:
         session.earlier += start
-        session.total -= _pictures(islice(_rows(planned, session.plan), start))
+        session.total -= _pictures(islice(planned.rows(), start))
         _write_rows(planned, session, opened, start)
         return [output.finish() for output in opened]
     finally:
@@ -218,8 +213,9 @@ def _write_bench(
 
 def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OutputWriter], start: int) -> None:
     parts = session.folder / PARTS / planned.bench.name
-    maker = RowMaker(planned.bench, session.plan.as_run_plan(), session.spec, session.plan.format == "tsv")
-    rows = _rows(planned, session.plan, start)
+    images = ImageMaker(session.plan.as_run_plan(), session.spec, session.plan.format == "tsv")
+    maker = RowMaker(planned.bench, images)
+    rows = planned.rows(start)
     settings = session.settings
     saved = time.monotonic()
     with contextlib.closing(settings.make_rows(maker, rows, settings.workers)) as made_rows:
@@ -231,12 +227,6 @@ def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OutputWr
             if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 save_rows(parts, made.plan.number + 1, opened)
                 saved = time.monotonic()
-
-
-def _in_full(rows: Iterator[RowPlan]) -> Iterator[RowPlan]:
-    # Only a row of a TSV can refer to another one's picture.
-    for row in rows:
-        yield replace(row, targets=tuple(replace(target, same_as=None) for target in row.targets))
 
 
 def _progress(made: MadeRow, session: _Session) -> BuildProgress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from importlib.util import find_spec
 
 from mmdbench.builds.pipeline import default_workers
 from mmdbench.builds.plan import BenchPlan, BuildPlan
-from mmdbench.records import CLEAN, RECODED, ImageSource
+from mmdbench.records import CLEAN, RECODED
 from mmdbench.system.images import picture_size
 from mmdbench.variants.codec import parse_codec
 
@@ -96,7 +97,7 @@ def estimate_build(
     cpu, slow, saved, size = 0.0, 0.0, 0.0, 0.0
     for bench_plan in planned:
         megapixels = _mean_megapixels(bench_plan)
-        counts, decoded = _counts(plan, bench_plan)
+        counts, decoded = _counts(bench_plan)
         variants.update(counts)
         cpu += decoded * megapixels * _DECODING / 1000
         for (level, name), count in counts.items():
@@ -115,7 +116,7 @@ def estimate_build(
     return BuildEstimate(questions, variants, cpu, slow, saved, workers or default_workers(), int(size))
 
 
-def _counts(plan: BuildPlan, planned: BenchPlan) -> tuple[Counter[tuple[str, str]], int]:
+def _counts(planned: BenchPlan) -> tuple[Counter[tuple[str, str]], int]:
     """Pictures to make for each (level, corruption), and pictures to decode for them.
 
     In a TSV, a row whose picture is another row's refers to that row, and nothing is made.
@@ -123,7 +124,7 @@ def _counts(plan: BuildPlan, planned: BenchPlan) -> tuple[Counter[tuple[str, str
     counts: Counter[tuple[str, str]] = Counter()
     decoded = 0
     for row in planned.rows():
-        made = [target.cell for target in row.targets if plan.format != "tsv" or target.same_as is None]
+        made = [target.cell for target in row.targets if target.same_as is None]
         pictures = len(row.question.images)
         for cell in made:
             counts[cell.level, cell.corruption or ""] += pictures
@@ -154,10 +155,5 @@ def _codec_factor(plan: BuildPlan, level: str) -> float:
 def _mean_megapixels(planned: BenchPlan) -> float:
     sources = [image for question, _ in planned.questions for image in question.images]
     step = max(1, len(sources) // _MEASURED_PICTURES)
-    sizes: list[float] = [_megapixels(source) for source in sources[::step]]
+    sizes = [math.prod(picture_size(source.read(), source.where)) / 1e6 for source in sources[::step]]
     return sum(sizes) / len(sizes) if sizes else 0.0
-
-
-def _megapixels(source: ImageSource) -> float:
-    width, height = picture_size(source.read(), source.where)
-    return width * height / 1e6

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +53,8 @@ class BuiltOutput:
 
     def as_dict(self) -> dict[str, Any]:
         """The record as a JSON-able dict."""
-        return {
-            "name": self.output.name,
-            "bench": self.output.bench,
-            "level": self.output.level,
-            "corruption": self.output.corruption,
-            "rows": self.rows,
-            "pictures": self.pictures,
-            "references": self.references,
-            "no_ops": self.no_ops,
-            "log": self.log.as_dict(),
-            "files": [record.as_dict() for record in self.files],
-        }
+        record = asdict(self)
+        return {"name": self.output.name, **record.pop("output"), **record}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> BuiltOutput:
@@ -116,12 +106,7 @@ class Identity:
 
     def as_dict(self) -> dict[str, Any]:
         """The identity as a JSON-able dict, with the keys of a manifest."""
-        return {
-            "plan": dict(self.plan),
-            "spec": dict(self.spec),
-            "benches": [dict(bench) for bench in self.benches],
-            "versions": dict(self.versions),
-        }
+        return asdict(self)
 
 
 def describe_differences(there: Identity, now: Identity, *, finished: bool) -> list[str]:

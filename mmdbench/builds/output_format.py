@@ -50,7 +50,7 @@ class Sink(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """The state that `open_sink` resumes from, JSON-able."""
+        """The state that a sink of the same output resumes from, JSON-able."""
         ...
 
     def finish(self) -> list[FileRecord]:

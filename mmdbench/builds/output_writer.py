@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmdbench.builds.build_folder import LOGS
+from mmdbench.builds.folder_output import FolderSink
 from mmdbench.builds.manifest import LOG_KIND, BuiltOutput, Identity
 from mmdbench.builds.output_format import OutputRow, Sink, SinkPlan
+from mmdbench.builds.parquet_output import ParquetSink
 from mmdbench.builds.part_files import DamagedPartError, PartFile
 from mmdbench.builds.plan import Output
 from mmdbench.builds.row_images import MadeRow, RowImages, RowMaker, json_line
-from mmdbench.builds.sinks import open_sink
+from mmdbench.builds.tsv_output import TsvSink
+from mmdbench.builds.webdataset_output import WebdatasetSink
 from mmdbench.errors import StoreError
 from mmdbench.system.files import write_atomic
 
@@ -35,6 +38,13 @@ __all__ = [
 ]
 
 _CHECKPOINT = "checkpoint.json"
+_SINKS: dict[str, Callable[[SinkPlan, Mapping[str, Any] | None], Sink]] = {
+    "tsv": TsvSink,
+    "folder": FolderSink,
+    "parquet": ParquetSink,
+    "webdataset": WebdatasetSink,
+}
+"""The sink of each format of a build, opened anew or from its state in a checkpoint."""
 
 
 @dataclass
@@ -82,6 +92,7 @@ def open_outputs(
 
     Raises:
         DamagedPartError: A file differs from its record in `states`.
+        MissingExtraError: The format needs a package that is not installed.
     """
     opened: list[OutputWriter] = []
     with contextlib.ExitStack() as undo:
@@ -94,7 +105,7 @@ def open_outputs(
             if state is None:
                 log.write(json_line(_log_head(output, identity)))
             counts = _Counts(**state["counts"]) if state else _Counts()
-            sink = open_sink(str(identity.plan["format"]), plan, state["sink"] if state else None)
+            sink = _SINKS[str(identity.plan["format"])](plan, state["sink"] if state else None)
             opened.append(OutputWriter(output, sink, log, counts))
         undo.pop_all()
     return opened

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class FileRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """The record as a JSON-able dict."""
-        return {"file": self.file, "bytes": self.bytes, "sha256": self.sha256}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> FileRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -12,6 +11,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from mmdbench.system.bounds import require_at_least
+from mmdbench.system.processes import available_cpus
 
 __all__ = ["Lookahead", "StoppedError", "default_workers", "in_order", "ordered"]
 
@@ -28,8 +28,7 @@ class StoppedError(Exception):
 
 def default_workers() -> int:
     """The number of CPUs this process may use, at most 16: each thread holds a picture in memory."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(16, len(affinity(0)) if affinity else os.cpu_count() or 1)
+    return min(16, available_cpus())
 
 
 @dataclass(frozen=True, slots=True)

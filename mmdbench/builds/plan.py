@@ -54,17 +54,9 @@ class BuildPlan:
 
     def as_run_plan(self) -> RunPlan:
         """The same cells and recipes as a run without a model."""
-        return RunPlan(
-            model="",
-            benches=self.benches,
-            levels=self.levels,
-            design=self.design,
-            corruptions=self.corruptions,
-            sample=self.sample,
-            seed=self.seed,
-            profile=self.profile,
-            codec=self.codec,
-        )
+        shared = asdict(self)
+        del shared["format"]
+        return RunPlan(model="", **shared)
 
     def named(self, benches: Sequence[Bench]) -> BuildPlan:
         """The plan with the benchmarks' own names in place of paths."""
@@ -109,12 +101,16 @@ class RowPlan:
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """The part of a build that one benchmark gives: its outputs, and its questions with their cells."""
+    """The part of a build that one benchmark gives: its outputs, and its questions with their cells.
+
+    Only with `with_references` a row may refer to the picture of an earlier one, as rows of a TSV do.
+    """
 
     bench: Bench
     outputs: tuple[Output, ...]
     questions: Sequence[tuple[Question, Sequence[Cell]]]
     by_design: bool
+    with_references: bool
 
     def rows(self, start: int = 0) -> Iterator[RowPlan]:
         """The rows from number `start` on, in the order of the benchmark's file."""
@@ -123,25 +119,22 @@ class BenchPlan:
         for number in range(start, len(self.questions)):
             question, cells = self.questions[number]
             source = self._refers_to(question, numbers)
-            held = _kinds(self.questions[source][1]) if source is not None and source < number else set()
-            targets = tuple(
-                Target(
-                    places[self.output_of(cell)],
-                    cell,
-                    source if (cell.level, cell.corruption) in held else None,
-                )
-                for cell in cells
-            )
-            yield RowPlan(number, question, targets)
+            held: set[tuple[str, str | None]] = set()
+            if source is not None and source < number:
+                held = {(cell.level, cell.corruption) for cell in self.questions[source][1]}
+            targets = []
+            for cell in cells:
+                same_as = source if (cell.level, cell.corruption) in held else None
+                targets.append(Target(places[self.output_of(cell)], cell, same_as))
+            yield RowPlan(number, question, tuple(targets))
 
     def output_of(self, cell: Cell) -> Output:
         """The output that a cell belongs to."""
         return Output(cell.bench, cell.level, None if self.by_design else cell.corruption)
 
     def _refers_to(self, question: Question, numbers: Mapping[str, int]) -> int | None:
-        header = self.bench.table.header
-        column = header.position("image")
-        if column is None:
+        column = self.bench.table.header.position("image")
+        if column is None or not self.with_references:
             return None
         cell = self.bench.rows[question.index].cells[column]
         if not isinstance(cell, str) or not is_reference(cell):
@@ -193,7 +186,7 @@ def _bench_plan(
             outputs.append(Output(bench.name, level))
         else:
             outputs += [Output(bench.name, level, name) for name in plan.corruptions or spec.corruptions]
-    return BenchPlan(bench, tuple(outputs), questions, by_design)
+    return BenchPlan(bench, tuple(outputs), questions, by_design, plan.format == "tsv")
 
 
 def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
@@ -222,10 +215,6 @@ def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
     spec.profile(plan.profile)
     if not plan.benches or not plan.levels:
         raise UsageError("Nothing to build.", hint="Name a benchmark and a level: --bench mini --level hard")
-
-
-def _kinds(cells: Sequence[Cell]) -> set[tuple[str, str | None]]:
-    return {(cell.level, cell.corruption) for cell in cells}
 
 
 def plain_integer(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any
 
 from mmdbench.builds.pipeline import Lookahead, ordered
 from mmdbench.builds.plan import RowPlan
-from mmdbench.builds.row_images import ImageMaker, MadeRow, RowImages, RowMaker
+from mmdbench.builds.row_images import ImageMaker, MadeRow, MakeRows, RowImages, RowMaker
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import Cell, Question
 from mmdbench.run.engines.ray_actor import checked_versions
@@ -30,11 +30,9 @@ __all__ = ["by_ray", "make_row_images"]
 _RETRIES = 16
 """Retries of a row whose worker or node exited; bounded, since the row itself may be the cause."""
 
-Rows = Callable[[RowMaker, Iterator[RowPlan], int], Generator[MadeRow, None, None]]
-
 
 @contextmanager
-def by_ray(address: str = "", runtime_env: Mapping[str, Any] | None = None) -> Iterator[Rows]:
+def by_ray(address: str = "", runtime_env: Mapping[str, Any] | None = None) -> Iterator[MakeRows]:
     """Connect to the cluster at `address`, at RAY_ADDRESS, or to one started on this machine.
 
     Yields the `make_rows` of BuildSettings; its `workers` bound the rows in flight (0: every CPU of

@@ -13,10 +13,9 @@ from mmdbench.builds.manifest import BUILD_KIND, LOG_KIND, BuiltOutput, read_bui
 from mmdbench.builds.plan import Output
 from mmdbench.errors import DataError, StoreError, UsageError
 from mmdbench.records import Recipe, Variant
-from mmdbench.system.digest import bytes_digest
 from mmdbench.variants.recipes import apply_recipe, clean_image
 
-__all__ = ["ImageQuery", "LoggedImage", "find_picture", "is_same_file", "read_manifest_of", "replay"]
+__all__ = ["ImageQuery", "LoggedImage", "find_picture", "read_manifest_of", "replay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +133,3 @@ def replay(found: LoggedImage, source: Bench) -> Variant:
             hint="Another version of OpenCV or Pillow may decode or encode differently; see the manifest.",
         )
     return variant
-
-
-def is_same_file(found: LoggedImage, variant: Variant) -> bool:
-    """True if the picture has the same bytes as in the build, not only the same pixels."""
-    return bool(bytes_digest(variant.image.data) == found.record["bytes"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -21,7 +21,7 @@ from mmdbench.records import Cell, ImageBytes, Question, RunPlan, Variant
 from mmdbench.system.digest import bytes_digest
 from mmdbench.variants.recipes import CleanImage, clean_image, make_variant, recipe_for
 
-__all__ = ["ImageMaker", "MadeRow", "RowImages", "RowMaker", "image_record", "json_line"]
+__all__ = ["ImageMaker", "MadeRow", "MakeRows", "RowImages", "RowMaker", "image_record", "json_line"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,7 @@ class RowMaker:
     """Makes rows of one benchmark; safe to share between threads."""
 
     bench: Bench
-    plan: RunPlan
-    spec: Spec
-    as_cells: bool
-
-    @property
-    def images(self) -> ImageMaker:
-        """The part that makes the pictures, without the benchmark's file."""
-        return ImageMaker(self.plan, self.spec, self.as_cells)
+    images: ImageMaker
 
     def make(self, row: RowPlan, stop: threading.Event) -> MadeRow:
         """Make the row's pictures for all its targets; each picture is decoded once."""
@@ -138,7 +131,7 @@ class RowMaker:
     def wanted(self, row: RowPlan) -> tuple[list[Cell], bytes]:
         """The cells that a row's pictures are made for, and the quote if its TSV cell is a list of them."""
         cells = [target.cell for target in row.targets if target.same_as is None]
-        return cells, self._list_quote(row.question) if self.as_cells and cells else b""
+        return cells, self._list_quote(row.question) if self.images.as_cells and cells else b""
 
     def assemble(self, row: RowPlan, made: Sequence[RowImages]) -> MadeRow:
         """The row with the pictures of the cells that `wanted` named, in their order."""
@@ -149,7 +142,7 @@ class RowMaker:
 
     def make_target(self, row: RowPlan, target: Target) -> RowImages:
         """Make the pictures of one target, even if it refers to an earlier row."""
-        quote = self._list_quote(row.question) if self.as_cells else b""
+        quote = self._list_quote(row.question) if self.images.as_cells else b""
         return self.images.row_images(row.question, [target.cell], quote, threading.Event())[0]
 
     def _list_quote(self, question: Question) -> bytes:
@@ -166,9 +159,13 @@ class RowMaker:
 
     def _around(self, question: Question) -> tuple[bytes, bytes]:
         row = self.bench.rows[question.index]
-        if not self.as_cells:
+        if not self.images.as_cells:
             return b"", b""
         return row.split_at("image" if row.header.position("image") is not None else "image_path")
+
+
+MakeRows = Callable[[RowMaker, Iterator[RowPlan], int], Generator[MadeRow, None, None]]
+"""Makes rows in order, with a number of workers (0: as many as there are CPUs)."""
 
 
 def image_record(variant: Variant) -> dict[str, Any]:

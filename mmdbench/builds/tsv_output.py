@@ -37,7 +37,10 @@ class TsvSink:
 
     def add(self, row: OutputRow) -> dict[str, Any] | None:
         """Write the row: its bytes around the image cell, and the new image cell."""
-        cell = row.images.cell if row.images is not None else self._own_cell(row)
+        if row.images is not None:
+            cell = row.images.cell
+        else:
+            cell = self._plan.bench.rows[row.made.plan.question.index].raw("image")
         line = b"".join((row.made.before, cell, row.made.after, self._newline))
         full = self._part.size + len(line) > self._plan.max_bytes
         if row.images is None and (full or row.target.same_as is None or row.target.same_as < self._first):
@@ -72,9 +75,6 @@ class TsvSink:
         if record is None:
             part.write(self._header + self._newline)
         return part
-
-    def _own_cell(self, row: OutputRow) -> bytes:
-        return self._plan.bench.rows[row.made.plan.question.index].raw("image")
 
 
 def _header_row(header: TsvHeader) -> bytes:

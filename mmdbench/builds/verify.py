@@ -13,8 +13,7 @@ from mmdbench.builds.pipeline import default_workers
 from mmdbench.builds.plan import BuildPlan
 from mmdbench.builds.source_benches import SourceBenches
 from mmdbench.builds.verify_images import check_decoded, check_remade
-from mmdbench.builds.verify_plan import check_plan
-from mmdbench.builds.verify_rows import check_files, check_rows
+from mmdbench.builds.verify_rows import check_files, check_plan, check_rows
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, StoreError
 from mmdbench.system.opencv import single_threaded_opencv

@@ -30,9 +30,10 @@ def replay(
     data_dir: opts.DataDir = None,
 ) -> None:
     """Make one picture of a build again, from its source and manifest."""
-    from mmdbench.builds.replay import ImageQuery, find_picture, is_same_file, read_manifest_of
+    from mmdbench.builds.replay import ImageQuery, find_picture, read_manifest_of
     from mmdbench.builds.replay import replay as make_again
     from mmdbench.builds.source_benches import find_source_benches
+    from mmdbench.system.digest import bytes_digest
     from mmdbench.system.files import write_atomic
 
     head, logs = read_manifest_of(manifest)
@@ -49,7 +50,8 @@ def replay(
     write_atomic(out, _as_file(variant.image.data, variant.image.mime, out))
     recipe = variant.recipe
     made = f"{recipe.corruption} at {recipe.intensity}" if recipe.corruption else found.output.level
-    same = "" if is_same_file(found, variant) else " (the same pixels, encoded in other bytes)"
+    is_same = bytes_digest(variant.image.data) == found.record["bytes"]
+    same = "" if is_same else " (the same pixels, encoded in other bytes)"
     typer.echo(f"{found.name}: {made}, pixels as logged{same} → {out}")
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 __all__ = [
     "MessageWriter",
+    "available_cpus",
     "child_command",
     "child_environment",
     "message_bytes",
@@ -23,6 +24,12 @@ __all__ = [
 ]
 
 _LENGTH = struct.Struct("<Q")
+
+
+def available_cpus() -> int:
+    """The number of CPUs that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def child_command(module: str) -> list[str]:

@@ -15,7 +15,7 @@ from mmdbench.builds import BuildPlan, BuildSettings, run_build
 from mmdbench.builds.pipeline import Lookahead, in_order
 from mmdbench.builds.plan import plan_benches
 from mmdbench.builds.ray_rows import by_ray, make_row_images
-from mmdbench.builds.row_images import RowMaker
+from mmdbench.builds.row_images import ImageMaker, RowMaker
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, MmdbenchError
 
@@ -121,7 +121,7 @@ def test_what_is_under_way_is_bounded(tmp_path):
             taken.append(row.number)
             yield row
 
-    maker = RowMaker(bench, PLAN.as_run_plan(), load_spec(), as_cells=True)
+    maker = RowMaker(bench, ImageMaker(PLAN.as_run_plan(), load_spec(), as_cells=True))
     with by_ray() as make_rows, closing(make_rows(maker, rows(), 2)) as made:
         assert next(made).plan.number == 0
         for given in range(1, 5):
