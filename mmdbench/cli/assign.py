@@ -11,9 +11,9 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
+from mmdbench.cli._shared.output import print_judge_usage
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, refuse_incomplete
-from mmdbench.cli._shared.usage import print_judge_usage
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
 

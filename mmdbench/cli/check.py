@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_json
 
 if TYPE_CHECKING:
     from mmdbench.check import CheckReport
@@ -51,9 +52,7 @@ def check(
     report = check_run(results, read_baseline(baseline), load_spec(), gates, alpha)
     _write(report, junit)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
+        print_json(report.as_dict())
     else:
         _print(report)
     if os.environ.get("GITHUB_ACTIONS"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_json
 
 if TYPE_CHECKING:
     from mmdbench.report.comparison import Comparison
@@ -32,9 +33,7 @@ def compare(
 
     found = open_comparisons(runs, protocol, extraction, shared=shared)
     if as_json:
-        import json
-
-        typer.echo(json.dumps([c.as_dict() for c in found], indent=1, ensure_ascii=False))
+        print_json([c.as_dict() for c in found])
         return
     for comparison in found:
         _print(comparison, markdown=markdown)

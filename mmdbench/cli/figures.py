@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_paths
 
 __all__ = ["figures"]
 
@@ -26,5 +27,4 @@ def figures(
     from mmdbench.report.render.figures import FORMATS, draw_figures
 
     _, tables = open_runs(runs)
-    for path in draw_figures(tables, out, formats or FORMATS):
-        typer.echo(f"  {path}")
+    print_paths(draw_figures(tables, out, formats or FORMATS))

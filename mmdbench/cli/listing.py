@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_json
 from mmdbench.errors import UnknownNameError
 
 __all__ = ["list_names"]
@@ -71,9 +72,7 @@ def _models() -> list[dict[str, Any]]:
 
 def _print(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) -> None:
     if as_json:
-        import json
-
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        print_json(rows)
         return
     from rich.console import Console
     from rich.table import Table

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_json
 from mmdbench.cli._shared.urls import OUT
 from mmdbench.errors import UsageError
 
@@ -33,8 +34,6 @@ def quality(
 
     Figures are written to quality.json beside the pictures.
     """
-    import json
-
     from mmdbench.cli._shared.progress import Bar
     from mmdbench.results.quality.measure import measure, write_quality
     from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
@@ -64,7 +63,7 @@ def quality(
         )
     record = write_quality(folder, pictures, opened, values)
     if as_json:
-        typer.echo(json.dumps(record, ensure_ascii=False, indent=1))
+        print_json(record)
         return
     _print_means(record)
     typer.echo(f"  {folder / QUALITY_FILE}")

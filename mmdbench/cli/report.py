@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_paths
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def report(
 
         write_parquet(tables, parquet, keys)
     if html:
-        from mmdbench.cli._shared.page import save_page
+        from mmdbench.cli.page import save_page
 
         save_page(results, tables, html)
         return
@@ -62,8 +63,7 @@ def report(
     if len(results) == len(runs) == 1 and not (keys or protocol or extraction):
         from mmdbench.report.render.report_files import write_report
 
-        for path in write_report(Path(runs[0]), results[0], tables):
-            typer.echo(f"  {path}")
+        print_paths(write_report(Path(runs[0]), results[0], tables))
 
 
 def _text(tables: Tables, keys: tuple[str, ...], wanted: tuple[bool, bool, bool], *, intervals: bool) -> str:

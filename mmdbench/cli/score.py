@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_json, print_judge_usage, print_paths
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.urls import BENCH, OUT
-from mmdbench.cli._shared.usage import print_judge_usage
 from mmdbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -114,18 +113,17 @@ def score(
 
 def _print_run(made: Regraded, files: Sequence[Path], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(made.as_dict(), indent=1, ensure_ascii=False))
+        print_json(made.as_dict())
     else:
         _print_scores([(_arm_name(arm.level, arm.corruption), arm.score) for arm in made.arms])
         _print_changes(made)
-        for path in files:
-            typer.echo(f"  {path}")
+        print_paths(files)
     _refuse_judge_errors([arm.score for arm in made.arms])
 
 
 def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"kind": "mmdbench score", **made.as_dict()}, indent=1, ensure_ascii=False))
+        print_json({"kind": "mmdbench score", **made.as_dict()})
     else:
         _print_scores([(path.name, made)])
     _refuse_judge_errors([made])

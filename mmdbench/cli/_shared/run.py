@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from mmdbench.cli._shared.benches import Sources, open_benches
+from mmdbench.cli._shared.output import print_json, print_paths
 from mmdbench.errors import IncompleteError
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ask_model", "open_run", "print_report", "refuse_incomplete", "show_forecast"]
 
 
-@contextmanager
-def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> Iterator[RunInputs]:
+def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> AbstractContextManager[RunInputs]:
     """Open an evaluation, with the progress of downloads.
 
     Args:
@@ -31,13 +30,12 @@ def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> Iterat
         sources: The places of the benchmarks.
         quiet: Show no progress.
 
-    Yields:
-        The opened inputs of the run.
+    Returns:
+        A context manager that yields the opened inputs of the run.
     """
     from mmdbench.run.evaluate import open_evaluation
 
-    with open_evaluation(evaluation, lambda names: open_benches(names, sources, quiet=quiet)) as inputs:
-        yield inputs
+    return open_evaluation(evaluation, lambda names: open_benches(names, sources, quiet=quiet))
 
 
 def ask_model(inputs: RunInputs, *, quiet: bool) -> RunSummary:
@@ -74,8 +72,7 @@ def print_report(folder: Path) -> RunResults:
     tables = make_tables([results], load_spec())
     written = write_report(folder, results, tables)
     Console().print(console(tables))
-    for path in written:
-        typer.echo(f"  {path}")
+    print_paths(written)
     return results
 
 
@@ -97,10 +94,9 @@ def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
 
     found = forecast(inputs)
     if as_json:
-        import json
         from dataclasses import asdict
 
-        typer.echo(json.dumps({**asdict(found), "to_ask": found.to_ask}, indent=1, ensure_ascii=False))
+        print_json({**asdict(found), "to_ask": found.to_ask})
         return
     price = inputs.card.price
     questions = ", ".join(f"{name} {count}" for name, count in found.questions.items())
