@@ -109,9 +109,9 @@ def check_run(
             hint="Write a new baseline with --accept, or gate other rows.",
         )
     known = [(row, gap, old, new) for row, gap, old, new in rows if gap is not None]
-    losses = [_p_loss(gap) for _, gap, *_ in known]
-    gains = holm([_p_gain(gap) for _, gap, *_ in known])
-    adjusted = holm(losses)
+    p_values = [_p_values(gap) for _, gap, *_ in known]
+    losses = [loss for loss, _ in p_values]
+    adjusted, gains = holm(losses), holm([gain for _, gain in p_values])
     made = tuple(
         _row(*known[i], p=(losses[i], adjusted[i], gains[i]), rates=(alpha, alpha / len(known)))
         for i in range(len(known))
@@ -147,20 +147,15 @@ def _row(
     return CheckRow(row.name, row.tolerance, *numbers, verdict)
 
 
-def _p_loss(gap: Gap) -> float:
+def _p_values(gap: Gap) -> tuple[float, float]:
+    """One-sided p-values of a loss and of a gain."""
     if gap.equal:
-        return 1.0
+        return 1.0, 1.0
     if gap.only_first is not None and gap.only_second is not None:
-        return mcnemar_above(gap.only_first, gap.only_second)
-    return gap.estimate.p_above()
-
-
-def _p_gain(gap: Gap) -> float:
-    if gap.equal:
-        return 1.0
-    if gap.only_first is not None and gap.only_second is not None:
-        return mcnemar_above(gap.only_second, gap.only_first)
-    return 1 - gap.estimate.p_above()
+        lost, gained = gap.only_first, gap.only_second
+        return mcnemar_above(lost, gained), mcnemar_above(gained, lost)
+    p = gap.estimate.p_above()
+    return p, 1 - p
 
 
 def _gap(

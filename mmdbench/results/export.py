@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches.catalog import clean_bench
 from mmdbench.errors import UnknownNameError
-from mmdbench.records import Index, Reply
+from mmdbench.records import Reply
 from mmdbench.results.arms import Arm, read_plan, read_run
 from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import extract_answer, write_predictions
@@ -26,6 +26,9 @@ __all__ = ["FORMATS", "NO_ANSWER", "Exported", "export_run"]
 NO_ANSWER = "Cannot determine the answer"
 """The text of a row without a reply: VLMEvalKit counts it, and hardly another, as a miss in any benchmark
 and never asks a multiple-choice judge about it."""
+
+FORMATS = {"vlmevalkit": "xlsx", "jsonl": "jsonl"}
+"""The formats, each with the suffix of its files."""
 
 _LONGEST_CELL = 32767
 # Texts that VLMEvalKit's own spreadsheet would rewrite: formulas, links, and characters that Excel refuses.
@@ -76,38 +79,19 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
     made: dict[Path, Exported] = {}
     for arm in read_run(folder).arms:
         dataset = _dataset(arm.bench.name)
-        suffix = "xlsx" if form == "vlmevalkit" else "jsonl"
-        path = out / _arm_folder(arm, dataset) / model / f"{model}_{_safe(dataset)}.{suffix}"
+        path = out / _arm_folder(arm, dataset) / model / f"{model}_{_safe(dataset)}.{FORMATS[form]}"
         make_folder(path.parent)
-        FORMATS[form](path, arm, mode)
-        made[path] = _exported(path, arm, dataset, mode)
+        texts = {q.index: _prediction(arm.replies.get(q.index), mode) for q in arm.bench.questions}
+        if form == "vlmevalkit":
+            write_predictions(path, arm.bench, texts)
+        else:
+            write_atomic(path, "".join(_lines(arm)))
+        made[path] = _exported(path, arm, dataset, texts.values())
     return list(made.values())
 
 
-def _write_vlmevalkit(path: Path, arm: Arm, mode: str) -> None:
-    write_predictions(path, arm.bench, _predictions(arm, mode))
-
-
-def _write_jsonl(path: Path, arm: Arm, mode: str) -> None:
-    del mode
-    write_atomic(path, "".join(_lines(arm)))
-
-
-FORMATS: Mapping[str, Callable[[Path, Arm, str], None]] = {
-    "vlmevalkit": _write_vlmevalkit,
-    "jsonl": _write_jsonl,
-}
-"""The formats, each with the function that writes one arm."""
-
-
-def _predictions(arm: Arm, mode: str) -> dict[Index, str]:
-    return {
-        question.index: _prediction(arm.replies.get(question.index), mode) for question in arm.bench.questions
-    }
-
-
 def _prediction(reply: Reply | None, mode: str) -> str:
-    return extract_answer(reply.text, mode=mode) if _is_answer(reply) else NO_ANSWER  # type: ignore[union-attr]
+    return extract_answer(reply.text, mode=mode) if reply and _is_answer(reply) else NO_ANSWER
 
 
 def _is_answer(reply: Reply | None) -> bool:
@@ -130,8 +114,7 @@ def _lines(arm: Arm) -> Iterator[str]:
         yield json.dumps(row, ensure_ascii=True) + "\n"
 
 
-def _exported(path: Path, arm: Arm, dataset: str, mode: str) -> Exported:
-    texts = _predictions(arm, mode).values()
+def _exported(path: Path, arm: Arm, dataset: str, texts: Iterable[str]) -> Exported:
     return Exported(
         path=path,
         bench=arm.bench.name,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmdbench.records import BenchData, Index
+from mmdbench.records import BenchData, Cell, Grade, Index
 from mmdbench.results.arms import Arm
 from mmdbench.results.judging.ask import grade_with_judge
 from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.scoring import Judge, JudgeHeads, Rules, Score, load_heads, score
 from mmdbench.scoring.tasks import TASKS
 
-__all__ = ["GradedArm", "Judging", "grade_arm", "grade_replies"]
+__all__ = ["GradedArm", "Judging", "grade_arm", "grade_replies", "grades_by_cell"]
 
 
 @dataclass(frozen=True)
@@ -112,3 +112,8 @@ def grade_replies(
         workers=judging.workers,
         on_progress=judging.on_progress,
     )
+
+
+def grades_by_cell(arms: Iterable[GradedArm]) -> dict[Cell, Grade]:
+    """The grades of several arms."""
+    return {arm.arm.cells[grade.index]: grade for arm in arms for grade in arm.score.grades}

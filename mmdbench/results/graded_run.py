@@ -12,9 +12,8 @@ from mmdbench.benches.catalog import find_bench
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import ANSWER, CLEAN, RECODED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.arms import Arm, StoredRun, read_run
-from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm
-from mmdbench.results.judging.journal import JudgeJournal
-from mmdbench.results.remembered_judge import RememberedJudge, remembered_judge
+from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grades_by_cell
+from mmdbench.results.judging.journal import JudgeJournal, RememberedJudge, remembered_judge
 from mmdbench.run.plan import StoredBench
 from mmdbench.scoring import Judge, Rules
 from mmdbench.scoring.families import get_family, unit_of
@@ -84,7 +83,7 @@ class RunResults:
     @property
     def grades(self) -> dict[Cell, Grade]:
         """The grade of each cell."""
-        return {arm.arm.cells[grade.index]: grade for arm in self.arms for grade in arm.score.grades}
+        return grades_by_cell(self.arms)
 
     @property
     def planned(self) -> int:

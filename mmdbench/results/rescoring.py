@@ -16,7 +16,7 @@ from typing import Any
 from mmdbench.errors import DataError
 from mmdbench.records import BenchData, Cell, Grade
 from mmdbench.results.arms import read_plan, read_run
-from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies
+from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies, grades_by_cell
 from mmdbench.results.judging.open import JudgeOptions, open_judging
 from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest, save_manifest
@@ -136,7 +136,7 @@ def regrade(
         judging = replace(judging, heads=judging.heads or load_heads())
     graded = tuple(grade_arm(arm, rules, judging) for arm in arms)
     if earlier is None:
-        earlier = _by_cell(graded if rules == own else (grade_arm(arm, own) for arm in arms))
+        earlier = grades_by_cell(graded if rules == own else (grade_arm(arm, own) for arm in arms))
     name = against.name if against else own.name
     heads = judging.heads if judging else None
     return Regraded(folder, rules, graded, name, tuple(_changes(graded, earlier)), heads)
@@ -250,12 +250,8 @@ def record_judge(regraded: Regraded) -> None:
     save_manifest(regraded.folder, manifest)
 
 
-def _by_cell(arms: Iterable[GradedArm]) -> dict[Cell, Grade]:
-    return {scored.arm.cells[grade.index]: grade for scored in arms for grade in scored.score.grades}
-
-
 def _changes(arms: Iterable[GradedArm], earlier: _Earlier) -> Iterator[RowChange]:
-    for cell, after in _by_cell(arms).items():
+    for cell, after in grades_by_cell(arms).items():
         before = earlier.get(cell)
         if before is not None and _decided(before) != _decided(after):
             yield RowChange(cell, before, after)
@@ -272,22 +268,16 @@ def _arm_dict(scored: GradedArm) -> dict[str, Any]:
 
 
 def _change_dict(change: RowChange) -> dict[str, Any]:
-    sides = {
-        name: {"verdict": grade.verdict, "hit": grade.hit, "label": grade.label, "stage": grade.stage}
-        for name, grade in (("before", change.before), ("after", change.after))
-    }
-    return {**asdict(change.cell), **sides}
+    return {**asdict(change.cell), "before": _ruling(change.before), "after": _ruling(change.after)}
+
+
+def _ruling(grade: Grade) -> dict[str, Any]:
+    return {"verdict": grade.verdict, "hit": grade.hit, "label": grade.label, "stage": grade.stage}
 
 
 def _grade_lines(regraded: Regraded) -> Iterator[str]:
     for scored in regraded.arms:
         for grade in scored.score.grades:
-            row = asdict(scored.arm.cells[grade.index])
-            row |= {
-                "verdict": grade.verdict,
-                "hit": grade.hit,
-                "label": grade.label,
-                "stage": grade.stage,
-                "details": dict(grade.details),
-            }
+            cell = asdict(scored.arm.cells[grade.index])
+            row = {**cell, **_ruling(grade), "details": dict(grade.details)}
             yield json.dumps(row, ensure_ascii=True) + "\n"

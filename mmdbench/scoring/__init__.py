@@ -9,8 +9,7 @@ from mmdbench.scoring.judging.calls import Judge, JudgeCall, JudgeReply
 from mmdbench.scoring.judging.heads import keep_heads, kept_heads, load_heads
 from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads
 from mmdbench.scoring.predictions import read_predictions, write_predictions
-from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, ScoringProtocol, get_protocol
-from mmdbench.scoring.rules import Rules
+from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Rules, ScoringProtocol, get_protocol
 
 __all__ = [
     "DEFAULT_PROTOCOL",

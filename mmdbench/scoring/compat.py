@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 from mmdbench.errors import DataError, MissingExtraError
 from mmdbench.records import BenchData, Question
 from mmdbench.scoring.family import Grading
-from mmdbench.scoring.sheet import Sheet, SheetRow
+from mmdbench.scoring.sheet import CELLS, Sheet, SheetRow
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["compat_fields", "compat_sheet", "prediction_frame", "require_compat"]
+__all__ = ["compat_sheet", "prediction_frame", "require_compat"]
 
 _NEEDED = ("pandas", "xlsxwriter", "openpyxl")
 _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_CELLS = ("category", "l2-category", "split", "source", "g_index")
 
 
 def require_compat() -> None:
@@ -34,12 +33,6 @@ def require_compat() -> None:
     for name in _NEEDED:
         if find_spec(name) is None:
             raise MissingExtraError(name, "compat")
-
-
-def compat_fields(bench: BenchData) -> list[dict[str, str]]:
-    """The cells of every question as VLMEvalKit reads them from the TSV file, without those it drops."""
-    require_compat()
-    return _records(_read_tsv(bench.questions))
 
 
 def compat_sheet(bench: BenchData, sheet: Sheet, grading: Grading) -> Sheet:
@@ -95,7 +88,7 @@ def _matched(row: SheetRow, cells: dict[str, str], tsv_cells: dict[str, str], gr
         options={label: cells[label] for label in _CAPITALS if label in cells},
         answer=truth,
         prediction=cells["prediction"],
-        cells={name: cells[name] for name in _CELLS if name in cells},
+        cells={name: cells[name] for name in CELLS if name in cells},
     )
 
 
@@ -108,7 +101,7 @@ def _with_table_cells(sheet: Sheet, frame: pd.DataFrame, grading: Grading) -> Sh
         table = _xlsx_trip(table, formulas=sheet.rules.formulas)
     rows = list(sheet.rows)
     for place, cells in zip(kept, _records(table), strict=True):
-        groups = {name: cells[name] for name in _CELLS if name in cells and name != "g_index"}
+        groups = {name: cells[name] for name in CELLS if name in cells and name != "g_index"}
         if "g_index" in rows[place].cells:
             groups["g_index"] = rows[place].cells["g_index"]
         rows[place] = replace(rows[place], cells=groups)

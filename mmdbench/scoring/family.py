@@ -15,28 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Family", "Grading", "Metric"]
 
 
-def _each_row(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
-    return ([question] for question in questions)
-
-
-def _row_index(question: Question) -> Index:
-    return question.index
-
-
-def _no_partners(questions: Sequence[Question]) -> Mapping[Index, Index]:
-    del questions
-    return {}
-
-
-def _no_match(columns: Collection[str], indices: Sequence[Index]) -> str:
-    del columns, indices
-    return ""
-
-
-def _all_rows(sheet: Sheet) -> Sequence[SheetRow]:
-    return sheet.rows
-
-
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A number that can head the table of a family.
@@ -48,7 +26,9 @@ class Metric:
 
     key: str
     label: str
-    units: Callable[[Sequence[Question]], Iterator[Sequence[Question]]] = _each_row
+    units: Callable[[Sequence[Question]], Iterator[Sequence[Question]]] = lambda questions: (
+        [q] for q in questions
+    )
     stratum_column: str = ""
 
     def stratum(self, question: Question) -> str:
@@ -73,7 +53,7 @@ class Grading:
     judged: bool = False
     spreadsheet_trips: int = 1
     truth_from_spreadsheet: bool = False
-    table_rows: Callable[[Sheet], Sequence[SheetRow]] = _all_rows
+    table_rows: Callable[[Sheet], Sequence[SheetRow]] = lambda sheet: sheet.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +78,9 @@ class Family:
     prompt_summary: str = ""
     grading_summary: str = ""
     text_column: str = "question"
-    unit: Callable[[Question], Index] = _row_index
-    partners: Callable[[Sequence[Question]], Mapping[Index, Index]] = _no_partners
-    recognise: Callable[[Collection[str], Sequence[Index]], str] = _no_match
+    unit: Callable[[Question], Index] = lambda question: question.index
+    partners: Callable[[Sequence[Question]], Mapping[Index, Index]] = lambda _questions: {}
+    recognise: Callable[[Collection[str], Sequence[Index]], str] = lambda _columns, _indices: ""
     selectable: bool = False
 
     def metric(self, key: str) -> Metric:

@@ -16,8 +16,7 @@ from mmdbench.scoring.judging.calls import Judge
 from mmdbench.scoring.judging.heads import load_heads
 from mmdbench.scoring.judging.prompts import JudgeHeads
 from mmdbench.scoring.judging.session import MCQ_SAMPLING, MMVET_TEMPERATURES, JudgeSession
-from mmdbench.scoring.protocols import get_protocol
-from mmdbench.scoring.rules import Rules
+from mmdbench.scoring.protocols import Rules, get_protocol
 from mmdbench.scoring.sheet import ANSWERED, Sheet, SheetRow, build_sheet
 
 __all__ = ["Score", "score"]

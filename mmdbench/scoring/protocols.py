@@ -1,4 +1,7 @@
-"""Protocols: named, versioned sets of scoring rules. A score means nothing without its protocol's name."""
+"""Protocols: named, versioned sets of scoring rules; and the rules of one grading, which name a protocol.
+
+A score means nothing without its protocol's name.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 
 from mmdbench.errors import UnknownNameError
 
-__all__ = ["DEFAULT_PROTOCOL", "PROTOCOLS", "ScoringProtocol", "get_protocol"]
+__all__ = ["DEFAULT_PROTOCOL", "PROTOCOLS", "Rules", "ScoringProtocol", "get_protocol"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +74,30 @@ def get_protocol(protocol: str | ScoringProtocol) -> ScoringProtocol:
     if protocol not in PROTOCOLS:
         raise UnknownNameError("scoring protocol", protocol, PROTOCOLS)
     return PROTOCOLS[protocol]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules by which replies are graded.
+
+    `protocol` names the scoring rules and `extraction` the way in which the answer is found in a reply.
+    With `io="compat"` texts make VLMEvalKit's trips through spreadsheets first, with `"literal"` they do
+    not. Rows that a judge cannot resolve are misses (`on_unresolved="miss"`), or get an option drawn from
+    `seed` (`"random"`). `judge` is the judge's id, None for none.
+    """
+
+    protocol: str = DEFAULT_PROTOCOL
+    extraction: str = "sane"
+    io: str = "literal"
+    on_unresolved: str = "miss"
+    seed: int = 0
+    judge: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The rules as a part of a file's name."""
+        parts = [self.protocol, self.extraction, self.io]
+        if self.judge:
+            parts.append(self.judge)
+            parts += [f"random{self.seed}"] if self.on_unresolved == "random" else []
+        return "_".join("".join(c if c.isalnum() or c in "-.@" else "-" for c in part) for part in parts)

@@ -11,13 +11,13 @@ from mmdbench.records import BenchData, Index, Question
 from mmdbench.scoring.extraction import extract_answer, is_truncated
 from mmdbench.scoring.protocols import ScoringProtocol
 
-__all__ = ["ANSWERED", "Sheet", "SheetRow", "Totals", "build_sheet", "by_index"]
+__all__ = ["ANSWERED", "CELLS", "Sheet", "SheetRow", "Totals", "build_sheet", "by_index"]
 
 ANSWERED = ("ok", "refused", "empty", "truncated")
 """Statuses of rows to which the model gave an answer of any kind."""
 
 _STATUSES = (*ANSWERED, "error", "missing")
-_CELLS = ("category", "l2-category", "split", "source", "g_index")
+CELLS = ("category", "l2-category", "split", "source", "g_index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _row(bench: str, question: Question, reply: Any, extraction: str) -> SheetRo
         prediction=extract_answer(text, mode=extraction),
         status=status,
         truncated=status == "truncated" or is_truncated(text),
-        cells={name: question.fields[name] for name in _CELLS if name in question.fields},
+        cells={name: question.fields[name] for name in CELLS if name in question.fields},
     )
 
 

@@ -145,8 +145,9 @@ def test_compat_keeps_rows_without_replies_and_groups():
 
 @needs_xlsx
 def test_the_fields_as_pandas_sees_them():
-    fields = compat_module.compat_fields(toy({"A": "None", "B": "3"}, {"A": "cat"}))
-    assert fields[0] == {"index": "0", "question": "q0", "answer": "A", "B": "3.0"}
+    frame = compat_module.prediction_frame(toy({"A": "None", "B": "3"}, {"A": "cat"}), ["", ""])
+    assert frame["A"].isna().tolist() == [True, False]
+    assert str(frame["B"][0]) == "3.0"
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):

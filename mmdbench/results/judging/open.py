@@ -15,8 +15,8 @@ from mmdbench.models.registry import is_async, open_model
 from mmdbench.results.graded_arms import Judging
 from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.results.judging.model_judge import ModelJudge
-from mmdbench.results.judging.usage import record_usage
 from mmdbench.run.budget import Budget, stopped_by_ctrl_c
+from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.scoring import load_heads
 
 __all__ = ["JudgeOptions", "open_judge", "open_judging"]
@@ -66,7 +66,7 @@ def open_judging(
         if usage["requests_sent"]:
             options.on_usage(usage)
             if run is not None:
-                record_usage(run, usage)
+                _record_usage(run, usage)
 
 
 def open_judge(name: str, files: Sequence[Path] = (), budget: Budget | None = None) -> ModelJudge:
@@ -110,3 +110,13 @@ def _not_behind_api(name: str) -> UsageError:
         f"{name!r} cannot judge: it is not behind an API.",
         hint="Name a judge like gpt-4.1, or openai:<model>@<base-url>.",
     )
+
+
+def _record_usage(folder: Path, usage: Mapping[str, Any]) -> None:
+    """Add the calls, tokens and cost of one command to `judge_sessions` in a run's manifest.
+
+    Call it under the run's lock: a run in progress writes there as well.
+    """
+    manifest = read_manifest(folder)
+    manifest.setdefault("judge_sessions", []).append(dict(usage))
+    save_manifest(folder, manifest)

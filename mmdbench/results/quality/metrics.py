@@ -69,12 +69,11 @@ def find_weights(name: str, weights_dir: Path | None = None) -> Path:
     file = METRICS[name]
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
     home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
-    folders = [weights_dir] if weights_dir is not None else [(home / "hub" / "pyiqa").expanduser()]
-    for folder in folders:
-        if (folder / file).is_file():
-            return folder / file
+    folder = (home / "hub" / "pyiqa").expanduser() if weights_dir is None else weights_dir
+    if (folder / file).is_file():
+        return folder / file
     raise DataError(
-        f"The weights of {name} are missing: there is no {file} in {folders[0]}.",
+        f"The weights of {name} are missing: there is no {file} in {folder}.",
         hint=f"Fetch {file} from {_SOURCE} into a folder and name it with --weights-dir, "
         f"or leave {name} out with --metrics.",
     )

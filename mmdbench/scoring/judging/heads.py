@@ -10,7 +10,7 @@ import importlib.util
 import json
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mmdbench.errors import DataError, StoreError
@@ -83,7 +83,7 @@ def load_heads(source: str | Path | None = None) -> JudgeHeads:
 
 def keep_heads(heads: JudgeHeads, path: Path) -> None:
     """Store the heads of a judge's prompts, so that its rulings are found again without their source."""
-    table = {name: {"id": head.id, "text": head.text} for name, head in _named(heads)}
+    table = {name: {"id": head["id"], "text": head["text"]} for name, head in asdict(heads).items()}
     write_atomic(path, json.dumps(table, indent=1, ensure_ascii=True) + "\n")
 
 
@@ -106,10 +106,6 @@ def kept_heads(path: Path) -> JudgeHeads | None:
             hint="Move the file away and score with the judge again; its calls are in the journal.",
         ) from error
     return JudgeHeads(**heads)
-
-
-def _named(heads: JudgeHeads) -> Iterator[tuple[str, Head]]:
-    return ((name, getattr(heads, name)) for name in _KNOWN)
 
 
 def _installed() -> Path | None:

@@ -11,11 +11,10 @@
 
 from __future__ import annotations
 
-from mmdbench.scoring.perception.bench import perception_questions
 from mmdbench.scoring.perception.grading import PROTOCOL, TASK, check_perception, score_perception
 from mmdbench.scoring.perception.reading import Claim, Claims, read_claims
 from mmdbench.scoring.perception.reward import degradation_reward
-from mmdbench.scoring.perception.wording import perception_prompt
+from mmdbench.scoring.perception.wording import perception_prompt, perception_questions
 
 __all__ = [
     "PROTOCOL",
