@@ -144,8 +144,8 @@ def _help(parameter: Any) -> str:
     if parameter.required and parameter.param_type_name == "option":
         return f"{text} Required."
     default = parameter.default
-    told = isinstance(default, (int, float, str)) and not isinstance(default, bool) and default != ""
-    return f"{text} Default: `{default}`." if told and "default" not in text.lower() else text
+    is_shown = isinstance(default, (int, float, str)) and not isinstance(default, bool) and default != ""
+    return f"{text} Default: `{default}`." if is_shown and "default" not in text.lower() else text
 
 
 def _escaped(text: str) -> str:

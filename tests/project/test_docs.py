@@ -1,4 +1,4 @@
-"""Every command and snippet of README.md, CONTRIBUTING.md and docs/ is executed, or it is said why not."""
+"""Every command and snippet of README.md, CONTRIBUTING.md and docs/ runs, or is listed with a reason."""
 
 from __future__ import annotations
 import __future__
@@ -20,8 +20,8 @@ import yaml
 from typer.testing import CliRunner
 
 from docs_blocks import PAGES, ROOT, SHELLS, blocks_of, commands_of
+from docs_folder import environment, fill_folder
 from docs_names import missing_names
-from docs_world import environment, furnish
 from faulty_server import FaultyServer, true_answer
 from hf_shim import why_not
 from judge_server import serving
@@ -33,10 +33,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# Commands whose options are parsed, and no more: what they need is not here.
+# Commands that are parsed and not run, with the reason.
 PARSED = {
     "demo": "takes a minute; it is the first thing that CI runs",
-    "quality": "needs weights that nobody may ship; tests/results/test_quality.py runs it",
+    "quality": "needs weights that must not be shipped; tests/results/test_quality.py runs it",
     "score --predictions": "needs a file of VLMEvalKit's; tests/cli/test_score_verb.py makes one",
     "--judge-heads": "needs VLMEvalKit's files; tests/results/test_judges.py reads them",
     "--model vlmeval:": "needs VLMEvalKit; tests/adapters/test_vlmevalkit.py runs one of its models",
@@ -45,7 +45,7 @@ PARSED = {
     "data get": "downloads; tests/benches/test_fetch.py does it from a server of its own",
     "--model brightness": "needs the package installed; tests/adapters/test_adapter_package.py installs it",
 }
-# Programs that are not ours and not here, or that would change the machine.
+# Other programs that are not run, with the reason.
 ELSEWHERE = {
     "hf": "downloads weights",
     "sbatch": "needs a Slurm cluster",
@@ -69,15 +69,15 @@ def servers():
 
 
 def judge(body):
-    """A judge's reply: a score where it completes a table, else an option."""
+    """A judge's reply: a score if the prompt ends in a table's cell, else an option."""
     return "0.5" if body["messages"][0]["content"].endswith(" | ") else "A"
 
 
 @pytest.fixture(scope="module")
 def template(servers, tmp_path_factory):
-    """The world with a run in it, as RUN, runs/demo and runs/baseline; made once and copied for each page."""
-    folder = tmp_path_factory.mktemp("world")
-    furnish(folder, servers)
+    """A filled folder with a run in it, as RUN, runs/demo and run; made once and copied for each page."""
+    folder = tmp_path_factory.mktemp("pages")
+    fill_folder(folder, servers)
     with pytest.MonkeyPatch.context() as patch:
         enter(patch, folder)
         invoke(["eval", "--model", "baseline", "--bench", "mini", "--sample", SAMPLE, "-o", "RUN", "--quiet"])
@@ -87,8 +87,8 @@ def template(servers, tmp_path_factory):
 
 
 @pytest.fixture
-def world(template, tmp_path, monkeypatch):
-    folder = tmp_path / "world"
+def in_folder(template, tmp_path, monkeypatch):
+    folder = tmp_path / "pages"
     shutil.copytree(template, folder)
     enter(monkeypatch, folder)
     return folder
@@ -115,7 +115,7 @@ def pages_with_commands():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with_commands(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_commands_of_a_page_run_one_after_the_other(page, world, monkeypatch):
+def test_the_commands_of_a_page_run_one_after_the_other(page, in_folder, monkeypatch):
     blocks = blocks_of(page)
     for block in blocks:
         if block.title:
@@ -146,11 +146,11 @@ def run_command(command, monkeypatch):
         if shutil.which(program):
             subprocess.run(["bash", "-c", command.line], check=True, capture_output=True)
     else:
-        assert program in ELSEWHERE, f"{command.where}: nothing checks what {command.line!r} does"
+        assert program in ELSEWHERE, f"{command.where}: no test covers {command.line!r}"
 
 
 def expanded(word):
-    """A word as a shell hands it over: * stands for files, a leading ~ for the home."""
+    """A word as a shell expands it."""
     if not any(sign in word for sign in "*?") or word.startswith("-") or ":" in word:
         return [os.path.expandvars(word)]
     return sorted(map(str, Path().glob(word))) or [word]
@@ -175,7 +175,7 @@ def verbs():
 
 
 def parse(words):
-    """Take the command line apart as mmdbench would, and stop before it does anything."""
+    """Check the verb and its options without running it."""
     group, names = verbs(), list(words)
     while hasattr(group, "commands"):
         group = group.commands[names.pop(0)]
@@ -198,7 +198,7 @@ def run_python(command, words):
 
 
 def check_install(command, words):
-    """The extras of an install exist, and so does a folder that is installed."""
+    """Check that the extras or the folder of an install exist."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for word in words:
         match = re.match(r"(?:mmdbench|\.)\[([\w,-]+)\]", word)
@@ -241,7 +241,7 @@ SNIPPETS = [block for page in PAGES for block in blocks_of(page) if block.langua
 
 
 def missing(code):
-    """Why a snippet cannot run in this environment; the environment of local models has what others lack."""
+    """The reason why a snippet cannot run in this environment; empty if it can."""
     for package in PYTHON_PACKAGES:
         wanted = rf"^\s*(from|import) (mmdbench\.integrations(\.| import ))?{package}\b"
         if re.search(wanted, code, re.MULTILINE):
@@ -257,7 +257,7 @@ def _absent(package):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("block", SNIPPETS, ids=lambda b: b.where)
-def test_a_snippet_runs(block, world):
+def test_a_snippet_runs(block, in_folder):
     if reason := missing(block.code):
         pytest.skip(reason)
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ _EXIT = re.compile(r"exit code (\d+)")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, the file that it is the text of (its title), and where it stands."""
+    """A fenced block: its place, language and code, and the name of the file that holds it (its title)."""
 
     page: Path
     line: int
@@ -33,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A line of a shell block: its words, the exit code its comment announces, where its output goes."""
+    """A command of a shell block, with the exit code in its comment and the file that gets its output."""
 
     where: str
     line: str
@@ -54,7 +54,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def commands_of(block: Block) -> list[Command]:
-    """The commands of a shell block; of a console's only what stands after a prompt, where there is one."""
+    """The commands of a shell block; with prompts in it, only the lines after a prompt."""
     code = re.sub(r"\\\n\s*", " ", block.code)
     lines = code.splitlines()
     if any(line.startswith("$ ") for line in lines):

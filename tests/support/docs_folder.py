@@ -1,8 +1,8 @@
-"""A small world in which the documentation's commands run: pictures, benchmarks, models that stand in.
+"""The folder in which the documentation's commands run: pictures, small benchmarks and model cards.
 
-Nothing is downloaded and nobody is paid. Benchmarks of a few questions lie where the real ones would;
-model cards in the user's configuration, which come before mmdbench's own, lead to a server on this
-machine, to a model that picks at random, or to one that knows the answers.
+Nothing is downloaded or paid for. Benchmarks of a few questions replace the real ones. Model cards in
+the user's configuration, which take precedence over mmdbench's own, name a server on this machine, a
+model that picks at random, or one that knows the answers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mmdbench.benches import open_bench
 QUESTIONS = 8
 PHOTOS = ("coffee.jpg", "chelsea.jpg", "dog.jpg", "rocket.jpg")
 
-# The models that pages speak of, and what stands in for each.
+# Models named in pages, by the model that replaces them.
 KNOWING_MODELS = ("baseline", "my-model")
 CHANCE_MODELS = ("bagel", "clear-rl", "my-qwen")
 CARD = '["{name}"]\nadapter = "{adapter}"\n'
@@ -37,7 +37,7 @@ price = {{ input = 1, output = 2, date = "2026-01-01" }}
 generation = {{ temperature = 0, max_tokens = 64 }}
 """
 KNOWING = '''
-"""Knows the answers, as no model does: what loses against it loses for sure."""
+"""Knows the answers, so that any other model loses against it."""
 import json
 import shutil
 from pathlib import Path
@@ -69,8 +69,8 @@ COLUMNS = {
 VALUES = {"source": "COCO", "split": "2D", "prompt": "Which one? (A) or (B)", "category": "c0"}
 
 
-def furnish(folder: Path, urls: dict[str, str]) -> None:
-    """Put everything that the pages' commands find into a folder; `urls` of a model and of a judge."""
+def fill_folder(folder: Path, urls: dict[str, str]) -> None:
+    """Write the files that the pages' commands need; `urls` has the servers of model and judge."""
     questions = [q for q in open_bench("mini").questions if {"A", "B"} <= set(q.options)]
     (folder / "answers.json").write_text(json.dumps({q.text: q.answer for q in open_bench("mini").questions}))
     (folder / "knowing.py").write_text(KNOWING)
@@ -130,7 +130,7 @@ def _small(data: bytes, width: int = 120) -> bytes:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The variables of that world: its own home, its own data, no network, a key that opens nothing."""
+    """Environment variables for the folder: its own home and data, no network, a key without use."""
     return {
         "HOME": str(folder),
         "LMUData": str(folder / "LMUData"),
