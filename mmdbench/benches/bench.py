@@ -151,16 +151,10 @@ def _indices(table: TsvTable) -> list[Index]:
                 hint="Every row needs an index of its own.",
             )
         lines[index] = row
-    _check_groups(table)
-    return list(lines)
-
-
-def _check_groups(table: TsvTable) -> None:
-    if "g_index" not in table.header.names:
-        return
-    for row in table.rows:
+    for row in table.rows if "g_index" in table.header.names else ():
         if not _INTEGER.fullmatch(row.text("g_index")):
             raise DataError(f"{row.where('g_index')}: {row.text('g_index')!r} is not an integer.")
+    return list(lines)
 
 
 @dataclass(frozen=True, slots=True)

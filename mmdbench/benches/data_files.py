@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmdbench.benches.catalog import BenchInfo, find_bench, get_bench_names
 from mmdbench.benches.fetch import (
+    CheckedFile,
     FetchSettings,
     check_file,
     data_folders,
@@ -74,8 +75,14 @@ def verify_data(
     names: str | Iterable[str] = (), *, data_dir: str | Path | None = None
 ) -> tuple[DataFile, ...]:
     """Compute and record the checksums of the files on this machine: those named, or all."""
-    chosen = _catalogued(names) or get_bench_names()
-    return tuple(_verified(find_bench(name), data_dir) for name in chosen)
+    found = []
+    for name in _catalogued(names) or get_bench_names():
+        info = find_bench(name)
+        path = find_bench_file(info, data_dir)
+        # Nothing is recorded beside the package's own files, or in a folder that cannot be written to.
+        checked = check_file(path, info, record=not info.shipped) if path else None
+        found.append(_state(info, data_dir, checked))
+    return tuple(found)
 
 
 def data_path(name: str, *, data_dir: str | Path | None = None) -> Path:
@@ -91,37 +98,19 @@ def data_path(name: str, *, data_dir: str | Path | None = None) -> Path:
     return path
 
 
-def _verified(info: BenchInfo, data_dir: str | Path | None) -> DataFile:
-    path = find_bench_file(info, data_dir)
-    if path is None:
-        return _state(info, data_dir)
-    checked = check_file(path, info, record=not info.shipped)
-    state = _state(info, data_dir)
-    if state.checksum != "unchecked":
-        return state
-    # Nothing was recorded, because the folder is read-only or the package's own.
-    return DataFile(
-        info, state.state, path, checked.bytes, checked.state, checked.md5, _note(info, checked.md5)
-    )
-
-
-def _state(info: BenchInfo, data_dir: str | Path | None) -> DataFile:
+def _state(info: BenchInfo, data_dir: str | Path | None, checked: CheckedFile | None = None) -> DataFile:
     path = find_bench_file(info, data_dir)
     if path is None:
         part = data_folders(data_dir)[0] / f"{info.name}.tsv.part"
         size = part.stat().st_size if part.is_file() else 0
         return DataFile(info, "partial" if size else "absent", None, size, "unchecked", note=info.note)
-    size = path.stat().st_size
-    if info.shipped:
-        return DataFile(info, "shipped", path, size, "unchecked", note=info.note)
-    checked = recorded_check(path, info)
+    state, size = "shipped" if info.shipped else "present", path.stat().st_size
+    if checked is None and not info.shipped:
+        checked = recorded_check(path, info)
     if checked is None:
-        return DataFile(info, "present", path, size, "unchecked", note=info.note)
-    return DataFile(info, "present", path, size, checked.state, checked.md5, _note(info, checked.md5))
-
-
-def _note(info: BenchInfo, md5: str) -> str:
-    return info.other_md5.get(md5, info.note)
+        return DataFile(info, state, path, size, "unchecked", note=info.note)
+    note = info.other_md5.get(checked.md5, info.note)
+    return DataFile(info, state, path, size, checked.state, checked.md5, note)
 
 
 def _catalogued(names: str | Iterable[str]) -> tuple[str, ...]:

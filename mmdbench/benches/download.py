@@ -75,7 +75,6 @@ class Download:
     url: str
     bytes: int
     resumed: bool
-    validator: str
 
 
 class _InterruptedError(Exception):
@@ -117,8 +116,7 @@ def download(name: str, url: str, part: Path, settings: FetchSettings) -> Downlo
     for tries in range(1, _MOST_TRIES + 1):
         try:
             resumed = _try_once(name, url, part, settings) or resumed
-            note = _read_note(part)
-            return Download(url, part.stat().st_size, resumed, str(note.get("validator", "")))
+            return Download(url, part.stat().st_size, resumed)
         except _InterruptedError as error:
             size = part.stat().st_size if part.exists() else 0
             best, failures = (size, 0) if size > best else (best, failures + 1)

@@ -73,7 +73,9 @@ class CheckedFile:
 
 def data_folders(data_dir: str | Path | None = None) -> tuple[Path, ...]:
     """The folders that are searched, in order; downloads go to the first."""
-    found = [] if data_dir is None else [_own_folder(data_dir)]
+    found = []
+    if data_dir is not None:
+        found.append(data_folder(str(data_dir)) if is_url(data_dir) else Path(data_dir).expanduser())
     shared = os.environ.get(LMU_DATA)
     if shared:
         found.append(Path(shared).expanduser())
@@ -82,10 +84,6 @@ def data_folders(data_dir: str | Path | None = None) -> tuple[Path, ...]:
     except RuntimeError:  # a user without a home, as in some containers
         found.append(Path(LMU_DATA))
     return tuple(dict.fromkeys(found))
-
-
-def _own_folder(data_dir: str | Path) -> Path:
-    return data_folder(str(data_dir)) if is_url(data_dir) else Path(data_dir).expanduser()
 
 
 def find_file(name: str, data_dir: str | Path | None = None) -> Path | None:

@@ -164,16 +164,11 @@ def decode_cell(data: bytes, path: Path, line: int, column: str) -> str:
     try:
         return unquote(data).decode()
     except UnicodeDecodeError as error:
-        raise _not_utf8(error, path, line, column) from error
-
-
-def _not_utf8(error: UnicodeDecodeError, path: Path, line: int, column: str) -> DataError:
-    """The error to raise for a cell that is not UTF-8."""
-    byte = error.object[error.start]
-    return DataError(
-        f"{path}, line {line}, column {column!r}: byte 0x{byte:02x} is not UTF-8.",
-        hint="Save the file as UTF-8.",
-    )
+        byte = error.object[error.start]
+        raise DataError(
+            f"{path}, line {line}, column {column!r}: byte 0x{byte:02x} is not UTF-8.",
+            hint="Save the file as UTF-8.",
+        ) from error
 
 
 def _read_fully(file: BinaryIO, length: int) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,39 +101,30 @@ def _fetched(module: Any, name: str, data_dir: str | Path | None) -> Path:
     if made is None:
         raise DataError(f"VLMEvalKit has no rows for {name!r}.")
     target = make_folder(root / _FOLDER) / f"{name}.tsv"
-    write_atomic(target, "".join(_lines(made.data, name)))
+    write_atomic(target, _as_tsv(made.data, name))
     return target
 
 
-def _lines(frame: Any, name: str) -> Iterator[str]:
+def _as_tsv(frame: Any, name: str) -> str:
     columns = [str(c) for c in frame.columns if c not in ("image", "image_path")]
     if "image" not in frame and "image_path" not in frame:
         raise DataError(f"The dataset {name!r} of VLMEvalKit has no column of images.")
-    yield _line([*columns, "image"])
-    for row in frame.to_dict("records"):
-        yield _line([*(_cell(row[c]) for c in columns), _image(row)])
-
-
-def _line(cells: list[str]) -> str:
-    import io
-
     buffer = io.StringIO()
-    csv.writer(buffer, delimiter="\t", lineterminator="\n").writerow(cells)
+    table = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    table.writerow([*columns, "image"])
+    for row in frame.to_dict("records"):
+        table.writerow([*("" if _is_missing(row[c]) else str(row[c]) for c in columns), _image(row)])
     return buffer.getvalue()
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None or value != value else str(value)  # noqa: PLR0124 - NaN differs from itself
+def _is_missing(value: Any) -> bool:
+    return bool(value is None or value != value)  # noqa: PLR0124 - NaN differs from itself
 
 
 def _image(row: dict[str, Any]) -> str:
     held = row.get("image")
-    if held is not None and held == held:  # noqa: PLR0124
+    if not _is_missing(held):
         return json.dumps(list(held)) if isinstance(held, list | tuple) else str(held)
-    paths = row["image_path"]
-    read = [base64.b64encode(Path(p).read_bytes()).decode() for p in _several(paths)]
+    paths = row["image_path"] if isinstance(row["image_path"], list | tuple) else [row["image_path"]]
+    read = [base64.b64encode(Path(path).read_bytes()).decode() for path in paths]
     return read[0] if len(read) == 1 else json.dumps(read)
-
-
-def _several(paths: Any) -> list[str]:
-    return [str(p) for p in paths] if isinstance(paths, list | tuple) else [str(paths)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -28,19 +30,15 @@ def doctor(
     Exit code: 0 passed, 3 cannot tell, 4 an answer belongs to another picture, or there is none.
     """
     from mmdbench.models.cards import find_card, set_options
-    from mmdbench.models.registry import open_model
+    from mmdbench.models.registry import check_model, open_model
     from mmdbench.run.preflight import canary_of
 
     card = set_options(find_card(model, model_card or ()), settings or ())
     loaded = open_model(card)
-    check = getattr(loaded, "check", None)
-    if check is not None:
-        check()
+    check_model(loaded)
     found = canary_of(loaded, card)
     if as_json:
-        import json
-
-        typer.echo(json.dumps({"model": card.name, **found.as_dict(), "said": found.summary}, indent=1))
+        typer.echo(json.dumps({"model": card.name, **asdict(found), "said": found.summary}, indent=1))
     else:
         _print(card, found)
     raise typer.Exit(_EXIT_CODES[found.verdict])

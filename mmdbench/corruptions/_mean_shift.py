@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdbench.corruptions._kernels import from_numba
-from mmdbench.errors import ImageInputError, ParamsError
-from mmdbench.system.bounds import require_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +39,8 @@ def mean_shift(image: Image, spatial_radius: int, color_radius: int) -> Image:
     maxLevel=1)` with its default stop rule (5 iterations, epsilon 1), with numba or without, at
     every size: OpenCV accepts even 1×1, where the picture only goes down and up the pyramid.
 
-    Raises `ImageInputError` for another dtype or shape or an empty image, `ParamsError` for a
-    negative radius. Source: corruption `mean_shift`, Comaniciu & Meer (2002) for the method.
+    Source: corruption `mean_shift`, Comaniciu & Meer (2002) for the method.
     """
-    _check(image, spatial_radius, color_radius)
     # Writeable, too: numba compiles once more for arrays that are not.
     pixels = np.require(image, np.uint8, ["C", "W", "E"])
     fits = spatial_radius <= _KERNEL_MAX_SPATIAL_RADIUS and color_radius <= _KERNEL_MAX_COLOR_RADIUS
@@ -61,13 +57,3 @@ def _kernel() -> Callable[[Image, int, int], Image] | None:
     """The numba implementation, or None where numba cannot be used."""
     kernel: Callable[[Image, int, int], Image] | None = from_numba("_mean_shift_numba", "pyramid_mean_shift")
     return kernel
-
-
-def _check(image: Image, spatial_radius: int, color_radius: int) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ImageInputError(f"mean_shift got {found}.", hint="Pass an H×W×3 uint8 array.")
-    if image.size == 0:
-        raise ImageInputError(f"mean_shift got an empty image, {image.shape}.", hint="Pass at least 1×1.")
-    require_at_least("spatial_radius of mean_shift", spatial_radius, 0, error=ParamsError)
-    require_at_least("color_radius of mean_shift", color_radius, 0, error=ParamsError)

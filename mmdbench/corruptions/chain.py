@@ -108,20 +108,18 @@ class Chain:
             "seed": int(seed),
             "steps": [],
         }
-        known = load_spec().corruptions
         for drawn in self._drawn(digest, seed):
             params = drawn.params(pixels.shape)
             pixels = apply(drawn.corruption, pixels, params)
-            step = {"corruption": drawn.corruption, "category": known[drawn.corruption].category}
-            record["steps"].append(
-                {
-                    **step,
-                    "intensity": drawn.intensity,
-                    "seed": drawn.seed,
-                    "profile": drawn.profile,
-                    "params": params,
-                }
-            )
+            step = {
+                "corruption": drawn.corruption,
+                "category": load_spec().corruptions[drawn.corruption].category,
+                "intensity": drawn.intensity,
+                "seed": drawn.seed,
+                "profile": drawn.profile,
+                "params": params,
+            }
+            record["steps"].append(step)
         return restore(pixels), record
 
     def _drawn(self, digest: str, seed: int) -> list[DrawnCorruption]:
@@ -175,8 +173,5 @@ def _checked(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     for place, step in enumerate(steps):
         lacking = [key for key in _STEP_KEYS if not isinstance(step, Mapping) or key not in step]
         if lacking:
-            raise ParamsError(
-                f"Step {place} of the record lacks {', '.join(lacking)}.",
-                hint=_HINT,
-            )
+            raise ParamsError(f"Step {place} of the record lacks {', '.join(lacking)}.", hint=_HINT)
     return list(steps)

@@ -110,9 +110,7 @@ def _pil_as_rgb(image: PilImage.Image) -> tuple[Image, Restore]:
     _check_size((image.height, image.width))
     _load(image)
     if image.mode in ("P", "PA"):
-        from mmdbench.corruptions._palette import palette_as_rgb
-
-        return palette_as_rgb(image)
+        return _palette_as_rgb(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         raise ImageInputError(
             f"A PIL image of mode {image.mode!r} cannot be corrupted.",
@@ -175,7 +173,9 @@ def _back_to(mode: str) -> _PilToPil:
 def _with_fourth(image: PilImage.Image) -> tuple[PilImage.Image, _PilToPil]:
     """The RGB image without alpha (or the unused X), and the function that adds it again."""
     plain = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
-    fourth = np.array(plain)[..., -1:] if plain.mode != "RGBX" else _unused(plain)
+    # NumPy gets an RGBX image without its fourth channel; its bytes hold it.
+    bands = len(plain.getbands())
+    fourth = np.frombuffer(plain.tobytes(), np.uint8).reshape(plain.height, plain.width, bands)[..., -1:]
     grey = plain.mode == "LA"
 
     def back(rgb: PilImage.Image) -> PilImage.Image:
@@ -183,11 +183,6 @@ def _with_fourth(image: PilImage.Image) -> tuple[PilImage.Image, _PilToPil]:
         return _pil(np.concatenate([colour, fourth], axis=2), plain.mode).convert(image.mode)
 
     return plain.convert("L" if grey else "RGB").convert("RGB"), back
-
-
-def _unused(image: PilImage.Image) -> Image:
-    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, 4)
-    return pixels[..., 3:]
 
 
 def _from_lab(image: PilImage.Image) -> tuple[PilImage.Image, _PilToPil]:
@@ -203,3 +198,65 @@ def _from_lab(image: PilImage.Image) -> tuple[PilImage.Image, _PilToPil]:
         return result
 
     return there(image, forth), lambda rgb: there(rgb, back)
+
+
+def _palette_as_rgb(image: PilImage.Image) -> tuple[Image, Restore]:
+    """RGB pixels of a P or PA image, and a function that makes such an image from RGB pixels.
+
+    Up to 256 colours are kept exactly; more are reduced to 256 by median cut, without dithering. In P
+    images with transparency the 256 entries are divided equally among the alpha values in use.
+    """
+    rgba = np.array(image.convert("RGBA"), dtype=np.uint8)
+    alpha = rgba[..., 3]
+
+    def restore(pixels: Image) -> PilImage.Image:
+        split = image.mode == "P" and "transparency" in image.info
+        indices, palette, opacity = _indexed(pixels, alpha if split else np.zeros_like(alpha))
+        return _assembled(image, indices, palette, opacity if split else None, alpha)
+
+    return np.ascontiguousarray(rgba[..., :3]), restore
+
+
+def _assembled(
+    image: PilImage.Image, indices: Image, palette: list[int], opacity: bytes | None, alpha: Image
+) -> PilImage.Image:
+    from PIL import Image as PilImage
+
+    size, info = (image.width, image.height), dict(image.info)
+    if image.mode == "PA":
+        result = PilImage.frombytes("PA", size, np.stack([indices, alpha], axis=-1).tobytes())
+    else:
+        result = PilImage.frombytes("P", size, indices.tobytes())
+    result.putpalette(palette)
+    result.info = info
+    if opacity is not None:
+        result.info["transparency"] = opacity
+    return result
+
+
+def _indexed(pixels: Image, groups: Image) -> tuple[Image, list[int], bytes]:
+    """Index per pixel, palette, and the group (alpha value) of each palette entry."""
+    indices = np.zeros(groups.shape, np.uint8)
+    palette: list[int] = []
+    opacity: list[int] = []
+    values = np.unique(groups)
+    for value in values:
+        chosen = groups == value
+        entries, index = _quantised(pixels[chosen], 256 // len(values))
+        indices[chosen] = index + len(opacity)
+        palette += entries.ravel().tolist()
+        opacity += [int(value)] * len(entries)
+    return indices, palette, bytes(opacity)
+
+
+def _quantised(colors: Image, most: int) -> tuple[Image, Image]:
+    """At most `most` colours (N×3) for colours (M×3), and the index of each."""
+    from PIL import Image as PilImage
+
+    entries, index = np.unique(colors, axis=0, return_inverse=True)
+    if len(entries) <= most:
+        return entries, index.reshape(-1).astype(np.uint8)
+    strip = PilImage.frombytes("RGB", (len(colors), 1), np.ascontiguousarray(colors).tobytes())
+    reduced = strip.quantize(most, PilImage.Quantize.MEDIANCUT, dither=PilImage.Dither.NONE)
+    table = np.array(reduced.getpalette(), np.uint8).reshape(-1, 3)
+    return table[:most], np.array(reduced, np.uint8).ravel()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmdbench.corruptions import capture, environmental, post_processing, transmission
 from mmdbench.corruptions._random import Stream
+from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.params import check_params
-from mmdbench.corruptions.registry import find_corruption
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import ImageInputError, IntensityError, UnknownNameError, UsageError
+from mmdbench.errors import ImageInputError, IntensityError, SpecError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS
 from mmdbench.system.digest import derive_seed, pixel_digest
 from mmdbench.system.opencv import check_opencv
@@ -21,7 +24,9 @@ from mmdbench.system.opencv import check_opencv
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["apply", "corrupt", "draw", "get_corruption_names", "image_seed", "sample"]
+__all__ = ["apply", "corrupt", "draw", "find_corruption", "get_corruption_names", "image_seed", "sample"]
+
+_MODULES = (capture, transmission, environmental, post_processing)
 
 
 def get_corruption_names(subset: str = "all") -> list[str]:
@@ -246,3 +251,30 @@ def _size(shape: Any) -> tuple[int, int]:
             f"The shape must be (height, width) or (height, width, channels) in px, got {shape!r}."
         )
     return int(shape[0]), int(shape[1])
+
+
+def find_corruption(spec: Spec, name: str) -> Corruption:
+    """The functions of a corruption.
+
+    UnknownNameError if the spec does not have it, SpecError if a stanza of the spec and the
+    decorated functions do not belong together.
+    """
+    spec.corruption(name)
+    defined = _defined()
+    for one in defined.keys() - spec.corruptions.keys():
+        raise SpecError(
+            f"{defined[one].module} defines the corruption {one!r}, which the spec does not have.",
+            hint="Add a stanza with its numbers to corruptions_spec.yaml.",
+        )
+    for one in spec.corruptions.keys() - defined.keys():
+        raise SpecError(
+            f"The spec has the corruption {one!r}, which no function defines.",
+            hint=f"Add a function {one} with @corruption to the module of its category.",
+        )
+    return defined[name]
+
+
+@cache
+def _defined() -> Mapping[str, Corruption]:
+    found = [value for module in _MODULES for value in vars(module).values() if isinstance(value, Corruption)]
+    return {corruption.name: corruption for corruption in found}

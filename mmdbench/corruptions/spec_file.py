@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from mmdbench.corruptions.formula import evaluate, uses_intensity
+from mmdbench.corruptions.formula import evaluate
 from mmdbench.corruptions.spec import CorruptionSpec, NumberSpec, ProfileSpec, Spec
 from mmdbench.errors import SpecError
 from mmdbench.records import LEVELS
@@ -212,7 +212,7 @@ def _number_spec(where: str, name: str, data: object, intensities: tuple[float, 
 def _check_levels(where: str, spec: NumberSpec, listed: object, intensities: tuple[float, ...]) -> None:
     """The values listed for low, mid and hard must be those of the formula."""
     try:
-        depends = any(uses_intensity(formula) for formula in spec.formulas)
+        depends = spec.depends_on_intensity
         given = [tuple(evaluate(formula, i) for formula in spec.formulas) for i in intensities]
     except ValueError as error:
         raise SpecError(

@@ -25,13 +25,9 @@ if TYPE_CHECKING:
 @corruption(quality=p.integer(0, 100))
 def jpeg_compression(image: Image, params: p.Params) -> Image:
     """Encode as baseline JPEG with 4:2:0 chroma and decode again."""
-    options = [
-        (cv2.IMWRITE_JPEG_QUALITY, params["quality"]),
-        (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
-    ]
-    _, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [value for option in options for value in option]
-    )
+    options = [cv2.IMWRITE_JPEG_QUALITY, params["quality"]]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 

@@ -21,7 +21,7 @@ from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
 
-__all__ = ["AsyncModel", "Fingerprinted", "Model", "adapter_names", "is_async", "open_model"]
+__all__ = ["AsyncModel", "Fingerprinted", "Model", "adapter_names", "check_model", "is_async", "open_model"]
 
 ENTRY_POINTS = "mmdbench.adapters"
 
@@ -76,6 +76,13 @@ class AsyncModel(Protocol):
 def is_async(model: object) -> TypeGuard[AsyncModel]:
     """True if a model is asked through coroutines."""
     return iscoroutinefunction(getattr(model, "agenerate", None))
+
+
+def check_model(model: object) -> None:
+    """Call the model's own `check()`, if it has one; it raises an MmdbenchError if it cannot be asked."""
+    check = getattr(model, "check", None)
+    if check is not None:
+        check()
 
 
 def adapter_names() -> tuple[str, ...]:

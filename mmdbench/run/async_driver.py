@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.models.cards import ModelCard
@@ -21,16 +20,16 @@ from mmdbench.models.failures import AttemptError
 from mmdbench.models.registry import AsyncModel
 from mmdbench.models.throttle import Throttle, ThrottleQueue, ThrottleSettings, backoff_seconds
 from mmdbench.models.tokens import CostEstimate
-from mmdbench.records import Outcome, Reply, Request, Variant
+from mmdbench.records import Outcome, Reply, Request
 from mmdbench.run.budget import Spending
-from mmdbench.run.failure_limit import FailureLimit, RequestFailures
-from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import Prefetch
 from mmdbench.run.replies import image_error_reply, make_reply, make_request
 
-__all__ = ["AsyncDriver", "TimedOutcome", "with_model"]
+__all__ = ["AsyncDriver", "FailureLimit", "RequestFailures", "TimedOutcome", "with_model"]
 
 T = TypeVar("T")
+
+_FAILURES_IN_A_ROW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,64 @@ class TimedOutcome:
     seconds: float
 
 
+class FailureLimit(Protocol):
+    """Counter of failures that decides when they are too many."""
+
+    def reset(self) -> None:
+        """Count from 0 again: a request was answered."""
+        ...
+
+    def count(self, request: Request, error: AttemptError, *, is_retried: bool) -> str:
+        """Count a failed attempt.
+
+        Args:
+            request: The request that failed.
+            error: Its failure.
+            is_retried: True if the request is sent again.
+
+        Returns:
+            The reason not to ask the model any more, empty if it may be asked.
+        """
+        ...
+
+
+class RequestFailures:
+    """Limit on failed requests in a row: as many as are sent at once, but at least five."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._most = max(_FAILURES_IN_A_ROW, concurrency)
+        self._in_a_row = 0
+
+    def reset(self) -> None:
+        """Count from 0 again: a request was answered."""
+        self._in_a_row = 0
+
+    def count(self, request: Request, error: AttemptError, *, is_retried: bool) -> str:
+        """Count a failed attempt.
+
+        Args:
+            request: The request that failed; not used.
+            error: Its failure.
+            is_retried: True if the request is sent again; it does not count then.
+
+        Returns:
+            The reason not to ask the model any more, empty if it may be asked.
+        """
+        del request
+        if is_retried:
+            return ""
+        self._in_a_row += 1
+        if self._in_a_row < self._most:
+            return ""
+        return f"failed at {self._in_a_row} requests in a row: {error.reason}."
+
+
 @dataclass
 class AsyncDriver:
     """Driver of one model, under one throttle and one budget; made and used inside a running event loop.
 
     `failures` decides after which failures the model is asked no more (default: RequestFailures).
-    `fatal` is the error that ended the run, if one did; `retries` counts requests that were sent again.
+    `fatal` is the error that ended the run, if one did.
     """
 
     model: AsyncModel
@@ -56,7 +107,6 @@ class AsyncDriver:
     throttle: Throttle
     failures: FailureLimit | None = None
     fatal: ModelError | None = field(default=None, init=False)
-    retries: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.queue = ThrottleQueue(self.throttle)
@@ -69,7 +119,8 @@ class AsyncDriver:
 
     async def run(self, prefetch: Prefetch, on_reply: Callable[[Reply], None]) -> None:
         """Ask every request of the queue. Raises the ModelError that ended the run, if one did."""
-        timer = self._stop_in_time()
+        seconds = self.spending.seconds_left()
+        timer = None if seconds is None else self._loop.call_later(seconds + 0.001, self.spending.check_time)
         workers = [
             asyncio.create_task(self._work(prefetch, on_reply))
             for _ in range(max(1, self.throttle.settings.concurrency))
@@ -108,7 +159,6 @@ class AsyncDriver:
                     backoff_seconds(self.settings, attempt, request.key)
                 ):
                     return None
-                self.retries += 1
             else:
                 self._failures.reset()
                 return TimedOutcome(outcome, attempt, self.queue.clock() - started)
@@ -138,20 +188,14 @@ class AsyncDriver:
         while not self.spending.reason and (item := prefetch.take()):
             planned, future = item
             try:
-                variants = await _result(future)
+                variants = future.result() if future.done() else await asyncio.wrap_future(future)
             except MmdbenchError as error:
                 on_reply(image_error_reply(planned, error))
                 continue
-            reply = await self._reply(planned, variants)
-            if reply is not None:
-                on_reply(reply)
-
-    async def _reply(self, planned: Planned, variants: Sequence[Variant]) -> Reply | None:
-        request = make_request(planned, variants, self.card.generation)
-        timed = await self.ask(request, planned.sizes)
-        if timed is None:
-            return None
-        return make_reply(planned, variants, timed.outcome, timed.seconds, timed.attempts)
+            request = make_request(planned, variants, self.card.generation)
+            timed = await self.ask(request, planned.sizes)
+            if timed is not None:
+                on_reply(make_reply(planned, variants, timed.outcome, timed.seconds, timed.attempts))
 
     async def _attempt(self, request: Request, started: float, tokens: float, usd: float) -> Outcome:
         paid = 0.0
@@ -171,7 +215,9 @@ class AsyncDriver:
             used, cost = self.estimate.update(outcome.details.get("usage", {}))
             self.throttle.correct_tokens(tokens, used)
             paid = usd if cost is None else cost
-            return outcome if cost is None else _priced(outcome, cost)
+            if cost is None:
+                return outcome
+            return replace(outcome, details={**outcome.details, "cost_usd": round(cost, 8)})
         finally:
             self.spending.settle(usd, paid)
             self._settled.set()
@@ -226,12 +272,6 @@ class AsyncDriver:
         finally:
             waiting.cancel()
 
-    def _stop_in_time(self) -> asyncio.TimerHandle | None:
-        seconds = self.spending.seconds_left()
-        if seconds is None:
-            return None
-        return asyncio.get_running_loop().call_later(seconds + 0.001, self.spending.check_time)
-
 
 def with_model(model: AsyncModel, use: Callable[[], Awaitable[T]]) -> T:
     """Run a coroutine in a new event loop, then close the model's connections."""
@@ -256,11 +296,3 @@ def _plan_uncollected() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-async def _result(future: Future[list[Variant]]) -> list[Variant]:
-    return future.result() if future.done() else await asyncio.wrap_future(future)
-
-
-def _priced(outcome: Outcome, usd: float) -> Outcome:
-    return replace(outcome, details={**outcome.details, "cost_usd": round(usd, 8)})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mmdbench.errors import MmdbenchError, ModelError
+from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Model
 from mmdbench.records import Outcome, Reply, Variant
 from mmdbench.run.plan import Planned
@@ -23,19 +23,22 @@ _FAILURES_IN_A_ROW = 5
 class BatchDriver:
     """Driver of one model that is called directly, in batches.
 
-    `name` and `generation` are those of the model card; `on_reply` receives every reply; `failures`
-    counts the requests that failed in a row.
+    `on_reply` receives every reply; `failures` counts the requests that failed in a row.
     """
 
     model: Model
-    name: str
-    generation: Mapping[str, Any]
+    card: ModelCard
     on_reply: Callable[[Reply], None]
     failures: int = field(default=0, init=False)
 
+    @property
+    def batch_size(self) -> int:
+        """The number of requests that the model takes at once."""
+        return max(1, int(getattr(self.model, "batch_size", 1)))
+
     def run(self, prefetch: Prefetch, may_start: Callable[[], bool]) -> None:
         """Ask batch after batch until every request is taken or `may_start` returns False."""
-        size = max(1, int(getattr(self.model, "batch_size", 1)))
+        size = self.batch_size
         while True:
             batch: list[tuple[Planned, list[Variant]]] = []
             while len(batch) < size and (item := prefetch.take()) and may_start():
@@ -50,7 +53,7 @@ class BatchDriver:
 
     def ask(self, batch: Sequence[tuple[Planned, list[Variant]]]) -> None:
         """Ask one batch; a batch that fails is asked again in halves, down to single requests."""
-        requests = [make_request(planned, variants, self.generation) for planned, variants in batch]
+        requests = [make_request(planned, variants, self.card.generation) for planned, variants in batch]
         started = time.monotonic()
         try:
             outcomes = self.model.generate(requests)
@@ -61,7 +64,7 @@ class BatchDriver:
             return
         if len(outcomes) != len(requests):
             raise ModelError(
-                f"The model {self.name!r} gave {len(outcomes)} outcomes for {len(requests)} requests."
+                f"The model {self.card.name!r} gave {len(outcomes)} outcomes for {len(requests)} requests."
             )
         self.failures = 0
         seconds = (time.monotonic() - started) / len(requests)
@@ -78,7 +81,7 @@ class BatchDriver:
         self.failures += 1
         if self.failures >= _FAILURES_IN_A_ROW:
             raise ModelError(
-                f"The model {self.name!r} failed {self.failures} times in a row: {reason}.",
+                f"The model {self.card.name!r} failed {self.failures} times in a row: {reason}.",
                 hint="Every reply so far is stored; fix the model and run the same command again.",
             ) from error
         planned, variants = batch[0]

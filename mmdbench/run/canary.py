@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmdbench.records import ImageBytes, Outcome, Request
@@ -71,10 +71,6 @@ class CanaryResult:
     verdict: Literal["passed", "caught", "unclear", "failed"]
     probes: tuple[ProbeResult, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able, for a run's manifest."""
-        return asdict(self)
-
     @property
     def summary(self) -> str:
         """The result in one sentence."""
@@ -122,17 +118,12 @@ def run_canary(
     again = probes[::-1]
     outcomes = ask([_request(probe, 2, generation) for probe in again])
     results += [_judge(probe, outcome, probes) for probe, outcome in zip(again, outcomes, strict=True)]
-    results = _doubt_wide_shape(results)
-    return CanaryResult(_overall(results), tuple(results))
-
-
-def _doubt_wide_shape(results: Sequence[ProbeResult]) -> list[ProbeResult]:
     # A model that does not see the second number writes one number, with or without a cache.
-    reads = all(r.verdict == "own" for r in results if r.name == _CONTROL)
-    return [
-        replace(r, verdict="unread") if r.name == _WIDE and r.verdict == "other" and not reads else r
-        for r in results
-    ]
+    if not all(r.verdict == "own" for r in results if r.name == _CONTROL):
+        results = [
+            replace(r, verdict="unread") if r.name == _WIDE and r.verdict == "other" else r for r in results
+        ]
+    return CanaryResult(_overall(results), tuple(results))
 
 
 def _overall(results: Sequence[ProbeResult]) -> Literal["passed", "caught", "unclear", "failed"]:
@@ -147,7 +138,8 @@ def _overall(results: Sequence[ProbeResult]) -> Literal["passed", "caught", "unc
 def _judge(probe: Probe, outcome: Outcome, probes: Sequence[Probe]) -> ProbeResult:
     if outcome.status == "error":
         return ProbeResult(probe.name, probe.shows, "failed", outcome.reason)
-    found = "".join(re.findall(r"\d", _final(outcome.text))) or (
+    # A reasoning model names digits in its thoughts; its answer is the text after them.
+    found = "".join(re.findall(r"\d", outcome.text.rpartition("</think>")[2])) or (
         "none" if re.search(r"\bnone\b|\bno\b", outcome.text.lower()) else ""
     )
     if found == probe.shows:
@@ -157,11 +149,6 @@ def _judge(probe: Probe, outcome: Outcome, probes: Sequence[Probe]) -> ProbeResu
     else:
         verdict = "unread"
     return ProbeResult(probe.name, probe.shows, verdict, outcome.text)
-
-
-def _final(text: str) -> str:
-    # A reasoning model names digits in its thoughts; its answer is the text after them.
-    return text.rpartition("</think>")[2]
 
 
 def _request(probe: Probe, round_number: int, generation: Mapping[str, Any]) -> Request:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from mmdbench.benches import Bench
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Fingerprinted, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
-from mmdbench.records import CLEAN, RunPlan
+from mmdbench.records import CLEAN
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.manifest import find_manifest
 from mmdbench.run.plan import Planned, plan_requests
@@ -87,7 +87,7 @@ def forecast(inputs: RunInputs) -> Forecast:
     card, earlier = inputs.card, _earlier_replies(inputs.folder, inputs.model.fingerprint())
     read, written = _tokens(todo, card, earlier)
     units = _units(planned, inputs.benches)
-    sizes = list(units.values())
+    sizes, levels = list(units.values()), inputs.plan.levels
     return Forecast(
         requests=len(unique),
         answered=len(done),
@@ -98,8 +98,10 @@ def forecast(inputs: RunInputs) -> Forecast:
         usd=card.price.usd(read, written) if card.price else None,
         seconds=_seconds(len(todo), inputs.model, earlier),
         score=100 * _score_half_width(sizes),
-        drop=100 * macro_half_width(sizes, _FLIPS) if _has_drop(inputs.plan) else None,
-        basis=_basis(earlier),
+        drop=100 * macro_half_width(sizes, _FLIPS) if CLEAN in levels and len(levels) > 1 else None,
+        basis=f"from {earlier.count} earlier replies of this model"
+        if earlier.count
+        else "estimated from the sizes of texts and pictures; there is no earlier reply of this model",
     )
 
 
@@ -115,7 +117,9 @@ def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierRe
         if manifest.get("model", {}).get("fingerprint") != wanted:
             continue
         rates += [s["asked"] / s["seconds"] for s in manifest.get("sessions", []) if s["asked"] >= 20]
-        for record in islice(_answers(run), _LOOKED_AT):
+        records = (record for path in shard_paths(run) for record in read_records(path))
+        answers = (record for record in records if record.get("status") != "error")
+        for record in islice(answers, _LOOKED_AT):
             counts["replies"] += 1
             sums["seconds"] += record.get("seconds", 0.0)
             usage = record.get("details", {}).get("usage") or {}
@@ -133,28 +137,14 @@ def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierRe
     )
 
 
-def _answers(run: Path) -> Iterator[dict[str, Any]]:
-    for path in shard_paths(run):
-        for record in read_records(path):
-            if record.get("status") != "error":
-                yield record
-
-
 def _tokens(todo: Sequence[Planned], card: ModelCard, earlier: _EarlierReplies) -> tuple[int, int]:
     if earlier.read is not None and earlier.written is not None:
         return round(earlier.read * len(todo)), round(earlier.written * len(todo))
-    each = min(_most_written(card), 10 * TYPICAL_OUTPUT) if _thinks(card) else TYPICAL_OUTPUT
+    each, settings = TYPICAL_OUTPUT, card.generation
+    if card.options.get("reasoning") or settings.get("reasoning_effort", "none") != "none":
+        most = settings.get("max_completion_tokens", settings.get("max_tokens"))
+        each = 10 * TYPICAL_OUTPUT if most is None else min(int(most), 10 * TYPICAL_OUTPUT)
     return sum(request_tokens(p.prompt, p.sizes, card) for p in todo), each * len(todo)
-
-
-def _thinks(card: ModelCard) -> bool:
-    effort = card.generation.get("reasoning_effort", "none")
-    return bool(card.options.get("reasoning")) or effort != "none"
-
-
-def _most_written(card: ModelCard) -> int:
-    most = card.generation.get("max_completion_tokens", card.generation.get("max_tokens"))
-    return 10 * TYPICAL_OUTPUT if most is None else int(most)
 
 
 def _seconds(count: int, model: Fingerprinted, earlier: _EarlierReplies) -> float | None:
@@ -176,13 +166,3 @@ def _units(planned: Sequence[Planned], benches: Sequence[Bench]) -> dict[str, in
 def _score_half_width(sizes: Sequence[int]) -> float:
     # A score of a half has the variance of a difference when one answer in four flips: 0.25.
     return macro_half_width(sizes, 0.25) if len(sizes) > 1 else half_width(sizes[0], 0.25) if sizes else 0.0
-
-
-def _has_drop(plan: RunPlan) -> bool:
-    return CLEAN in plan.levels and len(plan.levels) > 1
-
-
-def _basis(earlier: _EarlierReplies) -> str:
-    if earlier.count:
-        return f"from {earlier.count} earlier replies of this model"
-    return "estimated from the sizes of texts and pictures; there is no earlier reply of this model"

@@ -41,6 +41,7 @@ __all__ = [
     "read_cells",
     "read_questions",
     "reply_key",
+    "worded_prompt",
     "write_plan",
 ]
 
@@ -113,7 +114,7 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
     planned = []
     for question, cells in plan_cells(plan, inputs.benches, spec):
         default = build_prompt(question, families[question.bench])
-        prompt = _prompt(inputs.model, question, default)
+        prompt = worded_prompt(inputs.model, question, default)
         own = [digests.of(source) for source in question.images]
         for cell in cells:
             degraded = cell.level not in (CLEAN, RECODED)
@@ -208,7 +209,17 @@ def _lines(records: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def _prompt(model: Fingerprinted, question: Question, default: str) -> str:
+def worded_prompt(model: Fingerprinted, question: Question, default: str) -> str:
+    """The prompt as the model words it.
+
+    Args:
+        model: The model, with or without a method `prompt`.
+        question: The question.
+        default: The prompt of a model that has no wording of its own.
+
+    Returns:
+        The prompt.
+    """
     override = getattr(model, "prompt", None)
     return default if override is None else str(override(question, default))
 

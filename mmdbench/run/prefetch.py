@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 
 from mmdbench.errors import MmdbenchError
@@ -138,13 +137,6 @@ class CleanImageCache:
 
 def make_variants(planned: Planned, images: CleanImageCache) -> list[Variant]:
     """The variants of a planned cell: each recipe applied to its image, then restored if the plan says so."""
-    made = zip(planned.images, planned.recipes, strict=True)
-    return [_restored(make_variant(images.get(source), recipe), planned) for source, recipe in made]
-
-
-def _restored(variant: Variant, planned: Planned) -> Variant:
-    if planned.restorer is None:
-        return variant
-    found = restored(variant, planned.restorer)
-    note = {"name": planned.restorer.name, "before": found.before, "seconds": round(found.seconds, 4)}
-    return replace(found.variant, restored=note)
+    pairs = zip(planned.images, planned.recipes, strict=True)
+    made = [make_variant(images.get(source), recipe) for source, recipe in pairs]
+    return made if planned.restorer is None else [restored(one, planned.restorer) for one in made]

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,7 +55,7 @@ def check_canary(
     if known and known.get("verdict") in ("passed", "unclear"):
         return dict(known)
     found = canary_of(model, card, spending)
-    record = {"fingerprint": name, "checked": int(time.time()), "said": found.summary, **found.as_dict()}
+    record = {"fingerprint": name, "checked": int(time.time()), "said": found.summary, **asdict(found)}
     if found.verdict == "caught":
         raise ModelError(
             f"The model {card.name!r} cannot be measured: {found.summary}.",

@@ -15,15 +15,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, cast
 
-from mmdbench.models.registry import AsyncModel, Model, is_async
+from mmdbench.models.registry import AsyncModel, Model, check_model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Cell, Reply
 from mmdbench.run.async_driver import AsyncDriver, with_model
 from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending, stopped_by_ctrl_c
 from mmdbench.run.cache_alarm import SameReplies
-from mmdbench.run.engines.dispatch import dispatch
+from mmdbench.run.engines.local_dispatcher import LocalDispatcher
+from mmdbench.run.engines.local_pool import LocalPool
 from mmdbench.run.engines.pool import WorkerPool, Workload
+from mmdbench.run.engines.ray_dispatcher import RayDispatcher
+from mmdbench.run.engines.ray_pool import RayPool
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.manifest import find_manifest, run_manifest, save_manifest
 from mmdbench.run.plan import Planned, plan_requests, write_plan
@@ -116,18 +119,18 @@ class _Session:
     def summary(self, cells: int, seconds: float) -> RunSummary:
         model = self.inputs.model
         return RunSummary(
-            cells,
-            self.asked,
-            self.earlier,
-            self.failed,
-            seconds,
-            self.spending.reason,
-            self.same.alarm,
-            round(self.spending.usd, 6),
-            self.spending.sent,
-            (self.read, self.written),
-            _throttle_record(self.throttle, seconds) if self.throttle else {},
-            model.report() if isinstance(model, WorkerPool) else {},
+            cells=cells,
+            asked=self.asked,
+            earlier=self.earlier,
+            failed=self.failed,
+            seconds=seconds,
+            stopped=self.spending.reason,
+            alarm=self.same.alarm,
+            usd=round(self.spending.usd, 6),
+            sent=self.spending.sent,
+            tokens=(self.read, self.written),
+            throttle=_throttle_record(self.throttle, seconds) if self.throttle else {},
+            workers=model.report() if isinstance(model, WorkerPool) else {},
         )
 
 
@@ -140,18 +143,19 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
     """
     started = time.monotonic()
     folder, model, settings = inputs.folder, inputs.model, inputs.settings
-    check = getattr(model, "check", None)
-    if check is not None:
-        check()
+    check_model(model)
     with folder_lock(make_folder(folder), "running a model"), ReplyStore(folder) as store:
         planned = plan_requests(inputs)
         write_plan(folder, planned, inputs.benches)
         manifest = run_manifest(inputs, find_manifest(folder)) | _picture_record(inputs, planned)
         save_manifest(folder, manifest)
-        todo, earlier = _todo(planned, store, settings)
+        number, count = settings.shard
+        mine = {p.key: p for p in planned if count == 1 or shard_of(p.key, count) == number}
+        answered = store.answered(errors_count=not settings.retry_errors)
+        todo = [p for p in mine.values() if p.key not in answered]
         throttle = Throttle(throttle_settings(model)) if is_async(model) else None
         spending = Spending(settings.budget)
-        session = _Session(inputs, store, todo, earlier, on_progress, spending, throttle)
+        session = _Session(inputs, store, todo, len(mine) - len(todo), on_progress, spending, throttle)
         try:
             session.show(note=_preflight(session, manifest))
             save_manifest(folder, manifest)
@@ -183,14 +187,6 @@ def _picture_record(inputs: RunInputs, planned: Sequence[Planned]) -> dict[str, 
     return record
 
 
-def _todo(planned: Sequence[Planned], store: ReplyStore, settings: RunSettings) -> tuple[list[Planned], int]:
-    number, count = settings.shard
-    answered = store.answered(errors_count=not settings.retry_errors)
-    mine = {p.key: p for p in planned if count == 1 or shard_of(p.key, count) == number}
-    todo = [p for p in mine.values() if p.key not in answered]
-    return todo, len(mine) - len(todo)
-
-
 def _preflight(session: _Session, manifest: dict[str, Any]) -> str:
     """Check a model behind a server with the canary; the note for the user, empty if all is well."""
     model = session.inputs.model
@@ -210,15 +206,19 @@ def _preflight(session: _Session, manifest: dict[str, Any]) -> str:
 
 def _ask(session: _Session) -> None:
     model, card, spending = session.inputs.model, session.inputs.card, session.spending
-    if isinstance(model, WorkerPool):
-        dispatch(model, Workload(session.todo, spending, session.keep, lambda note: session.show(note=note)))
+    workload = Workload(session.todo, spending, session.keep, lambda note: session.show(note=note))
+    if isinstance(model, LocalPool):
+        LocalDispatcher(model, workload).run()
+        return
+    if isinstance(model, RayPool):
+        RayDispatcher(model, workload).run()
         return
     throttle = session.throttle
-    at_once = throttle.settings.concurrency if throttle else int(getattr(model, "batch_size", 1))
+    driver = BatchDriver(cast("Model", model), card, session.keep)
+    at_once = throttle.settings.concurrency if throttle else driver.batch_size
     workers = session.inputs.settings.workers or min(8, os.cpu_count() or 1)
     with prefetching(session.todo, workers, max(1, at_once) + _AHEAD) as prefetch:
         if throttle is None:
-            driver = BatchDriver(cast("Model", model), card.name, card.generation, session.keep)
             driver.run(prefetch, spending.start)
             return
         served = cast("AsyncModel", model)

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
-from mmdbench.errors import MmdbenchError, UsageError
+from mmdbench.errors import UsageError
 
 __all__ = ["require_above", "require_at_least", "require_between"]
 
 
-def require_at_least(
-    name: str, value: object, least: float, *, whole: bool = False, error: type[MmdbenchError] = UsageError
-) -> None:
+def require_at_least(name: str, value: object, least: float, *, whole: bool = False) -> None:
     """Raise an error unless a value is a number of at least `least`.
 
     Args:
@@ -25,24 +23,15 @@ def require_at_least(
         value: Anything; a bool, NaN or a value that is no number is refused.
         least: The smallest number allowed.
         whole: Refuse a number that is not an integer.
-        error: The class to raise.
 
     Raises:
-        MmdbenchError: The value is not allowed.
+        UsageError: The value is not allowed.
     """
     if not (_is_number(value, whole=whole) and value >= least):  # type: ignore[operator]
-        raise _refused(name, value, f"at least {least:g}", whole=whole, error=error)
+        raise _refused(name, value, f"at least {least:g}", whole=whole)
 
 
-def require_between(
-    name: str,
-    value: object,
-    low: float,
-    high: float,
-    *,
-    whole: bool = False,
-    error: type[MmdbenchError] = UsageError,
-) -> None:
+def require_between(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
     """Raise an error unless a value is a number between two others, both of them included.
 
     Args:
@@ -51,23 +40,15 @@ def require_between(
         low: The smallest number allowed.
         high: The largest number allowed.
         whole: Refuse a number that is not an integer.
-        error: The class to raise.
 
     Raises:
-        MmdbenchError: The value is not allowed.
+        UsageError: The value is not allowed.
     """
     if not (_is_number(value, whole=whole) and low <= value <= high):  # type: ignore[operator]
-        raise _refused(name, value, f"between {low:g} and {high:g}", whole=whole, error=error)
+        raise _refused(name, value, f"between {low:g} and {high:g}", whole=whole)
 
 
-def require_above(
-    name: str,
-    value: object,
-    low: float,
-    *,
-    below: float | None = None,
-    error: type[MmdbenchError] = UsageError,
-) -> None:
+def require_above(name: str, value: object, low: float, *, below: float | None = None) -> None:
     """Raise an error unless a value is a number above `low` and below another, both of them excluded.
 
     Args:
@@ -75,14 +56,13 @@ def require_above(
         value: Anything; a bool, NaN or a value that is no number is refused.
         low: The number that is just too small.
         below: The number that is just too large; None for no limit.
-        error: The class to raise.
 
     Raises:
-        MmdbenchError: The value is not allowed.
+        UsageError: The value is not allowed.
     """
     if not (_is_number(value) and low < value and (below is None or value < below)):  # type: ignore[operator]
         rule = f"above {low:g}" + ("" if below is None else f" and below {below:g}")
-        raise _refused(name, value, rule, whole=False, error=error)
+        raise _refused(name, value, rule)
 
 
 def _is_number(value: object, *, whole: bool = False) -> bool:
@@ -90,9 +70,7 @@ def _is_number(value: object, *, whole: bool = False) -> bool:
     return isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
 
 
-def _refused(
-    name: str, value: object, rule: str, *, whole: bool, error: type[MmdbenchError]
-) -> MmdbenchError:
+def _refused(name: str, value: object, rule: str, *, whole: bool = False) -> UsageError:
     if whole:
         rule = f"a whole number {'of ' * rule.startswith('at')}{rule}"
-    return error(f"{name} must be {rule}, got {value!r}.")
+    return UsageError(f"{name} must be {rule}, got {value!r}.")

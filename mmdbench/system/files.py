@@ -50,7 +50,9 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
+        mask = os.umask(0)  # it can only be read by setting it
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
         Path(temporary).replace(path)
         temporary = ""
     except OSError as error:
@@ -59,12 +61,6 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
         if temporary:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:

@@ -120,6 +120,8 @@ def _refuse_large(image: Image.Image, where: str, max_pixels: int) -> None:
 
 
 def _unreadable(data: bytes, where: str, error: Exception) -> ImageDecodeError:
+    from PIL import UnidentifiedImageError
+
     if not data:
         return ImageDecodeError(f"{where}: no picture, the data is empty.")
     head = data[:64].lstrip().lower()
@@ -127,17 +129,12 @@ def _unreadable(data: bytes, where: str, error: Exception) -> ImageDecodeError:
         return ImageDecodeError(f"{where}: this is a web page or a drawing, not a picture.")
     if data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _formats():
         return ImageDecodeError(f"{where}: an AVIF picture.", hint="Reading AVIF needs Pillow 11.3 or newer.")
-    reason = "not a picture of a known kind" if _is_unidentified(error) else f"cannot be decoded ({error})"
+    unknown = isinstance(error, UnidentifiedImageError)
+    reason = "not a picture of a known kind" if unknown else f"cannot be decoded ({error})"
     return ImageDecodeError(
         f"{where}: {len(data)} bytes, {reason}.",
         hint="The file may be incomplete. To check a benchmark: mmdbench data verify",
     )
-
-
-def _is_unidentified(error: Exception) -> bool:
-    from PIL import UnidentifiedImageError
-
-    return isinstance(error, UnidentifiedImageError)
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module, metadata, util
@@ -26,6 +27,7 @@ from mmdbench.errors import MissingExtraError, ModelError, UnknownNameError, Usa
 from mmdbench.records import Variant
 from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import bytes_digest, pixel_digest
+from mmdbench.system.images import decode_image
 from mmdbench.system.toml import parse_toml
 from mmdbench.variants.codec import Codec, encode
 from mmdbench.variants.restorers import SHIPPED, SHIPPED_VERSION
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from mmdbench.variants.restorers import Restore
 
-__all__ = ["ENTRY_POINTS", "Restored", "Restorer", "open_restorer", "restored"]
+__all__ = ["ENTRY_POINTS", "Restorer", "open_restorer", "restored"]
 
 ENTRY_POINTS = "mmdbench.restorers"
 
@@ -69,11 +71,8 @@ class Restorer:
 
         given = pixels.copy()  # a user's function may write into its argument
         try:
-            if self._turn is None:
+            with self._turn or nullcontext():
                 found = self.function(given)
-            else:
-                with self._turn:
-                    found = self.function(given)
         except Exception as error:
             raise ModelError(
                 f"The restorer {self.name!r} failed: {type(error).__name__}: {error}."
@@ -86,28 +85,19 @@ class Restorer:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """A variant as the model gets it, the digest of the pixels before, and the restorer's seconds."""
+def restored(variant: Variant, restorer: Restorer) -> Variant:
+    """The variant with its image restored as a model would get it, after its codec.
 
-    variant: Variant
-    before: str
-    seconds: float
-
-
-def restored(variant: Variant, restorer: Restorer) -> Restored:
-    """Restore a variant's image as a model would get it, after its codec.
-
-    The result is encoded as PNG, which adds no loss; `seconds` do not include decoding and encoding.
+    The result is encoded as PNG, which adds no loss. Its record `restored` holds the restorer's name, the
+    digest of the pixels before, and the seconds of the restorer, without decoding and encoding.
     """
-    from mmdbench.system.images import decode_image
-
     pixels = decode_image(variant.image.data, "a variant to be restored")
     started = time.perf_counter()
     found = restorer.restore(pixels)
     seconds = time.perf_counter() - started
+    note = {"name": restorer.name, "before": variant.pixels, "seconds": round(seconds, 4)}
     image = encode(found, Codec("png"))
-    return Restored(replace(variant, image=image, pixels=pixel_digest(found)), variant.pixels, seconds)
+    return replace(variant, image=image, pixels=pixel_digest(found), restored=note)
 
 
 def open_restorer(name: str, files: Sequence[Path] = ()) -> Restorer:

@@ -12,8 +12,7 @@ import yaml
 
 from mmdbench.corruptions import apply, get_corruption_names, sample
 from mmdbench.corruptions.formula import evaluate, uses_intensity
-from mmdbench.corruptions.operations import draw
-from mmdbench.corruptions.registry import find_corruption
+from mmdbench.corruptions.operations import draw, find_corruption
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import SpecError, UnknownNameError
 from pictures import picture

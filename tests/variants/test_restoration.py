@@ -276,13 +276,13 @@ def test_a_restored_variant_is_what_the_model_gets():
     variant = Variant(recipe, {"q": 5}, ImageBytes(data, "image/jpeg"), pixel_digest(seen))
     found = restored(variant, open_restorer("opencv-deblock"))
     expected = open_restorer("opencv-deblock").restore(seen)
-    with Image.open(io.BytesIO(found.variant.image.data)) as image:
+    with Image.open(io.BytesIO(found.image.data)) as image:
         assert image.format == "PNG"
         assert np.array_equal(np.asarray(image), expected)
-    assert found.variant.pixels == pixel_digest(expected)
-    assert found.before == variant.pixels
-    assert (found.variant.recipe, found.variant.params) == (recipe, {"q": 5})
-    assert 0 < found.seconds < 5
+    assert found.pixels == pixel_digest(expected)
+    assert found.restored["before"] == variant.pixels
+    assert (found.recipe, found.params) == (recipe, {"q": 5})
+    assert 0 < found.restored["seconds"] < 5
 
 
 def test_the_restorers_time_is_counted_and_nothing_else():
@@ -291,4 +291,4 @@ def test_the_restorers_time_is_counted_and_nothing_else():
     found = restored(
         Variant(recipe, {}, ImageBytes(data, "image/png"), ""), open_restorer(f"{HERE}:ALONE.restore")
     )
-    assert 0.01 <= found.seconds < 0.2
+    assert 0.01 <= found.restored["seconds"] < 0.2

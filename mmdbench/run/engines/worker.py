@@ -11,11 +11,11 @@ from typing import cast
 
 from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.models.cards import ModelCard
-from mmdbench.models.registry import Model, is_async, open_model
+from mmdbench.models.registry import Model, check_model, is_async, open_model
 from mmdbench.records import ImageSource, Outcome, Question, Reply, Variant
 from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.engines.pool import ModelFacts
-from mmdbench.run.plan import Planned
+from mmdbench.run.plan import Planned, worded_prompt
 from mmdbench.run.prefetch import CleanImageCache, make_variants
 from mmdbench.run.replies import image_error_reply, make_reply
 
@@ -82,12 +82,10 @@ class OpenedModel:
                 f"{self.card.name} is behind a server, which one process can ask many requests at once.",
                 hint="Leave out --engine, --gpus and --processes; set --concurrency.",
             )
-        check = getattr(model, "check", None)
-        if check is not None:
-            check()
+        check_model(model)
         self.model = cast("Model", model)
         self._replies: list[Reply] = []
-        self._driver = BatchDriver(self.model, self.card.name, self.card.generation, self._replies.append)
+        self._driver = BatchDriver(self.model, self.card, self._replies.append)
 
     def facts(self) -> ModelFacts:
         """The facts that planning needs."""
@@ -97,12 +95,11 @@ class OpenedModel:
     @property
     def batch_size(self) -> int:
         """The number of requests that the model takes at once."""
-        return max(1, int(getattr(self.model, "batch_size", 1)))
+        return self._driver.batch_size
 
     def prompt(self, question: Question, default: str) -> str:
         """The prompt as the model words it."""
-        override = getattr(self.model, "prompt", None)
-        return default if override is None else str(override(question, default))
+        return worded_prompt(self.model, question, default)
 
     def ask(self, batch: Sequence[Made]) -> tuple[list[Reply], MmdbenchError | None]:
         """The replies to some requests, and the error that ends the run, if there is one."""

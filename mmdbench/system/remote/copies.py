@@ -27,10 +27,6 @@ __all__ = ["reading_copy", "working_copy"]
 _WAIT_SECONDS = 600.0
 
 
-def _ignore(text: str) -> None:
-    """Print nothing."""
-
-
 @contextmanager
 def reading_copy(url: str) -> Iterator[Path]:
     """A local copy of a remote build or run, as it is now.
@@ -50,7 +46,7 @@ def reading_copy(url: str) -> Iterator[Path]:
 
 
 @contextmanager
-def working_copy(url: str, show: Callable[[str], None] = _ignore) -> Iterator[Path]:
+def working_copy(url: str, show: Callable[[str], None] = lambda _: None) -> Iterator[Path]:
     """A local folder whose files are uploaded every few minutes, and when the block ends, however it ends.
 
     Files that another machine uploaded are copied here first. `show` is called with one line about
