@@ -9,14 +9,7 @@ from mmdbench.report.render.markdown import markdown_table
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Column, Row, Table, Value
 
-__all__ = [
-    "check_table",
-    "detectable_losses",
-    "github_lines",
-    "junit_xml",
-    "markdown_summary",
-    "row_text",
-]
+__all__ = ["check_table", "detectable_losses", "github_lines", "junit_xml", "markdown_summary", "row_text"]
 
 _MOST_ROWS = 6
 _MARK = {"regressed": "✗", "unchanged": "✓", "improved": "↑", "cannot tell": "?"}

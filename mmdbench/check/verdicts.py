@@ -15,8 +15,8 @@ Under no change a check calls any row regressed with probability α at most.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from mmdbench.check.baseline import Baseline
 from mmdbench.check.gates import ALL, MACRO, Gate, WatchedRow, default_gates, watched_rows
@@ -70,10 +70,6 @@ class CheckReport:
     notes: tuple[str, ...] = ()
     problem: str = ""
     alpha: float = ALPHA
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as a JSON-able dict, unrounded."""
-        return asdict(self)
 
 
 def check_run(

@@ -16,6 +16,7 @@ from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, refuse_incomplete
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
+from mmdbench.system.bounds import require_above
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ def assign(
     from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.folder import default_folder
     from mmdbench.run.inputs import RunSettings
-    from mmdbench.training import AssignmentRules, assign_samples, check_balance
+    from mmdbench.training import AssignmentRules, assign_samples
 
     levels = opts.parse_levels(level)
     if {CLEAN, RECODED} & set(levels):
@@ -80,7 +81,7 @@ def assign(
             hint="For the clean picture use --clean-check.",
         )
     if balance:
-        check_balance(balance)
+        require_above("--balance", balance, 0)
     card = set_options(find_card(model, model_card or ()), settings or ())
     plan = RunPlan(
         model=card.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +53,7 @@ def check(
     report = check_run(results, read_baseline(baseline), load_spec(), gates, alpha)
     _write(report, junit)
     if as_json:
-        print_json(report.as_dict())
+        print_json(asdict(report))
     else:
         _print(report)
     if os.environ.get("GITHUB_ACTIONS"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +34,7 @@ def compare(
 
     found = open_comparisons(runs, protocol, extraction, shared=shared)
     if as_json:
-        print_json([c.as_dict() for c in found])
+        print_json([asdict(comparison) for comparison in found])
         return
     for comparison in found:
         _print(comparison, markdown=markdown)

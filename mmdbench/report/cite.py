@@ -9,55 +9,28 @@ from mmdbench.results.graded_run import RunResults
 
 __all__ = ["citations", "methods"]
 
+# Titles and numbers at arXiv by the beginning of a benchmark's title; the first two are no benchmarks.
 _ARXIV = {
-    "clear": ("CLEAR", "2604.04780", "2026", "the corruptions, levels and benchmarks"),
+    "clear": ("CLEAR", "2604.04780"),
     "imagenetc": (
         "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
         "1903.12261",
-        "2019",
-        "corruption error",
     ),
-    "MMBench": ("MMBench: Is Your Multi-modal Model an All-around Player?", "2307.06281", "2023", ""),
-    "MM-Vet": (
-        "MM-Vet: Evaluating Large Multimodal Models for Integrated Capabilities",
-        "2308.02490",
-        "2023",
-        "",
-    ),
-    "MMVP": (
-        "Eyes Wide Shut? Exploring the Visual Shortcomings of Multimodal LLMs",
-        "2401.06209",
-        "2024",
-        "",
-    ),
-    "CV-Bench": (
-        "Cambrian-1: A Fully Open, Vision-Centric Exploration of Multimodal LLMs",
-        "2406.16860",
-        "2024",
-        "",
-    ),
-    "MMStar": (
-        "Are We on the Right Way for Evaluating Large Vision-Language Models?",
-        "2403.20330",
-        "2024",
-        "",
-    ),
-    "R-Bench": (
-        "R-Bench: Are your Large Multimodal Model Robust to Real-world Corruptions?",
-        "2410.05474",
-        "2024",
-        "",
-    ),
-    "MMMB": ("Parrot: Multilingual Visual Instruction Tuning", "2406.02539", "2024", ""),
+    "MMBench": ("MMBench: Is Your Multi-modal Model an All-around Player?", "2307.06281"),
+    "MM-Vet": ("MM-Vet: Evaluating Large Multimodal Models for Integrated Capabilities", "2308.02490"),
+    "MMVP": ("Eyes Wide Shut? Exploring the Visual Shortcomings of Multimodal LLMs", "2401.06209"),
+    "CV-Bench": ("Cambrian-1: A Fully Open, Vision-Centric Exploration of Multimodal LLMs", "2406.16860"),
+    "MMStar": ("Are We on the Right Way for Evaluating Large Vision-Language Models?", "2403.20330"),
+    "R-Bench": ("R-Bench: Are your Large Multimodal Model Robust to Real-world Corruptions?", "2410.05474"),
+    "MMMB": ("Parrot: Multilingual Visual Instruction Tuning", "2406.02539"),
 }
+_NOTES = {"clear": "the corruptions, levels and benchmarks", "imagenetc": "corruption error"}
 
 
 def citations(runs: Sequence[RunResults] = ()) -> str:
     """BibTeX of mmdbench, the paper behind its corruptions, and the benchmarks of the runs."""
     titles = [run.title(bench) for run in runs for bench in run.benches]
-    wanted = [
-        key for key in _ARXIV if key in ("clear", "imagenetc") or any(t.startswith(key) for t in titles)
-    ]
+    wanted = [key for key in _ARXIV if key in _NOTES or any(t.startswith(key) for t in titles)]
     software = [
         "  title   = {mmdbench}",
         f"  version = {{{__version__}}}",
@@ -65,10 +38,11 @@ def citations(runs: Sequence[RunResults] = ()) -> str:
     ]
     entries = ["@software{mmdbench,\n" + ",\n".join(software) + "\n}"]
     for key in wanted:
-        title, number, year, note = _ARXIV[key]
-        lines = [f"  title         = {{{{{title}}}}}", f"  year          = {{{year}}}"]
+        title, number = _ARXIV[key]
+        # An arXiv number begins with the year's last two digits.
+        lines = [f"  title         = {{{{{title}}}}}", f"  year          = {{20{number[:2]}}}"]
         lines += [f"  eprint        = {{{number}}}", "  archivePrefix = {arXiv}"]
-        lines += [f"  note          = {{for {note}}}"] if note else []
+        lines += [f"  note          = {{for {_NOTES[key]}}}"] if key in _NOTES else []
         entries.append(f"@misc{{{key.lower()},\n" + ",\n".join(lines) + "\n}")
     return "\n\n".join(entries) + "\n"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
@@ -32,10 +31,6 @@ class Comparison:
     differences: tuple[Difference, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The comparison as a JSON-able dict, unrounded."""
-        return asdict(self)
 
 
 def compare_runs(first: RunResults, second: RunResults, spec: Spec, *, shared: bool = False) -> Comparison:

@@ -43,7 +43,7 @@ class Difference:
 def identity(run: RunResults) -> dict[str, Any]:
     """The JSON-able record of a run's settings, for comparing it with another run."""
     plan = run.plan
-    judges = sorted({j for arm in run.arms if (j := getattr(arm.score, "judge", None))})
+    judges = sorted({j for arm in run.arms if (j := arm.score.judge)})
     spec = run.manifest.get("spec", {})
     record: dict[str, Any] = {
         "protocol": plan.protocol,

@@ -64,8 +64,7 @@ def open_comparisons(
     """
     if len(names) < 2:
         raise UsageError(
-            f"RUNS must be at least two, got {len(names)}.",
-            hint="Name a run and paper:clear-rl.",
+            f"RUNS must be at least two, got {len(names)}.", hint="Name a run and paper:clear-rl."
         )
     if is_published(names[0]):
         raise UsageError(f"The first of RUNS must be a run, got {names[0]}.", hint="Name a run before it.")

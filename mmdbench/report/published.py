@@ -66,7 +66,7 @@ def published_rows(name: str, benches: Sequence[str] = ()) -> PublishedRows:
     notes += [
         m["text"]
         for m in paper_tables()["misprints"]
-        if slug in m["runs"] or ("*" in m["runs"] and _clear(slug))
+        if slug in m["runs"] or ("*" in m["runs"] and not slug.startswith(_ROBUST))
     ]
     by_corruption = tuple(_corruption_rows(name, slug))
     if by_corruption:
@@ -75,10 +75,6 @@ def published_rows(name: str, benches: Sequence[str] = ()) -> PublishedRows:
 
 
 _ROBUST = ("qwen", "gemma", "internvl", "robust", "tecoa")
-
-
-def _clear(slug: str) -> bool:
-    return not slug.startswith(_ROBUST)
 
 
 def _slug(label: str) -> str:

@@ -73,8 +73,6 @@ def change(before: Series, after: Series) -> Estimate | None:
     place = {unit: i for i, unit in enumerate(after.units)}
     order = np.array([place[unit] for unit in before.units], np.intp)
     estimate = paired_difference(
-        before.at.values,
-        after.at.values[order],
-        residuals=before.at.residuals - after.at.residuals[order],
+        before.at.values, after.at.values[order], residuals=before.at.residuals - after.at.residuals[order]
     )
     return None if estimate is None else estimate.scaled(100)

@@ -30,10 +30,7 @@ class Step:
 
 
 def until_precise(
-    plan: RunPlan,
-    benches: Sequence[BenchData],
-    target: float,
-    run: Callable[[RunPlan], float | None],
+    plan: RunPlan, benches: Sequence[BenchData], target: float, run: Callable[[RunPlan], float | None]
 ) -> Iterator[Step]:
     """Run larger and larger samples until the half-width is small enough or no question is left.
 

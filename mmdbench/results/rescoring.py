@@ -21,15 +21,7 @@ from mmdbench.results.judging.open import JudgeOptions, open_judging
 from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.run.store import read_records
-from mmdbench.scoring import (
-    JudgeHeads,
-    Rules,
-    Score,
-    get_protocol,
-    keep_heads,
-    load_heads,
-    read_predictions,
-)
+from mmdbench.scoring import JudgeHeads, Rules, Score, get_protocol, keep_heads, load_heads, read_predictions
 from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
 from mmdbench.system.locks import folder_lock
@@ -98,11 +90,7 @@ class Regraded:
 
 
 def regrade(
-    folder: Path,
-    rules: Rules = _OWN_RULES,
-    *,
-    judging: Judging | None = None,
-    against: Path | None = None,
+    folder: Path, rules: Rules = _OWN_RULES, *, judging: Judging | None = None, against: Path | None = None
 ) -> Regraded:
     """Grade a run again from its folder; nothing is written but the judge's calls to its journal.
 

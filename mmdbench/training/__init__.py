@@ -18,7 +18,7 @@ from __future__ import annotations
 from mmdbench.training.assignment import Assignment, AssignmentRules, assign_samples
 from mmdbench.training.dataset import DATASET, SUMMARY, TraceSet, write_dataset
 from mmdbench.training.samples import TrainingSample, find_samples
-from mmdbench.training.selection import Selection, check_balance, select_samples
+from mmdbench.training.selection import Selection, select_samples
 from mmdbench.training.traces import Trace, TraceWriter, trace_prompt
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "TraceWriter",
     "TrainingSample",
     "assign_samples",
-    "check_balance",
     "find_samples",
     "select_samples",
     "trace_prompt",

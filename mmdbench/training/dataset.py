@@ -70,7 +70,9 @@ def write_dataset(
             if pictures:
                 record |= _pictures(folder, sample, question)
             if traces is not None:
-                record |= _trace(traces.traces.get(sample.cell))
+                trace = traces.traces.get(sample.cell)
+                record["turns"] = list(trace.turns) if trace else []
+                record["trace"] = trace.status if trace else "missing"
             file.write(json.dumps(record, ensure_ascii=True).encode() + b"\n")
     summary = _summary(selection, rules or {}, traces)
     write_atomic(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=True) + "\n")
@@ -114,12 +116,6 @@ def _save(folder: Path, digest: str, image: ImageBytes) -> str:
     if not (folder / name).exists():
         write_atomic(folder / name, image.data)
     return name
-
-
-def _trace(trace: Trace | None) -> dict[str, Any]:
-    if trace is None:
-        return {"turns": [], "trace": "missing"}
-    return {"turns": list(trace.turns), "trace": trace.status}
 
 
 def _summary(selection: Selection, rules: Mapping[str, Any], traces: TraceSet | None) -> dict[str, Any]:

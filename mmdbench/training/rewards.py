@@ -168,12 +168,7 @@ def restorations(turns: Sequence[str]) -> int:
 
 
 def decision_reward(
-    restored: bool,
-    needed: bool,
-    *,
-    right: float = 1.0,
-    idle: float = 0.0,
-    missed: float = 0.0,
+    restored: bool, needed: bool, *, right: float = 1.0, idle: float = 0.0, missed: float = 0.0
 ) -> float:
     """The reward of the decision to restore the picture or not.
 

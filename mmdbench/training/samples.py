@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,13 +50,10 @@ def find_samples(
     Returns:
         All samples, each with its mode and the reason if it is left out.
     """
-    return tuple(_samples(results, clean_check, right_at))
-
-
-def _samples(results: RunResults, clean_check: bool, right_at: float) -> Iterator[TrainingSample]:
     cells = {(cell.bench, cell.index, cell.level): cell for cell in results.cells}
     doubts = _doubts(results)
     clean = {(hit.bench, hit.unit): hit.hit >= right_at for hit in results.hits if hit.level == CLEAN}
+    found = []
     for hit in results.hits:
         if hit.level in (CLEAN, RECODED):
             continue
@@ -66,7 +63,9 @@ def _samples(results: RunResults, clean_check: bool, right_at: float) -> Iterato
         if not why and clean_check:
             doubt = doubts.get((hit.bench, hit.unit, CLEAN), "")
             why = _CLEAN[doubt] if doubt else _without_clean(clean, hit.bench, hit.unit)
-        yield TrainingSample(cell, hit.category, "direct" if hit.hit >= right_at else "generate", reply, why)
+        mode: Mode = "direct" if hit.hit >= right_at else "generate"
+        found.append(TrainingSample(cell, hit.category, mode, reply, why))
+    return tuple(found)
 
 
 def _doubts(results: RunResults) -> dict[tuple[str, Index, str], str]:

@@ -10,7 +10,7 @@ from mmdbench.system.bounds import require_above
 from mmdbench.system.digest import derive_seed
 from mmdbench.training.samples import Mode, TrainingSample
 
-__all__ = ["Selection", "check_balance", "select_samples"]
+__all__ = ["Selection", "select_samples"]
 
 SURPLUS = "surplus"
 """The reason to leave out a fit sample: its mode has enough of them."""
@@ -31,11 +31,6 @@ class Selection:
     def left_out(self) -> Mapping[str, int]:
         """The number of samples that are left out, by reason."""
         return dict(Counter(sample.left_out for sample in self.samples if sample.left_out))
-
-
-def check_balance(balance: float) -> None:
-    """Raise UsageError for a balance that is not above 0."""
-    require_above("--balance", balance, 0)
 
 
 def select_samples(
@@ -59,7 +54,7 @@ def select_samples(
     """
     if balance is None:
         return Selection(tuple(samples))
-    check_balance(balance)
+    require_above("--balance", balance, 0)
     fit: dict[Mode, list[TrainingSample]] = {"direct": [], "generate": []}
     for sample in samples:
         if not sample.left_out:

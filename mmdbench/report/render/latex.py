@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.rounding import fixed
@@ -62,8 +62,9 @@ def latex_table(table: Table, *, intervals: bool = False) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
-def _cells(table: Table, row: Row, number: int, best: object, *, intervals: bool) -> list[str]:
-    assert isinstance(best, dict)
+def _cells(
+    table: Table, row: Row, number: int, best: Mapping[tuple[int, int], int], *, intervals: bool
+) -> list[str]:
     cells = [rf"\emph{{{_escape(x)}}}" if row.summary else _escape(x) for x in row.labels]
     for place, (value, column) in enumerate(zip(row.values, table.columns, strict=True)):
         text = _escape(shown(value, column))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from mmdbench.errors import UnknownNameError
 from mmdbench.report.tables.rounding import fixed
@@ -67,10 +67,6 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     caption: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The table as a JSON-able dict, unrounded."""
-        return asdict(self)
 
 
 def value_of(estimate: Estimate | None) -> Value | None:

@@ -39,10 +39,9 @@ def folder_pictures(folder: Path) -> list[Picture]:
     """Every picture below a folder, by name. Raises DataError if there is none."""
     found = []
     for path in picture_files(folder):
-        pixels = decode_image(path.read_bytes(), str(path))
         load = partial(_from_file, path)
         name = path.relative_to(folder).as_posix()
-        found.append(Picture("image", "", "", pixel_digest(pixels), load, name))
+        found.append(Picture("image", "", "", pixel_digest(load()), load, name))
     if not found:
         raise DataError(f"There is no picture in {folder}.", hint="Name a folder of pictures or of a run.")
     return found

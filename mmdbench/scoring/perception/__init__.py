@@ -2,10 +2,9 @@
 
 ::
 
-    wording.py   the question, in our own words, with the list of the types
+    wording.py   the question, in our own words, with the list of the types; a benchmark that asks it
     reading.py   a reply → the (type, strength) pairs that it claims
     reward.py    r_deg, the degradation reward after Robust-R1 (arXiv 2512.17532)
-    bench.py     a benchmark → the same pictures with that one question
     grading.py   claims and recipes → grades and a `Score`
 """
 
