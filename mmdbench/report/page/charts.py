@@ -38,13 +38,8 @@ def drops(numbers: PageNumbers, labels: PageLabels) -> str:
         for group in groups.values()
         for place, line in enumerate(group)
     ]
-    axis = box(
-        "th",
-        tag("span", "Drop from clean, points", class_="axis-name"),
-        axis_strip(scale),
-        scope="col",
-        class_="wide",
-    )
+    name = tag("span", "Drop from clean, points", class_="axis-name")
+    axis = box("th", name, axis_strip(scale), scope="col", class_="wide")
     heads = [
         tag("th", "Benchmark", scope="col"),
         tag("th", "Model" if several else "Level", scope="col"),

@@ -68,17 +68,10 @@ class Mark:
 
 def strip(mark: Mark, scale: Scale) -> str:
     """A value and its interval on one line, as wide as the table cell."""
-    parts = [
-        tag(
-            "line",
-            x1=_percent(scale, t),
-            x2=_percent(scale, t),
-            y1="0",
-            y2="100%",
-            class_="zero" if t == 0 else "tick",
-        )
-        for t in scale.ticks
-    ]
+    parts = []
+    for tick in scale.ticks:
+        x, kind = _percent(scale, tick), "tick" if tick else "zero"
+        parts.append(tag("line", x1=x, x2=x, y1="0", y2="100%", class_=kind))
     hue = f"s{mark.series % len(_SHAPES)}"
     if mark.low is not None and mark.high is not None:
         ends = {"x1": _percent(scale, mark.low), "x2": _percent(scale, mark.high)}
@@ -93,17 +86,9 @@ def axis_strip(scale: Scale) -> str:
     parts = []
     for place, tick in enumerate(scale.ticks):
         side = "start" if place == 0 else "end" if place == len(scale.ticks) - 1 else "middle"
-        crowded = len(scale.ticks) > 5 and place % 2 and tick != 0
-        parts.append(
-            tag(
-                "text",
-                scale.label(tick),
-                x=_percent(scale, tick),
-                y="12",
-                text_anchor=side,
-                class_="minor" if crowded else None,
-            )
-        )
+        kind = "minor" if len(scale.ticks) > 5 and place % 2 and tick else None
+        x = _percent(scale, tick)
+        parts.append(tag("text", scale.label(tick), x=x, y="12", text_anchor=side, class_=kind))
     return box("svg", *parts, class_="strip axis", aria_hidden="true")
 
 
