@@ -91,7 +91,9 @@ def bench_names(name: str) -> tuple[str, ...]:
     """
     names = _lookup().get(_plain(name), ())
     if not names:
-        raise UnknownNameError("benchmark", name, _known_spellings(), see=_SEE)
+        spellings = [s for n, i in _catalog().items() for s in (n, *i.aliases, *i.sets)]
+        known = {_plain(s): s for s in reversed(spellings)}.values()
+        raise UnknownNameError("benchmark", name, list(known), see=_SEE)
     return names
 
 
@@ -166,11 +168,6 @@ def _spellings(infos: Mapping[str, BenchInfo], where: str) -> dict[str, tuple[st
                 raise DataError(f"{where} [{name}]: the set {spelling!r} is the name of a benchmark.")
             table[spelling] = (*others, name)
     return table
-
-
-def _known_spellings() -> list[str]:
-    spellings = [s for n, i in _catalog().items() for s in (n, *i.aliases, *i.sets)]
-    return list({_plain(s): s for s in reversed(spellings)}.values())
 
 
 @lru_cache(maxsize=1)

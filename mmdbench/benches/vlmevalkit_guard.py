@@ -104,9 +104,6 @@ class _Redacting(io.TextIOBase):
     def flush(self) -> None:
         self._to.flush()
 
-    def isatty(self) -> bool:
-        return False
-
 
 def _keep_tls() -> Callable[[], None]:
     saved = {

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -251,16 +251,12 @@ def _refuse_secret(value: Any, name: str, where: str) -> None:
 
 
 def _as_table(card: ModelCard) -> dict[str, Any]:
-    table: dict[str, Any] = {key: getattr(card, key) for key in _FIELDS}
-    price = card.price
-    table["price"] = (
-        {k: v for k in ("input", "output", "date", "cached_input") if (v := getattr(price, k)) is not None}
-        if price
-        else {}
-    )
+    table = asdict(card)
+    del table["name"]
+    table["price"] = {key: value for key, value in (table["price"] or {}).items() if value is not None}
     if card.context is None:
         del table["context"]
-    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in table.items()}
+    return table
 
 
 def _value(text: str) -> Any:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches import Bench
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import StoreError
 from mmdbench.models.cards import ModelCard
@@ -17,6 +16,8 @@ from mmdbench.system.environment import git_state, portable, versions
 from mmdbench.system.files import MANIFEST_FILE, write_atomic
 
 __all__ = ["find_manifest", "read_manifest", "run_manifest", "save_manifest"]
+
+_CARD_FIELDS = ("name", "adapter", "model", "endpoint", "options", "generation", "price", "context", "images")
 
 
 def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -31,7 +32,10 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
             "benches": [Path(name).name for name in plan.benches],
             "restore": portable(plan.restore),
         },
-        "benches": [_bench_record(bench) for bench in inputs.benches],
+        "benches": [
+            {"name": b.name, "family": b.family, "questions": len(b.questions), "sha256": b.sha256}
+            for b in inputs.benches
+        ],
         "model": _card_record(inputs.card) | {"fingerprint": portable(dict(inputs.model.fingerprint()))},
         "spec": {"version": spec.version, "digest": spec.digest},
         "versions": versions(),
@@ -68,27 +72,7 @@ def find_manifest(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _bench_record(bench: Bench) -> dict[str, Any]:
-    """The name, the family, the number of questions and the file digest of a benchmark."""
-    return {
-        "name": bench.name,
-        "family": bench.family,
-        "questions": len(bench.questions),
-        "sha256": bench.sha256,
-    }
-
-
 def _card_record(card: ModelCard) -> dict[str, Any]:
     """The fields of a model card, without paths of this machine."""
-    record: dict[str, Any] = {
-        "name": card.name,
-        "adapter": card.adapter,
-        "model": card.model,
-        "endpoint": card.endpoint,
-        "options": dict(card.options),
-        "generation": dict(card.generation),
-        "price": asdict(card.price) if card.price else None,
-        "context": card.context,
-        "images": dict(card.images),
-    }
-    return dict(portable(record))
+    record = asdict(card)
+    return dict(portable({name: record[name] for name in _CARD_FIELDS}))

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from mmdbench.errors import ModelError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Question
-from mmdbench.run.engines.pool import MAX_EXITS_WITHOUT_REPLY, ModelFacts, PoolWorker, WorkerPool
+from mmdbench.run.engines.pool import ModelFacts, PoolWorker, WorkerPool
 from mmdbench.run.folder import LOGS
 from mmdbench.run.plan import Planned
 from mmdbench.system.files import make_folder
@@ -127,7 +126,9 @@ class LocalPool(WorkerPool):
         if generation != worker.generation:
             return None, None
         if message is not None and message[0] == "ready":
-            self._on_ready(worker, message[1])
+            hint = "Are its GPU and its packages like the others'?"
+            self._check_facts(message[1], f"Worker {worker.number}", hint)
+            worker.facts = message[1]
         return worker, message
 
     def restart(self, worker: LocalWorker) -> str:
@@ -140,12 +141,7 @@ class LocalPool(WorkerPool):
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         _close_input(worker.process)
         worker.exits_without_reply += 1
-        if worker.exits_without_reply >= MAX_EXITS_WITHOUT_REPLY:
-            raise ModelError(
-                f"Worker {worker.number} exited {worker.exits_without_reply} times before it answered "
-                f"anything ({reason}).",
-                hint=f"Its last output is in {worker.log}.",
-            )
+        self._check_exits(worker, f" ({reason}).", f"Its last output is in {worker.log}.")
         self._restarts += 1
         self._start(worker)
         return reason
@@ -189,12 +185,6 @@ class LocalPool(WorkerPool):
                 raise message[1]
             elif message[0] == "prompt":
                 self._on_prompt(message[1])
-
-    def _on_ready(self, worker: LocalWorker, facts: ModelFacts) -> None:
-        self._check_facts(
-            facts, f"Worker {worker.number}", hint="Are its GPU and its packages like the others'?"
-        )
-        worker.facts = facts
 
 
 def _close_input(process: subprocess.Popen[bytes]) -> None:

@@ -93,6 +93,15 @@ class WorkerPool(ABC):
         replies = {str(worker.number): worker.replies for worker in self.workers}
         return {"engine": self.engine, "replies": replies, "restarts": self._restarts}
 
+    def _check_exits(self, worker: PoolWorker, reason: str, hint: str) -> None:
+        """Raise ModelError if a worker exited too often without a reply."""
+        if worker.exits_without_reply >= MAX_EXITS_WITHOUT_REPLY:
+            raise ModelError(
+                f"Worker {worker.number} exited {worker.exits_without_reply} times before it answered "
+                f"anything{reason}",
+                hint=hint,
+            )
+
     def _check_facts(self, facts: ModelFacts, worker: str, hint: str) -> None:
         """Keep the facts of the first worker; raise ModelError if another one opened another model."""
         if self._facts is None:

@@ -20,7 +20,7 @@ from typing import Any
 from mmdbench.errors import MissingExtraError, MmdbenchError, ModelError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Question
-from mmdbench.run.engines.pool import MAX_EXITS_WITHOUT_REPLY, PoolWorker, WorkerPool
+from mmdbench.run.engines.pool import PoolWorker, WorkerPool
 from mmdbench.run.engines.ray_actor import OpenResult, RayActor, checked_versions, make_part
 from mmdbench.run.folder import LOGS
 from mmdbench.run.plan import Planned
@@ -187,12 +187,8 @@ class RayPool(WorkerPool):
         node_gone = bool(worker.node and worker.node not in alive) or bool(getattr(error, "preempted", False))
         worker.exits_without_reply += not node_gone
         self._restarts += 1
-        if worker.exits_without_reply >= MAX_EXITS_WITHOUT_REPLY:
-            raise ModelError(
-                f"Worker {worker.number} exited {worker.exits_without_reply} times before it answered "
-                f"anything: {_short(error)}",
-                hint=f"Its log is {worker.log}; its last output is in Ray's own logs.",
-            ) from error
+        hint = f"Its log is {worker.log}; its last output is in Ray's own logs."
+        self._check_exits(worker, f": {_short(error)}", hint)
         self._start(worker)
         return node_gone
 

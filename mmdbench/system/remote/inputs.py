@@ -84,7 +84,10 @@ def _copy_here(remote: RemotePath, folder: Path, name: str) -> None:
     target = folder / name
     if target in _looked_up:
         return
-    marks = _read_marks(folder)
+    try:
+        marks = dict(json.loads((folder / _MIRROR).read_text("utf-8")))
+    except (OSError, ValueError):
+        marks = {}
     info = _info(remote, remote.within(name))
     if info is None or info["type"] == "directory":
         if marks.pop(name, None):
@@ -164,10 +167,3 @@ def _info(remote: RemotePath, path: str) -> Mapping[str, Any] | None:
             return dict(remote.files.info(path))
         except FileNotFoundError:
             return None
-
-
-def _read_marks(folder: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads((folder / _MIRROR).read_text("utf-8")))
-    except (OSError, ValueError):
-        return {}
