@@ -227,6 +227,13 @@ def test_commands_in_running_text_have_options_that_exist():
     assert seen > 20
 
 
+def test_tables_that_pages_name_exist():
+    source = "".join(p.read_text("utf-8") for p in (ROOT / "mmdbench" / "report" / "tables").glob("*.py"))
+    named = {key for page in PAGES for key in re.findall(r"--table ([a-z-]+)", page.read_text("utf-8"))}
+    assert len(named) > 5
+    assert not [key for key in named - {"all"} if f'"{key}"' not in source]
+
+
 @pytest.mark.parametrize("tool", ["spec_table.py", "corruption_gallery.py", "concept_figures.py"])
 def test_what_tools_wrote_is_current(tool):
     done = subprocess.run(

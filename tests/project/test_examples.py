@@ -1,4 +1,4 @@
-"""The examples run as they stand, as a user would run them."""
+"""Examples run unchanged, as a user would run them."""
 
 from __future__ import annotations
 
