@@ -8,14 +8,13 @@ from clear_sets import BOS, GOLDEN, RESTORE, card, picture, request, torch, writ
 
 import base64
 import io
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mmdbench.adapters import clear
-from mmdbench.adapters._clear import dialogue
+from mmdbench.adapters._clear import dialogue, loading
 from mmdbench.adapters._clear.answers import answer_of
 from PIL import Image
 
@@ -38,6 +37,15 @@ def restorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_speaker(tmp_path_factory.mktemp("speaker"), VISIBLE)
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The engines that are loaded during a test."""
+    found: list[object] = []
+    load = loading.load_engine
+    monkeypatch.setattr(loading, "load_engine", lambda *how: found.append(load(*how)) or found[-1])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -81,14 +89,14 @@ def test_statuses(speaker: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["text", "think"])
-def test_understanding_modes(golden: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_understanding_modes(golden: Path, mode: str, engines: list, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = clear.load(card(golden, mode=mode, batch_size=3))
     monkeypatch.setattr(dialogue, "encode_picture", None)
     outcomes = opened.generate([request(i) for i in range(3)])
     assert all(len(o.details["texts"]) == 1 and o.details["restorations"] == 0 for o in outcomes)
-    names = opened._engine.model.state_dict()
-    assert opened._engine.vae is None
-    assert not any("moe_gen" in name for name in names)
+    (engine,) = engines
+    assert engine.vae is None
+    assert not any("moe_gen" in name for name in engine.model.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -255,12 +263,12 @@ def test_the_environment_may_name_the_prompt_of_clear(
     assert asked == ["https://example.org/owner/name", ""]
 
 
-def test_the_weights_are_read_when_first_asked(golden: Path, tmp_path: Path) -> None:
-    copied = Path(shutil.copytree(golden, tmp_path / "copied"))
-    model = clear.load(card(copied))
-    assert model._engine is None
-    model.generate([request(1)])
-    assert model._engine is not None
+def test_the_weights_are_loaded_once_when_first_asked(golden: Path, engines: list) -> None:
+    model = clear.load(card(golden))
+    assert engines == []
+    for _ in range(2):
+        model.generate([request(1)])
+    assert len(engines) == 1
 
 
 def test_the_speaker_and_its_markers() -> None:

@@ -18,6 +18,8 @@ if reason := hf_shim.why_not("torch", "torchvision", "transformers"):
     pytest.skip(reason, allow_module_level=True)
 
 from mmdbench.adapters._hf.families import FAMILIES
+from mmdbench.adapters._hf.loading import LoadedModel
+from mmdbench.adapters._hf.model import HfModel
 from mmdbench.adapters._hf.prompts import CLOSING, prepare
 from mmdbench.adapters.hf import load
 from typer.testing import CliRunner
@@ -28,7 +30,7 @@ from mmdbench.models import ModelCard
 from mmdbench.records import ImageBytes, Question, Request
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.store import read_replies
-from tiny_checkpoints import built
+from tiny_checkpoints import built, open_with_checkpoint
 
 CHECKPOINTS = {name: name for name in FAMILIES if name not in ("generic", "robust-r1")} | {
     "robust-r1": "qwen2.5-vl"
@@ -42,12 +44,15 @@ def options(family: str, **more) -> dict:
     return own | (SMALL if family == "qwen2.5-vl" else {}) | more
 
 
-def opened(family: str, folder: Path | None = None, *, tokens: int = TOKENS, **more):
+def card_of(family: str, folder: Path | None = None, *, tokens: int = TOKENS, **more) -> ModelCard:
     path = folder or built(CHECKPOINTS[family])
-    card = ModelCard(
+    return ModelCard(
         family, "hf", model=str(path), options=options(family, **more), generation={"max_new_tokens": tokens}
     )
-    return load(card)
+
+
+def opened(family: str, folder: Path | None = None, **more) -> HfModel:
+    return load(card_of(family, folder, **more))
 
 
 def request(number: int, prompt: str, *pictures) -> Request:
@@ -63,10 +68,14 @@ def requests(sizes=((48, 64), (64, 48), (40, 100), (48, 64), (90, 30))) -> list[
     ]
 
 
-def text_seen(model, asked: Request) -> str:
+def inputs_of(model: HfModel, loaded: LoadedModel, asked: Request):
+    """What the network gets for one request."""
+    return model.inputs([prepare(asked, loaded.checkpoint.family, loaded.processor)])
+
+
+def text_seen(model: HfModel, loaded: LoadedModel, asked: Request) -> str:
     """The prompt as the model gets it, with each run of image tokens written once."""
-    batch = model.inputs([prepare(asked, model._family, model._loaded.processor)])
-    text = model._loaded.processor.tokenizer.decode(batch["input_ids"][0])
+    text = loaded.processor.tokenizer.decode(inputs_of(model, loaded, asked)["input_ids"][0])
     return re.sub(
         r"(<image_placeholder>|<image>|<\|image_pad\|>|<image_soft_token>|<IMG_CONTEXT>)\1*", r"\1", text
     )
@@ -113,9 +122,9 @@ EXPECTED = {
 
 @pytest.mark.parametrize("family", CHECKPOINTS)
 def test_the_model_gets_exactly_this_text(family):
-    model = opened(family)
+    model, loaded = open_with_checkpoint(card_of(family))
     prompt = model.prompt(QUESTION, ASKED)
-    assert text_seen(model, request(0, prompt, picture(1))) == EXPECTED[family]
+    assert text_seen(model, loaded, request(0, prompt, picture(1))) == EXPECTED[family]
 
 
 def test_the_closing_sentence_is_the_benchmarks_and_can_be_kept():
@@ -134,9 +143,8 @@ def test_pictures_are_prepared_by_pillow_whatever_is_installed(family):
 
 
 def test_qwen_scales_to_the_pixels_of_the_published_evaluation():
-    card = ModelCard("q", "hf", model=str(built("qwen2.5-vl")))
-    model = load(card)
-    batch = model.inputs([prepare(request(0, "What?", picture(1)), model._family, model._loaded.processor)])
+    model, loaded = open_with_checkpoint(ModelCard("q", "hf", model=str(built("qwen2.5-vl"))))
+    batch = inputs_of(model, loaded, request(0, "What?", picture(1)))
     patches = int(batch["image_grid_thw"].prod())
     assert 1003520 <= patches * 14 * 14 <= 12845056
     assert model.fingerprint()["generation"] == {"do_sample": False, "max_new_tokens": 2048}
@@ -156,19 +164,17 @@ def test_generation_defaults_of_the_release_change_nothing(family, tmp_path):
 def test_greedy_text_is_the_likeliest_token_each_time():
     import torch
 
-    model = opened("llava")
-    asked = prepare(requests()[0], model._family, model._loaded.processor)
-    batch = model.inputs([asked])
+    model, loaded = open_with_checkpoint(card_of("llava"))
+    batch = inputs_of(model, loaded, requests()[0])
     ids = batch["input_ids"]
     for _ in range(TOKENS):
         with torch.inference_mode():
-            logits = model._loaded.model(input_ids=ids, pixel_values=batch["pixel_values"]).logits
+            logits = loaded.model(input_ids=ids, pixel_values=batch["pixel_values"]).logits
         ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
-        if int(ids[0, -1]) in model._loaded.ends:
+        if int(ids[0, -1]) in loaded.ends:
             break
-    written = model._loaded.processor.tokenizer.decode(
-        ids[0, batch["input_ids"].shape[1] :], skip_special_tokens=True
-    )
+    said = ids[0, batch["input_ids"].shape[1] :]
+    written = loaded.processor.tokenizer.decode(said, skip_special_tokens=True)
     assert model.generate(requests()[:1])[0].text == written.strip()
 
 
@@ -188,9 +194,9 @@ def test_several_pictures_or_none(family):
 
 @pytest.mark.parametrize(("family", "token"), [("llava", "<image>"), ("internvl", "<IMG_CONTEXT>")])
 def test_a_placeholder_in_a_question_is_no_picture(family, token):
-    model = opened(family)
+    model, loaded = open_with_checkpoint(card_of(family))
     quoted = request(0, f"What does {token} mean?", picture(1))
-    assert f"What does < {token[1:]} mean?" in text_seen(model, quoted)
+    assert f"What does < {token[1:]} mean?" in text_seen(model, loaded, quoted)
     outcome = model.generate([quoted])[0]
     assert outcome.status != "error"
     assert outcome.details["placeholder_in_prompt"] is True
@@ -199,10 +205,9 @@ def test_a_placeholder_in_a_question_is_no_picture(family, token):
 
 def test_emu3_never_pads_pictures_of_another_size(monkeypatch):
     model = opened("emu3", batch=5)
-    seen = []
-    answer = model._answer
+    seen, inputs = [], model.inputs
     monkeypatch.setattr(
-        model, "_answer", lambda items: seen.append([a.pictures[0].size for _, a in items]) or answer(items)
+        model, "inputs", lambda asked: seen.append([a.pictures[0].size for a in asked]) or inputs(asked)
     )
     model.generate(requests())
     assert sorted(map(len, seen)) == [1, 1, 1, 2]
@@ -210,17 +215,16 @@ def test_emu3_never_pads_pictures_of_another_size(monkeypatch):
 
 
 def test_robust_r1_is_read_between_its_tags(monkeypatch):
-    model = opened("robust-r1")
-    tokenizer = model._loaded.processor.tokenizer
+    model, loaded = open_with_checkpoint(card_of("robust-r1"))
     said = "<TYPE>blur<TYPE_END><CONCLUSION>B<CONCLUSION_END><ANSWER>\nA. one\n<ANSWER_END>"
-    ids = tokenizer(said + "<|im_end|>", return_tensors="pt")["input_ids"]
+    ids = loaded.processor.tokenizer(said + "<|im_end|>", return_tensors="pt")["input_ids"]
 
     def write(input_ids, **rest):
         import torch
 
         return torch.cat([input_ids, ids], dim=1)
 
-    monkeypatch.setattr(model._loaded.model, "generate", write)
+    monkeypatch.setattr(loaded.model, "generate", write)
     outcome = model.generate([request(0, "What?", picture(1))])[0]
     assert (outcome.text, outcome.status) == ("A. one", "ok")
     assert outcome.details["raw"] == said

@@ -26,7 +26,7 @@ from transformers import AutoModelForImageTextToText, CLIPVisionConfig, CLIPVisi
 from mmdbench.errors import MissingExtraError, MmdbenchError, ModelError, UnknownNameError, UsageError
 from mmdbench.models import ModelCard
 from mmdbench.records import ImageBytes, Request
-from tiny_checkpoints import CLIP, built
+from tiny_checkpoints import CLIP, built, open_with_checkpoint
 
 INDEX = "model.safetensors.index.json"
 
@@ -302,9 +302,9 @@ def test_a_repository_in_the_cache_is_known_by_its_commit(tmp_path, monkeypatch)
 
 
 def test_out_of_memory_halves_the_batch_and_is_remembered(monkeypatch):
-    model = load(card(built("llava"), batch=8))
+    model, loaded = open_with_checkpoint(card(built("llava"), batch=8))
     asked = ask(model, 8)
-    network, tried = model._loaded.model, []
+    network, tried = loaded.model, []
     generate = network.generate
 
     def with_room_for_three(input_ids, **rest):
@@ -322,8 +322,8 @@ def test_out_of_memory_halves_the_batch_and_is_remembered(monkeypatch):
 
 
 def test_a_picture_too_large_by_itself_is_one_error_and_a_dead_device_is_raised(monkeypatch):
-    model = load(card(built("llava"), batch=4))
-    network = model._loaded.model
+    model, loaded = open_with_checkpoint(card(built("llava"), batch=4))
+    network = loaded.model
     generate, calls = network.generate, []
 
     def fails(input_ids, **rest):
@@ -401,18 +401,18 @@ def test_a_tower_from_elsewhere_takes_the_place_of_the_models_own(tower, tmp_pat
         tmp_path / "theirs.pt",
     ]
     own = load(card(built("llava")))
-    models = [load(card(built("llava"), vision_tower=str(place))) for place in places]
+    opened = [open_with_checkpoint(card(built("llava"), vision_tower=str(place))) for place in places]
     pixels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = tower(pixels).last_hidden_state
-        for model in models:
-            network = next(m for m in model._loaded.model.modules() if isinstance(m, CLIPVisionModel))
+        for _, loaded in opened:
+            network = next(m for m in loaded.model.modules() if isinstance(m, CLIPVisionModel))
             assert torch.equal(network(pixels).last_hidden_state, expected)
-    texts = {ask(model)[0].text for model in models}
+    texts = {ask(model)[0].text for model, _ in opened}
     assert len(texts) == 1
     assert texts != {ask(own)[0].text}
     assert own.fingerprint()["vision_tower"] == ""
-    assert len({m.fingerprint()["vision_tower"] for m in models}) == 3, "a folder is its file"
+    assert len({m.fingerprint()["vision_tower"] for m, _ in opened}) == 3, "a folder is its file"
 
 
 def test_a_tower_that_does_not_fit_is_refused(tower, tmp_path):

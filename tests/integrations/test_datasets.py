@@ -175,7 +175,7 @@ def test_a_dataset_on_disk_finds_its_cache_again(data, tmp_path):
         datasets.load_from_disk(tmp_path / "data").map(MMDCorruption("graffiti", level="hard"))
         for _ in range(2)
     ]
-    assert made[0]._fingerprint == made[1]._fingerprint
+    assert len(made[0].cache_files) == 1
     assert made[0].cache_files == made[1].cache_files
 
 

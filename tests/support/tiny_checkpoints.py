@@ -14,8 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmdbench.adapters._hf.loading import LoadedModel, load_checkpoint
+from mmdbench.adapters._hf.model import HfModel
+from mmdbench.adapters._hf.settings import read_settings
+from mmdbench.adapters.hf import ADAPTER_VERSION
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+
+from mmdbench.models import ModelCard
 
 _TEXT: dict[str, Any] = {
     "hidden_size": 64,
@@ -440,3 +446,10 @@ def built(family: str) -> Path:
     """The folder of a family's tiny checkpoint, built once in a process; copy it before changing it."""
     torch.set_num_threads(1)
     return FAMILIES[family](Path(_folder.name) / family)
+
+
+def open_with_checkpoint(card: ModelCard) -> tuple[HfModel, LoadedModel]:
+    """A model as the adapter opens it, and the checkpoint that it answers with."""
+    settings = read_settings(card)
+    loaded = load_checkpoint(settings)
+    return HfModel(loaded, settings, ADAPTER_VERSION), loaded
