@@ -16,17 +16,18 @@ from pathlib import Path
 
 import pytest
 
+from api_helpers import card_for, ready_helpers, request, until_helpers_ask
 from faulty_server import FaultyServer, true_answer
 from mmdbench.benches import open_bench
 from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.failures import AttemptError
-from mmdbench.records import ImageBytes, Request, RunPlan
+from mmdbench.records import RunPlan
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
 from optional import needs
-from pictures import picture, png, write_many
+from pictures import write_many
 
 pytestmark = [
     needs("openai"),
@@ -34,11 +35,6 @@ pytestmark = [
 ]
 
 CHILD = "mmdbench.adapters._openai_api.client_pool"
-
-
-def card_for(url, **options):
-    quick = {"backoff": 0.01, "timeout": 5.0, "concurrency": 32}
-    return ModelCard("toy", "openai", model="toy-1", endpoint=url, options={**quick, **options})
 
 
 def helpers_of(process):
@@ -71,33 +67,19 @@ def texts(folder):
     return {key: (reply.status, reply.text, reply.details) for key, reply in read_replies(folder).items()}
 
 
-def request():
-    image = ImageBytes(png(picture(3, 8, 12)), "image/png")
-    return Request("k" * 64, "Question 1?", "Question 1?", {}, (image,))
-
-
-async def until_helpers_ask(model, count):
-    """Ask until the helpers do the asking."""
-    for _ in range(400):
-        await model.agenerate(request())
-        if sum(helper.alive for helper in model._opened_pool()._helpers) == count:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("the helpers never were ready")
-
-
-def asking(model):
-    """The helpers of a model that hold requests now."""
-    return [helper for helper in model._opened_pool()._helpers if helper.alive and helper.waiting]
-
-
 def test_helpers_give_the_same_replies_and_end_with_the_run(tmp_path):
     path, seen = write_many(tmp_path / "many.tsv", 700), []
     with FaultyServer(seconds=0.05) as server:
         run(path, tmp_path / "one", card_for(server.url, processes=1))
         card = card_for(server.url, processes=3, concurrency=8)
         model = open_model(card)
-        summary = run(path, tmp_path / "three", card, lambda _: seen.append(len(asking(model))), model)
+        summary = run(
+            path,
+            tmp_path / "three",
+            card,
+            lambda _: seen.append(sum(bool(helper.waiting) for helper in ready_helpers(model))),
+            model,
+        )
         asked = Counter(call.name for call in server.calls)
     assert max(seen) == 3
     assert summary.failed == 0
@@ -107,13 +89,16 @@ def test_helpers_give_the_same_replies_and_end_with_the_run(tmp_path):
 
 
 def test_a_helper_that_dies_costs_nothing(tmp_path):
-    killed = []
+    killed, busy = [], Counter()
     with FaultyServer(seconds=0.05) as server:
         card = card_for(server.url, processes=2, concurrency=16)
         model = open_model(card)
 
         def watch(progress):
-            full = [one for one in asking(model) if len(one.waiting) > 3 and one._number > 60]
+            full = [helper for helper in ready_helpers(model) if len(helper.waiting) > 3]
+            busy.update(helper.pid for helper in full)
+            # A helper that has only begun may have sent nothing yet.
+            full = [helper for helper in full if busy[helper.pid] > 60]
             if full and len(killed) < 2 and progress.done % 20 == 0:
                 killed.append(len(full[0].waiting))
                 os.kill(full[0].pid, signal.SIGKILL)
@@ -228,8 +213,9 @@ def test_helpers_are_started_only_where_one_thread_is_not_enough(tmp_path, monke
     with FaultyServer(seconds=0.3) as server:  # 32 in 0.3 s: the thread mostly waits
         run(path, tmp_path / "idle", card_for(server.url), watch)
     assert set(seen) == {0}
+    # Private: the server shares this process's cores and its lock, so the usual bounds are out of reach.
     monkeypatch.setattr(client_pool, "_LEAST_SECONDS", 0.05)
-    monkeypatch.setattr(client_pool, "_BUSY", 0.3)  # the server shares this process's cores, and its lock
+    monkeypatch.setattr(client_pool, "_BUSY", 0.3)
     with FaultyServer() as server:
         summary = run(write_many(tmp_path / "many.tsv", 3000), tmp_path / "busy", card_for(server.url), watch)
     assert max(seen) == client_pool.useful_helpers(32, os.cpu_count() or 1)
@@ -268,7 +254,7 @@ def test_a_thread_is_busy_by_its_processor_time(monkeypatch, share, full):
     clock = {"now": 0.0}
     monkeypatch.setattr(client_pool.time, "perf_counter", lambda: clock["now"])
     monkeypatch.setattr(client_pool.time, "thread_time", lambda: share * clock["now"])
-    load, said = client_pool._ThreadLoad(), []
+    load, said = client_pool._ThreadLoad(), []  # noqa: SLF001 - the load of a real thread depends on the machine
     for _ in range(1000):
         clock["now"] += 0.001
         said.append(load.is_full())
@@ -280,8 +266,8 @@ PARENT = """
 import asyncio, sys
 from mmdbench.models.cards import ModelCard
 from mmdbench.models import open_model
-sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../support"]
-from test_api_processes import card_for, until_helpers_ask
+sys.path.insert(0, sys.argv[2])
+from api_helpers import card_for, until_helpers_ask
 
 async def main():
     await until_helpers_ask(model, 2)
@@ -294,9 +280,9 @@ asyncio.run(main())
 
 
 def test_helpers_end_when_their_parent_is_killed():
-    tests = str(Path(__file__).parent)
+    support = str(Path(__file__).parents[1] / "support")
     with FaultyServer() as server:
-        command = [sys.executable, "-c", PARENT, server.url, tests]
+        command = [sys.executable, "-c", PARENT, server.url, support]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
             assert parent.stdout.readline() == "spread\n"
             helpers = helpers_of(parent.pid)
