@@ -10,7 +10,9 @@
 | args     | a public function with more than two parameters describes each, and what it returns    |
 | length   | a function has at most 40 lines without its docstring, a module at most 350            |
 | params   | a function has at most 6 parameters                                                    |
-| private  | a private module or name is not imported from another package                          |
+| private  | a private module or name is not imported from another package; a test that uses one    |
+|          | says why, in a comment with the word "private" at most four lines above one use         |
+| tests    | a test does not import another one: what they share is in tests/support                |
 | circle   | modules do not import each other in a circle, late imports included                    |
 
 Exceptions to `word`, `length` and `params` are listed in `EXCEPTIONS`, each with its reason.
@@ -96,6 +98,7 @@ def check(root: Path) -> list[Finding]:
                     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                         classes[node.name].append(Finding(name, node.lineno, "twice", node.name))
     found += check_circles(root)
+    found += check_tests(root)
     for places in classes.values():
         if len(places) > 1:
             found += [p._replace(text=f"class {p.text} is also in {_others(p, places)}") for p in places]
@@ -177,6 +180,34 @@ def check_imports(name: str, tree: ast.Module) -> Iterator[Finding]:
                 private = part.startswith("_") and not part.startswith("__") and part != "_version"
                 if private and package[:i] != whole[:i]:
                     yield Finding(name, node.lineno, "private", ".".join(whole))
+
+
+def check_tests(root: Path) -> Iterator[Finding]:
+    """Private modules and names that a test uses without a reason, and imports of other tests."""
+    # The modules of a private package have public names, which its own tests may use.
+    allowed = {path.parent.name for folder in FOLDERS for path in (root / folder).rglob("_*/__init__.py")}
+    for path in sorted((root / "tests").rglob("*.py")):
+        source = path.read_text("utf-8")
+        name, lines = path.relative_to(root).as_posix(), source.splitlines()
+        reasons = [i for i, line in enumerate(lines) if re.search("#.*private", line, re.IGNORECASE)]
+        explained = "\n".join(line for i in reasons for line in lines[i : i + 5])
+        for node in ast.walk(ast.parse(source)):
+            for dotted in _names_used(node):
+                if dotted.startswith("test_"):
+                    yield Finding(name, node.lineno, "tests", dotted)
+                private = {part for part in dotted.split(".") if re.match("_[^_]", part)} - allowed
+                if any(not re.search(rf"\b{part}\b", explained) for part in private):
+                    yield Finding(name, node.lineno, "private", dotted)
+
+
+def _names_used(node: ast.AST) -> Iterator[str]:
+    """Names that are imported, or given as text to setattr and its like; attributes are ruff's SLF001."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        yield from (module + alias.name for alias in node.names)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("setattr", "delattr", "getattr")):
+        given = (a.value for a in node.args[:2] if isinstance(a, ast.Constant))
+        yield from (value for value in given if isinstance(value, str))
 
 
 def check_circles(root: Path) -> Iterator[Finding]:

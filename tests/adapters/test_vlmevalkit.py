@@ -154,6 +154,7 @@ def test_it_answers_without_gradients_from_a_seed_of_the_requests_own(toy) -> No
 
 
 def test_no_picture_of_a_request_gives_way_to_another_of_it(toy, monkeypatch) -> None:
+    # Private: 64 pictures are kept, which needs no option.
     monkeypatch.setattr("mmdbench.adapters._vlmeval.model._PICTURES_KEPT", 2)
     model = open_model(toy())
     first, second, third, fourth = (image(seed) for seed in range(4))
@@ -327,7 +328,8 @@ def test_what_we_build_loads_in_its_dataset_class(tmp_path, make_tsv, monkeypatc
 
 
 def test_the_real_import_leaves_tls_and_environment_alone() -> None:
-    assert ssl._create_default_https_context().verify_mode == ssl.CERT_REQUIRED
+    # What VLMEvalKit replaces is private to ssl.
+    assert ssl._create_default_https_context().verify_mode == ssl.CERT_REQUIRED  # noqa: SLF001 - see above
     code = (
         "import os, ssl, logging; before = dict(os.environ); from hf_shim import mend_torchvision; "
         "mend_torchvision(); import torch; from mmdbench.benches.vlmevalkit_guard import kit_module; "

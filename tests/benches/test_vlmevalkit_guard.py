@@ -48,6 +48,11 @@ except ValueError:
 """
 
 
+def https_contexts():
+    """The functions that make the contexts of HTTPS, which VLMEvalKit replaces although they are private."""
+    return ssl._create_default_https_context, ssl._create_unverified_context  # noqa: SLF001 - see above
+
+
 @pytest.fixture
 def kit(tmp_path, monkeypatch):
     """A package that behaves as VLMEvalKit does, and worse."""
@@ -70,15 +75,15 @@ def test_importing_leaves_the_process_as_it_was(kit, capsys, monkeypatch) -> Non
     root = logging.getLogger()
     handlers, level, filters = list(root.handlers), root.level, list(warnings.filters)
     connect, urlopen = http.client.HTTPSConnection.connect, urllib.request.urlopen
-    contexts = (ssl._create_default_https_context, ssl._create_unverified_context)
+    contexts = https_contexts()
     factory, state = logging.getLogRecordFactory(), random.getstate()
     drawn = np.random.get_state()[1].copy()
     kit()
     module = kit_module("vlmeval")
     assert module.SEEN.verify_mode == ssl.CERT_REQUIRED  # not even during the import
     assert module.SEEN.check_hostname
-    assert (ssl._create_default_https_context, ssl._create_unverified_context) == contexts
-    assert ssl._create_default_https_context().verify_mode == ssl.CERT_REQUIRED
+    assert https_contexts() == contexts
+    assert contexts[0]().verify_mode == ssl.CERT_REQUIRED
     assert "MY_API_KEY" not in os.environ
     assert os.environ["KEPT"] == "kept"
     assert (root.handlers, root.level) == (handlers, level)
@@ -107,25 +112,25 @@ def test_keys_reach_neither_prints_nor_logs(kit, capsys, caplog) -> None:
 def test_a_failing_import_is_an_error_without_keys(kit, monkeypatch, kind) -> None:
     monkeypatch.setenv("SOME_TOKEN", SECRET)
     kit(f"import ssl\nssl._create_default_https_context = None\nraise {kind}('no module, key {SECRET}')")
-    before = ssl._create_default_https_context
+    before = https_contexts()
     with pytest.raises(ModelError, match=rf"{kind}: no module.*mmdbench\[vlmeval\]") as caught:
         kit_module("vlmeval")
     assert SECRET not in str(caught.value)
-    assert ssl._create_default_https_context is before
+    assert https_contexts() == before
 
 
 def test_the_guard_holds_when_the_block_fails() -> None:
-    before = ssl._create_default_https_context
+    before = https_contexts()
 
     def spoil():
         with guarded(environment=True):
-            ssl._create_default_https_context = None
+            ssl._create_default_https_context = None  # noqa: SLF001 - what VLMEvalKit replaces
             os.environ["LEFT_BEHIND"] = "1"
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         spoil()
-    assert ssl._create_default_https_context is before
+    assert https_contexts() == before
     assert "LEFT_BEHIND" not in os.environ
 
 

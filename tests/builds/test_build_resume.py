@@ -47,6 +47,7 @@ def break_after(monkeypatch: pytest.MonkeyPatch):
 
         monkeypatch.setattr(build_module, "write_row", write)
 
+    # Private: users do not choose when a build is saved.
     monkeypatch.setattr(build_module, "_CHECKPOINT_SECONDS", 0)
     return arm
 

@@ -96,6 +96,7 @@ class StoppedHereError(Exception):
 def test_a_build_that_was_left_goes_on(tmp_path, local, monkeypatch):
     from mmdbench.builds import build as build_module
 
+    # Private: users do not choose when a build is saved.
     monkeypatch.setattr(build_module, "_CHECKPOINT_SECONDS", -1.0)
 
     def leave(progress) -> None:

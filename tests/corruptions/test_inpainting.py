@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdbench.corruptions import _inpainting, apply, sample  # private: users cannot choose an implementation
-from mmdbench.corruptions._inpainting import inpaint
+# Private: users choose no implementation, and do not see which one is in use.
+from mmdbench.corruptions import _inpainting, apply, sample
+from mmdbench.corruptions._inpainting import _kernel, inpaint
 from numba_kernels import engine_fixture, needs_numba, photo, run_python
 
 
@@ -40,7 +41,7 @@ def holes(rng: np.random.RandomState, height: int, width: int) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use numba from the first picture on."""
-    monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 0)
+    monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 0)  # private: users do not choose this bound
 
 
 engine = engine_fixture(_inpainting)
@@ -48,7 +49,7 @@ engine = engine_fixture(_inpainting)
 
 @needs_numba
 def test_the_kernel_is_in_use() -> None:
-    kernel = _inpainting._kernel()
+    kernel = _kernel()
     assert kernel is not None
     image = photo("chelsea_120x160")
     mask = holes(np.random.RandomState(7), *image.shape[:2])
@@ -144,7 +145,7 @@ def test_numba_is_loaded_only_where_there_is_enough_to_do(monkeypatch: pytest.Mo
     used: list[int] = []
     monkeypatch.setattr(_inpainting, "_kernel", lambda: used.append(1))
     monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 100 * 100 * 3)
-    monkeypatch.setattr(_inpainting, "_seen", 0)
+    monkeypatch.setattr(_inpainting, "_seen", 0)  # private: it counts for the whole process
     image, mask = photo()[:100, :100], np.zeros((100, 100), np.uint8)
     mask[10:20, 10:20] = 255
     for _ in range(5):
@@ -154,7 +155,7 @@ def test_numba_is_loaded_only_where_there_is_enough_to_do(monkeypatch: pytest.Mo
 
 def test_other_processors_keep_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    assert _inpainting._kernel.__wrapped__() is None
+    assert _kernel.__wrapped__() is None
 
 
 @pytest.mark.parametrize("radius", [-1, 0, 101, 1000])
@@ -166,14 +167,14 @@ def test_a_radius_that_opencv_would_clamp(radius: int, engine: str) -> None:
 
 def test_hidden_numba_means_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert _inpainting._kernel.__wrapped__() is None
+    assert _kernel.__wrapped__() is None
 
 
 @needs_numba
 def test_the_gil_is_released() -> None:
-    from mmdbench.corruptions import _inpainting_numba
+    from mmdbench.corruptions._inpainting_numba import _fill  # private: the lock is released by this part
 
-    assert _inpainting_numba._fill.targetoptions["nogil"]
+    assert _fill.targetoptions["nogil"]
 
 
 PORTABLE = """

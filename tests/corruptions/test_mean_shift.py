@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdbench.corruptions import _mean_shift  # private: users cannot choose an implementation
-from mmdbench.corruptions._mean_shift import mean_shift
+# Private: users choose no implementation, and do not see which one is in use.
+from mmdbench.corruptions import _mean_shift
+from mmdbench.corruptions._mean_shift import _kernel, mean_shift
 from numba_kernels import engine_fixture, needs_numba, photo, run_python
 
 PHOTOS = ("astronaut_256x192", "chelsea_120x160", "page_200x150")
@@ -36,7 +37,7 @@ engine = engine_fixture(_mean_shift)
 
 @needs_numba
 def test_the_kernel_is_in_use() -> None:
-    kernel = _mean_shift._kernel()
+    kernel = _kernel()
     assert kernel is not None
     image = photo("chelsea_120x160")
     assert np.array_equal(kernel(image, 9, 9), by_opencv(image, 9, 9))
@@ -152,7 +153,7 @@ def test_threads_do_not_disturb_each_other(engine: str) -> None:
 
 def test_hidden_numba_means_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert _mean_shift._kernel.__wrapped__() is None
+    assert _kernel.__wrapped__() is None
 
 
 @needs_numba
@@ -160,24 +161,25 @@ def test_numba_without_its_compiler_means_opencv(monkeypatch: pytest.MonkeyPatch
     import numba
 
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    assert _mean_shift._kernel.__wrapped__() is None
+    assert _kernel.__wrapped__() is None
 
 
 @needs_numba
 def test_no_place_for_compiled_code_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     from numba.core.caching import CacheImpl
 
+    # Private: numba asks these for a folder, and no variable of the environment takes all of them away.
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     from mmdbench.corruptions._compiling import compiled
 
-    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     assert compiled(lambda x: x + 1)(41) == 42
 
 
 @needs_numba
 def test_the_gil_is_released() -> None:
-    from mmdbench.corruptions import _mean_shift_numba
+    from mmdbench.corruptions._mean_shift_numba import _filter  # private: the lock is released by this part
 
-    assert _mean_shift_numba._filter.targetoptions["nogil"]
+    assert _filter.targetoptions["nogil"]
 
 
 def test_numba_is_imported_only_for_use() -> None:

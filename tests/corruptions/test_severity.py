@@ -78,13 +78,13 @@ def test_a_jump_across_the_target_is_said():
 
 
 def test_the_search_survives_a_ladder_that_goes_up_and_down():
-    # Private: no corruption is as far from monotone as this function.
     def wavy(intensity):
         tried.append(intensity)
         return 1 - intensity + 0.15 * math.sin(40 * intensity)
 
     for target in (0.9, 0.7, 0.5, 0.3):
         tried: list[float] = []
+        # Private: no corruption is as far from monotone as this function.
         _search(wavy, target, 0.001)
         assert abs(wavy(tried[-1]) - target) <= 0.001
         assert len(tried) < 30

@@ -69,6 +69,26 @@ def test_a_described_function_is_in_order(lint, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("line", "codes"),
+    [
+        ("from test_first import help", {"tests"}),
+        ("from mmdbench.stats._means import mean", {"private"}),
+        ("from mmdbench.stats.means import _mean", {"private"}),
+        ("monkeypatch.setattr(means, '_mean', 3)", {"private"}),
+        ("monkeypatch.setattr('mmdbench.stats.means._mean', 3)", {"private"}),
+        ("from mmdbench.stats.means import _mean  # private: no table shows it", set()),
+        ("from mmdbench.stats._rows.means import mean", set()),
+    ],
+)
+def test_a_test_uses_private_names_for_a_reason_and_no_other_test(lint, tmp_path, line, codes):
+    root = planted(tmp_path)
+    for name, text in (("tests/test_second.py", line), ("mmdbench/stats/_rows/__init__.py", "")):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text, "utf-8")
+    assert {finding.code for finding in lint.check(root)} == codes
+
+
+@pytest.mark.parametrize(
     ("file", "line", "says"),
     [
         (

@@ -379,6 +379,7 @@ def test_pictures_that_take_no_time_are_made_without_threads(make_tsv, tmp_path,
         return real(planned, images)
 
     monkeypatch.setattr(prefetch, "make_variants", watched)
+    # Private: these bounds stand for the speed of a machine, which a test cannot choose.
     monkeypatch.setattr(prefetch, "_SMALL_SECONDS", 1e9 if small else 0.0)
     monkeypatch.setattr(prefetch, "_SLOW_SECONDS", 1e9)
     model = Recorder()

@@ -103,6 +103,7 @@ def test_a_picture_that_kills_what_makes_it_is_an_error_and_the_others_are_answe
         return make_part(part, wanted)
 
     monkeypatch.setattr(ray_engine, "make_part", make_or_die)
+    # Private: users do not choose it, and 16 crashes take minutes.
     monkeypatch.setattr(ray_engine, "_TASK_RETRIES", 0)
     summary = go(toy(levels=("clean",)), seer(), tmp_path / "run", EngineSettings(engine="ray", processes=1))
     replies = {r.index: r for r in read_replies(tmp_path / "run").values()}

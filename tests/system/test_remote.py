@@ -129,7 +129,8 @@ def test_without_the_package_of_a_scheme_it_is_named(monkeypatch, url, package):
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url.partition(":")[0], raising=False)
+    known = sys.modules["fsspec.registry"]._registry  # noqa: SLF001 - fsspec forgets a scheme in no other way
+    monkeypatch.delitem(known, url.partition(":")[0], raising=False)
     with pytest.raises(StoreError) as error:
         fetch_file(url)
     assert f"pip install {package}" in text_of(error)
@@ -454,6 +455,7 @@ def test_a_writer_killed_before_the_list_writes_it_the_next_time(url, monkeypatc
         raise SystemExit
 
     with monkeypatch.context() as patch:
+        # Private: only here a process can be killed after the files and before their list.
         patch.setattr(uploads.Uploads, "_close", killed)
         with pytest.raises(SystemExit):
             write(f"{url}/run", {"replies-0.jsonl": "1\n"})
@@ -681,7 +683,7 @@ def test_other_spellings_of_a_url_do_not_wait_for_each_other(url, monkeypatch):
     from mmdbench.cli._shared.urls import FOLDER, OUT, RUN, open_urls
     from mmdbench.system.remote import copies
 
-    monkeypatch.setattr(copies, "_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(copies, "_WAIT_SECONDS", 0.0)  # private: users wait ten minutes, a test does not
     put(f"{url}/run/a", "1")
     name = url.removeprefix("memory")
     runs = [
