@@ -31,6 +31,16 @@ _TEXT: dict[str, Any] = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 4096,
 }
+_VISION: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+CLIP = {**_VISION, "intermediate_size": 64, "projection_dim": 16}
+"""The config of the tiny LLaVA's vision tower, for replacements of the same shape."""
+
 _LEAKY = {"do_sample": True, "temperature": 0.9, "top_p": 0.5, "top_k": 7, "repetition_penalty": 1.7}
 """Defaults as in releases: none of them may change a greedy run."""
 
@@ -60,6 +70,10 @@ def byte_tokenizer(bos: str, eos: str, pad: str, named: Mapping[str, str], more:
     return tokenizer
 
 
+def _special_ids(tokenizer: Any) -> dict[str, int]:
+    return {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+
+
 def _save(folder: Path, model: Any, processor: Any, tokenizer: Any) -> Path:
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
@@ -73,11 +87,8 @@ def _save(folder: Path, model: Any, processor: Any, tokenizer: Any) -> Path:
         # Special tokens other than the end are never the likeliest: what is written can be read.
         silent = [i for i in tokenizer.get_added_vocab().values() if i != tokenizer.eos_token_id]
         model.get_output_embeddings().weight[silent] = 0
-    for name, value in _LEAKY.items():
+    for name, value in {**_LEAKY, **_special_ids(tokenizer)}.items():
         setattr(model.generation_config, name, value)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config.bos_token_id = tokenizer.bos_token_id
     model.save_pretrained(folder, max_shard_size="400KB")
     processor.save_pretrained(folder)
     _as_released(folder)
@@ -124,14 +135,7 @@ def janus(folder: Path) -> Path:
     config = JanusConfig(
         text_config=LlamaConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **_TEXT),
         vision_config=JanusVisionConfig(
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=32,
-            patch_size=8,
-            mlp_ratio=2.0,
-            projection_dim=64,
-            num_image_tokens=patches**2,
+            **_VISION, mlp_ratio=2.0, projection_dim=64, num_image_tokens=patches**2
         ),
         vq_config=JanusVQVAEConfig(
             embed_dim=4,
@@ -186,13 +190,7 @@ def emu3(folder: Path) -> Path:
         ("<|extra_200|>", *(f"<|visual token {i:06d}|>" for i in range(codes))),
     )
     config = Emu3Config(
-        text_config=Emu3TextConfig(
-            vocab_size=len(tokenizer),
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            **_TEXT,
-        ),
+        text_config=Emu3TextConfig(vocab_size=len(tokenizer), **_special_ids(tokenizer), **_TEXT),
         vq_config=Emu3VQVAEConfig(
             codebook_size=codes,
             embed_dim=4,
@@ -238,9 +236,7 @@ def qwen2_5_vl(folder: Path) -> Path:
             **_TEXT,
             "vocab_size": len(tokenizer),
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
+            **_special_ids(tokenizer),
         },
         vision_config={
             "depth": 2,
@@ -296,19 +292,9 @@ def gemma3(folder: Path) -> Path:
             sliding_window=64,
             query_pre_attn_scalar=16,
             layer_types=["sliding_attention", "full_attention"],
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            **_special_ids(tokenizer),
         ),
-        vision_config=SiglipVisionConfig(
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=32,
-            patch_size=8,
-            vision_use_head=False,
-        ),
+        vision_config=SiglipVisionConfig(**_VISION, intermediate_size=48, vision_use_head=False),
         mm_tokens_per_image=4,
         boi_token_index=tokenizer.boi_token_id,
         eoi_token_index=tokenizer.eoi_token_id,
@@ -352,20 +338,9 @@ def internvl(folder: Path) -> Path:
         },
     )
     config = InternVLConfig(
-        text_config=Qwen2Config(
-            **_TEXT,
-            vocab_size=len(tokenizer),
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        ),
+        text_config=Qwen2Config(**_TEXT, vocab_size=len(tokenizer), **_special_ids(tokenizer)),
         vision_config=InternVLVisionConfig(
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=[32, 32],
-            patch_size=[8, 8],
+            **{**_VISION, "image_size": [32, 32], "patch_size": [8, 8]}, intermediate_size=48
         ),
         image_token_id=tokenizer.context_image_token_id,
         image_seq_length=4,
@@ -416,17 +391,6 @@ def llava(folder: Path) -> Path:
     )
     return _save(folder, LlavaForConditionalGeneration(config), processor, tokenizer)
 
-
-CLIP = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 8,
-    "projection_dim": 16,
-}
-"""The config of the tiny LLaVA's vision tower, for replacements of the same shape."""
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "janus": janus,

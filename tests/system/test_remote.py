@@ -10,6 +10,7 @@ import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -17,7 +18,15 @@ from typer.testing import CliRunner
 
 from mmdbench.cli import app
 from mmdbench.errors import LockedError, MissingExtraError, StoreError, UnknownNameError, UsageError
-from mmdbench.system.remote import data_folder, fetch_file, is_url, plain_url, reading_copy, working_copy
+from mmdbench.system.remote import (
+    data_folder,
+    fetch_file,
+    is_url,
+    plain_url,
+    reading_copy,
+    uploads,
+    working_copy,
+)
 from mmdbench.system.remote.urls import open_remote
 
 fsspec = pytest.importorskip("fsspec")
@@ -63,20 +72,39 @@ def run(*words: str, code: int = 0) -> str:
     return done.output
 
 
-def write(url: str, files: dict[str, str]) -> None:
+def write(url: str, files: dict[str, str]) -> Path:
     with working_copy(url) as folder:
         for name, text in files.items():
             (folder / name).write_text(text)
+    return folder
+
+
+def refuses_to_read(url: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message), reading_copy(url):
+        pass
+
+
+def killed(*_args: object) -> None:
+    raise SystemExit
+
+
+@pytest.fixture
+def failed(monkeypatch):
+    """An event that is set once a failed upload was reported through `tell`, and the texts reported."""
+    monkeypatch.setenv("MMDBENCH_UPLOAD_SECONDS", "0.05")
+    event, said = threading.Event(), []
+
+    def tell(text):
+        said.append(text)
+        event.set()
+
+    return SimpleNamespace(is_set=event.is_set, wait=event.wait, said=said, tell=tell)
 
 
 def fail_in(url: str, name: str, text: str, tell=lambda _: None) -> None:
     with working_copy(url, tell) as folder:
         (folder / name).write_text(text)
         raise UsageError("failed")
-
-
-def text_of(error: pytest.ExceptionInfo[Exception]) -> str:
-    return str(error.value)
 
 
 # URLs
@@ -118,7 +146,7 @@ def test_without_fsspec_the_install_command_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(MissingExtraError) as error:
         fetch_file("s3://bucket/own.tsv")
-    assert "pip install 'mmdbench[remote]'" in text_of(error)
+    assert "pip install 'mmdbench[remote]'" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +161,7 @@ def test_without_the_package_of_a_scheme_it_is_named(monkeypatch, url, package):
     monkeypatch.delitem(known, url.partition(":")[0], raising=False)
     with pytest.raises(StoreError) as error:
         fetch_file(url)
-    assert f"pip install {package}" in text_of(error)
+    assert f"pip install {package}" in str(error.value)
 
 
 def test_an_unknown_scheme_is_refused():
@@ -158,8 +186,8 @@ def test_errors_of_a_file_system_are_shown_without_secrets(url, store, monkeypat
     monkeypatch.setattr(type(store), "get_file", fail)
     with pytest.raises(StoreError) as raised, reading_copy(f"{url}/run"):
         pass
-    assert said in text_of(raised)
-    assert "secret" not in text_of(raised)
+    assert said in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +276,7 @@ def test_a_wrong_length_is_an_error_without_the_query(told):
     headers["Content-Length"] = "1000"
     with pytest.raises(StoreError, match=r"^own\.tsv of .* has another size or digest .*5 bytes") as error:
         fetch_file(f"{server}/own.tsv?token=secret")
-    assert "secret" not in text_of(error)
+    assert "secret" not in str(error.value)
 
 
 def test_a_missing_file_and_a_folder_are_different_errors(url):
@@ -311,30 +339,24 @@ def test_files_of_a_working_copy_are_read_on_another_machine(url, tmp_path, monk
 
 def test_the_list_comes_last_and_the_manifest_before_it(url, store, monkeypatch):
     order = []
-    put_file, pipe_file = type(store).put_file, type(store).pipe_file
 
-    def note_put(self, here, path, **options):
-        order.append(path.rpartition("/")[2])
-        return put_file(self, here, path, **options)
+    def noting(real, place):
+        def note(*words, **options):
+            order.append(words[place].rpartition("/")[2])
+            return real(*words, **options)
 
-    def note_pipe(self, path, value, **options):
-        order.append(path.rpartition("/")[2])
-        return pipe_file(self, path, value, **options)
+        return note
 
-    monkeypatch.setattr(type(store), "put_file", note_put)
-    monkeypatch.setattr(type(store), "pipe_file", note_pipe)
-    with working_copy(f"{url}/run") as folder:
-        for name in ("manifest.json", "zz.tsv", "a.jsonl"):
-            (folder / name).write_text(name)
+    monkeypatch.setattr(type(store), "put_file", noting(type(store).put_file, 2))
+    monkeypatch.setattr(type(store), "pipe_file", noting(type(store).pipe_file, 1))
+    write(f"{url}/run", {name: name for name in ("manifest.json", "zz.tsv", "a.jsonl")})
     assert [name for name in order if name != "run"] == ["a.jsonl", "zz.tsv", "manifest.json", "remote.json"]
 
 
 def test_an_interrupted_upload_is_refused_by_readers_and_resumed_by_the_writer(
     url, store, monkeypatch, tmp_path
 ):
-    with working_copy(f"{url}/run") as folder:
-        (folder / "replies-0.jsonl").write_text("1\n")
-        (folder / "manifest.json").write_text("{}")
+    folder = write(f"{url}/run", {"replies-0.jsonl": "1\n", "manifest.json": "{}"})
     real = type(store).put_file
 
     def breaks(self, here, path, **options):
@@ -348,8 +370,7 @@ def test_an_interrupted_upload_is_refused_by_readers_and_resumed_by_the_writer(
     monkeypatch.setattr(type(store), "put_file", real)
     here = folder
     other_machine(monkeypatch, tmp_path)
-    with pytest.raises(StoreError, match=r"partly uploaded.*replies-0\.jsonl"), reading_copy(f"{url}/run"):
-        pass
+    refuses_to_read(f"{url}/run", r"partly uploaded.*replies-0\.jsonl")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with working_copy(f"{url}/run") as folder:
         assert folder == here
@@ -360,11 +381,9 @@ def test_an_interrupted_upload_is_refused_by_readers_and_resumed_by_the_writer(
 
 
 def test_a_file_of_the_right_length_with_other_bytes_is_refused(url, tmp_path):
-    with working_copy(f"{url}/run") as folder:
-        (folder / "manifest.json").write_text("{}")
+    write(f"{url}/run", {"manifest.json": "{}"})
     put(f"{url}/run/manifest.json", "[]")
-    with pytest.raises(StoreError, match="another size or digest"), reading_copy(f"{url}/run"):
-        pass
+    refuses_to_read(f"{url}/run", "another size or digest")
 
 
 def test_the_work_is_uploaded_when_a_verb_fails(url):
@@ -382,8 +401,7 @@ def test_a_failed_upload_does_not_hide_why_the_verb_failed(url, store, monkeypat
 
 
 def test_nothing_new_is_nothing_to_upload(url, store, monkeypatch):
-    with working_copy(f"{url}/run") as folder:
-        (folder / "a.tsv").write_text("1")
+    write(f"{url}/run", {"a.tsv": "1"})
     monkeypatch.setattr(type(store), "put_file", None)
     monkeypatch.setattr(type(store), "get_file", None)
     monkeypatch.setattr(type(store), "pipe_file", None)
@@ -394,17 +412,14 @@ def test_nothing_new_is_nothing_to_upload(url, store, monkeypatch):
 
 
 def test_a_file_removed_locally_is_removed_remotely(url):
-    with working_copy(f"{url}/run") as folder:
-        (folder / "a").write_text("1")
-        (folder / "b").write_text("2")
+    write(f"{url}/run", {"a": "1", "b": "2"})
     with working_copy(f"{url}/run") as folder:
         (folder / "a").unlink()
     assert sorted(there(f"{url}/run")) == ["b", "remote.json"]
 
 
 def test_another_machine_continues(url, tmp_path, monkeypatch):
-    with working_copy(f"{url}/run") as folder:
-        (folder / "replies-0.jsonl").write_text("1\n")
+    write(f"{url}/run", {"replies-0.jsonl": "1\n"})
     other_machine(monkeypatch, tmp_path)
     with working_copy(f"{url}/run") as folder, (folder / "replies-0.jsonl").open("a") as file:
         file.write("2\n")
@@ -414,31 +429,21 @@ def test_another_machine_continues(url, tmp_path, monkeypatch):
 
 
 def test_two_machines_that_both_changed_a_file_lose_nothing(url, tmp_path, monkeypatch):
-    with working_copy(f"{url}/run") as mine:
-        (mine / "replies-0.jsonl").write_text("1\n")
+    mine = write(f"{url}/run", {"replies-0.jsonl": "1\n"})
     other_machine(monkeypatch, tmp_path)
     with working_copy(f"{url}/run") as folder, (folder / "replies-0.jsonl").open("a") as file:
         file.write("2\n")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with (mine / "replies-0.jsonl").open("a") as file:  # as a killed process leaves it
         file.write("3\n")
-    with (
-        pytest.raises(StoreError, match=r"changed by another machine.*mmdbench merge"),
-        working_copy(f"{url}/run"),
-    ):
-        pass
+    with pytest.raises(StoreError, match=r"changed by another machine.*mmdbench merge"):
+        write(f"{url}/run", {})
     assert (mine / "replies-0.jsonl").read_text() == "1\n3\n"
     assert there(f"{url}/run")["replies-0.jsonl"] == b"1\n2\n"
 
 
 def test_a_writer_killed_between_uploading_and_noting_it_is_no_conflict(url, store, monkeypatch):
-    from mmdbench.system.remote import uploads
-
     with monkeypatch.context() as patch:
-
-        def killed(*_args):
-            raise SystemExit
-
         patch.setattr(uploads, "files_there", killed)
         with pytest.raises(SystemExit), working_copy(f"{url}/run") as folder:
             (folder / "replies-0.jsonl").write_text("1\n")
@@ -449,11 +454,6 @@ def test_a_writer_killed_between_uploading_and_noting_it_is_no_conflict(url, sto
 
 
 def test_a_writer_killed_before_the_list_writes_it_the_next_time(url, monkeypatch):
-    from mmdbench.system.remote import uploads
-
-    def killed(*_args):
-        raise SystemExit
-
     with monkeypatch.context() as patch:
         # Private: only here a process can be killed after the files and before their list.
         patch.setattr(uploads.Uploads, "_close", killed)
@@ -476,9 +476,7 @@ def test_a_file_that_is_removed_there_already_is_no_obstacle(url, store):
 
 def both_at_once(url, first, second):
     """Two machines start from nothing, and the second one uploads last; returns the first one's folder."""
-    with working_copy(url) as mine:
-        for name, text in first.items():
-            (mine / name).write_text(text)
+    mine = write(url, first)
     for name, text in second.items():
         put(f"{url}/{name}", text)
     return mine
@@ -487,11 +485,8 @@ def both_at_once(url, first, second):
 def test_replies_that_are_only_local_are_not_replaced(url):
     first = {"manifest.json": "{}", "replies-0.jsonl": "1\n2\n"}
     mine = both_at_once(f"{url}/run", first, {"manifest.json": "[]", "replies-0.jsonl": "1\n33\n"})
-    with (
-        pytest.raises(StoreError, match=r"changed by another machine.*mmdbench merge"),
-        working_copy(f"{url}/run"),
-    ):
-        pass
+    with pytest.raises(StoreError, match=r"changed by another machine.*mmdbench merge"):
+        write(f"{url}/run", {})
     assert {name: (mine / name).read_text() for name in first} == first
     assert there(f"{url}/run")["replies-0.jsonl"] == b"1\n33\n"
 
@@ -513,8 +508,7 @@ def test_two_writers_on_one_machine_are_refused(url):
 
 
 def test_a_reader_may_read_while_this_machine_writes(url):
-    with working_copy(f"{url}/run") as folder:
-        (folder / "a").write_text("1")
+    write(f"{url}/run", {"a": "1"})
     with working_copy(f"{url}/run"), reading_copy(f"{url}/run") as folder:
         assert (folder / "a").read_text() == "1"
 
@@ -537,9 +531,7 @@ def test_a_working_copy_is_uploaded_at_intervals(url, store, monkeypatch):
         assert there(f"{url}/run")["replies-0.jsonl"] == b"1\n"
 
 
-def test_a_failed_upload_is_shown_and_repeated(url, store, monkeypatch):
-    failed = threading.Event()
-    said = []
+def test_a_failed_upload_is_shown_and_repeated(url, store, monkeypatch, failed):
     real = type(store).put_file
 
     def fails_once(self, here, path, **options):
@@ -547,16 +539,11 @@ def test_a_failed_upload_is_shown_and_repeated(url, store, monkeypatch):
             raise OSError("connection reset")
         return real(self, here, path, **options)
 
-    def tell(text):
-        said.append(text)
-        failed.set()
-
     monkeypatch.setattr(type(store), "put_file", fails_once)
-    monkeypatch.setenv("MMDBENCH_UPLOAD_SECONDS", "0.05")
-    with working_copy(f"{url}/run", tell) as folder:
+    with working_copy(f"{url}/run", failed.tell) as folder:
         (folder / "a").write_text("1")
         assert failed.wait(60)
-    assert "next try" in said[0]
+    assert "next try" in failed.said[0]
     assert there(f"{url}/run")["a"] == b"1"
 
 
@@ -564,23 +551,14 @@ def no_room(*_args, **_options):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_ends_neither_the_uploads_nor_the_work(url, monkeypatch):
-    from mmdbench.system.remote import uploads
-
-    failed = threading.Event()
-    said = []
+def test_a_full_disk_ends_neither_the_uploads_nor_the_work(url, monkeypatch, failed):
     real = uploads.shutil.copyfile
 
     def copy(here, target):
         return real(here, target) if failed.is_set() else no_room()
 
-    def tell(text):
-        said.append(text)
-        failed.set()
-
     monkeypatch.setattr(uploads.shutil, "copyfile", copy)
-    monkeypatch.setenv("MMDBENCH_UPLOAD_SECONDS", "0.05")
-    with working_copy(f"{url}/run", tell) as folder:
+    with working_copy(f"{url}/run", failed.tell) as folder:
         (folder / "replies-0.jsonl").write_text("1\n")
         assert failed.wait(60)
         for _ in range(600):
@@ -588,12 +566,10 @@ def test_a_full_disk_ends_neither_the_uploads_nor_the_work(url, monkeypatch):
                 break
             threading.Event().wait(0.1)
         assert there(f"{url}/run")["replies-0.jsonl"] == b"1\n"
-    assert "No space left on device. The next try" in said[0]
+    assert "No space left on device. The next try" in failed.said[0]
 
 
 def test_a_full_disk_does_not_hide_why_the_verb_failed(url, monkeypatch):
-    from mmdbench.system.remote import uploads
-
     said = []
     monkeypatch.setattr(uploads.shutil, "copyfile", no_room)
     with pytest.raises(UsageError, match=r"^failed$"):
@@ -603,8 +579,6 @@ def test_a_full_disk_does_not_hide_why_the_verb_failed(url, monkeypatch):
 
 
 def test_a_file_that_vanishes_while_it_is_uploaded_is_left_out(url, monkeypatch):
-    from mmdbench.system.remote import uploads
-
     real = uploads.shutil.copyfile
 
     def copy(here, target):
@@ -629,8 +603,7 @@ def test_an_invalid_list_is_refused_and_a_missing_one_is_accepted(url):
     with reading_copy(f"{url}/run") as folder:
         assert (folder / "a").read_text() == "1"
     put(f"{url}/run/remote.json", "[]")
-    with pytest.raises(StoreError, match=r"remote\.json is not a list"), reading_copy(f"{url}/run"):
-        pass
+    refuses_to_read(f"{url}/run", r"remote\.json is not a list")
 
 
 def test_a_file_removed_remotely_is_removed_from_the_reading_copy(url, store):
@@ -642,8 +615,7 @@ def test_a_file_removed_remotely_is_removed_from_the_reading_copy(url, store):
     files.rm_file(path)
     with reading_copy(f"{url}/run") as folder:
         assert [path.name for path in folder.iterdir()] == ["a"]
-    with pytest.raises(StoreError, match="There is nothing at"), reading_copy(f"{url}/none"):
-        pass
+    refuses_to_read(f"{url}/none", "There is nothing at")
 
 
 # Verbs
@@ -727,17 +699,8 @@ def test_ctrl_c_names_the_command_without_the_secrets_of_its_urls(monkeypatch, c
     assert capsys.readouterr().err.endswith(f": mmdbench eval {shown}\n")
 
 
-RUN = (
-    "--model",
-    "chance",
-    "--level",
-    "clean,hard",
-    "--corruption",
-    "jpeg_compression",
-    "--sample",
-    "4",
-    "--quiet",
-)
+RUN = ("--model", "chance", "--level", "clean,hard", "--corruption", "jpeg_compression")
+RUN += ("--sample", "4", "--quiet")
 
 
 def test_a_remote_run_is_resumed_read_and_merged(url, tmp_path, monkeypatch):
