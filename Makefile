@@ -8,6 +8,7 @@ check: lint types contract test smoke
 lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(PYTHON) tools/house_lint.py
 
 types:
 	$(PYTHON) tools/typecheck.py
