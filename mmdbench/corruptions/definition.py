@@ -55,7 +55,7 @@ def corruption(sample: Sampler | None = None, /, **fields: Field) -> Callable[[A
 
     def numbers_of_the_spec(values: Values, _rng: Stream) -> dict[str, Any]:
         return {
-            key: values.number(key) if field.kind == "a number" else values.integer(key)
+            key: values.number(key) if field.kind == "number" else values.integer(key)
             for key, field in fields.items()
         }
 

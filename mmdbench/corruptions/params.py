@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from mmdbench.errors import ParamsError, UnknownNameError
 
@@ -31,6 +31,10 @@ Params = Mapping[str, Any]
 COORDINATE = 32767
 """The largest coordinate, in px, that OpenCV can draw to."""
 
+Kind = Literal["number", "integer", "odd", "flag", "text", "row", "rows", "record", "records"]
+
+_NUMBERS = {"number": "a number", "integer": "a whole number", "odd": "an odd whole number"}
+
 # A guard for memory: the published corruptions draw at most a few hundred items.
 _MOST_ITEMS = 1_000_000
 
@@ -39,7 +43,7 @@ _MOST_ITEMS = 1_000_000
 class Field:
     """One parameter: its kind, its bounds (both included), and its default if it may be absent."""
 
-    kind: str  # as error messages name it
+    kind: Kind
     low: float = -math.inf
     high: float = math.inf
     width: int = 0
@@ -52,7 +56,7 @@ class Field:
 
 def number(low: float, high: float) -> Field:
     """A finite number."""
-    return Field("a number", low, high)
+    return Field("number", low, high)
 
 
 def integer(low: int, high: int, default: int | None = None) -> Field:
@@ -66,17 +70,17 @@ def integer(low: int, high: int, default: int | None = None) -> Field:
     Returns:
         The description of the parameter.
     """
-    return Field("a whole number", low, high, default=default, optional=default is not None)
+    return Field("integer", low, high, default=default, optional=default is not None)
 
 
 def odd(low: int, high: int) -> Field:
     """An odd whole number."""
-    return Field("an odd whole number", low, high)
+    return Field("odd", low, high)
 
 
 def flag() -> Field:
     """True or false."""
-    return Field("true or false")
+    return Field("flag")
 
 
 def row(width: int, low: int, high: int) -> Field:
@@ -177,14 +181,14 @@ def _scalar(where: str, entry: Field, value: Any) -> Any:
         if not isinstance(value, str) or not value or set(value) - set(entry.letters):
             raise _error(where, value, f"text of the letters {entry.letters}")
         return value
-    if entry.kind == "true or false":
+    if entry.kind == "flag":
         if not isinstance(value, bool):
-            raise _error(where, value, entry.kind)
+            raise _error(where, value, "true or false")
         return value
-    fits = isinstance(value, int) or (entry.kind == "a number" and isinstance(value, float))
-    fits = fits and not isinstance(value, bool) and not (entry.kind.startswith("an odd") and value % 2 == 0)
+    fits = isinstance(value, int) or (entry.kind == "number" and isinstance(value, float))
+    fits = fits and not isinstance(value, bool) and not (entry.kind == "odd" and value % 2 == 0)
     if not fits or not entry.low <= value <= entry.high:
-        raise _error(where, value, f"{entry.kind} from {entry.low:g} to {entry.high:g}")
+        raise _error(where, value, f"{_NUMBERS[entry.kind]} from {entry.low:g} to {entry.high:g}")
     return value
 
 
