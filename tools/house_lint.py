@@ -5,7 +5,7 @@
 | code     | rule                                                                                  |
 |----------|---------------------------------------------------------------------------------------|
 | question | a docstring's first line is no indirect question (What, How, Whether, Who, Where …)     |
-| word     | docstrings, help texts and messages do without the words of `WORDS`                    |
+| word     | docstrings, help texts, messages and names of tests do without the words of `WORDS`    |
 | twice    | a public class name has one meaning in the package                                     |
 | args     | a public function with more than two parameters describes each, and what it returns    |
 | length   | a function has at most 40 lines without its docstring, a module at most 350            |
@@ -181,7 +181,7 @@ def check_imports(name: str, tree: ast.Module) -> Iterator[Finding]:
 
 
 def check_tests(root: Path) -> Iterator[Finding]:
-    """Private modules and names that a test uses without a reason, and imports of other tests."""
+    """Private names that a test uses without a reason, imports of other tests, questions and riddles."""
     # The modules of a private package have public names, which its own tests may use.
     allowed = {path.parent.name for folder in FOLDERS for path in (root / folder).rglob("_*/__init__.py")}
     for path in sorted((root / "tests").rglob("*.py")):
@@ -189,7 +189,16 @@ def check_tests(root: Path) -> Iterator[Finding]:
         name, lines = path.relative_to(root).as_posix(), source.splitlines()
         reasons = [i for i, line in enumerate(lines) if re.search("#.*private", line, re.IGNORECASE)]
         explained = "\n".join(line for i in reasons for line in lines[i : i + 5])
-        for node in ast.walk(ast.parse(source)):
+        tree = ast.parse(source)
+        for node, qualified in _documented(tree):
+            first = (ast.get_docstring(node) or "").split("\n", 1)[0]
+            line = getattr(node, "lineno", 1)
+            if QUESTION.match(first):
+                yield Finding(name, line, "question", first)
+            for kind, pattern in WORDS.items():
+                if match := re.search(pattern, f"{qualified} {first}".replace("_", " "), re.IGNORECASE):
+                    yield Finding(name, line, "word", f"{kind}: {match[0]!r}")
+        for node in ast.walk(tree):
             for dotted in _names_used(node):
                 if dotted.startswith("test_"):
                     yield Finding(name, node.lineno, "tests", dotted)

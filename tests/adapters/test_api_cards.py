@@ -168,7 +168,7 @@ def test_an_option_that_an_adapter_does_not_know_is_no_traceback():
 @pytest.mark.parametrize(
     "rule", [3, {"patch": 0}, {"patch": "32"}, {"per_tile": 170, "tile": 0}, {"side": 3}]
 )
-def test_image_tokens_that_cannot_be_read_are_said(rule):
+def test_image_tokens_that_cannot_be_read_are_reported(rule):
     with pytest.raises(UsageError, match="Cannot read the image tokens"):
         image_tokens((640, 480), rule)
 
@@ -195,7 +195,7 @@ def test_a_wrong_card_is_refused_with_the_reason(tmp_path, change, message):
         read_settings(read_cards(path)["mine"])
 
 
-def test_a_missing_key_is_said_before_anything_is_asked(monkeypatch):
+def test_a_missing_key_is_named_before_anything_is_asked(monkeypatch):
     model = open_model(shipped_cards()["gpt-4.1-mini"])
     with pytest.raises(ModelError, match="OPENAI_API_KEY is not set"):
         model.check()
@@ -264,7 +264,7 @@ def test_a_format_that_is_not_taken_is_sent_without_loss():
         assert np.array_equal(np.asarray(a), np.asarray(b.convert("RGB")))
 
 
-def test_what_matters_changes_the_fingerprint_and_what_does_not_does_not():
+def test_only_settings_that_change_replies_change_the_fingerprint():
     base = shipped_cards()["gpt-4.1-mini"]
 
     def name(*changes):
@@ -330,7 +330,7 @@ def test_no_part_of_a_key_is_left_where_a_text_is_cut():
          {"prompt": 9, "completion": 50, "cached": 4, "reasoning": 40}),
     ],
 )  # fmt: skip
-def test_what_is_paid_for_is_counted_also_where_thoughts_are_in_the_total_alone(usage, counted):
+def test_tokens_of_thoughts_are_counted_also_where_only_the_total_has_them(usage, counted):
     choice = {"message": {"content": "A"}, "finish_reason": "stop"}
     body = json.dumps({"choices": [choice], "usage": usage}).encode()
     assert outcome_of("application/json", body).details.get("usage") == counted

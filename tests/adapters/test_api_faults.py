@@ -32,7 +32,7 @@ from mmdbench.run.budget import Budget
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_records, read_replies
-from optional import needs
+from optional_packages import needs
 from pictures import write_many
 
 pytestmark = needs("openai")
@@ -118,7 +118,7 @@ def test_no_request_is_repeated_after_success(many, tmp_path, transport):
 
 
 class Gathering(FaultyServer):
-    """Answers nobody until `wanted` requests are there at once, or it has waited long enough."""
+    """Holds all answers until `wanted` requests are there at once, or it has waited long enough."""
 
     def __init__(self, wanted):
         super().__init__()
@@ -170,7 +170,7 @@ def test_the_throttle_settles_at_the_servers_limit(many, tmp_path):
     assert max(later) <= 15
     assert min(later) >= 6
     assert 8 <= sum(later) / len(later) <= 13
-    assert too_many < 300  # of a thousand: it does not go on banging at the door
+    assert too_many < 300  # of a thousand: it does not keep trying
 
 
 def test_the_plan_is_not_searched_for_garbage_while_it_is_asked(many, tmp_path):
@@ -200,7 +200,7 @@ def test_retry_after_is_honoured_by_everybody(many, tmp_path):
         run(many(60), tmp_path / "run", card_for(server, concurrency=4))
         after = [call.at - told[0] for call in server.calls if call.at > told[0]]
     assert len(after) >= 38
-    assert sum(seconds < 0.095 for seconds in after) <= 3  # the others that were under way
+    assert sum(seconds < 0.095 for seconds in after) <= 3  # the others that were in flight
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_retry_after_is_honoured_by_everybody(many, tmp_path):
         ("quota", "no money"),
     ],
 )
-def test_what_no_repetition_mends_stops_the_run(many, tmp_path, trouble, message):
+def test_a_permanent_failure_stops_the_run(many, tmp_path, trouble, message):
     with FaultyServer(lambda call: trouble if call.number >= 20 else "ok") as server:
         with pytest.raises(ModelError, match=message):
             run(many(300), tmp_path / "run", card_for(server))
@@ -263,13 +263,13 @@ def test_a_connection_that_cannot_be_trusted_stops_at_once(many, tmp_path):
 @pytest.mark.parametrize(
     ("budget", "most"), [(Budget(requests=30), 30), (Budget(usd=0.0031), 31), (Budget(minutes=0.005), 199)]
 )
-def test_budgets_stop_cleanly_and_the_next_run_goes_on(many, tmp_path, budget, most):
+def test_budgets_stop_cleanly_and_the_next_run_resumes(many, tmp_path, budget, most):
     with FaultyServer(seconds=0.03) as server:
         card = replace(card_for(server, concurrency=8), price=Price(1.0, 0.0, "2025-01-01"))
         summary = run(many(200), tmp_path / "run", card, budget=budget)
         first = len(server.calls)
         assert summary.stopped.startswith("--max-")
-        assert (0 if budget.minutes else 10) < first <= most  # how far it gets in a time, nobody knows
+        assert (0 if budget.minutes else 10) < first <= most  # its speed depends on the machine
         assert summary.asked == first == len(read_replies(tmp_path / "run"))
         assert summary.usd == pytest.approx(first * 1e-4)
         done = run(many(200), tmp_path / "run", card)
@@ -289,7 +289,7 @@ def test_rates_are_capped(many, tmp_path):
         assert 0.8 < time.monotonic() - started < 5
 
 
-def test_what_the_server_says_becomes_a_status(many, tmp_path):
+def test_the_servers_answer_becomes_a_status(many, tmp_path):
     odd = {
         1: completion("I can't", "content_filter"),
         2: completion("", "stop"),
@@ -351,7 +351,7 @@ def test_twenty_kills_change_nothing_in_the_tables(many, tmp_path):
     assert len(keys) == len(set(keys)) == 240
 
 
-def test_ctrl_c_finishes_what_is_under_way(many, tmp_path):
+def test_ctrl_c_finishes_requests_in_flight(many, tmp_path):
     with FaultyServer(seconds=0.3) as server:
         command = _command(many(60), tmp_path / "run", server.url)
         with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Several processes ask one endpoint: the same replies, none lost when one of them dies, none left behind."""
+"""Several processes ask one endpoint: the same replies, also if one is killed, and no process left behind."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from api_helpers import card_for, ready_helpers, request, until_helpers_ask
 from faulty_server import FaultyServer, true_answer
+from helper_processes import card_for, ready_helpers, request, until_helpers_ask
 from mmdbench.benches import open_bench
 from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
@@ -26,7 +26,7 @@ from mmdbench.records import RunPlan
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
-from optional import needs
+from optional_packages import needs
 from pictures import write_many
 
 pytestmark = [
@@ -88,7 +88,7 @@ def test_helpers_give_the_same_replies_and_end_with_the_run(tmp_path):
     assert helpers_of(os.getpid()) == []
 
 
-def test_a_helper_that_dies_costs_nothing(tmp_path):
+def test_no_request_is_lost_with_a_killed_helper(tmp_path):
     killed, busy = [], Counter()
     with FaultyServer(seconds=0.05) as server:
         card = card_for(server.url, processes=2, concurrency=16)
@@ -106,7 +106,7 @@ def test_a_helper_that_dies_costs_nothing(tmp_path):
         summary = run(write_many(tmp_path / "many.tsv", 1200), tmp_path / "run", card, watch, model)
         answers = {call.name: true_answer(call.prompt, call.images) for call in server.calls}
         twice = sum(count - 1 for count in Counter(call.name for call in server.calls).values())
-    assert len(killed) == 2  # the second one leaves this process to go on alone
+    assert len(killed) == 2  # after the second one this process sends the rest
     assert (summary.asked, summary.failed) == (1200, 0)
     replies = read_replies(tmp_path / "run").values()
     assert {reply.index: reply.text for reply in replies} == answers
@@ -114,9 +114,9 @@ def test_a_helper_that_dies_costs_nothing(tmp_path):
     assert helpers_of(os.getpid()) == []
 
 
-def test_a_request_that_nobody_waits_for_is_given_up():
+def test_a_cancelled_request_is_given_up():
     with FaultyServer() as server:
-        # One connection for each helper: a request that goes on would keep the next one waiting.
+        # One connection for each helper: a request that continues would keep the next one waiting.
         model = open_model(card_for(server.url, processes=2, concurrency=1, timeout=60.0))
 
         async def give_up():
@@ -136,7 +136,7 @@ def test_a_request_that_nobody_waits_for_is_given_up():
         assert asyncio.run(give_up()) < 10
 
 
-@pytest.mark.filterwarnings("ignore")  # what the first loop left open is closed by nobody
+@pytest.mark.filterwarnings("ignore")  # what the first loop left open is never closed
 def test_a_model_may_be_asked_from_one_event_loop_after_the_other():
     with FaultyServer() as server:
         model = open_model(card_for(server.url, processes=2))
@@ -172,7 +172,7 @@ def test_processes_that_do_not_start_are_reported_and_done_without(tmp_path, mon
     ("trouble", "kind", "wait"),
     [("429 after", "rate_limited", 0.1), ("500", "server_error", None), ("filter", "content_filter", None)],
 )
-def test_a_failure_says_the_same_from_a_helper(monkeypatch, trouble, kind, wait):
+def test_a_failure_is_the_same_from_a_helper(monkeypatch, trouble, kind, wait):
     monkeypatch.setenv("TOY_KEY", "sk-never-show-this")
     state = {"trouble": "ok"}
     with FaultyServer(lambda call: state["trouble"]) as server:
@@ -222,7 +222,7 @@ def test_helpers_are_started_only_where_one_thread_is_not_enough(tmp_path, monke
     assert summary.failed == 0
 
 
-def test_nobody_waits_for_helpers_that_are_still_starting():
+def test_closing_does_not_wait_for_helpers_that_are_still_starting():
     with FaultyServer() as server:
         model = open_model(card_for(server.url, processes=3))
 
@@ -240,7 +240,7 @@ def test_nobody_waits_for_helpers_that_are_still_starting():
     assert helpers_of(os.getpid()) == []
 
 
-def test_how_many_helpers_are_worth_it():
+def test_the_number_of_useful_helpers():
     from mmdbench.adapters._openai_api.client_pool import useful_helpers
 
     assert [useful_helpers(64, cores) for cores in (1, 2, 3, 64)] == [0, 2, 3, 4]
@@ -267,7 +267,7 @@ import asyncio, sys
 from mmdbench.models.cards import ModelCard
 from mmdbench.models import open_model
 sys.path.insert(0, sys.argv[2])
-from api_helpers import card_for, until_helpers_ask
+from helper_processes import card_for, until_helpers_ask
 
 async def main():
     await until_helpers_ask(model, 2)
@@ -295,7 +295,7 @@ def test_helpers_end_when_their_parent_is_killed():
 
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-def test_the_fast_client_says_no_more_than_it_must(monkeypatch, transport):
+def test_the_fast_client_sends_only_the_headers_that_it_must(monkeypatch, transport):
     monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
     with FaultyServer() as server:

@@ -258,7 +258,7 @@ def test_a_sign(
 
 
 @needs_models
-def test_coloured_things_nobody_taught_it_can_be_counted(model: BaselineModel) -> None:
+def test_unknown_coloured_things_can_be_counted(model: BaselineModel) -> None:
     image = Image.new("RGB", (320, 240), (235, 235, 235))
     for x, y in ((50, 60), (150, 70), (90, 170), (240, 150)):
         ImageDraw.Draw(image).ellipse((x, y, x + 36, y + 36), fill=(190, 20, 20))
@@ -297,7 +297,7 @@ def test_encodings(model: BaselineModel, kind: str) -> None:
 
 
 @needs_models
-def test_what_cannot_be_asked_is_a_status_or_ignorance(model: BaselineModel) -> None:
+def test_unanswerable_requests_get_a_status(model: BaselineModel) -> None:
     data = DOG.read_bytes()
     question = "Is there a dog in the picture?"
     broken, cut, bare, none, blank, nothing = model.generate(
@@ -375,7 +375,7 @@ def test_it_is_never_given_the_answer() -> None:
     assert "answer" not in {f.name for f in fields(Request)}
 
 
-def test_it_says_what_it_is() -> None:
+def test_its_docstring_says_that_it_is_no_vision_language_model() -> None:
     import mmdbench.adapters.baseline as adapter
 
     assert "NOT a vision-language model" in (adapter.__doc__ or "")

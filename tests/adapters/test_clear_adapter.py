@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from clear_sets import BOS, GOLDEN, RESTORE, card, picture, request, torch, write_checkpoint, write_speaker
+from clear_checkpoints import (
+    BOS,
+    GOLDEN,
+    RESTORE,
+    card,
+    picture,
+    request,
+    torch,
+    write_checkpoint,
+    write_speaker,
+)
 
 # isort: split
 
@@ -63,7 +73,7 @@ def test_answers(text: str, answer: str) -> None:
     assert answer_of(text) == answer
 
 
-def test_what_is_kept_of_a_restored_sample(restorer: Path) -> None:
+def test_the_details_of_a_restored_sample(restorer: Path) -> None:
     (outcome,) = clear.load(card(restorer)).generate([request(1)])
     assert outcome.status == "empty"
     details = outcome.details

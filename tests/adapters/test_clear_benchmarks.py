@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import clear_sets  # isort: skip - skips this module where torch is missing
+import clear_checkpoints  # isort: skip - skips this module where torch is missing
 
 import json
 import sys
@@ -13,7 +13,7 @@ from mmdbench.adapters._clear.bagel import Bagel
 from mmdbench.adapters._clear.checkpoint import read_architecture
 from mmdbench.adapters._clear.settings import Sizes
 
-torch = clear_sets.torch
+torch = clear_checkpoints.torch
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clear_sets import GOLDEN, SIZES, card, open_engine, torch, write_checkpoint  # isort: skip
+from clear_checkpoints import GOLDEN, SIZES, card, open_engine, torch, write_checkpoint  # isort: skip
 
 import json
 import shutil
@@ -216,7 +216,7 @@ def test_digests_see_every_sampled_place(tmp_path: Path, made: Path) -> None:
     assert file_digest(path, samples=4, block=64) != few
 
 
-def test_too_little_memory_is_said_before_loading(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_an_error_before_loading(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10_000, 20_000))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A card")
     with pytest.raises(ModelError, match=r"A card has 0\.0 GiB free.*mode without restorations"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clear_sets import torch  # isort: skip
+from clear_checkpoints import torch  # isort: skip
 
 from mmdbench.adapters._clear.context import EMPTY, CacheShape, KeyValues, Segment
 
@@ -34,7 +34,7 @@ def test_gathered_contexts_lie_side_by_side() -> None:
     assert torch.equal(cache.segment(0, 5).keys, one.segments[1].keys)
 
 
-def test_new_rows_go_behind_each_context_and_count_when_told() -> None:
+def test_new_rows_go_behind_each_context_and_count_on_request() -> None:
     one, two = EMPTY.extended(segment(5, 0), 5), EMPTY.extended(segment(3, 1), 3)
     cache = KeyValues.gather([one, two], 2, SHAPE)
     new = torch.randn(2, 3, 2, 4, generator=torch.Generator().manual_seed(3))

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from clear_sets import BOS, EOS, RESTORE, again, open_engine, picture, torch, write_checkpoint, write_speaker
+from clear_checkpoints import (
+    BOS,
+    EOS,
+    RESTORE,
+    again,
+    open_engine,
+    picture,
+    torch,
+    write_checkpoint,
+    write_speaker,
+)
 
 # isort: split
 
@@ -44,7 +54,7 @@ def going_on(logits, samples):
     return greedy(logits, samples)
 
 
-def test_a_batch_writes_what_each_writes_alone(engine: Engine) -> None:
+def test_texts_in_a_batch_are_those_written_alone(engine: Engine) -> None:
     asked = contexts(engine, 4)
     together = write_texts(engine, asked, 14, going_on)
     alone = [write_texts(engine, [context], 14, going_on)[0] for context in asked]

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from clear_sets import RESTORE, SIZES, again, open_engine, picture, torch, write_checkpoint, write_speaker
+from clear_checkpoints import (
+    RESTORE,
+    SIZES,
+    again,
+    open_engine,
+    picture,
+    torch,
+    write_checkpoint,
+    write_speaker,
+)
 
 # isort: split
 
@@ -231,7 +240,9 @@ def test_without_thought_the_guide_sees_the_text_without_tags(thinker: Engine) -
         (("<image_restore>",) * 3, "turn limit", 2),
     ],
 )
-def test_why_it_stops(thinker: Engine, texts: tuple[str, ...], stop: str, restorations: int) -> None:
+def test_a_dialogue_records_why_it_stops(
+    thinker: Engine, texts: tuple[str, ...], stop: str, restorations: int
+) -> None:
     how = DialogueSettings(denoising=FEW, max_new_tokens=4)
     (story,) = run(thinker, FAST, how, inject=Injection(texts=texts))
     assert (story.stop, story.restorations, len(story.texts)) == (stop, restorations, len(texts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clear_sets import picture, torch  # isort: skip
+from clear_checkpoints import picture, torch  # isort: skip
 
 import io
 

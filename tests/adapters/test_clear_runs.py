@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clear_sets import GOLDEN, RESTORE, write_speaker  # isort: skip
+from clear_checkpoints import GOLDEN, RESTORE, write_speaker  # isort: skip
 
 import re
 from collections import Counter
@@ -56,7 +56,7 @@ def evaluate(asker: Path, out: Path, *more: object) -> str:
 
 
 @pytest.mark.slow
-def test_all_of_mini_and_what_the_report_says_of_it(asker: Path, tmp_path: Path) -> None:
+def test_all_of_mini_and_its_report(asker: Path, tmp_path: Path) -> None:
     evaluate(asker, tmp_path)
     replies = list(read_replies(tmp_path).values())
     assert Counter(r.level for r in replies) == {"clean": 160, "hard": 160}

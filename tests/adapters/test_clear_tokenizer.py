@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clear_sets import GOLDEN, SIZES  # isort: skip
+from clear_checkpoints import GOLDEN, SIZES  # isort: skip
 
 import json
 import shutil

@@ -118,7 +118,7 @@ def test_a_finished_text_is_ok_and_an_unfinished_one_truncated():
     assert "10 tokens" in more.reason
 
 
-def test_nothing_said_is_empty():
+def test_a_reply_without_text_is_empty():
     assert read("\0").status == "empty"
     assert read(" #\n\0").status == "empty"
 

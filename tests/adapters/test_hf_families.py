@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import hf_shim
+import torchvision_shim
 from pictures import picture, png
 
-if reason := hf_shim.why_not("torch", "torchvision", "transformers"):
+if reason := torchvision_shim.why_not("torch", "torchvision", "transformers"):
     pytest.skip(reason, allow_module_level=True)
 
 from mmdbench.adapters._hf.families import FAMILIES
@@ -69,7 +69,7 @@ def requests(sizes=((48, 64), (64, 48), (40, 100), (48, 64), (90, 30))) -> list[
 
 
 def inputs_of(model: HfModel, loaded: LoadedModel, asked: Request):
-    """What the network gets for one request."""
+    """The network's inputs for one request."""
     return model.inputs([prepare(asked, loaded.checkpoint.family, loaded.processor)])
 
 
@@ -82,7 +82,7 @@ def text_seen(model: HfModel, loaded: LoadedModel, asked: Request) -> str:
 
 
 @pytest.mark.parametrize("family", CHECKPOINTS)
-def test_a_batch_says_what_each_says_alone(family):
+def test_answers_in_a_batch_are_those_given_alone(family):
     together, alone = opened(family, batch=5), opened(family, batch=1)
     batch = together.generate(requests())
     assert [o.text for o in batch] == [alone.generate([r])[0].text for r in requests()]
@@ -137,7 +137,7 @@ def test_the_closing_sentence_is_the_benchmarks_and_can_be_kept():
 
 
 @pytest.mark.parametrize("family", CHECKPOINTS)
-def test_pictures_are_prepared_by_pillow_whatever_is_installed(family):
+def test_pictures_are_prepared_by_pillow_also_beside_torchvision(family):
     images = opened(family).fingerprint()["images"]
     assert images["processor"].endswith("Pil") or family == "emu3"  # which has no other
 
@@ -232,7 +232,7 @@ def test_robust_r1_is_read_between_its_tags(monkeypatch):
     assert outcome.details["finish"] == "stop"
 
 
-def test_what_is_cut_short_says_so():
+def test_a_text_that_is_cut_short_is_marked():
     outcome = opened("internvl", tokens=3).generate(requests()[:1])[0]
     assert (outcome.status, outcome.details["finish"], outcome.details["usage"]["completion"]) == (
         "truncated",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import hf_shim
+import torchvision_shim
 from pictures import picture, png
 
-if reason := hf_shim.why_not("torch", "torchvision", "transformers"):
+if reason := torchvision_shim.why_not("torch", "torchvision", "transformers"):
     pytest.skip(reason, allow_module_level=True)
 
 import torch
@@ -113,7 +113,7 @@ def test_torchvision_is_asked_for_only_where_it_is_needed(monkeypatch, never_loa
             load(card(folder))
 
 
-def test_a_torchvision_for_another_torch_is_told_apart(monkeypatch, tmp_path):
+def test_a_torchvision_for_another_torch_is_recognised(monkeypatch, tmp_path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     monkeypatch.delitem(sys.modules, "torchvision")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -240,7 +240,7 @@ def test_pixels_cannot_be_set_where_pictures_have_one_size(never_loads):
         load(card(built("gemma3"), max_pixels=1000))
 
 
-def test_too_little_memory_is_said_before_anything_is_loaded(monkeypatch, never_loads):
+def test_too_little_memory_is_an_error_before_loading(monkeypatch, never_loads):
     gib = 2**30
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (12 * gib, 16 * gib))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A small GPU")
@@ -321,7 +321,7 @@ def test_out_of_memory_halves_the_batch_and_is_remembered(monkeypatch):
     assert tried == [2, 2]
 
 
-def test_a_picture_too_large_by_itself_is_one_error_and_a_dead_device_is_raised(monkeypatch):
+def test_a_picture_too_large_by_itself_is_one_error_and_a_broken_device_is_raised(monkeypatch):
     model, loaded = open_with_checkpoint(card(built("llava"), batch=4))
     network = loaded.model
     generate, calls = network.generate, []

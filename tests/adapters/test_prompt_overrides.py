@@ -10,7 +10,7 @@ from mmdbench.report.identity import differences, identity
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.store import read_replies
-from recording import Recorder, toy_run
+from recording_model import Recorder, toy_run
 
 
 class Reworder(Recorder):

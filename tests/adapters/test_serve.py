@@ -136,7 +136,7 @@ def _wait_for(url, server, log):
 
 
 @pytest.mark.slow
-def test_a_real_server_answers_all_of_mini_and_says_what_generate_says(served, tmp_path):
+def test_a_real_server_answers_all_of_mini_with_the_texts_of_generate(served, tmp_path):
     url, checkpoint, environment = served
     card = set_options(find_card(f"transformers-serve:{checkpoint}@{url}"), [f"max_tokens={TOKENS}"])
     assert str(checkpoint.parent) not in card.name

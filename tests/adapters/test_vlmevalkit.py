@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_shim import mend_torchvision, why_not
+from torchvision_shim import mend_torchvision, why_not
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of a foreign package and its idioms
 
@@ -164,7 +164,7 @@ def test_no_picture_of_a_request_gives_way_to_another_of_it(toy, monkeypatch) ->
     assert len(list(model.folder.iterdir())) <= 2 + 4
 
 
-def test_what_changes_replies_is_in_the_fingerprint_and_no_secret_is(toy) -> None:
+def test_the_fingerprint_holds_all_that_changes_replies_and_no_secret(toy) -> None:
     shown = open_model(toy(eos_token_id=7, key_frames=4)).fingerprint()["arguments"]
     assert shown == {"eos_token_id": 7, "key_frames": 4}
     secrets = {"hf_token": "hf_12345678", "sk": "12345678", "client": {"api_key": "12345678", "retry": 2}}
@@ -173,7 +173,7 @@ def test_what_changes_replies_is_in_the_fingerprint_and_no_secret_is(toy) -> Non
     assert "12345678" not in str(identity)
 
 
-def test_a_failing_prompt_of_its_own_says_which_without_keys(toy, make_tsv, monkeypatch) -> None:
+def test_a_failing_prompt_of_its_own_is_named_without_keys(toy, make_tsv, monkeypatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-1234567890")
     (question, *_) = open_bench(make_tsv(rows=1)).questions
     model = open_model(toy(dataset="MMStar", own_prompts=True))
@@ -182,7 +182,7 @@ def test_a_failing_prompt_of_its_own_says_which_without_keys(toy, make_tsv, monk
     assert "sk-1234567890" not in str(caught.value)
 
 
-def test_what_it_says_of_failures_becomes_a_status(on_cpu, monkeypatch) -> None:
+def test_texts_about_failures_become_a_status(on_cpu, monkeypatch) -> None:
     model = open_model(card())
     request = Request("k", "Which one?", "q", {}, (image(1),), 1)
     monkeypatch.setenv("SOME_API_KEY", "sk-1234567890")
@@ -309,7 +309,7 @@ def test_a_dataset_whose_class_makes_its_rows_is_written_down(tmp_path, make_tsv
     assert str(tmp_path / "data") not in os.environ.values()
 
 
-def test_what_we_build_loads_in_its_dataset_class(tmp_path, make_tsv, monkeypatch) -> None:
+def test_a_build_of_ours_loads_in_its_dataset_class(tmp_path, make_tsv, monkeypatch) -> None:
     from build_samples import build
     from mmdbench.benches import decode_image
 
@@ -331,7 +331,7 @@ def test_the_real_import_leaves_tls_and_environment_alone() -> None:
     # What VLMEvalKit replaces is private to ssl.
     assert ssl._create_default_https_context().verify_mode == ssl.CERT_REQUIRED  # noqa: SLF001 - see above
     code = (
-        "import os, ssl, logging; before = dict(os.environ); from hf_shim import mend_torchvision; "
+        "import os, ssl, logging; before = dict(os.environ); from torchvision_shim import mend_torchvision; "
         "mend_torchvision(); import torch; from mmdbench.benches.vlmevalkit_guard import kit_module; "
         "kit_module('vlmeval.config'); "
         "assert ssl._create_default_https_context().verify_mode == ssl.CERT_REQUIRED; "

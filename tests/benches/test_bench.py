@@ -42,7 +42,7 @@ def pictures(bench: Bench) -> list[list[bytes]]:
 
 
 def problem_of(call: Callable[[], object], otherwise: str) -> str:
-    """What the call's error says, if it is one of ours; any other error is raised."""
+    """The text of the call's error if it is one of ours; any other error is raised."""
     try:
         call()
     except MmdbenchError as error:

@@ -17,7 +17,7 @@ from mmdbench.results.graded_run import load_results
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
 from mmdbench.scoring import JudgeReply
-from scored_runs import Scripted, write_tsv
+from scripted_runs import Scripted, write_tsv
 
 CARD = ModelCard("toy", "toy")
 
@@ -165,7 +165,7 @@ def test_rows_without_a_strength_are_no_fourth_strength(tmp_path) -> None:
         assert table.rows[1].values[0].value == len(made)
 
 
-def test_the_judge_is_asked_in_our_words_under_ids_of_their_own(tmp_path, data) -> None:
+def test_the_judge_gets_our_prompts_under_ids_of_their_own(tmp_path, data) -> None:
     judge = Grader({"R-Bench-VQA": 0.5, "R-Bench-CAP": 0.8})
     results = load_results(run(tmp_path, data), judge=judge)
     records = {arm.bench: arm.score.judge_record for arm in results.arms}

@@ -1,4 +1,4 @@
-"""What VLMEvalKit's import and its models do to a process does not outlive them, and keys stay hidden."""
+"""VLMEvalKit's import and its models leave the process as it was, and keys stay hidden."""
 
 from __future__ import annotations
 

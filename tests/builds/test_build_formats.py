@@ -108,7 +108,7 @@ def test_shards_are_plain_tar_without_times_or_users(tmp_path: Path) -> None:
 
 
 @needs_pyarrow
-def test_parquet_tells_hugging_face_that_it_holds_images(tmp_path: Path) -> None:
+def test_parquet_declares_its_images_to_hugging_face(tmp_path: Path) -> None:
     import pyarrow.parquet
 
     source = write_tsv(tmp_path / "own.tsv", 3)

@@ -53,7 +53,7 @@ def break_after(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_interrupted_build_goes_on_and_ends_the_same(tmp_path: Path, break_after, kind: str) -> None:
+def test_an_interrupted_build_resumes_to_the_same_bytes(tmp_path: Path, break_after, kind: str) -> None:
     source = write_tsv(tmp_path / "own.tsv", 7)
     build(source, tmp_path / "whole", format=kind, **PLAN)
     for rows in (2, 0, 3):
@@ -79,18 +79,18 @@ def test_progress_counts_the_pictures_that_are_made(
     source.write_text(source.read_text() + turned)
     told: list[tuple[int, int]] = []
 
-    def go_on() -> None:
+    def resume() -> None:
         plan = BuildPlan((str(source),), levels=("hard",), format=kind)
         settings = BuildSettings(workers=1, on_progress=lambda p: told.append((p.done, p.total)))
         run_build(plan, [open_bench(source)], tmp_path / "out", settings)
 
     break_after(2)
     with pytest.raises(BreakError):
-        go_on()
+        resume()
     assert told[0] == (0, pictures)
     told.clear()
     break_after(None)
-    go_on()
+    resume()
     assert told[0] == (0, pictures)
     assert told[-1] == (pictures - 2, pictures - 2)
 
@@ -106,7 +106,7 @@ def test_progress_names_the_slow_corruption(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_was_written_after_the_checkpoint_is_cut_off(tmp_path: Path, break_after, kind: str) -> None:
+def test_bytes_written_after_the_checkpoint_are_cut_off(tmp_path: Path, break_after, kind: str) -> None:
     source = write_tsv(tmp_path / "own.tsv", 5)
     build(source, tmp_path / "whole", format=kind, **PLAN)
     break_after(3)
@@ -336,7 +336,7 @@ def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
-def test_ctrl_c_leaves_a_build_that_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_build_that_resumes(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 150, width=300, height=200)
     with start(source, tmp_path / "out") as child:
         assert child.stdout is not None

@@ -300,7 +300,7 @@ def test_balanced_builds_hold_the_rows_that_met_the_corruption(tmp_path: Path) -
         assert {row["corruption"] for row in rows} == {built.output.corruption}
 
 
-def test_what_cannot_be_built_is_said_before(tmp_path: Path) -> None:
+def test_a_plan_that_cannot_be_built_is_refused_at_once(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 2)
     with pytest.raises(UsageError, match="nothing to build"):
         build(source, tmp_path / "out", design="released")

@@ -73,7 +73,7 @@ def test_exit_codes_of_verify(tmp_path: Path) -> None:
     assert run("verify", tmp_path).exit_code == 2
 
 
-def test_a_dry_run_says_everything_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 6)
     names = "mean_shift,graffiti"
     arguments = ("--bench", source, "--level", "low,hard", "--design", "grid", "--corruption", names)

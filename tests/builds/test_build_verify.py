@@ -253,7 +253,7 @@ def test_an_unfinished_build_cannot_be_verified(tmp_path: Path) -> None:
         check(tmp_path, source)
 
 
-def test_another_spec_is_said(tmp_path: Path) -> None:
+def test_another_spec_is_reported(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 2)
     build(source, tmp_path / "out", **PLAN)
     path = tmp_path / "out" / "manifest.json"
@@ -307,7 +307,7 @@ def test_replay_gives_the_very_bytes(tmp_path: Path) -> None:
         assert found.record["bytes"] == bytes_digest(stored)
 
 
-def test_replay_says_what_is_missing_or_ambiguous(tmp_path: Path) -> None:
+def test_replay_names_missing_or_ambiguous_arguments(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 3)
     with source.open("a") as file:
         file.write("9\tAgain?\tyes\tno\tA\tc\t2\n")
@@ -333,6 +333,6 @@ def test_replay_says_what_is_missing_or_ambiguous(tmp_path: Path) -> None:
         replay(found, opened(source))
 
 
-def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_build_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"There is no file or folder .*nowhere"):
         read_manifest_of(tmp_path / "nowhere")

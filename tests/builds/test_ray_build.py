@@ -93,7 +93,7 @@ class StoppedHereError(Exception):
     pass
 
 
-def test_a_build_that_was_left_goes_on(tmp_path, local, monkeypatch):
+def test_an_interrupted_build_resumes(tmp_path, local, monkeypatch):
     from mmdbench.builds import build as build_module
 
     # Private: users do not choose when a build is saved.
@@ -111,7 +111,7 @@ def test_a_build_that_was_left_goes_on(tmp_path, local, monkeypatch):
     assert files_of(tmp_path) == local
 
 
-def test_what_is_under_way_is_bounded(tmp_path):
+def test_rows_in_flight_are_bounded(tmp_path):
     """No more rows are in flight than there may be workers, also if they are small."""
     bench = open_bench("mini")
     (planned,) = plan_benches(PLAN, [bench], load_spec())

@@ -219,7 +219,7 @@ def test_a_gate_that_watches_nothing_is_an_error(gate):
         rows_of(gate)
 
 
-def test_what_the_baseline_lacks_is_an_error(tmp_path):
+def test_a_level_that_the_baseline_lacks_is_an_error(tmp_path):
     before = results([hit(u, "clean", 1) for u in range(9)])
     after = results(
         [hit(u, lv, 1, None if lv == "clean" else "graffiti") for u in range(9) for lv in ("clean", "hard")]
@@ -322,7 +322,7 @@ def test_exit_codes_of_the_verb(folders, tmp_path):
     call(few, "--baseline", base, code=3)
 
 
-def test_what_cannot_be_told_says_what_could(folders, tmp_path):
+def test_an_undecided_gate_names_the_detectable_loss(folders, tmp_path):
     _, _, base = folders
     rows = [question(i, bench="MMStar") for i in range(60)]
     few = write_run(tmp_path / "few", rows, lambda q, *_: "A" if q.index else "B", corruptions=NAMES)
@@ -369,7 +369,7 @@ def test_github_gets_annotations_and_a_summary(folders, tmp_path, monkeypatch):
     assert "✗ regressed" in page
 
 
-def test_other_pixels_are_said(folders, tmp_path):
+def test_other_pixels_are_reported(folders, tmp_path):
     _, _, base = folders
     rows = [question(i, bench="MMStar") for i in range(60)]
 

@@ -1,4 +1,4 @@
-"""Progress: plain lines where nobody watches, colours only where they are wanted."""
+"""Progress: plain lines outside of a terminal, colours only where they are wanted."""
 
 from __future__ import annotations
 

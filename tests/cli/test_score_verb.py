@@ -20,7 +20,7 @@ from mmdbench.cli.score import score
 from mmdbench.results.arms import read_run
 from mmdbench.results.graded_run import load_results
 from mmdbench.scoring import write_predictions
-from scored_runs import make_run, write_tsv
+from scripted_runs import make_run, write_tsv
 
 needs_openai = pytest.mark.skipif(
     find_spec("openai") is None, reason="the judge client needs the extra `api`"
@@ -89,7 +89,7 @@ def test_a_run_under_another_protocol(tmp_path):
 
 
 @needs_xlsx
-def test_io_compat_is_said(tmp_path):
+def test_io_compat_is_printed(tmp_path):
     _, run = choice_run(tmp_path)
     assert "io compat" in call(run, "--io", "compat")
 

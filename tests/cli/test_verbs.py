@@ -104,7 +104,7 @@ def test_a_broken_picture_of_a_folder_is_named_and_the_others_are_made():
         ((".", "o", "--name", "graffitti", "--level", "hard"), "Did you mean 'graffiti'"),
     ],
 )
-def test_corrupt_says_what_is_wrong(args, message):
+def test_corrupt_names_invalid_arguments(args, message):
     Image.fromarray(picture(1)).save("in.png")
     Path("bad.png").write_bytes(b"no picture")
     Path("bomb.png").write_bytes(bomb())
@@ -173,7 +173,7 @@ def test_a_run_without_a_folder_gets_one_that_the_next_call_finds(make_tsv):
         (("--profile", "papers"), "Did you mean 'paper'"),
     ],
 )
-def test_eval_says_what_is_wrong_before_anything_starts(args, message, make_tsv):
+def test_eval_refuses_invalid_arguments_before_it_starts(args, message, make_tsv):
     defaults = {"--model": "chance", "--bench": str(make_tsv(2)), "-o": "run"}
     defaults.update([args])
     output = call("eval", *[x for pair in defaults.items() for x in pair], "--quiet", code=2)

@@ -1,4 +1,4 @@
-"""Where the golden data lies: the folder in MMDBENCH_GOLDEN, by default tests/golden."""
+"""The folder of golden data: MMDBENCH_GOLDEN, by default tests/golden."""
 
 from __future__ import annotations
 

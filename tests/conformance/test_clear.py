@@ -426,7 +426,7 @@ def _chunk(facts: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _trace(run: Recorder) -> list[tuple[Any, ...]]:
-    """What happened, in the form of `_plain`."""
+    """The events, in the form of `_plain`."""
     found: list[tuple[Any, ...]] = []
     for name, facts in run.events:
         if name == "chunk":

@@ -67,7 +67,7 @@ def test_noise(case: dict, golden: Path):
 
 @pytest.mark.parametrize("case", cases(), ids=case_id)
 def test_drawn_parameters_have_the_names_and_fixed_values_of_the_recorded_ones(case: dict, golden: Path):
-    """What does not depend on chance is drawn as recorded, to the last bit."""
+    """Parameters that do not depend on chance are drawn as recorded, to the last bit."""
     image = pixels(golden / "corruptions" / case["image"])
     drawn = sample(case["corruption"], image.shape, intensity=case["intensity"], seed=1)
     assert case["params"].keys() <= drawn.keys()

@@ -72,7 +72,7 @@ def test_a_record_survives_json_and_replays_to_the_bit():
     assert (other != picture(4)).any()
 
 
-def test_what_is_replayed_are_the_recorded_params():
+def test_replay_uses_the_recorded_params():
     image = picture(3)
     _, record = Chain.of(("dark_illumination", 0.5)).recorded(image)
     record["steps"][0]["params"]["gain"] = 0.0

@@ -1,4 +1,4 @@
-"""What each corruption promises: its distribution, shared layouts, replay, and pixels that stay put."""
+"""Promises of each corruption: its distribution, shared layouts, replay, and pixels that stay put."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_a_lower_target_needs_more():
     assert weak.intensity < strong.intensity
 
 
-def test_a_target_out_of_reach_is_said_with_the_nearest_picture():
+def test_a_target_out_of_reach_is_reported_with_the_nearest_picture():
     found = corrupt_to_ssim(IMAGE, "jpeg_compression", 0.05)
     assert not found.ok
     assert "lowest" in found.why
@@ -71,7 +71,7 @@ def test_a_target_out_of_reach_is_said_with_the_nearest_picture():
     assert found.ssim > 0.06
 
 
-def test_a_jump_across_the_target_is_said():
+def test_a_jump_across_the_target_is_reported():
     found = corrupt_to_ssim(IMAGE, "scan_lines", 0.95)
     assert not found.ok
     assert "jumps" in found.why
@@ -106,7 +106,7 @@ def test_pil_images_come_back_as_they_went_in():
         (("photo.jpg", "gaussian_noise", 0.5), ImageInputError),
     ],
 )
-def test_what_cannot_be_sought_is_refused(call, error):
+def test_invalid_targets_are_refused(call, error):
     with pytest.raises(error):
         corrupt_to_ssim(*call)
 

@@ -28,7 +28,7 @@ def edited(tmp_path: Path, old: str, new: str):
     return load_spec(path)
 
 
-def test_what_the_file_holds():
+def test_the_content_of_the_file():
     spec = load_spec()
     assert spec is load_spec()
     assert spec.version

@@ -146,7 +146,7 @@ def test_grey_and_alpha(shape):
     assert (made != image).any()
 
 
-def test_what_is_wrong_is_said():
+def test_invalid_arguments_are_refused():
     for call, error in [
         ({"level": "hrad"}, UnknownNameError),
         ({"intensity": 2}, IntensityError),

@@ -64,7 +64,7 @@ def test_it_can_be_pickled_and_compared():
     assert function != MMDCorruption(["capture", "graffiti"], intensity=[0.2, 0.6], p=0.5)
 
 
-def test_what_is_wrong_is_said_before_a_row_is_touched():
+def test_invalid_arguments_are_refused():
     with pytest.raises(UnknownNameError):
         MMDCorruption("motionblur")
     with pytest.raises(UsageError, match="column 'picture'"):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_shim import why_not
 from mmdbench import corrupt
 from mmdbench.errors import ImageInputError, IntensityError, UnknownNameError, UsageError
 from pictures import picture
+from torchvision_shim import why_not
 
 if reason := why_not("torch", "torchvision"):
     pytest.skip(f"{reason} (extra torchvision)", allow_module_level=True)
@@ -142,7 +142,7 @@ def test_compose_pickle_and_repr():
     assert "capture" in repr(transform)
 
 
-def test_what_is_wrong_is_said():
+def test_invalid_arguments_are_refused():
     with pytest.raises(ImageInputError, match="ToDtype"):
         MMDCorruption()(TENSOR.float())
     with pytest.raises(ImageInputError, match="C×H×W"):

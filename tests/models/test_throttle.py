@@ -56,7 +56,7 @@ def test_it_starts_small_doubles_and_stops_at_the_most():
     assert sizes[-1] == 10
 
 
-def test_too_much_cuts_once_for_all_that_was_under_way():
+def test_an_overload_cuts_once_for_all_requests_in_flight():
     throttle = Throttle(ThrottleSettings(concurrency=40, start=40))
     assert fill(throttle, 0.0) == 40
     for _ in range(10):
@@ -78,7 +78,7 @@ def test_after_a_cut_it_grows_by_one_for_each_round():
     assert 0.8 < throttle.limit - before < 1.3
 
 
-def test_what_is_not_the_servers_load_does_not_slow_down():
+def test_failures_other_than_overload_do_not_slow_down():
     throttle = Throttle(ThrottleSettings(concurrency=8, start=8))
     fill(throttle, 0.0)
     throttle.failed(1.0, 0.5, BROKEN)

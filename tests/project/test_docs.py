@@ -19,14 +19,14 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from canary_reader import answering
 from docs_blocks import PAGES, ROOT, SHELLS, blocks_of, commands_of
 from docs_folder import environment, fill_folder
 from docs_names import missing_names
 from faulty_server import FaultyServer, true_answer
-from hf_shim import why_not
 from judge_server import serving
 from mmdbench.cli import app
-from seeing import answering
+from torchvision_shim import why_not
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -208,7 +208,7 @@ def check_install(command, words):
             assert (ROOT / word).exists(), command.where
 
 
-def test_what_is_only_parsed_is_still_there():
+def test_commands_that_are_only_parsed_are_on_a_page():
     text = "\n".join(
         c.line for p in PAGES for b in blocks_of(p) if b.language in SHELLS for c in commands_of(b)
     )
@@ -235,7 +235,7 @@ def test_tables_that_pages_name_exist():
 
 
 @pytest.mark.parametrize("tool", ["spec_table.py", "corruption_gallery.py", "concept_figures.py"])
-def test_what_tools_wrote_is_current(tool):
+def test_generated_files_are_current(tool):
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / tool), "--check"], capture_output=True, text=True, check=False
     )

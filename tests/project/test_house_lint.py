@@ -78,9 +78,11 @@ def test_a_described_function_is_in_order(lint, tmp_path):
         ("monkeypatch.setattr('mmdbench.stats.means._mean', 3)", {"private"}),
         ("from mmdbench.stats.means import _mean  # private: no table shows it", set()),
         ("from mmdbench.stats._rows.means import mean", set()),
+        ("def test_it_goes_on(): ...", {"word"}),
+        ('def made():\n    """What a test needs."""', {"question"}),
     ],
 )
-def test_a_test_uses_private_names_for_a_reason_and_no_other_test(lint, tmp_path, line, codes):
+def test_a_fault_in_a_test_is_found(lint, tmp_path, line, codes):
     root = planted(tmp_path)
     for name, text in (("tests/test_second.py", line), ("mmdbench/stats/_rows/__init__.py", "")):
         (root / name).parent.mkdir(exist_ok=True)

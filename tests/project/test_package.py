@@ -154,7 +154,7 @@ def sdist(built):
     return next(built.glob("*.tar.gz"))
 
 
-def test_the_version_stands_in_one_place():
+def test_the_version_is_written_in_one_place():
     for name in ("pyproject.toml", "CITATION.cff", "README.md", "mkdocs.yml"):
         assert mmdbench.__version__ not in (ROOT / name).read_text("utf-8"), name
     assert f"## {mmdbench.__version__} " in (ROOT / "CHANGELOG.md").read_text("utf-8")

@@ -90,7 +90,7 @@ def test_questions_under_many_corruptions_are_no_independent_rows():
         ({"sample": "50"}, "sample"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_by_name(change, field):
+def test_incomparable_runs_are_refused_with_the_setting_that_differs(change, field):
     with pytest.raises(IncomparableError, match=f"differ in {field}"):
         compare_runs(run_of((80, 60)), run_of((80, 60), **change), SPEC)
 
@@ -124,7 +124,7 @@ def test_another_sample_can_be_compared_on_what_is_shared():
     assert any(d.field == "sample" for d in found.differences)
 
 
-def test_what_differs_is_said_before_the_numbers(tmp_path):
+def test_differing_settings_come_before_the_numbers(tmp_path):
     rows = [question(i) for i in range(8)]
     one = write_run(tmp_path / "one", rows, lambda *_: "A", model="one")
     two = write_run(

@@ -155,7 +155,7 @@ def test_averages_of_table_3_and_4_agree_with_table_2():
     assert PAPER["table4_quality"]["RL state"][-1] == two["CLEAR-RL"][1]
 
 
-def test_every_published_result_stands_beside_a_run():
+def test_every_published_result_can_be_shown_beside_a_run():
     names = published_names()
     assert {
         "paper:gpt-4o-mini",

@@ -58,7 +58,7 @@ def test_the_drop_is_the_paired_difference_in_points():
     assert row.questions == 10
 
 
-def test_pairs_are_found_in_whatever_order_the_hits_come():
+def test_pairs_are_found_in_any_order_of_the_hits():
     clean = [hit(u, "clean", u % 3 > 0) for u in range(60)]
     hard = [hit(u, "hard", u % 3 > 0 and u != 7, "graffiti") for u in range(60)]
     (first,) = tables(clean + hard).main
@@ -68,7 +68,7 @@ def test_pairs_are_found_in_whatever_order_the_hits_come():
     assert second.drops["hard"].high == pytest.approx(first.drops["hard"].high)
 
 
-def test_which_corruptions_a_question_met_adds_nothing_to_the_interval():
+def test_a_balanced_design_leaves_the_draw_of_corruptions_out_of_the_interval():
     hits = [hit(u, "clean", 1) for u in range(160)]
     hits += [hit(u, "hard", NAMES[u % 4] != "graffiti", NAMES[u % 4]) for u in range(160)]
     (balanced,) = tables(hits, design="balanced:1").main
@@ -122,7 +122,7 @@ def test_parts_are_pooled_when_mixed_and_averaged_over_benchmarks_when_not():
         assert part.rows[0].scores["hard"].value == pytest.approx(score)
 
 
-def test_an_incomplete_run_says_so():
+def test_an_incomplete_run_is_marked():
     hits = [hit(u, "clean", 1) for u in range(100)]
     assert tables(hits, statuses={"ok": 99, "error": 1}).complete
     incomplete = tables(hits, statuses={"ok": 98, "error": 1, "missing": 1})
@@ -212,7 +212,7 @@ def test_runs_side_by_side_must_be_comparable():
         make_tables([results(drop_hits()), results(drop_hits(), protocol="vlmevalkit/1")], load_spec())
 
 
-def test_two_runs_of_one_model_are_told_apart(tmp_path):
+def test_two_runs_of_one_model_get_different_names(tmp_path):
     runs = [load_results(write_run(tmp_path / n, [question(0)], lambda *_: "A")) for n in ("one", "two")]
     assert [run.label for run in make_tables(runs, load_spec()).runs] == [
         "toy-model (one)",
@@ -266,7 +266,7 @@ def test_restorations_time_and_tokens_come_from_the_replies():
     assert "Time" in markdown(made, ["time"])
 
 
-def test_quality_of_images_is_read_where_it_lies(tmp_path):
+def test_quality_of_images_is_read_from_the_run(tmp_path):
     folder = write_run(tmp_path / "run", [question(0)], lambda *_: "A")
     how = {"package": "pyiqa", "version": "0.1.16", "weights": "w.pth", "weights_sha256": "0123456789ab"}
     record = {
@@ -381,7 +381,7 @@ def test_a_judge_that_was_asked_before_is_remembered_and_not_asked_again(tmp_pat
     assert journal.read_bytes().count(b"other") == before.count(b'"key"')
 
 
-def test_what_is_not_scored_is_no_zero(tmp_path):
+def test_a_metric_without_a_score_is_not_shown_as_zero(tmp_path):
     rows = [question(i, answer="a cat", bench="judged") for i in range(4)]
     made = make_tables(
         load_results(write_run(tmp_path / "run", rows, lambda *_: "a cat", "mmvet")), load_spec()
@@ -526,7 +526,7 @@ def test_latex_is_booktabs_with_best_and_second():
     assert not re.search(r"[→Δ–…×−]", latex(whole_report(), ["all"], intervals=True))
 
 
-def test_a_p_value_is_never_nought():
+def test_a_p_value_is_never_zero():
     column = Column("p", "p", 4)
     assert [shown(Value(p), column) for p in (0.0, 3e-9, 0.00004, 0.0123)] == ["<0.0001"] * 3 + ["0.0123"]
     table = Table("t", "T", ("Row",), (column,), (Row(("r",), (Value(0.0),)),))
@@ -615,7 +615,7 @@ def test_no_number_is_cut_where_the_screen_is_narrow(width):
                         assert words[interval(value, column.digits)], (table.key, column.name)
 
 
-def test_what_the_questions_at_hand_can_show():
+def test_the_detectable_drop_follows_from_the_questions():
     hits = [hit(u, "clean", u < 300) for u in range(400)]
     hits += [hit(u, "hard", 20 <= u < 320, "graffiti") for u in range(400)]
     made = tables(hits)

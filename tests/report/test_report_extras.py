@@ -71,7 +71,7 @@ def test_show_prints_the_question_and_what_was_replied(make_tsv, run, tmp_path):
         ("{path}:1", ("-o", "x.txt"), "End the name with .png"),
     ],
 )
-def test_show_says_what_is_wrong(make_tsv, target, extra, message, tmp_path, monkeypatch):
+def test_show_names_invalid_arguments(make_tsv, target, extra, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert message in call(show, target.format(path=make_tsv(2)), *extra, code=2)
 

@@ -22,7 +22,7 @@ from mmdbench.results.export import NO_ANSWER, export_run
 from mmdbench.results.graded_arms import grade_arm
 from mmdbench.scoring import Rules, infer_option, read_predictions
 from mmdbench.system.digest import derive_seed
-from scored_runs import make_run, write_tsv
+from scripted_runs import make_run, write_tsv
 from vlmevalkit_upstream import Evaluator, load_fuzz
 
 pytestmark = pytest.mark.skipif(
@@ -273,7 +273,7 @@ def test_json_lines_keep_replies_and_statuses_and_are_scored_to_the_same_numbers
     assert json.loads(call.output)["headline"] == own.headline
 
 
-def test_the_command_says_what_was_written(tmp_path):
+def test_the_command_prints_the_files_that_it_wrote(tmp_path):
     tsv = write_tsv(tmp_path / "MMStar.tsv", list(plain_rows(3)))
     run = make_run(tmp_path / "run", [tsv], lambda _: Outcome("", "error", "down"), levels=("clean",))
     before = sorted((p, p.read_bytes()) for p in run.rglob("*"))

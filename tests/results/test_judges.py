@@ -64,7 +64,7 @@ def ask(server, call=None, **options) -> JudgeReply:
 
 
 @needs_openai
-def test_what_is_sent_and_what_comes_back():
+def test_a_call_sends_one_prompt_and_returns_the_reply():
     with serving(lambda _: "B") as server:
         assert ask(server, question(temperature=0.5, max_tokens=7), system="Be brief.") == JudgeReply("B")
     (body,) = server.bodies
@@ -123,7 +123,7 @@ def test_the_pause_that_the_server_asks_for_is_kept():
         (error(429, "no credit", "insufficient_quota"), "no credit"),
     ],
 )
-def test_what_no_question_can_pass_is_an_error_at_once(fault, words):
+def test_a_failure_of_every_call_is_an_error_at_once(fault, words):
     with serving(lambda _: fault) as server:
         with pytest.raises(ModelError, match=words) as caught:
             ask(server)
@@ -146,7 +146,7 @@ def test_one_refused_question_is_a_status_and_ten_at_first_are_an_error():
 
 
 @needs_openai
-def test_a_dead_server_stops_after_three_rows():
+def test_an_unreachable_server_stops_after_three_rows():
     with serving(lambda _: "x") as server:
         pass
     with at(server, attempts=2) as judge:
@@ -233,7 +233,7 @@ def test_names_and_identity():
 
 
 @pytest.mark.parametrize("spec", ["chance", "gpt-5", "openai", "openai:m@http://user:pw@host/v1", "vllm"])
-def test_what_cannot_judge_is_refused(spec):
+def test_models_that_cannot_judge_are_refused(spec):
     with pytest.raises(UsageError) as caught:
         open_judge(spec)
     assert "pw" not in str(caught.value)
@@ -247,7 +247,7 @@ def asked(name):
 
 
 @needs_openai
-def test_a_missing_key_and_a_missing_client_are_said_by_name(monkeypatch):
+def test_a_missing_key_and_a_missing_client_are_named(monkeypatch):
     with pytest.raises(ModelError, match="OPENAI_API_KEY"):
         asked("gpt-4.1")
     monkeypatch.setenv("OPENAI_API_KEY", "ключ")
@@ -371,7 +371,7 @@ def test_what_the_journal_holds_is_not_asked_and_every_reply_is_written_when_it_
     assert judge.calls == []
 
 
-def test_replies_under_way_are_kept_when_another_call_fails(tmp_path):
+def test_replies_in_flight_are_kept_when_another_call_fails(tmp_path):
     bench, replies = unclear(4)
     all_under_way, failed = threading.Barrier(4), threading.Event()
 
@@ -391,7 +391,7 @@ def test_replies_under_way_are_kept_when_another_call_fails(tmp_path):
 
 
 @needs_openai
-def test_several_questions_are_under_way_at_once():
+def test_several_questions_are_in_flight_at_once():
     bench, replies = unclear(24)
     with serving(lambda _: time.sleep(0.02) or "A") as server, at(server) as judge:
         made = grade_with_judge(grader(bench, replies), judge, workers=4)

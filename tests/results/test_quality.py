@@ -103,7 +103,7 @@ def test_a_torn_line_costs_one_figure_and_damages_nothing(tmp_path):
     assert len([json.loads(line) for line in cache.read_text().splitlines()]) == 4
 
 
-def test_what_cannot_be_measured_is_none_and_takes_no_neighbour_along(tmp_path):
+def test_a_picture_that_cannot_be_measured_is_none_and_its_neighbours_are_measured(tmp_path):
     tiny, fine = shown(picture(1, 4, 40)), shown(picture(2))
     values = measure([tiny, fine], [Brightness().metric], tmp_path)
     assert values[tiny.digest, "brisque"] is None
@@ -167,7 +167,7 @@ def test_the_pictures_of_a_run_are_those_that_its_model_saw_and_made(tmp_path, m
     assert missing[0].startswith("toy: ")
 
 
-def test_a_damaged_picture_of_the_model_is_said_and_the_others_are_measured(tmp_path, make_tsv):
+def test_a_damaged_picture_of_the_model_is_reported_and_the_others_are_measured(tmp_path, make_tsv):
     make_tsv(2)
     run = pictured_run(tmp_path / "run", [question(n) for n in range(2)])
     (run / "images" / "0-1.png").write_bytes(b"no picture")

@@ -21,7 +21,7 @@ from mmdbench.results.rescoring import (
     write_regraded,
 )
 from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, Rules, kept_heads
-from scored_runs import make_run, write_tsv
+from scripted_runs import make_run, write_tsv
 
 LATE = "word " * 8 + "B " + "word " * 8
 
@@ -187,7 +187,7 @@ def test_a_second_scoring_asks_nothing_and_another_protocol_asks_anew(run):
     assert len(other.prompts) == 4
 
 
-def test_a_report_finds_the_rulings_in_whatever_words_the_judge_was_asked(run):
+def test_a_report_finds_the_rulings_of_any_judge_prompt(run):
     words = JudgeHeads(*(Head(f"own-{name}", f"Which, {name}?\n", comparable=True) for name in "abc"))
     made = regrade(run, judging=Judging(Judge(), words, JsonlJournal(run / "judge.jsonl")))
     record_judge(made)
@@ -212,7 +212,7 @@ def test_a_report_names_the_judge_that_scored_last_also_when_it_was_asked_nothin
         assert (found.score.judge, found.score.headline) == (judge.id, headline)
 
 
-def test_what_the_judge_cannot_settle_is_open_or_random_by_seed(run):
+def test_a_row_that_the_judge_cannot_settle_is_open_or_random_by_seed(run):
     made = regrade(run, judging=judging(Judge("no idea")))
     assert made.arms[0].score.counts["judge_failed"] == 3
     assert {grade.stage for grade in made.arms[0].score.grades if grade.index in (2, 3)} == {"judge_failed"}

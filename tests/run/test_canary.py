@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from api_runs import run
+from canary_reader import EXIF_FOLDER, UNIQUE_ID, answering, opened, truth
 from faulty_server import FaultyServer
 from mmdbench.errors import ModelError
 from mmdbench.models import open_model
@@ -17,7 +18,6 @@ from mmdbench.records import Outcome, Reply
 from mmdbench.run.budget import Budget
 from mmdbench.run.cache_alarm import SameReplies
 from mmdbench.run.canary import PROMPT, make_probes, run_canary
-from seeing import EXIF_FOLDER, UNIQUE_ID, answering, opened, truth
 
 CACHES = {
     "placeholder token": lambda prompt, data: prompt,
@@ -46,7 +46,7 @@ def test_the_probes_agree_in_all_that_a_cache_might_look_at():
     assert len(truth()) == len(probes)
 
 
-def test_an_independent_reader_reads_what_the_probes_are_said_to_show():
+def test_an_independent_reader_reads_the_digits_of_the_probes():
     rapidocr = pytest.importorskip("rapidocr")
     reader = rapidocr.RapidOCR()
     for probe in make_probes():
@@ -65,7 +65,7 @@ def test_each_kind_of_wrong_cache_is_caught(kind):
     assert "came from another picture" in found.summary
 
 
-def test_answers_that_are_swapped_between_requests_under_way_are_caught():
+def test_answers_swapped_between_requests_in_flight_are_caught():
     right = asking(answering())
 
     def ask(requests):
@@ -86,7 +86,7 @@ def test_answers_that_are_swapped_between_requests_under_way_are_caught():
         (lambda shows: "831" if shows == "none" else shows, "caught"),
     ],
 )
-def test_what_models_say_is_understood(say, verdict):
+def test_answers_in_many_wordings_are_understood(say, verdict):
     sees = answering()
     assert run_canary(asking(lambda p, i: say(sees(p, i))), {}).verdict == verdict
 
@@ -121,7 +121,7 @@ def test_a_run_on_a_wrong_cache_never_starts(make_tsv, tmp_path, kind):
 
 
 @pytest.mark.usefixtures("_own_cache")
-def test_a_model_that_costs_money_is_checked_once_and_every_run_says_so(make_tsv, tmp_path):
+def test_a_model_that_costs_money_is_checked_once_and_every_run_records_it(make_tsv, tmp_path):
     path = make_tsv(2)
     price = Price(1.0, 1.0, "2025-01-01")
     with FaultyServer(answer=both(answering(), lambda p, i: "B")) as server:

@@ -136,7 +136,7 @@ def test_a_request_that_kills_its_worker_is_an_error_and_the_others_are_answered
     assert Counter(r.status for r in replies.values()) == {"ok": 5, "error": 1}
 
 
-def test_workers_that_die_at_once_end_the_run_and_name_their_log(odd, plan_of, tmp_path):
+def test_workers_that_exit_at_once_end_the_run_and_name_their_log(odd, plan_of, tmp_path):
     card = odd()
     (tmp_path / "odd_model.py").write_text("import os\nprint('too large', flush=True)\nos._exit(3)\n")
     with pytest.raises(
@@ -147,7 +147,7 @@ def test_workers_that_die_at_once_end_the_run_and_name_their_log(odd, plan_of, t
     assert "too large" in (tmp_path / "run" / "logs" / "worker-1.log").read_text()
 
 
-def test_what_opening_the_model_raises_reaches_the_caller(odd, plan_of, tmp_path):
+def test_errors_of_opening_the_model_reach_the_caller(odd, plan_of, tmp_path):
     with pytest.raises(ModelError, match=r"'odd'.*nonsense"):
         go(plan_of(2), odd(nonsense=1), tmp_path / "a", TWO)
     with pytest.raises(UnknownNameError, match="chanec"):
@@ -173,7 +173,7 @@ def test_each_gpu_has_a_process_that_sees_it_alone(odd, plan_of, tmp_path):
     assert len(seen) == 2
 
 
-def test_what_a_slow_worker_has_not_begun_is_taken_from_it(odd, plan_of, tmp_path):
+def test_requests_that_a_slow_worker_has_not_begun_are_taken_from_it(odd, plan_of, tmp_path):
     planned = plan_of(10, levels=("clean",))
     go(planned, odd(batch_size=2, slow="Question 0?", seconds=0.01), tmp_path / "run", TWO)
     by_worker = Counter(r.details["pid"] for r in read_replies(tmp_path / "run").values())
@@ -192,7 +192,7 @@ def test_prompts_are_worded_by_the_model_and_prints_go_to_the_log(odd, plan_of, 
     assert sum(log.count("asked") for log in logs) == 4
 
 
-def test_a_worker_may_die_while_it_words_a_prompt(odd, plan_of, tmp_path):
+def test_a_worker_may_exit_while_it_words_a_prompt(odd, plan_of, tmp_path):
     trigger = tmp_path / "now"
     trigger.touch()
     go(plan_of(4, levels=("clean",)), odd(own_prompt=True, once=str(trigger)), tmp_path / "run", TWO)
@@ -216,7 +216,7 @@ def test_restored_pictures_are_the_same_in_workers(odd, plan_of, tmp_path):
     assert all(r.images[0]["restored"]["name"] == "opencv-deblock" for r in two.values())
 
 
-def test_a_budget_stops_workers_and_the_same_call_goes_on(odd, plan_of, tmp_path):
+def test_a_budget_stops_workers_and_the_same_call_resumes(odd, plan_of, tmp_path):
     planned = plan_of(8)
     first = go(planned, odd(), tmp_path / "run", TWO, budget=Budget(requests=9))
     assert (first.asked, first.stopped) == (9, "--max-requests 9 are sent")
@@ -324,7 +324,7 @@ class _Spending:
         pass
 
 
-def test_what_is_taken_from_a_slow_worker_does_not_go_back_to_it(tmp_path):
+def test_requests_taken_from_a_slow_worker_are_not_given_back_to_it(tmp_path):
     planned = [Planned(str(n), Cell("b", n, "clean"), Question("b", n, {}), "", ()) for n in range(4)]
     slow, idle = (LocalWorker(n, tmp_path / "log", facts=ModelFacts({}, 2, rewords=False)) for n in (1, 2))
     pool, sent = _FakePool([slow, idle]), []

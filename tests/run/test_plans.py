@@ -25,7 +25,7 @@ from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.runner import run_plan, shard_of
 from mmdbench.run.store import read_records, read_replies
-from recording import CARD, Recorder, toy_run
+from recording_model import CARD, Recorder, toy_run
 
 PRICED = replace(CARD, price=Price(2.0, 10.0, "2025-01-01"), images={"tokens": {"base": 100, "per_tile": 0}})
 
@@ -166,7 +166,7 @@ def test_a_batch_that_fails_is_halved_until_what_fails_is_alone(make_tsv, tmp_pa
     assert sizes == [8, 4, 2, 2, 4, 2, 2, 8, 4, 2, 2, 4, 2, 2]
 
 
-def test_an_incomplete_run_says_so_and_a_later_one_completes_it(make_tsv, tmp_path):
+def test_an_incomplete_run_is_marked_and_a_later_one_completes_it(make_tsv, tmp_path):
     path = make_tsv(10)
     words = ["eval", "--model", "chance", "--bench", str(path), "-o", str(tmp_path / "run"), "--quiet"]
     result = CliRunner().invoke(app, [*words, "--max-requests", "30"], catch_exceptions=False)
@@ -385,7 +385,7 @@ def test_pictures_that_take_no_time_are_made_without_threads(make_tsv, tmp_path,
     model = Recorder()
     _, summary = toy_run(make_tsv(20), tmp_path / "run", model)
     assert (summary.asked, summary.failed, len(makers), len(model.asked)) == (80, 1, 80, 79)
-    # The first ones are timed, and some more are then under way.
+    # The first ones are timed, and some more are then in flight.
     assert sum(makers) >= 80 - 32 - 9 if small else not any(makers)
     assert not any(makers[:32])
 

@@ -127,7 +127,7 @@ def test_prompts_prints_and_restored_pictures_are_those_of_one_process(one_machi
     assert all("holds the model: process" in log for log in logs if "asked" in log)
 
 
-def test_a_budget_stops_a_cluster_and_the_same_call_goes_on(one_machine, seer, toy, tmp_path):
+def test_a_budget_stops_a_cluster_and_the_same_call_resumes(one_machine, seer, toy, tmp_path):
     first = go(toy(), seer(), tmp_path / "run", THREE, budget=Budget(requests=9))
     assert (first.asked, first.stopped) == (9, "--max-requests 9 are sent")
     second = go(toy(), seer(), tmp_path / "run", THREE)
@@ -135,7 +135,7 @@ def test_a_budget_stops_a_cluster_and_the_same_call_goes_on(one_machine, seer, t
     asked_once(tmp_path / "run", 42)
 
 
-def test_what_opening_the_model_raises_reaches_the_caller(one_machine, seer, toy, tmp_path):
+def test_errors_of_opening_the_model_reach_the_caller(one_machine, seer, toy, tmp_path):
     with pytest.raises(ModelError, match=r"'seer'.*nonsense"):
         go(toy(2), seer(nonsense=1), tmp_path / "a", THREE)
     served = ModelCard("served", "openai", model="m", endpoint="http://127.0.0.1:9/v1")
@@ -143,7 +143,7 @@ def test_what_opening_the_model_raises_reaches_the_caller(one_machine, seer, toy
         go(toy(2), served, tmp_path / "b", THREE)
 
 
-def test_workers_that_die_at_once_end_the_run(one_machine, seer, toy, tmp_path):
+def test_workers_that_exit_at_once_end_the_run(one_machine, seer, toy, tmp_path):
     card = seer()
     (tmp_path / "seer.py").write_text("import os\nos._exit(3)\n")
     with pytest.raises(ModelError, match="exited 5 times before it answered anything"):

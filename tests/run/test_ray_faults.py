@@ -1,4 +1,4 @@
-"""What goes wrong on a Ray cluster, played by objects that stand in for Ray's."""
+"""Faults of a Ray cluster, played by objects in place of Ray's."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Actor:
 
 
 class Ray:
-    """As much of Ray as the engine uses; `fault(actor, method, arguments)` says what goes wrong."""
+    """As much of Ray as the engine uses; `fault(actor, method, arguments)` is the fault."""
 
     exceptions = SimpleNamespace(
         RayError=RayError,
@@ -184,7 +184,7 @@ def test_a_task_that_fails_otherwise_ends_the_run(run):
         run(Ray(fault))
 
 
-def test_what_others_are_answering_is_stored_before_a_late_error_ends_the_run(run, tmp_path):
+def test_replies_in_flight_are_stored_before_a_late_error_ends_the_run(run, tmp_path):
     def fault(actor, method, _):
         if (actor, method) == (1, "ask"):
             return RayActorError("died")
@@ -207,7 +207,7 @@ def newest_first(ray):
 
 
 @pytest.mark.parametrize("cause", [ValueError("odd"), UsageError("not so")])
-def test_what_wording_a_prompt_raises_is_ours(run, cause):
+def test_errors_of_wording_a_prompt_become_errors_of_ours(run, cause):
     def fault(_, method, __):
         return task_error(cause) if method == "prompt" else None
 
@@ -217,7 +217,7 @@ def test_what_wording_a_prompt_raises_is_ours(run, cause):
 
 
 @pytest.mark.parametrize("where", ["load", "fingerprint"])
-def test_what_an_adapter_raises_when_opened_is_returned(tmp_path, where):
+def test_errors_of_opening_an_adapter_are_returned(tmp_path, where):
     (tmp_path / "odd.py").write_text(
         "class Odd:\n"
         "    def generate(self, requests): return []\n"

@@ -31,7 +31,7 @@ from mmdbench.system.digest import pixel_digest
 from mmdbench.variants.recipes import clean_image
 from mmdbench.variants.released import open_released
 from pictures import picture, png
-from recording import CARD, Recorder
+from recording_model import CARD, Recorder
 
 SEEDS = {"": 0, "_LOW_LEVEL_LOW": 100, "_LOW_LEVEL_MID": 200, "_LOW_LEVEL_HIGH": 300}
 SUFFIX = {"low": "_LOW_LEVEL_LOW", "mid": "_LOW_LEVEL_MID", "hard": "_LOW_LEVEL_HIGH"}
@@ -156,7 +156,7 @@ def test_files_of_one_corruption_are_the_level_that_is_named(folder, tmp_path):
         run(folder, tmp_path / "b", levels=("hard",), corruptions=("graffiti", "lens_flare"))
 
 
-def test_what_is_missing_is_named_before_anything_is_asked(folder, tmp_path):
+def test_missing_files_are_named_before_anything_is_asked(folder, tmp_path):
     (folder / "MMStar_LOW_LEVEL_MID.tsv").unlink()
     with pytest.raises(DataError, match=r"MMStar_LOW_LEVEL_MID\.tsv were not found") as caught:
         run(folder, tmp_path / "run")
@@ -178,7 +178,7 @@ def test_a_benchmark_without_a_release_is_refused(make_tsv):
     assert open_released(clean, [read_bench(path)]) == {}
 
 
-def test_rows_with_another_answer_are_counted_and_said(folder, tmp_path):
+def test_rows_with_another_answer_are_counted_and_reported(folder, tmp_path):
     write(folder, "_LOW_LEVEL_HIGH", 300, answer="ABCA")
     run(folder, tmp_path / "run", levels=("clean", "hard"))
     (note,) = make_tables(load_results(tmp_path / "run"), load_spec()).notes

@@ -1,4 +1,4 @@
-"""`--restore`: what goes through a restorer before the model, what is stored of it, and what it changes."""
+"""`--restore`: pictures that a restorer changed before the model, their records, keys and tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mmdbench.run.store import read_replies
 from mmdbench.system.digest import pixel_digest
 from mmdbench.variants.recipes import clean_image
 from mmdbench.variants.restoration import Restorer
-from recording import CARD, Recorder
+from recording_model import CARD, Recorder
 
 LEVELS = ("clean", "recoded", "hard")
 
@@ -109,7 +109,7 @@ def test_clean_pictures_are_left_alone_on_request(make_tsv, tmp_path):
     assert manifest["restoration"] == {"fingerprint": {"name": "inverted", "version": "1"}, "clean": False}
 
 
-def test_what_was_shown_before_restoring_can_be_made_again(make_tsv, tmp_path):
+def test_the_picture_before_restoring_can_be_made_again(make_tsv, tmp_path):
     path = make_tsv(2)
     run(path, tmp_path / "run", inverted())
     clean = {q.index: clean_image(q.images[0].read(), "here") for q in open_bench(path).questions}

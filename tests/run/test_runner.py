@@ -19,7 +19,7 @@ from mmdbench.results.graded_run import load_results
 from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_records, read_replies
 from mmdbench.system.locks import folder_lock
-from recording import Recorder, toy_run
+from recording_model import Recorder, toy_run
 
 
 def test_every_cell_is_asked_once_and_stored(make_tsv, tmp_path):
@@ -47,14 +47,14 @@ def test_the_same_call_asks_nothing_again(make_tsv, tmp_path):
     ],
     ids=lambda c: next(iter(c)),
 )
-def test_what_could_change_a_reply_is_asked_anew(make_tsv, tmp_path, change):
+def test_changed_settings_are_asked_anew(make_tsv, tmp_path, change):
     path = make_tsv(3)
     toy_run(path, tmp_path / "run")
     model, _ = toy_run(path, tmp_path / "run", **change)
     assert len(model.asked) >= 9  # the degraded ones; the clean ones differ only where the model does
 
 
-def test_more_levels_and_larger_samples_go_on_in_the_same_folder(make_tsv, tmp_path):
+def test_more_levels_and_larger_samples_continue_in_the_same_folder(make_tsv, tmp_path):
     path = make_tsv(12)
     toy_run(path, tmp_path / "run", levels=("clean", "hard"), sample="4")
     model, summary = toy_run(path, tmp_path / "run", levels=("clean", "hard"), sample="8")
@@ -157,7 +157,7 @@ def test_a_second_process_on_the_same_run_is_refused(make_tsv, tmp_path):
         process.stdout.close()
 
 
-def test_the_manifest_says_what_was_run_and_names_no_place(make_tsv, tmp_path):
+def test_the_manifest_describes_the_run_and_holds_no_path(make_tsv, tmp_path):
     toy_run(make_tsv(2), tmp_path / "run")
     text = (tmp_path / "run" / "manifest.json").read_text()
     manifest = json.loads(text)

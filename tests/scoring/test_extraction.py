@@ -1,4 +1,4 @@
-"""Where the answer stands in a reply that also thinks."""
+"""Extraction of the answer from a reply that holds thoughts as well."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def plain(count, **fields):
 # Denominators and statuses
 
 
-def test_every_planned_row_counts_whatever_became_of_it():
+def test_every_planned_row_counts_with_any_status():
     replies = {
         0: "A", 1: "B", 2: Outcome("A", "ok"), 3: Outcome("A", "refused"), 4: Outcome("", "empty"),
         5: Outcome("The answer is A", "truncated"),

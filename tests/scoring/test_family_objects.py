@@ -80,7 +80,7 @@ def test_no_number_depends_on_a_text_for_people(family, protocol, tmp_path, monk
 
 
 @pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.grading])
-def test_a_headline_stands_under_its_key(family, tmp_path):
+def test_a_headline_is_found_by_its_key(family, tmp_path):
     run = load_results(make_run(tmp_path / "run", family, "vlmevalkit/1"))
     for made in (arm.score for arm in run.arms):
         known = FAMILIES[family].metric(made.metric_key)

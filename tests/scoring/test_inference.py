@@ -163,7 +163,7 @@ def test_long_replies_are_not_searched_for_texts(length, stage):
     assert infer_option_staged(text, options, protocol=CLEAR) == ("B", "option_text")
 
 
-def test_which_lengths_are_lowered():
+def test_the_reply_is_measured_in_lower_case_and_options_are_not():
     # A capital dotted I is one character that lowers to two: the reply is measured lowered, options are not.
     assert len("\u0130".lower()) == 2
     assert infer_option_staged("\u0130\u0130\u0130", {"A": "\u0130"}, protocol=VLM)[1] == "too_long"

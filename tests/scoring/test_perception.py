@@ -151,18 +151,18 @@ def test_every_type_of_the_prompt_can_be_answered_with(name) -> None:
 @pytest.mark.parametrize(
     "filler", ["a b " * 50_000, "1" * 200_000 + "x1", "\n" * 200_000, "<degradation>" * 20_000]
 )
-def test_a_reply_without_end_is_soon_read(filler) -> None:
+def test_a_very_long_reply_is_read_in_linear_time(filler) -> None:
     assert read_claims(f"<degradation>{filler}", NAMES).stage in ("tag", "unreadable")
     assert read_claims(f"{filler} lens_blur: 0.4 {filler}", NAMES).stage in ("tag", "text", "unreadable")
 
 
 @given(st.text(alphabet="lens_blur graffiti:0.19%<>/degradationTYPEnone\n", max_size=120))
-def test_strengths_are_shares_whatever_is_written(text) -> None:
+def test_strengths_are_shares_in_any_text(text) -> None:
     for claim in read_claims(text, NAMES).claims:
         assert claim.intensity is None or 0 <= claim.intensity <= 1
 
 
-def test_the_prompts_own_words_answer_nothing() -> None:
+def test_a_repeated_prompt_is_no_answer() -> None:
     assert read_claims(perception_prompt(SPEC).partition("<degradation>")[0], NAMES).stage == "unreadable"
 
 
@@ -229,7 +229,7 @@ def test_a_refusal_names_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", ["ok", "refused", "empty", "error", None])
-def test_who_says_nothing_of_an_untouched_picture_misses_none(status) -> None:
+def test_a_reply_without_a_claim_about_a_clean_picture_misses_none(status) -> None:
     cell = Cell("toy", 1, "clean")
     bench = SimpleNamespace(name="toy", family="perceive")
     stored = {1: reply(cell, "A dog." if status == "ok" else "", status)} if status else {}

@@ -221,7 +221,7 @@ def export_bench():
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "json", pytest.param("xlsx", marks=needs_xlsx)])
-def test_what_is_written_reads_back(tmp_path, suffix):
+def test_written_files_read_back_the_same(tmp_path, suffix):
     path = tmp_path / f"p.{suffix}"
     write_predictions(path, export_bench(), REPLIES)
     assert read_predictions(path) == {0: "A", 1: "=B", 2: "", 3: "line\r\nbreak\x01 \u00e9", 4: "", 5: "C."}

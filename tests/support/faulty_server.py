@@ -33,7 +33,7 @@ class Call:
 
 
 def true_answer(prompt, images):
-    """What this server's model says: another text for every prompt and picture."""
+    """The answer of this server's model: another text for every prompt and picture."""
     digest = hashlib.sha256(prompt.encode() + b"".join(images)).hexdigest()
     return f"{'ABCD'[int(digest[0], 16) % 4]}. ({digest[:12]})"
 

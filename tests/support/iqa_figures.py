@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hf_shim import mend_torchvision
+from torchvision_shim import mend_torchvision
 
 
 def main(pictures: Path, weights: Path) -> None:

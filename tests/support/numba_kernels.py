@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from optional import needs
+from optional_packages import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +38,7 @@ def engine_fixture(module):
 
 
 def run_python(program, **environment):
-    """What a program prints in a process of its own, which imports mmdbench from this checkout."""
+    """Output of a program in a process of its own, which imports mmdbench from this checkout."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,

@@ -50,7 +50,7 @@ def write_bench(folder: Path, asked) -> Path:
 
 
 def recorded(q, level, corruption):
-    """What a run notes of the picture that it showed."""
+    """A run's record of the picture that it showed."""
     plan = RunPlan("m", (q.bench,))
     clean = clean_image(png(picture(int(q.index))), "a test")
     recipe = recipe_for(Cell(q.bench, q.index, level, corruption), clean.digest, plan, load_spec())

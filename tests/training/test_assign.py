@@ -142,7 +142,7 @@ def test_modes_are_balanced(counts, balance, kept) -> None:
     assert found.left_out.get("surplus", 0) == sum(counts) - sum(kept)
 
 
-def test_what_is_kept_is_spread_and_does_not_hang_on_the_order() -> None:
+def test_kept_samples_are_spread_and_independent_of_the_order() -> None:
     samples = made(80, 20)
     found = select_samples(samples)
     strata = Counter((s.cell.corruption, s.cell.level) for s in found.kept if s.mode == "direct")
@@ -187,7 +187,7 @@ def sample(mode, index=0):
     )
 
 
-def test_the_prompt_tells_the_recipe_and_what_to_write() -> None:
+def test_the_prompt_holds_the_recipe_and_the_instructions() -> None:
     direct, generate = (trace_prompt(*sample(mode)) for mode in ("direct", "generate"))
     for prompt in (direct, generate):
         assert "graffiti" in prompt
@@ -235,7 +235,7 @@ def test_a_writer_that_cannot_be_asked_is_an_error_and_asked_again(tmp_path) -> 
     assert second.status == "ok"
 
 
-def test_replies_under_way_are_kept_when_another_call_fails(tmp_path) -> None:
+def test_replies_in_flight_are_kept_when_another_call_fails(tmp_path) -> None:
     all_under_way, failed = threading.Barrier(4), threading.Event()
 
     def script(prompt, _attempt):
@@ -399,7 +399,7 @@ def test_a_group_with_a_rotation_that_says_nothing_is_left_out(tmp_path, level, 
     assert found.left_out == (clean[why] if level == "clean" else "" if why == "wrong" else why)
 
 
-def test_a_group_with_a_wrong_rotation_is_lost_whatever_the_others_say(tmp_path) -> None:
+def test_one_wrong_rotation_loses_its_group(tmp_path) -> None:
     turned = {"A": "green", "B": "red", "answer": "B", "g_index": "1"}
     questions = [question(1, g_index="1"), question(1000001, **turned)]
 

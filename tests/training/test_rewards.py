@@ -65,12 +65,12 @@ def test_the_format_reward(turns, expected) -> None:
 
 
 @pytest.mark.parametrize("filler", ["\n" * 200_000, "<think> " * 30_000, "a b " * 50_000])
-def test_a_text_without_end_is_soon_read(filler) -> None:
+def test_a_very_long_text_is_read_in_linear_time(filler) -> None:
     assert format_reward([f"<think>x</think>{filler}<answer>B</answer>{filler}x"]) == 0
     assert format_reward([filler]) == 0
 
 
-def test_a_dialogue_may_be_longer_if_that_is_said() -> None:
+def test_the_most_turns_of_a_dialogue_can_be_set() -> None:
     assert format_reward([ASKS] * 3 + [ANSWERS], most_turns=4) == 1
 
 
@@ -134,7 +134,7 @@ def test_the_judge_has_three_attempts_and_is_remembered(tmp_path) -> None:
     assert accuracy_reward(Says(), "q", "t", "a", journal=JsonlJournal(tmp_path / "judge.jsonl")) == 1
 
 
-def test_a_judge_that_never_says_leaves_it_open() -> None:
+def test_a_judge_without_a_verdict_leaves_the_row_open() -> None:
     assert accuracy_reward(Says("a", "b", "c"), "q", "t", "a") is None
 
 

@@ -1,4 +1,4 @@
-"""Which cells a run visits."""
+"""The cells that a run visits."""
 
 from __future__ import annotations
 

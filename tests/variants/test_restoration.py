@@ -1,4 +1,4 @@
-"""Restoring before any model: what is shipped helps, and what is brought along is held to its word."""
+"""Restoring before any model: shipped restorers help, and results of a user's own are checked."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ not_a_function = 3
 
 
 class Alone:
-    """Fails if two calls are under way at once."""
+    """Fails if two calls overlap."""
 
     def __init__(self):
         self.inside = 0
@@ -140,7 +140,7 @@ def test_a_function_of_ones_own():
         ("broken", "ValueError: no weights"),
     ],
 )
-def test_what_a_function_gives_is_checked(name, message):
+def test_the_result_of_a_function_is_checked(name, message):
     with pytest.raises(ModelError, match=message):
         open_restorer(f"{HERE}:{name}").restore(picture(1))
 

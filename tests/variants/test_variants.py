@@ -63,7 +63,7 @@ def test_recoded_is_clean_through_the_codec():
 
 
 @pytest.mark.parametrize("kind", ["rotated", "palette", "alpha", "cmyk", "gif"])
-def test_clean_and_degraded_see_the_same_pixels_whatever_the_file(kind):
+def test_clean_and_degraded_use_the_same_pixels_of_any_file(kind):
     image = Image.fromarray(picture(3, 40, 60))
     buffer = io.BytesIO()
     if kind == "rotated":
@@ -129,7 +129,7 @@ def test_codecs_are_read(text, codec):
 
 
 @pytest.mark.parametrize("text", ["", "jpg", "jpeg:0", "jpeg:101", "jpeg:x", "png:3", "jpeg:95:2"])
-def test_a_codec_that_does_not_exist_says_which_do(text):
+def test_an_unknown_codec_names_the_known_ones(text):
     with pytest.raises(UsageError, match=r"must be jpeg:Q, webp:Q or png, got .*1 to 100"):
         parse_codec(text)
 

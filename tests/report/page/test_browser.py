@@ -24,7 +24,7 @@ from mmdbench.report.page.examples import choose, gather
 from mmdbench.report.page.thumbnails import Thumbnails
 from mmdbench.report.page.writing import PAGE_BYTES, PageContent, page_html
 from mmdbench.report.tables.rounding import fixed
-from optional import needs
+from optional_packages import needs
 from page_runs import CORRUPTIONS, HOSTILE, graded, hard_to_see, questions, write_bench, write_pictured_run
 from run_folders import question, write_run
 
@@ -124,7 +124,7 @@ def visit(browser, files):
 
 
 def wrong(level, corruption, number):
-    """What the test's model gets wrong, for the counts."""
+    """The questions that the test's model gets wrong, for the counts."""
     q = questions()[number]
     return hard_to_see(q, level, corruption) != q.answer
 
@@ -304,7 +304,7 @@ def test_axe_finds_nothing(visit, axe, scheme, width):
 
 
 def violations(page):
-    """What axe-core says, rule and place."""
+    """Findings of axe-core: rule and place."""
     found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     return [
         (v["id"], node["target"], node["failureSummary"]) for v in found["violations"] for node in v["nodes"]

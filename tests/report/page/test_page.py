@@ -128,7 +128,7 @@ def test_every_number_of_the_page_is_the_rounded_number_of_the_tables(built):
                     assert f"tables/{t}/rows/{r}/values/{c}/value" in paths
 
 
-def test_no_number_in_a_table_stands_without_its_path(built):
+def test_each_number_in_a_table_has_its_path(built):
     read = Page(built[4])
     texts = {
         text for table in built[2].tables for row in table.rows for v in row.values if v for text in [v.value]
@@ -167,7 +167,7 @@ def test_a_grid_run_has_an_example_for_each_corruption_and_each_clean_picture_on
     assert len(clean) == 4
 
 
-def test_nothing_that_a_question_or_a_reply_says_breaks_out(built):
+def test_texts_of_questions_and_replies_are_escaped(built):
     read = Page(built[4])
     code = [attributes for name, attributes in read.tags if name == "script"]
     assert [a for a in code if "type" not in a] == [{}]
@@ -224,7 +224,7 @@ def test_each_picture_is_the_one_that_the_model_saw(built):
     assert built[3].notes == ()
 
 
-def test_a_picture_that_comes_out_otherwise_is_said(tmp_path):
+def test_a_picture_with_other_pixels_is_reported(tmp_path):
     asked = questions(3)
     write_bench(tmp_path / "data", asked)
     run = write_pictured_run(tmp_path / "run", asked)
@@ -243,7 +243,7 @@ def test_the_same_run_writes_the_same_bytes(built):
     assert digest_of(folder / "again.html") == digest_of(folder / "page.html")
 
 
-def test_without_its_benchmark_a_page_has_its_numbers_and_says_so(tmp_path):
+def test_without_its_benchmark_a_page_has_its_numbers_and_a_note(tmp_path):
     runs, tables = graded(write_pictured_run(tmp_path / "run"))
     summary = write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path)
     assert (summary.pictures, summary.examples) == (0, 12)
@@ -251,7 +251,7 @@ def test_without_its_benchmark_a_page_has_its_numbers_and_says_so(tmp_path):
     check_numbers((tmp_path / "p.html").read_text("utf-8"), tables)
 
 
-def test_an_incomplete_run_says_so_first(tmp_path):
+def test_an_incomplete_run_is_marked_at_the_top(tmp_path):
     runs, tables = graded(
         write_pictured_run(tmp_path / "run", answer=lambda q, *_: None if q.index else q.answer)
     )
@@ -405,7 +405,7 @@ def test_a_page_of_minus_one_examples_is_refused(built, tmp_path):
         write_page(built[1], built[2], tmp_path / "p.html", examples=-1)
 
 
-def test_what_is_lost_is_what_the_test_lost():
+def test_the_lost_questions_are_those_of_the_scripted_model():
     lost = [
         q.index
         for q in questions()
