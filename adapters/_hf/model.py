@@ -10,6 +10,7 @@ import torch
 
 from mmdbench.errors import ImageDecodeError
 from mmdbench.records import Outcome, Question, Request
+from mmdbench.scoring import OPENS_THOUGHT, begins_thought
 
 from .answers import outcome_of
 from .batches import Batches, grouped
@@ -123,7 +124,11 @@ class HfModel:
 
 
 def _details(asked: PreparedRequest, length: int) -> dict[str, Any]:
-    return {"usage": {"prompt": length}} | ({"placeholder_in_prompt": True} if asked.altered else {})
+    return {
+        "usage": {"prompt": length},
+        **({"placeholder_in_prompt": True} if asked.altered else {}),
+        **({OPENS_THOUGHT: True} if begins_thought(asked.text) else {}),
+    }
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -130,23 +130,27 @@ def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
 
 
 def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
+    from mmdbench.scoring import extraction_version
+
     first = scores[0][1]
-    typer.echo(
-        f"protocol {first.protocol} · extraction {first.extraction} · io {first.io} · {_judged(first)}"
-    )
+    read_by = extraction_version(first.extraction)
+    typer.echo(f"protocol {first.protocol} · extraction {read_by} · io {first.io} · {_judged(first)}")
     for name, made in scores:
         least = f"{_points(made.headline)} {made.metric}, at most {_points(made.upper_bound)}"
         typer.echo(f"{made.bench} {name}: {least}")
-        typer.echo(f"  {_counted(made.counts)}")
+        typer.echo(f"  {_counted(made)}")
         if len(made.metrics) > 1:
             typer.echo(f"  {_spelled(made.metrics)}")
     for line in dict.fromkeys(_notes(scores)):
         typer.echo(line)
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def _counted(made: Score) -> str:
+    counts = made.counts
     shown = {name: f"{counts[name]} {name.replace('_', ' ')}" for name in _COUNTS}
     rest = [f"{counts[name]} {name.replace('_', ' ')}" for name in _FAULTS if counts[name]]
+    unfinished = sum(grade.stage == "unfinished_thought" for grade in made.grades)
+    rest += [f"{unfinished} unfinished thoughts"] if unfinished else []
     return ", ".join([*shown.values(), *rest])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmdbench._version import __version__
 from mmdbench.results.graded_run import RunResults
+from mmdbench.scoring import extraction_version
 
 __all__ = ["citations", "methods"]
 
@@ -70,7 +71,8 @@ def methods(run: RunResults) -> str:
         f"We measured {plan.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "
         f"at the levels {', '.join(plan.levels)}, design {plan.design} ({made}"
         f"{restored}{sample}, corruption spec {spec_name}, "
-        f"scored by {plan.protocol} (answers read by '{plan.extraction}'). {came} Intervals are 95 %: "
-        "Wilson for scores, Bonett and Price's paired interval for drops, with the question as the unit. "
+        f"scored by {plan.protocol} (answers read by {extraction_version(plan.extraction)}). {came} "
+        "Intervals are 95 %: Wilson for scores, Bonett and Price's paired interval for drops, with the "
+        "question as the unit. "
         f"Versions: {used or 'unknown'}.\n"
     )

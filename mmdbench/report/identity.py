@@ -9,6 +9,7 @@ from typing import Any
 from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER
 from mmdbench.results.graded_run import RunResults
+from mmdbench.scoring import extraction_version
 
 __all__ = ["Difference", "differences", "identity", "require_comparable"]
 
@@ -25,6 +26,7 @@ _MUST = {
     "judge": "judge",
     "sample": "sample",
 }
+_READ_BY = "answer extraction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,10 @@ def identity(run: RunResults) -> dict[str, Any]:
             b["name"]: {"family": b.get("family", ""), "sha256": b.get("sha256", "")}
             for b in run.manifest.get("benches", ())
         },
-        "versions": dict(run.manifest.get("versions", {})),
+        "versions": {
+            **run.manifest.get("versions", {}),
+            _READ_BY: extraction_version(plan.extraction),
+        },
         "restoration": run.manifest.get("restoration"),
         "own prompts": run.manifest.get("prompt_override") or None,
         "released": {
@@ -95,7 +100,10 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     found.append(_differ("benchmarks", list(ours), list(theirs), blocks=False))
     plain = ("levels", "model", "fingerprint", "generation", "restoration", "own prompts")
     found += [_differ(key, first.get(key), second.get(key), blocks=False) for key in plain]
-    old, new = first.get("versions", {}), second.get("versions", {})
+    # A record that is older than the versions of extractions was made by the first.
+    old, new = (
+        {_READ_BY: f"{side.get('extraction')}/1", **side.get("versions", {})} for side in (first, second)
+    )
     names = dict.fromkeys((*old, *new))
     found += [_differ(f"version of {name}", old.get(name), new.get(name), blocks=False) for name in names]
     return [difference for difference in found if difference is not None]

@@ -12,6 +12,7 @@ from mmdbench.records import ANSWER, Cell, Index, Reply, RunPlan
 from mmdbench.run.manifest import read_manifest
 from mmdbench.run.plan import StoredBench, read_cells, read_questions
 from mmdbench.run.store import read_replies
+from mmdbench.scoring import OPENS_THOUGHT, prompt_opens_thought
 from mmdbench.variants.design import meets_several
 
 __all__ = ["Arm", "StoredRun", "read_plan", "read_run"]
@@ -45,13 +46,20 @@ class StoredRun:
     @property
     def arms(self) -> list[Arm]:
         """The arms in the order of the plan; of a question that meets several corruptions, one for each."""
-        apart = meets_several(self.plan)
+        apart, opened = meets_several(self.plan), self._opens_thought()
         groups: dict[tuple[str, str, str | None], list[Cell]] = {}
         for cell in self.cells:
             groups.setdefault((cell.bench, cell.level, cell.corruption if apart else None), []).append(cell)
-        return [self._arm(cells) for cells in groups.values()]
+        return [self._arm(cells, opened=opened) for cells in groups.values()]
 
-    def _arm(self, cells: list[Cell]) -> Arm:
+    def _opens_thought(self) -> bool:
+        """True if the end of every prompt opened a thought: as the model card says, or most replies show."""
+        option = (self.manifest.get("model") or {}).get("options", {}).get(OPENS_THOUGHT)
+        if isinstance(option, bool):
+            return option
+        return prompt_opens_thought(reply.text for reply in self.replies.values() if reply.status == "ok")
+
+    def _arm(self, cells: list[Cell], *, opened: bool) -> Arm:
         bench, level = self.benches[cells[0].bench], cells[0].level
         corruptions = {cell.corruption for cell in cells}
         asked = {cell.index: cell for cell in cells}
@@ -60,8 +68,12 @@ class StoredRun:
             level,
             corruptions.pop() if len(corruptions) == 1 else None,
             asked,
-            {cell.index: self.replies[cell] for cell in cells if cell in self.replies},
+            {cell.index: _marked(self.replies[cell], opened) for cell in cells if cell in self.replies},
         )
+
+
+def _marked(reply: Reply, opened: bool) -> Reply:
+    return replace(reply, details={**reply.details, OPENS_THOUGHT: True}) if opened else reply
 
 
 def read_plan(folder: Path) -> RunPlan:

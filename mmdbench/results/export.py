@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches.catalog import clean_bench
 from mmdbench.errors import UnknownNameError
-from mmdbench.records import Reply
 from mmdbench.results.arms import Arm, read_plan, read_run
 from mmdbench.run.manifest import read_manifest
-from mmdbench.scoring import extract_answer, write_predictions
+from mmdbench.scoring import DEFAULT_PROTOCOL, extract_answer, get_protocol, write_predictions
+from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT, grade_by_rules
+from mmdbench.scoring.sheet import Sheet, SheetRow, build_sheet
 from mmdbench.system.files import make_folder, write_atomic
 
 __all__ = ["FORMATS", "NO_ANSWER", "Exported", "export_run"]
@@ -61,7 +62,8 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
         folder: The run's folder.
         out: The folder to write to.
         form: `vlmevalkit` writes extracted answers, for VLMEvalKit extracts none; a reply that failed, is
-            missing or was refused becomes NO_ANSWER. `jsonl` writes replies unchanged, with their status.
+            missing, was refused or ends in unfinished text becomes NO_ANSWER. `jsonl` writes replies
+            unchanged, with their status.
         extraction: The way to extract answers; by default the run's own.
 
     Returns:
@@ -81,7 +83,8 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
         dataset = _dataset(arm.bench.name)
         path = out / _arm_folder(arm, dataset) / model / f"{model}_{_safe(dataset)}.{FORMATS[form]}"
         make_folder(path.parent)
-        texts = {q.index: _prediction(arm.replies.get(q.index), mode) for q in arm.bench.questions}
+        sheet = build_sheet(arm.bench, arm.replies, get_protocol(DEFAULT_PROTOCOL), mode, partial=False)
+        texts = {row.index: _prediction(sheet, row) for row in sheet.rows}
         if form == "vlmevalkit":
             write_predictions(path, arm.bench, texts)
         else:
@@ -90,12 +93,12 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
     return list(made.values())
 
 
-def _prediction(reply: Reply | None, mode: str) -> str:
-    return extract_answer(reply.text, mode=mode) if reply and _is_answer(reply) else NO_ANSWER
-
-
-def _is_answer(reply: Reply | None) -> bool:
-    return reply is not None and reply.status in ("ok", "truncated")
+def _prediction(sheet: Sheet, row: SheetRow) -> str:
+    if row.status not in ("ok", "truncated"):
+        return NO_ANSWER
+    # VLMEvalKit would read a letter of an unfinished thought.
+    unfinished = row.ending and grade_by_rules(sheet, row).stage in (UNFINISHED_THOUGHT, CUT_OFF)
+    return NO_ANSWER if unfinished else row.prediction
 
 
 def _lines(arm: Arm) -> Iterator[str]:
@@ -114,7 +117,7 @@ def _lines(arm: Arm) -> Iterator[str]:
         yield json.dumps(row, ensure_ascii=True) + "\n"
 
 
-def _exported(path: Path, arm: Arm, dataset: str, texts: Iterable[str]) -> Exported:
+def _exported(path: Path, arm: Arm, dataset: str, texts: Collection[str]) -> Exported:
     return Exported(
         path=path,
         bench=arm.bench.name,
@@ -122,7 +125,7 @@ def _exported(path: Path, arm: Arm, dataset: str, texts: Iterable[str]) -> Expor
         level=arm.level,
         corruption=arm.corruption,
         rows=len(arm.bench.questions),
-        without_answer=sum(not _is_answer(arm.replies.get(q.index)) for q in arm.bench.questions),
+        without_answer=sum(text is NO_ANSWER for text in texts),
         rewritten=sum(len(text) > _LONGEST_CELL or _REWRITTEN.match(text) is not None for text in texts),
     )
 

@@ -21,7 +21,16 @@ from mmdbench.results.judging.open import JudgeOptions, open_judging
 from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.run.store import read_records
-from mmdbench.scoring import JudgeHeads, Rules, Score, get_protocol, keep_heads, load_heads, read_predictions
+from mmdbench.scoring import (
+    JudgeHeads,
+    Rules,
+    Score,
+    extraction_version,
+    get_protocol,
+    keep_heads,
+    load_heads,
+    read_predictions,
+)
 from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
 from mmdbench.system.locks import folder_lock
@@ -85,7 +94,7 @@ class Regraded:
             "against": self.against,
             "changed": [_change_dict(change) for change in self.changes],
             "warnings": list(self.warnings),
-            "versions": versions(),
+            "versions": versions() | {"extraction": extraction_version(self.rules.extraction)},
         }
 
 

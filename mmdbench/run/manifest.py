@@ -12,6 +12,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import StoreError
 from mmdbench.models.cards import ModelCard
 from mmdbench.run.inputs import RunInputs
+from mmdbench.scoring import extraction_version
 from mmdbench.system.environment import git_state, portable, versions
 from mmdbench.system.files import MANIFEST_FILE, write_atomic
 
@@ -23,7 +24,11 @@ _CARD_FIELDS = ("name", "adapter", "model", "endpoint", "options", "generation",
 def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The manifest of a run; sessions, canary and judge are kept from an `earlier` one of its folder."""
     plan, spec = inputs.plan, load_spec()
-    kept = {key: earlier[key] for key in ("sessions", "canary", "judge") if earlier and key in earlier}
+    kept = {
+        key: earlier[key]
+        for key in ("sessions", "canary", "judge", "extraction")
+        if earlier and key in earlier
+    }
     return {
         "kind": "mmdbench run",
         "plan": plan.as_dict()
@@ -42,6 +47,8 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
         "git": git_state(),
         "judge": None,
         "sessions": [],
+        # A folder of an earlier version keeps having none, and its report says what is read otherwise now.
+        **({} if earlier else {"extraction": extraction_version(plan.extraction)}),
         **kept,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmdbench.scoring.extraction import EXTRACTIONS, extract_answer, is_truncated
+from mmdbench.scoring.extraction import EXTRACTIONS, extract_answer, extraction_version, is_truncated
 from mmdbench.scoring.grading import Score, score
 from mmdbench.scoring.inference import infer_option, infer_option_staged
 from mmdbench.scoring.judging.calls import Judge, JudgeCall, JudgeReply
@@ -10,10 +10,13 @@ from mmdbench.scoring.judging.heads import keep_heads, kept_heads, load_heads
 from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads
 from mmdbench.scoring.predictions import read_predictions, write_predictions
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Rules, ScoringProtocol, get_protocol
+from mmdbench.scoring.sheet import OPENS_THOUGHT
+from mmdbench.scoring.thoughts import begins_thought, prompt_opens_thought
 
 __all__ = [
     "DEFAULT_PROTOCOL",
     "EXTRACTIONS",
+    "OPENS_THOUGHT",
     "OWN_HEADS",
     "PROTOCOLS",
     "Head",
@@ -24,7 +27,9 @@ __all__ = [
     "Rules",
     "Score",
     "ScoringProtocol",
+    "begins_thought",
     "extract_answer",
+    "extraction_version",
     "get_protocol",
     "infer_option",
     "infer_option_staged",
@@ -32,6 +37,7 @@ __all__ = [
     "keep_heads",
     "kept_heads",
     "load_heads",
+    "prompt_opens_thought",
     "read_predictions",
     "score",
     "write_predictions",

@@ -10,6 +10,7 @@ from mmdbench.errors import ModelError, UnknownNameError
 from mmdbench.records import BenchData, Grade, Index
 from mmdbench.scoring.extraction import EXTRACTIONS
 from mmdbench.scoring.families import FAMILIES, get_family
+from mmdbench.scoring.families.plain import UNFINISHED_THOUGHT
 from mmdbench.scoring.family import Family, Grading
 from mmdbench.scoring.inference import FAIL_MARKER, REFUSED
 from mmdbench.scoring.judging.calls import Judge
@@ -143,6 +144,8 @@ def _sum_up(
     totals = grading.total(sheet, {index: grade.hit for index, grade in grades.items()})
     counts = _count(sheet, grades, grading)
     scored = session is not None or not grading.judged
+    unfinished = sum(grade.stage == UNFINISHED_THOUGHT for grade in grades.values())
+    readable = {**counts, "unresolved": counts["unresolved"] - unfinished}  # no judge settles a thought
     return Score(
         bench=sheet.bench,
         family=family.name,
@@ -159,7 +162,7 @@ def _sum_up(
         group_hits=totals.group_hits,
         counts=counts,
         upper_bound=grading.total(sheet, _best_case(sheet, grades)).headline,
-        warnings=totals.warnings + _warnings(sheet.bench, counts, session, scored=scored),
+        warnings=totals.warnings + _warnings(sheet.bench, readable, session, scored=scored),
     )
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from mmdbench.errors import DataError, UsageError
 from mmdbench.records import BenchData, Index, Question
-from mmdbench.scoring.extraction import extract_answer, is_truncated
+from mmdbench.scoring.extraction import extract_answer, is_open_ended, is_truncated, refuses_thoughts
 from mmdbench.scoring.protocols import ScoringProtocol
+from mmdbench.scoring.thoughts import prompt_opens_thought
 
-__all__ = ["ANSWERED", "CELLS", "Sheet", "SheetRow", "Totals", "build_sheet", "by_index"]
+__all__ = ["ANSWERED", "CELLS", "OPENS_THOUGHT", "Sheet", "SheetRow", "Totals", "build_sheet", "by_index"]
 
 ANSWERED = ("ok", "refused", "empty", "truncated")
 """Statuses of rows to which the model gave an answer of any kind."""
+
+OPENS_THOUGHT = "opens_thought"
+"""The detail of a reply, and the option of a model card, that the prompt's end opened the reply's thought."""
 
 _STATUSES = (*ANSWERED, "error", "missing")
 CELLS = ("category", "l2-category", "split", "source", "g_index")
@@ -25,7 +29,8 @@ class SheetRow:
     """One planned row: the question's texts as they are graded, and the reply.
 
     `cells` holds category, l2-category, split, source and g_index where the row has them;
-    `status` is a reply's status or `missing`.
+    `status` is a reply's status or `missing`. `ending` is `thought` if the reply ends inside its thought,
+    `cut` if it met its token limit and nothing in it says where its answer begins, else empty.
     """
 
     index: Index
@@ -36,6 +41,7 @@ class SheetRow:
     status: str
     truncated: bool
     cells: Mapping[str, str]
+    ending: Literal["", "thought", "cut"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,9 @@ def build_sheet(
             hint=f"Indices look like {next(iter(questions), None)!r}. Do these replies belong elsewhere?",
         )
     kept = [q for q in bench.questions if not partial or q.index in replies]
-    rows = tuple(_row(bench.name, q, replies.get(q.index), extraction) for q in kept)
+    read = {q.index: _read_reply(bench.name, q.index, replies.get(q.index)) for q in kept}
+    opened = prompt_opens_thought(reply.text for reply in read.values() if reply.status == "ok")
+    rows = tuple(_row(q, read[q.index], extraction, opened=opened) for q in kept)
     return Sheet(bench.name, rows, _columns(bench), rules)
 
 
@@ -117,29 +125,55 @@ def _columns(bench: BenchData) -> frozenset[str]:
     return frozenset(named).union(*(question.fields for question in bench.questions))
 
 
-def _row(bench: str, question: Question, reply: Any, extraction: str) -> SheetRow:
-    text, status = _read_reply(bench, question.index, reply)
+@dataclass(frozen=True, slots=True)
+class _ReadReply:
+    text: str
+    status: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _row(question: Question, reply: _ReadReply, extraction: str, *, opened: bool) -> SheetRow:
+    opened = opened or bool(reply.details.get(OPENS_THOUGHT))
+    cut = reply.status == "truncated"
     return SheetRow(
         index=question.index,
         question=question.text,
         options=question.options,
         answer=question.answer,
-        prediction=extract_answer(text, mode=extraction),
-        status=status,
-        truncated=status == "truncated" or is_truncated(text),
+        prediction=extract_answer(reply.text, mode=extraction),
+        status=reply.status,
+        truncated=cut or is_truncated(_whole(reply), opened=opened),
         cells={name: question.fields[name] for name in CELLS if name in question.fields},
+        ending=_ending(reply, opened=opened) if refuses_thoughts(extraction) else "",
     )
 
 
-def _read_reply(bench: str, index: Index, reply: Any) -> tuple[str, str]:
+def _ending(reply: _ReadReply, *, opened: bool) -> Literal["", "thought", "cut"]:
+    if reply.status not in ("ok", "truncated"):
+        return ""
+    text, cut = _whole(reply), reply.status == "truncated"
+    if reply.details.get("reasoning"):  # the server keeps the thought apart; the text came after it
+        return "" if text.strip() else "thought" if cut else ""
+    if is_truncated(text, opened=opened, cut=cut):
+        return "thought"
+    return "cut" if cut and is_open_ended(text) else ""
+
+
+def _whole(reply: _ReadReply) -> str:
+    # The text of some local models lacks their tags, which are special tokens; `raw` holds them.
+    raw = reply.details.get("raw")
+    return raw if isinstance(raw, str) and reply.details.get("answer_tag") == "absent" else reply.text
+
+
+def _read_reply(bench: str, index: Index, reply: Any) -> _ReadReply:
     if reply is None:
-        return "", "missing"
+        return _ReadReply("", "missing")
     if isinstance(reply, str):
-        return reply, "ok"
+        return _ReadReply(reply, "ok")
     text, status = getattr(reply, "text", None), getattr(reply, "status", None)
     if not isinstance(text, str) or status not in _STATUSES:
         raise UsageError(
             f"{bench}, index {index!r}: a reply of type {type(reply).__name__} with status {status!r}.",
             hint="Give texts, or replies with .text and a .status of " + ", ".join(_STATUSES) + ".",
         )
-    return text, status
+    return _ReadReply(text, status, getattr(reply, "details", None) or {})

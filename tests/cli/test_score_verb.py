@@ -73,7 +73,7 @@ def choice_run(tmp_path, name="own.tsv", **changes):
 def test_a_run_under_another_protocol(tmp_path):
     _, run = choice_run(tmp_path)
     out = call(run, "--protocol", "vlmevalkit/1")
-    assert "protocol vlmevalkit/1 · extraction sane · io literal · no judge" in out
+    assert "protocol vlmevalkit/1 · extraction sane/2 · io literal · no judge" in out
     for level in ("clean", "hard"):
         assert (
             f"own {level}: 25.00 accuracy, at most 100.00\n  4 planned, 4 answered, 1 resolved, 0 refused, "

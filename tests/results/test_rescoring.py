@@ -151,14 +151,14 @@ def test_the_judge_is_asked_about_unresolved_rows_alone(run):
     made = regrade(run, judging=judging(judge, run))
     # Clean and hard replies are the same texts to the same questions, so one call settles both.
     asked = {prompt.split("Question: ")[-1].split("?")[0] for prompt in judge.prompts}
-    assert asked == {"q2", "q3", "q7"}
-    assert len(judge.prompts) == 3
+    # q7 is an unfinished thought, of which no judge makes an answer.
+    assert asked == {"q2", "q3"}
+    assert len(judge.prompts) == 2
     assert {(c.cell.index, c.after.verdict, c.after.stage) for c in made.changes} == {
         (2, "correct", "judge"),
         (3, "wrong", "judge"),
-        (7, "wrong", "judge"),
     }
-    assert (made.arms[0].score.counts["judged"], made.arms[0].score.headline) == (3, 50)
+    assert (made.arms[0].score.counts["judged"], made.arms[0].score.headline) == (2, 50)
 
 
 def test_the_judge_and_its_prompts_are_recorded(run):
@@ -184,7 +184,7 @@ def test_a_second_scoring_asks_nothing_and_another_protocol_asks_anew(run):
     assert made.arms[0].score.headline == 50
     other = Judge()
     regrade(run, Rules("vlmevalkit/1", ""), judging=judging(other, run))
-    assert len(other.prompts) == 4
+    assert len(other.prompts) == 3
 
 
 def test_a_report_finds_the_rulings_of_any_judge_prompt(run):
@@ -192,7 +192,7 @@ def test_a_report_finds_the_rulings_of_any_judge_prompt(run):
     made = regrade(run, judging=Judging(Judge(), words, JsonlJournal(run / "judge.jsonl")))
     record_judge(made)
     (found, _) = load_results(run).arms
-    assert (found.score.judge, found.score.counts["judged"], found.score.headline) == ("fake@local", 3, 50)
+    assert (found.score.judge, found.score.counts["judged"], found.score.headline) == ("fake@local", 2, 50)
     # Whether published numbers were made with a text, the text itself decides.
     assert [head["comparable"] for head in found.score.judge_record["prompts"]] == [False]
     assert any("not comparable" in warning for warning in found.score.warnings)
@@ -206,7 +206,7 @@ def test_a_report_finds_the_rulings_of_any_judge_prompt(run):
 def test_a_report_names_the_judge_that_scored_last_also_when_it_was_asked_nothing_new(run):
     other = Judge("B")
     other.id = "other@local"
-    for judge, headline in ((Judge(), 50), (other, 62.5), (Judge("never asked"), 50)):
+    for judge, headline in ((Judge(), 50), (other, 50), (Judge("never asked"), 50)):
         record_judge(regrade(run, judging=judging(judge, run)))
         (found, _) = load_results(run).arms
         assert (found.score.judge, found.score.headline) == (judge.id, headline)
@@ -214,7 +214,7 @@ def test_a_report_names_the_judge_that_scored_last_also_when_it_was_asked_nothin
 
 def test_a_row_that_the_judge_cannot_settle_is_open_or_random_by_seed(run):
     made = regrade(run, judging=judging(Judge("no idea")))
-    assert made.arms[0].score.counts["judge_failed"] == 3
+    assert made.arms[0].score.counts["judge_failed"] == 2
     assert {grade.stage for grade in made.arms[0].score.grades if grade.index in (2, 3)} == {"judge_failed"}
     assert (made.arms[0].score.headline, made.arms[0].score.upper_bound) == (37.5, 75)
     picks = {

@@ -70,13 +70,14 @@ def test_every_planned_row_counts_with_any_status():
         10: " ", 11: "Failed to obtain answer via API.",
     }  # fmt: skip
     result = score(plain(13), replies)
-    assert result.headline == pytest.approx(100 * 4 / 13)
+    assert result.headline == pytest.approx(100 * 3 / 13)
     assert stages(result) == {
-        0: "letter", 1: "letter", 2: "letter", 3: "refused", 4: "empty", 5: "letter", 6: "error", 7: "letter",
-        8: "letter_z", 9: "no_option", 10: "no_option", 11: "no_option", 12: "missing",
+        0: "letter", 1: "letter", 2: "letter", 3: "refused", 4: "empty", 5: "letter", 6: "error",
+        7: "unfinished_thought", 8: "letter_z", 9: "no_option", 10: "no_option", 11: "no_option",
+        12: "missing",
     }  # fmt: skip
     assert result.counts == {
-        "planned": 13, "answered": 11, "resolved": 5, "refused": 2, "unresolved": 4,
+        "planned": 13, "answered": 11, "resolved": 4, "refused": 2, "unresolved": 5,
         "judged": 0, "judge_failed": 0,
         "truncated": 2, "missing": 1, "error": 1, "empty": 2, "inference_failed": 1,
     }  # fmt: skip

@@ -101,7 +101,7 @@ Extraction = Annotated[
     str,
     grading_option(
         "--extraction",
-        help="Answer extraction: sane, clear or none. A stored run keeps its own unless you name one.",
+        help="Answer extraction: sane, lenient, clear or none. A stored run keeps its own by default.",
     ),
 ]
 Judge = Annotated[

@@ -22,6 +22,7 @@ from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.report.tables.sample_size import detectable_table, whole_table
 from mmdbench.report.tables.table import Table
 from mmdbench.results.graded_run import RunResults
+from mmdbench.scoring import extraction_version
 
 __all__ = ["PublishedRows", "RunInfo", "Tables", "make_tables", "weighting_of"]
 
@@ -242,7 +243,7 @@ def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str
         "model": ", ".join(labels),
         "design": f"{plan.design} ({weighting_of(run)})",
         "protocol": plan.protocol,
-        "answer extraction": plan.extraction,
+        "answer extraction": extraction_version(plan.extraction),
         "profile": plan.profile if made else "that of the released files",
         "codec": plan.codec if made else "that of the released files",
         "sample": plan.sample or "all questions",

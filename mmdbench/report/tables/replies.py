@@ -53,14 +53,16 @@ def stage_table(runs: Sequence[RunResults]) -> Table:
             grades = getattr(arm.score, "grades", ())
             found.update(grade.stage for grade in grades)
             found["unresolved"] += sum(grade.verdict == "unresolved" for grade in grades)
+            found["truncated"] += getattr(arm.score, "counts", {}).get("truncated", 0)
             found[_ALL] += len(grades)
-    stages = sorted({stage for found in counts.values() for stage in found} - {_ALL, "unresolved"})
+    ends = ("unresolved", "truncated")
+    stages = sorted({stage for found in counts.values() for stage in found} - {_ALL, *ends})
     body = [
-        Row((run, level), tuple(Value(100 * found[s] / found[_ALL]) for s in (*stages, "unresolved")))
+        Row((run, level), tuple(Value(100 * found[s] / found[_ALL]) for s in (*stages, *ends)))
         for (run, level), found in counts.items()
         if found[_ALL]
     ]
-    columns = tuple(Column(stage, "%") for stage in (*stages, "unresolved"))
+    columns = tuple(Column(stage, "%") for stage in (*stages, *ends))
     caption = "A model that rambles on hard images must not look fragile because of how it is read."
     return Table("stages", "How answers were read", ("Model", "Level"), columns, tuple(body), caption)
 

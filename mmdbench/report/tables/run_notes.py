@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmdbench.report.tables.reading_notes import reading_notes
 from mmdbench.results.graded_run import RunResults
 
 __all__ = ["run_notes"]
@@ -18,6 +19,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
             f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
             "they count as wrong. Run the same command again."
         )
+    notes += reading_notes(results)
     notes += _input_notes(results.manifest)
     no_ops = sum(arm.no_ops for arm in results.arms)
     if no_ops:

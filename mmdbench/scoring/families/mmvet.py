@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mmdbench.records import Grade, Index, Verdict
+from mmdbench.scoring.families.plain import UNFINISHED_THOUGHT
 from mmdbench.scoring.families.prompts import column_prompt
 from mmdbench.scoring.family import Family, Grading, Metric
 from mmdbench.scoring.judging.prompts import Head
@@ -41,6 +42,8 @@ def _grade(sheet: Sheet, row: SheetRow, session: JudgeSession | None, head: Head
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, row.status)
     if row.status == "refused":
         return Grade(sheet.bench, row.index, "wrong", 0.0, None, "refused")
+    if row.ending == "thought":
+        return Grade(sheet.bench, row.index, "unresolved", 0.0, None, UNFINISHED_THOUGHT)
     if session is None:
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, "no_judge")
     ruling = session.correctness(row, head)

@@ -9,10 +9,27 @@ from mmdbench.scoring.families.prompts import CHOICES_SUMMARY, choices_prompt
 from mmdbench.scoring.family import Family, Grading, Metric
 from mmdbench.scoring.inference import REFUSED, infer_option_staged
 from mmdbench.scoring.judging.session import JudgeSession
+from mmdbench.scoring.letters import begins_with_option, word_after
 from mmdbench.scoring.sheet import Sheet, SheetRow, Totals
 from mmdbench.scoring.tables import flat_table, mean, nested_table, percent
 
-__all__ = ["ACCURACY", "PLAIN", "grade_by_rules", "grade_plain", "judge_row", "may_be_judged", "total_plain"]
+__all__ = [
+    "ACCURACY",
+    "CUT_OFF",
+    "PLAIN",
+    "UNFINISHED_THOUGHT",
+    "grade_by_rules",
+    "grade_plain",
+    "judge_row",
+    "may_be_judged",
+    "total_plain",
+]
+
+UNFINISHED_THOUGHT = "unfinished_thought"
+"""The stage of a reply that ends inside its thought: no answer, whatever it holds."""
+
+CUT_OFF = "cut_off"
+"""The stage of a reply that met its token limit, and whose option the rules read from unfinished text."""
 
 ACCURACY = Metric("accuracy", "accuracy")
 
@@ -47,12 +64,28 @@ def grade_by_rules(sheet: Sheet, row: SheetRow) -> Grade:
     if row.status == "refused":
         return Grade(sheet.bench, row.index, "wrong", 0.0, REFUSED, "refused")
     label, stage = infer_option_staged(row.prediction, row.options, protocol=sheet.rules)
-    return Grade(sheet.bench, row.index, *_verdict(row, label), label, stage)
+    option = row.options.get(label or "", "")
+    unfinished = _unfinished(row, label, option)
+    if unfinished:
+        details = {"letters": label} if label else {}
+        return Grade(sheet.bench, row.index, "unresolved", 0.0, None, unfinished, details)
+    word = word_after(row.prediction, label, option) if label and stage == "letter" else ""
+    details = {"word": f"{label} {word}"} if word else {}
+    return Grade(sheet.bench, row.index, *_verdict(row, label), label, stage, details)
+
+
+def _unfinished(row: SheetRow, label: str | None, option: str) -> str:
+    if row.ending == "thought":
+        return UNFINISHED_THOUGHT
+    if row.ending == "cut" and label and label in row.options and label != REFUSED:
+        return "" if begins_with_option(row.prediction, label, option) else CUT_OFF
+    return ""
 
 
 def may_be_judged(row: SheetRow, grade: Grade) -> bool:
-    """True if there is a text that the rules left unresolved."""
-    return grade.verdict == "unresolved" and row.status in ("ok", "truncated")
+    """True if there is a text that the rules left unresolved, and it is more than an unfinished thought."""
+    unresolved = grade.verdict == "unresolved" and row.status in ("ok", "truncated")
+    return unresolved and grade.stage != UNFINISHED_THOUGHT
 
 
 def judge_row(session: JudgeSession, row: SheetRow, grade: Grade) -> Grade:

@@ -1,0 +1,66 @@
+"""Notes on how replies were read: truncation by level, letters that are words, another version's grades."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from mmdbench.records import Grade
+from mmdbench.report.tables.rounding import fixed
+from mmdbench.results.graded_run import RunResults
+from mmdbench.scoring import extraction_version
+from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT
+
+__all__ = ["reading_notes"]
+
+
+def reading_notes(results: RunResults) -> list[str]:
+    """Notes on truncated replies, on letters that are words, and on grades of an earlier version."""
+    grades = [grade for arm in results.arms for grade in getattr(arm.score, "grades", ())]
+    return [*_truncation(results, grades), *_earlier_version(results, grades), *_words(results, grades)]
+
+
+def _truncation(results: RunResults, grades: list[Grade]) -> Iterator[str]:
+    planned: Counter[str] = Counter()
+    truncated: Counter[str] = Counter()
+    for arm in results.arms:
+        counts = getattr(arm.score, "counts", {})
+        planned[arm.level] += counts.get("planned", 0)
+        truncated[arm.level] += counts.get("truncated", 0)
+    if not any(truncated.values()):
+        return
+    shares = (f"{level} {fixed(100 * truncated[level] / n, 1)} %" for level, n in planned.items() if n)
+    stages = Counter(grade.stage for grade in grades)
+    yield (
+        f"Truncated replies by level: {', '.join(shares)}. {stages[UNFINISHED_THOUGHT]} end inside their "
+        f"thought and {stages[CUT_OFF]} before a plain answer: they count as unresolved. "
+        "With a higher token limit in the model card the model can finish."
+    )
+
+
+def _earlier_version(results: RunResults, grades: list[Grade]) -> Iterator[str]:
+    version = extraction_version(results.plan.extraction)
+    moved = sum(
+        grade.stage in (UNFINISHED_THOUGHT, CUT_OFF) and "letters" in grade.details for grade in grades
+    )
+    if moved and "extraction" not in results.manifest:
+        yield (
+            f"The replies of this run were first read by {results.plan.extraction}/1, now by {version}: "
+            f"it reads no answer from {moved} unfinished replies, of which version 1 read an option."
+        )
+
+
+def _words(results: RunResults, grades: list[Grade]) -> Iterator[str]:
+    words = [grade.details["word"] for grade in grades if "word" in grade.details]
+    if not words:
+        return
+    note = (
+        f"{len(words)} of {len(grades)} answers rest on a single letter that is also a word of the reply "
+        f'("{words[0]} …"), as {results.plan.protocol} reads it.'
+    )
+    if results.plan.protocol == "clear/1":
+        note += (
+            " For the rules that count a letter among the last four words only: "
+            "mmdbench report RUN --protocol vlmevalkit/1"
+        )
+    yield note
