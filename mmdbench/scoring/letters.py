@@ -34,7 +34,7 @@ _ARTICLE = re.compile(r"(?:an?|the|it is|it's|this is)\s+", re.IGNORECASE)
 _SPECIAL = re.compile(r"</?s>|<\|[^<>|\s]{1,40}\|>|<(?:eos|end_of_turn)>|\[/?INST\]")
 # Full-width, circled and mathematical forms; other characters may be part of an option's text.
 _STYLED = re.compile("[\uff01-\uff5e\u3000\u24b6-\u24e9\U0001d400-\U0001d7ff]")
-_FENCE = re.compile(r"\A```\w*\s+(.*?)\s*```\Z", re.DOTALL)
+_FENCE = "```"
 _TEX = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{\s*([A-Za-z])\s*\}")
 _TAGGED = re.compile(r"<(\w{1,20})>\s*([A-Za-z])[.)]?\s*</\1>")
 _QUOTED = re.compile(r"(?<!\w)([\"'`$“”‘’「『])\s*([A-Z])\s*[\"'`$“”‘’」』](?!\w)")
@@ -54,8 +54,8 @@ def undressed(answer: str) -> str:
     text = _STYLED.sub(
         lambda found: unicodedata.normalize("NFKC", found[0]), _SPECIAL.sub(" ", answer)
     ).strip()
-    if fenced := _FENCE.match(text):
-        text = fenced[1]
+    if text.startswith(_FENCE) and text.endswith(_FENCE):
+        text = text.strip("`").removeprefix("json").strip()
     text = _letter_in_json(text) or text
     text = _TEX.sub(r" \1 ", text)
     text = _TAGGED.sub(r" \2 ", text)

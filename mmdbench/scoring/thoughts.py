@@ -61,7 +61,7 @@ def thought_start(text: str, *, opened: bool = False) -> int | None:
     for mark in _marks(text):
         kinds = [known.kind for known in started]
         if not mark.closes:
-            started.append(mark)
+            started += [] if mark.kind in kinds else [mark]
         elif mark.kind in kinds:
             del started[kinds.index(mark.kind) :]
         elif mark.kind not in _SECTIONS:  # its opening mark was in the prompt: all before it was thought

@@ -287,8 +287,25 @@ def test_random_picks_draw_from_the_same_options(file, place, protocol, io):
         return
     result, judge, _ = _run(file, place, protocol, io)
     questions = {question.index: question for question in _bench(data, run).questions}
-    stages = {grade.index: grade.stage for grade in result.grades}
-    # Upstream asks, and picks, group by group: a rotation comes before the next group's main row.
-    asked = dict.fromkeys(call["index"] for call in judge.calls)
-    drawn = [pick_options(questions[index].options) for index in asked if stages[index] == "judge_failed"]
+    drawn = [pick_options(questions[index].options) for index in _failed(result, judge)]
     assert drawn == expected["random_pick_options"]
+
+
+def _failed(result, judge):
+    """Rows that the judge could not settle, in the order in which it was asked.
+
+    Upstream asks, and picks, group by group: a rotation comes before the next group's main row.
+    """
+    stages = {grade.index: grade.stage for grade in result.grades}
+    asked = dict.fromkeys(call["index"] for call in judge.calls)
+    return [index for index in asked if stages[index] == "judge_failed"]
+
+
+def test_rows_fail_in_the_order_of_asking_group_by_group():
+    cells = {"question": "q", "A": "cat", "B": "dog", "answer": "A"}
+    questions = tuple(Question("MMBench", index, cells) for index in (0, 1, 1_000_000, 1_000_001))
+    judge = ScriptedJudge({"1000000": ["?"] * 3, "1": ["?"] * 3})
+    replies = {0: "A", 1_000_000: "hm", 1: "hm", 1_000_001: "A"}
+    bench = Bench("MMBench", "circular", questions, tuple(cells))
+    result = score(bench, replies, Rules("clear/1", "none"), judge=judge, heads=HEADS)
+    assert _failed(result, judge) == [1_000_000, 1]

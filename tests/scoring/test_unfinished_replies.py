@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from mmdbench.records import Outcome, Question
-from mmdbench.scoring import JudgeReply
+from mmdbench.scoring import JudgeReply, begins_thought
 from mmdbench.scoring.letters import begins_with_option, word_after
 from scoring_by_keyword import score
 
@@ -143,3 +143,31 @@ def test_an_option_is_named_first_or_not():
     assert begins_with_option("apple", "A", "apple")
     assert not begins_with_option("pineapple", "A", "apple")
     assert not begins_with_option("", "A", "")
+
+
+def test_no_judge_is_asked_about_a_group_with_an_unfinished_thought():
+    cells = {"A": "apple", "B": "pear", "answer": "A", "question": "q"}
+    rows = tuple(Question("toy", i, cells) for i in (0, 1_000_000, 1, 1_000_001))
+    judge = Judge()
+    replies = {0: "A", 1_000_000: "<think>A", 1: "A", 1_000_001: "?"}
+    made = score(Bench("toy", "circular", rows), replies, judge=judge)
+    assert judge.asked == [1_000_001]
+    assert made.group_hits == {0: 0, 1: 1}
+
+
+def test_a_prompt_that_ends_in_an_opening_mark():
+    assert begins_thought("<|im_start|>assistant\n<think>\n")
+    assert begins_thought("assistant [THINK]")
+    assert not begins_thought("<think>\n\n</think>\n\n")
+    assert not begins_thought("the mark <think> opens a thought")
+    assert not begins_thought("assistant:")
+
+
+PIECES = ("<think>", "`", " ", "<answer>", "</answer>", "[", '"A ', "$", "<|channel|> ", "A b ", "\\text{ ")
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_a_long_reply_of_marks_is_read(piece):
+    # Quadratic time would be minutes.
+    for mode in ("sane", "lenient"):
+        assert not grade(Outcome("```" + piece * 5_000, "truncated"), mode).hit
