@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from xml.etree import ElementTree as ET
 
 from mmdbench.check.verdicts import CheckReport, CheckRow
@@ -59,10 +60,11 @@ def row_text(row: CheckRow) -> str:
 
 def detectable_losses(report: CheckReport) -> list[str]:
     """Lines about rows without a verdict: the loss that their questions would show, six rows at most."""
-    rows = sorted((r for r in report.rows if r.verdict == "cannot tell"), key=lambda r: r.detectable)
+    untold = (row for row in report.rows if row.verdict == "cannot tell")
+    rows = sorted(untold, key=lambda row: math.inf if row.detectable is None else row.detectable)
     lines = [
         f"{row.name}, {row.questions} questions: "
-        + (f"{fixed(row.detectable)} points" if row.detectable < 100 else "no loss at all")
+        + (f"{fixed(row.detectable)} points" if row.detectable is not None else "no loss at all")
         for row in rows[:_MOST_ROWS]
     ]
     lines += [f"and {len(rows) - _MOST_ROWS} rows that show less"] if len(rows) > _MOST_ROWS else []

@@ -14,6 +14,7 @@ Under no change a check calls any row regressed with probability α at most.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -56,7 +57,7 @@ class CheckRow:
     high: float
     p_loss: float
     p_adjusted: float
-    detectable: float
+    detectable: float | None
     verdict: Verdict
 
 
@@ -138,7 +139,8 @@ def _row(
         verdict = "improved"
     elif high <= row.tolerance:
         verdict = "unchanged"
-    shows = detectable_given(loss, shared)
+    reach = detectable_given(loss, shared, whole=100)
+    shows = reach if reach < math.inf else None
     numbers = (loss.n, old, new, loss.value, low, high, p[0], p[1], shows)
     return CheckRow(row.name, row.tolerance, *numbers, verdict)
 

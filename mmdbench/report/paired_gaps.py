@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmdbench.report.question_series import Series, change, make_series
 from mmdbench.report.scores import AVERAGE, Partition, without_stratum
 from mmdbench.results.graded_run import RunResults, UnitHit
-from mmdbench.stats import Estimate, macro_mean, mcnemar
+from mmdbench.stats import Estimate, mcnemar, mean_difference
 
 __all__ = ["Gap", "bench_gaps", "gap_of", "mean_gap", "part_gaps"]
 
@@ -129,7 +129,7 @@ def mean_gap(name: str, level: str, gaps: Sequence[Gap]) -> Gap:
     Returns:
         The gap of the mean.
     """
-    estimate = macro_mean([gap.estimate for gap in gaps])
+    estimate = mean_difference([gap.estimate for gap in gaps])
     assert estimate is not None
     equal = all(gap.equal for gap in gaps)
     return Gap(name, level, estimate, 1.0 if equal else estimate.p_value(), "paired", equal=equal)

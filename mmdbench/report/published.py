@@ -20,7 +20,7 @@ from mmdbench.errors import UnknownNameError
 from mmdbench.records import CLEAN
 from mmdbench.report.scores import AVERAGE, LevelRow
 from mmdbench.report.tables.collect import PublishedRows
-from mmdbench.stats import Estimate, difference, macro_mean, proportion
+from mmdbench.stats import Estimate, difference, mean_score, proportion
 
 __all__ = ["PREFIX", "is_published", "paper_tables", "published_names", "published_rows"]
 
@@ -130,7 +130,9 @@ def _drops(scores: Mapping[str, Estimate]) -> dict[str, Estimate]:
 def _average(run: str, rows: Sequence[LevelRow], slug: str, name: str) -> LevelRow:
     levels = [level for level in rows[0].scores if all(level in row.scores for row in rows)]
     scores = {
-        level: e for level in levels if (e := macro_mean([row.scores[level] for row in rows])) is not None
+        level: e
+        for level in levels
+        if (e := mean_score([row.scores[level] for row in rows], whole=100)) is not None
     }
     printed = {_slug(k): v for k, v in paper_tables()["table2_clean_hard_drop"].items()}.get(slug)
     six = paper_tables()["benchmarks"]
@@ -141,7 +143,7 @@ def _average(run: str, rows: Sequence[LevelRow], slug: str, name: str) -> LevelR
 
 def _mean_estimate(points: float, sizes: Sequence[int]) -> Estimate:
     # Only the mean was printed: the interval takes every benchmark at it.
-    estimate = macro_mean([_estimate(points, n) for n in sizes])
+    estimate = mean_score([_estimate(points, n) for n in sizes], whole=100)
     assert estimate is not None
     return replace(estimate, value=points)
 

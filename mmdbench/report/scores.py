@@ -14,7 +14,7 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.records import CLEAN, LEVELS, RECODED
 from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
 from mmdbench.results.graded_run import RunResults, UnitHit
-from mmdbench.stats import Estimate, macro_mean
+from mmdbench.stats import Estimate, mean_difference, mean_score
 
 __all__ = [
     "AVERAGE",
@@ -192,15 +192,13 @@ def _row(name: str, series: Mapping[str, Series], levels: Sequence[str], run: st
 
 
 def _average(name: str, rows: Sequence[LevelRow], levels: Sequence[str]) -> LevelRow:
-    def mean(estimates: list[Estimate]) -> Estimate | None:
-        return macro_mean(estimates) if len(estimates) == len(rows) else None
-
-    scores = {lv: mean([r.scores[lv] for r in rows if lv in r.scores]) for lv in levels}
-    drops = {lv: mean([r.drops[lv] for r in rows if lv in r.drops]) for lv in levels}
-    return LevelRow(
-        name,
-        sum(row.questions for row in rows),
-        {lv: e for lv, e in scores.items() if e is not None},
-        {lv: e for lv, e in drops.items() if e is not None},
-        rows[0].run,
-    )
+    scores: dict[str, Estimate] = {}
+    drops: dict[str, Estimate] = {}
+    for level in levels:
+        score = mean_score([row.scores[level] for row in rows if level in row.scores], whole=100)
+        drop = mean_difference([row.drops[level] for row in rows if level in row.drops])
+        if score is not None and all(level in row.scores for row in rows):
+            scores[level] = score
+        if drop is not None and all(level in row.drops for row in rows):
+            drops[level] = drop
+    return LevelRow(name, sum(row.questions for row in rows), scores, drops, rows[0].run)

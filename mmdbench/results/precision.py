@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from mmdbench.records import CLEAN, RECODED, BenchData, RunPlan
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.scoring.families import unit_of
-from mmdbench.stats import Estimate, macro_mean, paired_difference, proportion
+from mmdbench.stats import Estimate, mean_difference, mean_score, paired_difference, proportion
 from mmdbench.system.bounds import require_above
 from mmdbench.variants.design import parse_sample, sample_questions
 
@@ -104,15 +104,15 @@ def _drop_half_width(clean: _Level, degraded: _Level) -> float:
     for bench, units in degraded.items():
         shared = [unit for unit in units if unit in clean.get(bench, {})]
         found.append(paired_difference([clean[bench][u] for u in shared], [units[u] for u in shared]))
-    return _half_width(found)
+    return _half_width(mean_difference([estimate for estimate in found if estimate is not None]))
 
 
 def _score_half_width(level: _Level) -> float:
-    return _half_width([proportion(list(units.values())) for units in level.values()])
+    found = [proportion(list(units.values())) for units in level.values()]
+    return _half_width(mean_score([estimate for estimate in found if estimate is not None]))
 
 
-def _half_width(estimates: Sequence[Estimate | None]) -> float:
-    mean = macro_mean([estimate for estimate in estimates if estimate is not None])
+def _half_width(mean: Estimate | None) -> float:
     return 1.0 if mean is None else (mean.high - mean.low) / 2
 
 

@@ -7,7 +7,7 @@ functions take and return shares (0..1); nothing is rounded.
 
 from __future__ import annotations
 
-from mmdbench.stats.estimates import CONFIDENCE, Estimate, difference, macro_mean
+from mmdbench.stats.estimates import CONFIDENCE, Estimate, difference, mean_difference, mean_score
 from mmdbench.stats.means import paired_difference, proportion
 from mmdbench.stats.sizes import detectable_effect, detectable_given, half_width, macro_half_width
 from mmdbench.stats.strata import Stratified, group_balanced, stratify
@@ -25,9 +25,10 @@ __all__ = [
     "half_width",
     "holm",
     "macro_half_width",
-    "macro_mean",
     "mcnemar",
     "mcnemar_above",
+    "mean_difference",
+    "mean_score",
     "paired_difference",
     "proportion",
     "stratify",

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
-__all__ = ["CONFIDENCE", "Estimate", "difference", "macro_mean", "normal_quantile"]
+__all__ = [
+    "CONFIDENCE",
+    "Estimate",
+    "difference",
+    "mean_difference",
+    "mean_score",
+    "normal_quantile",
+]
 
 CONFIDENCE = 0.95
 """The confidence of every interval, unless a function is given another."""
@@ -18,7 +25,9 @@ class Estimate:
     """A value with its interval and the number of questions behind it; `low ≤ value ≤ high`.
 
     Score intervals are not symmetric about the value: `centre` is the middle of the interval, and
-    `variance` belongs to it. Both let a mean of several estimates have an interval too.
+    `variance` belongs to it. `sampling` is the variance of the value: of a difference as it was
+    measured, of a score with half a right and half a wrong answer added, so that it is not 0 where
+    every answer is right. Means of scores are made from it.
     """
 
     value: float
@@ -27,6 +36,7 @@ class Estimate:
     n: int
     centre: float
     variance: float
+    sampling: float = 0.0
 
     def scaled(self, factor: float) -> Estimate:
         """The same estimate in another unit: `scaled(100)` turns shares into points."""
@@ -37,6 +47,7 @@ class Estimate:
             self.n,
             self.centre * factor,
             self.variance * factor**2,
+            self.sampling * factor**2,
         )
 
     def bounds(self, confidence: float) -> tuple[float, float]:
@@ -56,23 +67,79 @@ class Estimate:
         return min(1.0, 2 * min(above, 1 - above)) if self.variance or self.centre != null else 1.0
 
 
-def macro_mean(estimates: Sequence[Estimate], confidence: float = CONFIDENCE) -> Estimate | None:
-    """The unweighted mean of independent estimates, one for each benchmark; None if there are none.
+def mean_difference(estimates: Sequence[Estimate], confidence: float = CONFIDENCE) -> Estimate | None:
+    """The unweighted mean of independent differences, one for each benchmark; None if there are none.
 
     The variance of a mean of k independent estimates is the sum of theirs, divided by k²
-    (Cochran, Sampling Techniques, 3rd ed., 1977, theorem 5.2, with equal weights).
+    (Cochran, Sampling Techniques, 3rd ed., 1977, theorem 5.2, with equal weights). The interval is
+    around the mean itself: the centre of each single interval is drawn to 0, and the mean of
+    the centres would be drawn as far, however many benchmarks there are.
     """
-    if not estimates:
-        return None
+    if len(estimates) < 2:
+        return estimates[0] if estimates else None
     count = len(estimates)
-    if count == 1:
-        return estimates[0]
     value = math.fsum(e.value for e in estimates) / count
-    centre = math.fsum(e.centre for e in estimates) / count
     variance = math.fsum(e.variance for e in estimates) / count**2
+    sampling = math.fsum(e.sampling for e in estimates) / count**2
     half = normal_quantile(confidence) * math.sqrt(variance)
-    low, high = min(centre - half, value), max(centre + half, value)
-    return Estimate(value, low, high, sum(e.n for e in estimates), centre, variance)
+    n = sum(e.n for e in estimates)
+    return Estimate(value, value - half, value + half, n, value, variance, sampling)
+
+
+def mean_score(
+    estimates: Sequence[Estimate], confidence: float = CONFIDENCE, *, whole: float = 1.0
+) -> Estimate | None:
+    """The unweighted mean of independent scores, one for each benchmark, with Wilson's interval.
+
+    The mean m enters Wilson's formula with the number of answers that would give it its variance,
+    m(1 − m) / variance (Korn and Graubard, Survey Methodology 24 (1998) 193). The variance of each
+    score is taken with half a right and half a wrong answer added (`Estimate.sampling`), so that
+    benchmarks with every answer right do not count as certain.
+
+    Args:
+        estimates: Scores of `proportion` or of this function.
+        confidence: The confidence of the interval, in (0, 1).
+        whole: The score if all answers are right: 1 for shares, 100 for points.
+
+    Returns:
+        The mean in the unit of the estimates; a single score as it is; None if there are none.
+
+    >>> from mmdbench.stats import proportion
+    >>> e = mean_score([proportion([1] * 38 + [0] * 2)] * 6)
+    >>> round(e.low, 3), round(e.value, 3), round(e.high, 3)
+    (0.91, 0.95, 0.973)
+    """
+    if len(estimates) < 2:
+        return estimates[0] if estimates else None
+    count = len(estimates)
+    value = math.fsum(e.value for e in estimates) / count
+    p = min(max(value / whole, 0.0), 1.0)
+    sampling = math.fsum(e.sampling for e in estimates) / (count * whole) ** 2
+    n = sum(e.n for e in estimates)
+    size = p * (1 - p) / sampling if 0 < p < 1 and sampling else n
+    mean = wilson(p, size, n, confidence)
+    return replace(replace(mean, sampling=sampling).scaled(whole), value=value)
+
+
+def wilson(p: float, size: float, n: int, confidence: float = CONFIDENCE) -> Estimate:
+    """Wilson's score interval of a share.
+
+    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
+
+    Args:
+        p: The share, in 0..1.
+        size: The effective number of answers, above 0; it need not be a whole number.
+        n: The number of questions to report.
+        confidence: The confidence of the interval, in (0, 1).
+
+    Returns:
+        The share and its interval.
+    """
+    z = normal_quantile(confidence)
+    centre = (p + z * z / (2 * size)) / (1 + z * z / size)
+    half = z / (1 + z * z / size) * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Estimate(p, min(low, p), max(high, p), n, centre, (half / z) ** 2)
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdbench.stats.estimates import CONFIDENCE, Estimate, normal_quantile
+from mmdbench.stats.estimates import CONFIDENCE, Estimate, normal_quantile, wilson
 
 __all__ = ["Floats", "paired_difference", "proportion"]
 
 Floats = Sequence[float] | NDArray[np.float64]
 """Numbers, one for each question."""
+
+_PSEUDO = 2.0  # the least that held 93 % with few right answers in simulations (docs/statistics.md)
 
 
 def proportion(
@@ -62,11 +65,8 @@ def proportion(
     own = (math.fsum(spread * spread) + binomial) / (n + 1) * (1 - fraction)
     # At 0 and 1 the sample holds no variance of any kind, and Wilson's limit needs only the number.
     size = n * binomial / own if own > 1e-15 else n / max(1 - fraction, 1e-12)
-    z = normal_quantile(confidence)
-    centre = (p + z * z / (2 * size)) / (1 + z * z / size)
-    half = z / (1 + z * z / size) * math.sqrt(binomial / size + z * z / (4 * size * size))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Estimate(p, min(low, p), max(high, p), n, centre, (half / z) ** 2)
+    halves = (math.fsum(spread * spread) + 0.25) / (n + 1) + n * ((p - 0.5) / (n + 1)) ** 2
+    return replace(wilson(p, size, n, confidence), sampling=halves / n * (1 - fraction))
 
 
 def paired_difference(
@@ -83,7 +83,9 @@ def paired_difference(
     pseudo-question that only the first answers and one that only the second answers are added,
     so that the interval keeps its width when no answer flips. The value itself is not adjusted.
     Where a question's hit is a mean over corruptions, the pseudo-questions differ by as much as
-    the real ones that do differ (their root mean square), which is 1 for plain hits.
+    the real ones that do differ (the mean square, with two differences of 1 added), and by more
+    where right or wrong answers are few: how far an answer falls is unknown if one or two can
+    show it. Plain hits differ by 1.
 
     Args:
         before: One hit for each question, in 0..1.
@@ -110,15 +112,23 @@ def paired_difference(
     gaps = np.asarray(before, np.float64) - np.asarray(after, np.float64)
     value = _mean(gaps)
     spread = gaps - value if residuals is None else np.asarray(residuals, np.float64)
-    moved = gaps[np.abs(gaps) > 1e-12]
-    pseudo = min(1.0, math.fsum(moved * moved) / len(moved)) if len(moved) else 1.0
+    pseudo = _pseudo_square(gaps, math.fsum(before), math.fsum(after))
     rest = 1 - fraction
     squares = math.fsum(spread * spread) + n * value * value + 2 * pseudo
     centre = value * (1 - rest * 2 / (n + 2))
     variance = max(0.0, squares / (n + 2) - (value * n / (n + 2)) ** 2) / (n + 2) * rest
     half = normal_quantile(confidence) * math.sqrt(variance)
     low, high = max(-1.0, centre - half), min(1.0, centre + half)
-    return Estimate(value, min(low, value), max(high, value), n, centre, variance)
+    sampling = math.fsum(spread * spread) / n**2 * rest
+    return Estimate(value, min(low, value), max(high, value), n, centre, variance, sampling)
+
+
+def _pseudo_square(gaps: NDArray[np.float64], before: float, after: float) -> float:
+    """The squared difference of a pseudo-question; `before` and `after` count the right answers."""
+    moved = gaps[np.abs(gaps) > 1e-12]
+    seen = (math.fsum(moved * moved) + _PSEUDO) / (len(moved) + _PSEUDO)
+    few = max(0.0, min(before, after, len(gaps) - before, len(gaps) - after))
+    return min(1.0, max(seen, _PSEUDO / (_PSEUDO + few)))
 
 
 def _mean(values: NDArray[np.float64]) -> float:

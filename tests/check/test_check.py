@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from statistics import NormalDist
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -18,6 +17,7 @@ from mmdbench.cli.check import check
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
 from mmdbench.results.graded_run import load_results
+from mmdbench.stats import detectable_effect
 from run_folders import hit, question, results, write_run
 
 SPEC = load_spec()
@@ -328,10 +328,8 @@ def test_an_undecided_gate_names_the_detectable_loss(folders, tmp_path):
     few = write_run(tmp_path / "few", rows, lambda q, *_: "A" if q.index else "B", corruptions=NAMES)
     stored = json.loads(call(few, "--baseline", base, "--json", code=3))["rows"]
     assert {row["verdict"] for row in stored} == {"cannot tell"}
-    # Two rows share 5 %; three flips in 62, two of which the interval adds.
-    reach = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
-    variance = (3 / 62 - (1 / 62) ** 2) / 62
-    assert stored[0]["detectable"] == pytest.approx(100 * reach * variance**0.5)
+    # Two rows share 5 %; one of 60 answers flipped.
+    assert stored[0]["detectable"] == pytest.approx(100 * detectable_effect(60, 1 / 60, 0.025))
     text = " ".join(call(few, "--baseline", base, code=3).split())
     assert "In 80 of 100 runs these would show a loss of: macro/all/hard, 60 questions: " in text
     assert f"macro/all/hard, 60 questions: {stored[0]['detectable']:.1f} points" in text

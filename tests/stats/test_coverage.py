@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import combinations_with_replacement
+from math import comb, factorial, prod
+from statistics import NormalDist
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,10 +16,13 @@ from mmdbench.records import Question, RunPlan
 from mmdbench.report.question_series import make_series
 from mmdbench.report.tables.answer_changes import retained_share
 from mmdbench.stats import (
+    detectable_effect,
     difference,
     group_balanced,
-    macro_mean,
     mcnemar,
+    mcnemar_above,
+    mean_difference,
+    mean_score,
     paired_difference,
     proportion,
     stratify,
@@ -167,6 +174,110 @@ def test_drops_of_a_whole_benchmark_from_a_sample():
     assert LOW <= coverage(draw, float((clean - degraded).mean()), 2000) <= HIGH
 
 
+def grid_of(rng, n, clean, drop):
+    """As `grid`, with another clean score, and a corruption that meets each question in its own way."""
+    difficulty = NormalDist().inv_cdf(clean) * 2**0.5 + rng.normal(0, 1, n)
+    weight = 3 * drop * np.linspace(0, 2, 16)
+    hits = difficulty[:, None] - weight + rng.normal(0, 1, (n, 16)) > 0
+    return (difficulty + rng.normal(0, 1, n) > 0).astype(float), hits.astype(float)
+
+
+def true_drop_of(clean, drop):
+    start = NormalDist().inv_cdf(clean) * 2**0.5
+    falls = 3 * drop * np.linspace(0, 2, 16)
+    return clean - float(np.mean([NormalDist().cdf((start - fall) / 2**0.5) for fall in falls]))
+
+
+FEW = [(0.117, 8), (0.117, 12), (0.117, 20), (0.028, 40), (0.967, 20), (0.992, 40)]
+
+
+def paired(clean, hits, chosen):
+    units = np.repeat(np.arange(len(clean)), chosen.shape[1])
+    _, s = group_balanced(hits[units, chosen.ravel()], units, chosen.ravel())
+    return paired_difference(clean, s.values, residuals=(clean - clean.mean()) - s.residuals)
+
+
+@pytest.mark.parametrize("drop", [0.1, 0.3])
+@pytest.mark.parametrize("k", [1, 4, 16])
+@pytest.mark.parametrize(("clean", "n"), FEW)
+def test_drops_with_few_right_or_few_wrong_answers_are_never_too_narrow(clean, n, k, drop):
+    draws = [np.tile(np.arange(16), (n, 1))] if k == 16 else balanced_draws(n, k, 10)
+
+    def draw(rng):
+        return paired(*grid_of(rng, n, clean, drop), draws[rng.randint(len(draws))])
+
+    assert coverage(draw, true_drop_of(clean, drop), 600) >= LOW
+
+
+@pytest.mark.parametrize("drop", [0.1, 0.3])
+@pytest.mark.parametrize(("k", "n"), [(1, 40), (4, 40), (16, 40), (16, 100)])
+def test_drops_with_many_of_both_are_not_made_wider_for_it(k, n, drop):
+    draws = [np.tile(np.arange(16), (n, 1))] if k == 16 else balanced_draws(n, k, 10)
+
+    def draw(rng):
+        return paired(*grid_of(rng, n, 0.6, drop), draws[rng.randint(len(draws))])
+
+    assert LOW <= coverage(draw, true_drop_of(0.6, drop)) <= 0.98
+
+
+def exact_coverage(count, n, p):
+    """How often the mean of equal benchmarks is covered: every combination of counts, with its chance."""
+    scores = [proportion([1] * right + [0] * (n - right)) for right in range(n + 1)]
+    chance = [comb(n, right) * p**right * (1 - p) ** (n - right) for right in range(n + 1)]
+    covered = 0.0
+    for counts in combinations_with_replacement(range(n + 1), count):
+        orders = factorial(count) // prod(factorial(times) for times in Counter(counts).values())
+        mean = mean_score([scores[right] for right in counts])
+        assert mean.low < mean.value < mean.high or mean.value in (0, 1)
+        covered += (mean.low <= p <= mean.high) * orders * prod(chance[right] for right in counts)
+    return covered
+
+
+@pytest.mark.parametrize("p", [0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 0.95])
+@pytest.mark.parametrize(("count", "n"), [(2, 12), (3, 12), (4, 12), (2, 40)])
+def test_mean_scores(count, n, p):
+    assert LOW <= exact_coverage(count, n, p) <= 0.98
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.8, 0.95])
+@pytest.mark.parametrize(("count", "n"), [(6, 12), (6, 40), (6, 218)])
+def test_mean_scores_of_six(count, n, p):
+    def draw(rng):
+        return mean_score([proportion(rng.random_sample(n) < p) for _ in range(count)])
+
+    assert LOW - 0.01 <= coverage(draw, p) <= 0.985  # of 1,000 runs; over 40,000 it is 93.7 to 97.8 %
+
+
+def test_mean_scores_of_unlike_benchmarks():
+    truth = np.linspace(0.3, 0.95, 6)
+
+    def draw(rng):
+        return mean_score([proportion(rng.random_sample(40) < p) for p in truth])
+
+    assert LOW <= coverage(draw, truth.mean(), 2000) <= 0.98
+
+
+@pytest.mark.parametrize(("lost", "gain"), [(0.1, 0.02), (0.35, 0.05), (0.7, 0.0)])
+@pytest.mark.parametrize(("count", "n"), [(2, 12), (6, 12), (6, 40)])
+def test_mean_drops_are_never_too_narrow(count, n, lost, gain):
+    def draw(rng):
+        u = [rng.random_sample(n) for _ in range(count)]
+        return mean_difference([paired_difference(v < lost, v > 1 - gain) for v in u])
+
+    assert coverage(draw, lost - gain, 1500) >= LOW
+
+
+def test_what_is_called_detectable_is_found_in_eighty_of_a_hundred_runs():
+    rng = np.random.RandomState(6)
+    for n in (40, 100, 200):
+        for flips in (0.05, 0.1, 0.3):
+            effect = detectable_effect(n, flips)
+            moved = max(flips, effect)
+            counts = rng.multinomial(n, [(moved + effect) / 2, (moved - effect) / 2, 1 - moved], 4000)
+            found = np.mean([mcnemar_above(int(b), int(c)) <= 0.05 for b, c, _ in counts])
+            assert found >= 0.785, (n, flips, effect)
+
+
 def test_the_mean_over_benchmarks():
     sizes, truth = (100, 300, 800), (0.1, 0.05, 0.2)
 
@@ -175,7 +286,7 @@ def test_the_mean_over_benchmarks():
         for n, p in zip(sizes, truth, strict=True):
             lost = rng.random_sample(n) < p
             parts.append(paired_difference(lost, np.zeros(n)))
-        return macro_mean(parts)
+        return mean_difference(parts)
 
     assert LOW <= coverage(draw, sum(truth) / 3, 1500) <= HIGH
 

@@ -17,8 +17,8 @@ from mmdbench.stats import (
     half_width,
     holm,
     macro_half_width,
-    macro_mean,
     mcnemar,
+    mean_difference,
     paired_difference,
     proportion,
     stratify,
@@ -74,7 +74,7 @@ def test_bonett_and_price_against_a_worked_value():
 def test_estimates_of_nothing_are_none():
     assert proportion([]) is None
     assert paired_difference([], []) is None
-    assert macro_mean([]) is None
+    assert mean_difference([]) is None
 
 
 def test_hits_are_shares():

@@ -10,7 +10,7 @@ from mmdbench.report.question_series import make_series
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.run.plan import read_questions
-from mmdbench.stats import Estimate, macro_mean, proportion
+from mmdbench.stats import Estimate, mean_score, proportion
 
 __all__ = ["rbench_table"]
 
@@ -49,7 +49,7 @@ def _rows(run: RunResults) -> list[Row]:
             for key in (*STRENGTHS, "")
         }
         told = [estimate for key in STRENGTHS if (estimate := parts[key]) is not None]
-        mean = macro_mean(told or [estimate for estimate in parts.values() if estimate is not None])
+        mean = mean_score(told or [estimate for estimate in parts.values() if estimate is not None])
         assert mean is not None
         means.append(mean)
         asked += len(mine)
@@ -57,7 +57,7 @@ def _rows(run: RunResults) -> list[Row]:
         body.append(
             Row((run.name, task.upper()), (Value(len(mine)), *values, value_of(mean)), section=run.name)
         )
-    overall = macro_mean(means) if len(means) == len(TASKS) else None
+    overall = mean_score(means) if len(means) == len(TASKS) else None
     row = (Value(asked), None, None, None, None, value_of(overall))
     return [*body, Row((run.name, "overall"), row, summary=True, section=run.name)]
 

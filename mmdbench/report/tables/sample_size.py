@@ -23,10 +23,12 @@ def detectable_table(rows: Rows, levels: Sequence[str]) -> Table:
         for row in of_run:
             for level in (lv for lv in levels if lv in row.drops):
                 drop = row.drops[level]
-                found = detectable_given(drop)
+                found = detectable_given(drop, whole=100)
+                reached = found < math.inf
                 alone = not row.name.startswith(AVERAGE)
-                needed = Value(math.ceil(drop.n * found**2)) if alone else None
-                values = (Value(drop.n), Value((drop.high - drop.low) / 2), Value(found), needed)
+                needed = Value(math.ceil(drop.n * found**2)) if alone and reached else None
+                shown = Value(found) if reached else None
+                values = (Value(drop.n), Value((drop.high - drop.low) / 2), shown, needed)
                 body.append(Row((label, row.name, level), values, not alone, label))
     columns = (
         Column("n", "count", 0),
