@@ -35,7 +35,9 @@ def stratify(
 
     The variance is that within strata, with n/(n − 1) in each (Cochran, Sampling Techniques, 3rd ed.,
     1977, equations 5.6 to 5.8); strata with one question are joined, which can only widen the
-    interval. Strata of which no question was asked are left out of the estimate.
+    interval. With a population for each stratum, each has its own finite population correction: one
+    of which every question was asked adds nothing. Strata of which no question was asked are left
+    out of the estimate.
 
     Args:
         hits: One hit for each question asked, in 0..1.
@@ -55,14 +57,15 @@ def stratify(
     for row, stratum in enumerate(strata):
         members.setdefault(stratum, []).append(row)
     n = len(values)
+    weights, left = np.ones(n), np.ones(n)
     if isinstance(populations, int):
-        weights = np.ones(n)
         total = populations
     else:
         total = sum(populations[name] for name in members)
-        weights = np.empty(n)
         for name, rows in members.items():
             weights[rows] = populations[name] / total * n / len(rows)
+            if total > n:  # the whole sample's correction is applied with the fraction
+                left[rows] = (1 - len(rows) / populations[name]) / (1 - n / total)
     single = [rows[0] for rows in members.values() if len(rows) == 1]
     groups = [rows for rows in members.values() if len(rows) > 1] + ([single] if single else [])
     residuals = np.zeros(n)
@@ -71,7 +74,8 @@ def stratify(
         residuals[rows] = inner * np.sqrt(len(rows) / max(len(rows) - 1, 1))
     if len(single) == 1:  # nothing to join it with: the whole sample's mean is its neighbour
         residuals[single] = values[single] - values.mean()
-    return Stratified(values * weights, residuals * weights, min(1.0, n / total) if total else 0.0)
+    spread = residuals * weights * np.sqrt(np.maximum(left, 0))
+    return Stratified(values * weights, spread, min(1.0, n / total) if total else 0.0)
 
 
 def group_balanced(

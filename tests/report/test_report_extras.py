@@ -17,6 +17,7 @@ from mmdbench.records import RunPlan
 from mmdbench.report.question_sheet import question_sheet
 from mmdbench.report.render.figures import draw_figures
 from mmdbench.report.tables.collect import make_tables
+from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import load_results
 from run_folders import question, write_run
 from verb_calls import call
@@ -116,3 +117,14 @@ def test_figures_name_their_extra_and_their_formats(run, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r"mmdbench\[plot\]"):
         draw_figures(make_tables(load_results(run), SPEC), tmp_path)
+
+
+EQUAL = ("lens_blur", "mean_shift", "graffiti", "gaussian_noise")
+
+
+@pytest.mark.parametrize(("corruptions", "told"), [(NAMES, True), (EQUAL, False)])
+def test_unequal_shares_of_the_categories_are_told(tmp_path, corruptions, told):
+    rows = [question(i) for i in range(40)]
+    folder = write_run(tmp_path / "run", rows, lambda *_: "A", corruptions=corruptions, design="mixed")
+    notes = " ".join(run_notes(load_results(folder)))
+    assert ("of 40 rows: with so few, the categories do not weigh the same" in notes) is told

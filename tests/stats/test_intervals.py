@@ -131,6 +131,15 @@ def test_a_stratified_sample_of_everything_is_certain():
     assert (e.low, e.value, e.high) == (pytest.approx(0.75), 0.75, pytest.approx(0.75))
 
 
+def test_a_stratum_of_which_all_was_asked_adds_no_variance():
+    # Cochran's formula by hand: only b varies, 2 of its 60 were asked; a is known.
+    s = stratify([1, 0, 1, 0, 1, 0], ["a", "a", "a", "a", "b", "b"], {"a": 4, "b": 60})
+    variance = (60 / 64) ** 2 * 0.5 / 2 * (1 - 2 / 60)
+    assert (s.residuals**2).sum() / 6**2 * (1 - s.fraction) == pytest.approx(variance)
+    alone = stratify([1, 0, 1, 0, 1, 0], ["a", "a", "a", "a", "b", "b"], {"a": 400, "b": 60})
+    assert (alone.residuals**2).sum() > 0
+
+
 def test_strata_weigh_by_their_size_in_the_whole():
     s = stratify([1, 1, 0, 0, 0], ["a", "a", "b", "b", "b"], {"a": 60, "b": 40})
     assert s.values.mean() == pytest.approx(0.6)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.records import LEVELS
 from mmdbench.report.tables.reading_notes import reading_notes
 from mmdbench.results.graded_run import RunResults
 
 __all__ = ["run_notes"]
+
+_SHARE_OFF = 0.03
+"""Difference from an equal share that is worth a note: 3 of 100 rows."""
 
 
 def run_notes(results: RunResults) -> tuple[str, ...]:
@@ -21,6 +27,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
         )
     notes += reading_notes(results)
     notes += _input_notes(results.manifest)
+    notes += _shares_note(results)
     no_ops = sum(arm.no_ops for arm in results.arms)
     if no_ops:
         notes.append(
@@ -37,6 +44,27 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
         )
         notes.append(f"{places} – {warning}")
     return tuple(notes)
+
+
+def _shares_note(results: RunResults) -> list[str]:
+    """The realised shares of the corruption categories, where `mixed` missed equal weights by much."""
+    if results.plan.design != "mixed" or results.plan.corruptions:
+        return []
+    spec = load_spec()
+    levels = [level for level in results.plan.levels if level in LEVELS]
+    drawn = Counter(
+        spec.corruptions[cell.corruption].category
+        for cell in results.cells
+        if levels and cell.level == levels[0] and cell.corruption in spec.corruptions
+    )
+    total, aim = drawn.total(), 1 / len(spec.categories)
+    if not total or all(abs(drawn[name] / total - aim) <= _SHARE_OFF for name in spec.categories):
+        return []
+    shares = ", ".join(f"{name} {drawn[name] / total:.0%}" for name in spec.categories)
+    return [
+        f"The design mixed drew {shares} of {total} rows: with so few, the categories do not weigh "
+        "the same. Scores are not re-weighted; balanced:K draws each corruption equally often."
+    ]
 
 
 def _input_notes(manifest: Mapping[str, Any]) -> list[str]:
