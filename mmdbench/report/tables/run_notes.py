@@ -61,10 +61,10 @@ def _shares_note(results: RunResults) -> list[str]:
     if not total or all(abs(drawn[name] / total - aim) <= _SHARE_OFF for name in spec.categories):
         return []
     shares = ", ".join(f"{name} {drawn[name] / total:.0%}" for name in spec.categories)
-    return [
-        f"The design mixed drew {shares} of {total} rows: with so few, the categories do not weigh "
-        "the same. Scores are not re-weighted; balanced:K draws each corruption equally often."
-    ]
+    note = (
+        f"The design mixed drew {shares} of {total} rows: with so few, the categories do not weigh the same."
+    )
+    return [f"{note} Scores are not re-weighted; balanced:K draws each corruption equally often."]
 
 
 def _input_notes(manifest: Mapping[str, Any]) -> list[str]:
