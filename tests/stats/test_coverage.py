@@ -221,7 +221,7 @@ def test_drops_with_many_of_both_are_not_made_wider_for_it(k, n, drop):
 
 
 def exact_coverage(count, n, p):
-    """How often the mean of equal benchmarks is covered: every combination of counts, with its chance."""
+    """Coverage of the mean of equal benchmarks: every combination of counts, with its chance."""
     scores = [proportion([1] * right + [0] * (n - right)) for right in range(n + 1)]
     chance = [comb(n, right) * p**right * (1 - p) ** (n - right) for right in range(n + 1)]
     covered = 0.0
