@@ -5,6 +5,8 @@ Verbs import what they need only when they run, so that `mmdbench --help` starts
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from mmdbench.cli import (
@@ -32,7 +34,7 @@ from mmdbench.cli import (
     show,
     verify,
 )
-from mmdbench.cli._shared.errors import guarded
+from mmdbench.cli._shared.errors import UNEXPECTED, guarded, print_unexpected, replace_unprintable
 
 __all__ = ["app", "main"]
 
@@ -90,4 +92,9 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Run the command line."""
-    app()
+    replace_unprintable()
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - outside the verbs, which guard themselves
+        print_unexpected(error)
+        sys.exit(UNEXPECTED)

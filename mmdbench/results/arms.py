@@ -9,7 +9,7 @@ from typing import Any
 
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.records import ANSWER, Cell, Index, Reply, RunPlan
-from mmdbench.run.manifest import read_manifest
+from mmdbench.run.manifest import read_manifest, require_run
 from mmdbench.run.plan import StoredBench, read_cells, read_questions
 from mmdbench.run.store import read_replies
 from mmdbench.scoring import OPENS_THOUGHT, prompt_opens_thought
@@ -108,6 +108,7 @@ def read_run(folder: Path) -> StoredRun:
 
 
 def _plan(folder: Path, manifest: Mapping[str, Any]) -> RunPlan:
+    require_run(folder, manifest)
     plan = manifest.get("plan")
     if not isinstance(plan, Mapping):
         raise StoreError(f"{folder} holds no run.", hint="Name a folder that mmdbench eval made.")

@@ -15,6 +15,7 @@ from mmdbench.records import RunPlan
 from mmdbench.run.engines.settings import EngineSettings, open_pool
 from mmdbench.run.folder import IMAGES
 from mmdbench.run.inputs import PictureSources, RunInputs, RunSettings
+from mmdbench.run.manifest import require_own_folder
 from mmdbench.run.plan import check_plan
 from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.released import open_released
@@ -56,11 +57,13 @@ def open_evaluation(
     if task:
         plan = replace(plan, protocol=task.protocol)
     check_plan(plan)
+    require_own_folder(folder, plan, card)
     if evaluation.keep_images:
         # Absolute, because a manifest shortens such paths: shards in folders of their own stay one run.
         card = set_options(card, [f"keep_images={folder.resolve() / IMAGES}"])
     restorer = open_restorer(plan.restore, evaluation.restorer_cards) if plan.restore else None
     benches = open_benches(plan.benches)
+    require_own_folder(folder, plan, card, benches)
     if task:
         benches = [task.ask(bench, load_spec()) for bench in benches]
     pictures = PictureSources(restorer, open_released(plan, benches, evaluation.data_dir))

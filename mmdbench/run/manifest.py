@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from mmdbench.benches import Bench
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import StoreError
+from mmdbench.errors import StoreError, UsageError
 from mmdbench.models.cards import ModelCard
+from mmdbench.records import RunPlan
+from mmdbench.run.folder import IMAGES, LOGS, PLAN_FILES
 from mmdbench.run.inputs import RunInputs
 from mmdbench.scoring import extraction_version
+from mmdbench.system.digest import canonical_json
 from mmdbench.system.environment import git_state, portable, versions
-from mmdbench.system.files import MANIFEST_FILE, write_atomic
+from mmdbench.system.files import MANIFEST_FILE, REPLY_FILES, write_atomic
 
-__all__ = ["find_manifest", "read_manifest", "run_manifest", "save_manifest"]
+__all__ = [
+    "RUN_FIELDS",
+    "RUN_KIND",
+    "find_manifest",
+    "read_manifest",
+    "require_own_folder",
+    "require_run",
+    "run_manifest",
+    "same_run",
+    "save_manifest",
+]
+
+RUN_FIELDS = ("kind", "plan", "benches", "model", "spec", "restoration", "released")
+"""The fields of a manifest that are equal in all parts of one run."""
+
+RUN_KIND = "mmdbench run"
+"""The kind of folder that a run's manifest names."""
 
 _CARD_FIELDS = ("name", "adapter", "model", "endpoint", "options", "generation", "price", "context", "images")
 
@@ -30,7 +51,7 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
         if earlier and key in earlier
     }
     return {
-        "kind": "mmdbench run",
+        "kind": RUN_KIND,
         "plan": plan.as_dict()
         | {
             "model": portable(plan.model),
@@ -53,6 +74,12 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
     }
 
 
+def same_run(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """True if two manifests, read from a file or just made, are of one run."""
+    one, other = (canonical_json({name: m.get(name) for name in RUN_FIELDS}) for m in (first, second))
+    return one == other
+
+
 def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write a manifest into a run's folder."""
     write_atomic(folder / MANIFEST_FILE, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
@@ -69,6 +96,77 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise StoreError(f"Cannot read {path}: {error}.") from error
+
+
+def require_run(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise StoreError unless a folder's manifest is that of a run."""
+    kind = str(manifest.get("kind"))
+    if kind != RUN_KIND:
+        raise StoreError(
+            f"{folder} holds no run, but {_thing(kind)}.",
+            hint="Name a folder that mmdbench eval made.",
+        )
+
+
+def require_own_folder(folder: Path, plan: RunPlan, card: ModelCard, benches: Sequence[Bench] = ()) -> None:
+    """Check that a run may be written to a folder.
+
+    A run's own folder may hold another sample, level, protocol or further benchmarks of the same model.
+
+    Args:
+        folder: The folder, which need not exist.
+        plan: The plan of the run.
+        card: The model of the run.
+        benches: The benchmarks of the run, once they are open; the folder must hold one of them.
+
+    Raises:
+        UsageError: The folder holds something else.
+        StoreError: The folder's manifest is damaged.
+    """
+    hint = "Name a new folder with -o, or one that holds this run."
+    if not (folder / MANIFEST_FILE).exists():
+        others = _other_files(folder)
+        if others:
+            raise UsageError(f"{folder} holds no run, but other files: {', '.join(others[:3])}.", hint=hint)
+        return
+    manifest = read_manifest(folder)
+    if manifest.get("kind") != RUN_KIND:
+        raise UsageError(f"{folder} holds {_thing(str(manifest.get('kind')))}, not a run.", hint=hint)
+    for what, there, wanted in _identities(manifest, plan, card):
+        if there is not None and there != wanted:
+            raise UsageError(f"{folder} holds a run of {what} {there}, not of {wanted}.", hint=hint)
+    there = manifest.get("benches", ())
+    known = {bench[field] for bench in there for field in ("name", "sha256")}
+    if known and benches and not known & {word for b in benches for word in (b.name, b.sha256)}:
+        names = ", ".join(bench["name"] for bench in there)
+        raise UsageError(f"{folder} holds a run of {names}, which this run does not ask.", hint=hint)
+
+
+def _identities(
+    manifest: Mapping[str, Any], plan: RunPlan, card: ModelCard
+) -> list[tuple[str, object, object]]:
+    model, there, record = manifest.get("model", {}), manifest.get("plan", {}), _card_record(card)
+    fields = [("the model", there.get("model"), portable(plan.model))]
+    fields += [(f"the model's {name}", model.get(name), record[name]) for name in ("adapter", "model")]
+    return [
+        *fields,
+        ("the task", there.get("task"), plan.task),
+        ("the design", there.get("design"), plan.design),
+    ]
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Files that no run leaves in a folder before it has a manifest: it plans, logs and keeps pictures."""
+    if not folder.is_dir():
+        return []
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    own = {*PLAN_FILES, IMAGES, LOGS}
+    return [name for name in names if name not in own and not fnmatch(name, REPLY_FILES)]
+
+
+def _thing(kind: str) -> str:
+    """The kind in a manifest as a noun: `mmdbench build` → a build."""
+    return f"a {kind.removeprefix('mmdbench ')}" if kind.startswith("mmdbench ") else "something else"
 
 
 def find_manifest(folder: Path) -> dict[str, Any] | None:

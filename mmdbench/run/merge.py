@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import IncomparableError, StoreError, UsageError
+from mmdbench.errors import IncomparableError, UsageError
 from mmdbench.records import Reply
 from mmdbench.run.folder import IMAGES, PLAN_FILES, replies_file
-from mmdbench.run.manifest import read_manifest, save_manifest
+from mmdbench.run.manifest import RUN_FIELDS, read_manifest, require_run, save_manifest
 from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_replies, reply_line, shard_paths
 from mmdbench.system.files import MANIFEST_FILE, make_folder, open_atomic
 from mmdbench.system.locks import folder_lock
 
 __all__ = ["MergeSummary", "merge_runs"]
-
-_MUST_AGREE = ("kind", "plan", "benches", "model", "spec", "restoration", "released")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,7 @@ def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
         raise UsageError("No run to merge.")
     manifests = [read_manifest(run) for run in runs]
     for run, manifest in zip(runs, manifests, strict=True):
-        if manifest.get("kind") != "mmdbench run":
-            raise StoreError(f"{run} holds no run.", hint="Name folders that mmdbench eval --shard made.")
+        require_run(run, manifest)
         _check_same(runs[0], manifests[0], run, manifest)
     _check_out(runs, out)
     with folder_lock(make_folder(out), "merging"):
@@ -90,7 +87,7 @@ def _copy_kept(runs: Sequence[Path], out: Path) -> None:
 
 
 def _check_same(first: Path, wanted: Mapping[str, Any], run: Path, manifest: Mapping[str, Any]) -> None:
-    for name in _MUST_AGREE:
+    for name in RUN_FIELDS:
         if manifest.get(name) != wanted.get(name):
             where = _where(wanted, manifest, name)
             raise IncomparableError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, cast
@@ -28,7 +28,13 @@ from mmdbench.run.engines.pool import WorkerPool, Workload
 from mmdbench.run.engines.ray_dispatcher import RayDispatcher
 from mmdbench.run.engines.ray_pool import RayPool
 from mmdbench.run.inputs import RunInputs, RunSettings
-from mmdbench.run.manifest import find_manifest, run_manifest, save_manifest
+from mmdbench.run.manifest import (
+    find_manifest,
+    require_own_folder,
+    run_manifest,
+    same_run,
+    save_manifest,
+)
 from mmdbench.run.plan import Planned, plan_requests, write_plan
 from mmdbench.run.prefetch import prefetching
 from mmdbench.run.preflight import check_canary
@@ -84,12 +90,43 @@ class RunSummary:
     workers: dict[str, Any] = field(default_factory=dict)
 
 
+class _Record:
+    """The plan and the manifest of a call of `run_plan`, in the run's folder.
+
+    They replace those of another plan only with the first reply, so that a call that gets none, from a
+    model that cannot be asked, leaves the folder's earlier run as it was.
+    """
+
+    def __init__(
+        self, inputs: RunInputs, planned: Sequence[Planned], earlier: Mapping[str, Any] | None
+    ) -> None:
+        self._inputs, self._planned, self._earlier = inputs, planned, earlier
+        self.manifest = run_manifest(inputs, earlier) | _picture_record(inputs, planned)
+        self._written = False
+        if earlier is None or same_run(earlier, self.manifest):
+            self.write()
+
+    def write(self) -> None:
+        """Write plan and manifest, once."""
+        if not self._written:
+            self._written = True
+            write_plan(self._inputs.folder, self._planned, self._inputs.benches)
+            save_manifest(self._inputs.folder, self.manifest)
+
+    def close(self, session: Mapping[str, Any]) -> None:
+        """Write the manifest with the session that ends."""
+        sessions = [*self.manifest["sessions"], session]
+        kept = self.manifest if self._written else dict(self._earlier or {})
+        save_manifest(self._inputs.folder, {**kept, "sessions": sessions})
+
+
 @dataclass
 class _Session:
     """State and counts of one call of `run_plan`; nothing in it grows with the number of replies."""
 
     inputs: RunInputs
     store: ReplyStore
+    record: _Record
     todo: Sequence[Planned]
     earlier: int
     on_progress: Callable[[RunProgress], None]
@@ -103,6 +140,7 @@ class _Session:
     same: SameReplies = field(default_factory=SameReplies)
 
     def keep(self, reply: Reply) -> None:
+        self.record.write()
         self.store.add(reply)
         self.asked += 1
         self.failed += reply.status == "error"
@@ -143,28 +181,29 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
     """
     started = time.monotonic()
     folder, model, settings = inputs.folder, inputs.model, inputs.settings
+    require_own_folder(folder, inputs.plan, inputs.card, inputs.benches)
     check_model(model)
     with folder_lock(make_folder(folder), "running a model"), ReplyStore(folder) as store:
         planned = plan_requests(inputs)
-        write_plan(folder, planned, inputs.benches)
-        manifest = run_manifest(inputs, find_manifest(folder)) | _picture_record(inputs, planned)
-        save_manifest(folder, manifest)
+        record = _Record(inputs, planned, find_manifest(folder))
         number, count = settings.shard
         mine = {p.key: p for p in planned if count == 1 or shard_of(p.key, count) == number}
         answered = store.answered(errors_count=not settings.retry_errors)
         todo = [p for p in mine.values() if p.key not in answered]
         throttle = Throttle(throttle_settings(model)) if is_async(model) else None
         spending = Spending(settings.budget)
-        session = _Session(inputs, store, todo, len(mine) - len(todo), on_progress, spending, throttle)
+        session = _Session(
+            inputs, store, record, todo, len(mine) - len(todo), on_progress, spending, throttle
+        )
+        if not todo:
+            record.write()
         try:
-            session.show(note=_preflight(session, manifest))
-            save_manifest(folder, manifest)
+            session.show(note=_preflight(session, record.manifest))
             with stopped_by_ctrl_c(spending):
                 _ask(session)
         finally:
             summary = session.summary(len(planned), time.monotonic() - started)
-            manifest["sessions"].append(_session_record(session.begun, summary, settings))
-            save_manifest(folder, manifest)
+            record.close(_session_record(session.begun, summary, settings))
     if summary.stopped == INTERRUPTED:
         raise KeyboardInterrupt
     return summary

@@ -1,14 +1,21 @@
-"""Error exits of verbs: one line on standard error and the exit code of the error."""
+"""Error exits of verbs: one line on standard error and the exit code of the error.
+
+An exception that mmdbench did not expect is printed with its traceback and exits with 70, never with 1,
+which means a regression.
+"""
 
 from __future__ import annotations
 
 import functools
+import io
+import os
 import re
 import shlex
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -17,9 +24,13 @@ import typer
 from mmdbench.cli._shared.urls import open_urls
 from mmdbench.errors import MmdbenchError
 
-__all__ = ["INTERRUPTED", "guarded"]
+__all__ = ["INTERRUPTED", "PIPE_CLOSED", "UNEXPECTED", "guarded", "print_unexpected", "replace_unprintable"]
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""As a shell reports a program that writes to a closed pipe: 128 + SIGPIPE."""
+UNEXPECTED = 70
+"""The exit code of an exception that is a fault of mmdbench or of a plug-in (`EX_SOFTWARE`)."""
 
 _NEXT_URL = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.\-]+://)")
 _START = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
@@ -42,8 +53,40 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt as interrupt:
             print(f"mmdbench: stopped. Run the same command to resume{_command()}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from interrupt
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except BrokenPipeError as error:
+            _drop_output()
+            raise typer.Exit(PIPE_CLOSED) from error
+        except (Exception, SystemExit) as error:
+            print_unexpected(error)
+            raise typer.Exit(UNEXPECTED) from error
 
     return run
+
+
+def print_unexpected(error: BaseException) -> None:
+    """Print the traceback of an exception, and a line that says how to report it."""
+    traceback.print_exception(error)
+    what = traceback.format_exception_only(error)[-1].strip()
+    print(
+        f"mmdbench: unexpected error ({what}), a fault of mmdbench or of a plug-in; stored replies are safe. "
+        "Please report it to its maintainers with the lines above, the command, and mmdbench --version.",
+        file=sys.stderr,
+    )
+
+
+def replace_unprintable() -> None:
+    """Let the console show a replacement for each character that its encoding cannot carry."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _drop_output() -> None:
+    # Python flushes standard output when it exits, which would fail again.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command() -> str:

@@ -1,0 +1,93 @@
+"""Exits that no verb means: exceptions nobody expected, closed pipes, and consoles of few characters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mmdbench.cli import app
+from mmdbench.cli._shared.errors import guarded
+from run_folders import question, write_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    questions = [question(i, question="Größer – 大きい?") for i in range(8)]
+    return write_run(tmp_path / "run", questions, lambda q, *_: q.fields["answer"], levels=("clean", "hard"))
+
+
+def mmdbench(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "mmdbench", *map(str, words)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ZeroDivisionError("by 0"), OSError("odd"), SystemExit(1)])
+def test_an_unexpected_exception_exits_with_70_and_says_how_to_report_it(error):
+    def verb() -> None:
+        raise error
+
+    broken = typer.Typer()
+    broken.command()(guarded(verb))
+    done = CliRunner().invoke(broken, [])
+    assert done.exit_code == 70
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"mmdbench: unexpected error ({type(error).__name__}")
+    assert "Please report it" in last
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 4])
+def test_an_exit_that_a_verb_means_stays(code):
+    def verb() -> None:
+        raise typer.Exit(code)
+
+    meant = typer.Typer()
+    meant.command()(guarded(verb))
+    assert CliRunner().invoke(meant, []).exit_code == code
+
+
+def test_a_check_that_fails_inside_is_no_regression(run, monkeypatch, tmp_path):
+    baseline = tmp_path / "baseline.json"
+    assert (
+        CliRunner().invoke(app, ["check", str(run), "--baseline", str(baseline), "--accept"]).exit_code == 0
+    )
+    monkeypatch.setattr("mmdbench.check.check_run", lambda *_, **__: 1 / 0)
+    done = CliRunner().invoke(app, ["check", str(run), "--baseline", str(baseline)])
+    assert done.exit_code == 70, done.output
+
+
+def test_an_exception_outside_a_verb_exits_with_70(tmp_path):
+    (tmp_path / "typer_breaks.py").write_text(
+        "import sys\nfrom mmdbench import cli\ncli.app = lambda: 1 / 0\ncli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, tmp_path / "typer_breaks.py"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 70
+    assert "Please report it" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("words", [["report"], ["report", "--markdown"], ["cite"]])
+def test_what_the_console_cannot_show_is_replaced(run, words, encoding):
+    done = mmdbench(*words, run, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert b"toy-model" in done.stdout
+
+
+def test_a_reader_that_went_away_is_no_regression(run):
+    command = (
+        f'"{sys.executable}" -m mmdbench report "{run}" --table all | head -c 1; echo ${{PIPESTATUS[0]}}'
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1].endswith(("141", "0")), done.stderr
+    assert "Traceback" not in done.stderr
