@@ -14,6 +14,11 @@ from pictures import picture, png
 collect_ignore = ["fuzz", "support"]  # no tests, and packages that are not always there
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The id of a long text is its beginning; other values have pytest's own id."""
+    return f"{val[:32]}..." if isinstance(val, str) and len(val) > 35 else None
+
+
 @pytest.fixture
 def make_tsv(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes a multiple-choice TSV of `rows` questions, each with a picture of its own."""
