@@ -5,7 +5,7 @@ Question → Cell → Recipe → Variant → Request → Outcome → Reply → G
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol
 
@@ -15,6 +15,7 @@ __all__ = [
     "ANSWER",
     "CLEAN",
     "LEVELS",
+    "LEVEL_ORDER",
     "RECODED",
     "RESTORE_TAG",
     "BenchData",
@@ -32,6 +33,7 @@ __all__ = [
     "Status",
     "Variant",
     "Verdict",
+    "in_order",
     "known_fields",
 ]
 
@@ -50,6 +52,9 @@ RECODED = "recoded"
 
 LEVELS = ("low", "mid", "hard")
 """The three calibrated severities, weakest first."""
+
+LEVEL_ORDER = (CLEAN, RECODED, *LEVELS)
+"""All levels, in the order of every table."""
 
 RESTORE_TAG = "<image_restore>"
 """The text by which CLEAR's model asks for a restored image before it answers."""
@@ -305,6 +310,12 @@ class RunPlan:
     def from_dict(cls, record: Mapping[str, Any]) -> RunPlan:
         """Read a plan back from a manifest."""
         return cls(**known_fields(cls, record))
+
+
+def in_order(levels: Iterable[str]) -> tuple[str, ...]:
+    """The levels, each once, in their order."""
+    present = set(levels)
+    return tuple(level for level in LEVEL_ORDER if level in present)
 
 
 def known_fields(kind: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def markdown_summary(report: CheckReport) -> str:
         ]
     lines += [f"{line}\n" if i == 0 else f"- {line}" for i, line in enumerate(detectable_losses(report))]
     lines += [f"- differs from the baseline in {note}" for note in report.notes]
+    lines += [f"- {note}" for note in report.run_notes]
     return "\n".join(lines) + "\n"
 
 
@@ -94,6 +95,7 @@ def github_lines(report: CheckReport) -> list[str]:
     lines = []
     if report.problem:
         lines.append(f"::error title=mmdbench: run incomplete::{_command(report.problem)}")
+    lines += [f"::notice title=mmdbench: {_property(report.model)}::{_command(n)}" for n in report.run_notes]
     for row in report.rows:
         kind = {"regressed": "error", "cannot tell": "warning"}.get(row.verdict)
         if kind:
@@ -113,6 +115,8 @@ def junit_xml(report: CheckReport) -> str:
         errors=str(int(bool(report.problem))),
         skipped=str(skipped),
     )
+    if report.run_notes:
+        ET.SubElement(suite, "system-out").text = "\n".join(report.run_notes)
     if report.problem:
         case = ET.SubElement(suite, "testcase", classname=report.model, name="complete")
         ET.SubElement(case, "error", message=report.problem)

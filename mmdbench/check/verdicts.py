@@ -26,6 +26,7 @@ from mmdbench.errors import IncomparableError
 from mmdbench.report.paired_gaps import Gap, gap_of, mean_gap
 from mmdbench.report.question_series import make_series, score_of
 from mmdbench.report.scores import without_stratum
+from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import detectable_given, holm, mcnemar_above
 from mmdbench.system.bounds import require_above
@@ -63,7 +64,10 @@ class CheckRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """All rows of a check, its exit code, differences from the baseline, and why nothing was compared."""
+    """All rows of a check, its exit code, differences from the baseline, and why nothing was compared.
+
+    `run_notes` are the notes that limit the run's numbers, the same as in its report.
+    """
 
     model: str
     rows: tuple[CheckRow, ...]
@@ -71,6 +75,7 @@ class CheckReport:
     notes: tuple[str, ...] = ()
     problem: str = ""
     alpha: float = ALPHA
+    run_notes: tuple[str, ...] = ()
 
 
 def check_run(
@@ -95,7 +100,7 @@ def check_run(
     require_above("alpha", alpha, 0, below=0.5)
     if not run.complete:
         problem = f"{run.failed} of {run.planned} planned answers are missing or failed."
-        return CheckReport(run.name, (), 4, (), problem, alpha)
+        return CheckReport(run.name, (), 4, (), problem, alpha, run_notes(run))
     before, found = baseline.as_run(run)
     watched = watched_rows(gates or default_gates(run), run, spec)
     rows = [(row, *_gap(row, before, run, spec)) for row in watched]
@@ -115,7 +120,8 @@ def check_run(
     )
     codes = {_EXIT.get(row.verdict, 0) for row in made}
     code = 1 if 1 in codes else 3 if 3 in codes else 0
-    return CheckReport(run.name, made, code, tuple(str(difference) for difference in found), "", alpha)
+    notes = tuple(str(difference) for difference in found)
+    return CheckReport(run.name, made, code, notes, "", alpha, run_notes(run))
 
 
 def _row(

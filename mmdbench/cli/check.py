@@ -84,6 +84,8 @@ def _print(report: CheckReport) -> None:
     screen = Console()
     for note in report.notes:
         screen.print(Text(f"differs from the baseline in {note}", style="dim"))
+    for note in report.run_notes:
+        screen.print(Text(note, style="bold red" if report.problem else "dim"))
     if report.problem:
         screen.print(Text(f"INCOMPLETE: {report.problem}", style="bold red"))
     else:

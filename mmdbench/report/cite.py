@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmdbench._version import __version__
+from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
 
@@ -49,7 +50,10 @@ def citations(runs: Sequence[RunResults] = ()) -> str:
 
 
 def methods(run: RunResults) -> str:
-    """A methods paragraph for a paper: model, benchmarks, design, scoring and versions of a run."""
+    """A methods paragraph for a paper: model, benchmarks, design, scoring and versions of a run.
+
+    The notes that limit the run's numbers are lines after it, or before it if the run is incomplete.
+    """
     plan = run.plan
     benches = ", ".join(
         f"{run.title(b['name'])} ({b['questions']} rows, SHA-256 {b['sha256'][:12]})"
@@ -67,7 +71,7 @@ def methods(run: RunResults) -> str:
     came = f"{run.planned - run.failed} of {run.planned} planned answers came back."
     spec_name = f"{spec.get('version', '?')} ({str(spec.get('digest', ''))[:12]})"
     used = ", ".join(f"{k} {versions[k]}" for k in ("opencv", "numpy", "pillow", "libjpeg") if k in versions)
-    return (
+    paragraph = (
         f"We measured {plan.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "
         f"at the levels {', '.join(plan.levels)}, design {plan.design} ({made}"
         f"{restored}{sample}, corruption spec {spec_name}, "
@@ -76,3 +80,6 @@ def methods(run: RunResults) -> str:
         "question as the unit. "
         f"Versions: {used or 'unknown'}.\n"
     )
+    notes = "".join(f"- {note}\n" for note in run_notes(run))
+    parts = [paragraph, notes] if run.complete else [notes, paragraph]
+    return "\n".join(part for part in parts if part)

@@ -12,7 +12,8 @@ from mmdbench.report.identity import Difference, identity, require_comparable
 from mmdbench.report.paired_gaps import Gap, bench_gaps, part_gaps
 from mmdbench.report.scores import AVERAGE, LevelRow, degraded_levels, levels_of, main_rows, partitions
 from mmdbench.report.tables.collect import PublishedRows, weighting_of
-from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
+from mmdbench.report.tables.run_notes import run_notes
+from mmdbench.report.tables.table import Column, Row, Table, Value, marked, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import Estimate, benjamini_hochberg, difference, holm
 
@@ -97,7 +98,7 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
     columns = (
         Column(run.name, digits=2, intervals=False),
         Column(published.label, digits=2, intervals=False),
-        Column("difference", digits=2, signed=True),
+        Column("difference", digits=2, signed=True, difference=True),
         Column("p", "p", 4),
     )
     caption = (
@@ -106,7 +107,9 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
     )
     labels = ("Level", "Benchmark")
     table = Table("gaps-published", f"{run.name} − {published.label}", labels, columns, tuple(body), caption)
-    return Comparison(run.name, published.label, (), (table,), (*published.notes, *_released(run)))
+    notes = (*(f"{run.name}: {note}" for note in run_notes(run)), *published.notes, *_released(run))
+    table = marked(table, () if run.complete else [run.name])
+    return Comparison(run.name, published.label, (), (table,), notes)
 
 
 def _published_row(ours: LevelRow, theirs: LevelRow, name: str, level: str) -> list[Row]:
@@ -147,7 +150,7 @@ def _gap_table(key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults
         rows += [_gap_row(gap, adjusted.get(gap.name)) for gap in here]
     columns = (
         Column("n", "count", 0),
-        Column("difference", digits=2, signed=True),
+        Column("difference", digits=2, signed=True, difference=True),
         Column("only first", "count", 0),
         Column("only second", "count", 0),
         Column("p", "p", 4),
@@ -159,7 +162,8 @@ def _gap_table(key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults
         f"{plan.protocol}, {plan.design}: {weighting_of(runs[0])}. {runs[0].name} − {runs[1].name} "
         f"in points, paired, 95 % intervals; p adjusted by {name} over the rows of a level."
     )
-    return Table(key, f"Difference {title}", ("Level", "Part"), columns, tuple(rows), caption)
+    table = Table(key, f"Difference {title}", ("Level", "Part"), columns, tuple(rows), caption)
+    return marked(table, [run.name for run in runs if not run.complete])
 
 
 def _gap_row(gap: Gap, adjusted: float | None) -> Row:
@@ -180,11 +184,7 @@ def _gap_row(gap: Gap, adjusted: float | None) -> Row:
 
 
 def _notes(first: RunResults, second: RunResults) -> list[str]:
-    notes = [
-        f"{run.name} is incomplete: {run.failed} of {run.planned} answers are missing"
-        for run in (first, second)
-        if not run.complete
-    ]
+    notes = [f"{run.name}: {note}" for run in (first, second) for note in run_notes(run)]
     shared = [cell for cell in first.replies if cell in second.replies]
     seen = [
         tuple([image.get("pixels") for image in run.replies[cell].images] for cell in shared)

@@ -8,10 +8,10 @@ first, where it met several). A drop is the mean paired difference clean − lev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mmdbench.corruptions.spec import Spec
-from mmdbench.records import CLEAN, LEVELS, RECODED
+from mmdbench.records import CLEAN, RECODED, in_order
 from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import Estimate, mean_difference, mean_score
@@ -36,17 +36,26 @@ AVERAGE = "AVG"
 
 @dataclass(frozen=True, slots=True)
 class LevelRow:
-    """A row of scores: for each level the score, and the drop from clean to it, in points (0..100)."""
+    """A row of scores: for each level the score, and the drop from clean to it, in points (0..100).
+
+    Where levels hold other questions, the clean score and `questions` are those of the hardest level;
+    `bases` then holds the clean score of the questions of each drop.
+    """
 
     name: str
     questions: int
     scores: Mapping[str, Estimate]
     drops: Mapping[str, Estimate]
     run: str = ""
+    bases: Mapping[str, Estimate] = field(default_factory=dict)
+
+    def base(self, level: str) -> Estimate | None:
+        """The clean score of the questions that the drop to a level is of."""
+        return self.bases.get(level, self.scores.get(CLEAN))
 
     def drop_percent(self, level: str) -> float | None:
-        """The drop as a share of the clean score, in percent; None if the clean score is 0 or missing."""
-        clean = self.scores.get(CLEAN)
+        """The drop in percent of the same questions' clean score; None if that is 0 or missing."""
+        clean = self.base(level)
         if clean is None or level not in self.drops or not clean.value:
             return None
         return 100 * self.drops[level].value / clean.value
@@ -83,8 +92,7 @@ class Breakdown:
 
 def levels_of(runs: Iterable[RunResults]) -> tuple[str, ...]:
     """The levels of all runs together, clean first and hard last."""
-    present = {level for run in runs for level in run.plan.levels}
-    return tuple(level for level in (CLEAN, RECODED, *LEVELS) if level in present)
+    return in_order(level for run in runs for level in run.plan.levels)
 
 
 def degraded_levels(levels: Iterable[str]) -> tuple[str, ...]:
@@ -178,6 +186,7 @@ def without_stratum(hit: UnitHit, run: RunResults) -> UnitHit:
 def _row(name: str, series: Mapping[str, Series], levels: Sequence[str], run: str) -> LevelRow:
     scores: dict[str, Estimate] = {}
     drops: dict[str, Estimate] = {}
+    bases: dict[str, Estimate] = {}
     for level in levels:
         if level not in series:
             continue
@@ -188,7 +197,20 @@ def _row(name: str, series: Mapping[str, Series], levels: Sequence[str], run: st
             drop = change(series[CLEAN], series[level])
             if drop is not None:
                 drops[level] = drop
-    return LevelRow(name, max((e.n for e in scores.values()), default=0), scores, drops, run)
+                asked = frozenset(series[level].units)
+                if not asked.issuperset(series[CLEAN].units):
+                    bases[level] = _known(score_of(series[CLEAN].only(asked)))
+    questions = max((e.n for e in scores.values()), default=0)
+    worst = worst_level(list(drops)) or RECODED
+    if worst in bases:
+        scores[CLEAN] = bases[worst]
+        questions = scores[CLEAN].n
+    return LevelRow(name, questions, scores, drops, run, bases)
+
+
+def _known(estimate: Estimate | None) -> Estimate:
+    assert estimate is not None
+    return estimate
 
 
 def _average(name: str, rows: Sequence[LevelRow], levels: Sequence[str]) -> LevelRow:
@@ -201,4 +223,9 @@ def _average(name: str, rows: Sequence[LevelRow], levels: Sequence[str]) -> Leve
             scores[level] = score
         if drop is not None and all(level in row.drops for row in rows):
             drops[level] = drop
-    return LevelRow(name, sum(row.questions for row in rows), scores, drops, rows[0].run)
+    bases = {}
+    if any(row.bases for row in rows):
+        for level in drops:
+            base = mean_score([b for row in rows if (b := row.base(level)) is not None], whole=100)
+            bases |= {level: base} if base is not None else {}
+    return LevelRow(name, sum(row.questions for row in rows), scores, drops, rows[0].run, bases)

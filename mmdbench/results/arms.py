@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import StoreError, UsageError
-from mmdbench.records import ANSWER, Cell, Index, Reply, RunPlan
+from mmdbench.records import ANSWER, LEVEL_ORDER, Cell, Index, Reply, RunPlan, in_order
 from mmdbench.run.manifest import read_manifest, require_run
 from mmdbench.run.plan import StoredBench, read_cells, read_questions
 from mmdbench.run.store import read_replies
@@ -50,7 +51,10 @@ class StoredRun:
         groups: dict[tuple[str, str, str | None], list[Cell]] = {}
         for cell in self.cells:
             groups.setdefault((cell.bench, cell.level, cell.corruption if apart else None), []).append(cell)
-        return [self._arm(cells, opened=opened) for cells in groups.values()]
+        ordered = list(groups)
+        if not apart:  # under `drawn` the first question may be at any level
+            ordered.sort(key=lambda arm: (list(self.benches).index(arm[0]), LEVEL_ORDER.index(arm[1])))
+        return [self._arm(groups[arm], opened=opened) for arm in ordered]
 
     def _opens_thought(self) -> bool:
         """True if the end of every prompt opened a thought: as the model card says, or most replies show."""
@@ -102,9 +106,15 @@ def read_run(folder: Path) -> StoredRun:
         manifest,
         plan,
         {bench.name: bench for bench in read_questions(folder)},
-        tuple(p.cell for p in planned),
+        tuple(_by_level(p.cell for p in planned)),
         {p.cell: stored[p.key] for p in planned if p.key in stored},
     )
+
+
+def _by_level(cells: Iterable[Cell]) -> Iterator[Cell]:
+    """The cells with those of each question in the order of levels, in whatever order they were asked."""
+    for _, group in groupby(cells, lambda cell: (cell.bench, cell.index)):
+        yield from sorted(group, key=lambda cell: LEVEL_ORDER.index(cell.level))
 
 
 def _plan(folder: Path, manifest: Mapping[str, Any]) -> RunPlan:
@@ -113,6 +123,7 @@ def _plan(folder: Path, manifest: Mapping[str, Any]) -> RunPlan:
     if not isinstance(plan, Mapping):
         raise StoreError(f"{folder} holds no run.", hint="Name a folder that mmdbench eval made.")
     try:
-        return RunPlan.from_dict(plan)
+        made = RunPlan.from_dict(plan)
+        return replace(made, levels=in_order(made.levels))
     except (KeyError, TypeError) as error:
         raise StoreError(f"The plan in {folder} cannot be read: {error}.") from error

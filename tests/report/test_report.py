@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rich.console import Console
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, MissingExtraError, UnknownNameError
 from mmdbench.records import Cell, Reply
+from mmdbench.report.cite import methods
 from mmdbench.report.published import published_rows
 from mmdbench.report.render.console import console, footer, grid, interval
 from mmdbench.report.render.csv_parquet import as_csv, write_parquet
@@ -26,7 +28,7 @@ from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Column, Row, Table, Value, ranks, shown
 from mmdbench.results.graded_run import load_results
 from mmdbench.stats import detectable_effect
-from run_folders import hit, question, results, write_run
+from run_folders import LEVELS, hit, question, results, write_run
 
 NAMES = ("graffiti", "lens_blur", "mean_shift", "scan_lines")
 
@@ -672,3 +674,93 @@ def test_a_report_is_written_beside_the_run(tmp_path):
 )
 def test_numbers_are_rounded_half_away_from_zero(value, digits, text):
     assert fixed(value, digits) == text
+
+
+def drawn_hits():
+    """Thirty questions, all right when clean but the first five; each at one level, as in `drawn`."""
+    hits = [hit(u, "clean", u >= 5) for u in range(30)]
+    levels, right = ("hard", "mid", "low"), (5, 6, 7, 12, 13, 25)
+    return hits + [hit(u, levels[u // 10], u in right, "graffiti") for u in range(30)]
+
+
+@pytest.mark.parametrize("design", ["drawn", "released"])
+def test_clean_is_the_score_of_the_questions_of_the_drop(design):
+    made = tables(drawn_hits(), design=design, levels=LEVELS)
+    (row,) = made.main
+    # At hard the questions 0..9: 5 of them right when clean, 3 at hard.
+    assert (row.questions, row.scores["clean"].value, row.scores["hard"].value) == (10, 50, 30)
+    assert row.drops["hard"].value == pytest.approx(20)
+    assert row.drop_percent("hard") == pytest.approx(40)
+    assert row.drop_percent("mid") == pytest.approx(80)  # 10 of 10 right when clean, 2 at mid
+    shown_row = values(made.find("levels"), Benchmark="toy")
+    assert (shown_row["n"], shown_row["clean"], shown_row["drop %"]) == (10, 50, pytest.approx(40))
+    assert values(made.find("corruption"), Corruption="graffiti")["clean"] == 50
+    assert values(made.find("retention"), Level="hard")["retained"] == pytest.approx(60)
+    assert any("other questions" in note for note in made.notes)
+
+
+def test_clean_of_a_mean_is_that_of_the_questions_of_the_drops():
+    other = [replace(h, bench="other") for h in drawn_hits()]
+    row = tables(drawn_hits() + other, design="drawn", levels=LEVELS).main[-1]
+    assert (row.name, row.scores["clean"].value) == ("AVG", 50)
+    assert row.drop_percent("mid") == pytest.approx(80)
+
+
+def test_levels_have_one_order_whatever_the_order_of_asking(tmp_path):
+    made = []
+    for name, levels in (("one", ("hard", "low", "clean")), ("two", ("clean", "low", "hard"))):
+        folder = write_run(
+            tmp_path / name,
+            [question(i) for i in range(12)],
+            lambda q, *_: "ABCD"[q.index % 3],
+            levels=levels,
+        )
+        results_here = load_results(folder)
+        assert results_here.plan.levels == ("clean", "low", "hard")
+        made.append(make_tables(results_here, load_spec()))
+        assert "at the levels clean, low, hard" in methods(results_here)
+    assert made[0].tables == made[1].tables
+    assert made[0].find("severity") is None
+
+
+def test_levels_are_in_order_where_questions_meet_one_each(tmp_path):
+    def answer(q, level, _):
+        return "A" if level in ("clean", ("hard", "low", "mid")[q.index % 3]) else None
+
+    folder = write_run(tmp_path / "run", [question(i) for i in range(9)], answer, design="drawn")
+    lines = (folder / "cells.jsonl").read_text().splitlines()
+    kept = [
+        line
+        for line in lines
+        if (cell := json.loads(line)["cell"])[2] in ("clean", ("hard", "low", "mid")[cell[1] % 3])
+    ]
+    (folder / "cells.jsonl").write_text("\n".join(kept) + "\n")
+    made = make_tables(load_results(folder), load_spec())
+    for key in ("statuses", "stages", "flips", "retention"):
+        table = made.find(key)
+        levels = [row.labels[table.labels.index("Level")] for row in table.rows]
+        assert levels == [level for level in LEVELS if level in levels]
+        assert len(levels) >= 3
+
+
+def test_emphasis_is_of_models_and_never_of_the_easiest_corruption():
+    made = whole_report()
+    table = made.find("corruption-models")
+    found = ranks(table)
+    for number, row in enumerate(table.rows):
+        first, second = (row.values[place].value for place in (0, 1))
+        same = shown(row.values[0], table.columns[0]) == shown(row.values[1], table.columns[1])
+        assert found[number, 0] == (1 if same or first > second else 2)
+        assert found[number, 1] == (1 if same or second > first else 2)
+        assert (number, 2) not in found
+    one = make_tables(grid_run("base", 4), load_spec())
+    assert not any(ranks(table) for table in one.tables)
+
+
+def test_models_are_ranked_within_the_rows_of_one_question():
+    columns = (Column("type", best="max"),)
+    rows = [(("clean", "a"), 90), (("clean", "b"), 80), (("hard", "a"), 30), (("hard", "b"), 40)]
+    body = tuple(Row(labels, (Value(number),)) for labels, number in rows)
+    table = Table("t", "T", ("Level", "Model"), columns, body)
+    assert ranks(table) == {(0, 0): 1, (1, 0): 2, (2, 0): 2, (3, 0): 1}
+    assert ranks(Table("t", "T", ("Level", "Part"), columns, body)) == {}

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Grade, Question, Reply
+from mmdbench.records import CLEAN, LEVEL_ORDER, RECODED, Cell, Grade, Question, Reply
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.plan import read_questions
 
 __all__ = ["Example", "GradedReply", "choose", "gather"]
-
-_ORDER = (CLEAN, RECODED, *LEVELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def gather(runs: Sequence[RunResults]) -> list[Example]:
         question = questions.get((bench, index))
         if question is None:
             continue
-        ordered = tuple(sorted(cells, key=lambda cell: _ORDER.index(cell.level)))
+        ordered = tuple(sorted(cells, key=lambda cell: LEVEL_ORDER.index(cell.level)))
         answers = {
             cell.level: tuple(
                 GradedReply(run.replies.get(cell), of_run.get(cell))

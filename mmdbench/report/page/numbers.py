@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from mmdbench.report.tables.rounding import fixed
-from mmdbench.report.tables.table import Column, Value, shown
+from mmdbench.report.tables.table import MARK, Column, Value, shown
 
 __all__ = ["DASH", "PageNumbers", "box", "tag"]
 
@@ -49,10 +49,20 @@ class PageNumbers:
             unit: The unit of its column; `%` is written.
 
         Returns:
-            A span element; a dash if there is no number.
+            A span element, and the mark of a drop of an incomplete run; a dash if there is no number.
         """
         text = self._shown(path, Column("", unit, digits, signed=signed))
-        return DASH if text == DASH else tag("span", text, data_of=path, data_digits=digits)
+        if text == DASH:
+            return DASH
+        return tag("span", text, data_of=path, data_digits=digits) + self._mark(path)
+
+    def _mark(self, path: str) -> str:
+        parent, _, end = path.rpartition("/")
+        row = path.partition("/drops/")[0]
+        if end != "value" or row == path:
+            return str(self.at(f"{parent}/mark") or "") if end == "value" else ""
+        run = self.at(f"{row}/run")
+        return "".join({MARK for info in self.at("runs") if info["label"] == run and not info["complete"]})
 
     def _shown(self, path: str, column: Column) -> str:
         value = self.at(path)

@@ -25,7 +25,7 @@ from mmdbench.report.page.embedded_pictures import EmbeddedPictures, make_pictur
 from mmdbench.report.page.examples import Example, choose, gather
 from mmdbench.report.page.examples_json import LONGEST, example_record, length_that_fits
 from mmdbench.report.page.heat_maps import heat_maps
-from mmdbench.report.page.numbers import PageNumbers, tag
+from mmdbench.report.page.numbers import PageNumbers, box, tag
 from mmdbench.report.page.quality_curves import quality_curves
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import ranks
@@ -174,8 +174,8 @@ def _benches(runs: Sequence[RunResults]) -> Mapping[str, str]:
 def _alarm(tables: Tables) -> str:
     if tables.complete:
         return ""
-    text = "Incomplete: some planned answers are missing or failed. They count as wrong; see the notes."
-    return tag("p", text, class_="banner", role="alert")
+    notes = "".join(tag("p", note) for note in tables.notes_around()[0])
+    return box("div", notes, class_="banner", role="alert")
 
 
 def _notes(kept: Sequence[Example], found: int, pictures: EmbeddedPictures) -> list[str]:

@@ -35,9 +35,11 @@ def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
         Text(" · ".join(f"{k}: {v}" for k, v in tables.header.items()), style="dim"),
         Text(),
     ]
+    before, _ = tables.notes_around()
+    parts += [*(Text(line, style="bold red") for line in before), *([Text()] if before else [])]
     for table in found:
         parts += [grid(table), Text()]
-    parts += [Text(line, style="bold red" if "INCOMPLETE" in line else "dim") for line in footer(tables)]
+    parts += [Text(line, style="dim") for line in footer(tables)]
     rest = [table.key for table in tables.tables if table not in found]
     if rest:
         parts.append(Text(f"More tables (--table NAME, --table all): {', '.join(rest)}.", style="dim"))
@@ -152,13 +154,13 @@ def interval(value: Value, digits: int = 1) -> str:
 
 
 def footer(tables: Tables) -> list[str]:
-    """Lines below the tables: counts of answers, the meaning of the numbers, and all notes."""
+    """Lines below the tables: counts of answers, the meaning of the numbers, and the notes after tables."""
     counts = tables.counts
     parts = [
         f"{counts[s]} {s}" for s in ("refused", "empty", "truncated", "error", "missing") if counts.get(s)
     ]
     answered = f"{counts.get('ok', 0)} of {counts['planned']} planned answers"
-    return [*_lines(answered, parts), *tables.notes]
+    return [*_lines(answered, parts), *tables.notes_around()[1]]
 
 
 def _lines(answered: str, parts: Iterable[str]) -> list[str]:

@@ -14,15 +14,19 @@ from mmdbench.report.tables.table import chosen
 
 __all__ = ["FIELDS", "as_csv", "records", "write_parquet"]
 
-FIELDS = ("table", "row", "column", "unit", "value", "text", "low", "high", "n", "protocol", "design")
+FIELDS = (
+    *("table", "row", "column", "unit", "value", "text", "low", "high", "n", "mark"),
+    *("protocol", "design", "notes"),
+)
 
 
 def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """One record for each number, unrounded: its table, row (labels joined by " / "), column and interval.
 
-    Each names the protocol and the design with its weighting, so that a record can be read alone.
+    Each names the protocol, the design with its weighting, and all notes of the report (joined by " | "),
+    so that a record can be read alone.
     """
-    rules = (tables.header["protocol"], tables.header["design"])
+    rules = (tables.header["protocol"], tables.header["design"], " | ".join(tables.notes))
     for table in chosen(tables.tables, keys):
         for row in table.rows:
             section = f"{row.section} / " if row.summary and row.section not in ("", *row.labels) else ""
@@ -32,7 +36,7 @@ def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]
                 number = None if isinstance(value.value, str) else float(value.value)
                 text = value.value if isinstance(value.value, str) else None
                 place = (table.key, section + " / ".join(row.labels), column.name or table.key, column.unit)
-                numbers = (number, text, value.low, value.high, value.n)
+                numbers = (number, text, value.low, value.high, value.n, value.mark)
                 yield dict(zip(FIELDS, (*place, *numbers, *rules), strict=True))
 
 

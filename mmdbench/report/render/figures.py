@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from mmdbench.errors import MissingExtraError, StoreError, UsageError
@@ -19,6 +20,8 @@ FORMATS = ("svg", "pdf")
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's colours, which colour-blind readers can tell apart."""
+
+_NOTE_POINTS, _NOTE_INCHES, _NOTE_CHARACTERS_PER_INCH = 6, 0.1, 20
 
 _STYLE: Any = {
     "svg.hashsalt": "mmdbench",
@@ -60,6 +63,7 @@ def draw_figures(tables: Tables, folder: Path, formats: Sequence[str] = FORMATS)
             figure = Figure(layout="constrained")
             if not draw(figure, tables):
                 continue
+            _write_notes(figure, tables)
             for kind in formats:
                 path = folder / f"{name}.{kind}"
                 _save(figure, path, kind)
@@ -76,6 +80,19 @@ def _save(figure: Any, path: Path, kind: str) -> None:
         )
     except OSError as error:
         raise StoreError(f"Cannot write {path}: {error}.") from error
+
+
+def _write_notes(figure: Any, tables: Tables) -> None:
+    """Write the notes above the axes if a run is incomplete, else below them, on a taller figure."""
+    width, height = figure.get_size_inches()
+    per_line = int(width * _NOTE_CHARACTERS_PER_INCH)
+    for notes, write, colour in zip(
+        tables.notes_around(), (figure.suptitle, figure.supxlabel), ("#b00020", "0.3"), strict=True
+    ):
+        lines = [line for note in notes for line in wrap(note, per_line)]
+        if lines:
+            figure.set_size_inches(width, height + _NOTE_INCHES * len(lines))
+            write("\n".join(lines), fontsize=_NOTE_POINTS, color=colour, ha="center")
 
 
 def _levels(figure: Any, tables: Tables) -> bool:

@@ -1,4 +1,4 @@
-"""Tables as LaTeX with booktabs, the best value in bold and the second underlined."""
+"""Tables as LaTeX with booktabs and notes, the best model in bold and the second underlined."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from mmdbench.report.tables.table import Row, Table, Value, chosen, ranks, shown
 
 __all__ = ["latex", "latex_table"]
 
+Notes = tuple[Sequence[str], Sequence[str]]
+"""Notes before and after a table."""
+
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "→": r"$\rightarrow$",
@@ -19,6 +22,7 @@ _SPECIAL = {
     "×": r"$\times$",
     "−": "$-$",
     "<": "$<$",
+    "†": r"\textdagger{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 } | {c: f"\\{c}" for c in "&%$#_{}"}
@@ -33,21 +37,34 @@ def latex(tables: Tables, keys: Sequence[str] = (), *, intervals: bool = False) 
         intervals: Write the interval behind each value.
 
     Returns:
-        LaTeX, with the report's header as comments.
+        LaTeX, with the report's header as comments, and its notes in every float.
     """
     found = chosen(tables.tables, keys)
     head = ["% needs \\usepackage{booktabs}"] + [f"% {k}: {v}" for k, v in tables.header.items()]
-    return "\n".join(head) + "\n\n" + "\n\n".join(latex_table(t, intervals=intervals) for t in found) + "\n"
+    notes = tables.notes_around()
+    floats = [latex_table(table, notes, intervals=intervals) for table in found]
+    return "\n".join(head) + "\n\n" + "\n\n".join(floats) + "\n"
 
 
-def latex_table(table: Table, *, intervals: bool = False) -> str:
-    """One table as a float; its caption names the protocol and the weighting."""
+def latex_table(table: Table, notes: Notes = ((), ()), *, intervals: bool = False) -> str:
+    """One table as a float; its caption names the protocol and the weighting.
+
+    Args:
+        table: The table.
+        notes: Lines in small print before and after the numbers.
+        intervals: Write the interval behind each value.
+
+    Returns:
+        LaTeX.
+    """
     best = ranks(table)
+    before, after = ([_note(line) for line in lines] for lines in notes)
     lines = [
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{_escape(table.title)}. {_escape(table.caption)}}}",
         rf"\label{{tab:{table.key}}}",
+        *before,
         rf"\begin{{tabular}}{{{'l' * len(table.labels)}{'r' * len(table.columns)}}}",
         r"\toprule",
         _line([*map(_escape, table.labels), *(_escape(c.name) for c in table.columns)]),
@@ -59,7 +76,11 @@ def latex_table(table: Table, *, intervals: bool = False) -> str:
             lines.append(r"\midrule")
         section = row.section
         lines.append(_line(_cells(table, row, number, best, intervals=intervals)))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *after, r"\end{table}"])
+
+
+def _note(line: str) -> str:
+    return rf"\par\parbox{{\linewidth}}{{\footnotesize {_escape(line)}}}\par"
 
 
 def _cells(

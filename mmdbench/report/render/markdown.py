@@ -14,10 +14,12 @@ __all__ = ["markdown", "markdown_table"]
 def markdown(tables: Tables, keys: Sequence[str] = ()) -> str:
     """The report as Markdown, with the tables of the given keys (see `chosen`)."""
     head = "\n".join(f"- {key}: {_escape(value)}" for key, value in tables.header.items())
+    before = "\n".join(f"- **{_escape(line)}**" for line in tables.notes_around()[0])
     found = chosen(tables.tables, keys)
     foot = "\n".join(f"- {_escape(line)}" for line in footer(tables))
     pages = [markdown_table(table) for table in found]
-    return "\n\n".join([f"# {_escape(tables.header['model'])}", head, *pages, foot]) + "\n"
+    parts = [f"# {_escape(tables.header['model'])}", head, before, *pages, foot]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def markdown_table(table: Table) -> str:

@@ -31,7 +31,8 @@ def flip_table(runs: Sequence[RunResults]) -> Table:
             lost, gained = (_flips(before, after, sign) for sign in (1, -1))
             values = (value_of(score_of(lost)), value_of(score_of(gained)), value_of(change(before, after)))
             body.append(_row(run, bench, level, values))
-    columns = (Column("right → wrong", "%"), Column("wrong → right", "%"), Column("net drop"))
+    names = (("right → wrong", "%"), ("wrong → right", "%"), ("net drop", "points"))
+    columns = tuple(Column(name, unit, difference=True) for name, unit in names)
     caption = "In percent of the questions; over corruptions first, where a question met several."
     return Table("flips", "Answers that flip", _LABELS, columns, tuple(body), caption)
 
@@ -39,12 +40,16 @@ def flip_table(runs: Sequence[RunResults]) -> Table:
 def _degraded_series(
     runs: Iterable[RunResults],
 ) -> Iterator[tuple[RunResults, str, str, Series | None, Series]]:
-    """Run, benchmark, level, clean series and series of every level but the clean one."""
+    """Run, benchmark, level, clean series and series of every level but the clean one.
+
+    The clean series is that of the level's questions.
+    """
     for run in runs:
         series = run_series(run)
         for (bench, level), after in series.items():
             if level != CLEAN:
-                yield run, bench, level, series.get((bench, CLEAN)), after
+                clean = series.get((bench, CLEAN))
+                yield run, bench, level, clean and clean.only(frozenset(after.units)), after
 
 
 def _row(run: RunResults, bench: str, level: str, values: tuple[Value | None, ...]) -> Row:
@@ -73,7 +78,11 @@ def retention_table(runs: Sequence[RunResults]) -> Table:
                 Value(100 * guess),
             )
             body.append(_row(run, bench, level, values))
-    columns = (Column("retained", "%"), Column("retained above chance", "%"), Column("chance"))
+    columns = (
+        Column("retained", "%", difference=True),
+        Column("retained above chance", "%", difference=True),
+        Column("chance"),
+    )
     caption = (
         "Retained = score / clean score; above chance = (score − chance) / (clean − chance), and none where "
         "the clean score is not above chance. Intervals by the delta method."
@@ -151,7 +160,7 @@ def ladder_flags(runs: Sequence[RunResults]) -> Table:
                 if gain is not None and gain.value > 0:
                     verdict = "more than noise" if gain.low > 0 else "within noise"
                     body.append(Row((run.name, name, f"{lower} → {upper}"), (value_of(gain), Value(verdict))))
-    columns = (Column("gain", signed=True), Column("verdict", "text"))
+    columns = (Column("gain", signed=True, difference=True), Column("verdict", "text"))
     caption = (
         "A harder level should not score better. Each interval stands for itself: of many rows a few leave "
         "noise by chance."

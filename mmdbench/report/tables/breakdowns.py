@@ -76,13 +76,6 @@ def corruption_table(
     labels = [label for label in main if any(run == label for run, _ in rows)]
     if not labels:
         return None
-    columns = [
-        Column(label, digits=2, best="max" if len(labels) > 1 else "", intervals=len(labels) == 1)
-        for label in labels
-    ]
-    columns += [
-        Column(f"Δ {label}" if len(labels) > 2 else "Δ", digits=2, signed=True) for label in labels[1:]
-    ]
     for label in labels:
         whole = [r for r in main[label] if level in r.scores]
         rows[label, OVERALL] = whole[-1] if whole else rows[next(k for k in rows if k[0] == label)]
@@ -99,10 +92,18 @@ def corruption_table(
         "corruption-models",
         f"Score at {level} by corruption",
         ("Corruption",),
-        tuple(columns),
+        _model_columns(labels),
         tuple(body),
         weighting,
+        across=True,
     )
+
+
+def _model_columns(labels: Sequence[str]) -> tuple[Column, ...]:
+    several = len(labels) > 1
+    scores = [Column(x, digits=2, best="max" if several else "", intervals=not several) for x in labels]
+    names = [f"Δ {label}" if len(labels) > 2 else "Δ" for label in labels[1:]]
+    return (*scores, *(Column(name, digits=2, signed=True, difference=True) for name in names))
 
 
 def _values(

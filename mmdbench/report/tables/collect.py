@@ -20,7 +20,7 @@ from mmdbench.report.tables.rbench import rbench_table
 from mmdbench.report.tables.rounding import RULE
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.report.tables.sample_size import detectable_table, whole_table
-from mmdbench.report.tables.table import Table
+from mmdbench.report.tables.table import Table, marked
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
 
@@ -67,18 +67,23 @@ class Tables:
 
     `header` names the models, the protocol, the design and its weighting; `levels` are in order,
     clean first. `main` and `breakdowns` hold the scores that `tables` are made of. `counts` are the
-    numbers of cells of all runs by status, and of those planned.
+    numbers of cells of all runs by status, and of those planned. `notes` limit the numbers: every
+    rendering shows all of them.
     """
 
     header: Mapping[str, str]
+    complete: bool
+    notes: tuple[str, ...]
+    counts: Mapping[str, int]
     levels: tuple[str, ...]
+    runs: tuple[RunInfo, ...]
     main: tuple[LevelRow, ...]
     breakdowns: tuple[Breakdown, ...]
     tables: tuple[Table, ...]
-    runs: tuple[RunInfo, ...]
-    counts: Mapping[str, int]
-    complete: bool
-    notes: tuple[str, ...]
+
+    def notes_around(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The notes to show before the tables and those after: all before if a run is incomplete."""
+        return ((), self.notes) if self.complete else (self.notes, ())
 
     def find(self, key: str) -> Table | None:
         """The table of that key; None if the report has none."""
@@ -131,18 +136,24 @@ def make_tables(
         parts = {}
         tables = _task_tables(runs, levels, spec)
     rules = f"{first.plan.protocol}, {first.plan.design}: {weighting_of(first)}."
-    counts = sum((Counter(run.statuses) for run in runs), Counter())
+    tables = [replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables]
+    incomplete = [run.name for run in runs if not run.complete]
     return Tables(
         header=_header(first, list(rows), spec),
         levels=levels,
         main=tuple(row for of_run in rows.values() for row in of_run),
         breakdowns=tuple(part for part in parts.values() if part.rows),
-        tables=tuple(replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables),
+        tables=tuple(marked(table, incomplete) for table in tables),
         runs=tuple(_info(run) for run in runs),
-        counts=dict(counts) | {"planned": sum(run.planned for run in runs)},
-        complete=all(run.complete for run in runs),
+        counts=_counts(runs),
+        complete=not incomplete,
         notes=tuple(_notes(runs, published)),
     )
+
+
+def _counts(runs: Sequence[RunResults]) -> dict[str, int]:
+    found = sum((Counter(run.statuses) for run in runs), Counter())
+    return dict(found) | {"planned": sum(run.planned for run in runs)}
 
 
 def weighting_of(run: RunResults) -> str:

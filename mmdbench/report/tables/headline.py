@@ -54,7 +54,7 @@ def level_columns(levels: Sequence[str], *, intervals: bool = True) -> tuple[Col
     worst = worst_level(levels) if CLEAN in levels else ""
     columns = [Column("n", "count", 0), *(Column(level, intervals=intervals) for level in levels)]
     if worst:
-        columns += [Column(f"drop clean → {worst}"), Column("drop %", "%")]
+        columns += [Column(f"drop clean → {worst}", difference=True), Column("drop %", "%", difference=True)]
     return tuple(columns)
 
 
@@ -93,7 +93,10 @@ def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
     if not worst or CLEAN not in levels:
         return None
     columns = [Column(level, digits=2, best="max", intervals=False) for level in levels]
-    columns += [Column("drop", digits=2, best="min"), Column("drop %", "%", best="min")]
+    columns += [
+        Column("drop", digits=2, best="min", difference=True),
+        Column("drop %", "%", best="min", difference=True),
+    ]
     body = []
     for label, of_run in rows.items():
         row = next((r for r in of_run if r.name.startswith(AVERAGE)), of_run[0] if len(of_run) == 1 else None)

@@ -162,8 +162,8 @@ def _alarm_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> 
     )
     caption = (
         "Untouched pictures in which a degradation is claimed, of those with a reply that could be read (n), "
+        "in points with 95 % intervals."
     )
-    "in points with 95 % intervals."
     labels = ("Model", "Level")
     return Table("false-alarms", "False alarms", labels, columns, tuple(body), caption)
 

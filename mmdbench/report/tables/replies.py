@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mmdbench.models.cards import Price
-from mmdbench.records import CLEAN, LEVELS, RECODED, Reply
+from mmdbench.records import LEVEL_ORDER, Reply, in_order
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import proportion
@@ -36,9 +36,9 @@ def status_table(runs: Sequence[RunResults]) -> Table:
         for cell in run.cells:
             reply = run.replies.get(cell)
             counts.setdefault(cell.level, Counter())[reply.status if reply else "missing"] += 1
-        for level, found in counts.items():
-            values = tuple(Value(found[status]) for status in _STATUSES)
-            body.append(Row((run.name, level), (Value(sum(found.values())), *values)))
+        for level in in_order(counts):
+            values = tuple(Value(counts[level][status]) for status in _STATUSES)
+            body.append(Row((run.name, level), (Value(sum(counts[level].values())), *values)))
     columns = (Column("planned", "count", 0), *(Column(status, "count", 0) for status in _STATUSES))
     caption = "Every planned cell is in the denominator of its score, answered or not."
     return Table("statuses", "Replies", ("Model", "Level"), columns, tuple(body), caption)
@@ -48,7 +48,7 @@ def stage_table(runs: Sequence[RunResults]) -> Table:
     """Shares of rows that each rule or judge read the answer of, and of rows that none could read."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for run in runs:
-        for arm in run.arms:
+        for arm in sorted(run.arms, key=lambda arm: LEVEL_ORDER.index(arm.level)):
             found = counts.setdefault((run.name, arm.level), Counter())
             grades = getattr(arm.score, "grades", ())
             found.update(grade.stage for grade in grades)
@@ -140,7 +140,7 @@ def capability_table(runs: Sequence[RunResults]) -> Table:
     """Scores of MM-Vet's capabilities by level; a question counts once in each capability it needs."""
     found: dict[tuple[str, str], list[Mapping[str, float | None]]] = {}
     for run in runs:
-        for arm in run.arms:
+        for arm in sorted(run.arms, key=lambda arm: LEVEL_ORDER.index(arm.level)):
             capabilities = getattr(arm.score, "metrics", {}).get("capabilities_fixed")
             if capabilities:
                 found.setdefault((run.name, arm.level), []).append(capabilities)
@@ -161,7 +161,7 @@ def _by_level(
     *,
     total: bool = False,
 ) -> Table:
-    levels = [lv for lv in (CLEAN, RECODED, *LEVELS) if any(lv in run.plan.levels for run in runs)]
+    levels = in_order(level for run in runs for level in run.plan.levels)
     body = []
     for run in runs:
         groups: dict[tuple[str, str], list[Reply]] = {}
@@ -198,7 +198,7 @@ def _levels(run: RunResults) -> Iterator[tuple[str, list[Reply]]]:
     found: dict[str, list[Reply]] = {}
     for cell, reply in run.replies.items():
         found.setdefault(cell.level, []).append(reply)
-    yield from found.items()
+    yield from ((level, found[level]) for level in in_order(found))
 
 
 def _sum(replies: Sequence[Reply], read: Callable[[Reply], float | None]) -> Value | None:

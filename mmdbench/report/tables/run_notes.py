@@ -1,4 +1,4 @@
-"""Notes that a run's tables come with."""
+"""Notes on a run, the one list that every rendering of its numbers shows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.records import LEVELS
+from mmdbench.records import CLEAN, LEVELS, Index
 from mmdbench.report.tables.reading_notes import reading_notes
+from mmdbench.report.tables.table import MARK
 from mmdbench.results.graded_run import RunResults
 
 __all__ = ["run_notes"]
@@ -18,14 +19,14 @@ _SHARE_OFF = 0.03
 
 
 def run_notes(results: RunResults) -> tuple[str, ...]:
-    """Notes on a run for the reader of its tables: missing answers, changed inputs, warnings of graders."""
+    """Notes that limit a run's numbers: on missing answers, questions, judge, inputs and grading."""
     notes = []
     if not results.complete:
         notes.append(
             f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
-            "they count as wrong. Run the same command again."
+            f"they count as wrong, and drops marked {MARK} rest on them. Run the same command again."
         )
-    notes += reading_notes(results)
+    notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
     notes += _shares_note(results)
     no_ops = sum(arm.no_ops for arm in results.arms)
@@ -65,6 +66,35 @@ def _shares_note(results: RunResults) -> list[str]:
         f"The design mixed drew {shares} of {total} rows: with so few, the categories do not weigh the same."
     )
     return [f"{note} Scores are not re-weighted; balanced:K draws each corruption equally often."]
+
+
+def _question_notes(results: RunResults) -> list[str]:
+    notes = []
+    if results.plan.sample:
+        sizes = {b["name"]: b.get("questions", 0) for b in results.manifest.get("benches", ())}
+        asked: dict[str, set[Index]] = {}
+        for cell in results.cells:
+            asked.setdefault(cell.bench, set()).add(cell.index)
+        counts = [
+            f"{len(rows)} of {sizes.get(bench, '?')} rows of {results.title(bench)}"
+            for bench, rows in asked.items()
+        ]
+        notes.append(f"SAMPLE {results.plan.sample}: {', '.join(counts) or 'a part of the rows'} were asked.")
+    questions: dict[str, set[tuple[str, Index]]] = {}
+    for hit in results.hits:
+        questions.setdefault(hit.level, set()).add((hit.bench, hit.unit))
+    clean = questions.get(CLEAN, set())
+    if any(not here >= clean for here in questions.values()):
+        notes.append(
+            "Levels hold other questions than clean: n, the clean score and the drop of a row are of the "
+            "questions at its hardest level."
+        )
+    return notes
+
+
+def _judge_notes(results: RunResults) -> list[str]:
+    judges = dict.fromkeys(judge for arm in results.arms if (judge := arm.score.judge))
+    return [f"Judged by {', '.join(judges)}."] if judges else []
 
 
 def _input_notes(manifest: Mapping[str, Any]) -> list[str]:

@@ -32,7 +32,7 @@ def detectable_table(rows: Rows, levels: Sequence[str]) -> Table:
                 body.append(Row((label, row.name, level), values, not alone, label))
     columns = (
         Column("n", "count", 0),
-        Column("± drop"),
+        Column("± drop", difference=True),
         Column("found", digits=1),
         Column("n to find 1 point", "count", 0),
     )
@@ -63,9 +63,15 @@ def whole_table(runs: Sequence[RunResults]) -> Table:
                 continue
             total = round(len(after.units) * rows / len(asked[bench]))
             before = series.get((bench, CLEAN)) if level != CLEAN else None
+            before = before and before.only(frozenset(after.units))
             values = (Value(len(after.units)), Value(total), *_whole(before, after, total))
             body.append(Row((run.name, run.title(bench), level), values))
-    columns = (Column("asked", "count", 0), Column("of", "count", 0), Column("score"), Column("drop"))
+    columns = (
+        Column("asked", "count", 0),
+        Column("of", "count", 0),
+        Column("score"),
+        Column("drop", difference=True),
+    )
     caption = "Finite population, stratified by category: the score had the whole benchmark been asked."
     labels = ("Model", "Benchmark", "Level")
     return Table("whole", "Estimates of the whole benchmark", labels, columns, tuple(body), caption)

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mmdbench.errors import UnknownNameError
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.stats import Estimate
 
-__all__ = ["VOLATILE", "Best", "Column", "Row", "Table", "Value", "chosen", "ranks", "shown", "value_of"]
+__all__ = [
+    "MARK",
+    "MODEL",
+    "VOLATILE",
+    "Best",
+    "Column",
+    "Row",
+    "Table",
+    "Value",
+    "chosen",
+    "marked",
+    "ranks",
+    "shown",
+    "value_of",
+]
+
+MARK = "†"
+"""The mark of a difference that rests on an incomplete run."""
+
+MODEL = "Model"
+"""The label of rows that name a run or published result."""
 
 VOLATILE = frozenset({"time", "phases"})
 """Tables that differ between two runs of one plan; they are shown only if they are asked for."""
@@ -20,12 +40,16 @@ Best = Literal["", "max", "min"]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An unrounded number with its 95 % interval and number of questions, if it has them; or a text."""
+    """An unrounded number with its 95 % interval and number of questions, if it has them; or a text.
+
+    `mark` is shown behind the number: `MARK` if it rests on an incomplete run.
+    """
 
     value: float | str
     low: float | None = None
     high: float | None = None
     n: int | None = None
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +57,8 @@ class Column:
     """A column: its name, its unit (points, %, count, s …), its decimals when shown, and its best end.
 
     With `signed`, a positive number is shown with a +. `intervals` is False if its intervals are not
-    shown to readers; JSON, CSV and Parquet always hold them.
+    shown to readers; JSON, CSV and Parquet always hold them. `difference` is True if the numbers compare
+    two scores, such as drops: they are marked where a run is incomplete.
     """
 
     name: str
@@ -42,6 +67,7 @@ class Column:
     best: Best = ""
     signed: bool = False
     intervals: bool = True
+    difference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +85,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; `key` names it in options and files, `caption` describes its numbers and their weighting."""
+    """A table; `key` names it in options and files, `caption` describes its numbers and their weighting.
+
+    With `across`, the columns that have a best end are models, which are compared within each row.
+    """
 
     key: str
     title: str
@@ -67,6 +96,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     caption: str = ""
+    across: bool = False
 
 
 def value_of(estimate: Estimate | None) -> Value | None:
@@ -84,26 +114,59 @@ def shown(value: Value | None, column: Column) -> str:
     if column.unit == "p" and not float(text):
         return f"<{fixed(10**-column.digits, column.digits)}"  # a p-value is never 0
     sign = "+" if column.signed and value.value > 0 and float(text) else ""
-    return f"{sign}{text}" + (" %" if column.unit == "%" else "")
+    return f"{sign}{text}" + (" %" if column.unit == "%" else "") + value.mark
 
 
 def ranks(table: Table) -> Mapping[tuple[int, int], int]:
-    """1 for the best and 2 for the second value of each column with a best end, by (row, column).
+    """1 for the best and 2 for the second of the models that are compared in a cell, by (row, column).
 
-    Summary rows are left out. Values that are equal as shown share a rank. A column with one number
-    has no best.
+    Models are compared where everything else is equal: within a row of a table `across`, else within
+    a column among the rows whose other labels are the same, summaries
+    left out. Values that are equal as shown share a rank. A model alone has no rank.
     """
+    groups: dict[tuple[object, ...], dict[tuple[int, int], float]] = {}
+    for r, row in enumerate(table.rows):
+        others = tuple(x for x, name in zip(row.labels, table.labels, strict=True) if name != MODEL)
+        for c, column in enumerate(table.columns):
+            number = _rounded(row, c, column)
+            compared = table.across or (MODEL in table.labels and not row.summary)
+            if number is not None and column.best and compared:
+                key = (r,) if table.across else (c, *others)
+                groups.setdefault(key, {})[r, c] = -number if column.best == "max" else number
     found: dict[tuple[int, int], int] = {}
-    for place, column in enumerate(table.columns):
-        if not column.best:
-            continue
-        sign = -1 if column.best == "max" else 1
-        rounded = [(r, _rounded(row, place, column)) for r, row in enumerate(table.rows) if not row.summary]
-        numbers = [(r, sign * number) for r, number in rounded if number is not None]
-        steps = sorted({number for _, number in numbers})[:2]
+    for numbers in groups.values():
+        steps = sorted(set(numbers.values()))[:2]
         if len(numbers) > 1:
-            found |= {(r, place): steps.index(number) + 1 for r, number in numbers if number in steps}
+            found |= {cell: steps.index(n) + 1 for cell, n in numbers.items() if n in steps}
     return found
+
+
+def marked(table: Table, incomplete: Collection[str]) -> Table:
+    """The table with `MARK` at every difference that rests on an incomplete run.
+
+    Args:
+        table: A table.
+        incomplete: The labels of incomplete runs. A row that names no model may rest on any of them.
+
+    Returns:
+        The table; the same one if no run is incomplete.
+    """
+    if not incomplete or not any(column.difference for column in table.columns):
+        return table
+    place = table.labels.index(MODEL) if MODEL in table.labels else None
+    rows = []
+    for row in table.rows:
+        # A mean over some benchmarks has their number behind the label.
+        label = None if place is None else row.labels[place]
+        if label is None or any(label == run or label.startswith(f"{run} (") for run in incomplete):
+            values = (
+                replace(value, mark=MARK) if value is not None and column.difference else value
+                for value, column in zip(row.values, table.columns, strict=True)
+            )
+            rows.append(replace(row, values=tuple(values)))
+        else:
+            rows.append(row)
+    return replace(table, rows=tuple(rows))
 
 
 def _rounded(row: Row, place: int, column: Column) -> float | None:
