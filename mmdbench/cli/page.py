@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.progress import Bar
+from mmdbench.cli._shared.page import EXAMPLES, save_page
 
-if TYPE_CHECKING:
-    from mmdbench.report.tables.collect import Tables
-    from mmdbench.results.graded_run import RunResults
-
-__all__ = ["page", "save_page"]
-
-_EXAMPLES = 2000
+__all__ = ["page"]
 
 
 def page(
     runs: opts.RunsOrPublished,
     out: Annotated[Path, typer.Option("-o", "--out", help="HTML file to write.")] = Path("report.html"),
-    examples: Annotated[int, typer.Option(min=0, help="Most examples with pictures.")] = _EXAMPLES,
+    examples: Annotated[int, typer.Option(min=0, help="Most examples with pictures.")] = EXAMPLES,
     data_dir: opts.DataDir = None,
     quiet: opts.Quiet = False,
 ) -> None:
@@ -31,32 +25,3 @@ def page(
 
     results, tables = open_runs(runs)
     save_page(results, tables, out, data_dir=data_dir, examples=examples, quiet=quiet)
-
-
-def save_page(
-    results: list[RunResults],
-    tables: Tables,
-    out: Path,
-    *,
-    data_dir: Path | None = None,
-    examples: int = _EXAMPLES,
-    quiet: bool = False,
-) -> None:
-    """Write the page of graded runs with a progress bar, and print what it holds.
-
-    Args:
-        results: The graded runs.
-        tables: The tables of these runs.
-        out: HTML file to write.
-        data_dir: Folder of benchmark files.
-        examples: Most examples with pictures.
-        quiet: Print no progress.
-    """
-    from mmdbench.report.page import write_page
-
-    with Bar("Pictures", quiet=quiet, unit="questions") as bar:
-        made = write_page(results, tables, out, data_dir=data_dir, examples=examples, on_progress=bar.update)
-    for note in made.notes:
-        typer.echo(note)
-    size = f"{made.size / 1e6:.1f} MB"
-    typer.echo(f"  {made.path} ({size}, {made.examples} examples, {made.pictures} pictures)")

@@ -48,7 +48,7 @@ def report(
 
         write_parquet(tables, parquet, keys)
     if html:
-        from mmdbench.cli.page import save_page
+        from mmdbench.cli._shared.page import save_page
 
         save_page(results, tables, html)
         return

@@ -203,7 +203,7 @@ def test_a_placeholder_in_a_question_is_no_picture(family, token):
     assert "placeholder_in_prompt" not in model.generate([request(1, "What?", picture(1))])[0].details
 
 
-def test_a_template_that_opens_the_thought_is_said_with_each_reply():
+def test_a_template_that_opens_the_thought_is_recorded_with_each_reply():
     model, loaded = open_with_checkpoint(card_of("llava"))
     asked = request(0, "What?", picture(1))
     assert "opens_thought" not in model.generate([asked])[0].details

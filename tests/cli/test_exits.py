@@ -1,4 +1,4 @@
-"""Exits that no verb means: exceptions nobody expected, closed pipes, and consoles of few characters."""
+"""Exits beside those of verbs: unexpected exceptions, closed pipes, and consoles with few characters."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_a_run_and_training_data_are_two_things(first, second):
     assert contents("thing") == before
 
 
-def test_a_run_goes_on_in_its_own_folder():
+def test_a_run_resumes_in_its_own_folder():
     mmdbench(f"{EVAL} -o run --dry-run")
     mmdbench(f"{EVAL} -o run")
     mmdbench(f"{EVAL.replace('clean,hard', 'clean,low,hard').replace('8', '12')} -o run")

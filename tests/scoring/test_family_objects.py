@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -63,7 +63,7 @@ def measured(folder, family, protocol):
     hits = [(h.unit, h.level, h.stratum, h.hit) for run in (before, after) for h in run.hits]
     verdicts = [row.verdict for row in report.rows]
     tables = numbers(make_tables([before, after], SPEC).as_dict())
-    return scores, hits, dict(after.chance), tables, numbers(report.as_dict()), verdicts
+    return scores, hits, dict(after.chance), tables, numbers(asdict(report)), verdicts
 
 
 @pytest.mark.parametrize(("family", "protocol"), RUNS)
