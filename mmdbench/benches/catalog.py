@@ -26,7 +26,7 @@ __all__ = [
 
 _SEE = "mmdbench list benches"
 
-_TEXTS = ("title", "family", "url", "md5", "shipped", "source", "licence", "note")
+_TEXTS = ("benchmark", "title", "family", "url", "md5", "shipped", "source", "licence", "note")
 _LISTS = ("columns", "aliases", "sets")
 _MD5 = re.compile("[0-9a-f]{32}")
 
@@ -35,14 +35,15 @@ _MD5 = re.compile("[0-9a-f]{32}")
 class BenchInfo:
     """One benchmark file of the catalogue.
 
-    `title` is the benchmark's name in tables; two files of one title (CV-Bench-2D and -3D) are
-    one benchmark. `rows` and `groups` are None if unknown. `shipped` names a file that comes with
-    mmdbench, `url` one to download. `other_md5` maps the checksums of other known files of that name
-    to a description.
+    `benchmark` is the benchmark that the file is of, as gates and published scores name it; two files
+    (CV-Bench-2D and -3D) can be of one. `title` is its name in tables, and is never compared. `rows` and
+    `groups` are None if unknown. `shipped` names a file that comes with mmdbench, `url` one to download.
+    `other_md5` maps the checksums of other known files of that name to a description.
     """
 
     name: str
     family: str
+    benchmark: str = ""
     title: str = ""
     url: str = ""
     md5: str = ""
@@ -139,7 +140,8 @@ def _info(name: str, table: Any, where: str) -> BenchInfo:
         if not _MD5.fullmatch(digest):
             raise DataError(f"{where}: {digest!r} is not an MD5 of 32 hexadecimal digits.")
     values: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in table.items()}
-    return BenchInfo(name, **({"title": name} | values))
+    benchmark = values.get("benchmark", name)
+    return BenchInfo(name, **({"benchmark": benchmark, "title": benchmark} | values))
 
 
 def _is_kind(key: str, value: Any) -> bool:

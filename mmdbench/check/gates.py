@@ -131,7 +131,7 @@ def _rows(run: RunResults, spec: Spec) -> list[tuple[str, str, str]]:
 
 def _matches(gate: Gate, row: Sequence[str], run: RunResults) -> bool:
     bench, part, level = row
-    benches = (bench, run.title(bench))
+    benches = (bench, run.benchmark(bench))
     if MACRO in (bench, gate.bench):
         right = bench == gate.bench
     else:

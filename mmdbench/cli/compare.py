@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,7 +33,9 @@ def compare(
 
     found = open_comparisons(runs, protocol, extraction, shared=shared)
     if as_json:
-        print_json([asdict(comparison) for comparison in found])
+        from mmdbench.report.tables.table import as_record
+
+        print_json([as_record(comparison) for comparison in found])
         return
     for comparison in found:
         _print(comparison, markdown=markdown)

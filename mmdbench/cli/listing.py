@@ -57,7 +57,9 @@ def _benches() -> list[dict[str, Any]]:
     rows = []
     for info in (find_bench(name) for name in get_bench_names()):
         family = get_family(info.family)
-        rows.append({**asdict(info), "prompt": family.prompt_summary, "grader": family.grading_summary})
+        record = asdict(info)
+        del record["benchmark"]  # the name that `title` shows
+        rows.append({**record, "prompt": family.prompt_summary, "grader": family.grading_summary})
     return rows
 
 

@@ -11,7 +11,7 @@ from mmdbench.scoring import extraction_version
 
 __all__ = ["citations", "methods"]
 
-# Titles and numbers at arXiv by the beginning of a benchmark's title; the first two are no benchmarks.
+# Titles and numbers at arXiv by the beginning of a benchmark's name; the first two are no benchmarks.
 _ARXIV = {
     "clear": ("CLEAR", "2604.04780"),
     "imagenetc": (
@@ -31,8 +31,8 @@ _NOTES = {"clear": "the corruptions, levels and benchmarks", "imagenetc": "corru
 
 def citations(runs: Sequence[RunResults] = ()) -> str:
     """BibTeX of mmdbench, the paper behind its corruptions, and the benchmarks of the runs."""
-    titles = [run.title(bench) for run in runs for bench in run.benches]
-    wanted = [key for key in _ARXIV if key in _NOTES or any(t.startswith(key) for t in titles)]
+    names = [run.benchmark(bench) for run in runs for bench in run.benches]
+    wanted = [key for key in _ARXIV if key in _NOTES or any(name.startswith(key) for name in names)]
     software = [
         "  title   = {mmdbench}",
         f"  version = {{{__version__}}}",

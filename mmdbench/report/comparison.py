@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdbench.corruptions.spec import Spec
@@ -10,7 +10,15 @@ from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER
 from mmdbench.report.identity import Difference, identity, require_comparable
 from mmdbench.report.paired_gaps import Gap, bench_gaps, part_gaps
-from mmdbench.report.scores import AVERAGE, LevelRow, degraded_levels, levels_of, main_rows, partitions
+from mmdbench.report.scores import (
+    AVERAGE,
+    LevelRow,
+    degraded_levels,
+    levels_of,
+    main_rows,
+    partitions,
+    row_name,
+)
 from mmdbench.report.tables.collect import PublishedRows, weighting_of
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.report.tables.table import Column, Row, Table, Value, marked, value_of
@@ -81,19 +89,19 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
     """
     if run.plan.task != ANSWER:
         raise IncomparableError(f"The published scores are of answers, the run is of {run.plan.task!r}.")
-    ours = {row.name: row for row in main_rows(run, run.plan.levels)}
-    theirs = {row.name: row for row in published.main}
+    ours = {row.id: row for row in main_rows(run, run.plan.levels)}
+    theirs = {row.id: row for row in published.main}
     body = []
     for level in run.plan.levels:
-        for name in (n for n in ours if n in theirs and n != AVERAGE):
-            body += _published_row(ours[name], theirs[name], name, level)
+        for row_id in (i for i in ours if i in theirs and i != AVERAGE):
+            body += _published_row(ours[row_id], theirs[row_id], level)
         averages = [rows.get(AVERAGE) for rows in (ours, theirs)]
         if all(averages) and set(ours) == set(theirs):
-            body += _published_row(ours[AVERAGE], theirs[AVERAGE], AVERAGE, level)
+            body += _published_row(ours[AVERAGE], theirs[AVERAGE], level)
     if not body:
         raise IncomparableError(
             f"{run.name} and {published.label} share no benchmark at any level.",
-            hint=f"Published: {', '.join(sorted(theirs))}. The run: {', '.join(sorted(ours))}.",
+            hint=f"Published: {_named(theirs)}. The run: {_named(ours)}.",
         )
     columns = (
         Column(run.name, digits=2, intervals=False),
@@ -112,7 +120,11 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
     return Comparison(run.name, published.label, (), (table,), notes)
 
 
-def _published_row(ours: LevelRow, theirs: LevelRow, name: str, level: str) -> list[Row]:
+def _named(rows: Mapping[str, LevelRow]) -> str:
+    return ", ".join(sorted(row.name for row in rows.values()))
+
+
+def _published_row(ours: LevelRow, theirs: LevelRow, level: str) -> list[Row]:
     if level not in ours.scores or level not in theirs.scores:
         return []
     gap = difference(ours.scores[level], theirs.scores[level])
@@ -122,7 +134,7 @@ def _published_row(ours: LevelRow, theirs: LevelRow, name: str, level: str) -> l
         value_of(gap),
         Value(gap.p_value()),
     )
-    return [Row((level, name), values, name == AVERAGE, level)]
+    return [Row((level, ours.name), values, ours.id == AVERAGE, level)]
 
 
 def _released(run: RunResults) -> list[str]:
@@ -145,9 +157,9 @@ def _gap_table(key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults
     rows = []
     for level in dict.fromkeys(gap.level for gap in gaps):
         here = [gap for gap in gaps if gap.level == level]
-        family = [gap for gap in here if gap.name != AVERAGE]
-        adjusted = dict(zip((g.name for g in family), adjust([g.p_value for g in family]), strict=True))
-        rows += [_gap_row(gap, adjusted.get(gap.name)) for gap in here]
+        family = [gap for gap in here if gap.id != AVERAGE]
+        adjusted = dict(zip((g.id for g in family), adjust([g.p_value for g in family]), strict=True))
+        rows += [_gap_row(gap, row_name(runs[0], gap.id), adjusted.get(gap.id)) for gap in here]
     columns = (
         Column("n", "count", 0),
         Column("difference", digits=2, signed=True, difference=True),
@@ -166,7 +178,7 @@ def _gap_table(key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults
     return marked(table, [run.name for run in runs if not run.complete])
 
 
-def _gap_row(gap: Gap, adjusted: float | None) -> Row:
+def _gap_row(gap: Gap, name: str, adjusted: float | None) -> Row:
     def count(number: int | None) -> Value | None:
         return None if number is None else Value(number)
 
@@ -180,7 +192,7 @@ def _gap_row(gap: Gap, adjusted: float | None) -> Row:
         None if adjusted is None else Value(adjusted),
         Value(gap.test),
     )
-    return Row((gap.level, gap.name), values, gap.name == AVERAGE, gap.level)
+    return Row((gap.level, name), values, gap.id == AVERAGE, gap.level)
 
 
 def _notes(first: RunResults, second: RunResults) -> list[str]:

@@ -31,12 +31,16 @@ _READ_BY = "answer extraction"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field in which two runs differ; `blocks` is True if they may not be compared because of it."""
+    """A field in which two runs differ; `blocks` is True if they may not be compared because of it.
+
+    `id` is the setting of a field that must be equal.
+    """
 
     field: str
     first: str
     second: str
     blocks: bool
+    id: str = ""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.first} / {self.second}"
@@ -84,7 +88,10 @@ def identity(run: RunResults) -> dict[str, Any]:
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
     """Every field in which two identities differ, those that block a comparison first."""
     found: list[Difference | None] = []
-    found += [_differ(name, first.get(key), second.get(key), blocks=True) for key, name in _MUST.items()]
+    found += [
+        _differ(name, first.get(key), second.get(key), blocks=True, setting=key)
+        for key, name in _MUST.items()
+    ]
     ours, theirs = first.get("benches", {}), second.get("benches", {})
     for bench in ours:
         if bench in theirs:
@@ -127,11 +134,11 @@ def require_comparable(
     """
     found = differences(first, second)
     for difference in found:
-        if difference.blocks and not (shared and difference.field == _MUST["sample"]):
+        if difference.blocks and not (shared and difference.id == "sample"):
             hint = "Run both the same way."
-            if difference.field == _MUST["sample"]:
+            if difference.id == "sample":
                 hint = "Compare the questions that both hold: --shared."
-            elif difference.field in (_MUST["protocol"], _MUST["extraction"]):
+            elif difference.id in ("protocol", "extraction"):
                 hint = "Grade both alike: --protocol, --extraction."
             raise IncomparableError(
                 f"The runs cannot be compared: they differ in {difference.field} "
@@ -141,8 +148,8 @@ def require_comparable(
     return found
 
 
-def _differ(field: str, first: Any, second: Any, *, blocks: bool) -> Difference | None:
-    return None if first == second else Difference(field, _say(first), _say(second), blocks)
+def _differ(field: str, first: Any, second: Any, *, blocks: bool, setting: str = "") -> Difference | None:
+    return None if first == second else Difference(field, _say(first), _say(second), blocks, setting)
 
 
 def _say(value: Any) -> str:

@@ -36,10 +36,10 @@ def open_runs(
     results = [load_results(folder, protocol=protocol, extraction=extraction) for folder in folders]
     if not results:
         raise UsageError(f"RUNS must name a run, got {', '.join(names)}.", hint="Name the folder of one too.")
-    titles = [run.title(bench) for run in results for bench in run.benches]
+    benchmarks = [run.benchmark(bench) for run in results for bench in run.benches]
     published = [published_rows(name) for name in names if is_published(name)]
-    shared = [result for result in published if {row.name for row in result.main} & set(titles)]
-    published = [published_rows(r.label, titles) if r in shared else r for r in published]
+    shared = [result for result in published if {row.id for row in result.main} & set(benchmarks)]
+    published = [published_rows(r.label, benchmarks) if r in shared else r for r in published]
     reference = names[0] if is_published(names[0]) else ""
     return results, make_tables(results, load_spec(), published, reference)
 
@@ -72,7 +72,7 @@ def open_comparisons(
     found = []
     for name in names[1:]:
         if is_published(name):
-            published = published_rows(name, [first.title(bench) for bench in first.benches])
+            published = published_rows(name, [first.benchmark(bench) for bench in first.benches])
             found.append(compare_published(first, published if published.main else published_rows(name)))
             continue
         other, ours = load_results(Path(name), protocol=protocol, extraction=extraction), first

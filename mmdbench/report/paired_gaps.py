@@ -17,12 +17,13 @@ __all__ = ["Gap", "bench_gaps", "gap_of", "mean_gap", "part_gaps"]
 class Gap:
     """`first − second` in points on the questions that both hold, with the p-value of no difference.
 
+    `id` is the benchmark's file, `AVERAGE`, or the part or watched row that the gap is of.
     Where every question has one hit of 0 or 1, `only_first` and `only_second` count the questions
     that only one of the two has right, and the p-value is McNemar's exact one; otherwise it is that
     of the interval. `equal` is True if all hits are the same.
     """
 
-    name: str
+    id: str
     level: str
     estimate: Estimate
     p_value: float
@@ -51,7 +52,7 @@ def bench_gaps(first: RunResults, second: RunResults, levels: Sequence[str]) -> 
                 make_series((h for h in run.hits if h.bench == bench and h.level == level), apart=run.apart)
                 for run in (first, second)
             ]
-            gap = gap_of(first.title(bench), level, pair[0], pair[1])
+            gap = gap_of(bench, level, pair[0], pair[1])
             here += [gap] if gap else []
         found += here
         if len(here) > 1:
@@ -92,11 +93,11 @@ def part_gaps(
     return found
 
 
-def gap_of(name: str, level: str, first: Series, second: Series) -> Gap | None:
+def gap_of(gap_id: str, level: str, first: Series, second: Series) -> Gap | None:
     """The gap of two series.
 
     Args:
-        name: The benchmark or part that the series are of.
+        gap_id: The benchmark or part that the series are of.
         level: Their level.
         first: The series that counts positive.
         second: The series that is subtracted.
@@ -110,19 +111,19 @@ def gap_of(name: str, level: str, first: Series, second: Series) -> Gap | None:
     if not (first.binary and second.binary):
         ours = {(h.bench, h.unit, h.corruption): h.hit for h in first.hits}
         equal = ours == {(h.bench, h.unit, h.corruption): h.hit for h in second.hits}
-        return Gap(name, level, estimate, estimate.p_value(), "paired", equal=equal)
+        return Gap(gap_id, level, estimate, estimate.p_value(), "paired", equal=equal)
     theirs = {(h.bench, h.unit): h.hit for h in second.hits}
     hits = [(h.hit, theirs[h.bench, h.unit]) for h in first.hits if (h.bench, h.unit) in theirs]
     gained, lost = sum(a > b for a, b in hits), sum(a < b for a, b in hits)
     p = mcnemar(gained, lost)
-    return Gap(name, level, estimate, p, "McNemar", gained, lost, equal=not gained + lost)
+    return Gap(gap_id, level, estimate, p, "McNemar", gained, lost, equal=not gained + lost)
 
 
-def mean_gap(name: str, level: str, gaps: Sequence[Gap]) -> Gap:
+def mean_gap(gap_id: str, level: str, gaps: Sequence[Gap]) -> Gap:
     """The gap of the unweighted mean over benchmarks.
 
     Args:
-        name: Name of the mean.
+        gap_id: Id of the mean.
         level: Level of the gaps.
         gaps: One gap for each benchmark, at least one.
 
@@ -132,4 +133,4 @@ def mean_gap(name: str, level: str, gaps: Sequence[Gap]) -> Gap:
     estimate = mean_difference([gap.estimate for gap in gaps])
     assert estimate is not None
     equal = all(gap.equal for gap in gaps)
-    return Gap(name, level, estimate, 1.0 if equal else estimate.p_value(), "paired", equal=equal)
+    return Gap(gap_id, level, estimate, 1.0 if equal else estimate.p_value(), "paired", equal=equal)

@@ -18,7 +18,7 @@ from typing import Any
 
 from mmdbench.errors import UnknownNameError
 from mmdbench.records import CLEAN
-from mmdbench.report.scores import AVERAGE, LevelRow
+from mmdbench.report.scores import LevelRow, average_names
 from mmdbench.report.tables.collect import PublishedRows
 from mmdbench.stats import Estimate, difference, mean_score, proportion
 
@@ -47,19 +47,19 @@ def published_names() -> tuple[str, ...]:
     return tuple(f"{PREFIX}{slug}" for slug in _scores())
 
 
-def published_rows(name: str, benches: Sequence[str] = ()) -> PublishedRows:
-    """A published result as rows of a report, with its average over `benches` (titles; all if empty).
+def published_rows(name: str, benchmarks: Sequence[str] = ()) -> PublishedRows:
+    """A published result as rows of a report, with its average over some benchmarks (all if empty).
 
     Raises UnknownNameError for an unknown name.
     """
     slug = name.removeprefix(PREFIX)
     if slug not in _scores():
         raise UnknownNameError("published result", name, published_names())
-    scores = {b: v for b, v in _scores()[slug].items() if not benches or b in benches}
+    scores = {b: v for b, v in _scores()[slug].items() if not benchmarks or b in benchmarks}
     rows = [_row(name, bench, levels) for bench, levels in scores.items()]
     if len(rows) > 1:
-        whole = not benches or len(rows) == len(set(benches))
-        rows.append(_average(name, rows, slug, AVERAGE if whole else f"{AVERAGE} of {len(rows)}"))
+        whole = not benchmarks or len(rows) == len(set(benchmarks))
+        rows.append(_average(name, rows, slug, average_names(len(rows), whole=whole)))
     notes = ["published without per-question grades: nothing is paired with it"]
     if slug.startswith(_ROBUST):
         notes.append("its corruptions are not CLEAR's: 25%, 50% and 100% are no level of ours")
@@ -111,7 +111,7 @@ def _ordered(levels: Mapping[str, float]) -> dict[str, float]:
 def _row(run: str, bench: str, levels: Mapping[str, float]) -> LevelRow:
     n = paper_tables()["sizes"].get(bench, 495)
     scores = {level: _estimate(value, n) for level, value in levels.items()}
-    return LevelRow(bench, n, scores, _drops(scores), run)
+    return LevelRow(bench, bench, n, scores, _drops(scores), run)
 
 
 def _estimate(points: float, n: int) -> Estimate:
@@ -127,7 +127,7 @@ def _drops(scores: Mapping[str, Estimate]) -> dict[str, Estimate]:
     return {level: difference(scores[CLEAN], score) for level, score in scores.items() if level != CLEAN}
 
 
-def _average(run: str, rows: Sequence[LevelRow], slug: str, name: str) -> LevelRow:
+def _average(run: str, rows: Sequence[LevelRow], slug: str, names: tuple[str, str]) -> LevelRow:
     levels = [level for level in rows[0].scores if all(level in row.scores for row in rows)]
     scores = {
         level: e
@@ -136,9 +136,9 @@ def _average(run: str, rows: Sequence[LevelRow], slug: str, name: str) -> LevelR
     }
     printed = {_slug(k): v for k, v in paper_tables()["table2_clean_hard_drop"].items()}.get(slug)
     six = paper_tables()["benchmarks"]
-    if printed and CLEAN not in scores and [row.name for row in rows] == six:
+    if printed and CLEAN not in scores and [row.id for row in rows] == six:
         scores = {CLEAN: _mean_estimate(printed[0], [row.questions for row in rows]), **scores}
-    return LevelRow(name, sum(row.questions for row in rows), scores, _drops(scores), run)
+    return LevelRow(*names, sum(row.questions for row in rows), scores, _drops(scores), run)
 
 
 def _mean_estimate(points: float, sizes: Sequence[int]) -> Estimate:
@@ -161,5 +161,5 @@ def _corruption_rows(run: str, slug: str) -> list[LevelRow]:
         values = {name: pair[place] for name, pair in names.items() if name != "category avg"}
         values[category] = sum(values.values()) / len(values)
         for name, points in values.items():
-            rows.append(LevelRow(name, sum(sizes), {_HARD: _mean_estimate(points, sizes)}, {}, run))
+            rows.append(LevelRow(name, name, sum(sizes), {_HARD: _mean_estimate(points, sizes)}, {}, run))
     return rows

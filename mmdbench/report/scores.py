@@ -2,7 +2,7 @@
 
 A score at a level is the mean over questions of their hits there (over a question's corruptions
 first, where it met several). A drop is the mean paired difference clean − level, in points.
-`AVG` is the unweighted mean over the benchmarks that are scored.
+The mean over benchmarks is the unweighted one over those that are scored.
 """
 
 from __future__ import annotations
@@ -18,20 +18,32 @@ from mmdbench.stats import Estimate, mean_difference, mean_score
 
 __all__ = [
     "AVERAGE",
+    "AVERAGE_NAME",
+    "CORRUPTION",
+    "CORRUPTION_CATEGORY",
+    "QUESTION_CATEGORY",
     "Breakdown",
     "LevelRow",
     "Partition",
+    "average_names",
     "breakdown",
     "degraded_levels",
     "levels_of",
     "main_rows",
     "partitions",
+    "row_name",
     "run_series",
     "without_stratum",
     "worst_level",
 ]
 
-AVERAGE = "AVG"
+AVERAGE = "/average"
+"""Id of the mean over all benchmarks; no benchmark's id holds a slash."""
+
+AVERAGE_NAME = "AVG"
+
+QUESTION_CATEGORY, CORRUPTION_CATEGORY, CORRUPTION = "question-category", "corruption-category", "corruption"
+"""Ids of the breakdowns, in the order of `partitions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +52,12 @@ class LevelRow:
 
     Where levels hold other questions, the clean score and `questions` are those of the hardest level;
     `bases` then holds the clean score of the questions of each drop.
+
+    `id` is the benchmark or part that the row is of, by which rows are matched; `name` is what people
+    read, and is never compared.
     """
 
+    id: str
     name: str
     questions: int
     scores: Mapping[str, Estimate]
@@ -52,6 +68,11 @@ class LevelRow:
     def base(self, level: str) -> Estimate | None:
         """The clean score of the questions that the drop to a level is of."""
         return self.bases.get(level, self.scores.get(CLEAN))
+
+    @property
+    def is_average(self) -> bool:
+        """True for the mean over benchmarks, all or some."""
+        return self.id.startswith(AVERAGE)
 
     def drop_percent(self, level: str) -> float | None:
         """The drop in percent of the same questions' clean score; None if that is 0 or missing."""
@@ -84,8 +105,12 @@ def partitions(spec: Spec) -> tuple[Partition, Partition, Partition]:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """Rows of the parts of a partition, such as those of the corruptions; the title names the partition."""
+    """Rows of the parts of a partition, such as those of the corruptions.
 
+    `id` tells the partition to the program, `title` to people.
+    """
+
+    id: str
     title: str
     rows: tuple[LevelRow, ...]
 
@@ -118,15 +143,29 @@ def main_rows(run: RunResults, levels: Sequence[str]) -> list[LevelRow]:
     series = run_series(run)
     rows = [
         _row(
-            run.title(name), {lv: series[name, lv] for lv in levels if (name, lv) in series}, levels, run.name
+            (run.benchmark(bench), run.title(bench)),
+            {lv: series[bench, lv] for lv in levels if (bench, lv) in series},
+            levels,
+            run.name,
         )
-        for name in run.benches
+        for bench in run.benches
     ]
     scored = [row for row in rows if row.scores]
     if len(scored) > 1:
-        label = AVERAGE if len(scored) == len(rows) else f"{AVERAGE} of {len(scored)}"
-        rows.append(_average(label, scored, levels))
+        names = average_names(len(scored), whole=len(scored) == len(rows))
+        rows.append(_average(names, scored, levels))
     return rows
+
+
+def average_names(count: int, *, whole: bool) -> tuple[str, str]:
+    """Id and name of the mean over `count` benchmarks; `whole` if they are all benchmarks."""
+    some = "" if whole else f" of {count}"
+    return AVERAGE + some, AVERAGE_NAME + some
+
+
+def row_name(run: RunResults, row_id: str) -> str:
+    """The name in tables of a benchmark's file, of the mean over all benchmarks or of a part."""
+    return AVERAGE_NAME if row_id == AVERAGE else run.title(row_id)
 
 
 def breakdown(run: RunResults, levels: Sequence[str], partition: Partition) -> list[LevelRow]:
@@ -158,7 +197,7 @@ def breakdown(run: RunResults, levels: Sequence[str], partition: Partition) -> l
             _part(name, [h for h in hits if bench in ("", h.bench)], clean, levels, run) for bench in benches
         ]
         if rows_of:
-            rows.append(rows_of[0] if len(rows_of) == 1 else _average(name, rows_of, levels))
+            rows.append(rows_of[0] if len(rows_of) == 1 else _average((name, name), rows_of, levels))
     return [row for row in rows if row.scores]
 
 
@@ -175,7 +214,7 @@ def _part(
     base = [without_stratum(clean[unit], run) for unit in asked if unit in clean]
     if base and CLEAN in levels:
         by_level[CLEAN] = make_series(base, apart=run.apart)
-    return _row(name, by_level, levels, run.name)
+    return _row((name, name), by_level, levels, run.name)
 
 
 def without_stratum(hit: UnitHit, run: RunResults) -> UnitHit:
@@ -183,7 +222,7 @@ def without_stratum(hit: UnitHit, run: RunResults) -> UnitHit:
     return hit if run.apart else replace(hit, stratum="")
 
 
-def _row(name: str, series: Mapping[str, Series], levels: Sequence[str], run: str) -> LevelRow:
+def _row(names: tuple[str, str], series: Mapping[str, Series], levels: Sequence[str], run: str) -> LevelRow:
     scores: dict[str, Estimate] = {}
     drops: dict[str, Estimate] = {}
     bases: dict[str, Estimate] = {}
@@ -205,7 +244,7 @@ def _row(name: str, series: Mapping[str, Series], levels: Sequence[str], run: st
     if worst in bases:
         scores[CLEAN] = bases[worst]
         questions = scores[CLEAN].n
-    return LevelRow(name, questions, scores, drops, run, bases)
+    return LevelRow(*names, questions, scores, drops, run, bases)
 
 
 def _known(estimate: Estimate | None) -> Estimate:
@@ -213,7 +252,7 @@ def _known(estimate: Estimate | None) -> Estimate:
     return estimate
 
 
-def _average(name: str, rows: Sequence[LevelRow], levels: Sequence[str]) -> LevelRow:
+def _average(names: tuple[str, str], rows: Sequence[LevelRow], levels: Sequence[str]) -> LevelRow:
     scores: dict[str, Estimate] = {}
     drops: dict[str, Estimate] = {}
     for level in levels:
@@ -228,4 +267,4 @@ def _average(name: str, rows: Sequence[LevelRow], levels: Sequence[str]) -> Leve
         for level in drops:
             base = mean_score([b for row in rows if (b := row.base(level)) is not None], whole=100)
             bases |= {level: base} if base is not None else {}
-    return LevelRow(name, sum(row.questions for row in rows), scores, drops, rows[0].run, bases)
+    return LevelRow(*names, sum(row.questions for row in rows), scores, drops, rows[0].run, bases)

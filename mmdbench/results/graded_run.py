@@ -46,7 +46,8 @@ class RunResults:
     """A graded run: its manifest and plan, its arms, and the hits that every table is made of.
 
     `cells` are all planned cells, `replies` the replies to them; `chance` is the score of guessing by
-    benchmark, 0..1. Tables use `label` for the run and `titles` for its benchmarks.
+    benchmark, 0..1. Tables use `label` for the run and `titles` for its benchmark files; `benchmarks`
+    are those that the files are of.
     """
 
     manifest: Mapping[str, Any]
@@ -59,7 +60,12 @@ class RunResults:
     cells: tuple[Cell, ...] = ()
     replies: Mapping[Cell, Reply] = field(default_factory=dict)
     chance: Mapping[str, float] = field(default_factory=dict)
+    benchmarks: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
+
+    def benchmark(self, bench: str) -> str:
+        """The benchmark that a file is of; the file's own name if two files of the run are of one."""
+        return self.benchmarks.get(bench, bench)
 
     def title(self, bench: str) -> str:
         """A benchmark's name in tables: its title, unless two files of the run share it."""
@@ -150,7 +156,8 @@ def load_results(
         cells=run.cells,
         replies=run.replies,
         chance={name: _chance(bench, arms) for name, bench in run.benches.items()},
-        titles=_titles(run.benches),
+        benchmarks=_unless_shared(run.benches, "benchmark"),
+        titles=_unless_shared(run.benches, "title"),
     )
 
 
@@ -166,15 +173,15 @@ def _statuses(run: StoredRun) -> dict[str, int]:
     return dict(Counter("missing" if reply is None else reply.status for reply in found))
 
 
-def _titles(names: Iterable[str]) -> dict[str, str]:
+def _unless_shared(names: Iterable[str], field_name: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         try:
-            found[name] = find_bench(name).title
+            found[name] = getattr(find_bench(name), field_name)
         except UsageError:
             found[name] = name
     counts = Counter(found.values())
-    return {name: title if counts[title] == 1 else name for name, title in found.items()}
+    return {name: value if counts[value] == 1 else name for name, value in found.items()}
 
 
 def _hits(arm: GradedArm) -> Iterator[UnitHit]:

@@ -40,7 +40,7 @@ def test_mmd_is_six_benchmarks_in_seven_files() -> None:
     assert names == (
         "MMBench_DEV_EN_V11", "MMVet", "MMVP", "CV-Bench-2D", "CV-Bench-3D", "MMStar", "RealWorldQA",
     )  # fmt: skip
-    assert len({find_bench(name).title for name in names}) == 6
+    assert len({find_bench(name).benchmark for name in names}) == 6
 
 
 def test_expand_keeps_order_and_paths_and_drops_repeats() -> None:
@@ -79,7 +79,8 @@ def test_every_stanza_is_complete() -> None:
 
 def test_a_stanza_of_four_words_is_enough() -> None:
     info = parse_catalog(STANZA)["New"]
-    assert (info.title, info.family, info.rows, info.licence) == ("New", "plain", None, "unknown")
+    assert (info.benchmark, info.title, info.family) == ("New", "New", "plain")
+    assert (info.rows, info.licence) == (None, "unknown")
 
 
 @pytest.mark.parametrize(

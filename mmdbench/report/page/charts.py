@@ -15,6 +15,7 @@ __all__ = ["curves", "drops", "quality"]
 
 @dataclass(frozen=True, slots=True)
 class _Line:
+    id: str
     title: str
     run: str
     level: str
@@ -32,7 +33,7 @@ def drops(numbers: PageNumbers, labels: PageLabels) -> str:
     scale = Scale.around([end for end in ends if end is not None], hold=[0.0])
     groups: dict[str, list[_Line]] = {}
     for line in lines:
-        groups.setdefault(line.title, []).append(line)
+        groups.setdefault(line.id, []).append(line)
     body = [
         _drop_row(numbers, labels, scale, line, len(group) if place == 0 else 0, several=several)
         for group in groups.values()
@@ -54,20 +55,21 @@ def drops(numbers: PageNumbers, labels: PageLabels) -> str:
 
 
 def _lines(numbers: PageNumbers, labels: PageLabels, *, several: bool) -> list[_Line]:
-    titles = dict.fromkeys(row["name"] for row in numbers.at("main"))
+    ids = dict.fromkeys(row["id"] for row in numbers.at("main"))
     levels = (labels.worst,) if several else labels.degraded
     return [
         _Line(
-            title,
+            row_id,
+            row["name"],
             row["run"],
             level,
             labels.runs.index(row["run"]) if several else labels.degraded.index(level),
             f"main/{place}/drops/{level}",
         )
-        for title in titles
+        for row_id in ids
         for place, row in enumerate(numbers.at("main"))
         for level in levels
-        if row["name"] == title and level in row["drops"]
+        if row["id"] == row_id and level in row["drops"]
     ]
 
 
@@ -77,7 +79,7 @@ def _drop_row(
     head = tag("th", line.title, scope="rowgroup", rowspan=span) if span else ""
     low, high = (numbers.at(f"{line.path}/{end}") for end in ("low", "high"))
     mark = Mark(numbers.at(f"{line.path}/value"), low, high, line.series)
-    wanted = {"bench": labels.benches.get(line.title, ""), "level": line.level}
+    wanted = {"bench": labels.benches.get(line.id, ""), "level": line.level}
     words = f"{line.title} at {line.level}, drop"
     inside = numbers.number(f"{line.path}/value") + numbers.interval(line.path)
     label = tag("th", line.run if several else line.level, scope="row", class_="sub")
@@ -92,6 +94,7 @@ def curves(numbers: PageNumbers, labels: PageLabels) -> str:
         return tag("p", "The run has one level.")
     steps = len(labels.levels) - 1
     found: dict[str, list[Curve]] = {}
+    titles = {row["id"]: row["name"] for row in numbers.at("main")}
     ends: list[float] = []
     for i, row in enumerate(numbers.at("main")):
         points = []
@@ -103,11 +106,12 @@ def curves(numbers: PageNumbers, labels: PageLabels) -> str:
                 words = f"{row['run']}, {level}: {numbers.spoken(path)}"
                 points.append(Point(place / steps, value, low, high, words))
         if points:
-            found.setdefault(row["name"], []).append(Curve(labels.runs.index(row["run"]), tuple(points)))
+            found.setdefault(row["id"], []).append(Curve(labels.runs.index(row["run"]), tuple(points)))
     scale = Scale.around([e for e in ends if e is not None])
     across = [(place / steps, level) for place, level in enumerate(labels.levels)]
     figures = []
-    for title, series in found.items():
+    for row_id, series in found.items():
+        title = titles[row_id]
         words = f"{title}: " + "; ".join(point.words for s in series for point in s.points)
         figures.append(box("figure", tag("figcaption", title), panel(series, scale, across, words)))
     return legend(labels.runs) + box("div", *figures, class_="panels")

@@ -14,7 +14,7 @@ __all__ = ["PageLabels", "legend", "opener", "scroller"]
 
 @dataclass(frozen=True, slots=True)
 class PageLabels:
-    """Levels and runs of a page in their order, and the names of benchmarks by their titles.
+    """Levels and runs of a page in their order, and the files of benchmarks by the ids of rows.
 
     The first `graded` runs have examples; those after them are published results.
     """

@@ -9,10 +9,11 @@ from typing import Any
 from mmdbench.records import CLEAN
 from mmdbench.report.page.elements import PageLabels, opener, scroller
 from mmdbench.report.page.numbers import DASH, PageNumbers, box, tag
+from mmdbench.report.scores import CORRUPTION, CORRUPTION_CATEGORY, QUESTION_CATEGORY
 
 __all__ = ["heat_maps"]
 
-_FILTERS = {"Corruption": "corruption", "Corruption category": "family", "Question category": "category"}
+_FILTERS = {CORRUPTION: "corruption", CORRUPTION_CATEGORY: "family", QUESTION_CATEGORY: "category"}
 
 Rows = Sequence[tuple[str, Mapping[str, Any]]]
 """Path and record of each row."""
@@ -32,21 +33,21 @@ def heat_maps(numbers: PageNumbers, labels: PageLabels, categories: Mapping[str,
     Returns:
         The tables as HTML, or a sentence where there is no degraded level.
     """
-    parts = {p["title"]: b for b, p in enumerate(numbers.at("breakdowns"))}
-    rows_of_all = [row for part in numbers.at("breakdowns") for row in part["rows"]]
-    drops = [drop["value"] for row in rows_of_all for drop in row["drops"].values()]
+    parts = numbers.at("breakdowns")
+    titles = {part["id"]: part["title"] for part in parts}
+    drops = [drop["value"] for part in parts for row in part["rows"] for drop in row["drops"].values()]
     if not drops:
         return tag("p", "There is no degraded level to compare with the clean one.")
     most = max(abs(value) for value in drops) or 1.0
     maps = []
     for run in labels.runs:
-        rows = {title: _rows(numbers, f"breakdowns/{b}", run) for title, b in parts.items()}
-        groups = _by_category(rows.get("Corruption", []), rows.get("Corruption category", []), categories)
+        rows = {part["id"]: _rows(numbers, f"breakdowns/{b}", run) for b, part in enumerate(parts)}
+        of_run = _Map(numbers, labels, run, most, titles)
+        groups = _by_category(rows.get(CORRUPTION, []), rows.get(CORRUPTION_CATEGORY, []), categories)
         if groups:
-            maps.append(_Map(numbers, labels, run, most).table("Corruption", groups))
-        if rows.get("Question category"):
-            groups = [("", rows["Question category"], [])]
-            maps.append(_Map(numbers, labels, run, most).table("Question category", groups))
+            maps.append(of_run.table(CORRUPTION, groups))
+        if rows.get(QUESTION_CATEGORY):
+            maps.append(of_run.table(QUESTION_CATEGORY, [("", rows[QUESTION_CATEGORY], [])]))
     return "".join(maps)
 
 
@@ -58,8 +59,8 @@ def _rows(numbers: PageNumbers, path: str, run: str) -> Rows:
 def _by_category(rows: Rows, sums: Rows, categories: Mapping[str, str]) -> list[tuple[str, Rows, Rows]]:
     groups: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for path, row in rows:
-        groups.setdefault(categories.get(row["name"], ""), []).append((path, row))
-    return [(name, part, [s for s in sums if s[1]["name"] == name]) for name, part in groups.items()]
+        groups.setdefault(categories.get(row["id"], ""), []).append((path, row))
+    return [(name, part, [s for s in sums if s[1]["id"] == name]) for name, part in groups.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +71,24 @@ class _Map:
     labels: PageLabels
     run: str
     most: float
+    titles: Mapping[str, str]
 
-    def table(self, title: str, groups: Sequence[tuple[str, Rows, Rows]]) -> str:
+    def table(self, part: str, groups: Sequence[tuple[str, Rows, Rows]]) -> str:
+        title = self.titles[part]
         heads = [tag("th", title, scope="col"), tag("th", "n", scope="col", class_="num")]
         heads += [tag("th", level, scope="col", class_="num") for level in self.labels.levels]
         bodies = []
         for group, rows, sums in groups:
-            lines = [self._row(title, row) for row in rows]
+            lines = [self._row(part, row) for row in rows]
             if group:
                 shown = group.replace("_", " ")
-                lines = [self._row("Corruption category", row, shown) for row in sums] + lines
+                lines = [self._row(CORRUPTION_CATEGORY, row, shown) for row in sums] + lines
             bodies.append(box("tbody", *lines))
         name = f"By {title.lower()}" + (f" – {self.run}" if len(self.labels.runs) > 1 else "")
         body = tag("caption", name) + box("thead", box("tr", *heads)) + "".join(bodies)
         return scroller(box("table", body, class_="heat"), name)
 
-    def _row(self, title: str, row: tuple[str, Mapping[str, Any]], shown: str = "") -> str:
+    def _row(self, part: str, row: tuple[str, Mapping[str, Any]], shown: str = "") -> str:
         path, record = row
         label = shown or record["name"].replace("_", " ")
         cells = tag("th", label, scope="row")
@@ -96,7 +99,7 @@ class _Map:
             elif level == CLEAN:
                 cells += box("td", self._estimate(f"{path}/scores/{level}"), class_="num base")
             else:
-                data = {_FILTERS[title]: record["name"], "level": level}
+                data = {_FILTERS[part]: record["id"], "level": level}
                 cells += self._drop(path, level, f"{label} at {level}", data)
         return box("tr", cells, class_="sum" if shown else None)
 

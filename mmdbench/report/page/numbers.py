@@ -19,7 +19,7 @@ _VOID = frozenset({"circle", "line", "path", "polygon", "polyline", "rect"})
 
 @dataclass(frozen=True, slots=True)
 class PageNumbers:
-    """The record that all numbers of a page come from: `Tables.as_dict()`, and its `quality` curves."""
+    """The record that all numbers of a page come from: its `Tables` as a dict, and its `quality` curves."""
 
     record: Mapping[str, Any]
 

@@ -30,7 +30,7 @@ def summary(numbers: PageNumbers, labels: PageLabels) -> str:
             path = f"main/{place}/drops/{labels.worst}"
             kind = "lost" if numbers.at(f"{path}/value") > 0 else ""
             tiles.append(_tile("Drop, points", numbers.number(f"{path}/value"), numbers.interval(path), kind))
-            percent = _percent_path(numbers, row["name"], run)
+            percent = _percent_path(numbers, labels, row)
             if percent:
                 tiles.append(_tile("Drop, % of clean", numbers.number(percent, unit="%"), ""))
         cards.append(box("article", head, box("dl", *tiles, class_="tiles"), class_="card"))
@@ -52,13 +52,15 @@ def _tile(name: str, value: str, interval: str, kind: str = "") -> str:
     return box("div", tag("dt", name), body, class_=f"tile {kind}".strip())
 
 
-def _percent_path(numbers: PageNumbers, name: str, run: str) -> str:
+def _percent_path(numbers: PageNumbers, labels: PageLabels, wanted: Mapping[str, Any]) -> str:
+    several = len(labels.runs) > 1
     for t, table in enumerate(numbers.at("tables")):
         if table["key"] != "levels":
             continue
         for c, column in enumerate(table["columns"]):
             for r, row in enumerate(table["rows"]):
-                if column["unit"] == "%" and row["labels"][0] == name and row["labels"][-1] in (name, run):
+                mine = row["id"] == wanted["id"] and (not several or row["labels"][-1] == wanted["run"])
+                if mine and column["unit"] == "%":
                     value = row["values"][c]
                     return f"tables/{t}/rows/{r}/values/{c}/value" if value else ""
     return ""

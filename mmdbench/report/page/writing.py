@@ -120,8 +120,8 @@ def write_page(
 def page_html(content: PageContent, spec: Spec) -> str:
     """The page as text; `spec` tells the category of each corruption."""
     tables = content.tables
-    record = {**tables.as_dict(), "quality": [asdict(curve) for curve in quality_curves(content.runs)]}
-    numbers = PageNumbers(record)
+    quality_record = [asdict(curve) for curve in quality_curves(content.runs)]
+    numbers = PageNumbers({**asdict(tables), "quality": quality_record})
     runs = tuple(dict.fromkeys(row.run for row in tables.main))
     labels = PageLabels(tables.levels, runs, _benches(content.runs), len(content.runs))
     categories = {name: corruption.category for name, corruption in spec.corruptions.items()}
@@ -146,7 +146,7 @@ def page_html(content: PageContent, spec: Spec) -> str:
         notes="".join(tag("li", note) for note in tables.notes) or tag("li", "Nothing to remark."),
         viewer_notes="".join(tag("p", note) for note in content.notes),
         no_examples="" if content.examples else "hidden",
-        facts=_json(record),
+        facts=_json({**tables.as_dict(), "quality": quality_record}),
         examples=_json(_viewer(content, categories)),
         pictures=_chunks(content.pictures.data),
     )
@@ -168,7 +168,7 @@ def _named(run: RunResults, tables: Tables, place: int) -> RunResults:
 
 
 def _benches(runs: Sequence[RunResults]) -> Mapping[str, str]:
-    return {run.title(name): name for run in runs for name in run.benches}
+    return {run.benchmark(name): name for run in runs for name in run.benches}
 
 
 def _alarm(tables: Tables) -> str:

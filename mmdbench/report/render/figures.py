@@ -10,7 +10,7 @@ from typing import Any
 
 from mmdbench.errors import MissingExtraError, StoreError, UsageError
 from mmdbench.records import CLEAN, RECODED
-from mmdbench.report.scores import LevelRow, worst_level
+from mmdbench.report.scores import CORRUPTION, LevelRow, worst_level
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.rounding import fixed
 
@@ -122,13 +122,15 @@ def _drops(figure: Any, tables: Tables) -> bool:
     rows = [row for row in tables.main if level in row.drops]
     if not level or not rows:
         return False
-    names = list(dict.fromkeys(row.name for row in rows))
+    names = {row.id: row.name for row in rows}
     runs = list(dict.fromkeys(row.run for row in rows))
     figure.set_size_inches(4.6, 0.8 + 0.22 * len(names) * (len(runs) + 0.5))
     axes = figure.add_subplot()
     for number, (run, colour) in enumerate(zip(runs, _cycle(len(runs)), strict=True)):
         mine = [row for row in rows if row.run == run]
-        places = [names.index(row.name) + (number - (len(runs) - 1) / 2) * 0.8 / len(runs) for row in mine]
+        places = [
+            list(names).index(row.id) + (number - (len(runs) - 1) / 2) * 0.8 / len(runs) for row in mine
+        ]
         gaps = [row.drops[level] for row in mine]
         errors = [[e.value - e.low for e in gaps], [e.high - e.value for e in gaps]]
         axes.errorbar(
@@ -142,7 +144,7 @@ def _drops(figure: Any, tables: Tables) -> bool:
             capsize=2,
         )
     axes.axvline(0, color="0.6", linewidth=0.8)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names.values())
     axes.invert_yaxis()
     axes.set_xlabel(f"drop {CLEAN} → {level} in points, paired, 95 % intervals\n{_rules(tables)}", fontsize=7)
     if len(runs) > 1:
@@ -151,7 +153,7 @@ def _drops(figure: Any, tables: Tables) -> bool:
 
 
 def _corruptions(figure: Any, tables: Tables) -> bool:
-    part = next((p for p in tables.breakdowns if p.title == "Corruption"), None)
+    part = next((p for p in tables.breakdowns if p.id == CORRUPTION), None)
     first = tables.runs[0].label
     rows = [row for row in part.rows if row.run == first and row.drops] if part else []
     levels = [

@@ -39,9 +39,8 @@ def part_table(part: Breakdown, levels: Sequence[str], weighting: str) -> Table:
         for row in (sorted(part.rows, key=_order(part)) if several else part.rows)
     ]
     labels = (part.title, "Model") if several else (part.title,)
-    key = part.title.lower().replace(" ", "-")
     return Table(
-        key,
+        part.id,
         f"By {part.title.lower()}",
         labels,
         level_columns(levels, intervals=False),
@@ -72,7 +71,7 @@ def corruption_table(
         The table; None if nothing has a score at the worst level.
     """
     level = worst_level(levels)
-    rows = {(r.run, r.name): r for part in parts.values() for r in part.rows if level in r.scores}
+    rows = {(r.run, r.id): r for part in parts.values() for r in part.rows if level in r.scores}
     labels = [label for label in main if any(run == label for run, _ in rows)]
     if not labels:
         return None
@@ -135,10 +134,10 @@ def _deltas(
     for label in (label for label in labels[1:] if label in by_name):
         pair = (by_name[label], by_name[labels[0]])
         gaps = [*part_gaps(*pair, (level,), by_corruption), *part_gaps(*pair, (level,), by_category)]
-        found |= {(label, gap.name): v for gap in gaps if (v := value_of(gap.estimate)) is not None}
+        found |= {(label, gap.id): v for gap in gaps if (v := value_of(gap.estimate)) is not None}
     return found
 
 
 def _order(part: Breakdown) -> Callable[[LevelRow], int]:
-    places = {name: i for i, name in enumerate(dict.fromkeys(row.name for row in part.rows))}
-    return lambda row: places[row.name]
+    places = {name: i for i, name in enumerate(dict.fromkeys(row.id for row in part.rows))}
+    return lambda row: places[row.id]

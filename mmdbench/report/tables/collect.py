@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER
 from mmdbench.report.identity import identity, require_comparable
-from mmdbench.report.scores import Breakdown, LevelRow, breakdown, levels_of, main_rows, partitions
+from mmdbench.report.scores import (
+    CORRUPTION,
+    CORRUPTION_CATEGORY,
+    QUESTION_CATEGORY,
+    Breakdown,
+    LevelRow,
+    breakdown,
+    levels_of,
+    main_rows,
+    partitions,
+)
 from mmdbench.report.tables import answer_changes, breakdowns, headline, replies
 from mmdbench.report.tables.corruption_error import mce_table
 from mmdbench.report.tables.perception import perception_tables
@@ -20,17 +30,16 @@ from mmdbench.report.tables.rbench import rbench_table
 from mmdbench.report.tables.rounding import RULE
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.report.tables.sample_size import detectable_table, whole_table
-from mmdbench.report.tables.table import Table, marked
+from mmdbench.report.tables.table import Table, as_record, marked
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
 
 __all__ = ["PublishedRows", "RunInfo", "Tables", "make_tables", "weighting_of"]
 
-_QUESTION_CATEGORY, _CORRUPTION = "question-category", "corruption"
 _PARTS = {
-    _QUESTION_CATEGORY: "Question category",
-    "corruption-category": "Corruption category",
-    _CORRUPTION: "Corruption",
+    QUESTION_CATEGORY: "Question category",
+    CORRUPTION_CATEGORY: "Corruption category",
+    CORRUPTION: "Corruption",
 }
 """Titles of the breakdowns, in the order of `partitions`."""
 
@@ -91,7 +100,7 @@ class Tables:
 
     def as_dict(self) -> dict[str, Any]:
         """The tables as a JSON-able dict, unrounded."""
-        return asdict(self)
+        return as_record(self)
 
 
 def make_tables(
@@ -183,11 +192,11 @@ def _parts(
     runs: Sequence[RunResults], published: Sequence[PublishedRows], levels: Sequence[str], spec: Spec
 ) -> dict[str, Breakdown]:
     found = {}
-    for key, partition in zip(_PARTS, partitions(spec), strict=True):
+    for part, partition in zip(_PARTS, partitions(spec), strict=True):
         rows = [row for run in runs for row in breakdown(run, levels, partition)]
-        if key == _CORRUPTION:
+        if part == CORRUPTION:
             rows += [row for result in published for row in result.corruptions]
-        found[key] = Breakdown(_PARTS[key], tuple(rows))
+        found[part] = Breakdown(part, _PARTS[part], tuple(rows))
     return found
 
 
@@ -203,7 +212,7 @@ def _answer_tables(
         if runs[0].apart
         else "Questions of all benchmarks are pooled; clean is the score of the same questions."
     )
-    by_corruption = {key: part for key, part in parts.items() if key != _QUESTION_CATEGORY}
+    by_corruption = {key: part for key, part in parts.items() if key != QUESTION_CATEGORY}
     found = [
         headline.worst_table(rows, levels),
         headline.levels_table(rows, levels),
@@ -218,7 +227,7 @@ def _answer_tables(
         answer_changes.worst_case_table(runs),
         answer_changes.ladder_flags(runs),
         detectable_table({run.name: rows[run.name] for run in runs}, levels),
-        mce_table(parts[_CORRUPTION], list(rows), spec),
+        mce_table(parts[CORRUPTION], list(rows), spec),
         whole_table(runs),
         rbench_table(runs),
         replies.capability_table(runs),

@@ -26,7 +26,7 @@ def mce_table(part: Breakdown, runs: Sequence[str], spec: Spec) -> Table | None:
     Returns:
         The table, in percent; None without a second run, or if the reference has no corruption.
     """
-    rows = {(row.run, row.name): row for row in part.rows}
+    rows = {(row.run, row.id): row for row in part.rows}
     body = []
     for name in spec.corruptions:
         base = rows.get((runs[0], name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mmdbench.records import CLEAN
-from mmdbench.report.scores import AVERAGE, LevelRow, worst_level
+from mmdbench.report.scores import AVERAGE, AVERAGE_NAME, LevelRow, worst_level
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 
 __all__ = ["drop_table", "ladder_table", "level_columns", "level_values", "levels_table", "worst_table"]
@@ -18,10 +18,10 @@ def worst_table(rows: Rows, levels: Sequence[str]) -> Table:
     """Scores of runs × benchmarks at the worst level, as in the paper's table 1."""
     level = worst_level(levels) or (levels[-1] if levels else "")
     names = _names(rows)
-    columns = tuple(Column(name, digits=2, best="max", intervals=False) for name in names)
+    columns = tuple(Column(name, digits=2, best="max", intervals=False) for name in names.values())
     body = []
     for label, of_run in rows.items():
-        known = {row.name: row for row in of_run}
+        known = {row.id: row for row in of_run}
         body.append(
             Row((label,), tuple(value_of(known[n].scores.get(level)) if n in known else None for n in names))
         )
@@ -33,19 +33,14 @@ def levels_table(rows: Rows, levels: Sequence[str]) -> Table:
     several = len(rows) > 1
     labels = ("Benchmark", "Model") if several else ("Benchmark",)
     body = []
-    for name in _names(rows):
+    for row_id, name in _names(rows).items():
         for label, of_run in rows.items():
-            for row in of_run:
-                if row.name == name:
-                    named = (row.name, label) if several else (row.name,)
-                    body.append(
-                        Row(
-                            named,
-                            level_values(row, levels),
-                            name.startswith(AVERAGE),
-                            name if several else "",
-                        )
-                    )
+            named, section = ((name, label), name) if several else ((name,), "")
+            body += [
+                Row(named, level_values(row, levels), row.is_average, section, row_id)
+                for row in of_run
+                if row.id == row_id
+            ]
     return Table("levels", "Score by level", labels, level_columns(levels), tuple(body), _AVERAGES)
 
 
@@ -75,7 +70,7 @@ def ladder_table(rows: Rows, levels: Sequence[str]) -> Table:
     several = len(rows) > 1
     body = []
     for label, of_run in rows.items():
-        known = {row.name: row for row in of_run}
+        known = {row.id: row for row in of_run}
         for level in levels:
             values = tuple(value_of(known[n].scores.get(level)) if n in known else None for n in names)
             if any(values):
@@ -83,7 +78,7 @@ def ladder_table(rows: Rows, levels: Sequence[str]) -> Table:
                     Row((label, level) if several else (level,), values, section=label if several else "")
                 )
     labels = ("Model", "Level") if several else ("Level",)
-    columns = tuple(Column(name, digits=2, intervals=False) for name in names)
+    columns = tuple(Column(name, digits=2, intervals=False) for name in names.values())
     return Table("ladder", "Benchmarks by level", labels, columns, tuple(body), _AVERAGES)
 
 
@@ -99,18 +94,19 @@ def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
     ]
     body = []
     for label, of_run in rows.items():
-        row = next((r for r in of_run if r.name.startswith(AVERAGE)), of_run[0] if len(of_run) == 1 else None)
+        row = next((r for r in of_run if r.is_average), of_run[0] if len(of_run) == 1 else None)
         if row is not None:
-            named = label if row.name == AVERAGE else f"{label} ({row.name})"
+            named = label if row.id == AVERAGE else f"{label} ({row.name})"
             body.append(Row((named,), level_values(row, levels)[1:]))
     return Table(
         "drops", "Mean over benchmarks and its drop", ("Model",), tuple(columns), tuple(body), _AVERAGES
     )
 
 
-_AVERAGES = "AVG is the unweighted mean over benchmarks; drops are paired by question."
+_AVERAGES = f"{AVERAGE_NAME} is the unweighted mean over benchmarks; drops are paired by question."
 
 
-def _names(rows: Rows) -> list[str]:
-    found = dict.fromkeys(row.name for of_run in rows.values() for row in of_run)
-    return [n for n in found if not n.startswith(AVERAGE)] + [n for n in found if n.startswith(AVERAGE)]
+def _names(rows: Rows) -> dict[str, str]:
+    """Names of the rows by id, those of means last."""
+    found = {row.id: row for of_run in rows.values() for row in of_run}
+    return {row.id: row.name for row in sorted(found.values(), key=lambda row: row.is_average)}

@@ -166,15 +166,16 @@ def _by_level(
     for run in runs:
         groups: dict[tuple[str, str], list[Reply]] = {}
         for cell, reply in run.replies.items():
-            for bench in (cell.bench, "Total" if total else _ALL):
+            for bench in (cell.bench, ""):
                 groups.setdefault((bench, cell.level), []).append(reply)
         for bench in sorted(
             {b for b, _ in groups},
-            key=lambda b: (b in ("Total", _ALL), run.benches.index(b) if b in run.benches else 0),
+            key=lambda b: (not b, run.benches.index(b) if b in run.benches else 0),
         ):
             values = tuple(read(groups.get((bench, level), [])) for level in levels)
             if any(values):
-                body.append(Row((run.name, run.title(bench)), values, bench in ("Total", _ALL), run.name))
+                name = run.title(bench) if bench else "Total" if total else "all"
+                body.append(Row((run.name, name), values, not bench, run.name))
     columns = tuple(Column(level, column.unit, column.digits) for level in levels)
     key, title, caption = about
     return Table(key, title, ("Model", "Benchmark"), columns, tuple(body), caption)

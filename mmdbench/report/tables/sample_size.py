@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mmdbench.records import CLEAN, Index
 from mmdbench.report.question_series import Series
-from mmdbench.report.scores import AVERAGE, run_series
+from mmdbench.report.scores import run_series
 from mmdbench.report.tables.headline import Rows
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
@@ -25,11 +25,10 @@ def detectable_table(rows: Rows, levels: Sequence[str]) -> Table:
                 drop = row.drops[level]
                 found = detectable_given(drop, whole=100)
                 reached = found < math.inf
-                alone = not row.name.startswith(AVERAGE)
-                needed = Value(math.ceil(drop.n * found**2)) if alone and reached else None
+                needed = Value(math.ceil(drop.n * found**2)) if reached and not row.is_average else None
                 shown = Value(found) if reached else None
                 values = (Value(drop.n), Value((drop.high - drop.low) / 2), shown, needed)
-                body.append(Row((label, row.name, level), values, not alone, label))
+                body.append(Row((label, row.name, level), values, row.is_average, label))
     columns = (
         Column("n", "count", 0),
         Column("± drop", difference=True),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from mmdbench.errors import UnknownNameError
 from mmdbench.report.tables.rounding import fixed
@@ -19,6 +19,7 @@ __all__ = [
     "Row",
     "Table",
     "Value",
+    "as_record",
     "chosen",
     "marked",
     "ranks",
@@ -74,13 +75,15 @@ class Column:
 class Row:
     """A row: its labels, and a value or None for each column.
 
-    A `summary` row is a mean or total of others; rows of one section are shown together.
+    A `summary` row is a mean or total of others; rows of one section are shown together. `id` is the
+    benchmark of a row of scores by level.
     """
 
     labels: tuple[str, ...]
     values: tuple[Value | None, ...]
     summary: bool = False
     section: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,11 @@ class Table:
     rows: tuple[Row, ...]
     caption: str = ""
     across: bool = False
+
+
+def as_record(value: Any) -> dict[str, Any]:
+    """A dataclass as a JSON-able dict, without the ids that the program alone reads."""
+    return asdict(value, dict_factory=lambda items: {k: v for k, v in items if k != "id"})
 
 
 def value_of(estimate: Estimate | None) -> Value | None:
