@@ -19,7 +19,7 @@ from mmdbench.scoring.families import FAMILIES, infer_family
 from mmdbench.scoring.family import Family, Grading, Metric
 from mmdbench.scoring.sheet import Totals
 from mmdbench.scoring.tables import mean, percent
-from run_folders import LEVELS, question, write_run
+from run_folders import LEVELS, numbers, question, write_run
 
 SPEC = load_spec()
 RUNS = [
@@ -41,15 +41,6 @@ def make_run(folder, family, protocol, worse=False):
         return "B" if miss else "A"
 
     return write_run(folder, rows, answer, family, protocol=protocol, design="balanced:1")
-
-
-def numbers(value):
-    """All numbers inside a JSON-able value, in order; texts are left out, and a name that holds a label."""
-    if isinstance(value, dict):
-        return [part for item in value.values() for part in numbers(item)]
-    if isinstance(value, list | tuple):
-        return [part for item in value for part in numbers(item)]
-    return [] if isinstance(value, str) else [value]
 
 
 def measured(folder, family, protocol):

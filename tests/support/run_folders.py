@@ -105,3 +105,12 @@ def write_run(
     for name, lines in (("cells", cells), ("questions", rows), ("replies-0", replies)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def numbers(value):
+    """All numbers inside a JSON-able value, in order; texts are left out, and a name that holds a label."""
+    if isinstance(value, dict):
+        return [part for item in value.values() for part in numbers(item)]
+    if isinstance(value, list | tuple):
+        return [part for item in value for part in numbers(item)]
+    return [] if isinstance(value, str) else [value]
