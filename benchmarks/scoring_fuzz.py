@@ -424,7 +424,7 @@ def _check_mmvet(upstream: Upstream, rng: random.Random) -> Iterator[str]:
     vars(upstream.mmvet)["load"] = lambda _: frame
     theirs = [table.to_dict("records") for table in upstream.mmvet.MMVet_acc("")]
     questions = tuple(Question("fuzz", i, {"category": c, "answer": "x"}) for i, c in enumerate(cells))
-    judge = types.SimpleNamespace(id="j", ask=lambda _prompt, *, key, **_: JudgeReply(str(grades[key.index])))
+    judge = types.SimpleNamespace(id="j", ask=lambda call: JudgeReply(str(grades[call.index])))
     result = score(_Bench("fuzz", "mmvet", questions), dict.fromkeys(range(len(cells)), "r"), judge=judge)
     if not _close(result.vlmevalkit_table, theirs[0]) or not _close(result.metrics["fine"], theirs[1]):
         yield f"{upstream.version}: MM-Vet {cells} {grades} ours {result.vlmevalkit_table} theirs {theirs}"
