@@ -39,7 +39,7 @@ __all__ = [
 
 Index = int | str
 Status = Literal["ok", "refused", "empty", "truncated", "error"]
-Verdict = Literal["correct", "wrong", "unresolved"]
+Verdict = Literal["correct", "partial", "wrong", "unresolved"]
 
 ANSWER = "answer"
 """The task of a run with the benchmarks' own questions."""

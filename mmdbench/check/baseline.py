@@ -69,13 +69,14 @@ def accept(run: RunResults, path: Path) -> int:
     """Write a run as the baseline, and return the number of grades written.
 
     Raises:
-        IncompleteError: Too many answers are missing.
+        IncompleteError: Too many answers are missing or not judged, or none can be read.
         UsageError: The run has no score.
     """
-    if not run.complete:
+    if run.problem:
+        finish = "Run the same mmdbench eval command again to finish it."
         raise IncompleteError(
-            f"{run.failed} of {run.planned} answers are missing: this run cannot be a baseline.",
-            hint="Run the same mmdbench eval command again to finish it.",
+            f"{run.problem.removesuffix('.')}: this run cannot be a baseline.",
+            hint="See the notes of mmdbench report RUN." if run.complete else finish,
         )
     if not run.hits:
         raise UsageError("A baseline must hold a score, and this run has none.")

@@ -91,16 +91,16 @@ def check_run(
         alpha: Chance that a check without any change fails, above 0 and below 0.5.
 
     Returns:
-        A verdict for each row. An incomplete run gets none, and exit code 4.
+        A verdict for each row. A run that is incomplete, not judged or not readable gets none, and
+        exit code 4.
 
     Raises:
         UsageError: `alpha` is out of range, or a gate names no row.
         IncomparableError: Run and baseline are of different questions or settings.
     """
     require_above("alpha", alpha, 0, below=0.5)
-    if not run.complete:
-        problem = f"{run.failed} of {run.planned} planned answers are missing or failed."
-        return CheckReport(run.name, (), 4, (), problem, alpha, run_notes(run))
+    if run.problem:
+        return CheckReport(run.name, (), 4, (), run.problem, alpha, run_notes(run))
     before, found = baseline.as_run(run)
     watched = watched_rows(gates or default_gates(run), run, spec)
     rows = [(row, *_gap(row, before, run, spec)) for row in watched]

@@ -33,6 +33,7 @@ def check(
     ] = 0.05,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     as_json: opts.Json = False,
+    judge: opts.JudgedBy = "",
 ) -> None:
     """Compare a run with a baseline, and fail if it got worse.
 
@@ -45,7 +46,7 @@ def check(
     from mmdbench.results.graded_run import load_results
 
     gates = [parse_gate(text) for text in gate or ()]
-    results = load_results(run)
+    results = load_results(run, judged_by=judge)
     if accept:
         count = write_baseline(results, baseline)
         typer.echo(f"{count} grades of {results.name} are now the baseline {baseline}")

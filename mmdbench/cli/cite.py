@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.urls import FOLDER
 
 __all__ = ["cite"]
@@ -14,12 +15,13 @@ __all__ = ["cite"]
 
 def cite(
     runs: Annotated[list[Path] | None, typer.Argument(parser=FOLDER, help="Folders of runs.")] = None,
+    judge: opts.JudgedBy = "",
 ) -> None:
     """Print BibTeX entries, and for each run a paragraph of methods."""
     from mmdbench.report.cite import citations, methods
     from mmdbench.results.graded_run import load_results
 
-    results = [load_results(folder) for folder in runs or ()]
+    results = [load_results(folder, judged_by=judge) for folder in runs or ()]
     for run in results:
         typer.echo(methods(run))
     typer.echo(citations(results), nl=False)

@@ -22,6 +22,7 @@ def compare(
     ] = False,
     protocol: opts.Protocol = "",
     extraction: opts.Extraction = "",
+    judge: opts.JudgedBy = "",
     markdown: opts.Markdown = False,
     as_json: opts.Json = False,
 ) -> None:
@@ -31,7 +32,7 @@ def compare(
     """
     from mmdbench.report.load import open_comparisons
 
-    found = open_comparisons(runs, protocol, extraction, shared=shared)
+    found = open_comparisons(runs, protocol, extraction, judge, shared=shared)
     if as_json:
         from mmdbench.report.tables.table import as_record
 

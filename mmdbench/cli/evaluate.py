@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +11,18 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
+from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
+from mmdbench.cli._shared.output import print_judge_usage
+from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
 from mmdbench.errors import UsageError
 from mmdbench.records import ANSWER, RunPlan
 from mmdbench.system.bounds import require_between
 
 if TYPE_CHECKING:
+    from mmdbench.results.judging.open import JudgeOptions
+    from mmdbench.results.rescoring import Regraded
+    from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.inputs import RunInputs
     from mmdbench.run.runner import RunSummary
 
@@ -78,6 +85,8 @@ def evaluate(
     ] = False,
     protocol: opts.Protocol = "clear/1",
     extraction: opts.Extraction = "sane",
+    judge: opts.Judge = "",
+    judge_heads: opts.JudgeHeads = None,
     max_usd: opts.MaxUsd = None,
     max_minutes: Annotated[float | None, opts.limit_option(help="Stop after this many minutes.")] = None,
     max_requests: opts.MaxRequests = None,
@@ -99,6 +108,7 @@ def evaluate(
     """Run a model on clean and degraded questions; run the command again to resume."""
     from mmdbench.benches import expand_benches
     from mmdbench.models.cards import find_card, set_options
+    from mmdbench.results.judging.open import JudgeOptions
     from mmdbench.run.budget import Budget
     from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
     from mmdbench.run.evaluate import Evaluation
@@ -146,34 +156,86 @@ def evaluate(
         data_dir=data_dir,
         keep_images=keep_images,
     )
+    judged_by = None
+    if judge:
+        judged_by = JudgeOptions(judge, judge_heads, model_card or (), max_usd, on_usage=print_judge_usage)
+        _check_judge(judged_by, evaluation)
+    elif judge_heads is not None:
+        raise UsageError("--judge-heads needs a judge.", hint="Add --judge.")
     with open_run(evaluation, Sources(data_dir, offline, family), quiet=quiet) as inputs:
         if dry_run:
             show_forecast(inputs, as_json=as_json)
         elif target_ci is not None:
-            _run_until_precise(inputs, target_ci, quiet=quiet)
+            _run_until_precise(inputs, target_ci, judged_by, quiet=quiet)
         else:
-            _run_once(inputs, quiet=quiet)
+            _run_once(inputs, judged_by, quiet=quiet)
 
 
-def _run_once(inputs: RunInputs, *, quiet: bool) -> None:
+def _check_judge(judge: JudgeOptions, evaluation: Evaluation) -> None:
+    """Refuse what no judge can be asked about, before the model is paid."""
+    from mmdbench.results.judging.open import open_judge
+    from mmdbench.run.budget import Budget
+    from mmdbench.scoring import load_heads
+
+    if evaluation.plan.task != ANSWER:
+        raise UsageError(f"--judge is for the task {ANSWER}.")
+    if evaluation.settings.shard[1] > 1:
+        raise UsageError("A shard is not judged.", hint="Merge all shards, then: mmdbench score RUN --judge.")
+    open_judge(judge.name, judge.cards, Budget(usd=judge.max_usd)).close()
+    load_heads(judge.heads)
+
+
+def _ask_judge(
+    inputs: RunInputs, summaries: Sequence[RunSummary], judge: JudgeOptions | None, *, quiet: bool
+) -> Regraded | None:
+    """Let the judge grade what rules cannot, for what is left of the cost; not after a stopped run."""
+    if judge is None or summaries[-1].stopped:
+        return None
+    from mmdbench.results.rescoring import regrade_and_save
+    from mmdbench.scoring import Rules
+
+    spent = sum(summary.usd for summary in summaries)
+    left = None if judge.max_usd is None else max(0.0, judge.max_usd - spent)
+    with Bar("Judge", quiet=quiet) as bar:
+        options = replace(judge, max_usd=left, on_progress=bar.update)
+        made, _ = regrade_and_save(inputs.folder, Rules("", ""), options)
+    return made
+
+
+def _finish(inputs: RunInputs, summary: RunSummary, judged: Regraded | None) -> None:
+    judge = judged.rules.judge if judged else ""
+    results = print_report(inputs.folder, judge or "")
+    for line in shown_by_report(judged) if judged else ():
+        typer.echo(line, err=True)
+    refuse_incomplete(results, summary)
+    if judged:
+        refuse_unjudged([arm.score for arm in judged.arms])
+
+
+def _run_once(inputs: RunInputs, judge: JudgeOptions | None, *, quiet: bool) -> None:
     summary = ask_model(inputs, quiet=quiet)
     if inputs.settings.shard[1] > 1:
         typer.echo(f"  {inputs.folder}: shard done; merge all shards with mmdbench merge")
         return
-    refuse_incomplete(print_report(inputs.folder), summary)
+    _finish(inputs, summary, _ask_judge(inputs, [summary], judge, quiet=quiet))
 
 
-def _run_until_precise(inputs: RunInputs, target: float, *, quiet: bool) -> None:
+def _run_until_precise(inputs: RunInputs, target: float, judge: JudgeOptions | None, *, quiet: bool) -> None:
     from mmdbench.results.graded_run import load_results
     from mmdbench.results.precision import half_width_points, until_precise
 
     summaries: list[RunSummary] = []
+    judged: list[Regraded | None] = []
 
     def carry_out(plan: RunPlan) -> float | None:
         summaries.append(ask_model(replace(inputs, plan=plan), quiet=quiet))
-        return None if summaries[-1].stopped else half_width_points(load_results(inputs.folder))
+        judged.append(_ask_judge(inputs, summaries, judge, quiet=quiet))
+        name = (judged[-1].rules.judge if judged[-1] else None) or ""
+        if summaries[-1].stopped:
+            return None
+        return half_width_points(load_results(inputs.folder, judged_by=name))
 
     for step in until_precise(inputs.plan, inputs.benches, target, carry_out):
         reached = "reached" if step.reached else "not yet"
         typer.echo(f"{step.questions} questions: ± {step.half_width:.2f} points ({reached})", err=True)
-    refuse_incomplete(print_report(inputs.folder), summaries[-1])
+    _finish(inputs, summaries[-1], judged[-1])

@@ -18,6 +18,7 @@ def figures(
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="Format: svg or pdf; repeatable.")
     ] = None,
+    judge: opts.JudgedBy = "",
 ) -> None:
     """Draw the figures of a report as SVG and PDF.
 
@@ -26,5 +27,5 @@ def figures(
     from mmdbench.report.load import open_runs
     from mmdbench.report.render.figures import FORMATS, draw_figures
 
-    _, tables = open_runs(runs)
+    _, tables = open_runs(runs, judge=judge)
     print_paths(draw_figures(tables, out, formats or FORMATS))

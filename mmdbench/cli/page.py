@@ -19,9 +19,10 @@ def page(
     examples: Annotated[int, typer.Option(min=0, help="Most examples with pictures.")] = EXAMPLES,
     data_dir: opts.DataDir = None,
     quiet: opts.Quiet = False,
+    judge: opts.JudgedBy = "",
 ) -> None:
     """Write one HTML page with the tables, answers and pictures of runs; it works offline."""
     from mmdbench.report.load import open_runs
 
-    results, tables = open_runs(runs)
+    results, tables = open_runs(runs, judge=judge)
     save_page(results, tables, out, data_dir=data_dir, examples=examples, quiet=quiet)

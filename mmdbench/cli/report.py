@@ -35,13 +35,14 @@ def report(
     intervals: Annotated[bool, typer.Option("--intervals", help="Print intervals in LaTeX too.")] = False,
     protocol: opts.Protocol = "",
     extraction: opts.Extraction = "",
+    judge: opts.JudgedBy = "",
 ) -> None:
     """Print the tables of a run, or of several side by side; no model is asked."""
     if markdown + latex + as_csv + as_json > 1:
         raise UsageError("Only one of --markdown, --latex, --csv and --json may be given.")
     from mmdbench.report.load import open_runs
 
-    results, tables = open_runs(runs, protocol, extraction)
+    results, tables = open_runs(runs, protocol, extraction, judge)
     keys = tuple(table or ())
     if parquet:
         from mmdbench.report.render.csv_parquet import write_parquet
@@ -60,7 +61,7 @@ def report(
     from mmdbench.report.render.console import console
 
     Console().print(console(tables, keys))
-    if len(results) == len(runs) == 1 and not (keys or protocol or extraction):
+    if len(results) == len(runs) == 1 and not (keys or protocol or extraction or judge):
         from mmdbench.report.render.report_files import write_report
 
         print_paths(write_report(Path(runs[0]), results[0], tables))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
 from mmdbench.cli._shared.output import print_json, print_judge_usage, print_paths
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.urls import BENCH, OUT
-from mmdbench.errors import IncompleteError, UsageError
+from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
     from mmdbench.results.rescoring import Regraded, RowChange
@@ -53,13 +54,16 @@ def score(
         ),
     ] = "literal",
     judge: opts.Judge = "",
-    judge_heads: Annotated[
-        Path | None,
-        opts.grading_option(help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts."),
-    ] = None,
+    judge_heads: opts.JudgeHeads = None,
     on_unresolved: Annotated[
         str, opts.grading_option(help="Grade of rows the judge cannot settle: miss or random.")
     ] = "miss",
+    default: Annotated[
+        bool,
+        opts.grading_option(
+            "--default", help="Let report, check and cite show this judge from now on; no judge: none."
+        ),
+    ] = False,
     seed: opts.Seed = 0,
     model_card: opts.ModelCards = None,
     max_usd: opts.MaxUsd = None,
@@ -75,6 +79,8 @@ def score(
         )
     if run is not None and (partial or bench):
         raise UsageError("--bench and --partial need --predictions.")
+    if predictions is not None and default:
+        raise UsageError("--default needs a run.")
     if predictions is not None and not bench:
         raise UsageError("--predictions needs a benchmark.", hint="Add --bench NAME.")
     without = {
@@ -102,7 +108,7 @@ def score(
             )
         if predictions is None:
             assert run is not None
-            regraded, files = regrade_and_save(run, rules, judged_by, against=against)
+            regraded, files = regrade_and_save(run, rules, judged_by, against=against, default=default)
         else:
             scored = score_predictions(predictions, benches[0], rules, judged_by, partial=partial)
     if predictions is None:
@@ -118,7 +124,9 @@ def _print_run(made: Regraded, files: Sequence[Path], *, as_json: bool) -> None:
         _print_scores([(_arm_name(arm.level, arm.corruption), arm.score) for arm in made.arms])
         _print_changes(made)
         print_paths(files)
-    _refuse_judge_errors([arm.score for arm in made.arms])
+    for line in shown_by_report(made):
+        typer.echo(line, err=True)
+    refuse_unjudged([arm.score for arm in made.arms])
 
 
 def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
@@ -126,7 +134,7 @@ def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
         print_json({"kind": "mmdbench score", **made.as_dict()})
     else:
         _print_scores([(path.name, made)])
-    _refuse_judge_errors([made])
+    refuse_unjudged([made])
 
 
 def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
@@ -188,15 +196,6 @@ def _change(change: RowChange) -> str:
     where = f"{cell.bench} {cell.index!r} {_arm_name(cell.level, cell.corruption)}"
     sides = (f"{g.label or '–'} {g.verdict} ({g.stage})" for g in (before, after))
     return f"{where}: {' → '.join(sides)}"
-
-
-def _refuse_judge_errors(scores: Sequence[Score]) -> None:
-    failed = sum(grade.stage == "judge_error" for made in scores for grade in made.grades)
-    if failed:
-        raise IncompleteError(
-            f"The judge could not be asked about {failed} rows, which count as misses.",
-            hint="Run the same command again: only they are asked about.",
-        )
 
 
 def _arm_name(level: str, corruption: str | None) -> str:

@@ -52,7 +52,7 @@ def citations(runs: Sequence[RunResults] = ()) -> str:
 def methods(run: RunResults) -> str:
     """A methods paragraph for a paper: model, benchmarks, design, scoring and versions of a run.
 
-    The notes that limit the run's numbers are lines after it, or before it if the run is incomplete.
+    The notes that limit the run's numbers are lines after it, or before it if the run is incomplete or badly judged.
     """
     plan = run.plan
     benches = ", ".join(
@@ -75,11 +75,23 @@ def methods(run: RunResults) -> str:
         f"We measured {plan.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "
         f"at the levels {', '.join(plan.levels)}, design {plan.design} ({made}"
         f"{restored}{sample}, corruption spec {spec_name}, "
-        f"scored by {plan.protocol} (answers read by {extraction_version(plan.extraction)}). {came} "
+        f"scored by {plan.protocol} (answers read by {extraction_version(plan.extraction)}{_judged(run)}). "
+        f"{came} "
         "Intervals are 95 %: Wilson for scores, Bonett and Price's paired interval for drops, with the "
         "question as the unit. "
         f"Versions: {used or 'unknown'}.\n"
     )
     notes = "".join(f"- {note}\n" for note in run_notes(run))
-    parts = [paragraph, notes] if run.complete else [notes, paragraph]
+    parts = [paragraph, notes] if run.settled else [notes, paragraph]
     return "\n".join(part for part in parts if part)
+
+
+def _judged(run: RunResults) -> str:
+    if not run.judge:
+        return ""
+    records = [arm.score.judge_record for arm in run.arms if arm.score.judge]
+    counts = [arm.score.counts for arm in run.arms if arm.score.judge]
+    heads = {h["id"]: h["sha256"][:12] for record in records for h in record.get("prompts", ())}
+    asked = "; prompts " + ", ".join(f"{k}, SHA-256 {v}" for k, v in sorted(heads.items())) if heads else ""
+    judged, failed = (sum(r[name] for r in counts) for name in ("judged", "judge_failed"))
+    return f", what rules cannot read by the judge {run.judge}: {judged} rows, {failed} not settled{asked}"

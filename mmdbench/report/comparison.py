@@ -116,7 +116,7 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
     labels = ("Level", "Benchmark")
     table = Table("gaps-published", f"{run.name} − {published.label}", labels, columns, tuple(body), caption)
     notes = (*(f"{run.name}: {note}" for note in run_notes(run)), *published.notes, *_released(run))
-    table = marked(table, () if run.complete else [run.name])
+    table = marked(table, () if run.settled else [run.name])
     return Comparison(run.name, published.label, (), (table,), notes)
 
 
@@ -175,7 +175,7 @@ def _gap_table(key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults
         f"in points, paired, 95 % intervals; p adjusted by {name} over the rows of a level."
     )
     table = Table(key, f"Difference {title}", ("Level", "Part"), columns, tuple(rows), caption)
-    return marked(table, [run.name for run in runs if not run.complete])
+    return marked(table, [run.name for run in runs if not run.settled])
 
 
 def _gap_row(gap: Gap, name: str, adjusted: float | None) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mmdbench.corruptions.spec_file import load_spec
@@ -17,7 +18,7 @@ __all__ = ["open_comparisons", "open_runs"]
 
 
 def open_runs(
-    names: Sequence[str], protocol: str = "", extraction: str = ""
+    names: Sequence[str], protocol: str = "", extraction: str = "", judge: str = ""
 ) -> tuple[list[RunResults], Tables]:
     """Grade runs and put published results beside them.
 
@@ -25,6 +26,7 @@ def open_runs(
         names: Folders of runs and names of published results; the first is the reference.
         protocol: Grading protocol; empty for each run's own.
         extraction: Answer extraction; empty for each run's own.
+        judge: A judge of the runs, `none` for no judge; empty for each run's default.
 
     Returns:
         The graded runs, and the tables of runs and published results.
@@ -33,7 +35,9 @@ def open_runs(
         UsageError: No run is among the names.
     """
     folders = [Path(name) for name in names if not is_published(name)]
-    results = [load_results(folder, protocol=protocol, extraction=extraction) for folder in folders]
+    results = [
+        load_results(folder, protocol=protocol, extraction=extraction, judged_by=judge) for folder in folders
+    ]
     if not results:
         raise UsageError(f"RUNS must name a run, got {', '.join(names)}.", hint="Name the folder of one too.")
     benchmarks = [run.benchmark(bench) for run in results for bench in run.benches]
@@ -45,7 +49,7 @@ def open_runs(
 
 
 def open_comparisons(
-    names: Sequence[str], protocol: str = "", extraction: str = "", *, shared: bool = False
+    names: Sequence[str], protocol: str = "", extraction: str = "", judge: str = "", *, shared: bool = False
 ) -> list[Comparison]:
     """Compare a run with other runs and published results.
 
@@ -53,6 +57,7 @@ def open_comparisons(
         names: Folder of the first run, then at least one other folder or name of published results.
         protocol: Grading protocol of all runs; empty for each run's own.
         extraction: Answer extraction of all runs; empty for each run's own.
+        judge: A judge of all runs, `none` for no judge; empty for each run's default.
         shared: Compare runs of different samples on the questions that both hold.
 
     Returns:
@@ -68,14 +73,15 @@ def open_comparisons(
         )
     if is_published(names[0]):
         raise UsageError(f"The first of RUNS must be a run, got {names[0]}.", hint="Name a run before it.")
-    first = load_results(Path(names[0]), protocol=protocol, extraction=extraction)
+    grade = partial(load_results, protocol=protocol, extraction=extraction, judged_by=judge)
+    first = grade(Path(names[0]))
     found = []
     for name in names[1:]:
         if is_published(name):
             published = published_rows(name, [first.benchmark(bench) for bench in first.benches])
             found.append(compare_published(first, published if published.main else published_rows(name)))
             continue
-        other, ours = load_results(Path(name), protocol=protocol, extraction=extraction), first
+        other, ours = grade(Path(name)), first
         if other.name == first.name:
             other, ours = replace(other, label=name), replace(first, label=names[0])
         found.append(compare_runs(ours, other, load_spec(), shared=shared))

@@ -13,7 +13,8 @@ from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import ANSWER, CLEAN, RECODED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.arms import Arm, StoredRun, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grades_by_cell
-from mmdbench.results.judging.journal import JudgeJournal, RememberedJudge, remembered_judge
+from mmdbench.results.judging.journal import JudgeJournal
+from mmdbench.results.judging.remembered import RememberedJudge, remembered_judge
 from mmdbench.run.plan import StoredBench
 from mmdbench.scoring import Judge, Rules
 from mmdbench.scoring.families import get_family, unit_of
@@ -47,7 +48,7 @@ class RunResults:
 
     `cells` are all planned cells, `replies` the replies to them; `chance` is the score of guessing by
     benchmark, 0..1. Tables use `label` for the run and `titles` for its benchmark files; `benchmarks`
-    are those that the files are of.
+    are those that the files are of. `judge` is the id of the judge whose rulings count, empty for none.
     """
 
     manifest: Mapping[str, Any]
@@ -62,6 +63,7 @@ class RunResults:
     chance: Mapping[str, float] = field(default_factory=dict)
     benchmarks: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
+    judge: str = ""
 
     def benchmark(self, bench: str) -> str:
         """The benchmark that a file is of; the file's own name if two files of the run are of one."""
@@ -106,6 +108,49 @@ class RunResults:
         """True if no more than the plan's `max_error_rate` of the cells lack an answer."""
         return self.failed <= self.plan.max_error_rate * self.planned
 
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Arms whose replies the run's judge was not asked about, although it was about others."""
+        if not self.judge:
+            return ()
+        places = (_place(self, arm) for arm in self.arms if arm.score.judge is None)
+        return tuple(dict.fromkeys(places))
+
+    @property
+    def settled(self) -> bool:
+        """True if the run is complete, and its judge settled what it was asked about."""
+        return self.complete and not self._judge_problem
+
+    @property
+    def _judge_problem(self) -> str:
+        for arm in self.arms:
+            problem = getattr(arm.score, "judge_problem", "")
+            if problem:
+                return f"{_place(self, arm)}: {problem}."
+        return f"{self.judge} was not asked about {', '.join(self.unjudged)}." if self.unjudged else ""
+
+    @property
+    def problem(self) -> str:
+        """The reason why no verdict may rest on the scores; empty if there is none."""
+        if not self.complete:
+            return f"{self.failed} of {self.planned} planned answers are missing or failed."
+        if self._judge_problem:
+            return self._judge_problem
+        for bench in self.benches:
+            scored = [
+                arm
+                for arm in self.arms
+                if arm.bench == bench and getattr(arm.score, "headline", None) is not None
+            ]
+            verdicts = {grade.verdict for arm in scored for grade in arm.score.grades}
+            if verdicts == {"unresolved"}:
+                return f"No reply to {self.title(bench)} can be read, at any level."
+        return ""
+
+
+def _place(run: RunResults, arm: GradedArm) -> str:
+    return " ".join(part for part in (run.title(arm.bench), arm.level, arm.corruption) if part)
+
 
 def load_results(
     folder: Path,
@@ -114,6 +159,7 @@ def load_results(
     extraction: str = "",
     judge: Judge | None = None,
     journal: JudgeJournal | None = None,
+    judged_by: str = "",
 ) -> RunResults:
     """Grade a run from its folder.
 
@@ -124,13 +170,16 @@ def load_results(
         judge: The judge of rows that no rule decides. Without one, the rulings of a judge that was asked
             before are found in the run's journal.
         journal: The journal of the judge's calls.
+        judged_by: The judge of the run whose rulings count, `none` for none; by default the run's own.
 
     Returns:
         The graded run.
 
     Raises:
         StoreError: The folder holds no run.
-        UsageError: Other rules are named for a run of a task, which has its own.
+        UsageError: Other rules are named for a run of a task, which has its own, or a judge that was not
+            asked under these rules.
+        UnknownNameError: That judge was not asked about the run.
     """
     run = read_run(folder)
     if run.plan.task != ANSWER and (protocol or extraction):
@@ -140,12 +189,10 @@ def load_results(
         run.plan, protocol=protocol or run.plan.protocol, extraction=extraction or run.plan.extraction
     )
     rules = Rules(plan.protocol, plan.extraction)
-    judging = Judging(judge, journal=journal, workers=1) if judge else None
-    remembered = None if judge else remembered_judge(folder)
-    arms = tuple(
-        _grade_as_remembered(arm, rules, remembered) if remembered else grade_arm(arm, rules, judging)
-        for arm in run.arms
-    )
+    if judge:
+        arms = tuple(grade_arm(arm, rules, Judging(judge, journal=journal, workers=1)) for arm in run.arms)
+    else:
+        arms = _grade_as_remembered(run, rules, remembered_judge(folder, judged_by), named=bool(judged_by))
     return RunResults(
         manifest=run.manifest,
         plan=plan,
@@ -158,10 +205,29 @@ def load_results(
         chance={name: _chance(bench, arms) for name, bench in run.benches.items()},
         benchmarks=_unless_shared(run.benches, "benchmark"),
         titles=_unless_shared(run.benches, "title"),
+        judge=_judge_of(arms),
     )
 
 
-def _grade_as_remembered(arm: Arm, rules: Rules, judge: RememberedJudge) -> GradedArm:
+def _judge_of(arms: Iterable[GradedArm]) -> str:
+    return next((arm.score.judge for arm in arms if arm.score.judge), "")
+
+
+def _grade_as_remembered(
+    run: StoredRun, rules: Rules, judge: RememberedJudge | None, *, named: bool
+) -> tuple[GradedArm, ...]:
+    if judge is None:
+        return tuple(grade_arm(arm, rules) for arm in run.arms)
+    arms = tuple(_grade_by_rulings(arm, rules, judge) for arm in run.arms)
+    if named and not _judge_of(arms):
+        raise UsageError(
+            f"The judge {judge.id} was not asked about the run under {rules.protocol} ({rules.extraction}).",
+            hint="Ask it: mmdbench score RUN --judge NAME, with the same --protocol and --extraction.",
+        )
+    return arms
+
+
+def _grade_by_rulings(arm: Arm, rules: Rules, judge: RememberedJudge) -> GradedArm:
     try:
         return grade_arm(arm, rules, Judging(judge, judge.heads, workers=1))
     except ModelError:  # nothing of this benchmark was judged, or by other prompts: as if there were no judge

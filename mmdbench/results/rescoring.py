@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import DataError
-from mmdbench.records import BenchData, Cell, Grade
+from mmdbench.errors import DataError, UsageError
+from mmdbench.records import BenchData, Cell, Grade, Verdict
 from mmdbench.results.arms import read_plan, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies, grades_by_cell
 from mmdbench.results.judging.open import JudgeOptions, open_judging
-from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
-from mmdbench.run.manifest import read_manifest, save_manifest
+from mmdbench.results.judging.remembered import record_scoring
+from mmdbench.run.folder import JUDGE_JOURNAL
 from mmdbench.run.store import read_records
 from mmdbench.scoring import (
     JudgeHeads,
@@ -27,10 +27,10 @@ from mmdbench.scoring import (
     Score,
     extraction_version,
     get_protocol,
-    keep_heads,
     load_heads,
     read_predictions,
 )
+from mmdbench.system.digest import value_digest
 from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
 from mmdbench.system.locks import folder_lock
@@ -140,7 +140,12 @@ def regrade(
 
 
 def regrade_and_save(
-    folder: Path, rules: Rules, judge: JudgeOptions | None = None, *, against: Path | None = None
+    folder: Path,
+    rules: Rules,
+    judge: JudgeOptions | None = None,
+    *,
+    against: Path | None = None,
+    default: bool = False,
 ) -> tuple[Regraded, tuple[Path, Path]]:
     """Grade a run again, note its judge in the manifest, and write the grades into its folder.
 
@@ -149,19 +154,26 @@ def regrade_and_save(
         rules: The rules; an empty protocol or extraction stands for the run's own.
         judge: The judge of rows that no rule decides.
         against: The grades file that changes are told against; by default the run's own rules.
+        default: Let reports show this judge, or none, from now on.
 
     Returns:
         The scores and changes, and the files of grades and scores.
 
     Raises:
         StoreError: The folder holds no run.
+        UsageError: Rules other than the run's own are to be the default.
         ModelError: The judge answered no call.
     """
-    read_plan(folder)  # a folder without a run must fail before it gets a lock file
-    lock = folder_lock(folder, "running a model or asking a judge") if judge else nullcontext()
+    # A folder without a run must fail before it gets a lock file, wrong rules before a judge is paid.
+    if not _is_own(folder, rules) and default:
+        raise UsageError(
+            "Only a judge can be made the default of a run, under the run's own rules.",
+            hint="Leave out --protocol, --extraction, --io and --on-unresolved.",
+        )
+    lock = folder_lock(folder, "running a model or asking a judge") if judge or default else nullcontext()
     with lock, open_judging(judge, folder / JUDGE_JOURNAL, folder) as judging:
         made = regrade(folder, rules, judging=judging, against=against)
-        record_judge(made)
+        record_judge(made, default=default)
     return made, write_regraded(made)
 
 
@@ -201,9 +213,10 @@ def read_grades(path: Path) -> dict[Cell, Grade]:
     for number, row in enumerate(read_records(path), 1):
         try:
             cell = Cell(row["bench"], row["index"], row["level"], row["corruption"])
-            found[cell] = Grade(
-                row["bench"], row["index"], row["verdict"], row["hit"], row["label"], row["stage"]
-            )
+            # Earlier versions called a part of a hit wrong.
+            is_part = row["verdict"] == "wrong" and 0 < row["hit"] < 1
+            verdict: Verdict = "partial" if is_part else row["verdict"]
+            found[cell] = Grade(row["bench"], row["index"], verdict, row["hit"], row["label"], row["stage"])
         except KeyError as error:
             raise DataError(
                 f"{path}, line {number} is not a grade: it has no {error}.",
@@ -214,27 +227,32 @@ def read_grades(path: Path) -> dict[Cell, Grade]:
 
 def write_regraded(regraded: Regraded) -> tuple[Path, Path]:
     """Write `grades-<rules>.jsonl` and `score-<rules>.json` into the run's folder; returns their paths."""
-    grades = regraded.folder / f"grades-{regraded.rules.name}.jsonl"
-    scores = regraded.folder / f"score-{regraded.rules.name}.json"
+    name = regraded.rules.name
+    prompts = _prompts(regraded)
+    if _stored_prompts(regraded.folder / f"score-{name}.json") not in (None, prompts):
+        # The same judge, asked in other words: both scorings are kept.
+        name += f"_{value_digest(prompts)[:8]}"
+    grades = regraded.folder / f"grades-{name}.jsonl"
+    scores = regraded.folder / f"score-{name}.json"
     write_atomic(grades, "".join(_grade_lines(regraded)))
     write_atomic(scores, json.dumps(regraded.as_dict(), indent=1, ensure_ascii=True) + "\n")
     return grades, scores
 
 
-def record_judge(regraded: Regraded) -> None:
-    """Note the run's last judge in its folder, with prompts and rules; does nothing without a judge.
+def record_judge(regraded: Regraded, *, default: bool = False) -> None:
+    """Note the judge of a scoring in the run's folder, with prompts, rules and counts.
 
-    A report then finds the rulings in the journal, whatever is installed on its machine. Call it under
-    the run's lock: a run in progress writes to the same files.
+    A report then finds the rulings in the journal, whatever is installed on its machine. Does nothing
+    without a judge, unless that is to be the default. Call it under the run's lock: a run in progress
+    writes to the same files.
     """
-    if regraded.rules.judge is None:
+    if regraded.rules.judge is None and not default:
         return
     records = [arm.score.judge_record for arm in regraded.arms]
     prompts = {prompt["id"]: dict(prompt) for record in records for prompt in record.get("prompts", ())}
     sampling = {(tuple(record["temperatures"]), record["max_tokens"]): None for record in records if record}
-    manifest = read_manifest(regraded.folder)
-    manifest["judge"] = {
-        "id": regraded.rules.judge,
+    note = {
+        "id": regraded.rules.judge or "",
         "prompts": [prompts[name] for name in sorted(prompts)],
         "comparable": regraded.comparable,
         "sampling": [{"temperatures": list(t), "max_tokens": most} for t, most in sampling],
@@ -242,9 +260,32 @@ def record_judge(regraded: Regraded) -> None:
         "judged": sum(arm.score.counts["judged"] for arm in regraded.arms),
         "judge_failed": sum(arm.score.counts["judge_failed"] for arm in regraded.arms),
     }
-    if regraded.heads is not None:
-        keep_heads(regraded.heads, regraded.folder / JUDGE_HEADS)
-    save_manifest(regraded.folder, manifest)
+    own = _is_own(regraded.folder, regraded.rules)
+    record_scoring(regraded.folder, note, regraded.heads, own_rules=own, default=default)
+
+
+def _is_own(folder: Path, rules: Rules) -> bool:
+    """True if the rules are those of the run itself, with a judge or without."""
+    plan = read_plan(folder)
+    own = Rules(get_protocol(plan.protocol).name, plan.extraction)
+    protocol = get_protocol(rules.protocol or plan.protocol).name
+    return own == Rules(protocol, rules.extraction or plan.extraction, rules.io, rules.on_unresolved)
+
+
+def _prompts(regraded: Regraded) -> list[Any]:
+    records = [arm.score.judge_record for arm in regraded.arms]
+    found = {head["id"]: head["sha256"] for record in records for head in record.get("prompts", ())}
+    return [list(item) for item in sorted(found.items())]
+
+
+def _stored_prompts(path: Path) -> list[Any] | None:
+    """The prompts of a file of scores; None if there is no such file or it holds no judge's scores."""
+    try:
+        arms = json.loads(path.read_text("utf-8"))["arms"]
+        heads = [head for arm in arms for head in arm["judge_record"].get("prompts", ())]
+        return [list(item) for item in sorted({head["id"]: head["sha256"] for head in heads}.items())] or None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _changes(arms: Iterable[GradedArm], earlier: _Earlier) -> Iterator[RowChange]:

@@ -45,7 +45,7 @@ JUDGE_JOURNAL = "judge.jsonl"
 """Everything that judges answered about this run."""
 
 JUDGE_HEADS = "judge-heads.json"
-"""The prompt heads that the latest grading asked its judge with."""
+"""The prompt heads that the first judge was asked with; others have a digest in their name."""
 
 QUALITY_FILE = "quality.json"
 """The quality metrics of the run's pictures."""

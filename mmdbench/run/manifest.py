@@ -39,17 +39,14 @@ RUN_FIELDS = ("kind", "plan", "benches", "model", "spec", "restoration", "releas
 RUN_KIND = "mmdbench run"
 """The kind of folder that a run's manifest names."""
 
+_KEPT = ("sessions", "canary", "judge", "judges", "judge_sessions", "extraction")
 _CARD_FIELDS = ("name", "adapter", "model", "endpoint", "options", "generation", "price", "context", "images")
 
 
 def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The manifest of a run; sessions, canary and judge are kept from an `earlier` one of its folder."""
+    """The manifest of a run; sessions, canary and judges are kept from an `earlier` one of its folder."""
     plan, spec = inputs.plan, load_spec()
-    kept = {
-        key: earlier[key]
-        for key in ("sessions", "canary", "judge", "extraction")
-        if earlier and key in earlier
-    }
+    kept = {key: earlier[key] for key in _KEPT if earlier and key in earlier}
     return {
         "kind": RUN_KIND,
         "plan": plan.as_dict()

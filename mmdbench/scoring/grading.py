@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = ["Score", "score"]
 
 _ASKED = ("judge", "judge_failed", "judge_error", "judge_random")
 _WARN_UNRESOLVED = 0.02
+_MOST_JUDGE_FAILURES = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,9 @@ class Score:
     `headline`, `metrics`, `table` and `upper_bound` are 0..100; `vlmevalkit_table` holds VLMEvalKit's
     own flat records in its own units (0..1, MM-Vet 0..100). `metric` is the label of the headline,
     `metric_key` its name in `metrics`. `headline` is None where the metric does not exist (MMVP without
-    pairs, MM-Vet without a judge); `warnings` give the reason. `judge` is the judge's id, `judge_record`
-    its prompts and sampling. `group_hits` is per circular group, by main index.
+    pairs, MM-Vet without a judge) or a judge settled no row; `warnings` give the reason.
+    `judge` is the judge's id, `judge_record` its prompts and sampling. `group_hits` is per circular group,
+    by main index.
 
     `counts`: planned, answered; before the judge resolved, refused, unresolved; then judged and
     judge_failed; truncated, empty, missing, error and inference_failed. They may overlap.
@@ -61,6 +63,11 @@ class Score:
     extraction: str = "sane"
     partial: bool = False
     on_unresolved: str = "miss"
+
+    @property
+    def judge_problem(self) -> str:
+        """The reason why its judge makes the score unreliable; empty if there is none."""
+        return _judge_problem(self.judge, self.counts, settled=self.headline is not None)
 
     def as_dict(self) -> dict[str, Any]:
         """The score as a JSON-able dict; `group_hits` becomes a list of pairs."""
@@ -143,14 +150,15 @@ def _sum_up(
     grading = _grading_of(family)
     totals = grading.total(sheet, {index: grade.hit for index, grade in grades.items()})
     counts = _count(sheet, grades, grading)
-    scored = session is not None or not grading.judged
+    scored = _is_settled(grades.values(), grading, session)
+    judge = session.judge.id if session else None
     unfinished = sum(grade.stage == UNFINISHED_THOUGHT for grade in grades.values())
     readable = {**counts, "unresolved": counts["unresolved"] - unfinished}  # no judge settles a thought
     return Score(
         bench=sheet.bench,
         family=family.name,
         protocol=sheet.rules.name,
-        judge=session.judge.id if session else None,
+        judge=judge,
         judge_record=_judge_record(session, grading) if session else {},
         headline=totals.headline if scored else None,
         metric=family.metric(totals.metric).label,
@@ -163,6 +171,27 @@ def _sum_up(
         counts=counts,
         upper_bound=grading.total(sheet, _best_case(sheet, grades)).headline,
         warnings=totals.warnings + _warnings(sheet.bench, readable, session, scored=scored),
+    )
+
+
+def _is_settled(grades: Collection[Grade], grading: Grading, session: JudgeSession | None) -> bool:
+    """True unless a judge is needed and missing, or was asked and no row is settled by it or by the rules."""
+    if session is None:
+        return not grading.judged
+    # Rows without an answer are settled by nothing; a refusal settles its row unless all need a judge.
+    failed = any(grade.stage in ("judge_failed", "judge_error") for grade in grades)
+    by_rules = not grading.judged and any(grade.verdict != "unresolved" for grade in grades)
+    return not failed or by_rules or any(grade.stage == "judge" for grade in grades)
+
+
+def _judge_problem(judge: str | None, counts: Mapping[str, int], *, settled: bool) -> str:
+    failed, planned = counts.get("judge_failed", 0), counts["planned"]
+    if not failed or (settled and failed <= _MOST_JUDGE_FAILURES * planned):
+        return ""
+    if not counts["judged"]:
+        return f"the judge {judge} settled none of the {failed} rows that it was asked about"
+    return (
+        f"the judge {judge} could not settle {failed} of {planned} rows, more than {_MOST_JUDGE_FAILURES:.0%}"
     )
 
 
@@ -223,7 +252,7 @@ def _warnings(
     bench: str, counts: Mapping[str, int], session: JudgeSession | None, *, scored: bool
 ) -> tuple[str, ...]:
     found = []
-    if not scored:
+    if not scored and session is None:
         found.append(f"{bench} is graded by a judge and none was given: it is not scored.")
     elif session is None and counts["unresolved"] > _WARN_UNRESOLVED * counts["planned"]:
         found.append(
@@ -238,6 +267,10 @@ def _warnings(
                 f"{bench}: the judge was asked in our own words ({', '.join(sorted(own))}); "
                 "these numbers are not comparable with published ones."
             )
-        if counts["judge_failed"]:
+        problem = _judge_problem(session.judge.id, counts, settled=scored)
+        if problem:
+            outcome = "they count as misses, and marked drops rest on them" if scored else "there is no score"
+            found.append(f"{bench}: INCOMPLETE JUDGING: {problem}; {outcome}.")
+        elif counts["judge_failed"]:
             found.append(f"{bench}: the judge could not settle {counts['judge_failed']} rows.")
     return tuple(found)

@@ -203,13 +203,20 @@ def test_a_report_finds_the_rulings_of_any_judge_prompt(run):
             load_results(run)
 
 
-def test_a_report_names_the_judge_that_scored_last_also_when_it_was_asked_nothing_new(run):
-    other = Judge("B")
-    other.id = "other@local"
-    for judge, headline in ((Judge(), 50), (other, 50), (Judge("never asked"), 50)):
+def test_a_second_judge_never_replaces_the_first_in_reports(run):
+    first, second = Judge(), Judge("B")
+    second.id = "other@local"
+    for judge in (first, second, Judge("never asked")):
         record_judge(regrade(run, judging=judging(judge, run)))
-        (found, _) = load_results(run).arms
-        assert (found.score.judge, found.score.headline) == (judge.id, headline)
+        assert (load_results(run).judge, load_results(run).arms[0].score.headline) == (first.id, 50)
+    (found, _) = load_results(run, judged_by="other").arms
+    assert {grade.label for grade in found.score.grades if grade.stage == "judge"} == {"B"}
+    record_judge(regrade(run, judging=judging(second, run)), default=True)
+    assert load_results(run).judge == "other@local"
+    record_judge(regrade(run), default=True)
+    assert load_results(run).judge == ""
+    record_judge(regrade(run, judging=judging(first, run)))
+    assert load_results(run).judge == ""  # chosen in so many words, so only `default` changes it
 
 
 def test_a_row_that_the_judge_cannot_settle_is_open_or_random_by_seed(run):

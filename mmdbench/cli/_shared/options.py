@@ -110,6 +110,18 @@ Judge = Annotated[
         "--judge", help="Model that grades what rules cannot: a card such as gpt-4.1, or openai:MODEL@URL."
     ),
 ]
+JudgeHeads = Annotated[
+    Path | None,
+    grading_option(
+        "--judge-heads", help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts."
+    ),
+]
+JudgedBy = Annotated[
+    str,
+    grading_option(
+        "--judge", help="Judge whose rulings count, of those that were asked about the run, or none."
+    ),
+]
 
 MaxUsd = Annotated[float | None, limit_option("--max-usd", help="Stop at this cost in US dollars.")]
 MaxRequests = Annotated[

@@ -58,8 +58,11 @@ def ask_model(inputs: RunInputs, *, quiet: bool) -> RunSummary:
     return summary
 
 
-def print_report(folder: Path) -> RunResults:
-    """Grade the run, write its report and print it with the places of its files."""
+def print_report(folder: Path, judge: str = "") -> RunResults:
+    """Grade the run, write its report and print it with the places of its files.
+
+    `judge` names a judge of the run to show; files are only written of the run's default.
+    """
     from rich.console import Console
 
     from mmdbench.corruptions.spec_file import load_spec
@@ -67,12 +70,13 @@ def print_report(folder: Path) -> RunResults:
     from mmdbench.report.render.report_files import write_report
     from mmdbench.report.tables.collect import make_tables
     from mmdbench.results.graded_run import load_results
+    from mmdbench.results.judging.remembered import default_judge
 
-    results = load_results(folder)
+    results = load_results(folder, judged_by=judge)
     tables = make_tables([results], load_spec())
-    written = write_report(folder, results, tables)
     Console().print(console(tables))
-    print_paths(written)
+    if not judge or default_judge(results.manifest) == judge:
+        print_paths(write_report(folder, results, tables))
     return results
 
 

@@ -78,7 +78,7 @@
     return node;
   };
 
-  const WORDS = { correct: "✓ right", wrong: "✗ wrong", unresolved: "? unread" };
+  const WORDS = { correct: "✓ right", partial: "≈ partly right", wrong: "✗ wrong", unresolved: "? unread" };
   const FAILED = new Set(["error", "missing"]);
   const verdictOf = (answer) => {
     if (!answer) return { kind: "none", words: "– not asked" };

@@ -144,11 +144,13 @@ def make_tables(
         rows = {label: [replace(row, drops={}) for row in of_run] for label, of_run in rows.items()}
         parts = {}
         tables = _task_tables(runs, levels, spec)
-    rules = f"{first.plan.protocol}, {first.plan.design}: {weighting_of(first)}."
+    judges = ", ".join(dict.fromkeys(run.judge for run in runs if run.judge))
+    judged = f", judge {judges}" if judges else ""
+    rules = f"{first.plan.protocol}{judged}, {first.plan.design}: {weighting_of(first)}."
     tables = [replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables]
-    incomplete = [run.name for run in runs if not run.complete]
+    incomplete = [run.name for run in runs if not run.settled]
     return Tables(
-        header=_header(first, list(rows), spec),
+        header=_header(first, list(rows), spec) | ({"judge": judges} if judges else {}),
         levels=levels,
         main=tuple(row for of_run in rows.values() for row in of_run),
         breakdowns=tuple(part for part in parts.values() if part.rows),
@@ -253,7 +255,7 @@ def _with_rows(tables: Iterable[Table | None]) -> list[Table]:
 
 def _info(run: RunResults) -> RunInfo:
     counts = {"ok": 0} | dict(run.statuses) | {"planned": run.planned}
-    return RunInfo(run.name, run.plan.model, counts, run.complete, run_notes(run), identity(run))
+    return RunInfo(run.name, run.plan.model, counts, run.settled, run_notes(run), identity(run))
 
 
 def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str]:

@@ -11,6 +11,7 @@ from mmdbench.records import CLEAN, LEVELS, Index
 from mmdbench.report.tables.reading_notes import reading_notes
 from mmdbench.report.tables.table import MARK
 from mmdbench.results.graded_run import RunResults
+from mmdbench.results.judging.remembered import asked_judges
 
 __all__ = ["run_notes"]
 
@@ -93,8 +94,19 @@ def _question_notes(results: RunResults) -> list[str]:
 
 
 def _judge_notes(results: RunResults) -> list[str]:
+    notes = []
     judges = dict.fromkeys(judge for arm in results.arms if (judge := arm.score.judge))
-    return [f"Judged by {', '.join(judges)}."] if judges else []
+    notes += [f"Judged by {', '.join(judges)}."] if judges else []
+    if results.unjudged:
+        notes.append(
+            f"INCOMPLETE JUDGING: {results.judge} was not asked about {', '.join(results.unjudged)}. "
+            "Ask it: mmdbench score RUN --judge NAME."
+        )
+    others = [name for name in asked_judges(results.manifest) if name != results.judge]
+    if others:
+        besides = "Other judges of this run" if results.judge else "No judge's rulings count here; asked were"
+        notes.append(f"{besides}: {', '.join(others)} (report --judge NAME).")
+    return notes
 
 
 def _input_notes(manifest: Mapping[str, Any]) -> list[str]:

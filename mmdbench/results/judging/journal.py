@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
 from mmdbench.errors import StoreError
-from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
-from mmdbench.run.manifest import read_manifest
-from mmdbench.run.store import read_records
-from mmdbench.scoring import Judge, JudgeCall, JudgeHeads, JudgeReply, kept_heads
+from mmdbench.scoring import Judge, JudgeCall, JudgeReply
 from mmdbench.scoring.inference import FAIL_MARKER
 
 __all__ = [
     "JournalledJudge",
     "JsonlJournal",
     "JudgeJournal",
-    "RememberedJudge",
     "find_reply",
-    "remembered_judge",
 ]
 
 
@@ -61,6 +55,11 @@ class JsonlJournal:
             record = _parse(line)
             if record is not None:
                 self._records[record["key"]] = record
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Ids of the judges that it holds calls of, the first that was asked first."""
+        return tuple(dict.fromkeys(str(r["judge"]) for r in self._records.values() if "judge" in r))
 
     def find(self, key: str) -> Mapping[str, Any] | None:
         """The latest record under a key, if there is one."""
@@ -104,34 +103,6 @@ class JournalledJudge:
             with self._writing:
                 self._journal.add({**record, "status": reply.status, "text": reply.text})
         return reply
-
-
-@dataclass(frozen=True, slots=True)
-class RememberedJudge:
-    """A judge that answers from the journal of a run, and nothing else.
-
-    `heads` are the words in which it was asked, None where they were not kept.
-    """
-
-    id: str
-    journal: JudgeJournal
-    heads: JudgeHeads | None
-
-    def ask(self, call: JudgeCall) -> JudgeReply:
-        """The reply that the journal holds, or an error."""
-        known = find_reply(self.journal, call.key(self.id))
-        return known or JudgeReply(f"attempt {call.attempt} is not in the journal", "error")
-
-
-def remembered_judge(folder: Path) -> RememberedJudge | None:
-    """The judge that scored a run last; None if none did."""
-    path = folder / JUDGE_JOURNAL
-    if not path.exists():
-        return None
-    # A judge that was named again, and whose journal held every reply, left no newer line there.
-    name = (read_manifest(folder).get("judge") or {}).get("id")
-    names = [name] if name else [str(r["judge"]) for r in read_records(path) if "judge" in r]
-    return RememberedJudge(names[-1], JsonlJournal(path), kept_heads(folder / JUDGE_HEADS)) if names else None
 
 
 def find_reply(journal: JudgeJournal, key: str) -> JudgeReply | None:

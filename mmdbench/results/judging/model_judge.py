@@ -21,7 +21,7 @@ from mmdbench.run.budget import INTERRUPTED, Budget, Spending
 from mmdbench.scoring import JudgeCall, JudgeReply
 from mmdbench.system.digest import bytes_digest
 
-__all__ = ["ModelJudge"]
+__all__ = ["ModelJudge", "judge_id"]
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _MOST_ATTEMPTS = 6
@@ -29,6 +29,15 @@ _LONGEST_PAUSE_SECONDS = 600.0
 _FAILED_ROWS = 10
 _SILENT_ROWS = 3
 _SILENT_KINDS = ("unreachable", "rate_limited")
+
+
+def judge_id(card: ModelCard) -> str:
+    """`<model>@<host>`, where `local` is this machine; of a checkpoint's path only name and digest."""
+    host = urlsplit(card.endpoint).hostname or ""
+    model = card.model
+    if Path(model).is_absolute():
+        model = f"{Path(model).name}-{bytes_digest(model.encode())[:8]}"
+    return f"{model}@{'local' if host in _LOCAL_HOSTS else host}"
 
 
 class ModelJudge:
@@ -61,12 +70,8 @@ class ModelJudge:
 
     @property
     def id(self) -> str:
-        """`<model>@<host>`, where `local` is this machine; of a checkpoint's path only name and digest."""
-        host = urlsplit(self.card.endpoint).hostname or ""
-        model = self.card.model
-        if Path(model).is_absolute():
-            model = f"{Path(model).name}-{bytes_digest(model.encode())[:8]}"
-        return f"{model}@{'local' if host in _LOCAL_HOSTS else host}"
+        """The judge's id, as every score records it."""
+        return judge_id(self.card)
 
     def ask(self, call: JudgeCall) -> JudgeReply:
         """Answer one call; a failure of this call alone is a reply with status `error`.

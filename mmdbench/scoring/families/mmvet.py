@@ -49,8 +49,13 @@ def _grade(sheet: Sheet, row: SheetRow, session: JudgeSession | None, head: Head
     ruling = session.correctness(row, head)
     replies = [{"status": reply.status, "text": reply.text} for reply in ruling.attempts]
     hit = ruling.value or 0.0
-    verdict: Verdict = "unresolved" if ruling.value is None else "correct" if hit == 1.0 else "wrong"
-    return Grade(sheet.bench, row.index, verdict, hit, None, ruling.stage, {"judge": replies})
+    return Grade(sheet.bench, row.index, _verdict(ruling.value), hit, None, ruling.stage, {"judge": replies})
+
+
+def _verdict(value: float | None) -> Verdict:
+    if value is None:
+        return "unresolved"
+    return "correct" if value == 1.0 else "partial" if value else "wrong"
 
 
 def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:

@@ -1,0 +1,284 @@
+"""Judges of stored runs: what each rendering and the gate make of a judge that failed, and of several."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from scored_runs import make_run, write_tsv
+from typer.testing import CliRunner
+
+from judge_server import serving
+from mmdbench.cli import app
+from mmdbench.records import Outcome
+from mmdbench.results.graded_arms import Judging
+from mmdbench.results.graded_run import load_results
+from mmdbench.results.judging.journal import JsonlJournal
+from mmdbench.results.rescoring import read_grades, record_judge, regrade, write_regraded
+from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, Rules
+
+needs_openai = pytest.mark.skipif(
+    find_spec("openai") is None, reason="the judge client needs the extra `api`"
+)
+GARBAGE = {
+    "a label before": "Correctness: 1.0",
+    "bold": "**1.0**",
+    "out of range": "7",
+    "nothing": "",
+}
+
+
+class Judge:
+    """A judge whose reply to a prompt is that of `script(prompt)`."""
+
+    def __init__(self, script, name="fake@local"):
+        self.id, self.script = name, script
+
+    def ask(self, call):
+        return JudgeReply(self.script(call.prompt))
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("MMDBENCH_API_KEY", "none")
+
+
+def call(*words, code=0):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def open_run_of(n=20, reply=lambda request: "a dog", name="run", **changes):
+    rows = [{"index": i, "question": f"q{i}.", "answer": "a dog", "category": "rec"} for i in range(n)]
+    return make_run(Path(name), [write_tsv(Path("MMVet.tsv"), rows)], reply, **changes)
+
+
+def choice_run(replies, **changes):
+    rows = [
+        {"index": i, "question": f"q{i}.", "A": "cat", "B": "dog", "answer": "A"} for i in range(len(replies))
+    ]
+    texts = {f"q{i}.": text for i, text in enumerate(replies)}
+    return make_run(
+        Path("run"), [write_tsv(Path("own.tsv"), rows)], lambda request: texts[request.question], **changes
+    )
+
+
+def judged(run, script, name="fake@local", *, heads=OWN_HEADS, rules=None, default=False):
+    made = regrade(
+        run,
+        rules or Rules("", ""),
+        judging=Judging(Judge(script, name), heads, JsonlJournal(run / "judge.jsonl")),
+    )
+    record_judge(made, default=default)
+    write_regraded(made)
+    return made
+
+
+@pytest.mark.parametrize("said", GARBAGE.values(), ids=GARBAGE)
+def test_a_judge_that_settles_nothing_gives_a_dash_in_every_rendering_and_no_baseline(said):
+    run = open_run_of()
+    made = judged(run, lambda _: said)
+    assert {(arm.score.headline, arm.score.metrics.get("overall")) for arm in made.arms} == {(None, None)}
+    report = call("report", run)
+    (row,) = [line.split() for line in report.splitlines() if line.split()[:1] == ["MM-Vet"]]
+    assert set(row[2:]) == {"–"}
+    assert "INCOMPLETE JUDGING: the judge fake@local settled none of the 20 rows" in report
+    assert not load_results(run).hits
+    assert "cannot be a baseline" in call("check", run, "--baseline", "b.json", "--accept", code=4)
+    assert not Path("b.json").exists()
+
+
+def test_a_run_that_a_judge_settles_nothing_of_is_not_compared():
+    judged(open_run_of(name="good"), lambda _: "1.0")
+    call("check", "good", "--baseline", "b.json", "--accept")
+    judged(open_run_of(name="bad"), lambda _: "**1.0**")
+    out = call("check", "bad", "--baseline", "b.json", code=4)
+    assert "settled none of the 20 rows" in out
+
+
+@needs_openai
+def test_score_exits_4_where_the_judge_settles_nothing():
+    run = open_run_of(3)
+    with serving(lambda _: "**1.0**") as server:
+        out = call("score", run, "--judge", f"openai:j@{server.url}", "--quiet", code=4)
+        assert "MMVet clean: – MM-Vet score" in out
+        assert "settled none of the 3 rows that it was asked about" in out
+        # In a choice that the rules read for the most part the score stays, but not the exit code.
+        assert "settled none of" in call(
+            "score", choice_run(["A"] * 8 + ["hm"]), "--judge", f"openai:j@{server.url}", "--quiet", code=4
+        )
+
+
+@pytest.mark.parametrize(("failed", "is_marked"), [(1, False), (2, True)])
+def test_more_than_5_percent_failed_rows_are_marked_and_refused(failed, is_marked):
+    run = open_run_of(20)
+    unread = {f" q{i}." for i in range(failed)} | {f"\nq{i}." for i in range(failed)}
+    judged(run, lambda prompt: "dunno" if any(q in prompt for q in unread) else "1.0")
+    results = load_results(run)
+    assert {arm.score.counts["judge_failed"] for arm in results.arms} == {failed}
+    assert results.arms[0].score.headline == 100 * (20 - failed) / 20
+    report = call("report", run, "--markdown")
+    assert ("INCOMPLETE JUDGING" in report) is is_marked
+    assert "could not settle" in report
+    code = 4 if is_marked else 0
+    call("check", run, "--baseline", "b.json", "--accept", code=code)
+    assert Path("b.json").exists() is not is_marked
+
+
+def test_a_run_of_which_no_reply_can_be_read_is_refused():
+    choice_run(["A"] * 10)
+    call("check", "run", "--baseline", "b.json", "--accept")
+    run = make_run(Path("mute"), [Path("own.tsv")], lambda _: "I cannot tell you that, my friend.")
+    assert "No reply to own can be read" in call("check", run, "--baseline", "b.json", code=4)
+    assert "No reply to own can be read" in call("check", run, "--baseline", "c.json", "--accept", code=4)
+
+
+def test_the_judge_is_named_in_every_rendering():
+    run = open_run_of(4)
+    judged(run, lambda _: "0.5", "gpt-x@host")
+    for words in (
+        ["report", run],
+        *(["report", run, form] for form in ("--markdown", "--json")),
+        ["cite", run],
+    ):
+        assert "gpt-x@host" in call(*words), words
+    tex = call("report", run, "--latex")
+    captions = [line for line in tex.splitlines() if line.startswith("\\caption")]
+    assert captions
+    assert all("judge gpt-x@host" in line for line in captions)
+    assert "mmdbench-" in call("cite", run) or "prompts" in call("cite", run)
+    call("page", run, "-o", "p.html", "--quiet")
+    assert "gpt-x@host" in Path("p.html").read_text("utf-8")
+    for words in (["report", run, "--judge", "none"], ["cite", run, "--judge", "none"]):
+        assert "the judge gpt-x@host" not in call(*words)
+    assert "asked were: gpt-x@host" in call("report", run, "--judge", "none")
+
+
+def test_a_report_chooses_among_the_judges_of_a_run():
+    run = choice_run(["A"] * 6 + ["hm"] * 2)
+    judged(run, lambda _: "A", "one@a")
+    judged(run, lambda _: "B", "two@b")
+    names = {"": 100, "one": 100, "one@a": 100, "two": 75, "two@b": 75, "none": 75}
+    for name, headline in names.items():
+        assert load_results(run, judged_by=name).arms[0].score.headline == headline
+    assert "Other judges of this run: two@b" in call("report", run)
+    before = (run / "tables.json").read_bytes()
+    assert "judge two@b" in call("report", run, "--judge", "two")
+    assert (run / "tables.json").read_bytes() == before  # the files are those of the default
+    assert "three" in call("report", run, "--judge", "three", code=2)
+    assert "was not asked about the run under vlmevalkit/1" in call(
+        "report", run, "--judge", "two", "--protocol", "vlmevalkit/1", code=2
+    )
+    judged(run, lambda _: "B", "two@c")
+    assert "fits two@b, two@c" in call("report", run, "--judge", "two", code=2)
+    # A baseline by one judge is not compared with a run by another.
+    call("check", run, "--baseline", "b.json", "--accept", "--judge", "two@b")
+    assert "differ in judge" in call("check", run, "--baseline", "b.json", code=2)
+    call("check", run, "--baseline", "b.json", "--judge", "two@b")
+
+
+def test_a_judge_under_other_rules_does_not_change_reports():
+    run = choice_run(["A"] * 6 + ["hm"] * 2)
+    judged(run, lambda _: "A", "one@a", rules=Rules("vlmevalkit/1", ""))
+    assert load_results(run).judge == ""
+    assert "asked were: one@a" in call("report", run)
+    assert load_results(run, protocol="vlmevalkit/1", judged_by="one").judge == "one@a"
+    judged(run, lambda _: "A", "two@b")
+    assert load_results(run).judge == "two@b"
+
+
+def test_a_judge_that_settled_nothing_makes_room_for_the_next():
+    run = open_run_of(4)
+    judged(run, lambda _: "**1**", "bad@a")
+    judged(run, lambda _: "1", "good@b")
+    assert (load_results(run).judge, load_results(run).problem) == ("good@b", "")
+
+
+def test_the_same_judge_in_other_words_replaces_nothing():
+    run = open_run_of(4)
+    words = JudgeHeads(*(Head(f"own-{name}", f"Which, {name}?\n", comparable=False) for name in "abc"))
+    judged(run, lambda _: "1.0")
+    first = {path.name: path.read_bytes() for path in run.glob("*-clear*")} | {
+        "judge-heads.json": (run / "judge-heads.json").read_bytes()
+    }
+    judged(run, lambda _: "0.0", heads=words)
+    assert {name: (run / name).read_bytes() for name in first} == first
+    assert len(list(run.glob("score-*.json"))) == len(list(run.glob("judge-heads*.json"))) == 2
+    assert load_results(run).arms[0].score.headline == 100
+    judged(run, lambda _: "not asked again", heads=words, default=True)
+    assert load_results(run).arms[0].score.headline == 0
+
+
+def test_there_is_a_way_back_to_no_judge():
+    run = choice_run(["A"] * 6 + ["hm"] * 2)
+    judged(run, lambda _: "A", "one@a")
+    call("score", run, "--default")
+    assert load_results(run).judge == ""
+    assert load_results(run, judged_by="one").judge == "one@a"
+    assert "own rules" in call("score", run, "--default", "--protocol", "vlmevalkit/1", code=2)
+
+
+def test_levels_that_a_judge_has_not_seen_are_said_and_refused():
+    run = choice_run(["A"] * 6 + ["hm"] * 2, levels=("clean",))
+    judged(run, lambda _: "A", "one@a")
+    choice_run(["A"] * 6 + ["hmm"] * 2, levels=("clean", "hard"))
+    results = load_results(run)
+    assert (results.judge, results.unjudged) == ("one@a", ("own hard",))
+    assert "INCOMPLETE JUDGING: one@a was not asked about own hard" in call("report", run)
+    assert "was not asked about own hard" in call("check", run, "--baseline", "b", "--accept", code=4)
+
+
+def test_a_part_of_a_hit_is_not_wrong(tmp_path):
+    run = open_run_of(3)
+    judged(run, lambda _: "0.9")
+    grades = load_results(run).grades.values()
+    assert {(grade.verdict, grade.hit) for grade in grades} == {("partial", 0.9)}
+    call("report", run)
+    for file in (run / "grades.jsonl", *run.glob("grades-*fake*.jsonl")):
+        assert "wrong" not in file.read_text()
+    # Grades of an earlier version are read as what they mean.
+    old = tmp_path / "old.jsonl"
+    old.write_text((run / "grades.jsonl").read_text().replace('"partial"', '"wrong"'))
+    assert {grade.verdict for grade in read_grades(old).values()} == {"partial"}
+
+
+@needs_openai
+def test_eval_asks_the_judge_in_the_same_command():
+    rows = [{"index": i, "question": f"q{i}.", "answer": "a dog", "category": "rec"} for i in range(4)]
+    write_tsv(Path("v.tsv"), rows)
+    with serving(lambda _: "0.8") as server:
+        options = ["--family", "mmvet", "--level", "clean,hard", "--no-canary", "--quiet", "-o", "run"]
+        words = ["eval", "--model", f"openai:m@{server.url}", "--bench", "v.tsv", *options]
+        judge = ["--judge", f"openai:j@{server.url}"]
+        assert "judge: j@local" in call(*words, *judge)
+        asked = sum(body["model"] == "j" for body in server.bodies)
+        assert asked
+        call(*words, *judge)
+        assert sum(body["model"] == "j" for body in server.bodies) == asked
+    assert load_results(Path("run")).arms[0].score.headline == pytest.approx(80)
+    manifest = json.loads(Path("run/manifest.json").read_text())
+    assert manifest["judge"]["id"] == "j@local"
+    assert sum(session["asked"] for session in manifest["judge_sessions"]) == asked  # kept by the second eval
+    with serving(lambda _: "**0.8**") as server:
+        bad = ["--judge", f"openai:k@{server.url}"]
+        out = call(*words, *bad, code=4)
+    assert "settled none" in out
+    assert "Reports show clear/1, judge j@local" in out
+    assert load_results(Path("run")).judge == "j@local"
+    # What cannot be judged is refused before the model is asked.
+    words[words.index("run")] = "new"
+    assert "cannot judge" in call(*words, "--judge", "chance", code=2)
+    assert "A shard is not judged" in call(*words, *bad, "--shard", "1/2", code=2)
+    assert "needs a judge" in call(*words, "--judge-heads", "x", code=2)
+    assert not Path("new").exists()
+
+
+def test_replies_that_failed_settle_nothing_for_a_judge():
+    run = open_run_of(20, lambda request: Outcome("", "error", "down") if "q0." in request.question else "a")
+    made = judged(run, lambda _: "**1**")
+    assert {arm.score.headline for arm in made.arms} == {None}
