@@ -33,7 +33,7 @@ def check(
     ] = 0.05,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     as_json: opts.Json = False,
-    judge: opts.JudgedBy = "",
+    judge: opts.Judge = "",
 ) -> None:
     """Compare a run with a baseline, and fail if it got worse.
 

@@ -15,7 +15,7 @@ __all__ = ["cite"]
 
 def cite(
     runs: Annotated[list[Path] | None, typer.Argument(parser=FOLDER, help="Folders of runs.")] = None,
-    judge: opts.JudgedBy = "",
+    judge: opts.Judge = "",
 ) -> None:
     """Print BibTeX entries, and for each run a paragraph of methods."""
     from mmdbench.report.cite import citations, methods

@@ -22,7 +22,7 @@ def compare(
     ] = False,
     protocol: opts.Protocol = "",
     extraction: opts.Extraction = "",
-    judge: opts.JudgedBy = "",
+    judge: opts.Judge = "",
     markdown: opts.Markdown = False,
     as_json: opts.Json = False,
 ) -> None:

@@ -18,7 +18,7 @@ def figures(
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="Format: svg or pdf; repeatable.")
     ] = None,
-    judge: opts.JudgedBy = "",
+    judge: opts.Judge = "",
 ) -> None:
     """Draw the figures of a report as SVG and PDF.
 

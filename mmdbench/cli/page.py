@@ -19,7 +19,7 @@ def page(
     examples: Annotated[int, typer.Option(min=0, help="Most examples with pictures.")] = EXAMPLES,
     data_dir: opts.DataDir = None,
     quiet: opts.Quiet = False,
-    judge: opts.JudgedBy = "",
+    judge: opts.Judge = "",
 ) -> None:
     """Write one HTML page with the tables, answers and pictures of runs; it works offline."""
     from mmdbench.report.load import open_runs

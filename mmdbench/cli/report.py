@@ -35,7 +35,7 @@ def report(
     intervals: Annotated[bool, typer.Option("--intervals", help="Print intervals in LaTeX too.")] = False,
     protocol: opts.Protocol = "",
     extraction: opts.Extraction = "",
-    judge: opts.JudgedBy = "",
+    judge: opts.Judge = "",
 ) -> None:
     """Print the tables of a run, or of several side by side; no model is asked."""
     if markdown + latex + as_csv + as_json > 1:

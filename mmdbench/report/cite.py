@@ -52,7 +52,7 @@ def citations(runs: Sequence[RunResults] = ()) -> str:
 def methods(run: RunResults) -> str:
     """A methods paragraph for a paper: model, benchmarks, design, scoring and versions of a run.
 
-    The notes that limit the run's numbers are lines after it, or before it if the run is incomplete or badly judged.
+    The notes that limit the run's numbers are lines after it, or before it if the run is not settled.
     """
     plan = run.plan
     benches = ", ".join(

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from scored_runs import make_run, write_tsv
 from typer.testing import CliRunner
 
 from judge_server import serving
@@ -18,6 +17,7 @@ from mmdbench.results.graded_run import load_results
 from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.results.rescoring import read_grades, record_judge, regrade, write_regraded
 from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, Rules
+from scripted_runs import make_run, write_tsv
 
 needs_openai = pytest.mark.skipif(
     find_spec("openai") is None, reason="the judge client needs the extra `api`"
@@ -58,13 +58,13 @@ def open_run_of(n=20, reply=lambda request: "a dog", name="run", **changes):
     return make_run(Path(name), [write_tsv(Path("MMVet.tsv"), rows)], reply, **changes)
 
 
-def choice_run(replies, **changes):
+def choice_run(replies, folder="run", **changes):
     rows = [
         {"index": i, "question": f"q{i}.", "A": "cat", "B": "dog", "answer": "A"} for i in range(len(replies))
     ]
     texts = {f"q{i}.": text for i, text in enumerate(replies)}
     return make_run(
-        Path("run"), [write_tsv(Path("own.tsv"), rows)], lambda request: texts[request.question], **changes
+        Path(folder), [write_tsv(Path("own.tsv"), rows)], lambda request: texts[request.question], **changes
     )
 
 
@@ -109,9 +109,10 @@ def test_score_exits_4_where_the_judge_settles_nothing():
         assert "MMVet clean: – MM-Vet score" in out
         assert "settled none of the 3 rows that it was asked about" in out
         # In a choice that the rules read for the most part the score stays, but not the exit code.
-        assert "settled none of" in call(
-            "score", choice_run(["A"] * 8 + ["hm"]), "--judge", f"openai:j@{server.url}", "--quiet", code=4
-        )
+        run = choice_run(["A"] * 8 + ["hm"], folder="choice")
+        out = call("score", run, "--judge", f"openai:j@{server.url}", "--quiet", code=4)
+        assert "own clean: 88.89 accuracy" in out
+        assert "settled none of" in out
 
 
 @pytest.mark.parametrize(("failed", "is_marked"), [(1, False), (2, True)])
@@ -223,7 +224,7 @@ def test_there_is_a_way_back_to_no_judge():
     assert "own rules" in call("score", run, "--default", "--protocol", "vlmevalkit/1", code=2)
 
 
-def test_levels_that_a_judge_has_not_seen_are_said_and_refused():
+def test_levels_that_a_judge_was_not_asked_about_are_noted_and_refused():
     run = choice_run(["A"] * 6 + ["hm"] * 2, levels=("clean",))
     judged(run, lambda _: "A", "one@a")
     choice_run(["A"] * 6 + ["hmm"] * 2, levels=("clean", "hard"))

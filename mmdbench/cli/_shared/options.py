@@ -107,19 +107,15 @@ Extraction = Annotated[
 Judge = Annotated[
     str,
     grading_option(
-        "--judge", help="Model that grades what rules cannot: a card such as gpt-4.1, or openai:MODEL@URL."
+        "--judge",
+        help="Model that grades what rules cannot: a card such as gpt-4.1, or openai:MODEL@URL. "
+        "Verbs that ask no model take a judge that was asked about the run, or none.",
     ),
 ]
 JudgeHeads = Annotated[
     Path | None,
     grading_option(
         "--judge-heads", help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts."
-    ),
-]
-JudgedBy = Annotated[
-    str,
-    grading_option(
-        "--judge", help="Judge whose rulings count, of those that were asked about the run, or none."
     ),
 ]
 
