@@ -145,8 +145,7 @@ def make_tables(
         parts = {}
         tables = _task_tables(runs, levels, spec)
     judges = ", ".join(dict.fromkeys(run.judge for run in runs if run.judge))
-    judged = f", judge {judges}" if judges else ""
-    rules = f"{first.plan.protocol}{judged}, {first.plan.design}: {weighting_of(first)}."
+    rules = _rules(first, judges)
     tables = [replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables]
     incomplete = [run.name for run in runs if not run.settled]
     return Tables(
@@ -160,6 +159,11 @@ def make_tables(
         complete=not incomplete,
         notes=tuple(_notes(runs, published)),
     )
+
+
+def _rules(run: RunResults, judges: str) -> str:
+    judged = f", judge {judges}" if judges else ""
+    return f"{run.plan.protocol}{judged}, {run.plan.design}: {weighting_of(run)}."
 
 
 def _counts(runs: Sequence[RunResults]) -> dict[str, int]:
