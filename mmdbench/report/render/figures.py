@@ -13,6 +13,7 @@ from mmdbench.records import CLEAN, RECODED
 from mmdbench.report.scores import CORRUPTION, LevelRow, worst_level
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.rounding import fixed
+from mmdbench.report.tables.table import MARK
 
 __all__ = ["FORMATS", "draw_figures"]
 
@@ -139,14 +140,16 @@ def _drops(figure: Any, tables: Tables) -> bool:
             xerr=errors,
             fmt="o",
             color=colour,
-            label=run,
+            label=run + _mark(tables, run),
             markersize=4,
             capsize=2,
         )
     axes.axvline(0, color="0.6", linewidth=0.8)
     axes.set_yticks(range(len(names)), names.values())
     axes.invert_yaxis()
-    axes.set_xlabel(f"drop {CLEAN} → {level} in points, paired, 95 % intervals\n{_rules(tables)}", fontsize=7)
+    mark = _mark(tables, runs[0]) if len(runs) == 1 else ""
+    words = f"drop{mark} {CLEAN} → {level} in points, paired, 95 % intervals"
+    axes.set_xlabel(f"{words}\n{_rules(tables)}", fontsize=7)
     if len(runs) > 1:
         axes.legend(frameon=False)
     return True
@@ -164,18 +167,23 @@ def _corruptions(figure: Any, tables: Tables) -> bool:
     figure.set_size_inches(1.9 + 0.7 * len(levels), 0.9 + 0.24 * len(rows))
     axes = figure.add_subplot()
     values = [[row.drops[lv].value if lv in row.drops else math.nan for lv in levels] for row in rows]
+    mark = _mark(tables, first)
     edge = max(1.0, *(abs(v) for line in values for v in line if not math.isnan(v)))
     axes.imshow(values, cmap="RdBu_r", vmin=-edge, vmax=edge, aspect="auto")
     for y, line in enumerate(values):
         for x, value in enumerate(line):
             if not math.isnan(value):
                 ink = "white" if abs(value) > 0.6 * edge else "black"
-                axes.text(x, y, fixed(value), ha="center", va="center", color=ink, fontsize=7)
+                axes.text(x, y, fixed(value) + mark, ha="center", va="center", color=ink, fontsize=7)
     axes.set_xticks(range(len(levels)), levels)
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set_title(f"{first}: drop from clean, points", fontsize=8)
     axes.set_xlabel(_rules(tables), fontsize=6)
     return True
+
+
+def _mark(tables: Tables, run: str) -> str:
+    return "".join(MARK for info in tables.runs if info.label == run and not info.complete)
 
 
 def _last_rows(tables: Tables) -> list[LevelRow]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from mmdbench.benches.catalog import find_bench, get_bench_names
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import CLEAN, LEVELS, Index
 from mmdbench.report.tables.reading_notes import reading_notes
@@ -27,6 +28,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
             f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
             f"they count as wrong, and drops marked {MARK} rest on them. Run the same command again."
         )
+    notes += _file_notes(results.manifest)
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
     notes += _shares_note(results)
@@ -67,6 +69,16 @@ def _shares_note(results: RunResults) -> list[str]:
         f"The design mixed drew {shares} of {total} rows: with so few, the categories do not weigh the same."
     )
     return [f"{note} Scores are not re-weighted; balanced:K draws each corruption equally often."]
+
+
+def _file_notes(manifest: Mapping[str, Any]) -> list[str]:
+    published = {name: find_bench(name).rows for name in get_bench_names()}
+    return [
+        f"FILE of {bench['name']}: {bench['questions']} rows, the published one has "
+        f"{published[bench['name']]}; these are not scores of {bench['name']}."
+        for bench in manifest.get("benches", ())
+        if published.get(bench["name"]) not in (None, bench.get("questions"))
+    ]
 
 
 def _question_notes(results: RunResults) -> list[str]:
