@@ -262,7 +262,7 @@ def _average(names: tuple[str, str], rows: Sequence[LevelRow], levels: Sequence[
             scores[level] = score
         if drop is not None and all(level in row.drops for row in rows):
             drops[level] = drop
-    bases = {}
+    bases: dict[str, Estimate] = {}
     if any(row.bases for row in rows):
         for level in drops:
             base = mean_score([b for row in rows if (b := row.base(level)) is not None], whole=100)
