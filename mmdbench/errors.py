@@ -20,8 +20,8 @@
     │   └── LockedError            another process is writing there
     └── IncompleteError            too many planned answers are missing            (exit 4)
 
-Exit codes of the command line: 0 done, 1 regression, 2 usage or incomparable,
-3 cannot tell, 4 incomplete or infrastructure, 70 unexpected (a fault to report), 130 interrupted,
+Exit codes of the command line: 0 done, 1 a bad result (`check` found a regression, `verify` found
+damage), 2 usage or incomparable, 3 cannot tell, 4 incomplete or infrastructure, 70 unexpected (a fault to report), 130 interrupted,
 141 the reader of the output is gone.
 """
 

@@ -12,7 +12,7 @@ from mmdbench.cli._shared.urls import FOLDER
 
 __all__ = ["verify"]
 
-_WRONG = 1
+_DAMAGED = 1
 _CANNOT_TELL = 3
 
 
@@ -29,7 +29,7 @@ def verify(
 ) -> None:
     """Check the files of a build, and make its pictures again to compare them.
 
-    Exit code: 0 all right, 1 something is wrong, 3 only files were checked, as a source is missing.
+    Exit code: 0 all right, 1 damage was found, 3 only files were checked, as a source is missing.
     """
     from mmdbench.builds.manifest import read_build
     from mmdbench.builds.source_benches import SourceBenches, find_source_benches
@@ -51,6 +51,6 @@ def verify(
         + (f"{len(result.problems)} wrong." if result.problems else "all right.")
     )
     if result.problems:
-        raise typer.Exit(_WRONG)
+        raise typer.Exit(_DAMAGED)
     if result.missing:
         raise typer.Exit(_CANNOT_TELL)

@@ -1,7 +1,7 @@
 """Error exits of verbs: one line on standard error and the exit code of the error.
 
-An exception that mmdbench did not expect is printed with its traceback and exits with 70, never with 1,
-which means a regression.
+An exception that mmdbench did not expect is printed with its traceback and exits with 70, never with 1:
+that means that `check` found a regression, or `verify` damage.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The benchmark families by name, a file each; a new family is such a file and a line here."""
+"""The benchmark families by name, a file each; a new one is a file, its import and its entry in `FAMILIES`."""
 
 from __future__ import annotations
 
