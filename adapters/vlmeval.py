@@ -39,7 +39,7 @@ def load(card: ModelCard) -> Model:
     """
     if not card.model:
         raise UsageError(
-            f"The card {card.name!r} names no model of VLMEvalKit.", hint="Write vlmeval:<name>."
+            f"The card {card.name!r} needs the name of a model of VLMEvalKit.", hint="Write vlmeval:<name>."
         )
     if util.find_spec("vlmeval") is None:
         raise MissingExtraError("VLMEvalKit (ms-vlmeval)", extra="vlmeval")

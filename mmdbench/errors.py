@@ -21,8 +21,8 @@
     └── IncompleteError            too many planned answers are missing            (exit 4)
 
 Exit codes of the command line: 0 done, 1 a bad result (`check` found a regression, `verify` found
-damage), 2 usage or incomparable, 3 cannot tell, 4 incomplete or infrastructure, 70 unexpected (a fault to report), 130 interrupted,
-141 the reader of the output is gone.
+damage), 2 usage or incomparable, 3 cannot tell, 4 incomplete or infrastructure, 70 unexpected (a
+fault to report), 130 interrupted, 141 the reader of the output is gone.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
     for name in plan.corruptions:
         spec.corruption(name)
     if len(set(plan.corruptions)) < len(plan.corruptions):
-        raise UsageError("A corruption is named twice.")
+        raise UsageError(f"A corruption may be named only once, got {', '.join(plan.corruptions)}.")
     spec.profile(plan.profile)
     if not plan.benches or not plan.levels:
         raise UsageError("Nothing to build.", hint="Name a benchmark and a level: --bench mini --level hard")

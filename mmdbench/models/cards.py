@@ -134,7 +134,8 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
     model, _, url = rest.partition("@http")
     if not model:
         raise UsageError(
-            f"{name!r} names no model.", hint=f"Write {card}:<model> or {card}:<model>@<base-url>."
+            f"A model of the card {card!r} needs a name after the colon, got {name!r}.",
+            hint=f"Write {card}:<model> or {card}:<model>@<base-url>.",
         )
     _check_address(name, card, "" if url else model)
     made = replace(cards[card], name=_short(name, card, model), model=model, price=None, summary="")
@@ -151,11 +152,13 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"Cannot read --set {setting!r}.", hint="Write key=value: --set max_side=1024")
+            raise UsageError(
+                f"--set needs key=value, got {setting!r}.", hint="For example --set max_side=1024."
+            )
         first, dot, second = key.strip().partition(".")
         if dot:
             if first in _FIELDS and first not in _TABLES:
-                raise UsageError(f"Cannot read --set {setting!r}: {first} of a card has no parts.")
+                raise UsageError(f"Cannot read --set {setting!r}: the card's field {first} is no table.")
             table[first] = {**table.get(first, {}), second: _value(value)}
         elif first in _FIELDS:
             table[first] = _value(value)

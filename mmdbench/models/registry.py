@@ -27,7 +27,7 @@ ENTRY_POINTS = "mmdbench.adapters"
 
 
 class Fingerprinted(Protocol):
-    """A model as planning sees it; it may also have `prompt(question, default) -> str`."""
+    """The part of a model that a plan is made from; it may also have `prompt(question, default) -> str`."""
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Everything about the model that could change a reply, as a JSON-able dict."""
@@ -54,9 +54,9 @@ class Model(Protocol):
 class AsyncModel(Protocol):
     """A model behind a server, which answers many requests at once, each in its own coroutine.
 
-    It may have the optional members of a Model except `batch_size`; further `throttle` (a
-    ThrottleSettings that bounds concurrency, rates and attempts) and `aclose()` (a coroutine that
-    closes its connections; the model can be asked again afterwards, from another event loop).
+    It may also have `prompt` and `check` as a Model, `throttle` (a ThrottleSettings: limits on
+    concurrency, rates and attempts) and `aclose()` (a coroutine that closes the connections; the model
+    can be asked again afterwards, in another event loop).
     """
 
     @property

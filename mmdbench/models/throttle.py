@@ -106,7 +106,8 @@ class Throttle:
 
     def succeeded(self, now: float) -> None:
         """Record that a request in flight was answered."""
-        busy = 2 * self.in_flight >= int(self.limit)  # a limit that is not reached says nothing
+        # With few requests in flight, a success does not show that the server can answer more.
+        busy = 2 * self.in_flight >= int(self.limit)
         self.in_flight -= 1
         if busy and self.limit < self.settings.concurrency:
             grown = self.limit + (1.0 if self._doubling else 1.0 / self.limit)
@@ -117,8 +118,8 @@ class Throttle:
 
         Args:
             now: Seconds on the throttle's clock.
-            started: The time at which the request started. Requests from before the last cut cut no more:
-                one overload fails many of them at once.
+            started: The time at which the request started. The limit is not cut for a request that
+                started before the last cut: one overload fails many requests at once.
             rule: The rule of the failure's kind.
             retry_after: Seconds that the server asks its clients to wait, if it does.
         """
@@ -184,8 +185,8 @@ def backoff_seconds(settings: ThrottleSettings, attempt: int, key: str) -> float
     Args:
         settings: The first pause and the longest one.
         attempt: The number of attempts that failed, from 1.
-        key: The request's key. The share follows from it, so that requests that failed together are
-            not sent again together.
+        key: The request's key, which the random share follows from: requests that failed at the
+            same time are sent again at different times.
 
     Returns:
         The pause in seconds.
@@ -206,7 +207,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 def _advance(clock: float, now: float, cost: float, per_minute: float) -> float:
-    # A leaky bucket: what is unused for a second may be made up for, no more.
+    # A leaky bucket: capacity that was not used can be used later, but only that of the last second.
     if per_minute <= 0:
         return clock
     return max(clock, now - _BURST_SECONDS) + cost * 60.0 / per_minute

@@ -1,9 +1,9 @@
 """The requests of a run, each with a key made of everything that could change its reply.
 
 The key of a request is the SHA-256 of the model's fingerprint, the prompt, the recipe of every
-image, the generation settings and, where images are restored, the restorer's fingerprint. Two
-different pictures never share a key; a benchmark under another name does; a changed model, prompt,
-codec or spec never finds a stale reply.
+image, the generation settings and, where images are restored, the restorer's fingerprint. A reply is
+therefore never reused after a change of model, prompt, picture, codec or spec. The benchmark's name is
+no part of the key: equal questions of two benchmarks share a reply.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Planned:
 
 
 def check_plan(plan: RunPlan) -> None:
-    """Raise UsageError or UnknownNameError for the first field of the plan that cannot be carried out."""
+    """Raise UsageError or UnknownNameError for the first field of the plan that is not valid."""
     spec = load_spec()
     parse_design(plan.design)
     parse_sample(plan.sample)
@@ -91,22 +91,29 @@ def check_plan(plan: RunPlan) -> None:
         if name not in spec.corruptions:
             raise UnknownNameError("corruption", name, spec.corruptions, see="mmdbench list corruptions")
     if len(set(plan.corruptions)) < len(plan.corruptions):
-        raise UsageError("A corruption is named twice.")
+        raise UsageError(f"A corruption may be named only once, got {', '.join(plan.corruptions)}.")
     if plan.profile not in spec.profiles:
         raise UnknownNameError("profile", plan.profile, spec.profiles)
     if not plan.benches:
-        raise UsageError("No benchmark to run.", hint="Name one: --bench mini. See: mmdbench list benches")
+        raise UsageError(
+            "A run needs at least one benchmark, got none.",
+            hint="Name one: --bench mini. See: mmdbench list benches",
+        )
 
 
 def plan_requests(inputs: RunInputs) -> list[Planned]:
     """Every request of the plan, in the order of asking; all cells of a question are adjacent.
 
-    Each image is decoded only once for a run's folder, to learn the digest of its pixels.
-    Raises UsageError if the plan names a restorer or released files that are not opened.
+    The digests of the images' pixels are stored in the run's folder, so that a resumed run does not
+    decode the images again. Raises UsageError if the plan names a restorer and `inputs` hold none, or
+    the other way round.
     """
     plan, pictures, spec = inputs.plan, inputs.pictures, load_spec()
     if bool(plan.restore) != (pictures.restorer is not None):
-        raise UsageError("The plan names a restorer and none is opened, or the other way round.")
+        restorer = f"the restorer {plan.restore!r}" if plan.restore else "no restorer"
+        raise UsageError(
+            f"The plan names {restorer}, the inputs hold {'one' if pictures.restorer else 'none'}."
+        )
     restoration = pictures.restorer.fingerprint() if pictures.restorer else None
     fingerprint = value_digest(dict(inputs.model.fingerprint()))
     families = {bench.name: bench.family for bench in inputs.benches}

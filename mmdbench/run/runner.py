@@ -90,11 +90,11 @@ class RunSummary:
     workers: dict[str, Any] = field(default_factory=dict)
 
 
-class _Record:
-    """The plan and the manifest of a call of `run_plan`, in the run's folder.
+class _PlanAndManifest:
+    """Writer of the plan and the manifest of one call of `run_plan` into the run's folder.
 
-    They replace those of another plan only with the first reply, so that a call that gets none, from a
-    model that cannot be asked, leaves the folder's earlier run as it was.
+    If the folder holds another plan, it is replaced when the first reply arrives. A call without a reply,
+    for example because the server is down, leaves the earlier plan as it was.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class _Session:
 
     inputs: RunInputs
     store: ReplyStore
-    record: _Record
+    record: _PlanAndManifest
     todo: Sequence[Planned]
     earlier: int
     on_progress: Callable[[RunProgress], None]
@@ -185,7 +185,7 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
     check_model(model)
     with folder_lock(make_folder(folder), "running a model"), ReplyStore(folder) as store:
         planned = plan_requests(inputs)
-        record = _Record(inputs, planned, find_manifest(folder))
+        record = _PlanAndManifest(inputs, planned, find_manifest(folder))
         number, count = settings.shard
         mine = {p.key: p for p in planned if count == 1 or shard_of(p.key, count) == number}
         answered = store.answered(errors_count=not settings.retry_errors)

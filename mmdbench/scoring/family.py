@@ -60,15 +60,20 @@ class Grading:
 class Family:
     """All that benchmarks of one kind share: prompt, unit of counting, metrics and grader.
 
-    `prompt` makes the text that goes with a question's images, `text_column` is the column that it
-    cannot do without. `prompt_summary` and `grading_summary` describe both to people.
-
-    `unit` is the index of what counts as one question: it gets one corruption, is never split by a
-    sample and is a cluster of the statistics. `partners` maps indices to those of the units with which
-    they are sampled as a whole. `recognise` gives the reason why a file with these columns and
-    indices looks like the family, empty if it does not. Users can name `selectable` families for files
-    of their own.
-    `grading` is None where a task grades the replies.
+    Attributes:
+        name: The family's name, as catalogues and stored runs hold it.
+        prompt: Makes the text that is sent with a question's images.
+        metrics: The numbers that can head its table.
+        grading: The grader; None if the run's task grades the replies.
+        prompt_summary: The prompt in words, for users.
+        grading_summary: The grading in words, for users.
+        text_column: The column that the prompt is made from; a file without it is not valid.
+        unit: The index of the unit that a question belongs to. All questions of a unit get the same
+            corruption, are sampled together and are one cluster of the statistics.
+        partners: Maps the index of a unit to that of another unit that is always sampled with it.
+        recognise: The reason why a file with these columns and indices looks like the family; empty
+            if it does not.
+        selectable: True if users can name the family for files of their own.
     """
 
     name: str

@@ -31,8 +31,8 @@ def proportion(
     Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209. Hits that are not all 0 or 1 (a mean
     over corruptions, a judge's grade) enter with their effective number: n times the binomial
     variance over their own, as Korn and Graubard, Survey Methodology 24 (1998) 193, do for
-    clustered samples. Their variance is first drawn to the binomial one by 1/(n + 1), so that
-    equal hits do not pretend certainty.
+    clustered samples. Their own variance is (n · variance + binomial variance) / (n + 1), so that
+    the interval of equal hits keeps a width.
 
     Args:
         hits: One hit for each question, in 0..1.
@@ -82,10 +82,11 @@ def paired_difference(
     Bonett and Price's adjusted Wald interval, Br. J. Math. Stat. Psychol. 65 (2012) 430: one
     pseudo-question that only the first answers and one that only the second answers are added,
     so that the interval keeps its width when no answer flips. The value itself is not adjusted.
-    Where a question's hit is a mean over corruptions, the pseudo-questions differ by as much as
-    the real ones that do differ (the mean square, with two differences of 1 added), and by more
-    where right or wrong answers are few: how far an answer falls is unknown if one or two can
-    show it. Plain hits differ by 1.
+    The squared difference of a pseudo-question is q² = min(1, max((Σd² + 2) / (m + 2), 2 / (2 + f))):
+    d are the m differences that are not 0; f is the smallest of the numbers of right and of wrong
+    answers, before and after. Hits that are all 0 or 1 have q² = 1, as in the paper. Means over
+    corruptions differ by less; the second term keeps the interval wide where so few answers are
+    right, or wrong, that their differences say little.
 
     Args:
         before: One hit for each question, in 0..1.
@@ -124,7 +125,7 @@ def paired_difference(
 
 
 def _pseudo_square(gaps: NDArray[np.float64], before: float, after: float) -> float:
-    """The squared difference of a pseudo-question; `before` and `after` count the right answers."""
+    """The squared difference q² of a pseudo-question; `before` and `after` are sums of hits."""
     moved = gaps[np.abs(gaps) > 1e-12]
     seen = (math.fsum(moved * moved) + _PSEUDO) / (len(moved) + _PSEUDO)
     few = max(0.0, min(before, after, len(gaps) - before, len(gaps) - after))

@@ -168,7 +168,8 @@ def test_without_vlmevalkit_the_extra_is_named(name, monkeypatch) -> None:
 
     card = find_card(name)
     with pytest.raises(
-        MissingExtraError if ":" in name else Exception, match=r"mmdbench\[vlmeval\]|names no model"
+        MissingExtraError if ":" in name else Exception,
+        match=r"mmdbench\[vlmeval\]|needs the name of a model",
     ):
         vlmeval.load(card)
 

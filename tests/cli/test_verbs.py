@@ -165,7 +165,7 @@ def test_a_run_without_a_folder_gets_one_that_the_next_call_finds(make_tsv):
         (("--level", ","), "--level must name a level"),
         (("--design", "grdi"), "Did you mean 'grid'"),
         (("--corruption", "graffiti,grafiti"), "Did you mean 'graffiti'"),
-        (("--corruption", "graffiti,graffiti"), "named twice"),
+        (("--corruption", "graffiti,graffiti"), "named only once"),
         (("--codec", "jpg"), "jpeg:95"),
         (("--protocol", "cler/1"), "clear/1"),
         (("--extraction", "san"), "sane"),

@@ -89,7 +89,9 @@ def open_judge(name: str, files: Sequence[Path] = (), budget: Budget | None = No
     if not urlsplit(card.endpoint).hostname:
         raise _not_behind_api(card.name)
     if not card.model or card.model == "auto":
-        raise UsageError(f"The judge {card.name!r} names no model.", hint=f"Write {card.name}:<model>.")
+        raise UsageError(
+            f"The judge {card.name!r} needs the name of a model.", hint=f"Write {card.name}:<model>."
+        )
     if card.options.get("reasoning"):
         raise UsageError(
             f"{card.name!r} is a reasoning model, which takes no temperature; judges are asked at 0.",

@@ -1,4 +1,4 @@
-"""The benchmark families by name, a file each; a new one is a file, its import and its entry in `FAMILIES`."""
+"""The benchmark families by name, a file each; new ones need an import and an entry here."""
 
 from __future__ import annotations
 
