@@ -15,7 +15,7 @@ from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
 from mmdbench.cli._shared.output import print_judge_usage
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
-from mmdbench.errors import UsageError
+from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.records import ANSWER, RunPlan
 from mmdbench.system.bounds import require_between
 
@@ -198,7 +198,11 @@ def _ask_judge(
     left = None if judge.max_usd is None else max(0.0, judge.max_usd - spent)
     with Bar("Judge", quiet=quiet) as bar:
         options = replace(judge, max_usd=left, on_progress=bar.update)
-        made, _ = regrade_and_save(inputs.folder, Rules("", ""), options)
+        try:
+            made, _ = regrade_and_save(inputs.folder, Rules("", ""), options)
+        except MmdbenchError:
+            print_report(inputs.folder)  # the model's replies are paid for, whatever the judge does
+            raise
     return made
 
 

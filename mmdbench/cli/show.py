@@ -26,6 +26,7 @@ def show(
     profile: opts.Profile = "paper",
     data_dir: opts.DataDir = None,
     offline: opts.Offline = False,
+    judge: opts.Judge = "",
 ) -> None:
     """Show one question: a sheet of its pictures at all levels, its text, and replies.
 
@@ -45,7 +46,7 @@ def show(
     for wanted in corruption or ():
         if wanted not in spec.corruptions:
             raise UnknownNameError("corruption", wanted, spec.corruptions, see="mmdbench list corruptions")
-    runs = [load_results(folder) for folder in run or ()]
+    runs = [load_results(folder, judged_by=judge) for folder in run or ()]
     (bench,) = open_benches([name], Sources(data_dir, offline), quiet=True)
     asked = find_question(bench, index)
     plan = runs[0].plan if runs else RunPlan("", (bench.name,), seed=seed, profile=profile)

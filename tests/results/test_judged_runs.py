@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from judge_server import serving
+from judge_server import error, serving
 from mmdbench.cli import app
 from mmdbench.records import Outcome
 from mmdbench.results.graded_arms import Judging
@@ -115,6 +115,15 @@ def test_score_exits_4_where_the_judge_settles_nothing():
         assert "settled none of" in out
 
 
+@needs_openai
+def test_predictions_that_a_judge_settles_nothing_of_exit_4():
+    open_run_of(3)
+    Path("p.jsonl").write_text("".join(f'{{"index": {i}, "prediction": "a dog"}}\n' for i in range(3)))
+    words = ["score", "--predictions", "p.jsonl", "--bench", "MMVet.tsv", "--family", "mmvet", "--quiet"]
+    with serving(lambda _: "**1.0**") as server:
+        assert "settled none of the 3 rows" in call(*words, "--judge", f"openai:j@{server.url}", code=4)
+
+
 @pytest.mark.parametrize(("failed", "is_marked"), [(1, False), (2, True)])
 def test_more_than_5_percent_failed_rows_are_marked_and_refused(failed, is_marked):
     run = open_run_of(20)
@@ -126,6 +135,9 @@ def test_more_than_5_percent_failed_rows_are_marked_and_refused(failed, is_marke
     report = call("report", run, "--markdown")
     assert ("INCOMPLETE JUDGING" in report) is is_marked
     assert "could not settle" in report
+    for words in (["report", run, "--latex"], ["report", run, "--csv"], ["cite", run]):
+        assert ("INCOMPLETE JUDGING" in call(*words)) is is_marked
+    assert ("†" in report) is is_marked
     code = 4 if is_marked else 0
     call("check", run, "--baseline", "b.json", "--accept", code=code)
     assert Path("b.json").exists() is not is_marked
@@ -144,7 +156,7 @@ def test_the_judge_is_named_in_every_rendering():
     judged(run, lambda _: "0.5", "gpt-x@host")
     for words in (
         ["report", run],
-        *(["report", run, form] for form in ("--markdown", "--json")),
+        *(["report", run, form] for form in ("--markdown", "--json", "--latex", "--csv")),
         ["cite", run],
     ):
         assert "gpt-x@host" in call(*words), words
@@ -152,9 +164,12 @@ def test_the_judge_is_named_in_every_rendering():
     captions = [line for line in tex.splitlines() if line.startswith("\\caption")]
     assert captions
     assert all("judge gpt-x@host" in line for line in captions)
-    assert "mmdbench-" in call("cite", run) or "prompts" in call("cite", run)
+    assert "by the judge gpt-x@host: 8 rows, 0 not settled; prompts mmdbench-mmvet/1" in call("cite", run)
     call("page", run, "-o", "p.html", "--quiet")
     assert "gpt-x@host" in Path("p.html").read_text("utf-8")
+    call("figures", run, "-o", "figures", "--format", "svg")
+    for figure in Path("figures").glob("*.svg"):
+        assert "gpt-x@host" in figure.read_text("utf-8"), figure
     for words in (["report", run, "--judge", "none"], ["cite", run, "--judge", "none"]):
         assert "the judge gpt-x@host" not in call(*words)
     assert "asked were: gpt-x@host" in call("report", run, "--judge", "none")
@@ -271,6 +286,10 @@ def test_eval_asks_the_judge_in_the_same_command():
     assert "settled none" in out
     assert "Reports show clear/1, judge j@local" in out
     assert load_results(Path("run")).judge == "j@local"
+    with serving(lambda _: error(401, "bad key")) as server:
+        out = call(*words, "--judge", f"openai:dead@{server.url}", code=4)
+    assert "Score by level" in out
+    assert "cannot be asked" in out
     # What cannot be judged is refused before the model is asked.
     words[words.index("run")] = "new"
     assert "cannot judge" in call(*words, "--judge", "chance", code=2)
