@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from mmdbench.records import Question, Request
-from mmdbench.system.images import decode_image
+from mmdbench.system.images import NO_LIMIT, decode_image
 
 from .families import ModelFamily
 
@@ -47,7 +47,7 @@ def prepare(request: Request, family: ModelFamily, processor: Any) -> PreparedRe
     Raises ImageDecodeError for an image that cannot be read.
     """
     pictures = tuple(
-        Image.fromarray(decode_image(image.data, f"image {number} of the request"))
+        Image.fromarray(decode_image(image.data, f"image {number} of the request", max_pixels=NO_LIMIT))
         for number, image in enumerate(request.images, 1)
     )
     text = _without_placeholders(request.prompt, processor)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from mmdbench.benches.catalog import BenchInfo, clean_bench
 from mmdbench.benches.fetch import file_hash
-from mmdbench.benches.question_images import table_images
-from mmdbench.benches.tsv_reader import ReadLimits, read_table
+from mmdbench.benches.ground_truth import GroundTruth, read_ground_truth
+from mmdbench.benches.option_columns import RowOptions
+from mmdbench.benches.question_images import MissingImage, table_images
+from mmdbench.benches.tsv_reader import read_table
 from mmdbench.benches.tsv_table import LongCell, TsvRow, TsvTable
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Index, Question
 from mmdbench.scoring.families import get_family, infer_family, selectable_families
 
-__all__ = ["Bench", "build_prompt", "read_bench"]
+__all__ = ["Answers", "Bench", "build_prompt", "read_bench"]
+
+Answers = Literal["check", "any", "as is"]
+"""Treatment of right answers: `check` refuses a file with an answer that cannot be used; `any` does not;
+`as is` also leaves answers unread that are not written as labels, as VLMEvalKit does."""
 
 _INTEGER = re.compile("-?[0-9]{1,999}")
 _PICTURES = ("image", "image_path")
@@ -27,9 +34,10 @@ _PICTURES = ("image", "image_path")
 class Bench:
     """A benchmark that was read from a TSV file.
 
-    `questions` are in the order of the file, without the `dropped` rows that have no image.
-    `info` is the catalogue's entry of the clean benchmark, `family_reason` the reason for the family,
-    in words. `table` gives every cell's bytes, `rows` the row of each question's index.
+    `questions` are all rows, in the order of the file; reading an image of a row that has none raises the
+    reason. `info` is the catalogue's entry of the clean benchmark, `family_reason` the reason for the
+    family, in words. `table` gives every cell's bytes, `rows` the row of each question's index. `notes`
+    say what was understood of options and answers that are not written as usual.
     """
 
     name: str
@@ -38,8 +46,8 @@ class Bench:
     info: BenchInfo
     path: Path
     table: TsvTable = field(repr=False)
-    dropped: int = 0
     family_reason: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -54,6 +62,23 @@ class Bench:
         return {i: row for i, row in zip(indices, self.table.rows, strict=True) if i in known}
 
     @cached_property
+    def with_pictures(self) -> Bench:
+        """The benchmark without the rows that have no picture; itself if there are none."""
+        kept = tuple(q for q in self.questions if not any(isinstance(i, MissingImage) for i in q.images))
+        return self if len(kept) == len(self.questions) else replace(self, questions=kept)
+
+    @property
+    def without_picture(self) -> int:
+        """The number of questions whose picture is missing."""
+        return len(self.questions) - len(self.with_pictures.questions)
+
+    def require_pictures(self) -> None:
+        """Raise ImageDecodeError for the first question whose picture is missing."""
+        for image in (image for question in self.questions for image in question.images):
+            if isinstance(image, MissingImage):
+                image.read()
+
+    @cached_property
     def md5(self) -> str:
         """MD5 of the file, as 32 hexadecimal digits; computed once."""
         return file_hash(self.path, "md5")
@@ -65,11 +90,7 @@ class Bench:
 
 
 def read_bench(
-    path: Path,
-    *,
-    info: BenchInfo | None = None,
-    family: str | None = None,
-    limits: ReadLimits | None = None,
+    path: Path, *, info: BenchInfo | None = None, family: str | None = None, answers: Answers = "check"
 ) -> Bench:
     """Read a TSV file as a benchmark.
 
@@ -77,7 +98,7 @@ def read_bench(
         path: The file.
         info: The benchmark's entry in the catalogue; without it the name is the file's, without `.tsv`.
         family: The family to use in place of the catalogue's, or of the one that the file looks like.
-        limits: Limits on what is read.
+        answers: Treatment of right answers. Those of a published file, by its MD5, are left as they are.
 
     Returns:
         The benchmark with all its questions.
@@ -88,22 +109,29 @@ def read_bench(
     """
     if family is not None and family not in selectable_families():
         raise UnknownNameError("benchmark family", family, selectable_families())
-    table = read_table(path, limits=limits)
+    table = read_table(path)
     _require(table, "index", _PICTURES)
+    if not table.rows:
+        raise DataError(f"{path}, line 1: a header, but no rows.", hint="Is the file complete?")
     name = info.name if info else path.stem
     indices = _indices(table)
     known = info or clean_bench(path.stem)
-    chosen, reason = _family(known, family, table.header.names, indices)
+    options = RowOptions(
+        table, read_lists=answers != "as is" and not _is_open(family or (known.family if known else None))
+    )
+    chosen, reason = _family(known, family, options.columns, indices)
     _require(table, get_family(chosen).text_column)
     if known is None:
         known = BenchInfo(name, chosen, title=name, columns=table.header.names, source=str(path))
-    pictures = table_images(table, indices)
+    truth = _truth(table, options, chosen, None if answers == "as is" else known.md5)
+    if answers != "any" and truth.problem is not None:
+        raise truth.problem
+    pictures = zip(indices, table.rows, table_images(table, indices), strict=True)
     questions = tuple(
-        Question(name, index, _fields(row), images)
-        for index, row, images in zip(indices, table.rows, pictures, strict=True)
-        if images
+        Question(name, index, _fields(row, options.listed[number], truth.answers.get(number)), images)
+        for number, (index, row, images) in enumerate(pictures)
     )
-    return Bench(name, chosen, questions, known, path, table, len(table.rows) - len(questions), reason)
+    return Bench(name, chosen, questions, known, path, table, reason, (*options.notes, *truth.notes()))
 
 
 def build_prompt(question: Question, family: str) -> str:
@@ -113,6 +141,21 @@ def build_prompt(question: Question, family: str) -> str:
     family asks word for word is empty.
     """
     return get_family(family).prompt(question)
+
+
+def _is_open(family: str | None) -> bool:
+    grading = get_family(family).grading if family else None
+    return grading is not None and grading.judged
+
+
+def _truth(table: TsvTable, options: RowOptions, family: str, published_md5: str | None) -> GroundTruth:
+    """The right answers; those of a published file are left as they are. None stands for any file."""
+    truth = read_ground_truth(table, options, is_open=_is_open(family))
+    if truth.problem is None and not truth.answers:
+        return truth
+    path = table.header.source.path
+    as_it_is = published_md5 is None or (published_md5 and file_hash(path, "md5") == published_md5)
+    return truth.left_alone() if as_it_is else truth
 
 
 def _family(
@@ -176,8 +219,10 @@ class _LazyFields(Mapping[str, str]):
         return len(self.short) + len(self.long)
 
 
-def _fields(row: TsvRow) -> Mapping[str, str]:
-    short: dict[str, str] = {}
+def _fields(row: TsvRow, listed: Mapping[str, str], answer: str | None) -> Mapping[str, str]:
+    short: dict[str, str] = dict(listed)
+    if answer is not None:
+        short["answer"] = answer
     long: list[str] = []
     for name, cell in zip(row.header.names, row.cells, strict=True):
         if not name or not cell or name in _PICTURES or name in short:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmdbench.benches.bench import Bench, read_bench
+from mmdbench.benches.bench import Answers, Bench, read_bench
 from mmdbench.benches.catalog import bench_names, find_bench
 from mmdbench.benches.fetch import FetchSettings, fetch_bench, find_file
 from mmdbench.benches.rbench import TASKS, open_rbench
-from mmdbench.benches.tsv_reader import ReadLimits
 from mmdbench.benches.vlmevalkit import open_kit_bench
 from mmdbench.errors import UnknownNameError
 from mmdbench.system.remote import fetch_file, is_url
@@ -27,7 +26,7 @@ def open_bench(
     offline: bool = False,
     family: str | None = None,
     settings: FetchSettings | None = None,
-    limits: ReadLimits | None = None,
+    answers: Answers = "check",
 ) -> Bench:
     """Open a benchmark by name, or any TSV file by path or URL.
 
@@ -41,7 +40,7 @@ def open_bench(
         family: How the benchmark is prompted and graded. By default the catalogue says it, or it is
             inferred from the file (see `Bench.family_reason`).
         settings: Settings of a download.
-        limits: Limits on what is read from the file.
+        answers: Treatment of right answers that are not labels of options, or missing.
 
     Returns:
         The benchmark with all its questions; images are read when they are needed.
@@ -54,14 +53,14 @@ def open_bench(
     """
     name = str(name_or_path)
     if is_url(name):
-        return read_bench(fetch_file(name), family=family, limits=limits)
+        return read_bench(fetch_file(name), family=family, answers=answers)
     if name.startswith(_KIT):
         dataset = name.removeprefix(_KIT)
-        return open_kit_bench(dataset, data_dir, offline=offline, family=family, limits=limits)
+        return open_kit_bench(dataset, data_dir, offline=offline, family=family, answers=answers)
     if name.startswith(_RBENCH):
-        return open_rbench(name.removeprefix(_RBENCH), data_dir, limits=limits)
+        return open_rbench(name.removeprefix(_RBENCH), data_dir, answers=answers)
     if looks_like_path(name) or isinstance(name_or_path, Path):
-        return read_bench(Path(name).expanduser(), family=family, limits=limits)
+        return read_bench(Path(name).expanduser(), family=family, answers=answers)
     try:
         info = find_bench(name)
     except UnknownNameError:
@@ -69,9 +68,9 @@ def open_bench(
         path = find_file(f"{name}.tsv", data_dir)
         if path is None:
             raise
-        return read_bench(path, family=family, limits=limits)
+        return read_bench(path, family=family, answers=answers)
     path = fetch_bench(info, data_dir=data_dir, offline=offline, settings=settings)
-    return read_bench(path, info=info, family=family, limits=limits)
+    return read_bench(path, info=info, family=family, answers=answers)
 
 
 def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:

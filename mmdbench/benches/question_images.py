@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from mmdbench.records import ImageSource, Index
 
-__all__ = ["CellImage", "FileImage", "decode_text", "is_reference", "split_list", "table_images"]
+__all__ = [
+    "CellImage",
+    "FileImage",
+    "MissingImage",
+    "decode_text",
+    "is_reference",
+    "split_list",
+    "table_images",
+]
 
 REFERENCE_CHARACTERS = 64
 """An image cell of at most this many characters is the index of a row that has the same image."""
@@ -66,34 +74,58 @@ class FileImage:
         return f"{self.path} ({_where(self.row, 'image_path', self.index, self.part)})"
 
     def read(self) -> bytes:
-        """The file's bytes. Raises DataError if it cannot be read."""
+        """The file's bytes. Raises ImageDecodeError if it cannot be read."""
         try:
             return self.path.read_bytes()
         except OSError as error:
-            raise DataError(f"Cannot read {self.where}: {error.strerror}.") from error
+            raise ImageDecodeError(f"Cannot read {self.where}: {error.strerror}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class MissingImage:
+    """The image that a row should have: an empty cell, a file that is not there, a reference to nothing."""
+
+    where: str
+    reason: str
+    hint: str = ""
+
+    def read(self) -> bytes:
+        """No bytes: raises ImageDecodeError with the place and the reason."""
+        raise ImageDecodeError(self.reason, hint=self.hint)
 
 
 def table_images(table: TsvTable, indices: Sequence[Index]) -> list[tuple[ImageSource, ...]]:
-    """The images of every row, in order; none if the cell is empty.
+    """The images of every row, in order: a MissingImage for a row that has none.
 
-    A row that refers to another one has the same source objects. Raises DataError for a reference to
-    a missing row, to a row without an image, or to another reference.
+    A row that refers to another one has the same source objects. A reference to a missing row, to a
+    row without an image, or to another reference is none. Raises DataError if no row has an image.
     """
     find_file = partial(_find_beside, table.header.source.path)
-    own = [_own_images(row, index, find_file) for row, index in zip(table.rows, indices, strict=True)]
     column = table.header.position("image")
-    if column is None:
-        return own
     places = {str(index): number for number, index in enumerate(indices)}
-    found = []
-    for number, row in enumerate(table.rows):
-        cell = row.cells[column]
-        if isinstance(cell, str) and is_reference(cell):
-            where = f"{row.where('image')}, index {indices[number]}"
-            found.append(own[_referred(cell, where, places, table.rows, column)])
-        else:
-            found.append(own[number])
+    own: list[tuple[ImageSource, ...]] = []
+    for row, index in zip(table.rows, indices, strict=True):
+        own.append(_or_missing(row, index, lambda r, i: _own_images(r, i, find_file)))
+    found = list(own)
+    if column is not None:
+        for number, (row, index) in enumerate(zip(table.rows, indices, strict=True)):
+            cell = row.cells[column]
+            if isinstance(cell, str) and is_reference(cell):
+                found[number] = _or_missing(row, index, lambda r, i: own[_referred(r, i, places, table.rows)])
+    first = found[0][0] if found else None
+    if isinstance(first, MissingImage) and all(isinstance(images[0], MissingImage) for images in found):
+        raise DataError(f"No row has a picture. {first.reason}", hint=first.hint)
     return found
+
+
+def _or_missing(
+    row: TsvRow, index: Index, find: Callable[[TsvRow, Index], tuple[ImageSource, ...]]
+) -> tuple[ImageSource, ...]:
+    where = _where(row, "image" if row.header.position("image") is not None else "image_path", index, None)
+    try:
+        return find(row, index) or (MissingImage(where, f"{where}: the row has no picture."),)
+    except DataError as error:
+        return (MissingImage(where, error.message, error.hint),)
 
 
 def is_reference(cell: str | LongCell) -> bool:
@@ -193,7 +225,9 @@ def _where(row: TsvRow, column: str, index: Index, part: int | None) -> str:
     return place if part is None else f"{place}, image {part + 1}"
 
 
-def _referred(cell: str, where: str, places: Mapping[str, int], rows: Sequence[TsvRow], column: int) -> int:
+def _referred(row: TsvRow, index: Index, places: Mapping[str, int], rows: Sequence[TsvRow]) -> int:
+    where, cell = _where(row, "image", index, None), row.text("image")
+    column = row.header.names.index("image")
     place = places.get(cell, places.get(_plain_integer(cell)))
     if place is None:
         raise DataError(

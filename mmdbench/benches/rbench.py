@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmdbench.benches.bench import Bench, read_bench
+from mmdbench.benches.bench import Answers, Bench, read_bench
 from mmdbench.benches.catalog import BenchInfo
 from mmdbench.benches.fetch import data_folders, find_file
-from mmdbench.benches.tsv_reader import ReadLimits
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Question
 from mmdbench.scoring.families.plain import PLAIN
@@ -42,7 +41,7 @@ _STRENGTH_WORDS = {
 _NAMES = ("R-Bench-{upper}.tsv", "R-bench-{lower}.tsv", "R-Bench-Dis.tsv", "R-bench-dis.tsv")
 
 
-def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLimits | None = None) -> Bench:
+def open_rbench(task: str, data_dir: str | Path | None = None, *, answers: Answers = "check") -> Bench:
     """The questions of one task of R-Bench, each with the fields `task` and, if known, `strength`.
 
     They are read from the task's own file (R-Bench-VQA.tsv) or else the published R-bench-dis.tsv.
@@ -50,7 +49,7 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLi
     Args:
         task: `mcq`, `vqa` or `cap`.
         data_dir: A folder to search before the usual ones.
-        limits: Limits on what is read.
+        answers: Treatment of right answers; open tasks need any.
 
     Returns:
         The benchmark R-Bench-MCQ, R-Bench-VQA or R-Bench-CAP.
@@ -71,13 +70,17 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, limits: ReadLi
             "mmdbench data get R-Bench-Dis",
         )
     own = found[0].name.lower() == f"r-bench-{task}.tsv"
-    bench = read_bench(found[0], family=PLAIN.name, limits=limits)
+    reading = answers if task == "mcq" else "any"
+    bench = read_bench(found[0], family=PLAIN.name, answers=reading)
     rows = tuple(_marked(q, task) for q in bench.questions if own or task_of(q) == task)
     if not rows:
         raise DataError(
             f"{found[0]} has no row of R-Bench's task {task.upper()}.",
             hint="Rows without options need a column 'task' with vqa or cap.",
         )
+    unanswered = next((q for q in rows if not q.answer.strip()), None)
+    if unanswered is not None and answers == "check":
+        raise DataError(f"{bench.rows[unanswered.index].where('answer')}: the answer is empty.")
     name = f"R-Bench-{task.upper()}"
     info = BenchInfo(name, _FAMILIES[task], title=name, columns=bench.columns, source=str(found[0].name))
     return replace(bench, name=name, family=_FAMILIES[task], questions=rows, info=info)

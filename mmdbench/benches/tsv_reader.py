@@ -16,6 +16,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from mmdbench.benches.option_columns import rename_options
 from mmdbench.benches.tsv_table import LongCell, SourceFile, TsvHeader, TsvRow, TsvTable, decode_cell
 from mmdbench.errors import DataError
 
@@ -170,6 +171,7 @@ def _header(span: _Span, source: SourceFile, *, bom: bool) -> TsvHeader:
     names = tuple(n if len(n) == 1 and "A" <= n <= "Z" else n.lower() for n in columns)
     # Where `Category` and `category` both exist, the latter is the column of that name.
     names = tuple(c if n != c and n in columns else n for n, c in zip(names, columns, strict=True))
+    names = rename_options(names)
     return TsvHeader(source, names, columns, bytes(span.data[: span.stops[-1]]), span.newline or b"\n", bom)
 
 

@@ -55,7 +55,8 @@ class LongCell:
 class TsvHeader:
     r"""The first row: `names` as mmdbench uses them, `columns` as the file spells them.
 
-    Names are lower-cased, except the single capitals A..Z. `raw` is the row's bytes without
+    Names are lower-cased, except the single capitals A..Z; other spellings of options' columns are such
+    capitals in `names`. `raw` is the row's bytes without
     BOM and newline; `newline` is the file's style, b"\n" or b"\r\n".
     """
 

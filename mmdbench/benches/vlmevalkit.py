@@ -10,10 +10,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches.bench import Bench, read_bench
+from mmdbench.benches.bench import Answers, Bench, read_bench
 from mmdbench.benches.catalog import find_bench
 from mmdbench.benches.fetch import LMU_DATA, find_file
-from mmdbench.benches.tsv_reader import ReadLimits
 from mmdbench.benches.vlmevalkit_guard import guarded, kit_module
 from mmdbench.errors import DataError, DownloadError, UnknownNameError, UsageError
 from mmdbench.scoring.families.circular import CIRCULAR
@@ -35,7 +34,7 @@ def open_kit_bench(
     *,
     offline: bool = False,
     family: str | None = None,
-    limits: ReadLimits | None = None,
+    answers: Answers = "check",
 ) -> Bench:
     """A dataset of VLMEvalKit as a benchmark.
 
@@ -49,7 +48,7 @@ def open_kit_bench(
         data_dir: The folder to search first, and to download to.
         offline: Download nothing.
         family: The family to use in place of the one that follows from the dataset.
-        limits: Limits on what is read.
+        answers: Treatment of right answers; to check them is to leave them as VLMEvalKit does.
 
     Returns:
         The benchmark.
@@ -71,7 +70,7 @@ def open_kit_bench(
         if offline:
             raise DownloadError(f"{name}.tsv is not on this machine.", hint="Run once without --offline.")
         path = _fetched(module, name, data_dir)
-    return read_bench(path, family=chosen, limits=limits)
+    return read_bench(path, family=chosen, answers="as is" if answers == "check" else answers)
 
 
 def _family(name: str, kind: str) -> str | None:

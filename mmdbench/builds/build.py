@@ -13,7 +13,7 @@ from typing import Any
 
 from mmdbench.benches import Bench
 from mmdbench.builds.build_folder import PARTS, move_output, take_over
-from mmdbench.builds.manifest import BuiltOutput, Identity, write_build
+from mmdbench.builds.manifest import LEFT_OUT, BuiltOutput, Identity, read_log, write_build
 from mmdbench.builds.output_format import MAX_FILE_BYTES, SinkPlan
 from mmdbench.builds.output_writer import (
     OutputWriter,
@@ -30,8 +30,10 @@ from mmdbench.builds.plan import BenchPlan, BuildPlan, RowPlan, check_build_plan
 from mmdbench.builds.row_images import ImageMaker, MadeRow, MakeRows, RowMaker
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.errors import DataError
 from mmdbench.system.environment import versions
 from mmdbench.system.files import make_folder
+from mmdbench.system.images import MAX_PIXELS, check_bad_image
 from mmdbench.system.locks import folder_lock
 from mmdbench.system.opencv import single_threaded_opencv
 
@@ -72,19 +74,27 @@ def by_threads(maker: RowMaker, rows: Iterator[RowPlan], workers: int) -> Genera
 class BuildSettings:
     """Settings of a build that its identity does not hold.
 
-    Only `max_file_bytes` shows in the result: it decides where a file is split.
+    `max_file_bytes` decides where a file is split, `max_pixels` which rows are left out; nothing else
+    shows in the result.
 
     Attributes:
         workers: Threads; 0 is one for each CPU.
         on_progress: Called after each row.
         max_file_bytes: The most bytes of a file.
         make_rows: Makes rows in order, here or elsewhere.
+        on_bad_image: `count` leaves out rows whose picture cannot be used, `error` stops at the first.
+        max_pixels: The largest picture, in pixels, that is used.
     """
 
     workers: int = 0
     on_progress: Callable[[BuildProgress], None] = _silent
     max_file_bytes: int = MAX_FILE_BYTES
     make_rows: MakeRows = by_threads
+    on_bad_image: str = "count"
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        check_bad_image(self.on_bad_image, self.max_pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +145,19 @@ def run_build(
         UsageError: The plan cannot be built, or the folder holds something else.
         LockedError: Another process builds into the folder.
         StoreError: A file cannot be written.
-        DataError: A benchmark's file is damaged.
+        DataError: A benchmark's file is damaged, or holds a picture that must not be left out.
     """
     started = time.monotonic()
     spec = load_spec()
     check_build_plan(plan, spec)
+    settings = settings or BuildSettings()
+    if settings.on_bad_image == "error":
+        for bench in benches:
+            bench.require_pictures()
     planned = plan_benches(plan, benches, spec)
     with folder_lock(make_folder(folder), "building"):
         identity = Identity.of(plan, benches, spec, versions())
-        session = _Session(folder, plan, spec, identity, settings or BuildSettings())
+        session = _Session(folder, plan, spec, identity, settings)
         finished, session.remade = take_over(folder, identity, planned)
         session.total = sum(_pictures(p.rows()) for p in planned if p.bench.name not in finished)
         session.settings.on_progress(BuildProgress(0, session.total))
@@ -185,6 +199,7 @@ def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[
         built = [BuiltOutput.from_dict(record) for record in checkpoint["finished"]]
     else:
         built = _write_bench(planned, session, parts, checkpoint)
+        _refuse_empty(parts, built)
         write_checkpoint(parts, {"finished": [b.as_dict() for b in built]})
     for output in built:
         move_output(parts, session.folder, output, checked=not finished)
@@ -192,6 +207,12 @@ def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[
         session.earlier += len(planned.questions)
         session.total -= _pictures(planned.rows())
     return built
+
+
+def _refuse_empty(parts: Path, built: Sequence[BuiltOutput]) -> None:
+    if not any(output.rows for output in built):
+        reason = next(row[LEFT_OUT] for row in read_log(parts / built[0].log.file, left_out=True))
+        raise DataError(f"No row has a picture that can be read. {reason}")
 
 
 def _write_bench(
@@ -213,10 +234,11 @@ def _write_bench(
 
 def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OutputWriter], start: int) -> None:
     parts = session.folder / PARTS / planned.bench.name
-    images = ImageMaker(session.plan.as_run_plan(), session.spec, session.plan.format == "tsv")
-    maker = RowMaker(planned.bench, images)
-    rows = planned.rows(start)
     settings = session.settings
+    as_cells = session.plan.format == "tsv"
+    images = ImageMaker(session.plan.as_run_plan(), session.spec, as_cells, settings.max_pixels)
+    maker = RowMaker(planned.bench, images, settings.on_bad_image)
+    rows = planned.rows(start)
     saved = time.monotonic()
     with contextlib.closing(settings.make_rows(maker, rows, settings.workers)) as made_rows:
         for made in made_rows:

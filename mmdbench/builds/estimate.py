@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from mmdbench.builds.pipeline import default_workers
 from mmdbench.builds.plan import BenchPlan, BuildPlan
+from mmdbench.errors import ImageDecodeError
 from mmdbench.records import CLEAN, RECODED
 from mmdbench.system.images import picture_size
 from mmdbench.variants.codec import parse_codec
@@ -155,5 +157,8 @@ def _codec_factor(plan: BuildPlan, level: str) -> float:
 def _mean_megapixels(planned: BenchPlan) -> float:
     sources = [image for question, _ in planned.questions for image in question.images]
     step = max(1, len(sources) // _MEASURED_PICTURES)
-    sizes = [math.prod(picture_size(source.read(), source.where)) / 1e6 for source in sources[::step]]
+    sizes: list[float] = []
+    for source in sources[::step]:
+        with suppress(ImageDecodeError):  # its row is left out
+            sizes.append(math.prod(picture_size(source.read(), source.where)) / 1e6)
     return sum(sizes) / len(sizes) if sizes else 0.0

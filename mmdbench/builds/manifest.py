@@ -23,6 +23,7 @@ from mmdbench.system.files import MANIFEST_FILE, write_atomic
 
 __all__ = [
     "BUILD_KIND",
+    "LEFT_OUT",
     "LOG_KIND",
     "BuiltOutput",
     "Identity",
@@ -34,6 +35,9 @@ __all__ = [
 
 BUILD_KIND = "mmdbench build"
 LOG_KIND = "mmdbench build log"
+
+LEFT_OUT = "left_out"
+"""The key of the reason, in the log, of a row that is left out because its picture cannot be used."""
 
 # A build may be finished with another Python, or with numba or without: no byte depends on them.
 _BINDING_VERSIONS = ("mmdbench", "numpy", "opencv", "pillow", "libjpeg", "platform")
@@ -50,10 +54,13 @@ class BuiltOutput:
     no_ops: int
     log: FileRecord
     files: tuple[FileRecord, ...]
+    left_out: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The record as a JSON-able dict."""
         record = asdict(self)
+        if not self.left_out:
+            del record["left_out"]
         return {"name": self.output.name, **record.pop("output"), **record}
 
     @classmethod
@@ -67,6 +74,7 @@ class BuiltOutput:
             int(record["no_ops"]),
             FileRecord.from_dict(record["log"]),
             tuple(FileRecord.from_dict(r) for r in record["files"]),
+            int(record.get("left_out", 0)),
         )
 
 
@@ -172,15 +180,18 @@ def read_build(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log, without its head. Raises StoreError for a damaged line."""
+def read_log(path: Path, *, left_out: bool = False) -> Iterator[dict[str, Any]]:
+    """The rows of a log, without its head; those left out only on demand.
+
+    Raises StoreError for a damaged line.
+    """
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 record = json.loads(line)
                 if number == 1 and record["kind"] != LOG_KIND:
                     raise ValueError("not a log of a build")
-                if number > 1:
+                if number > 1 and (left_out or LEFT_OUT not in record):
                     yield record
     except OSError as error:
         raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
@@ -196,8 +207,8 @@ def _bench_record(bench: Bench) -> dict[str, Any]:
         "family": bench.family,
         "file": bench.path.name,
         "sha256": bench.sha256,
-        "questions": len(bench.questions),
-        "without_picture": bench.dropped,
+        "questions": len(bench.questions) - bench.without_picture,
+        "without_picture": bench.without_picture,
     }
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmdbench.builds.build_folder import LOGS
 from mmdbench.builds.folder_output import FolderSink
-from mmdbench.builds.manifest import LOG_KIND, BuiltOutput, Identity
+from mmdbench.builds.manifest import LEFT_OUT, LOG_KIND, BuiltOutput, Identity
 from mmdbench.builds.output_format import OutputRow, Sink, SinkPlan
 from mmdbench.builds.parquet_output import ParquetSink
 from mmdbench.builds.part_files import DamagedPartError, PartFile
@@ -53,6 +53,7 @@ class _Counts:
     pictures: int = 0
     references: int = 0
     no_ops: int = 0
+    left_out: list[int] = field(default_factory=list)  # numbers of rows
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class OutputWriter:
         self.log.close()
         counts = self.counts
         numbers = (counts.rows, counts.pictures, counts.references, counts.no_ops)
-        return BuiltOutput(self.output, *numbers, log=self.log.record(), files=files)
+        log = self.log.record()
+        return BuiltOutput(self.output, *numbers, log=log, files=files, left_out=len(counts.left_out))
 
     def state(self) -> dict[str, Any]:
         """The state that `open_outputs` resumes from."""
@@ -120,7 +122,7 @@ def close_outputs(opened: Sequence[OutputWriter]) -> None:
 
 
 def write_row(made: MadeRow, maker: RowMaker, opened: Sequence[OutputWriter]) -> None:
-    """Write a row to all of its outputs and their logs.
+    """Write a row to all of its outputs and their logs; a row left out is in the logs alone, with its reason.
 
     Args:
         made: The row.
@@ -130,6 +132,14 @@ def write_row(made: MadeRow, maker: RowMaker, opened: Sequence[OutputWriter]) ->
     index = made.plan.question.index
     for target, images in zip(made.plan.targets, made.targets, strict=True):
         output = opened[target.output]
+        reason = made.problem
+        if target.same_as in output.counts.left_out:
+            reason = "It shows the picture of a row that is left out."
+        if reason:
+            output.counts.left_out.append(made.plan.number)
+            cell = {"index": index, "corruption": target.cell.corruption}
+            output.log.write(json_line({**cell, LEFT_OUT: reason, "images": []}))
+            continue
         row = OutputRow(made, target, images)
         where = output.sink.add(row)
         if where is None:

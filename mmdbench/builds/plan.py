@@ -9,7 +9,7 @@ from typing import Any
 from mmdbench.benches import Bench
 from mmdbench.benches.question_images import is_reference
 from mmdbench.corruptions.spec import Spec
-from mmdbench.errors import DataError, UnknownNameError, UsageError
+from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Question, RunPlan, known_fields
 from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import parse_design, parse_sample, plan_cells
@@ -143,7 +143,7 @@ class BenchPlan:
 
 
 def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[BenchPlan]:
-    """Plan the outputs and rows of each benchmark.
+    """Plan the outputs of each benchmark, and the rows that have a picture.
 
     Args:
         plan: The plan.
@@ -155,20 +155,14 @@ def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[
 
     Raises:
         UsageError: Two benchmarks have the same name.
-        DataError: A benchmark has no rows with a picture.
     """
+    benches = [bench.with_pictures for bench in benches]
     names = [bench.name for bench in benches]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
                 f"Two benchmarks are named {name!r}.", hint="Build each into a folder of its own."
             )
-    for bench in benches:
-        if not bench.questions:
-            rows = (
-                f"{bench.dropped} rows, but none with a picture" if bench.dropped else "a header, but no rows"
-            )
-            raise DataError(f"{bench.path} has {rows}: there is nothing to build.")
     run = plan.named(benches).as_run_plan()
     cells: dict[str, list[tuple[Question, Sequence[Cell]]]] = {name: [] for name in names}
     for question, planned in plan_cells(run, benches, spec):

@@ -18,7 +18,7 @@ from typing import Any
 from mmdbench.builds.pipeline import Lookahead, ordered
 from mmdbench.builds.plan import RowPlan
 from mmdbench.builds.row_images import ImageMaker, MadeRow, MakeRows, RowImages, RowMaker
-from mmdbench.errors import MmdbenchError
+from mmdbench.errors import ImageDecodeError, MmdbenchError
 from mmdbench.records import Cell, Question
 from mmdbench.run.engines.ray_actor import checked_versions
 from mmdbench.run.engines.ray_pool import connected
@@ -86,19 +86,27 @@ def _rows(ray: Any, maker: RowMaker, rows: Iterator[RowPlan], workers: int) -> G
         cells, quote = maker.wanted(row)
         if not cells:
             return row, None
-        held = tuple(EncodedImage(image.where, image.read()) for image in row.question.images)
+        try:
+            held = tuple(EncodedImage(image.where, image.read()) for image in row.question.images)
+        except ImageDecodeError as error:
+            return row, error
         question = replace(row.question, fields={}, images=held)
         return row, task.remote(images, question, cells, quote, wanted)
 
     def result_of(begun: tuple[RowPlan, Any]) -> MadeRow:
         row, ref = begun
-        return maker.assemble(row, [] if ref is None else _got(ray, row, ref))
+        if isinstance(ref, ImageDecodeError):
+            return maker.left_out(row, ref)
+        try:
+            return maker.assemble(row, [] if ref is None else _got(ray, row, ref))
+        except ImageDecodeError as error:
+            return maker.left_out(row, error)
 
     try:
         yield from ordered(begin, result_of, rows, waiting, ahead)
     finally:
         for _, ref in waiting:
-            if ref is not None:
+            if ref is not None and not isinstance(ref, ImageDecodeError):
                 ray.cancel(ref)
 
 

@@ -13,6 +13,7 @@ from mmdbench.builds.manifest import BUILD_KIND, LOG_KIND, BuiltOutput, read_bui
 from mmdbench.builds.plan import Output
 from mmdbench.errors import DataError, StoreError, UsageError
 from mmdbench.records import Recipe, Variant
+from mmdbench.system.images import NO_LIMIT
 from mmdbench.variants.recipes import apply_recipe, clean_image
 
 __all__ = ["ImageQuery", "LoggedImage", "find_picture", "read_manifest_of", "replay"]
@@ -122,7 +123,7 @@ def replay(found: LoggedImage, source: Bench) -> Variant:
     if question is None or found.part >= len(question.images):
         raise DataError(f"{source.path} has no picture for {found.name}.")
     image = question.images[found.part]
-    clean = clean_image(image.read(), image.where)
+    clean = clean_image(image.read(), image.where, NO_LIMIT)
     recipe = Recipe(**found.record["recipe"])
     if clean.digest != recipe.image:
         raise DataError(f"{image.where}: this is not the picture that {found.name} was made from.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from mmdbench.benches.tsv_table import LongCell
 from mmdbench.builds.pipeline import StoppedError
 from mmdbench.builds.plan import RowPlan, Target
 from mmdbench.corruptions.spec import Spec
+from mmdbench.errors import ImageDecodeError
 from mmdbench.records import Cell, ImageBytes, Question, RunPlan, Variant
 from mmdbench.system.digest import bytes_digest
+from mmdbench.system.images import MAX_PIXELS
 from mmdbench.variants.recipes import CleanImage, clean_image, make_variant, recipe_for
 
 __all__ = ["ImageMaker", "MadeRow", "MakeRows", "RowImages", "RowMaker", "image_record", "json_line"]
@@ -37,13 +40,15 @@ class RowImages:
 class MadeRow:
     """A row with its pictures for each target, None for a target that refers to an earlier row.
 
-    `before` and `after` are the bytes around the image cell in the benchmark's file.
+    `before` and `after` are the bytes around the image cell in the benchmark's file. A row with a
+    `problem`, the reason why its picture cannot be used, is left out.
     """
 
     plan: RowPlan
     before: bytes
     after: bytes
     targets: tuple[RowImages | None, ...]
+    problem: str = ""
 
     def weight(self) -> int:
         """Approximate memory that the row takes, in bytes."""
@@ -58,6 +63,7 @@ class ImageMaker:
     plan: RunPlan
     spec: Spec
     as_cells: bool
+    max_pixels: int = MAX_PIXELS
 
     def row_images(
         self, question: Question, cells: Sequence[Cell], quote: bytes, stop: threading.Event
@@ -98,7 +104,7 @@ class ImageMaker:
         # All levels of a corruption one after another: they share the drawn parameters.
         order = sorted(range(len(cells)), key=lambda n: cells[n].corruption or "")
         for source in question.images if cells else ():
-            clean = clean_image(source.read(), source.where)
+            clean = clean_image(source.read(), source.where, self.max_pixels)
             for number in order:
                 if stop.is_set():
                     raise StoppedError
@@ -118,15 +124,31 @@ class ImageMaker:
 
 @dataclass(frozen=True, slots=True)
 class RowMaker:
-    """Makes rows of one benchmark; safe to share between threads."""
+    """Makes rows of one benchmark; safe to share between threads.
+
+    `on_bad_image` is as in BuildSettings.
+    """
 
     bench: Bench
     images: ImageMaker
+    on_bad_image: str = "count"
 
     def make(self, row: RowPlan, stop: threading.Event) -> MadeRow:
         """Make the row's pictures for all its targets; each picture is decoded once."""
         cells, quote = self.wanted(row)
-        return self.assemble(row, self.images.row_images(row.question, cells, quote, stop))
+        try:
+            return self.assemble(row, self.images.row_images(row.question, cells, quote, stop))
+        except ImageDecodeError as error:
+            return self.left_out(row, error)
+
+    def left_out(self, row: RowPlan, error: ImageDecodeError) -> MadeRow:
+        """The row without pictures, for the reason of an error; raises it where `on_bad_image` is `error`."""
+        if self.on_bad_image == "error":
+            raise error
+        reason = error.message.replace(
+            f"{self.bench.path.parent}{os.sep}", ""
+        )  # logs hold no path of this machine
+        return MadeRow(row, b"", b"", (None,) * len(row.targets), reason)
 
     def wanted(self, row: RowPlan) -> tuple[list[Cell], bytes]:
         """The cells that a row's pictures are made for, and the quote if its TSV cell is a list of them."""

@@ -49,7 +49,9 @@ def find_source_benches(
         reasons = []
         for place in _places(record, beside, data_dir, files):
             try:
-                bench = open_bench(place, family=record["family"], data_dir=data_dir, offline=True)
+                bench = open_bench(
+                    place, family=record["family"], data_dir=data_dir, offline=True, answers="any"
+                )
             except MmdbenchError as error:
                 reasons.append(error.message)
                 continue

@@ -17,6 +17,7 @@ from mmdbench.cli._shared.run import ask_model, open_run, refuse_incomplete
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
 from mmdbench.system.bounds import require_above
+from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,8 @@ def assign(
     judge: opts.Judge = "",
     max_usd: opts.MaxUsd = None,
     max_requests: opts.MaxRequests = None,
+    on_bad_image: opts.OnBadImage = "count",
+    max_pixels: opts.MaxPixels = MAX_PIXELS,
 ) -> None:
     """Make training data: assign each question a mode by a base model's answers.
 
@@ -94,7 +97,9 @@ def assign(
         profile=profile,
         codec=codec,
     )
-    how = RunSettings(budget=Budget(max_usd, None, max_requests))
+    how = RunSettings(
+        budget=Budget(max_usd, None, max_requests), on_bad_image=on_bad_image, max_pixels=max_pixels
+    )
     folder = default_folder(plan) if out is None else out
     evaluation = Evaluation(plan, card, folder, how, data_dir=data_dir)
     rules = AssignmentRules(clean_check, balance, right_at, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,13 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources, open_benches
 from mmdbench.cli._shared.urls import OUT
+from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmdbench.benches import Bench
-    from mmdbench.builds import BuildPlan, BuildSummary
+    from mmdbench.builds import BuildPlan, BuildSettings, BuildSummary
     from mmdbench.builds.estimate import BuildEstimate
     from mmdbench.run.engines.settings import EngineSettings
 
@@ -41,6 +43,8 @@ def build(
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
     codec: opts.Codec = "jpeg:95",
+    on_bad_image: opts.OnBadImage = "count",
+    max_pixels: opts.MaxPixels = MAX_PIXELS,
     workers: opts.Workers = 0,
     engine: opts.Engine = "local",
     ray_address: opts.RayAddress = "",
@@ -48,7 +52,7 @@ def build(
 ) -> None:
     """Write degraded copies of benchmarks; run the command again to resume."""
     from mmdbench.benches import expand_benches
-    from mmdbench.builds import BuildPlan
+    from mmdbench.builds import BuildPlan, BuildSettings
     from mmdbench.builds.plan import check_build_plan
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
@@ -66,17 +70,24 @@ def build(
     )
     check_build_plan(plan, load_spec())
     where = EngineSettings(engine, address=ray_address, runtime_env=read_runtime_env(runtime_env))
-    benches = open_benches(plan.benches, Sources(data_dir, offline, family), quiet=quiet)
+    benches = open_benches(plan.benches, Sources(data_dir, offline, family, answers="any"), quiet=quiet)
     if dry_run or not quiet:
         _print_plan(plan, benches, out, workers)
     if not dry_run:
-        _print_summary(_run(plan, benches, out, workers, where, quiet=quiet), out)
+        settings = BuildSettings(workers, on_bad_image=on_bad_image, max_pixels=max_pixels)
+        _print_summary(_run(plan, benches, out, settings, where, quiet=quiet), out)
 
 
 def _run(
-    plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int, where: EngineSettings, *, quiet: bool
+    plan: BuildPlan,
+    benches: Sequence[Bench],
+    out: Path,
+    settings: BuildSettings,
+    where: EngineSettings,
+    *,
+    quiet: bool,
 ) -> BuildSummary:
-    from mmdbench.builds import BuildProgress, BuildSettings, run_build
+    from mmdbench.builds import BuildProgress, run_build
     from mmdbench.builds.build import by_threads
     from mmdbench.builds.ray_rows import by_ray
     from mmdbench.cli._shared.progress import Bar
@@ -90,7 +101,7 @@ def _run(
         def show(progress: BuildProgress) -> None:
             bar.update(progress.done, progress.total, f"{progress.bench} {progress.note}".strip())
 
-        return run_build(plan, benches, out, BuildSettings(workers, show, make_rows=make_rows))
+        return run_build(plan, benches, out, replace(settings, on_progress=show, make_rows=make_rows))
 
 
 def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int) -> None:
@@ -100,11 +111,11 @@ def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: i
 
     planned = plan_benches(plan, benches, load_spec())
     estimate = estimate_build(plan, planned, workers)
-    for bench_plan in planned:
-        bench = bench_plan.bench
-        dropped = f", {bench.dropped} rows without a picture left out" if bench.dropped else ""
+    for bench, bench_plan in zip(benches, planned, strict=True):
+        gone = bench.without_picture
+        note = f", {gone} rows without a picture left out" if gone else ""
         typer.echo(
-            f"{bench.name}: {len(bench_plan.questions)} questions, family {bench.family}{dropped}", err=True
+            f"{bench.name}: {len(bench_plan.questions)} questions, family {bench.family}{note}", err=True
         )
     for line in _count_lines(estimate):
         typer.echo(f"  {line}", err=True)
@@ -141,6 +152,7 @@ def _print_summary(summary: BuildSummary, out: Path) -> None:
         notes = [f"{built.pictures} pictures"]
         notes += [f"{built.references} rows refer to them"] if built.references else []
         notes += [f"{built.no_ops} unchanged by their corruption"] if built.no_ops else []
+        notes += [f"{built.left_out} rows left out, see {built.log.file}"] if built.left_out else []
         typer.echo(f"  {out / built.files[0].file}  {built.rows} rows, {', '.join(notes)}")
         if len(built.files) > 1:
             typer.echo(f"    warning: split into {len(built.files)} files of less than 1 GB", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +9,11 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.errors import ImageDecodeError, UsageError
+from mmdbench.system.images import MAX_PIXELS, check_bad_image
 
 __all__ = ["corrupt"]
+
+_MAX_PIXELS = 2 * MAX_PIXELS  # the user names these files: only what Pillow itself refuses is refused
 
 
 def corrupt(
@@ -24,30 +26,33 @@ def corrupt(
     ] = None,
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
+    on_bad_image: opts.OnBadImage = "count",
+    max_pixels: opts.MaxPixels = _MAX_PIXELS,
 ) -> None:
-    """Degrade a picture, or every picture in a folder."""
+    """Degrade a picture, or every picture in a folder.
+
+    A picture of a folder that cannot be degraded is named, and the others are made.
+    """
     from mmdbench.corruptions import sample
     from mmdbench.corruptions.files import corrupt_file, pair_files
 
     if bool(level) == (intensity is not None):
         raise UsageError("Give either --level or --intensity.", hint="For example: --level hard")
     call: dict[str, Any] = {"level": level or None, "intensity": intensity, "seed": seed, "profile": profile}
+    check_bad_image(on_bad_image, max_pixels)
     sample(name, (1, 1), **call)  # raises for a wrong call before any file is written
     pairs = pair_files(source, target)
-    broken: list[ImageDecodeError] = []
+    broken: list[Path] = []
     for picture, result in pairs:
         try:
-            corrupt_file(picture, result, name, **call)
-        except ImageDecodeError as error:
-            if source.is_file():
+            corrupt_file(picture, result, name, max_pixels=max_pixels, **call)
+        except (ImageDecodeError, UsageError) as error:
+            if source.is_file() or on_bad_image == "error":
                 raise
-            broken.append(error)  # the other pictures of the folder are made all the same
+            broken.append(picture)
+            typer.echo(f"{picture}: {error}", err=True)
     made = len(pairs) - len(broken)
     typer.echo(f"{made} picture{'s' * (made != 1)} written to {target}")
     if broken:
-        raise ImageDecodeError(f"{len(broken)} of {len(pairs)} could not be read. {_first_of(broken)}")
-
-
-def _first_of(errors: Sequence[ImageDecodeError], most: int = 5) -> str:
-    more = f" And {len(errors) - most} more." if len(errors) > most else ""
-    return " ".join(error.message for error in errors[:most]) + more
+        names = ", ".join(str(picture.relative_to(source)) for picture in broken)
+        raise ImageDecodeError(f"{len(broken)} of {len(pairs)} pictures could not be degraded: {names}.")

@@ -18,6 +18,7 @@ from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_i
 from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.records import ANSWER, RunPlan
 from mmdbench.system.bounds import require_between
+from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from mmdbench.results.judging.open import JudgeOptions
@@ -96,6 +97,8 @@ def evaluate(
     retry_errors: Annotated[
         bool, opts.limit_option(help="Ask again where an earlier request failed.")
     ] = True,
+    on_bad_image: opts.OnBadImage = "count",
+    max_pixels: opts.MaxPixels = MAX_PIXELS,
     shard: Annotated[str, opts.limit_option(help="Run only this part of the requests: 1/8 … 8/8.")] = "1/1",
     workers: opts.Workers = 0,
     engine: opts.Engine = "local",
@@ -150,6 +153,8 @@ def evaluate(
             canary=canary,
             workers=workers,
             shard=opts.parse_shard(shard),
+            on_bad_image=on_bad_image,
+            max_pixels=max_pixels,
         ),
         EngineSettings() if dry_run else where,
         restorer_cards=restore_card or (),
@@ -162,7 +167,8 @@ def evaluate(
         _check_judge(judged_by, evaluation)
     elif judge_heads is not None:
         raise UsageError("--judge-heads needs a judge.", hint="Add --judge.")
-    with open_run(evaluation, Sources(data_dir, offline, family), quiet=quiet) as inputs:
+    sources = Sources(data_dir, offline, family, answers="check" if task == ANSWER else "any")
+    with open_run(evaluation, sources, quiet=quiet) as inputs:
         if dry_run:
             show_forecast(inputs, as_json=as_json)
         elif target_ci is not None:

@@ -47,7 +47,7 @@ def show(
         if wanted not in spec.corruptions:
             raise UnknownNameError("corruption", wanted, spec.corruptions, see="mmdbench list corruptions")
     runs = [load_results(folder, judged_by=judge) for folder in run or ()]
-    (bench,) = open_benches([name], Sources(data_dir, offline), quiet=True)
+    (bench,) = open_benches([name], Sources(data_dir, offline, answers="any"), quiet=True)
     asked = find_question(bench, index)
     plan = runs[0].plan if runs else RunPlan("", (bench.name,), seed=seed, profile=profile)
     met = [c.corruption for r in runs for c in r.cells if (c.bench, c.index) == (asked.bench, asked.index)]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import corrupt
 from mmdbench.errors import ImageDecodeError, UsageError
 from mmdbench.system.files import make_folder, write_atomic
-from mmdbench.system.images import PICTURE_SUFFIXES, picture_files
+from mmdbench.system.images import MAX_PIXELS, PICTURE_SUFFIXES, opened_picture, picture_files, refuse_large
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,13 +34,16 @@ def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
     return [(path, target / path.relative_to(source)) for path in pictures]
 
 
-def corrupt_file(source: Path, target: Path, name: str, **call: Any) -> None:
+def corrupt_file(
+    source: Path, target: Path, name: str, *, max_pixels: int = 2 * MAX_PIXELS, **call: Any
+) -> None:
     """Write the corrupted copy of a picture; size, mode and format by suffix are kept.
 
     Args:
         source: The picture.
         target: File to write; its suffix names the format.
         name: The corruption.
+        max_pixels: The largest picture to read, in pixels.
         call: Level or intensity, seed and profile, as `corrupt` takes them.
 
     Raises:
@@ -59,7 +61,7 @@ def corrupt_file(source: Path, target: Path, name: str, **call: Any) -> None:
             hint="Write .png, .jpg or .webp.",
         )
     options: dict[str, Any] = {"quality": _QUALITY} if form in ("JPEG", "WEBP") else {}
-    degraded = corrupt(_read_picture(source), name, **call)
+    degraded = corrupt(_read_picture(source, max_pixels), name, **call)
     buffer = io.BytesIO()
     try:
         degraded.save(buffer, form, **options)
@@ -71,17 +73,17 @@ def corrupt_file(source: Path, target: Path, name: str, **call: Any) -> None:
     write_atomic(target, buffer.getvalue())
 
 
-def _read_picture(path: Path) -> Image.Image:
+def _read_picture(path: Path, max_pixels: int) -> Image.Image:
     """The picture, upright and in its own mode: unlike a benchmark's, it is not made RGB."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with warnings.catch_warnings():
-            # The user named this file: refuse only what Pillow itself refuses to open.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                image = ImageOps.exif_transpose(opened)
-                image.load()
-                return image
+        with opened_picture(path) as opened:
+            refuse_large((opened.width, opened.height), str(path), max_pixels)
+            image = ImageOps.exif_transpose(opened)
+            image.load()
+            return image
+    except ImageDecodeError:
+        raise
     except Exception as error:  # Pillow's decoders raise nearly every built-in kind on broken data
         raise ImageDecodeError(f"Cannot read {path} as a picture: {error}.") from error

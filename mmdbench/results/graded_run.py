@@ -16,6 +16,7 @@ from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grades_b
 from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.results.judging.remembered import RememberedJudge, remembered_judge
 from mmdbench.run.plan import StoredBench
+from mmdbench.run.replies import is_image_error
 from mmdbench.scoring import Judge, Rules
 from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.scoring.tasks import find_task
@@ -102,6 +103,11 @@ class RunResults:
     def failed(self) -> int:
         """The number of cells without an answer: missing, or failed."""
         return self.statuses.get("missing", 0) + self.statuses.get("error", 0)
+
+    @property
+    def without_picture(self) -> int:
+        """The number of cells that failed because their picture is missing, broken or too large."""
+        return sum(is_image_error(reply) for reply in self.replies.values())
 
     @property
     def complete(self) -> bool:

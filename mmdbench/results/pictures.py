@@ -13,6 +13,7 @@ from mmdbench.benches import decode_image, open_bench
 from mmdbench.errors import DataError, MmdbenchError
 from mmdbench.records import Index, Question, Recipe, Reply, RunPlan
 from mmdbench.run.folder import IMAGES
+from mmdbench.system.images import NO_LIMIT
 from mmdbench.variants.recipes import RELEASED, SOURCE, CleanImage, make_variant
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def open_questions(
         reason = ""
         for place in tries:
             try:
-                bench = open_bench(place, data_dir=data_dir, offline=True)
+                bench = open_bench(place, data_dir=data_dir, offline=True, answers="any")
             except MmdbenchError as error:
                 reason = error.message
             else:
@@ -69,7 +70,7 @@ def remake(image: CleanImage, recipe: Recipe) -> tuple[NDArray[np.uint8], str]:
     if recipe.codec == SOURCE:
         return image.pixels, image.digest
     variant = make_variant(image, replace(recipe, image=image.digest))
-    return decode_image(variant.image.data, "a picture made again"), variant.pixels
+    return decode_image(variant.image.data, "a picture made again", max_pixels=NO_LIMIT), variant.pixels
 
 
 def made_pixels(image: Mapping[str, Any]) -> str:

@@ -79,7 +79,7 @@ def forecast(inputs: RunInputs) -> Forecast:
     """
     make_folder(inputs.folder)
     planned = plan_requests(inputs)
-    unique = {p.key: p for p in planned}
+    unique = {p.key: p for p in planned if p.problem is None}  # the others are never sent
     stored = read_index(inputs.folder)
     retry_errors = inputs.settings.retry_errors
     done = {k for k in unique if k in stored and (stored[k] != "error" or not retry_errors)}

@@ -12,6 +12,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Fingerprinted
 from mmdbench.records import RunPlan
 from mmdbench.run.budget import Budget
+from mmdbench.system.images import MAX_PIXELS, check_bad_image
 from mmdbench.variants.released import ReleasedCopies
 from mmdbench.variants.restoration import Restorer
 
@@ -24,6 +25,8 @@ class RunSettings:
 
     `workers` threads make variants (0: one for each core, 8 at most); `shard` is (i, n), the i-th
     of n parts, from 1; `canary` turns on the check of a model behind a server before it is asked.
+    Rows whose picture cannot be read, or has more than `max_pixels` pixels, are failed replies where
+    `on_bad_image` is `count`, and stop the run before it asks anything where it is `error`.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -31,11 +34,14 @@ class RunSettings:
     canary: bool = True
     workers: int = 0
     shard: tuple[int, int] = (1, 1)
+    on_bad_image: str = "count"
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         number, count = self.shard
         if not 1 <= number <= count:
             raise UsageError(f"--shard must be between 1/{count} and {count}/{count}, got {number}/{count}.")
+        check_bad_image(self.on_bad_image, self.max_pixels)
 
 
 @dataclass(frozen=True, slots=True)

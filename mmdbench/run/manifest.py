@@ -55,10 +55,7 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
             "benches": [Path(name).name for name in plan.benches],
             "restore": portable(plan.restore),
         },
-        "benches": [
-            {"name": b.name, "family": b.family, "questions": len(b.questions), "sha256": b.sha256}
-            for b in inputs.benches
-        ],
+        "benches": [_bench_record(bench) for bench in inputs.benches],
         "model": _card_record(inputs.card) | {"fingerprint": portable(dict(inputs.model.fingerprint()))},
         "spec": {"version": spec.version, "digest": spec.digest},
         "versions": versions(),
@@ -172,6 +169,17 @@ def find_manifest(folder: Path) -> dict[str, Any] | None:
         return read_manifest(folder)
     except StoreError:
         return None
+
+
+def _bench_record(bench: Bench) -> dict[str, Any]:
+    """The name, the family, the number of questions, the file digest and the notes of a benchmark."""
+    record = {
+        "name": bench.name,
+        "family": bench.family,
+        "questions": len(bench.questions),
+        "sha256": bench.sha256,
+    }
+    return record | ({"notes": list(bench.notes)} if bench.notes else {})
 
 
 def _card_record(card: ModelCard) -> dict[str, Any]:

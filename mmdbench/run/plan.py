@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import build_prompt
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.errors import ImageDecodeError, UnknownNameError, UsageError
 from mmdbench.models.registry import Fingerprinted
 from mmdbench.records import CLEAN, RECODED, BenchData, Cell, ImageSource, Question, Recipe, RunPlan
 from mmdbench.run.folder import CELLS_FILE, IMAGE_DIGESTS_FILE, QUESTIONS_FILE
-from mmdbench.run.inputs import RunInputs
+from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.store import read_records
 from mmdbench.scoring import EXTRACTIONS, get_protocol
 from mmdbench.scoring.tasks import find_task
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.system.files import write_atomic
+from mmdbench.system.images import refuse_large
 from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import parse_design, parse_sample, plan_cells
 from mmdbench.variants.recipes import clean_image, recipe_for
@@ -60,7 +61,8 @@ class Planned:
 
     `images` are the sources that the recipes start from, `sizes` the width and height of each in
     pixels; `restorer` restores the variants, if there is one; `reworded` is True if the prompt is the
-    adapter's and not the benchmark's.
+    adapter's and not the benchmark's. A cell with a `problem` has no pictures and is not asked: the
+    problem is its reply.
     """
 
     key: str
@@ -72,6 +74,7 @@ class Planned:
     sizes: tuple[tuple[int, int], ...] = ()
     restorer: Restorer | None = None
     reworded: bool = False
+    problem: ImageDecodeError | None = None
 
 
 def check_plan(plan: RunPlan) -> None:
@@ -105,8 +108,9 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
     """Every request of the plan, in the order of asking; all cells of a question are adjacent.
 
     The digests of the images' pixels are stored in the run's folder, so that a resumed run does not
-    decode the images again. Raises UsageError if the plan names a restorer and `inputs` hold none, or
-    the other way round.
+    decode the images again. An image that cannot be read or is too large is the problem of its cells,
+    unless the settings say `error`: then ImageDecodeError is raised. Raises UsageError if the plan names
+    a restorer and `inputs` hold none, or the other way round.
     """
     plan, pictures, spec = inputs.plan, inputs.pictures, load_spec()
     if bool(plan.restore) != (pictures.restorer is not None):
@@ -117,26 +121,29 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
     restoration = pictures.restorer.fingerprint() if pictures.restorer else None
     fingerprint = value_digest(dict(inputs.model.fingerprint()))
     families = {bench.name: bench.family for bench in inputs.benches}
-    digests = _ImageDigests(inputs.folder / IMAGE_DIGESTS_FILE)
+    digests = _ImageDigests(inputs.folder / IMAGE_DIGESTS_FILE, inputs.settings)
     planned = []
     for question, cells in plan_cells(plan, inputs.benches, spec):
         default = build_prompt(question, families[question.bench])
         prompt = worded_prompt(inputs.model, question, default)
-        own = [digests.of(source) for source in question.images]
+        own = digests.of_all(question, question.images)
         for cell in cells:
             degraded = cell.level not in (CLEAN, RECODED)
             sources, images = question.images, own
             if degraded and plan.design == "released":
                 sources = released_images(pictures.released, cell)
-                images = [digests.of(source) for source in sources]
+                images = digests.of_all(question, sources)
             recipes = tuple(recipe_for(cell, image.digest, plan, spec) for image in images)
             restorer = pictures.restorer if degraded or plan.restore_clean else None
             restored_by = restoration if restorer else None
             key = reply_key(fingerprint, prompt, recipes, inputs.card.generation, restored_by)
-            sizes = tuple(image.size for image in images)
-            planned.append(
-                Planned(key, cell, question, prompt, recipes, sources, sizes, restorer, prompt != default)
+            one = Planned(
+                key, cell, question, prompt, (), reworded=prompt != default, problem=images[0].problem
             )
+            if one.problem is None:
+                sizes = tuple(image.size for image in images)
+                one = replace(one, recipes=recipes, images=sources, sizes=sizes, restorer=restorer)
+            planned.append(one)
     digests.save()
     return planned
 
@@ -233,30 +240,43 @@ def worded_prompt(model: Fingerprinted, question: Question, default: str) -> str
 
 @dataclass(frozen=True, slots=True)
 class _ImageFacts:
-    """The digest of an image's pixels and its (width, height) in pixels."""
+    """The digest of an image's pixels and its (width, height) in pixels, or the problem of reading it."""
 
     digest: str
-    size: tuple[int, int]
+    size: tuple[int, int] = (0, 0)
+    problem: ImageDecodeError | None = None
 
 
 class _ImageDigests:
     """Digest of an image file → the facts of the image, kept in a run's folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: RunSettings) -> None:
         self._path = path
+        self._settings = settings
         rows = read_records(path) if path.exists() else ()
         self._known = {
             r["bytes"]: _ImageFacts(r["pixels"], (r["size"][0], r["size"][1])) for r in rows if "size" in r
         }
         self._saved = len(self._known)
 
-    def of(self, source: ImageSource) -> _ImageFacts:
+    def of_all(self, question: Question, sources: Sequence[ImageSource]) -> list[_ImageFacts]:
+        """The facts of a question's images, or one with the problem of the first that is unusable."""
+        try:
+            return [self._of(source) for source in sources]
+        except ImageDecodeError as error:
+            if self._settings.on_bad_image == "error":
+                raise
+            # No picture has this digest, so that a picture that is mended is asked about anew.
+            return [_ImageFacts(value_digest(["no picture", str(question.index)]), problem=error)]
+
+    def _of(self, source: ImageSource) -> _ImageFacts:
         data = source.read()
         name = bytes_digest(data)
         if name not in self._known:
-            clean = clean_image(data, source.where)
+            clean = clean_image(data, source.where, self._settings.max_pixels)
             height, width = clean.pixels.shape[:2]
             self._known[name] = _ImageFacts(clean.digest, (width, height))
+        refuse_large(self._known[name].size, source.where, self._settings.max_pixels)
         return self._known[name]
 
     def save(self) -> None:

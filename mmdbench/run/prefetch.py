@@ -13,6 +13,7 @@ from itertools import islice
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import ImageSource, Variant
 from mmdbench.run.plan import Planned
+from mmdbench.system.images import MAX_PIXELS
 from mmdbench.system.opencv import single_threaded_opencv
 from mmdbench.variants.recipes import CleanImage, clean_image, make_variant
 from mmdbench.variants.restoration import restored
@@ -116,8 +117,11 @@ class CleanImageCache:
         self._lock = threading.Lock()
         self._kept: dict[int, tuple[ImageSource, Future[CleanImage]]] = {}
 
-    def get(self, source: ImageSource) -> CleanImage:
-        """The decoded image of a source. Raises the errors of decoding it."""
+    def get(self, source: ImageSource, max_pixels: int = MAX_PIXELS) -> CleanImage:
+        """The decoded image of a source, with the usual limit of pixels or a higher one.
+
+        Raises the errors of decoding it.
+        """
         name = id(source)  # no other source has it as long as this one is kept
         with self._lock:
             _, future = self._kept.get(name, (source, None))
@@ -129,14 +133,21 @@ class CleanImageCache:
                     del self._kept[next(iter(self._kept))]
         if mine:
             try:
-                future.set_result(clean_image(source.read(), source.where))
+                future.set_result(clean_image(source.read(), source.where, max(max_pixels, MAX_PIXELS)))
             except BaseException as error:  # noqa: BLE001 - every thread that waits for this image gets the same
                 future.set_exception(error)
         return future.result()
 
 
 def make_variants(planned: Planned, images: CleanImageCache) -> list[Variant]:
-    """The variants of a planned cell: each recipe applied to its image, then restored if the plan says so."""
+    """The variants of a planned cell: each recipe applied to its image, then restored if the plan says so.
+
+    Raises the cell's problem if it has one, and the errors of decoding its images.
+    """
+    if planned.problem is not None:
+        raise planned.problem
+    # The plan has let these images pass, however large.
+    limit = max((width * height for width, height in planned.sizes), default=0)
     pairs = zip(planned.images, planned.recipes, strict=True)
-    made = [make_variant(images.get(source), recipe) for source, recipe in pairs]
+    made = [make_variant(images.get(source, limit), recipe) for source, recipe in pairs]
     return made if planned.restorer is None else [restored(one, planned.restorer) for one in made]

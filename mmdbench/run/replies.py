@@ -10,7 +10,9 @@ from mmdbench.records import Outcome, Reply, Request, Variant
 from mmdbench.run.plan import Planned
 from mmdbench.system.digest import derive_seed
 
-__all__ = ["image_error_reply", "make_reply", "make_request"]
+__all__ = ["image_error_reply", "is_image_error", "make_reply", "make_request"]
+
+_NO_IMAGE = "no image: "
 
 
 def make_request(planned: Planned, variants: Sequence[Variant], generation: Mapping[str, Any]) -> Request:
@@ -74,7 +76,12 @@ def make_reply(
 
 def image_error_reply(planned: Planned, error: MmdbenchError) -> Reply:
     """The reply that is stored when an image of the cell could not be made."""
-    return make_reply(planned, [], Outcome("", "error", f"no image: {error}"), attempts=0)
+    return make_reply(planned, [], Outcome("", "error", f"{_NO_IMAGE}{error}"), attempts=0)
+
+
+def is_image_error(reply: Reply) -> bool:
+    """True for a reply that `image_error_reply` made."""
+    return reply.status == "error" and reply.reason.startswith(_NO_IMAGE)
 
 
 def _image_record(variant: Variant) -> dict[str, Any]:

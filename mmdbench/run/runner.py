@@ -198,6 +198,7 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
         if not todo:
             record.write()
         try:
+            session.show(note=_bad_images(planned))
             session.show(note=_preflight(session, record.manifest))
             with stopped_by_ctrl_c(spending):
                 _ask(session)
@@ -224,6 +225,15 @@ def _picture_record(inputs: RunInputs, planned: Sequence[Planned]) -> dict[str, 
     if pictures.released:
         record["released"] = [copy.record() for copy in pictures.released.values()]
     return record
+
+
+def _bad_images(planned: Sequence[Planned]) -> str:
+    """The note about cells that cannot be asked, empty if there is none."""
+    problems = [p.problem for p in planned if p.problem is not None]
+    if not problems:
+        return ""
+    what = f"{len(problems)} of {len(planned)} requests have no picture and count as failed; the first"
+    return f"{what}: {problems[0].message.removesuffix('.')}"
 
 
 def _preflight(session: _Session, manifest: dict[str, Any]) -> str:

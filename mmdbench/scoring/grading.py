@@ -170,7 +170,9 @@ def _sum_up(
         group_hits=totals.group_hits,
         counts=counts,
         upper_bound=grading.total(sheet, _best_case(sheet, grades)).headline,
-        warnings=totals.warnings + _warnings(sheet.bench, readable, session, scored=scored),
+        warnings=totals.warnings
+        + _truth_warnings(sheet, grading)
+        + _warnings(sheet.bench, readable, session, scored=scored),
     )
 
 
@@ -246,6 +248,17 @@ def _judge_record(session: JudgeSession, grading: Grading) -> dict[str, Any]:
         "max_tokens": sampling[1],
         "comparable": all(head.comparable for head in session.used_heads.values()),
     }
+
+
+def _truth_warnings(sheet: Sheet, grading: Grading) -> tuple[str, ...]:
+    """Warnings about right answers that no reply can name."""
+    if grading.judged:
+        return ()
+    count = sum(bool(row.options) and row.answer not in row.options for row in sheet.rows)
+    what = (
+        f"{sheet.bench}: the right answer of {count} rows is no option of theirs; any reply to them is wrong."
+    )
+    return (what,) if count else ()
 
 
 def _warnings(

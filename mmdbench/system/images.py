@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import io
-import warnings
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.errors import ImageDecodeError, UsageError
+from mmdbench.errors import ImageDecodeError, UnknownNameError, UsageError
+from mmdbench.system.bounds import require_at_least
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "decode_image", "picture_files", "picture_size"]
+__all__ = [
+    "MAX_PIXELS",
+    "NO_LIMIT",
+    "ON_BAD_IMAGE",
+    "PICTURE_SUFFIXES",
+    "check_bad_image",
+    "decode_image",
+    "opened_picture",
+    "picture_files",
+    "picture_size",
+    "refuse_large",
+]
 
 MAX_PIXELS = 89_478_485
 """The largest image that is decoded, in pixels: Pillow's own limit against decompression bombs."""
 
+NO_LIMIT = sys.maxsize
+"""No limit of pixels, for an image that a limit has let pass before."""
+
+ON_BAD_IMAGE = ("count", "error")
+"""Treatment of a picture that cannot be used: counted as failed, or an error that ends the command."""
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 """Suffixes of the files that are taken for pictures in a folder."""
+
+_LARGE = "A small file of that many pixels is often made to exhaust memory; if it is not: --max-pixels"
+_PILLOW_LIMIT = threading.Lock()  # Pillow's limit is one for the process
 
 # Only raster formats that benchmarks use: some others (EPS) would start a program.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")
@@ -47,11 +71,11 @@ def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> ND
         ImageDecodeError: The data is truncated, too large or not an image.
     """
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as image:
-            _refuse_large(image, where, max_pixels)
+        with opened_picture(data) as image:
+            refuse_large((image.width, image.height), where, max_pixels)
             image.load()
             upright = ImageOps.exif_transpose(image)
             pixels = np.array(_to_rgb(upright), dtype=np.uint8, order="C")
@@ -64,20 +88,41 @@ def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> ND
     return pixels
 
 
+def refuse_large(size: tuple[int, int], where: str, max_pixels: int) -> None:
+    """Refuse a picture that is too large.
+
+    Args:
+        size: Its width and height, in pixels.
+        where: The place of the picture, for messages.
+        max_pixels: The most pixels allowed.
+
+    Raises:
+        ImageDecodeError: It has more.
+    """
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageDecodeError(
+            f"{where}: a picture of {width}×{height} pixels is above the limit of {max_pixels}.",
+            hint=_LARGE,
+        )
+
+
+def check_bad_image(on_bad_image: str, max_pixels: int) -> None:
+    """Raise UsageError unless the two options about pictures that cannot be used have a value of theirs."""
+    if on_bad_image not in ON_BAD_IMAGE:
+        raise UnknownNameError("value of --on-bad-image", on_bad_image, ON_BAD_IMAGE)
+    require_at_least("--max-pixels", max_pixels, 1, whole=True)
+
+
 def picture_size(data: bytes, where: str) -> tuple[int, int]:
     """Width and height in px from an image's header, before its EXIF orientation is applied.
 
     No pixel is decoded, so there is no limit on the size. Raises ImageDecodeError if the data is not
     an image.
     """
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            # An image that is too large is reported when it is decoded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_formats()) as image:
-                return int(image.width), int(image.height)
+        with opened_picture(data) as image:
+            return int(image.width), int(image.height)
     except Exception as error:  # as in `decode_image`
         raise _unreadable(data, where, error) from error
 
@@ -111,12 +156,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _refuse_large(image: Image.Image, where: str, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        raise ImageDecodeError(
-            f"{where}: a picture of {image.width}×{image.height} pixels is above the limit of {max_pixels}.",
-            hint="A small file of that many pixels is often made to exhaust memory.",
-        )
+@contextmanager
+def opened_picture(data: bytes | Path) -> Iterator[Image.Image]:
+    """Context of the picture of encoded data or of any file; only its header is read, however large it is."""
+    from PIL import Image
+
+    # Pillow warns of large pictures and refuses larger ones, by a limit of the whole process; ours is checked
+    # on the header, before any pixel is unpacked.
+    with _PILLOW_LIMIT:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            if isinstance(data, Path):
+                image = Image.open(data)
+            else:
+                image = Image.open(io.BytesIO(data), formats=_formats())
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+    with image:
+        yield image
 
 
 def _unreadable(data: bytes, where: str, error: Exception) -> ImageDecodeError:
@@ -133,7 +190,7 @@ def _unreadable(data: bytes, where: str, error: Exception) -> ImageDecodeError:
     reason = "not a picture of a known kind" if unknown else f"cannot be decoded ({error})"
     return ImageDecodeError(
         f"{where}: {len(data)} bytes, {reason}.",
-        hint="The file may be incomplete. To check a benchmark: mmdbench data verify",
+        hint="The file may be incomplete; a picture of your own can be saved anew, as PNG or JPEG.",
     )
 
 

@@ -13,6 +13,7 @@ from mmdbench.benches import Bench, build_prompt
 from mmdbench.records import Cell, ImageBytes, Question, Recipe, Variant
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.files import make_folder, open_atomic, write_atomic
+from mmdbench.system.images import NO_LIMIT
 from mmdbench.training.samples import TrainingSample
 from mmdbench.training.selection import Selection
 from mmdbench.training.traces import PROMPT_ID, Trace
@@ -104,7 +105,7 @@ def _pictures(folder: Path, sample: TrainingSample, question: Question) -> dict[
     assert sample.reply is not None
     degraded, clean = [], []
     for source, image in zip(question.images, sample.reply.images, strict=True):
-        original = clean_image(source.read(), source.where)
+        original = clean_image(source.read(), source.where, NO_LIMIT)
         variant: Variant = make_variant(original, Recipe(**image["recipe"]))
         degraded.append(_save(folder, variant.pixels, variant.image))
         clean.append(_save(folder, pixel_digest(original.pixels), original.source))

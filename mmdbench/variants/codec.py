@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import UsageError
 from mmdbench.records import ImageBytes
-from mmdbench.system.images import decode_image
+from mmdbench.system.images import NO_LIMIT, decode_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def _encode_by_pillow(pixels: NDArray[np.uint8], codec: Codec) -> bytes:
 def decode_encoded(image: ImageBytes) -> NDArray[np.uint8]:
     """The RGB pixels of an image that `encode` made: those of `decode_image`, three times as fast."""
     if image.mime != "image/jpeg":
-        return decode_image(image.data, "a variant just encoded")
+        return decode_image(image.data, "a variant just encoded", max_pixels=NO_LIMIT)
     import cv2
     import numpy as np
 

@@ -7,7 +7,6 @@ order, for a model that is asked at once and for a build on disk.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from mmdbench.corruptions import apply, image_seed, sample
 from mmdbench.corruptions.spec import Spec
 from mmdbench.records import CLEAN, RECODED, Cell, ImageBytes, Recipe, RunPlan, Variant
 from mmdbench.system.digest import pixel_digest
-from mmdbench.system.images import decode_image
+from mmdbench.system.images import MAX_PIXELS, decode_image, opened_picture
 from mmdbench.variants.codec import Codec, decode_encoded, encode, parse_codec
 
 if TYPE_CHECKING:
@@ -49,14 +48,25 @@ class CleanImage:
     source: ImageBytes
 
 
-def clean_image(data: bytes, where: str) -> CleanImage:
-    """Decode an image of a benchmark, upright and as RGB; `where` names it in errors.
+def clean_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> CleanImage:
+    """Decode an image of a benchmark, upright and as RGB.
 
     `source` holds the benchmark's own bytes if every decoder gives the same pixels for them;
     otherwise (EXIF rotation, palette, alpha, CMYK, 16 bit, animation) a PNG of the pixels, so that
     the clean and the degraded arms always show the same picture.
+
+    Args:
+        data: The encoded image.
+        where: The place of the image, for messages.
+        max_pixels: The largest width × height to decode.
+
+    Returns:
+        The decoded image.
+
+    Raises:
+        ImageDecodeError: The data is truncated, too large or not an image.
     """
-    pixels = decode_image(data, where)
+    pixels = decode_image(data, where, max_pixels=max_pixels)
     plain = _plain_mime(data)
     source = ImageBytes(data, plain) if plain else encode(pixels, Codec("png"))
     return CleanImage(pixels, pixel_digest(pixels), source)
@@ -125,7 +135,7 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
 def _plain_mime(data: bytes) -> str:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as image:
+    with opened_picture(data) as image:
         upright = image.getexif().get(0x0112, 1) == 1
         still = getattr(image, "n_frames", 1) == 1
         if upright and still and image.mode == "RGB" and image.format in ("JPEG", "PNG", "WEBP"):

@@ -27,7 +27,7 @@ from mmdbench.errors import MissingExtraError, ModelError, UnknownNameError, Usa
 from mmdbench.records import Variant
 from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import bytes_digest, pixel_digest
-from mmdbench.system.images import decode_image
+from mmdbench.system.images import NO_LIMIT, decode_image
 from mmdbench.system.toml import parse_toml
 from mmdbench.variants.codec import Codec, encode
 from mmdbench.variants.restorers import SHIPPED, SHIPPED_VERSION
@@ -91,7 +91,7 @@ def restored(variant: Variant, restorer: Restorer) -> Variant:
     The result is encoded as PNG, which adds no loss. Its record `restored` holds the restorer's name, the
     digest of the pixels before, and the seconds of the restorer, without decoding and encoding.
     """
-    pixels = decode_image(variant.image.data, "a variant to be restored")
+    pixels = decode_image(variant.image.data, "a variant to be restored", max_pixels=NO_LIMIT)
     started = time.perf_counter()
     found = restorer.restore(pixels)
     seconds = time.perf_counter() - started

@@ -34,7 +34,7 @@ def tsv(path: Path, names: str, *rows: list[object]) -> Path:
 
 
 def opened(tmp_path: Path, *rows: list[object], names: str = "index question image") -> Bench:
-    return open_bench(tsv(tmp_path / "own.tsv", names, *rows))
+    return open_bench(tsv(tmp_path / "own.tsv", names, *rows), answers="any")
 
 
 def pictures(bench: Bench) -> list[list[bytes]]:
@@ -92,22 +92,44 @@ def test_indices_are_integers_if_all_are(tmp_path: Path, texts: list[str], indic
     [
         ([["1", "q", R], ["2", "q", R], ["01", "q", R]], "line 4.*index 01 is that of line 2"),
         ([["1", "q", R], ["", "q", R]], "line 3, column 'index': the index is empty"),
+        ([], "line 1: a header, but no rows"),
+        ([["1", "q", "1"], ["2", "q", ""]], "No row has a picture.*line 2.*is a reference, too"),
+    ],
+)
+def test_invalid_files_are_refused_with_line_and_index(
+    tmp_path: Path, rows: list[list[object]], problem: str
+) -> None:
+    with pytest.raises(DataError, match=problem):
+        opened(tmp_path, *rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([["1", "q", ""]], "line 2, column 'image', index 1: the row has no picture"),
         ([["1", "q", "9"]], "line 2, column 'image', index 1: '9' is short"),
         (
-            [["1", "q", R], ["2", "q", "1"], ["3", "q", "2"]],
-            "index 3: it refers to index 2 in line 3, which is a reference",
+            [["2", "q", "7"], ["3", "q", "2"]],
+            "index 3: it refers to index 2 in line 2, which is a reference",
         ),
         ([["1", "q", ""], ["2", "q", "1"]], "refers to index 1 in line 2, which has no image"),
         ([["1", "q", "1"]], "is a reference, too"),
         ([["1", "q", "[1, 2]"]], "line 2, column 'image', index 1: not a list of texts"),
         ([["1", "q", "[" + "x" * 400]], "no closing bracket"),
+        ([["1", "q", "[]"]], "the row has no picture"),
     ],
 )
-def test_invalid_rows_are_refused_with_line_and_index(
+def test_a_row_without_a_picture_stays_a_question_whose_picture_names_the_reason(
     tmp_path: Path, rows: list[list[object]], problem: str
 ) -> None:
-    with pytest.raises(DataError, match=problem):
-        opened(tmp_path, *rows)
+    bench = opened(tmp_path, *rows, ["7", "q", R])
+    assert [len(q.images) for q in bench.questions] == [1] * (len(rows) + 1)
+    bad = bench.questions[len(rows) - 1]
+    kept = bench.with_pictures.questions
+    assert bad not in kept
+    assert bench.questions[-1] in kept
+    with pytest.raises(ImageDecodeError, match=problem):
+        bench.questions[len(rows) - 1].images[0].read()
 
 
 @pytest.mark.parametrize("names", ["question image", "index question", "index image"])
@@ -119,13 +141,6 @@ def test_missing_columns_are_named(tmp_path: Path, names: str) -> None:
 def test_g_index_must_be_integers(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 2, column 'g_index': '1.0' is not an integer"):
         opened(tmp_path, ["1", "q", "1.0", R], names="index question g_index image")
-
-
-def test_rows_without_picture_are_dropped_and_counted(tmp_path: Path) -> None:
-    bench = opened(tmp_path, ["1", "q", R], ["2", "q", ""], ["3", "q", "[]"])
-    assert ([q.index for q in bench.questions], bench.dropped) == ([1], 2)
-    assert list(bench.rows) == [1]
-    assert len(bench.table.rows) == 3
 
 
 def test_a_reference_is_the_very_same_source(tmp_path: Path) -> None:
@@ -218,14 +233,13 @@ def test_image_path_beside_the_file_or_in_images(tmp_path: Path) -> None:
         ["4", "q", ""],
     ]
     bench = opened(tmp_path, *rows, names="index question image_path")
-    assert pictures(bench) == [[RED], [BLUE, RED], [RED]]
-    assert bench.dropped == 1
+    assert pictures(bench.with_pictures) == [[RED], [BLUE, RED], [RED]]
     assert "image_path" not in bench.questions[0].fields
     (tmp_path / "a.jpg").unlink()
     with pytest.raises(DataError, match=r"a.jpg \(.*line 2, column 'image_path', index 1"):
         bench.questions[0].images[0].read()
     with pytest.raises(DataError, match=r"index 1: there is no file 'a.jpg'"):
-        opened(tmp_path, *rows, names="index question image_path")
+        opened(tmp_path, *rows, names="index question image_path").questions[0].images[0].read()
 
 
 @pytest.mark.parametrize(
@@ -247,7 +261,9 @@ def test_the_family_is_inferred_with_a_reason(columns: str, indices: list[int], 
 
 
 def test_a_degraded_copy_keeps_the_clean_family(tmp_path: Path) -> None:
-    path = tsv(tmp_path / "MMVP_LOW_LEVEL_HIGH.tsv", "index question A B image", ["1", "q", "a", "b", R])
+    path = tsv(
+        tmp_path / "MMVP_LOW_LEVEL_HIGH.tsv", "index question A B answer image", ["1", "q", "a", "b", "A", R]
+    )
     bench = open_bench(path)
     assert (bench.name, bench.family, bench.info.name) == ("MMVP_LOW_LEVEL_HIGH", "mmvp", "MMVP")
     assert "MMVP" in bench.family_reason
@@ -275,12 +291,12 @@ def test_a_name_is_found_in_the_data_folders_in_order(
     monkeypatch.setenv("LMUData", str(tmp_path / "lmu"))
     for number, folder in enumerate(["home/LMUData", "lmu", "own"]):
         (tmp_path / folder).mkdir(parents=True)
-        tsv(tmp_path / folder / "MMStar.tsv", "index question A image", [number, "q", "a", R])
+        tsv(tmp_path / folder / "MMStar.tsv", "index question A answer image", [number, "q", "a", "A", R])
     assert open_bench("mm-star", data_dir=tmp_path / "own").questions[0].index == 2
     assert open_bench("MMStar").questions[0].index == 1
     monkeypatch.delenv("LMUData")
     assert open_bench("MMStar").questions[0].index == 0
-    tsv(tmp_path / "home/LMUData/MMStar_graffiti.tsv", "index question A image", [7, "q", "a", R])
+    tsv(tmp_path / "home/LMUData/MMStar_graffiti.tsv", "index question A answer image", [7, "q", "a", "A", R])
     assert open_bench("MMStar_graffiti").info.name == "MMStar"
     with pytest.raises(DataError, match=r"not on this machine; the folders are .*LMUData.*Without --offline"):
         open_bench("MMVP", offline=True)
@@ -312,7 +328,8 @@ def test_a_bench_survives_pickling(tmp_path: Path) -> None:
 def test_the_shipped_bench_opens_and_every_picture_decodes() -> None:
     bench = open_bench("mini", offline=True)
     assert len(bench.questions) >= 100
-    assert bench.dropped == 0
+    assert bench.with_pictures is bench
+    assert bench.notes == ()
     assert bench.path.stat().st_size < 6 << 20
     sources = {source for question in bench.questions for source in question.images}
     assert all(decode_image(source.read(), source.where).ndim == 3 for source in sources)

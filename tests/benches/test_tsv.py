@@ -210,7 +210,7 @@ import resource, sys
 from pathlib import Path
 from mmdbench.benches.bench import read_bench
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-bench = read_bench(Path(sys.argv[1]))
+bench = read_bench(Path(sys.argv[1]), answers="any")
 size = sum(len(q.images[0].read()) for q in bench.questions)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, size)
 """

@@ -18,7 +18,9 @@ from mmdbench.benches import open_bench
 from mmdbench.builds import BuildPlan, BuildSettings, run_build
 from mmdbench.builds import build as build_module
 from mmdbench.builds.pipeline import Lookahead, in_order
-from mmdbench.errors import DataError, LockedError, StoreError, UsageError
+from mmdbench.builds.source_benches import SourceBenches
+from mmdbench.builds.verify import verify_build
+from mmdbench.errors import ImageDecodeError, LockedError, StoreError, UsageError
 from mmdbench.system.locks import folder_lock
 
 LEVELS = ("hard",)
@@ -245,14 +247,59 @@ def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
         build(source, tmp_path / "out", **PLAN)
 
 
-def test_a_broken_picture_is_named(tmp_path: Path) -> None:
-    source = write_tsv(tmp_path / "own.tsv", 4)
+@pytest.mark.parametrize("kind", [*FORMATS, "parquet"])
+def test_a_row_with_a_broken_picture_is_left_out_and_named_in_the_log(
+    tmp_path: Path, break_after, kind: str
+) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 5)
     lines = source.read_text().splitlines()
     lines[3] = lines[3][: len(lines[3]) // 2]
+    lines[4] = lines[4].rpartition("\t")[0] + "\t2"  # the picture of the broken row
+    lines[5] = lines[5].rpartition("\t")[0] + "\t"
     source.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError, match=r"own.tsv, line 4, column 'image', index 2"):
-        build(source, tmp_path / "out", **PLAN)
+    break_after(3)
+    with pytest.raises(BreakError):
+        build(source, tmp_path / "out", format=kind, **PLAN)
+    break_after(None)
+    build(source, tmp_path / "out", format=kind, **PLAN)
+    build(source, tmp_path / "whole", format=kind, **PLAN)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert [(o["rows"], o["left_out"]) for o in manifest["outputs"]] == [(2, 2), (2, 2)]
+    assert manifest["benches"][0]["without_picture"] == 1
+    log = (tmp_path / "out" / "manifests" / "own_hard_graffiti.jsonl").read_text().splitlines()
+    first, second = [json.loads(line) for line in log[3:5]]
+    assert first["index"] == 2
+    assert first["left_out"].startswith("own.tsv, line 4, column 'image', index 2: ")
+    assert second["index"] == 3
+    assert second["left_out"]
+    found = SourceBenches({"own": open_bench(source)})
+    assert verify_build(tmp_path / "out", found).problems == ()
+    assert verify_build(tmp_path / "out", SourceBenches()).problems == ()
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_bad_picture_stops_a_build_that_wants_it_so(tmp_path: Path, cut: bool) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 4)
+    lines = source.read_text().splitlines()
+    lines[3] = lines[3][: len(lines[3]) // 2] if cut else lines[3].rpartition("\t")[0] + "\t"
+    source.write_text("\n".join(lines) + "\n")
+    plan = BuildPlan((str(source),), **PLAN)
+    with pytest.raises(ImageDecodeError, match=r"own.tsv, line 4, column 'image', index 2"):
+        run_build(plan, [open_bench(source)], tmp_path / "out", BuildSettings(on_bad_image="error"))
     assert not list((tmp_path / "out").glob("*.tsv"))
+
+
+def test_a_picture_above_the_limit_is_left_out_and_the_limit_can_be_raised(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 2, width=40, height=30)
+    write_tsv(tmp_path / "big.tsv", 3, width=80, height=60)
+    lines = source.read_text().splitlines() + (tmp_path / "big.tsv").read_text().splitlines()[3:]
+    source.write_text("\n".join(lines) + "\n")
+    plan = BuildPlan((str(source),), **PLAN)
+    for limit, rows in ((2000, 2), (4800, 3)):
+        settings = BuildSettings(max_pixels=limit)
+        summary = run_build(plan, [open_bench(source)], tmp_path / str(limit), settings)
+        assert [built.rows for built in summary.outputs] == [rows, rows]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -190,7 +190,9 @@ def test_a_picture_made_to_exhaust_memory_is_named(tmp_path: Path, size: tuple[i
     assert "Traceback" not in said.output
 
 
-@pytest.mark.parametrize(("rows", "said"), [("", "no rows"), ("1\tWhat?\tx\ty\tA\t\n", "1 rows, but none")])
+@pytest.mark.parametrize(
+    ("rows", "said"), [("", "no rows"), ("1\tWhat?\tx\ty\tA\t\n", "No row has a picture")]
+)
 def test_a_file_without_pictures_is_not_built(tmp_path: Path, rows: str, said: str) -> None:
     source = tmp_path / "own.tsv"
     source.write_text("index\tquestion\tA\tB\tanswer\timage\n" + rows)

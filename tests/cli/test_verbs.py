@@ -69,10 +69,18 @@ def test_a_broken_picture_of_a_folder_is_named_and_the_others_are_made():
     for number in (1, 3):
         Image.fromarray(picture(number)).save(f"photos/{number}.png")
     Path("photos/2.png").write_bytes(b"no picture")
+    Image.fromarray(picture(4)[..., 0].astype("uint16")).save("photos/4.png")  # which corrupt does not take
     output = call("corrupt", "photos", "out", "--name", "graffiti", "--level", "hard", code=2)
     assert "2 pictures written to out" in output
-    assert "1 of 3 could not be read. Cannot read photos/2.png as a picture" in " ".join(output.split())
+    assert "photos/2.png: Cannot read photos/2.png as a picture" in output
+    assert "2 of 4 pictures could not be degraded: 2.png, 4.png." in output
     assert sorted(path.name for path in Path("out").iterdir()) == ["1.png", "3.png"]
+    args = ("corrupt", "photos", "none", "--name", "graffiti", "--level", "hard")
+    assert "Cannot read photos/2.png" in call(*args, "--on-bad-image", "error", code=2)
+    assert not Path("none/3.png").exists()
+    assert "1.png: a picture of 64×48 pixels is above the limit" in call(
+        *args, "--max-pixels", "3000", code=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +93,10 @@ def test_a_broken_picture_of_a_folder_is_named_and_the_others_are_made():
         (("in.png", "o.png", "--name", "graffiti", "--intensity", "1.5"), "1.5"),
         (("in.png", "o.png", "--name", "graffiti", "--intensity", "nan"), "nan"),
         (("in.png", "o.png", "--name", "graffiti", "--intensity", "-1"), "(0, 1], got -1"),
-        (("bomb.png", "o.png", "--name", "graffiti", "--level", "hard"), "Cannot read bomb.png as a picture"),
+        (
+            ("bomb.png", "o.png", "--name", "graffiti", "--level", "hard"),
+            "bomb.png: a picture of 60000×60000 pixels is above the limit",
+        ),
         (
             ("in.png", "o.png", "--name", "graffiti", "--level", "hard", "--profile", "papr"),
             "Did you mean 'paper'",

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from mmdbench.errors import LockedError, ModelError
+from mmdbench.errors import ImageDecodeError, LockedError, ModelError
 from mmdbench.models import ModelCard
 from mmdbench.results.graded_run import load_results
+from mmdbench.run.inputs import RunSettings
 from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_records, read_replies
 from mmdbench.system.locks import folder_lock
@@ -128,15 +129,22 @@ def test_a_model_that_miscounts_is_an_error(make_tsv, tmp_path):
         toy_run(make_tsv(2), tmp_path / "run", Short())
 
 
-def test_a_broken_picture_is_an_error_that_names_the_place(make_tsv, tmp_path):
+def test_a_broken_picture_is_a_failed_reply_and_the_rest_is_asked(make_tsv, tmp_path):
     path = make_tsv(3)
     lines = path.read_text().splitlines()
     cells = lines[2].split("\t")
     cells[-1] = cells[-1][: len(cells[-1]) // 2 // 4 * 4]
     lines[2] = "\t".join(cells)
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(Exception, match=r"toy\.tsv.*line 3"):
-        toy_run(path, tmp_path / "run")
+    notes = []
+    toy_run(path, tmp_path / "run", on_progress=lambda progress: notes.append(progress.note))
+    replies = read_replies(tmp_path / "run").values()
+    assert {r.index: r.status for r in replies} == {0: "ok", 1: "error", 2: "ok"}
+    assert all("line 3, column 'image', index 1" in r.reason for r in replies if r.status == "error")
+    assert any("requests have no picture and count as failed" in note for note in notes)
+    with pytest.raises(ImageDecodeError, match=r"toy\.tsv.*line 3"):
+        toy_run(path, tmp_path / "other", settings=RunSettings(on_bad_image="error"))
+    assert not (tmp_path / "other" / "manifest.json").exists()
 
 
 def test_a_second_process_on_the_same_run_is_refused(make_tsv, tmp_path):

@@ -56,11 +56,11 @@ def build(
 ) -> BuildSummary:
     """Build a TSV; `plan` are fields of BuildPlan."""
     settings = BuildSettings(workers=workers, max_file_bytes=max_file_bytes)
-    return run_build(BuildPlan((str(source),), **plan), [open_bench(source)], folder, settings)
+    return run_build(BuildPlan((str(source),), **plan), [open_bench(source, answers="any")], folder, settings)
 
 
 def opened(path: Path) -> Bench:
-    return open_bench(path)
+    return open_bench(path, answers="any")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

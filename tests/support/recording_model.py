@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmdbench.benches import open_bench
 from mmdbench.models import ModelCard
 from mmdbench.records import Outcome, RunPlan
-from mmdbench.run.inputs import RunInputs
+from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.runner import run_plan
 
 CARD = ModelCard("toy", "toy")
@@ -31,8 +31,13 @@ class Recorder:
         return outcomes
 
 
-def toy_run(bench_path, folder, model=None, card=CARD, **changes):
+_SETTINGS = RunSettings()
+
+
+def toy_run(
+    bench_path, folder, model=None, card=CARD, settings=_SETTINGS, on_progress=lambda _: None, **changes
+):
     plan = RunPlan(model=card.name, benches=(str(bench_path),), **changes)
     bench = open_bench(bench_path)
     model = model or Recorder()
-    return model, run_plan(RunInputs(plan, [bench], model, card, folder))
+    return model, run_plan(RunInputs(plan, [bench], model, card, folder, settings), on_progress)

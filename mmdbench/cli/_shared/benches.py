@@ -13,6 +13,7 @@ from mmdbench.cli._shared.progress import Bar
 
 if TYPE_CHECKING:
     from mmdbench.benches import Bench
+    from mmdbench.benches.bench import Answers
     from mmdbench.benches.fetch import FetchSettings
 
 __all__ = ["Sources", "download_progress", "open_benches"]
@@ -20,11 +21,12 @@ __all__ = ["Sources", "download_progress", "open_benches"]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Options that open benchmarks: their folder, downloads, and the family of a user's TSV file."""
+    """Options that open benchmarks: their folder, downloads, the family of a user's file, and its answers."""
 
     data_dir: Path | None = None
     offline: bool = False
     family: str = ""
+    answers: Answers = "check"
 
 
 def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False) -> list[Bench]:
@@ -50,9 +52,12 @@ def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False)
                 offline=sources.offline,
                 family=sources.family or None,
                 settings=settings,
+                answers=sources.answers,
             )
             if looks_like_path(name) and not (sources.family or quiet):
                 print(f"{bench.name}: family {bench.family} ({bench.family_reason})", file=sys.stderr)
+            for note in () if quiet else bench.notes:
+                print(f"{bench.name}: {note}", file=sys.stderr)
             benches.append(bench)
     return benches
 

@@ -123,6 +123,14 @@ MaxUsd = Annotated[float | None, limit_option("--max-usd", help="Stop at this co
 MaxRequests = Annotated[
     int | None, limit_option("--max-requests", help="Stop after this many requests, retries included.")
 ]
+OnBadImage = Annotated[
+    str,
+    limit_option(
+        "--on-bad-image",
+        help="Missing, broken or too large pictures: count (them as failed) or error.",
+    ),
+]
+MaxPixels = Annotated[int, limit_option("--max-pixels", help="Largest picture to read, in pixels.")]
 
 Engine = Annotated[str, process_option("--engine", help="Place of the work: local or ray.")]
 RayAddress = Annotated[

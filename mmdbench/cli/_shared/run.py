@@ -88,8 +88,18 @@ def refuse_incomplete(results: RunResults, summary: RunSummary) -> None:
     raise IncompleteError(
         f"{results.planned - results.failed} of {results.planned} planned requests are answered, "
         f"and --max-error-rate allows at most {results.plan.max_error_rate:.1%} missing.{why}",
-        hint="Run the same command again to ask what is missing.",
+        hint=_remedy(results),
     )
+
+
+def _remedy(results: RunResults) -> str:
+    count = results.without_picture
+    lack = "answers lack" if count != 1 else "answer lacks"
+    pictures = (
+        f"{count} {lack} a picture that can be read: mend the file, or allow more with --max-error-rate."
+    )
+    again = "Run the same command again to ask what is missing."
+    return " ".join([pictures] * (count > 0) + [again] * (count < results.failed))
 
 
 def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:

@@ -23,10 +23,17 @@ _SHARE_OFF = 0.03
 def run_notes(results: RunResults) -> tuple[str, ...]:
     """Notes that limit a run's numbers: on missing answers, questions, judge, inputs and grading."""
     notes = []
+    pictures = results.without_picture
     if not results.complete:
+        again = "" if pictures == results.failed else " Run the same command again."
         notes.append(
             f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
-            f"they count as wrong, and drops marked {MARK} rest on them. Run the same command again."
+            f"they count as wrong, and drops marked {MARK} rest on them.{again}"
+        )
+    if pictures:
+        notes.append(
+            f"{pictures} of {results.planned} planned answers have no picture that can be read; "
+            "they count as wrong, and their replies hold the reason."
         )
     notes += _file_notes(results.manifest)
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
@@ -122,7 +129,7 @@ def _judge_notes(results: RunResults) -> list[str]:
 
 
 def _input_notes(manifest: Mapping[str, Any]) -> list[str]:
-    notes = []
+    notes = [f"{b['name']}: {note}." for b in manifest.get("benches", ()) for note in b.get("notes", ())]
     restoration = manifest.get("restoration")
     if restoration:
         which = "every image, clean ones too," if restoration["clean"] else "degraded images, not clean ones,"

@@ -19,7 +19,7 @@ from mmdbench.results.quality.measure import Picture
 from mmdbench.run.manifest import read_manifest
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.files import MANIFEST_FILE
-from mmdbench.system.images import picture_files
+from mmdbench.system.images import NO_LIMIT, picture_files
 from mmdbench.variants.recipes import CleanImage, clean_image
 
 __all__ = ["folder_pictures", "is_run", "open_pictures", "run_pictures"]
@@ -92,7 +92,7 @@ class _Remaker:
         name = (question.bench, question.index, place)
         if self._kept is None or self._kept[0] != name:
             source = question.images[place]
-            self._kept = (name, clean_image(source.read(), source.where))
+            self._kept = (name, clean_image(source.read(), source.where, NO_LIMIT))
         return remake(self._kept[1], recipe)[0]
 
 
