@@ -15,7 +15,7 @@ from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
 from mmdbench.cli._shared.output import print_judge_usage
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
-from mmdbench.errors import MmdbenchError, UsageError
+from mmdbench.errors import IncompleteError, MmdbenchError, UsageError
 from mmdbench.records import ANSWER, RunPlan
 from mmdbench.system.bounds import require_between
 from mmdbench.system.images import MAX_PIXELS
@@ -195,13 +195,13 @@ def _ask_judge(
     inputs: RunInputs, summaries: Sequence[RunSummary], judge: JudgeOptions | None, *, quiet: bool
 ) -> Regraded | None:
     """Let the judge grade what rules cannot, for what is left of the cost; not after a stopped run."""
-    if judge is None or summaries[-1].stopped:
+    spent = sum(summary.usd for summary in summaries)
+    left = None if judge is None or judge.max_usd is None else judge.max_usd - spent
+    if judge is None or summaries[-1].stopped or (left is not None and left <= 0):
         return None
     from mmdbench.results.rescoring import regrade_and_save
     from mmdbench.scoring import Rules
 
-    spent = sum(summary.usd for summary in summaries)
-    left = None if judge.max_usd is None else max(0.0, judge.max_usd - spent)
     with Bar("Judge", quiet=quiet) as bar:
         options = replace(judge, max_usd=left, on_progress=bar.update)
         try:
@@ -212,12 +212,17 @@ def _ask_judge(
     return made
 
 
-def _finish(inputs: RunInputs, summary: RunSummary, judged: Regraded | None) -> None:
+def _finish(inputs: RunInputs, summary: RunSummary, judged: Regraded | None, *, by_judge: bool) -> None:
     judge = judged.rules.judge if judged else ""
     results = print_report(inputs.folder, judge or "")
     for line in shown_by_report(judged) if judged else ():
         typer.echo(line, err=True)
     refuse_incomplete(results, summary)
+    if by_judge and judged is None:
+        raise IncompleteError(
+            f"The judge was not asked: {summary.stopped or '--max-usd is used up'}.",
+            hint="Run the same command again, with more to spend if that is used up.",
+        )
     if judged:
         refuse_unjudged([arm.score for arm in judged.arms])
 
@@ -227,7 +232,8 @@ def _run_once(inputs: RunInputs, judge: JudgeOptions | None, *, quiet: bool) -> 
     if inputs.settings.shard[1] > 1:
         typer.echo(f"  {inputs.folder}: shard done; merge all shards with mmdbench merge")
         return
-    _finish(inputs, summary, _ask_judge(inputs, [summary], judge, quiet=quiet))
+    judged = _ask_judge(inputs, [summary], judge, quiet=quiet)
+    _finish(inputs, summary, judged, by_judge=judge is not None)
 
 
 def _run_until_precise(inputs: RunInputs, target: float, judge: JudgeOptions | None, *, quiet: bool) -> None:
@@ -248,4 +254,4 @@ def _run_until_precise(inputs: RunInputs, target: float, judge: JudgeOptions | N
     for step in until_precise(inputs.plan, inputs.benches, target, carry_out):
         reached = "reached" if step.reached else "not yet"
         typer.echo(f"{step.questions} questions: ± {step.half_width:.2f} points ({reached})", err=True)
-    _finish(inputs, summaries[-1], judged[-1])
+    _finish(inputs, summaries[-1], judged[-1], by_judge=judge is not None)

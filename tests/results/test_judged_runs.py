@@ -290,6 +290,13 @@ def test_eval_asks_the_judge_in_the_same_command():
         out = call(*words, "--judge", f"openai:dead@{server.url}", code=4)
     assert "Score by level" in out
     assert "cannot be asked" in out
+    with serving(lambda _: "0.8") as server:
+        words[words.index("run")] = "stopped"
+        words[2] = f"openai:m@{server.url}"
+        few = ["--max-requests", "2", "--max-error-rate", "1", "--judge", f"openai:j@{server.url}"]
+        assert "The judge was not asked: " in call(*words, *few, code=4)
+        assert "judge: j@local" in call(*words, *few[4:])
+        words[words.index("stopped")] = "run"
     # What cannot be judged is refused before the model is asked.
     words[words.index("run")] = "new"
     assert "cannot judge" in call(*words, "--judge", "chance", code=2)
