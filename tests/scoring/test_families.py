@@ -338,10 +338,12 @@ def test_three_attempts_then_a_miss():
     result = score(plain(1), {0: "?"}, judge=judge)
     assert [call[:4] for call in judge.calls] == [(0, 1, 0.0, 2048), (0, 2, 0.0, 2048), (0, 3, 0.0, 2048)]
     assert stages(result) == {0: "judge_failed"}
-    assert (result.headline, result.upper_bound) == (0, 100)
+    # With no row settled at all there is no score; beside a settled row it is a miss.
+    assert (result.headline, result.upper_bound) == (None, 100)
+    assert score(plain(2), {0: "?", 1: "A"}, judge=judge).headline == 50
     assert result.counts["judge_failed"] == 1
     assert result.counts["unresolved"] == 1
-    assert any("could not settle 1 rows" in warning for warning in result.warnings)
+    assert any("settled none of the 1 rows" in warning for warning in result.warnings)
     assert result.grades[0].details["judge"][0]["text"] == "no idea"
 
 
@@ -357,7 +359,7 @@ def test_a_label_or_z_ends_it():
 def test_the_judges_reply_is_read_under_the_same_protocol():
     reply = "A, as one can see from the picture"
     assert score(plain(1), {0: "?"}, judge=Script({0: [reply]})).headline == 100
-    assert score(plain(1), {0: "?"}, judge=Script({0: [reply]}), protocol=VLM).headline == 0
+    assert score(plain(1), {0: "?"}, judge=Script({0: [reply]}), protocol=VLM).headline is None
     assert (
         score(plain(1), {0: "?"}, judge=Script({0: ["A or B, the answer is A then"]}), protocol=VLM).headline
         == 100
