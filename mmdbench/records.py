@@ -18,6 +18,8 @@ __all__ = [
     "LEVEL_ORDER",
     "RECODED",
     "RESTORE_TAG",
+    "UNALTERED",
+    "UNDEGRADED",
     "BenchData",
     "Cell",
     "Grade",
@@ -50,10 +52,16 @@ CLEAN = "clean"
 RECODED = "recoded"
 """The level of a clean image that was encoded by the run's codec, which measures the codec's own loss."""
 
+UNALTERED = "unaltered"
+"""The level of a benchmark whose published images are degraded already: its own pixels, unchanged."""
+
+UNDEGRADED = (CLEAN, RECODED, UNALTERED)
+"""The levels at which no corruption is applied."""
+
 LEVELS = ("low", "mid", "hard")
 """The three calibrated severities, weakest first."""
 
-LEVEL_ORDER = (CLEAN, RECODED, *LEVELS)
+LEVEL_ORDER = (CLEAN, RECODED, *LEVELS, UNALTERED)
 """All levels, in the order of every table."""
 
 RESTORE_TAG = "<image_restore>"
@@ -283,6 +291,7 @@ class RunPlan:
         max_error_rate: The share of planned answers, 0..1, that may be missing.
         restore: The restorer that images go through before the model sees them; empty for none.
         restore_clean: True if clean and recoded images go through it too.
+        degrade_again: True if benchmarks whose published images are degraded already meet the levels too.
         task: `answer` for the benchmarks' own questions, or a name of `scoring.tasks.TASKS`.
     """
 
@@ -300,6 +309,7 @@ class RunPlan:
     max_error_rate: float = 0.01
     restore: str = ""
     restore_clean: bool = True
+    degrade_again: bool = False
     task: str = ANSWER
 
     def as_dict(self) -> dict[str, Any]:

@@ -21,13 +21,15 @@ __all__ = [
     "clean_bench",
     "find_bench",
     "get_bench_names",
+    "is_degraded",
     "parse_catalog",
 ]
 
 _SEE = "mmdbench list benches"
 
-_TEXTS = ("benchmark", "title", "family", "url", "md5", "shipped", "source", "licence", "note")
+_TEXTS = ("benchmark", "part_of", "title", "family", "url", "md5", "shipped", "source", "licence", "note")
 _LISTS = ("columns", "aliases", "sets")
+_RBENCH_TASKS = tuple(f"rbench{mark}{task}" for mark in ("", ":") for task in ("mcq", "vqa", "cap"))
 _MD5 = re.compile("[0-9a-f]{32}")
 
 
@@ -35,16 +37,20 @@ _MD5 = re.compile("[0-9a-f]{32}")
 class BenchInfo:
     """One benchmark file of the catalogue.
 
-    `benchmark` is the benchmark that the file is of, as gates and published scores name it; two files
-    (CV-Bench-2D and -3D) can be of one. `title` is its name in tables, and is never compared. `rows` and
-    `groups` are None if unknown. `shipped` names a file that comes with mmdbench, `url` one to download.
-    `other_md5` maps the checksums of other known files of that name to a description.
+    `benchmark` is the benchmark that the file is of, as gates and published scores name it. A file that is
+    `part_of` a benchmark without being its published questions (CV-Bench-3D) is a row of its own, outside
+    the mean over benchmarks. The pictures of a `degraded` benchmark are degraded as they are published.
+    `title` is the name in tables, and is never compared. `rows` and `groups` are None if unknown. `shipped`
+    names a file that comes with mmdbench, `url` one to download. `other_md5` maps the checksums of other
+    known files of that name to a description.
     """
 
     name: str
     family: str
     benchmark: str = ""
+    part_of: str = ""
     title: str = ""
+    degraded: bool = False
     url: str = ""
     md5: str = ""
     shipped: str = ""
@@ -110,6 +116,18 @@ def clean_bench(stem: str) -> BenchInfo | None:
     return None
 
 
+def is_degraded(name: str) -> bool:
+    """True if the pictures of a benchmark are degraded as they are published, so that no level adds to them.
+
+    >>> is_degraded("R-Bench-Dis"), is_degraded("rbench:vqa"), is_degraded("MMStar")
+    (True, True, False)
+    """
+    try:
+        return find_bench(name).degraded
+    except UsageError:
+        return _plain(name).startswith(_RBENCH_TASKS)
+
+
 def parse_catalog(text: str, where: str = "catalog.toml") -> dict[str, BenchInfo]:
     """Parse a catalogue: one TOML table for each benchmark. Raises DataError that names the table."""
     try:
@@ -151,6 +169,8 @@ def _is_kind(key: str, value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(v, str) for v in value)
     if key == "other_md5":
         return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+    if key == "degraded":
+        return isinstance(value, bool)
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmdbench.benches import Bench
+from mmdbench.benches.catalog import is_degraded
 from mmdbench.benches.question_images import is_reference
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.records import CLEAN, LEVELS, RECODED, Cell, Question, RunPlan, known_fields
+from mmdbench.records import CLEAN, LEVELS, RECODED, UNALTERED, Cell, Question, RunPlan, known_fields
 from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import parse_design, parse_sample, plan_cells
 
@@ -42,10 +43,12 @@ class BuildPlan:
     profile: str = "paper"
     codec: str = "jpeg:95"
     format: str = "tsv"
+    degrade_again: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as a JSON-able dict."""
-        return asdict(self)
+        # Builds keep the records that they had before this field existed.
+        return {k: v for k, v in asdict(self).items() if v or k != "degrade_again"}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> BuildPlan:
@@ -163,10 +166,17 @@ def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[
             raise UsageError(
                 f"Two benchmarks are named {name!r}.", hint="Build each into a folder of its own."
             )
+    for bench in benches:
+        if is_degraded(bench.name) and not plan.degrade_again and set(plan.levels) - {CLEAN}:
+            raise UsageError(
+                f"The pictures of {bench.name} are degraded as they are published.",
+                hint="To degrade them again: --degrade-again",
+            )
     run = plan.named(benches).as_run_plan()
     cells: dict[str, list[tuple[Question, Sequence[Cell]]]] = {name: [] for name in names}
     for question, planned in plan_cells(run, benches, spec):
-        cells[question.bench].append((question, planned))
+        here = [replace(cell, level=CLEAN) if cell.level == UNALTERED else cell for cell in planned]
+        cells[question.bench].append((question, [cell for cell in here if cell.level in plan.levels]))
     return [_bench_plan(bench, cells[bench.name], plan, spec) for bench in benches]
 
 

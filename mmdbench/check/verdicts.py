@@ -193,6 +193,6 @@ def _hits(row: WatchedRow, run: RunResults, spec: Spec) -> list[UnitHit]:
         hit if row.part == ALL else without_stratum(hit, run)
         for hit in run.hits
         if hit.level == row.level
-        and row.bench in (MACRO, hit.bench)
+        and (hit.bench == row.bench or (row.bench == MACRO and hit.bench not in run.outside))
         and (row.part == ALL or hit.corruption in names)
     ]

@@ -43,6 +43,7 @@ def build(
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
     codec: opts.Codec = "jpeg:95",
+    degrade_again: opts.DegradeAgain = False,
     on_bad_image: opts.OnBadImage = "count",
     max_pixels: opts.MaxPixels = MAX_PIXELS,
     workers: opts.Workers = 0,
@@ -67,6 +68,7 @@ def build(
         profile=profile,
         codec=codec,
         format=format,
+        degrade_again=degrade_again,
     )
     check_build_plan(plan, load_spec())
     where = EngineSettings(engine, address=ray_address, runtime_env=read_runtime_env(runtime_env))

@@ -28,7 +28,8 @@ def compare(
 ) -> None:
     """Compare a run with others: settings, then paired differences with intervals and tests.
 
-    The first run is compared with each of the others; differences are first − other, in points.
+    Each of the others is compared with the first run. Differences are new − old, in points: the first run
+    is the old one, except that published results are older than any run.
     """
     from mmdbench.report.load import open_comparisons
 
@@ -45,7 +46,7 @@ def compare(
 def _print(comparison: Comparison, *, markdown: bool) -> None:
     lines = [f"differs in {difference}" for difference in comparison.differences]
     lines = (lines or ["no difference in recorded settings"]) + list(comparison.notes)
-    title = f"{comparison.first} − {comparison.second}"
+    title = f"{comparison.new} − {comparison.old} (new − old)"
     if markdown:
         from mmdbench.report.render.markdown import markdown_table
 

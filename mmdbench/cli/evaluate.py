@@ -69,6 +69,7 @@ def evaluate(
         list[Path] | None, opts.picture_option(help="TOML file with restorers; repeatable.")
     ] = None,
     restore_clean: Annotated[bool, opts.picture_option(help="Restore clean pictures too.")] = True,
+    degrade_again: opts.DegradeAgain = False,
     model_card: opts.ModelCards = None,
     settings: opts.CardSettings = None,
     concurrency: Annotated[
@@ -136,6 +137,7 @@ def evaluate(
         max_error_rate=max_error_rate,
         restore=restore,
         restore_clean=restore_clean,
+        degrade_again=degrade_again,
         task=task,
     )
     if target_ci is not None and task != ANSWER:

@@ -12,12 +12,14 @@ from mmdbench.report.identity import Difference, identity, require_comparable
 from mmdbench.report.paired_gaps import Gap, bench_gaps, part_gaps
 from mmdbench.report.scores import (
     AVERAGE,
+    AVERAGE_NAME,
     LevelRow,
     degraded_levels,
     levels_of,
     main_rows,
     partitions,
     row_name,
+    why_no_difference,
 )
 from mmdbench.report.tables.collect import PublishedRows, weighting_of
 from mmdbench.report.tables.run_notes import run_notes
@@ -30,24 +32,24 @@ __all__ = ["Comparison", "compare_published", "compare_runs"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Comparison of two runs: their differing settings, and tables of `first − second` in points.
+    """Comparison of two runs: their differing settings, and tables of `new − old` in points.
 
     `differences` hold those first that block a comparison; `notes` restrict how to read the tables.
     """
 
-    first: str
-    second: str
+    old: str
+    new: str
     differences: tuple[Difference, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
 
 
-def compare_runs(first: RunResults, second: RunResults, spec: Spec, *, shared: bool = False) -> Comparison:
+def compare_runs(old: RunResults, new: RunResults, spec: Spec, *, shared: bool = False) -> Comparison:
     """Compare two runs question by question.
 
     Args:
-        first: The run whose scores count positive.
-        second: The run that is subtracted.
+        old: The run that is subtracted.
+        new: The run whose scores count positive.
         spec: The corruptions and their categories.
         shared: Compare runs of different samples on the questions that both hold.
 
@@ -58,27 +60,27 @@ def compare_runs(first: RunResults, second: RunResults, spec: Spec, *, shared: b
         IncomparableError: They differ in protocol, data, design, judge or the like, or share no
             question.
     """
-    found = require_comparable(identity(first), identity(second), shared=shared)
-    levels = [lv for lv in levels_of([first, second]) if lv in first.plan.levels and lv in second.plan.levels]
-    benches = bench_gaps(first, second, levels)
+    found = require_comparable(identity(old), identity(new), shared=shared)
+    levels = [level for level in levels_of([old]) if level in levels_of([new])]
+    benches = bench_gaps(new, old, levels)
     if not benches:
         raise IncomparableError(
-            f"{first.name} and {second.name} share no question at any level.",
-            hint=f"They hold {', '.join(first.benches)} and {', '.join(second.benches)}.",
+            f"{old.name} and {new.name} share no question at any level.",
+            hint=f"They hold {', '.join(old.benches)} and {', '.join(new.benches)}.",
         )
     degraded = degraded_levels(levels)
     _, by_category, by_corruption = partitions(spec)
     gaps = {
         "by benchmark": benches,
-        "by corruption category": part_gaps(first, second, degraded, by_category),
-        "by corruption": part_gaps(first, second, degraded, by_corruption),
+        "by corruption category": part_gaps(new, old, degraded, by_category),
+        "by corruption": part_gaps(new, old, degraded, by_corruption),
     }
     tables = [
-        _gap_table(f"gaps-{i}", title, found_here, (first, second))
+        _gap_table(f"gaps-{i}", title, found_here, (new, old))
         for i, (title, found_here) in enumerate(gaps.items())
         if found_here
     ]
-    return Comparison(first.name, second.name, tuple(found), tuple(tables), tuple(_notes(first, second)))
+    return Comparison(old.name, new.name, tuple(found), tuple(tables), tuple(_notes(old, new)))
 
 
 def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
@@ -89,15 +91,17 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
     """
     if run.plan.task != ANSWER:
         raise IncomparableError(f"The published scores are of answers, the run is of {run.plan.task!r}.")
-    ours = {row.id: row for row in main_rows(run, run.plan.levels)}
+    levels = levels_of([run])
+    ours = {row.id: row for row in main_rows(run, levels)}
     theirs = {row.id: row for row in published.main}
     body = []
-    for level in run.plan.levels:
-        for row_id in (i for i in ours if i in theirs and i != AVERAGE):
-            body += _published_row(ours[row_id], theirs[row_id], level)
-        averages = [rows.get(AVERAGE) for rows in (ours, theirs)]
-        if all(averages) and set(ours) == set(theirs):
-            body += _published_row(ours[AVERAGE], theirs[AVERAGE], level)
+    reasons: dict[str, None] = {}
+    for level in levels:
+        for row_id in (i for i in ours if i in theirs and level in ours[i].scores):
+            if level in theirs[row_id].scores:
+                row, why = _published_row(ours[row_id], theirs[row_id], level)
+                body.append(row)
+                reasons.update({why: None} if why else {})
     if not body:
         raise IncomparableError(
             f"{run.name} and {published.label} share no benchmark at any level.",
@@ -106,7 +110,7 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
     columns = (
         Column(run.name, digits=2, intervals=False),
         Column(published.label, digits=2, intervals=False),
-        Column("difference", digits=2, signed=True, difference=True),
+        Column("new − old", digits=2, signed=True, difference=True),
         Column("p", "p", 4),
     )
     caption = (
@@ -114,27 +118,33 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
         f"Ours: {run.plan.protocol}, {run.plan.design}, {run.plan.codec}."
     )
     labels = ("Level", "Benchmark")
-    table = Table("gaps-published", f"{run.name} − {published.label}", labels, columns, tuple(body), caption)
-    notes = (*(f"{run.name}: {note}" for note in run_notes(run)), *published.notes, *_released(run))
+    title = f"{run.name} − {published.label} (new − old)"
+    table = Table("gaps-published", title, labels, columns, tuple(body), caption)
+    notes = (
+        *(f"the difference is – where {why}" for why in reasons),
+        *(f"{run.name}: {note}" for note in run_notes(run)),
+        *published.notes,
+        *_released(run),
+    )
     table = marked(table, () if run.settled else [run.name])
-    return Comparison(run.name, published.label, (), (table,), notes)
+    return Comparison(published.label, run.name, (), (table,), notes)
 
 
 def _named(rows: Mapping[str, LevelRow]) -> str:
     return ", ".join(sorted(row.name for row in rows.values()))
 
 
-def _published_row(ours: LevelRow, theirs: LevelRow, level: str) -> list[Row]:
-    if level not in ours.scores or level not in theirs.scores:
-        return []
-    gap = difference(ours.scores[level], theirs.scores[level])
+def _published_row(ours: LevelRow, theirs: LevelRow, level: str) -> tuple[Row, str]:
+    """The row of a difference, without one where the second value gives the reason."""
+    why = why_no_difference(ours, theirs, level)
+    gap = None if why else difference(ours.scores[level], theirs.scores[level])
     values = (
         value_of(ours.scores[level]),
         value_of(theirs.scores[level]),
         value_of(gap),
-        Value(gap.p_value()),
+        None if gap is None else Value(gap.p_value()),
     )
-    return [Row((level, ours.name), values, ours.id == AVERAGE, level)]
+    return Row((level, ours.name), values, ours.is_average, level), why
 
 
 def _released(run: RunResults) -> list[str]:
@@ -159,12 +169,16 @@ def _gap_table(key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults
         here = [gap for gap in gaps if gap.level == level]
         family = [gap for gap in here if gap.id != AVERAGE]
         adjusted = dict(zip((g.id for g in family), adjust([g.p_value for g in family]), strict=True))
-        rows += [_gap_row(gap, row_name(runs[0], gap.id), adjusted.get(gap.id)) for gap in here]
+        names = {gap.id: row_name(runs[0], gap.id) for gap in here}
+        if {*runs[0].counted} != {*runs[1].counted}:
+            shared = [gap for gap in family if gap.id not in runs[0].outside]
+            names[AVERAGE] = f"{AVERAGE_NAME} of the {len(shared)} in both"
+        rows += [_gap_row(gap, names[gap.id], adjusted.get(gap.id)) for gap in here]
     columns = (
         Column("n", "count", 0),
-        Column("difference", digits=2, signed=True, difference=True),
-        Column("only first", "count", 0),
-        Column("only second", "count", 0),
+        Column("new − old", digits=2, signed=True, difference=True),
+        Column("only new", "count", 0),
+        Column("only old", "count", 0),
         Column("p", "p", 4),
         Column(f"p ({name})", "p", 4),
         Column("test", "text"),
@@ -172,7 +186,7 @@ def _gap_table(key: str, title: str, gaps: Sequence[Gap], runs: tuple[RunResults
     plan = runs[0].plan
     caption = (
         f"{plan.protocol}, {plan.design}: {weighting_of(runs[0])}. {runs[0].name} − {runs[1].name} "
-        f"in points, paired, 95 % intervals; p adjusted by {name} over the rows of a level."
+        f"(new − old) in points, paired, 95 % intervals; p adjusted by {name} over the rows of a level."
     )
     table = Table(key, f"Difference {title}", ("Level", "Part"), columns, tuple(rows), caption)
     return marked(table, [run.name for run in runs if not run.settled])

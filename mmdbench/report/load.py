@@ -40,7 +40,7 @@ def open_runs(
     ]
     if not results:
         raise UsageError(f"RUNS must name a run, got {', '.join(names)}.", hint="Name the folder of one too.")
-    benchmarks = [run.benchmark(bench) for run in results for bench in run.benches]
+    benchmarks = [bench for run in results for bench in run.counted]
     published = [published_rows(name) for name in names if is_published(name)]
     shared = [result for result in published if {row.id for row in result.main} & set(benchmarks)]
     published = [published_rows(r.label, benchmarks) if r in shared else r for r in published]
@@ -78,7 +78,7 @@ def open_comparisons(
     found = []
     for name in names[1:]:
         if is_published(name):
-            published = published_rows(name, [first.benchmark(bench) for bench in first.benches])
+            published = published_rows(name, first.counted)
             found.append(compare_published(first, published if published.main else published_rows(name)))
             continue
         other, ours = grade(Path(name)), first

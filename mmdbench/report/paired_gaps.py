@@ -54,9 +54,10 @@ def bench_gaps(first: RunResults, second: RunResults, levels: Sequence[str]) -> 
             ]
             gap = gap_of(bench, level, pair[0], pair[1])
             here += [gap] if gap else []
+        counted = [gap for gap in here if gap.id not in first.outside]
         found += here
-        if len(here) > 1:
-            found.append(mean_gap(AVERAGE, level, here))
+        if len(counted) > 1:
+            found.append(mean_gap(AVERAGE, level, counted))
     return found
 
 

@@ -3,7 +3,8 @@
 The numbers are those of CLEAR (arXiv 2604.04780, tables 1, 2, 9 and 10) and Robust-R1 (arXiv
 2512.17532, tables 1 and 2). No per-question grades were published, so nothing here is paired:
 a score's interval is Wilson's for its number of questions, and averages are recomputed over the
-benchmarks that are asked for. Notes name known misprints.
+benchmarks that are asked for. The pictures of R-Bench are degraded as they are published, so its scores
+belong to no level of severity. Notes name known misprints.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from mmdbench.benches.catalog import is_degraded
 from mmdbench.errors import UnknownNameError
-from mmdbench.records import CLEAN
-from mmdbench.report.scores import LevelRow, average_names
+from mmdbench.records import CLEAN, UNALTERED
+from mmdbench.report.scores import AVERAGE, LevelRow, mean_rows
 from mmdbench.report.tables.collect import PublishedRows
 from mmdbench.stats import Estimate, difference, mean_score, proportion
 
@@ -27,6 +29,8 @@ __all__ = ["PREFIX", "is_published", "paper_tables", "published_names", "publish
 PREFIX = "paper:"
 
 _HARD = "hard"
+_RBENCH = "R-Bench"
+"""The mean over the three tasks of R-Bench, which Robust-R1 prints."""
 _CLEAR_LEVELS = {"Clean": "clean", "Low": "low", "Mid": "mid", "Hard": "hard"}
 
 
@@ -48,18 +52,16 @@ def published_names() -> tuple[str, ...]:
 
 
 def published_rows(name: str, benchmarks: Sequence[str] = ()) -> PublishedRows:
-    """A published result as rows of a report, with its average over some benchmarks (all if empty).
+    """A published result as rows of a report, with its averages over some benchmarks (all if empty).
 
     Raises UnknownNameError for an unknown name.
     """
     slug = name.removeprefix(PREFIX)
     if slug not in _scores():
         raise UnknownNameError("published result", name, published_names())
-    scores = {b: v for b, v in _scores()[slug].items() if not benchmarks or b in benchmarks}
-    rows = [_row(name, bench, levels) for bench, levels in scores.items()]
-    if len(rows) > 1:
-        whole = not benchmarks or len(rows) == len(set(benchmarks))
-        rows.append(_average(name, rows, slug, average_names(len(rows), whole=whole)))
+    known = [_row(name, bench, levels) for bench, levels in _scores()[slug].items()]
+    rows = [row for row in known if not benchmarks or row.id in benchmarks]
+    rows += _means(rows, slug, [bench for bench in benchmarks if not is_degraded(bench)])
     notes = ["published without per-question grades: nothing is paired with it"]
     if slug.startswith(_ROBUST):
         notes.append("its corruptions are not CLEAR's: 25%, 50% and 100% are no level of ours")
@@ -69,9 +71,11 @@ def published_rows(name: str, benchmarks: Sequence[str] = ()) -> PublishedRows:
         if slug in m["runs"] or ("*" in m["runs"] and not slug.startswith(_ROBUST))
     ]
     by_corruption = tuple(_corruption_rows(name, slug))
+    overall = None
     if by_corruption:
         notes.insert(1, f"its scores by corruption are means over {', '.join(paper_tables()['benchmarks'])}")
-    return PublishedRows(name, tuple(rows), by_corruption, tuple(notes))
+        overall = next(row for row in _means(known, slug, ()) if row.id == AVERAGE)
+    return PublishedRows(name, tuple(rows), by_corruption, tuple(notes), overall)
 
 
 _ROBUST = ("qwen", "gemma", "internvl", "robust", "tecoa")
@@ -89,7 +93,9 @@ def _scores() -> dict[str, dict[str, dict[str, float]]]:
     for label, values in hard.items():
         if label != "columns":
             columns = zip(hard["columns"][:-1], values[:-1], strict=True)
-            found[_slug(label)] = {bench: {_HARD: value} for bench, value in columns}
+            found[_slug(label)] = {
+                bench: {UNALTERED if is_degraded(bench) else _HARD: value} for bench, value in columns
+            }
     for level, values in tables["table9_clear_rl"].items():
         for bench, value in zip(tables["benchmarks"], values[:-1], strict=True):
             found["clear-rl"][bench][_CLEAR_LEVELS[level]] = value
@@ -99,19 +105,19 @@ def _scores() -> dict[str, dict[str, dict[str, float]]]:
             levels = dict(zip(robust["columns"], values, strict=True))
             found.setdefault(_slug(label), {})[bench] = levels
     for label, share in tables["robust_r1_table1_rbench_overall"].items():
-        found.setdefault(_slug(label), {})["R-Bench"] = {"overall": 100 * share}
+        found.setdefault(_slug(label), {})[_RBENCH] = {UNALTERED: 100 * share}
     return {slug: {b: _ordered(v) for b, v in benches.items()} for slug, benches in found.items()}
 
 
 def _ordered(levels: Mapping[str, float]) -> dict[str, float]:
-    order = [*_CLEAR_LEVELS.values(), *levels]
+    order = [*_CLEAR_LEVELS.values(), *(level for level in levels if level != UNALTERED), UNALTERED]
     return {level: levels[level] for level in dict.fromkeys(order) if level in levels}
 
 
 def _row(run: str, bench: str, levels: Mapping[str, float]) -> LevelRow:
     n = paper_tables()["sizes"].get(bench, 495)
     scores = {level: _estimate(value, n) for level, value in levels.items()}
-    return LevelRow(bench, bench, n, scores, _drops(scores), run)
+    return LevelRow(bench, bench, n, scores, _drops(scores), run, (bench,), outside=bench == _RBENCH)
 
 
 def _estimate(points: float, n: int) -> Estimate:
@@ -127,18 +133,22 @@ def _drops(scores: Mapping[str, Estimate]) -> dict[str, Estimate]:
     return {level: difference(scores[CLEAN], score) for level, score in scores.items() if level != CLEAN}
 
 
-def _average(run: str, rows: Sequence[LevelRow], slug: str, names: tuple[str, str]) -> LevelRow:
-    levels = [level for level in rows[0].scores if all(level in row.scores for row in rows)]
-    scores = {
-        level: e
-        for level in levels
-        if (e := mean_score([row.scores[level] for row in rows], whole=100)) is not None
-    }
+def _means(rows: Sequence[LevelRow], slug: str, wanted: Sequence[str]) -> list[LevelRow]:
+    """The means over the rows; those of `wanted` benchmarks that are not published are missing from them."""
+    plain = [row for row in rows if not row.outside and not is_degraded(row.id)]
+    degraded = [row for row in rows if not row.outside and is_degraded(row.id)]
+    known = {row.id for row in plain}
+    missing = [_row("", bench, {}) for bench in wanted if bench not in known]
+    levels = _ordered({level: 0.0 for row in rows for level in row.scores})
+    found = mean_rows([*plain, *missing], degraded, list(levels))
     printed = {_slug(k): v for k, v in paper_tables()["table2_clean_hard_drop"].items()}.get(slug)
     six = paper_tables()["benchmarks"]
-    if printed and CLEAN not in scores and [row.id for row in rows] == six:
-        scores = {CLEAN: _mean_estimate(printed[0], [row.questions for row in rows]), **scores}
-    return LevelRow(*names, sum(row.questions for row in rows), scores, _drops(scores), run)
+    for place, mean in enumerate(found):
+        if printed and mean.id == AVERAGE and CLEAN not in mean.scores and list(mean.covers) == six:
+            clean = _mean_estimate(printed[0], [row.questions for row in plain])
+            scores = {CLEAN: clean, **mean.scores}
+            found[place] = replace(mean, scores=scores, drops=_drops(scores))
+    return found
 
 
 def _mean_estimate(points: float, sizes: Sequence[int]) -> Estimate:
@@ -153,7 +163,8 @@ def _corruption_rows(run: str, slug: str) -> list[LevelRow]:
     if place is None:
         return []
     tables = paper_tables()
-    sizes = [tables["sizes"][bench] for bench in tables["benchmarks"]]
+    six = tuple(tables["benchmarks"])
+    sizes = [tables["sizes"][bench] for bench in six]
     rows = []
     for category, names in tables["table10_hard_per_corruption_bagel_clear_rl"].items():
         if category == "overall":
@@ -161,5 +172,6 @@ def _corruption_rows(run: str, slug: str) -> list[LevelRow]:
         values = {name: pair[place] for name, pair in names.items() if name != "category avg"}
         values[category] = sum(values.values()) / len(values)
         for name, points in values.items():
-            rows.append(LevelRow(name, name, sum(sizes), {_HARD: _mean_estimate(points, sizes)}, {}, run))
+            score = {_HARD: _mean_estimate(points, sizes)}
+            rows.append(LevelRow(name, name, sum(sizes), score, {}, run, six))
     return rows

@@ -2,7 +2,9 @@
 
 A score at a level is the mean over questions of their hits there (over a question's corruptions
 first, where it met several). A drop is the mean paired difference clean − level, in points.
-The mean over benchmarks is the unweighted one over those that are scored.
+The mean over benchmarks is the unweighted one over those that are scored. A benchmark is one of them
+however many files it has; further files (CV-Bench-3D) and metrics are rows of their own. Benchmarks whose
+published pictures are degraded already have one score, and enter a mean of their own with it.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mmdbench.corruptions.spec import Spec
-from mmdbench.records import CLEAN, RECODED, in_order
+from mmdbench.records import CLEAN, RECODED, UNALTERED, UNDEGRADED, in_order
 from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import Estimate, mean_difference, mean_score
+from mmdbench.system.digest import value_digest
 
 __all__ = [
     "AVERAGE",
@@ -30,9 +33,12 @@ __all__ = [
     "degraded_levels",
     "levels_of",
     "main_rows",
+    "mean_rows",
+    "overall_row",
     "partitions",
     "row_name",
     "run_series",
+    "why_no_difference",
     "without_stratum",
     "worst_level",
 ]
@@ -54,7 +60,9 @@ class LevelRow:
     `bases` then holds the clean score of the questions of each drop.
 
     `id` is the benchmark or part that the row is of, by which rows are matched; `name` is what people
-    read, and is never compared.
+    read, and is never compared. `covers` are the ids of the benchmarks that it is the mean over, `asked` is
+    a digest of the questions and corruptions at each level (none of a published result). A row that is
+    `outside` does not count in the mean over benchmarks.
     """
 
     id: str
@@ -64,6 +72,9 @@ class LevelRow:
     drops: Mapping[str, Estimate]
     run: str = ""
     bases: Mapping[str, Estimate] = field(default_factory=dict)
+    covers: tuple[str, ...] = ()
+    asked: Mapping[str, str] = field(default_factory=dict)
+    outside: bool = False
 
     def base(self, level: str) -> Estimate | None:
         """The clean score of the questions that the drop to a level is of."""
@@ -80,6 +91,21 @@ class LevelRow:
         if clean is None or level not in self.drops or not clean.value:
             return None
         return 100 * self.drops[level].value / clean.value
+
+
+def why_no_difference(new: LevelRow, old: LevelRow, level: str) -> str:
+    """The reason why two rows give no difference at a level; empty if they are of the same questions.
+
+    This is the rule of every report and comparison.
+    """
+    for row in (new, old):
+        if level not in row.scores:
+            return f"{row.run} has no score"
+    if set(new.covers) != set(old.covers):
+        return f"{new.run} covers {', '.join(new.covers)}, {old.run} covers {', '.join(old.covers)}"
+    if new.asked and old.asked and new.asked.get(level) != old.asked.get(level):
+        return f"{new.run} and {old.run} were asked other questions"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +143,18 @@ class Breakdown:
 
 def levels_of(runs: Iterable[RunResults]) -> tuple[str, ...]:
     """The levels of all runs together, clean first and hard last."""
-    return in_order(level for run in runs for level in run.plan.levels)
+    present: set[str] = set()
+    for run in runs:
+        if run.unaltered:
+            present.add(UNALTERED)
+        if not run.unaltered or run.unaltered < set(run.benches):
+            present.update(run.plan.levels)
+    return in_order(present)
 
 
 def degraded_levels(levels: Iterable[str]) -> tuple[str, ...]:
     """The levels at which pictures are corrupted, in their order."""
-    return tuple(level for level in levels if level not in (CLEAN, RECODED))
+    return tuple(level for level in levels if level not in UNDEGRADED)
 
 
 def worst_level(levels: Sequence[str]) -> str:
@@ -139,22 +171,70 @@ def run_series(run: RunResults) -> dict[tuple[str, str], Series]:
 
 
 def main_rows(run: RunResults, levels: Sequence[str]) -> list[LevelRow]:
-    """A row for each benchmark, with or without a score, and one for the mean over those with a score."""
+    """The rows of a run: its benchmarks, scored or not, their means, and rows outside the means."""
     series = run_series(run)
-    rows = [
-        _row(
-            (run.benchmark(bench), run.title(bench)),
-            {lv: series[bench, lv] for lv in levels if (bench, lv) in series},
-            levels,
-            run.name,
-        )
-        for bench in run.benches
-    ]
-    scored = [row for row in rows if row.scores]
+
+    def row(bench: str) -> LevelRow:
+        own = {lv: series[bench, lv] for lv in levels if (bench, lv) in series}
+        made = _row((run.benchmark(bench), run.title(bench)), own, levels, run.name)
+        return replace(made, covers=(made.id,), outside=bench in run.outside)
+
+    plain = [row(bench) for bench in run.benches if bench not in run.outside | run.unaltered]
+    degraded = [row(bench) for bench in run.benches if bench in run.unaltered - run.outside]
+    outside = [row(bench) for bench in run.benches if bench in run.outside]
+    for names, hits in run.beside.items():
+        own = {lv: make_series([h for h in hits if h.level == lv], apart=run.apart) for lv in levels}
+        own = {level: found for level, found in own.items() if found.hits}
+        outside.append(replace(_row(names, own, levels, run.name), covers=names[:1], outside=True))
+    order = {run.benchmark(bench): place for place, bench in enumerate(run.benches)}
+    rows = sorted((*plain, *degraded), key=lambda one: order[one.id])
+    return [*rows, *mean_rows(plain, degraded, levels), *outside]
+
+
+def mean_rows(
+    plain: Sequence[LevelRow], degraded: Sequence[LevelRow], levels: Sequence[str]
+) -> list[LevelRow]:
+    """Rows of the means over benchmarks, where there are at least two.
+
+    Args:
+        plain: The rows of benchmarks that are asked at every level.
+        degraded: The rows of those whose published pictures are degraded already.
+        levels: The levels of the rows.
+
+    Returns:
+        The mean over the benchmarks of one kind at each level; and at the worst level the mean that
+        those degraded already enter with their only score, as in the paper's table 1.
+    """
+    found = []
+    one_kind = plain or degraded
+    scored = [row for row in one_kind if row.scores]
     if len(scored) > 1:
-        names = average_names(len(scored), whole=len(scored) == len(rows))
-        rows.append(_average(names, scored, levels))
-    return rows
+        names = average_names(len(scored), whole=len(scored) == len(one_kind))
+        found.append(_average(names, scored, levels))
+    worst = worst_level(levels)
+    entering = [row for row in degraded if UNALTERED in row.scores]
+    if plain and scored and entering and all(worst in row.scores for row in scored):
+        names = average_names(len(scored), whole=len(scored) == len(plain))
+        ids, words = ("+".join(row.id for row in entering), ", ".join(row.name for row in entering))
+        at = [replace(row, scores={worst: row.scores[worst]}) for row in scored]
+        at += [
+            replace(
+                row,
+                scores={worst: row.scores[UNALTERED]},
+                drops={},
+                asked={worst: row.asked.get(UNALTERED, "")},
+            )
+            for row in entering
+        ]
+        found.append(_average((f"{names[0]}+{ids}", f"{names[1]} with {words}"), at, [worst]))
+    return found
+
+
+def overall_row(rows: Iterable[LevelRow]) -> LevelRow | None:
+    """The row of a whole run: the mean over its benchmarks, or its only benchmark; None without a score."""
+    scored = [row for row in rows if row.scores and not row.outside]
+    means = [row for row in scored if row.is_average]
+    return (means or scored or [None])[0]
 
 
 def average_names(count: int, *, whole: bool) -> tuple[str, str]:
@@ -185,6 +265,8 @@ def breakdown(run: RunResults, levels: Sequence[str], partition: Partition) -> l
     parts: dict[str, list[UnitHit]] = {name: [] for name in partition.order}
     clean: dict[Unit, UnitHit] = {}
     for hit in run.hits:
+        if hit.bench in run.outside:
+            continue
         if hit.level == CLEAN:
             clean[hit.bench, hit.unit] = hit
         name = partition.part_of(hit)
@@ -197,7 +279,13 @@ def breakdown(run: RunResults, levels: Sequence[str], partition: Partition) -> l
             _part(name, [h for h in hits if bench in ("", h.bench)], clean, levels, run) for bench in benches
         ]
         if rows_of:
-            rows.append(rows_of[0] if len(rows_of) == 1 else _average((name, name), rows_of, levels))
+            row = rows_of[0] if len(rows_of) == 1 else _average((name, name), rows_of, levels)
+            covers = [run.benchmark(bench) for bench in dict.fromkeys(hit.bench for hit in hits)]
+            # A score of pooled questions is of another kind than a mean over the benchmarks.
+            pooled = len(covers) > 1 and not run.apart
+            rows.append(
+                replace(row, covers=(f"the questions of {' + '.join(covers)}",) if pooled else tuple(covers))
+            )
     return [row for row in rows if row.scores]
 
 
@@ -244,7 +332,12 @@ def _row(names: tuple[str, str], series: Mapping[str, Series], levels: Sequence[
     if worst in bases:
         scores[CLEAN] = bases[worst]
         questions = scores[CLEAN].n
-    return LevelRow(*names, questions, scores, drops, run, bases)
+    digests = {level: _asked(series[level]) for level in scores}
+    return LevelRow(*names, questions, scores, drops, run, bases, asked=digests)
+
+
+def _asked(series: Series) -> str:
+    return value_digest(sorted([hit.bench, str(hit.unit), hit.corruption or ""] for hit in series.hits))
 
 
 def _known(estimate: Estimate | None) -> Estimate:
@@ -267,4 +360,11 @@ def _average(names: tuple[str, str], rows: Sequence[LevelRow], levels: Sequence[
         for level in drops:
             base = mean_score([b for row in rows if (b := row.base(level)) is not None], whole=100)
             bases |= {level: base} if base is not None else {}
-    return LevelRow(*names, sum(row.questions for row in rows), scores, drops, rows[0].run, bases)
+    digests = {
+        level: value_digest(sorted(row.asked[level] for row in rows))
+        for level in levels
+        if all(level in row.asked for row in rows)
+    }
+    covers = tuple(dict.fromkeys(bench for row in rows for bench in row.covers))
+    questions = sum(row.questions for row in rows)
+    return LevelRow(*names, questions, scores, drops, rows[0].run, bases, covers, digests)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmdbench.benches.catalog import find_bench
 from mmdbench.errors import ModelError, UsageError
-from mmdbench.records import ANSWER, CLEAN, RECODED, Cell, Grade, Index, Question, Reply, RunPlan
+from mmdbench.records import ANSWER, UNALTERED, UNDEGRADED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.arms import Arm, StoredRun, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grades_by_cell
 from mmdbench.results.judging.journal import JudgeJournal
@@ -19,10 +19,11 @@ from mmdbench.run.plan import StoredBench
 from mmdbench.run.replies import is_image_error
 from mmdbench.scoring import Judge, Rules
 from mmdbench.scoring.families import get_family, unit_of
+from mmdbench.scoring.family import Metric
 from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.design import meets_several
 
-__all__ = ["RunResults", "UnitHit", "load_results"]
+__all__ = ["RunResults", "UnitHit", "catalogue_names", "load_results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class RunResults:
     `cells` are all planned cells, `replies` the replies to them; `chance` is the score of guessing by
     benchmark, 0..1. Tables use `label` for the run and `titles` for its benchmark files; `benchmarks`
     are those that the files are of. `judge` is the id of the judge whose rulings count, empty for none.
+    `outside` are the files that do not count in the mean over benchmarks; `beside` holds the hits by further
+    metrics that have a row of their own, by its id and name.
     """
 
     manifest: Mapping[str, Any]
@@ -65,6 +68,8 @@ class RunResults:
     benchmarks: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     judge: str = ""
+    outside: frozenset[str] = frozenset()
+    beside: Mapping[tuple[str, str], tuple[UnitHit, ...]] = field(default_factory=dict)
 
     def benchmark(self, bench: str) -> str:
         """The benchmark that a file is of; the file's own name if two files of the run are of one."""
@@ -88,6 +93,17 @@ class RunResults:
     def benches(self) -> tuple[str, ...]:
         """The benchmarks of the run, scored or not, in its order."""
         return tuple(dict.fromkeys([arm.bench for arm in self.arms] + [hit.bench for hit in self.hits]))
+
+    @property
+    def unaltered(self) -> frozenset[str]:
+        """The benchmarks whose published pictures are degraded already, and were asked as they are."""
+        found = {arm.bench for arm in self.arms if arm.level == UNALTERED}
+        return frozenset(found | {hit.bench for hit in self.hits if hit.level == UNALTERED})
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The benchmarks that count in a mean over benchmarks."""
+        return tuple(self.benchmark(bench) for bench in self.benches if bench not in self.outside)
 
     @property
     def grades(self) -> dict[Cell, Grade]:
@@ -209,9 +225,9 @@ def load_results(
         cells=run.cells,
         replies=run.replies,
         chance={name: _chance(bench, arms) for name, bench in run.benches.items()},
-        benchmarks=_unless_shared(run.benches, "benchmark"),
-        titles=_unless_shared(run.benches, "title"),
         judge=_judge_of(arms),
+        beside=_beside(arms, _unless_shared(run.benches, "title")),
+        **catalogue_names(run.benches),
     )
 
 
@@ -245,23 +261,51 @@ def _statuses(run: StoredRun) -> dict[str, int]:
     return dict(Counter("missing" if reply is None else reply.status for reply in found))
 
 
+def catalogue_names(names: Iterable[str]) -> dict[str, Any]:
+    """The fields of a graded run that the catalogue gives for its benchmark files."""
+    files = tuple(names)
+    return {
+        "benchmarks": _unless_shared(files, "benchmark"),
+        "titles": _unless_shared(files, "title"),
+        "outside": frozenset(name for name in files if _known(name, "part_of")),
+    }
+
+
 def _unless_shared(names: Iterable[str], field_name: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
-        try:
-            found[name] = getattr(find_bench(name), field_name)
-        except UsageError:
-            found[name] = name
+        found[name] = _known(name, field_name) or name
     counts = Counter(found.values())
     return {name: value if counts[value] == 1 else name for name, value in found.items()}
 
 
-def _hits(arm: GradedArm) -> Iterator[UnitHit]:
+def _known(name: str, field_name: str) -> str:
+    """A field of the benchmark's entry in the catalogue; empty if it has none."""
+    try:
+        return str(getattr(find_bench(name), field_name))
+    except UsageError:
+        return ""
+
+
+def _beside(
+    arms: Sequence[GradedArm], titles: Mapping[str, str]
+) -> dict[tuple[str, str], tuple[UnitHit, ...]]:
+    found: dict[tuple[str, str], tuple[UnitHit, ...]] = {}
+    for arm in arms:
+        for metric in get_family(arm.arm.bench.family).metrics:
+            if metric.beside and metric.key != arm.score.metric_key and not _known(arm.bench, "part_of"):
+                key = (f"{arm.bench}/{metric.key}", f"{titles[arm.bench]} ({metric.label})")
+                found[key] = (*found.get(key, ()), *_hits(arm, metric))
+    return {key: hits for key, hits in found.items() if hits}
+
+
+def _hits(arm: GradedArm, metric: Metric | None = None) -> Iterator[UnitHit]:
+    """The hits of an arm by a metric, the headline's if none is given."""
     if arm.score.headline is None:
         return  # without a judge, or without pairs: no hit is not a miss
     bench, met = arm.arm.bench, arm.arm.cells
     earned = {grade.index: grade.hit for grade in arm.score.grades}
-    metric = get_family(bench.family).metric(arm.score.metric_key)
+    metric = metric or get_family(bench.family).metric(arm.score.metric_key)
     groups = arm.score.group_hits
     for rows in metric.units(bench.questions):
         first = rows[0]
@@ -270,7 +314,7 @@ def _hits(arm: GradedArm) -> Iterator[UnitHit]:
             continue  # a group without its main row, which the protocol leaves out
         hit = groups[unit] if groups else _all(earned, rows)
         corruptions = {met[row.index].corruption for row in rows}
-        one = corruptions.pop() if len(corruptions) == 1 and arm.level not in (CLEAN, RECODED) else None
+        one = corruptions.pop() if len(corruptions) == 1 and arm.level not in UNDEGRADED else None
         yield UnitHit(arm.bench, unit, arm.level, one, first.category, float(hit), metric.stratum(first))
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mmdbench.records import CLEAN, RECODED, BenchData, RunPlan
+from mmdbench.records import CLEAN, UNDEGRADED, BenchData, RunPlan
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.scoring.families import unit_of
 from mmdbench.stats import Estimate, mean_difference, mean_score, paired_difference, proportion
@@ -75,7 +75,7 @@ def half_width_points(results: RunResults) -> float:
     """
     hits = _by_level(results.hits)
     clean = hits.get(CLEAN)
-    levels = [level for level in hits if level not in (CLEAN, RECODED)]
+    levels = [level for level in hits if level not in UNDEGRADED]
     if clean and levels:
         widths = [_drop_half_width(clean, hits[level]) for level in levels]
     else:

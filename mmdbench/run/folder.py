@@ -70,6 +70,7 @@ def default_folder(plan: RunPlan) -> Path:
     # Runs without a restorer or a task keep the names that they had before these fields existed.
     fields = (*_NAMING_FIELDS, "restore", "restore_clean") if plan.restore else _NAMING_FIELDS
     fields = fields if plan.task == ANSWER else (*fields, "task")
+    fields = (*fields, "degrade_again") if plan.degrade_again else fields
     naming = {name: value for name, value in plan.as_dict().items() if name in fields}
     benches = "+".join(Path(name).stem for name in plan.benches)
     digest = value_digest({**naming, "benches": list(plan.benches)})[:8]

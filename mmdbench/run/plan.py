@@ -15,10 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import build_prompt
+from mmdbench.benches.catalog import is_degraded
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, UnknownNameError, UsageError
 from mmdbench.models.registry import Fingerprinted
-from mmdbench.records import CLEAN, RECODED, BenchData, Cell, ImageSource, Question, Recipe, RunPlan
+from mmdbench.records import (
+    ANSWER,
+    CLEAN,
+    UNALTERED,
+    UNDEGRADED,
+    BenchData,
+    Cell,
+    ImageSource,
+    Index,
+    Question,
+    Recipe,
+    RunPlan,
+)
 from mmdbench.run.folder import CELLS_FILE, IMAGE_DIGESTS_FILE, QUESTIONS_FILE
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.store import read_records
@@ -97,6 +110,11 @@ def check_plan(plan: RunPlan) -> None:
         raise UsageError(f"A corruption may be named only once, got {', '.join(plan.corruptions)}.")
     if plan.profile not in spec.profiles:
         raise UnknownNameError("profile", plan.profile, spec.profiles)
+    for name in plan.benches:
+        if plan.task != ANSWER and is_degraded(name):
+            raise UsageError(
+                f"The pictures of {name} are degraded already: the task {plan.task!r} cannot use them."
+            )
     if not plan.benches:
         raise UsageError(
             "A run needs at least one benchmark, got none.",
@@ -128,7 +146,7 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
         prompt = worded_prompt(inputs.model, question, default)
         own = digests.of_all(question, question.images)
         for cell in cells:
-            degraded = cell.level not in (CLEAN, RECODED)
+            degraded = cell.level not in UNDEGRADED
             sources, images = question.images, own
             if degraded and plan.design == "released":
                 sources = released_images(pictures.released, cell)
@@ -207,7 +225,13 @@ def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[Bench
 def read_cells(folder: Path) -> list[PlannedCell]:
     """The cells of a run's latest plan, in the order of asking."""
     rows = (record["cell"] for record in read_records(folder / CELLS_FILE))
-    return [PlannedCell(Cell(*row[:4]), row[4]) for row in rows]
+    return [PlannedCell(_read_cell(*row[:4]), row[4]) for row in rows]
+
+
+def _read_cell(bench: str, index: Index, level: str, corruption: str | None) -> Cell:
+    # Runs that were stored before the level `unaltered` existed call these pictures clean.
+    unaltered = level == CLEAN and is_degraded(bench)
+    return Cell(bench, index, UNALTERED if unaltered else level, corruption)
 
 
 def read_questions(folder: Path) -> list[StoredBench]:

@@ -21,7 +21,8 @@ class Metric:
 
     `key` is its name in `Score.metrics` and never changes; `label` is what people read, and is never
     compared. `units` splits questions into what the number counts as one. `stratum_column` names the
-    column by which it averages parts of the benchmark first; empty if it does not.
+    column by which it averages parts of the benchmark first; empty if it does not. One that is shown
+    `beside` the headline, where it is not the headline, has a row of its own in reports.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Metric:
         [q] for q in questions
     )
     stratum_column: str = ""
+    beside: bool = False
 
     def stratum(self, question: Question) -> str:
         """The part of the benchmark that a question belongs to; empty if the metric has no parts."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mmdbench.records import CLEAN, RECODED, Cell, Index, Reply
+from mmdbench.records import CLEAN, UNDEGRADED, Cell, Index, Reply
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.plan import read_questions
 from mmdbench.scoring.families import unit_of
@@ -55,7 +55,7 @@ def find_samples(
     clean = {(hit.bench, hit.unit): hit.hit >= right_at for hit in results.hits if hit.level == CLEAN}
     found = []
     for hit in results.hits:
-        if hit.level in (CLEAN, RECODED):
+        if hit.level in UNDEGRADED:
             continue
         cell = cells[hit.bench, hit.unit, hit.level]
         reply = results.replies.get(cell)

@@ -15,6 +15,9 @@ other questions, the order or the sample. The rotations of one circular group, w
 question, get the same corruptions. (`balanced:K` distributes over the whole benchmark, so there
 they follow from the benchmark's content too.)
 
+The pictures of some benchmarks (R-Bench) are degraded as they are published: they are asked at the level
+`unaltered` alone, unless the plan says `degrade_again`.
+
 Samples are nested and stratified by category: the questions of `--sample 200` are among those
 of `--sample 500`, and each category has its share of either. The two rows of a pair of MMVP are
 taken together, so that a sample has a pair metric; they count as two questions.
@@ -25,9 +28,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mmdbench.benches.catalog import is_degraded
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.records import CLEAN, RECODED, BenchData, Cell, Index, Question, RunPlan
+from mmdbench.records import UNALTERED, UNDEGRADED, BenchData, Cell, Index, Question, RunPlan
 from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.system.digest import derive_seed
 
@@ -177,7 +181,9 @@ def _sample_units(bench: BenchData) -> _SampleUnits:
 
 
 def _levels(plan: RunPlan, bench: str, unit: Index) -> tuple[str, ...]:
-    degraded = [level for level in plan.levels if level not in (CLEAN, RECODED)]
+    degraded = [level for level in plan.levels if level not in UNDEGRADED]
+    if is_degraded(bench):
+        return (UNALTERED, *degraded) if plan.degrade_again else (UNALTERED,)
     if plan.design != "drawn" or not degraded:
         return plan.levels
     drawn = degraded[derive_seed("level", bench, unit, plan.seed) % len(degraded)]
@@ -186,7 +192,7 @@ def _levels(plan: RunPlan, bench: str, unit: Index) -> tuple[str, ...]:
 
 def _question_cells(levels: Sequence[str], question: Question, names: Sequence[str | None]) -> Iterator[Cell]:
     for level in levels:
-        if level in (CLEAN, RECODED):
+        if level in UNDEGRADED:
             yield Cell(question.bench, question.index, level)
         else:
             yield from (Cell(question.bench, question.index, level, name) for name in names)

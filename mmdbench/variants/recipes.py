@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import apply, image_seed, sample
 from mmdbench.corruptions.spec import Spec
-from mmdbench.records import CLEAN, RECODED, Cell, ImageBytes, Recipe, RunPlan, Variant
+from mmdbench.records import CLEAN, UNALTERED, UNDEGRADED, Cell, ImageBytes, Recipe, RunPlan, Variant
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.images import MAX_PIXELS, decode_image, opened_picture
 from mmdbench.variants.codec import Codec, decode_encoded, encode, parse_codec
@@ -85,7 +85,7 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
     Returns:
         The recipe.
     """
-    if plan.design == "released" and cell.level not in (CLEAN, RECODED):
+    if plan.design == "released" and cell.level not in UNDEGRADED:
         return Recipe(image, None, None, "", "", 0, RELEASED)
     corrupted = cell.corruption is not None
     codec = parse_codec(plan.codec)
@@ -96,7 +96,7 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
         profile=plan.profile if corrupted else "",
         spec_version=spec.version if corrupted else "",
         seed=plan.seed if corrupted else 0,
-        codec=SOURCE if cell.level == CLEAN else str(codec),
+        codec=SOURCE if cell.level in (CLEAN, UNALTERED) else str(codec),
     )
 
 

@@ -21,7 +21,7 @@ from mmdbench.benches.catalog import find_bench, get_bench_names
 from mmdbench.benches.fetch import data_folders
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
-from mmdbench.records import CLEAN, RECODED, Cell, ImageSource, Question, RunPlan
+from mmdbench.records import UNDEGRADED, Cell, ImageSource, Question, RunPlan
 from mmdbench.system.remote import add_from_data_url
 
 __all__ = [
@@ -183,7 +183,7 @@ def open_released(
         DataError: A file was not found, or lacks questions.
         UsageError: The authors did not degrade the benchmark, or the plan has several levels.
     """
-    levels = [level for level in plan.levels if level not in (CLEAN, RECODED)]
+    levels = [level for level in plan.levels if level not in UNDEGRADED]
     if plan.design != "released" or not levels:
         return {}
     if plan.corruptions and len(levels) > 1:

@@ -37,10 +37,10 @@ def merged(*runs, label=""):
 
 
 def test_differences_are_paired_with_mcnemar():
-    found = compare_runs(run_of((80, 60), "a"), run_of((70, 58), "b"), SPEC)
+    found = compare_runs(run_of((70, 58), "old"), run_of((80, 60), "new"), SPEC)
     row = cells(found.tables[0], "clean", "toy")
-    assert row["difference"] == pytest.approx(10)
-    assert (row["only first"], row["only second"]) == (10, 0)
+    assert row["new − old"] == pytest.approx(10)
+    assert (row["only new"], row["only old"]) == (10, 0)
     assert row["p"] == pytest.approx(mcnemar(10, 0))
     assert row["test"] == "McNemar"
 
@@ -48,19 +48,19 @@ def test_differences_are_paired_with_mcnemar():
 def test_holm_is_over_the_benchmarks_of_a_level_and_not_over_their_mean():
     a = merged(run_of((80, 60), bench="x"), run_of((80, 60), bench="y"), label="a")
     b = merged(run_of((70, 60), bench="x"), run_of((77, 60), bench="y"), label="b")
-    table = compare_runs(a, b, SPEC).tables[0]
+    table = compare_runs(b, a, SPEC).tables[0]
     x, y, mean = (cells(table, "clean", name) for name in ("x", "y", "AVG"))
     assert x["p (Holm)"] == pytest.approx(2 * mcnemar(10, 0))
     assert y["p (Holm)"] == pytest.approx(mcnemar(3, 0))
     assert mean["p (Holm)"] is None
-    assert mean["difference"] == pytest.approx(6.5)
+    assert mean["new − old"] == pytest.approx(6.5)
 
 
 def test_corruptions_are_corrected_by_benjamini_and_hochberg():
-    found = compare_runs(run_of((80, 60), "a"), run_of((80, 40), "b"), SPEC)
+    found = compare_runs(run_of((80, 40), "a"), run_of((80, 60), "b"), SPEC)
     table = next(t for t in found.tables if t.key == "gaps-2")
     assert [c.name for c in table.columns][5] == "p (Benjamini–Hochberg)"
-    assert cells(table, "hard", "graffiti")["difference"] == pytest.approx(20)
+    assert cells(table, "hard", "graffiti")["new − old"] == pytest.approx(20)
 
 
 def test_questions_under_many_corruptions_are_no_independent_rows():
@@ -73,7 +73,7 @@ def test_questions_under_many_corruptions_are_no_independent_rows():
         return results(hits, label=f"m{right}", design="grid", levels=("hard",))
 
     row = cells(compare_runs(grid(30), grid(26), SPEC).tables[0], "hard", "toy")
-    assert (row["n"], row["test"], row["only first"]) == (50, "paired", None)
+    assert (row["n"], row["test"], row["only new"]) == (50, "paired", None)
     assert row["p"] > 0.02  # 16 independent flips out of 16 would have 0.00003
 
 
@@ -120,7 +120,7 @@ def test_another_sample_can_be_compared_on_what_is_shared():
     few = results([h for h in run_of((80, 60)).hits if h.unit >= 50], sample="50", label="few")
     found = compare_runs(run_of((80, 60), "all"), few, SPEC, shared=True)
     row = cells(found.tables[0], "clean", "toy")
-    assert (row["n"], row["difference"]) == (50, pytest.approx(0))
+    assert (row["n"], row["new − old"]) == (50, pytest.approx(0))
     assert any(d.field == "sample" for d in found.differences)
 
 
@@ -162,8 +162,8 @@ def test_a_published_result_is_compared_unpaired():
     run = results(hits, label="mine", levels=("hard",), sample="300/bench", protocol="vlmevalkit/1")
     found = compare_published(run, published_rows("paper:clear-rl", ["MMStar", "MMVP"]))
     row = cells(found.tables[0], "hard", "MMVP")
-    assert row["difference"] == pytest.approx(60 - 71.33)
-    assert cells(found.tables[0], "hard", "AVG")["difference"] == pytest.approx(60 - (60.67 + 71.33) / 2)
+    assert row["new − old"] == pytest.approx(60 - 71.33)
+    assert cells(found.tables[0], "hard", "AVG")["new − old"] == pytest.approx(60 - (60.67 + 71.33) / 2)
     text = " ".join(found.notes)
     for word in ("released", "300/bench", "vlmevalkit/1", "without per-question grades"):
         assert word in text
@@ -184,10 +184,11 @@ def folders(tmp_path, monkeypatch):
 
 def test_the_verb_compare(folders):
     text = call(compare, *folders, "paper:clear-rl")
-    assert text.index("differs in model") < text.index("+75.00")
-    assert "good − paper:clear-rl" in text
+    assert text.index("differs in model") < text.index("-75.00")
+    assert "good − paper:clear-rl (new − old)" in text
+    assert "bad − good (new − old)" in text
     stored = json.loads(call(compare, *folders, "--json"))
-    assert stored[0]["tables"][0]["rows"][3]["values"][1]["value"] == pytest.approx(75)
+    assert stored[0]["tables"][0]["rows"][3]["values"][1]["value"] == pytest.approx(-75)
     assert "## Difference by benchmark" in call(compare, *folders, "--markdown")
     assert "RUNS must be at least two, got 1" in call(compare, folders[0], code=2)
     assert "must be a run" in call(compare, "paper:bagel", folders[0], code=2)

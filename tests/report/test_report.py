@@ -17,7 +17,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, MissingExtraError, UnknownNameError
 from mmdbench.records import Cell, Reply
 from mmdbench.report.cite import methods
-from mmdbench.report.published import published_rows
+from mmdbench.report.published import paper_tables, published_rows
 from mmdbench.report.render.console import console, footer, grid, interval
 from mmdbench.report.render.csv_parquet import as_csv, write_parquet
 from mmdbench.report.render.latex import latex, latex_table
@@ -205,7 +205,7 @@ def test_corruption_error_against_a_reference():
     assert row["relative CE better"] == pytest.approx(100 * (90 - 80) / (90 - 60))
     assert "Reference: base" in made.find("mce").caption
     assert values(made.find("corruption-models"), Corruption="graffiti") == pytest.approx(
-        {"base": 60, "better": 80, "Δ": 20}
+        {"base": 60, "better": 80, "Δ better − base": 20}
     )
 
 
@@ -631,20 +631,26 @@ def test_the_detectable_drop_follows_from_the_questions():
 
 def test_a_published_result_that_is_named_first_is_the_reference():
     names = list(load_spec().corruptions)
-    hits = [hit(u, "hard", u < 7, c) for u in range(10) for c in names]
+    six = paper_tables()["benchmarks"]
+    hits = [hit(u, "hard", u < 7, c, bench) for bench in six for u in range(10) for c in names]
     run = results(hits, label="mine", design="grid", levels=("hard",))
     made = make_tables(run, load_spec(), [published_rows("paper:bagel")], "paper:bagel")
     mce = made.find("mce")
     assert [c.name for c in mce.columns] == ["CE mine", "relative CE mine"]
     assert "Reference: paper:bagel. Errors are summed over hard;" in mce.caption
     assert values(mce, Corruption="lens_blur")["CE mine"] == pytest.approx(100 * 30 / (100 - 57.82))
+    assert values(mce, Corruption="lens_blur")["relative CE mine"] is None  # there is no clean score
     assert values(made.find("corruption-models"), Corruption="lens_blur") == pytest.approx(
-        {"paper:bagel": 57.82, "mine": 70, "Δ": 70 - 57.82}
+        {"paper:bagel": 57.82, "mine": 70, "Δ mine − paper:bagel": 70 - 57.82}
+    )
+    assert values(made.find("corruption-models"), Corruption="overall")["paper:bagel"] == pytest.approx(
+        59.567, abs=1e-3
     )
     assert made.main[0].run == "mine"
     assert any("by corruption are means over MMBench, MM-Vet" in note for note in made.notes)
     other = make_tables(run, load_spec(), [published_rows("paper:bagel")])
     assert other.find("mce").columns[0].name == "CE paper:bagel"
+    assert values(other.find("corruption-models"), Corruption="lens_blur")["Δ mine − paper:bagel"] > 0
 
 
 def test_a_report_is_written_beside_the_run(tmp_path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Cell, Question, Reply, RunPlan
-from mmdbench.results.graded_run import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults, UnitHit, catalogue_names
 
 LEVELS = ("clean", "low", "mid", "hard")
 
@@ -28,7 +29,8 @@ def results(hits, statuses=None, label="", replies=None, manifest=None, **change
         for bench in dict.fromkeys(h.bench for h in hits)
     )
     replies = replies or {}
-    return RunResults(manifest or {}, plan, arms, tuple(hits), statuses, label, None, tuple(replies), replies)
+    run = RunResults(manifest or {}, plan, arms, tuple(hits), statuses, label, None, tuple(replies), replies)
+    return replace(run, **catalogue_names(dict.fromkeys(h.bench for h in hits)))
 
 
 def published_hits(bench, level, points, corruption=None, n=4):

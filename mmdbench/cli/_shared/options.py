@@ -71,6 +71,12 @@ Corruptions = Annotated[
 CorruptionNames = Annotated[
     list[str] | None, picture_option("--name", help="Use only this corruption; repeatable.")
 ]
+DegradeAgain = Annotated[
+    bool,
+    picture_option(
+        "--degrade-again", help="Degrade benchmarks too whose pictures are degraded as published (R-Bench)."
+    ),
+]
 Profile = Annotated[str, picture_option("--profile", help="Parameters of the corruptions: paper or scaled.")]
 Codec = Annotated[str, picture_option("--codec", help="Encoding of degraded images: jpeg:Q, webp:Q or png.")]
 SheetOut = Annotated[Path, typer.Option("-o", "--out", help="Sheet to write: a .png or .jpg file.")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmdbench.records import CLEAN, LEVEL_ORDER, RECODED, Cell, Grade, Question, Reply
+from mmdbench.records import LEVEL_ORDER, UNDEGRADED, Cell, Grade, Question, Reply
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.plan import read_questions
 
@@ -85,7 +85,7 @@ def _groups(runs: Sequence[RunResults]) -> dict[tuple[str, Any, str | None], lis
     groups: dict[tuple[str, Any, str | None], list[Cell]] = {}
     base: dict[tuple[str, Any], list[Cell]] = {}
     for cell in dict.fromkeys(cell for run in runs for cell in run.cells):
-        if cell.level in (CLEAN, RECODED):
+        if cell.level in UNDEGRADED:
             base.setdefault((cell.bench, cell.index), []).append(cell)
         else:
             groups.setdefault((cell.bench, cell.index, cell.corruption), []).append(cell)
@@ -102,8 +102,8 @@ def _rank(answers: Mapping[str, tuple[GradedReply, ...]], runs: int) -> tuple[in
 
 def _rank_of(answers: Sequence[tuple[str, GradedReply]]) -> tuple[int, int]:
     known = [(level, a) for level, a in answers if a.grade is not None]
-    clean = [a.right for level, a in known if level in (CLEAN, RECODED)]
-    rest = [a.right for level, a in known if level not in (CLEAN, RECODED)]
+    clean = [a.right for level, a in known if level in UNDEGRADED]
+    rest = [a.right for level, a in known if level not in UNDEGRADED]
     kept = sum(rest)
     if not rest:
         return (2 if not all(clean) else 4, 0)

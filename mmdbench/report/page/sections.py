@@ -8,6 +8,7 @@ from typing import Any
 from mmdbench.records import CLEAN
 from mmdbench.report.page.elements import PageLabels, scroller
 from mmdbench.report.page.numbers import DASH, PageNumbers, box, tag
+from mmdbench.report.scores import AVERAGE
 
 __all__ = ["summary", "tables"]
 
@@ -17,10 +18,10 @@ def summary(numbers: PageNumbers, labels: PageLabels) -> str:
     cards = []
     for run in labels.runs:
         main = enumerate(numbers.at("main"))
-        rows = [(i, row) for i, row in main if row["run"] == run and row["scores"]]
+        rows = [(i, row) for i, row in main if row["run"] == run and row["scores"] and not row["outside"]]
         if not rows:
             continue
-        place, row = rows[-1]
+        place, row = next((r for r in rows if r[1]["id"].startswith(AVERAGE)), rows[0])
         head = tag("h3", run) + box("p", _about(numbers, run, row["name"]), class_="about")
         tiles = []
         for level in dict.fromkeys(level for level in (CLEAN, labels.worst) if level in row["scores"]):

@@ -9,8 +9,8 @@ from textwrap import wrap
 from typing import Any
 
 from mmdbench.errors import MissingExtraError, StoreError, UsageError
-from mmdbench.records import CLEAN, RECODED
-from mmdbench.report.scores import CORRUPTION, LevelRow, worst_level
+from mmdbench.records import CLEAN, RECODED, UNALTERED
+from mmdbench.report.scores import CORRUPTION, LevelRow, overall_row, worst_level
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import MARK
@@ -98,7 +98,7 @@ def _write_notes(figure: Any, tables: Tables) -> None:
 
 def _levels(figure: Any, tables: Tables) -> bool:
     rows = _last_rows(tables)
-    levels = [level for level in tables.levels if level != RECODED]
+    levels = [level for level in tables.levels if level not in (RECODED, UNALTERED)]
     if len(levels) < 2:
         return False
     figure.set_size_inches(4.2, 3.0)
@@ -187,8 +187,9 @@ def _mark(tables: Tables, run: str) -> str:
 
 
 def _last_rows(tables: Tables) -> list[LevelRow]:
-    # The mean over benchmarks is the last of a run's rows.
-    return list({row.run: row for row in tables.main if row.scores}.values())
+    runs = dict.fromkeys(row.run for row in tables.main)
+    found = [overall_row(row for row in tables.main if row.run == run) for run in runs]
+    return [row for row in found if row is not None]
 
 
 def _cycle(count: int) -> list[str]:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mmdbench.corruptions.spec import Spec
-from mmdbench.report.paired_gaps import part_gaps
-from mmdbench.report.scores import Breakdown, LevelRow, partitions, worst_level
+from mmdbench.report.paired_gaps import bench_gaps, part_gaps
+from mmdbench.report.scores import (
+    Breakdown,
+    LevelRow,
+    overall_row,
+    partitions,
+    why_no_difference,
+    worst_level,
+)
 from mmdbench.report.tables.headline import level_columns, level_values
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
-from mmdbench.stats import difference
+from mmdbench.stats import Estimate, difference
 
 __all__ = ["corruption_table", "part_table"]
 
@@ -61,7 +69,7 @@ def corruption_table(
 
     Args:
         parts: The breakdowns by corruption category and by corruption.
-        main: The main rows of each run and published result, by label; the first is the reference.
+        main: The rows of each run and published result, by label; the first is the reference.
         runs: The graded runs, whose differences are paired.
         levels: The levels of all runs.
         spec: The corruptions and their categories.
@@ -76,65 +84,82 @@ def corruption_table(
     if not labels:
         return None
     for label in labels:
-        whole = [r for r in main[label] if level in r.scores]
-        rows[label, OVERALL] = whole[-1] if whole else rows[next(k for k in rows if k[0] == label)]
-    deltas = _deltas(runs, labels, level, spec)
+        whole = overall_row(r for r in main[label] if level in r.scores)
+        rows |= {} if whole is None else {(label, OVERALL): whole}
+    by_name = {run.name: run for run in runs}
+    # Published results are older than any run; among runs the reference is the old one.
+    pairs = [(label, labels[0]) if label in by_name else (labels[0], label) for label in labels[1:]]
+    deltas = _Deltas(rows, level, _paired(by_name, pairs, level, spec))
     body = []
+
+    def values(name: str) -> tuple[Value | None, ...]:
+        found = (rows.get((label, name)) for label in labels)
+        scores = [None if row is None else value_of(row.scores[level]) for row in found]
+        return (*scores, *(deltas.of(pair, name) for pair in pairs))
+
     for category in spec.categories:
         names = [n for n, c in spec.corruptions.items() if c.category == category]
         here = [(name, name) for name in names if any((label, name) in rows for label in labels)]
         for name, shown_as in [*here, (category, f"{category} avg")] if here else []:
-            values = _values(rows, deltas, labels, name, level)
-            body.append(Row((shown_as,), values, name == category, category))
-    body.append(Row((OVERALL,), _values(rows, deltas, labels, OVERALL, level), summary=True))
+            body.append(Row((shown_as,), values(name), name == category, category))
+    body.append(Row((OVERALL,), values(OVERALL), summary=True))
+    captions = [
+        weighting,
+        *(["Δ is new − old."] if pairs else []),
+        *(f"Δ is – where {w}." for w in deltas.reasons),
+    ]
     return Table(
         "corruption-models",
         f"Score at {level} by corruption",
         ("Corruption",),
-        _model_columns(labels),
+        _model_columns(labels, pairs),
         tuple(body),
-        weighting,
+        " ".join(captions),
         across=True,
     )
 
 
-def _model_columns(labels: Sequence[str]) -> tuple[Column, ...]:
+def _model_columns(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[Column, ...]:
     several = len(labels) > 1
     scores = [Column(x, digits=2, best="max" if several else "", intervals=not several) for x in labels]
-    names = [f"Δ {label}" if len(labels) > 2 else "Δ" for label in labels[1:]]
+    names = [f"Δ {new} − {old}" for new, old in pairs]
     return (*scores, *(Column(name, digits=2, signed=True, difference=True) for name in names))
 
 
-def _values(
-    rows: Mapping[tuple[str, str], LevelRow],
-    deltas: Mapping[tuple[str, str], Value],
-    labels: Sequence[str],
-    name: str,
-    level: str,
-) -> tuple[Value | None, ...]:
-    found = [rows.get((label, name)) for label in labels]
-    values = [None if row is None else value_of(row.scores[level]) for row in found]
-    for label, row in zip(labels[1:], found[1:], strict=True):
-        paired = deltas.get((label, name))
-        if paired is None and row is not None and found[0] is not None:
-            values.append(value_of(difference(row.scores[level], found[0].scores[level])))
-        else:
-            values.append(paired)
-    return tuple(values)
+@dataclass(frozen=True, slots=True)
+class _Deltas:
+    """Differences between rows of the same questions, and the reasons for those that are missing."""
+
+    rows: Mapping[tuple[str, str], LevelRow]
+    level: str
+    paired: Mapping[tuple[tuple[str, str], str], Estimate]
+    reasons: dict[str, None] = field(default_factory=dict)
+
+    def of(self, pair: tuple[str, str], name: str) -> Value | None:
+        new, old = (self.rows.get((label, name)) for label in pair)
+        if new is None or old is None:
+            return None
+        why = why_no_difference(new, old, self.level)
+        if why:
+            self.reasons[why] = None
+            return None
+        gap = self.paired.get((pair, name))
+        return value_of(gap or difference(new.scores[self.level], old.scores[self.level]))
 
 
-def _deltas(
-    runs: Sequence[RunResults], labels: Sequence[str], level: str, spec: Spec
-) -> dict[tuple[str, str], Value]:
-    found: dict[tuple[str, str], Value] = {}
-    by_name = {run.name: run for run in runs}
-    if labels[0] not in by_name:
-        return found
+def _paired(
+    runs: Mapping[str, RunResults], pairs: Sequence[tuple[str, str]], level: str, spec: Spec
+) -> dict[tuple[tuple[str, str], str], Estimate]:
+    """Paired differences of runs by the pair and the id of the row."""
+    found: dict[tuple[tuple[str, str], str], Estimate] = {}
     _, by_category, by_corruption = partitions(spec)
-    for label in (label for label in labels[1:] if label in by_name):
-        pair = (by_name[label], by_name[labels[0]])
-        gaps = [*part_gaps(*pair, (level,), by_corruption), *part_gaps(*pair, (level,), by_category)]
-        found |= {(label, gap.id): v for gap in gaps if (v := value_of(gap.estimate)) is not None}
+    for pair in (pair for pair in pairs if set(pair) <= set(runs)):
+        new, old = (runs[label] for label in pair)
+        for partition in (by_corruption, by_category):
+            found |= {(pair, gap.id): gap.estimate for gap in part_gaps(new, old, (level,), partition)}
+        benches = [gap for gap in bench_gaps(new, old, (level,)) if gap.id not in new.outside]
+        if benches:
+            found[pair, OVERALL] = benches[-1].estimate  # the mean, if there is one
     return found
 
 

@@ -46,12 +46,16 @@ _PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class PublishedRows:
-    """A published result to show beside runs: its main rows, its corruption rows, and notes on them."""
+    """A published result to show beside runs: its main rows, its corruption rows, and notes on them.
+
+    `overall` is the mean over the benchmarks of the corruption rows.
+    """
 
     label: str
     main: tuple[LevelRow, ...]
     corruptions: tuple[LevelRow, ...] = ()
     notes: tuple[str, ...] = ()
+    overall: LevelRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,8 @@ def make_tables(
     if answered:
         parts = _parts(runs, published, levels, spec)
         ordered = {label: rows[label] for label in sorted(rows, key=reference.__ne__)}
-        tables = _answer_tables(runs, ordered, parts, levels, spec)
+        overall = {result.label: [result.overall] for result in published if result.overall}
+        tables = _answer_tables(runs, ordered, ordered | overall, parts, levels, spec)
     else:
         # A task's score on clean pictures is no base that drops start from.
         rows = {label: [replace(row, drops={}) for row in of_run] for label, of_run in rows.items()}
@@ -209,6 +214,7 @@ def _parts(
 def _answer_tables(
     runs: Sequence[RunResults],
     rows: Mapping[str, Sequence[LevelRow]],
+    overall: Mapping[str, Sequence[LevelRow]],
     parts: Mapping[str, Breakdown],
     levels: Sequence[str],
     spec: Spec,
@@ -224,7 +230,7 @@ def _answer_tables(
         headline.levels_table(rows, levels),
         headline.drop_table(rows, levels),
         headline.ladder_table(rows, levels),
-        breakdowns.corruption_table(by_corruption, rows, runs, levels, spec, pooled),
+        breakdowns.corruption_table(by_corruption, overall, runs, levels, spec, pooled),
     ]
     optional = [
         *(breakdowns.part_table(part, levels, pooled) for part in parts.values()),

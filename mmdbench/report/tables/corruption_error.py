@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mmdbench.corruptions.spec import Spec
-from mmdbench.report.scores import Breakdown, LevelRow, degraded_levels
+from mmdbench.report.scores import Breakdown, LevelRow, degraded_levels, why_no_difference
 from mmdbench.report.tables.table import Column, Row, Table, Value
 
 __all__ = ["mce_table"]
@@ -28,10 +28,16 @@ def mce_table(part: Breakdown, runs: Sequence[str], spec: Spec) -> Table | None:
     """
     rows = {(row.run, row.id): row for row in part.rows}
     body = []
+    reasons: dict[str, None] = {}
     for name in spec.corruptions:
         base = rows.get((runs[0], name))
         if base is not None:
-            values = [v for run in runs[1:] for v in _ratios(rows.get((run, name)), base)]
+            values: list[Value | None] = []
+            for run in runs[1:]:
+                row = rows.get((run, name))
+                why = _why_not(row, base) if row else ""
+                reasons.update({why: None} if why else {})
+                values += [None, None] if row is None or why else _ratios(row, base)
             body.append(Row((name,), tuple(values), section=spec.corruptions[name].category))
     if len(runs) < 2 or not body:
         return None
@@ -48,17 +54,22 @@ def mce_table(part: Breakdown, runs: Sequence[str], spec: Spec) -> Table | None:
     summed = degraded_levels(levels)
     caption = (
         f"Reference: {runs[0]}. Errors are summed over {', '.join(summed)}; below 100 % is better than it."
-    )
+    ) + "".join(f" It is – where {why}." for why in reasons)
     return Table(
         "mce", "Corruption error against a reference", ("Corruption",), columns, tuple(body), caption
     )
 
 
-def _ratios(row: LevelRow | None, base: LevelRow) -> list[Value | None]:
-    if row is None:
-        return [None, None]
-    levels = [level for level in degraded_levels(base.scores) if level in row.scores]
+def _why_not(row: LevelRow, base: LevelRow) -> str:
+    reasons = (why_no_difference(row, base, level) for level in degraded_levels(base.scores))
+    return next(filter(None, reasons), "")
+
+
+def _ratios(row: LevelRow, base: LevelRow) -> list[Value | None]:
+    levels = degraded_levels(base.scores)
     errors = [math.fsum(100 - r.scores[lv].value for lv in levels) for r in (row, base)]
     found: list[Value | None] = [Value(100 * errors[0] / errors[1]) if levels and errors[1] else None]
-    drops = [math.fsum(r.drops[lv].value for lv in levels if lv in r.drops) for r in (row, base)]
+    if not all(lv in r.drops for r in (row, base) for lv in levels):
+        return [*found, None]
+    drops = [math.fsum(r.drops[lv].value for lv in levels) for r in (row, base)]
     return [*found, Value(100 * drops[0] / drops[1]) if drops[1] > 0 else None]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mmdbench.records import CLEAN
-from mmdbench.report.scores import AVERAGE, AVERAGE_NAME, LevelRow, worst_level
+from mmdbench.records import CLEAN, UNALTERED
+from mmdbench.report.scores import AVERAGE, AVERAGE_NAME, LevelRow, overall_row, worst_level
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
+from mmdbench.stats import Estimate
 
 __all__ = ["drop_table", "ladder_table", "level_columns", "level_values", "levels_table", "worst_table"]
 
@@ -18,12 +19,18 @@ def worst_table(rows: Rows, levels: Sequence[str]) -> Table:
     """Scores of runs × benchmarks at the worst level, as in the paper's table 1."""
     level = worst_level(levels) or (levels[-1] if levels else "")
     names = _names(rows)
-    columns = tuple(Column(name, digits=2, best="max", intervals=False) for name in names.values())
+    unaltered = {row.id for of_run in rows.values() for row in of_run if UNALTERED in row.scores}
+    columns = tuple(
+        Column(
+            f"{name} ({UNALTERED})" if row_id in unaltered else name, digits=2, best="max", intervals=False
+        )
+        for row_id, name in names.items()
+    )
     body = []
     for label, of_run in rows.items():
         known = {row.id: row for row in of_run}
         body.append(
-            Row((label,), tuple(value_of(known[n].scores.get(level)) if n in known else None for n in names))
+            Row((label,), tuple(value_of(_at(known[n], level)) if n in known else None for n in names))
         )
     return Table(f"scores-{level}", f"Score at {level}", ("Model",), columns, tuple(body), _AVERAGES)
 
@@ -87,6 +94,7 @@ def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
     worst = worst_level(levels)
     if not worst or CLEAN not in levels:
         return None
+    levels = [level for level in levels if level != UNALTERED]
     columns = [Column(level, digits=2, best="max", intervals=False) for level in levels]
     columns += [
         Column("drop", digits=2, best="min", difference=True),
@@ -94,7 +102,7 @@ def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
     ]
     body = []
     for label, of_run in rows.items():
-        row = next((r for r in of_run if r.is_average), of_run[0] if len(of_run) == 1 else None)
+        row = overall_row(of_run)
         if row is not None:
             named = label if row.id == AVERAGE else f"{label} ({row.name})"
             body.append(Row((named,), level_values(row, levels)[1:]))
@@ -106,7 +114,12 @@ def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
 _AVERAGES = f"{AVERAGE_NAME} is the unweighted mean over benchmarks; drops are paired by question."
 
 
+def _at(row: LevelRow, level: str) -> Estimate | None:
+    """The score at a level; of a benchmark that is degraded already the only score that it has."""
+    return row.scores.get(UNALTERED, row.scores.get(level))
+
+
 def _names(rows: Rows) -> dict[str, str]:
     """Names of the rows by id, those of means last."""
     found = {row.id: row for of_run in rows.values() for row in of_run}
-    return {row.id: row.name for row in sorted(found.values(), key=lambda row: row.is_average)}
+    return {row.id: row.name for row in sorted(found.values(), key=lambda row: (row.outside, row.is_average))}

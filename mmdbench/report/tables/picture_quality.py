@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmdbench.report.scores import main_rows
+from mmdbench.report.scores import main_rows, overall_row
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.quality.measure import read_quality
@@ -30,7 +30,8 @@ def quality_table(runs: Sequence[RunResults]) -> Table:
         groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for image in record.get("images", ()):
             groups.setdefault((str(image.get("kind", "")), str(image.get("level", ""))), []).append(image)
-        scores = main_rows(run, run.plan.levels)[-1].scores if groups and run.benches else {}
+        whole = overall_row(main_rows(run, run.plan.levels)) if groups else None
+        scores = whole.scores if whole else {}
         for (kind, level), images in groups.items():
             values = (*(_mean(images, name) for name in names), value_of(scores.get(level)))
             body.append(Row((run.name, kind, level), values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmdbench.benches.rbench import STRENGTHS, TASKS, strength_of
-from mmdbench.records import CLEAN, Index
+from mmdbench.records import UNALTERED, Index
 from mmdbench.report.question_series import make_series
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults, UnitHit
@@ -34,7 +34,7 @@ def rbench_table(runs: Sequence[RunResults]) -> Table:
 
 def _rows(run: RunResults) -> list[Row]:
     names = {f"R-Bench-{task.upper()}" for task in TASKS}
-    hits = [hit for hit in run.hits if hit.bench in names and hit.level == CLEAN]
+    hits = [hit for hit in run.hits if hit.bench in names and hit.level == UNALTERED]
     if not hits or run.folder is None:
         return []
     strengths = _strengths(run)

@@ -161,7 +161,7 @@ def _by_level(
     *,
     total: bool = False,
 ) -> Table:
-    levels = in_order(level for run in runs for level in run.plan.levels)
+    levels = in_order(cell.level for run in runs for cell in run.cells)
     body = []
     for run in runs:
         groups: dict[tuple[str, str], list[Reply]] = {}

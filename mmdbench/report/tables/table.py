@@ -103,8 +103,9 @@ class Table:
 
 
 def as_record(value: Any) -> dict[str, Any]:
-    """A dataclass as a JSON-able dict, without the ids that the program alone reads."""
-    return asdict(value, dict_factory=lambda items: {k: v for k, v in items if k != "id"})
+    """A dataclass as a JSON-able dict, without the fields that the program alone reads."""
+    hidden = ("id", "covers", "asked", "outside")
+    return asdict(value, dict_factory=lambda items: {k: v for k, v in items if k not in hidden})
 
 
 def value_of(estimate: Estimate | None) -> Value | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmdbench.benches import decode_image
 from mmdbench.errors import DataError, ImageDecodeError
-from mmdbench.records import CLEAN, RECODED, Index, Question, Recipe, Reply
+from mmdbench.records import UNDEGRADED, Index, Question, Recipe, Reply
 from mmdbench.results.arms import read_run
 from mmdbench.results.pictures import made_pixels, open_questions, own_pictures, remake
 from mmdbench.results.quality.measure import Picture
@@ -58,7 +58,7 @@ def run_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Pictu
     remaker = _Remaker()
     for cell, reply in run.replies.items():
         level, corruption = cell.level, cell.corruption or ""
-        kind = level if level in (CLEAN, RECODED) else "degraded"
+        kind = level if level in UNDEGRADED else "degraded"
         question = questions.get((cell.bench, cell.index))
         if question is not None:
             for place, image in enumerate(reply.images):

@@ -14,8 +14,8 @@ from mmdbench.scoring.tables import mean, percent
 
 __all__ = ["CVBENCH"]
 
-_MICRO_ACCURACY = Metric("micro_accuracy", "micro accuracy")
-_MEAN_OF_SOURCES = Metric("mean_of_sources", "mean of sources", stratum_column="source")
+_MICRO_ACCURACY = Metric("micro_accuracy", "micro accuracy", beside=True)
+_MEAN_OF_SOURCES = Metric("mean_of_sources", "mean of sources", stratum_column="source", beside=True)
 
 
 def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:

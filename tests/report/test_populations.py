@@ -1,0 +1,296 @@
+"""Benchmarks that a mean is over, and levels that a score belongs to."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from scored_runs import write_tsv
+from typer.testing import CliRunner
+
+from mmdbench.cli import app
+from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.records import CLEAN, LEVELS, UNALTERED
+from mmdbench.report.comparison import compare_published, compare_runs
+from mmdbench.report.published import paper_tables, published_rows
+from mmdbench.report.scores import AVERAGE, main_rows, overall_row
+from mmdbench.report.tables.collect import make_tables
+from mmdbench.report.tables.table import shown
+from mmdbench.results.graded_run import load_results
+from run_folders import hit, published_hits, question, results, write_run
+
+PAPER = paper_tables()
+SIX = PAPER["benchmarks"]
+FILES = ("MMBench_DEV_EN_V11", "MMVet", "MMVP", "CV-Bench-2D", "MMStar", "RealWorldQA")
+ALL = (CLEAN, *LEVELS)
+
+
+def body(table):
+    return {
+        row.labels: [shown(v, c) for v, c in zip(row.values, table.columns, strict=True)]
+        for row in table.rows
+    }
+
+
+def mmd_run(scores, label, levels=ALL):
+    """A run of `--bench mmd,R-Bench-Dis` with these means: benchmark → level → points."""
+    hits = [
+        h
+        for name, bench in zip((*SIX, "R-Bench-Dis"), (*FILES, "R-Bench-Dis"), strict=True)
+        for level, points in scores.get(name, {}).items()
+        for h in published_hits(bench, level, points, "graffiti" if level in LEVELS else None)
+    ]
+    hits += [
+        h
+        for level in levels
+        for h in published_hits("CV-Bench-3D", level, 20, "graffiti" if level in LEVELS else None)
+    ]
+    return results(hits, label=label, levels=levels)
+
+
+@pytest.fixture(scope="module")
+def clear_rl():
+    nine = PAPER["table9_clear_rl"]
+    scores = {b: {lv.lower(): v[i] for lv, v in nine.items()} for i, b in enumerate(SIX)}
+    scores["R-Bench-Dis"] = {UNALTERED: PAPER["table1_hard"]["CLEAR-RL"][6]}
+    return mmd_run(scores, "CLEAR-RL")
+
+
+def test_tables_1_2_and_9_of_a_run_of_mmd_and_r_bench_dis_are_the_papers(clear_rl):
+    made = make_tables(clear_rl, load_spec())
+    one = made.find("scores-hard")
+    columns = [c.name for c in one.columns]
+    assert columns == [*SIX, "R-Bench-Dis (unaltered)", "AVG", "AVG with R-Bench-Dis", "CV-Bench-3D"]
+    printed = PAPER["table1_hard"]["CLEAR-RL"]
+    row = body(one)[("CLEAR-RL",)]
+    assert row[:7] == [f"{v:.2f}" for v in printed[:7]]
+    assert row[8] == "65.27"  # printed 65.26, which is cut: a misprint of the paper that is listed
+    two = body(made.find("drops"))[("CLEAR-RL",)]
+    assert two[0] == "70.28"  # printed 70.27, listed
+    assert two[-3:] == ["64.97", "5.31", "7.6 %"]
+    nine = made.find("ladder")
+    for level, values in PAPER["table9_clear_rl"].items():
+        got = body(nine)[(level.lower(),)]
+        assert got[:6] == [f"{v:.2f}" for v in values[:6]]
+        assert got[7] == ("70.28" if level == "Clean" else f"{values[-1]:.2f}")
+
+
+def test_the_papers_mean_is_over_the_same_six_as_that_of_a_run_of_mmd(clear_rl):
+    published = published_rows("paper:clear-rl", clear_rl.counted)
+    rows = {row.id: row for row in published.main}
+    assert rows[AVERAGE].name == "AVG"
+    assert rows[AVERAGE].scores["hard"].value == pytest.approx(64.965)
+    assert rows[AVERAGE].questions == 5513
+    found = compare_published(clear_rl, published)
+    differences = {r.labels: r.values[2].value for r in found.tables[0].rows}
+    assert differences[("hard", "CV-Bench")] == pytest.approx(0)
+    assert differences[("hard", "AVG")] == pytest.approx(0)
+    assert differences[(UNALTERED, "R-Bench-Dis")] == pytest.approx(0)
+    assert differences[("hard", "AVG with R-Bench-Dis")] == pytest.approx(0)
+    assert not any("3D" in label for _, label in differences)
+
+
+def test_a_run_of_the_3d_file_is_not_compared_with_the_published_2d_scores():
+    run = results(
+        published_hits("CV-Bench-3D", "hard", 20) + published_hits("MMStar", "hard", 60), levels=("hard",)
+    )
+    found = compare_published(run, published_rows("paper:clear-rl", run.counted))
+    assert [row.labels[1] for row in found.tables[0].rows] == ["MMStar"]
+
+
+def cv_questions():
+    rows = [
+        ("ADE20K", "CV-Bench-2D"),
+        ("ADE20K", "CV-Bench-2D"),
+        ("ADE20K", "CV-Bench-2D"),
+        ("COCO", "CV-Bench-2D"),
+    ]
+    rows += [("Omni3D", "CV-Bench-3D")] * 2
+    return [
+        question(i, bench, source=source, split=bench[-2:], prompt="Which?")
+        for i, (source, bench) in enumerate(rows)
+    ]
+
+
+def test_cv_bench_is_its_2d_file_and_its_mean_of_sources_is_a_row_outside_the_mean(tmp_path):
+    answer = lambda q, level, _: "A" if q.index < 3 else "B"  # noqa: E731
+    folder = write_run(
+        tmp_path / "run", [*cv_questions()], answer, family="cvbench", levels=("clean", "hard")
+    )
+    run = load_results(folder)
+    rows = {row.name: row for row in main_rows(run, ("clean", "hard"))}
+    assert list(rows) == ["CV-Bench", "CV-Bench-3D", "CV-Bench (mean of sources)"]
+    assert rows["CV-Bench"].scores["hard"].value == pytest.approx(75)
+    assert rows["CV-Bench (mean of sources)"].scores["hard"].value == pytest.approx(50)
+    assert rows["CV-Bench-3D"].scores["hard"].value == pytest.approx(0)
+    assert overall_row(rows.values()) is rows["CV-Bench"]
+    by_source = main_rows(load_results(folder, protocol="vlmevalkit/1"), ("hard",))
+    assert {row.name: row.scores["hard"].value for row in by_source} == pytest.approx(
+        {"CV-Bench": 50, "CV-Bench-3D": 0, "CV-Bench (micro accuracy)": 75}
+    )
+
+
+def test_the_gate_and_the_corruptions_leave_the_3d_file_out_of_means_too(clear_rl):
+    made = make_tables(clear_rl, load_spec())
+    part = next(part for part in made.breakdowns if part.id == "corruption")
+    assert part.rows[0].questions == 6 * 4
+
+
+def mixed(command, *words, code=0):
+    done = CliRunner().invoke(app, [command, *map(str, words)])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def data(tmp_path):
+    plain = {"A": "red", "B": "green", "answer": "A"}
+    rows = [{"index": i, "question": f"Which {i}?", **plain} for i in range(8)]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("R-Bench-Dis", "MMStar", "RealWorldQA"):
+        write_tsv(folder / f"{name}.tsv", rows)
+    return folder
+
+
+def evaluate(data, out, *words):
+    mixed("eval", "--model", "chance", "--data-dir", data, "--offline", "--quiet", "-o", out, *words)
+    return load_results(out)
+
+
+def test_pictures_that_are_published_degraded_are_asked_as_they_are(data, tmp_path):
+    run = evaluate(
+        data, tmp_path / "run", "--bench", "MMStar,RealWorldQA,R-Bench-Dis", "--level", "clean,hard"
+    )
+    assert {cell.level for cell in run.cells if cell.bench == "R-Bench-Dis"} == {UNALTERED}
+    assert {cell.level for cell in run.cells if cell.bench == "MMStar"} == {"clean", "hard"}
+    rows = {row.name: row for row in main_rows(run, ("clean", "hard", UNALTERED))}
+    assert set(rows["R-Bench-Dis"].scores) == {UNALTERED}
+    assert rows["AVG"].covers == ("MMStar", "RealWorldQA")
+    seven = rows["AVG with R-Bench-Dis"].scores["hard"].value
+    parts = [
+        rows["MMStar"].scores["hard"],
+        rows["RealWorldQA"].scores["hard"],
+        rows["R-Bench-Dis"].scores[UNALTERED],
+    ]
+    assert seven == pytest.approx(sum(part.value for part in parts) / 3)
+    text = mixed("report", tmp_path / "run", "--csv")
+    assert "R-Bench-Dis (unaltered)" in text
+
+
+def test_they_are_degraded_again_only_if_that_is_asked_in_so_many_words(data, tmp_path):
+    run = evaluate(
+        data, tmp_path / "run", "--bench", "R-Bench-Dis", "--level", "clean,hard", "--degrade-again"
+    )
+    assert {cell.level for cell in run.cells} == {UNALTERED, "hard"}
+    out = tmp_path / "build"
+    build = ("build", "--bench", "R-Bench-Dis", "--data-dir", data, "--offline", "--quiet", "-o", out)
+    assert "degraded as they are published" in mixed(*build, code=2)
+    mixed(*build, "--level", "clean,hard", "--degrade-again")
+    assert {path.name for path in out.glob("*.tsv")} == {"R-Bench-Dis_clean.tsv", "R-Bench-Dis_hard.tsv"}
+
+
+def test_a_stored_run_that_calls_them_clean_is_read_and_asks_nothing_again(data, tmp_path):
+    first = evaluate(data, tmp_path / "run", "--bench", "R-Bench-Dis", "--level", "clean")
+    cells = tmp_path / "run" / "cells.jsonl"
+    cells.write_text(cells.read_text().replace('"unaltered"', '"clean"'))
+    old = load_results(tmp_path / "run")
+    assert {cell.level for cell in old.cells} == {UNALTERED}
+    assert old.hits == first.hits
+    before = len((tmp_path / "run" / "replies-0.jsonl").read_text().splitlines())
+    evaluate(data, tmp_path / "run", "--bench", "R-Bench-Dis", "--level", "clean,hard")
+    assert len((tmp_path / "run" / "replies-0.jsonl").read_text().splitlines()) == before
+
+
+def test_the_tasks_of_r_bench_are_marked_so_too(tmp_path):
+    rows = [question(i, f"R-Bench-{task}") for task in ("MCQ", "VQA") for i in range(4)]
+    run = load_results(write_run(tmp_path / "run", rows, lambda *_: "A", levels=("clean",)))
+    assert {hit.level for hit in run.hits} == {UNALTERED}
+    row = overall_row(main_rows(run, (UNALTERED,)))
+    assert (row.name, row.scores[UNALTERED].value) == ("AVG", 100)
+    assert json.loads(json.dumps(make_tables(run, load_spec()).as_dict()))["levels"] == [UNALTERED]
+
+
+def grid_run(label, benches, share, design="grid"):
+    names = list(load_spec().corruptions)
+    hits = [
+        hit(u, level, u < share, c, bench)
+        for bench in benches
+        for u in range(10)
+        for level, c in (("clean", None), *(("hard", name) for name in names))
+    ]
+    return results(hits, label=label, design=design, levels=("clean", "hard"))
+
+
+def delta_cells(made):
+    table = made.find("corruption-models")
+    place = [c.name.startswith("Δ") for c in table.columns].index(True)
+    return table, [row.values[place] for row in table.rows]
+
+
+def test_a_run_of_one_benchmark_gives_no_difference_to_means_over_six():
+    run = grid_run("mine", ["MMStar"], 7)
+    for reference in ("", "paper:bagel"):
+        made = make_tables(run, load_spec(), [published_rows("paper:bagel", run.counted)], reference)
+        table, cells = delta_cells(made)
+        assert set(cells) == {None}
+        assert "mine covers MMStar, paper:bagel covers MMBench, MM-Vet, MMVP" in table.caption
+        mce = made.find("mce")
+        assert {value for row in mce.rows for value in row.values} == {None}
+        assert "It is – where" in mce.caption
+        assert (
+            shown(
+                table.rows[-1].values[[c.name for c in table.columns].index("paper:bagel")], table.columns[0]
+            )
+            == "59.57"
+        )
+
+
+def test_pooled_questions_give_no_difference_to_a_mean_over_benchmarks():
+    made = make_tables(grid_run("mine", SIX, 7, "mixed"), load_spec(), [published_rows("paper:bagel")])
+    table, cells = delta_cells(made)
+    assert set(cells[:-1]) == {None}
+    assert cells[-1].value == pytest.approx(70 - 59.567, abs=1e-3)
+    assert "covers the questions of MMBench + MM-Vet" in table.caption
+
+
+def test_runs_of_other_benchmarks_or_questions_give_no_difference():
+    one, two = grid_run("one", ["MMStar"], 7), grid_run("two", ["MMStar", "MMVP"], 5)
+    few = results([h for h in one.hits if h.unit < 8], label="few", design="grid", levels=("clean", "hard"))
+    for other, why in (
+        (two, "two covers MMStar, MMVP, one covers MMStar"),
+        (few, "were asked other questions"),
+    ):
+        made = make_tables([one, other], load_spec())
+        table, cells = delta_cells(made)
+        assert set(cells) == {None}
+        assert why in table.caption
+        assert {value for row in made.find("mce").rows for value in row.values} == {None}
+
+
+def test_report_and_compare_give_the_same_difference_with_the_same_sign():
+    old, new = grid_run("old", ["MMStar", "MMVP"], 5), grid_run("new", ["MMStar", "MMVP"], 7)
+    table, cells = delta_cells(make_tables([old, new], load_spec()))
+    assert "Δ new − old" in [c.name for c in table.columns]
+    found = compare_runs(old, new, load_spec())
+    rows = {row.labels: row.values[1] for row in found.tables[0].rows}
+    assert cells[-1] == rows[("hard", "AVG")]
+    assert cells[-1].value == pytest.approx(20)
+    assert "new − old" in [c.name for c in found.tables[0].columns]
+
+
+def test_a_comparison_of_the_shared_benchmarks_says_how_many_its_mean_is_over():
+    old, new = grid_run("old", ["MMStar", "MMVP", "RealWorldQA"], 5), grid_run("new", ["MMStar", "MMVP"], 7)
+    labels = [row.labels[1] for row in compare_runs(old, new, load_spec()).tables[0].rows]
+    assert labels == ["MMStar", "MMVP", "AVG of the 2 in both"] * 2
+    run = grid_run("mine", ["MMStar", "MMVP", "mini"], 7)
+    found = compare_published(run, published_rows("paper:clear-rl", run.counted))
+    assert not any(row.labels[1] == "AVG" for row in found.tables[0].rows)
+
+
+def test_a_relative_error_needs_the_drops_of_both():
+    run = grid_run("mine", SIX, 7)
+    bare = results([h for h in run.hits if h.level == "hard"], label="bare", design="grid", levels=("hard",))
+    mce = make_tables([run, bare], load_spec()).find("mce")
+    assert {row.values[1] for row in mce.rows} == {None}
+    assert mce.rows[0].values[0].value == pytest.approx(100)
