@@ -117,7 +117,7 @@ def _ordered(levels: Mapping[str, float]) -> dict[str, float]:
 def _row(run: str, bench: str, levels: Mapping[str, float]) -> LevelRow:
     n = paper_tables()["sizes"].get(bench, 495)
     scores = {level: _estimate(value, n) for level, value in levels.items()}
-    return LevelRow(bench, bench, n, scores, _drops(scores), run, (bench,), outside=bench == _RBENCH)
+    return LevelRow(bench, bench, n, scores, _drops(scores), run, covers=(bench,), outside=bench == _RBENCH)
 
 
 def _estimate(points: float, n: int) -> Estimate:
@@ -173,5 +173,5 @@ def _corruption_rows(run: str, slug: str) -> list[LevelRow]:
         values[category] = sum(values.values()) / len(values)
         for name, points in values.items():
             score = {_HARD: _mean_estimate(points, sizes)}
-            rows.append(LevelRow(name, name, sum(sizes), score, {}, run, six))
+            rows.append(LevelRow(name, name, sum(sizes), score, {}, run, covers=six))
     return rows

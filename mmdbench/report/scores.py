@@ -94,9 +94,15 @@ class LevelRow:
 
 
 def why_no_difference(new: LevelRow, old: LevelRow, level: str) -> str:
-    """The reason why two rows give no difference at a level; empty if they are of the same questions.
+    """The rule of every report and comparison: differences are between scores of the same questions.
 
-    This is the rule of every report and comparison.
+    Args:
+        new: The row whose score counts positive.
+        old: The row that is subtracted.
+        level: The level of both scores.
+
+    Returns:
+        The reason why there is no difference; empty if there is one.
     """
     for row in (new, old):
         if level not in row.scores:

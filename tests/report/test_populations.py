@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from scored_runs import write_tsv
 from typer.testing import CliRunner
 
 from mmdbench.cli import app
@@ -18,6 +17,7 @@ from mmdbench.report.tables.collect import make_tables
 from mmdbench.report.tables.table import shown
 from mmdbench.results.graded_run import load_results
 from run_folders import hit, published_hits, question, results, write_run
+from scripted_runs import write_tsv
 
 PAPER = paper_tables()
 SIX = PAPER["benchmarks"]

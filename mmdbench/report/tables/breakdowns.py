@@ -90,19 +90,7 @@ def corruption_table(
     # Published results are older than any run; among runs the reference is the old one.
     pairs = [(label, labels[0]) if label in by_name else (labels[0], label) for label in labels[1:]]
     deltas = _Deltas(rows, level, _paired(by_name, pairs, level, spec))
-    body = []
-
-    def values(name: str) -> tuple[Value | None, ...]:
-        found = (rows.get((label, name)) for label in labels)
-        scores = [None if row is None else value_of(row.scores[level]) for row in found]
-        return (*scores, *(deltas.of(pair, name) for pair in pairs))
-
-    for category in spec.categories:
-        names = [n for n, c in spec.corruptions.items() if c.category == category]
-        here = [(name, name) for name in names if any((label, name) in rows for label in labels)]
-        for name, shown_as in [*here, (category, f"{category} avg")] if here else []:
-            body.append(Row((shown_as,), values(name), name == category, category))
-    body.append(Row((OVERALL,), values(OVERALL), summary=True))
+    body = _corruption_rows(spec, labels, pairs, deltas)
     captions = [
         weighting,
         *(["Δ is new − old."] if pairs else []),
@@ -117,6 +105,23 @@ def corruption_table(
         " ".join(captions),
         across=True,
     )
+
+
+def _corruption_rows(
+    spec: Spec, labels: Sequence[str], pairs: Sequence[tuple[str, str]], deltas: _Deltas
+) -> list[Row]:
+    def values(name: str) -> tuple[Value | None, ...]:
+        found = (deltas.rows.get((label, name)) for label in labels)
+        scores = [None if row is None else value_of(row.scores[deltas.level]) for row in found]
+        return (*scores, *(deltas.of(pair, name) for pair in pairs))
+
+    body = []
+    for category in spec.categories:
+        names = [n for n, c in spec.corruptions.items() if c.category == category]
+        here = [(name, name) for name in names if any((label, name) in deltas.rows for label in labels)]
+        for name, shown_as in [*here, (category, f"{category} avg")] if here else []:
+            body.append(Row((shown_as,), values(name), name == category, category))
+    return [*body, Row((OVERALL,), values(OVERALL), summary=True)]
 
 
 def _model_columns(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[Column, ...]:

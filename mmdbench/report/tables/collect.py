@@ -44,6 +44,12 @@ _PARTS = {
 """Titles of the breakdowns, in the order of `partitions`."""
 
 
+_POOLED = (
+    "Each row is the unweighted mean over benchmarks.",
+    "Questions of all benchmarks are pooled; clean is the score of the same questions.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedRows:
     """A published result to show beside runs: its main rows, its corruption rows, and notes on them.
@@ -219,11 +225,7 @@ def _answer_tables(
     levels: Sequence[str],
     spec: Spec,
 ) -> list[Table]:
-    pooled = (
-        "Each row is the unweighted mean over benchmarks."
-        if runs[0].apart
-        else "Questions of all benchmarks are pooled; clean is the score of the same questions."
-    )
+    pooled = _POOLED[not runs[0].apart]
     by_corruption = {key: part for key, part in parts.items() if key != QUESTION_CATEGORY}
     found = [
         headline.worst_table(rows, levels),
