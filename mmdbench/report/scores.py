@@ -240,7 +240,7 @@ def overall_row(rows: Iterable[LevelRow]) -> LevelRow | None:
     """The row of a whole run: the mean over its benchmarks, or its only benchmark; None without a score."""
     scored = [row for row in rows if row.scores and not row.outside]
     means = [row for row in scored if row.is_average]
-    return (means or scored or [None])[0]
+    return next(iter(means or scored), None)
 
 
 def average_names(count: int, *, whole: bool) -> tuple[str, str]:
