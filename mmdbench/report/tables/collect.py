@@ -148,8 +148,7 @@ def make_tables(
     if answered:
         parts = _parts(runs, published, levels, spec)
         ordered = {label: rows[label] for label in sorted(rows, key=reference.__ne__)}
-        overall = {result.label: [result.overall] for result in published if result.overall}
-        tables = _answer_tables(runs, ordered, ordered | overall, parts, levels, spec)
+        tables = _answer_tables(runs, ordered, ordered | _overall(published), parts, levels, spec)
     else:
         # A task's score on clean pictures is no base that drops start from.
         rows = {label: [replace(row, drops={}) for row in of_run] for label, of_run in rows.items()}
@@ -180,6 +179,11 @@ def _rules(run: RunResults, judges: str) -> str:
 def _counts(runs: Sequence[RunResults]) -> dict[str, int]:
     found = sum((Counter(run.statuses) for run in runs), Counter())
     return dict(found) | {"planned": sum(run.planned for run in runs)}
+
+
+def _overall(published: Sequence[PublishedRows]) -> dict[str, Sequence[LevelRow]]:
+    """The means that go with the corruption rows of published results."""
+    return {result.label: [result.overall] for result in published if result.overall}
 
 
 def weighting_of(run: RunResults) -> str:
