@@ -221,7 +221,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A stored outcome, with its cell and the key that it is found by."""
+    """A stored outcome, with its cell and the key that it is found by.
+
+    The store adds the time at which it was `asked`, in ISO format, and the number of its `generation`.
+    """
 
     key: str
     bench: str
@@ -235,6 +238,8 @@ class Reply:
     seconds: float = 0.0
     images: tuple[Mapping[str, Any], ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    asked: str = field(default="", compare=False)
+    generation: int = field(default=0, compare=False)
 
     @property
     def cell(self) -> Cell:
@@ -243,7 +248,11 @@ class Reply:
 
     def as_dict(self) -> dict[str, Any]:
         """The reply as a JSON-able dict; what it holds is shared, not copied."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        record = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in ("asked", "generation"):  # replies of early versions have neither
+            if not record[name]:
+                del record[name]
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Reply:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmdbench.errors import DataError, IncomparableError, IncompleteError, Usage
 from mmdbench.report.identity import Difference, identity, require_comparable
 from mmdbench.report.scores import main_rows
 from mmdbench.report.tables.rounding import fixed
+from mmdbench.results.freshness import stale_problem
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import write_atomic
@@ -65,11 +67,19 @@ class Baseline:
         return replace(like, hits=tuple(hits), label=f"{label} (baseline)", replies={}, arms=()), found
 
 
-def accept(run: RunResults, path: Path) -> int:
-    """Write a run as the baseline, and return the number of grades written.
+def accept(run: RunResults, path: Path, max_age: timedelta | None = None) -> int:
+    """Write a run as the baseline.
+
+    Args:
+        run: The graded run.
+        path: The file to write.
+        max_age: The greatest age of a reply; None for any.
+
+    Returns:
+        The number of grades written.
 
     Raises:
-        IncompleteError: Too many answers are missing or not judged, or none can be read.
+        IncompleteError: Too many answers are missing, too old or not judged, or none can be read.
         UsageError: The run has no score.
     """
     if run.problem:
@@ -78,6 +88,9 @@ def accept(run: RunResults, path: Path) -> int:
             f"{run.problem.removesuffix('.')}: this run cannot be a baseline.",
             hint="See the notes of mmdbench report RUN." if run.complete else finish,
         )
+    problem = stale_problem(run, max_age)
+    if problem:
+        raise IncompleteError(problem)
     if not run.hits:
         raise UsageError("A baseline must hold a score, and this run has none.")
     grades: dict[str, dict[str, Any]] = {}

@@ -9,6 +9,7 @@ from mmdbench.check.verdicts import CheckReport, CheckRow
 from mmdbench.report.render.markdown import markdown_table
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Column, Row, Table, Value
+from mmdbench.results.freshness import freshness_line
 
 __all__ = ["check_table", "detectable_losses", "github_lines", "junit_xml", "markdown_summary", "row_text"]
 
@@ -85,6 +86,7 @@ def markdown_summary(report: CheckReport) -> str:
             markdown_table(check_table(report)),
         ]
     lines += [f"{line}\n" if i == 0 else f"- {line}" for i, line in enumerate(detectable_losses(report))]
+    lines += [f"- {freshness_line(report.freshness)}"] if report.freshness else []
     lines += [f"- differs from the baseline in {note}" for note in report.notes]
     lines += [f"- {note}" for note in report.run_notes]
     return "\n".join(lines) + "\n"

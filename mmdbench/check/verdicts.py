@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from mmdbench.check.baseline import Baseline
@@ -27,6 +28,7 @@ from mmdbench.report.paired_gaps import Gap, gap_of, mean_gap
 from mmdbench.report.question_series import make_series, score_of
 from mmdbench.report.scores import without_stratum
 from mmdbench.report.tables.run_notes import run_notes
+from mmdbench.results.freshness import Freshness, freshness, stale_problem
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import detectable_given, holm, mcnemar_above
 from mmdbench.system.bounds import require_above
@@ -66,7 +68,8 @@ class CheckRow:
 class CheckReport:
     """All rows of a check, its exit code, differences from the baseline, and why nothing was compared.
 
-    `run_notes` are the notes that limit the run's numbers, the same as in its report.
+    `run_notes` are the notes that limit the run's numbers, the same as in its report; `freshness` holds
+    the ages of its replies.
     """
 
     model: str
@@ -76,10 +79,16 @@ class CheckReport:
     problem: str = ""
     alpha: float = ALPHA
     run_notes: tuple[str, ...] = ()
+    freshness: Freshness | None = None
 
 
 def check_run(
-    run: RunResults, baseline: Baseline, spec: Spec, gates: Sequence[Gate] = (), alpha: float = ALPHA
+    run: RunResults,
+    baseline: Baseline,
+    spec: Spec,
+    gates: Sequence[Gate] = (),
+    alpha: float = ALPHA,
+    max_age: timedelta | None = None,
 ) -> CheckReport:
     """Compare a run with its baseline at every row that the gates watch.
 
@@ -89,18 +98,20 @@ def check_run(
         spec: The corruptions and their categories.
         gates: Rows to watch; none for the mean over benchmarks, at the worst level and clean.
         alpha: Chance that a check without any change fails, above 0 and below 0.5.
+        max_age: The greatest age of a reply; None for any.
 
     Returns:
-        A verdict for each row. A run that is incomplete, not judged or not readable gets none, and
-        exit code 4.
+        A verdict for each row. A run that is incomplete, too old, not judged or not readable gets none,
+        and exit code 4.
 
     Raises:
         UsageError: `alpha` is out of range, or a gate names no row.
         IncomparableError: Run and baseline are of different questions or settings.
     """
     require_above("alpha", alpha, 0, below=0.5)
-    if run.problem:
-        return CheckReport(run.name, (), 4, (), run.problem, alpha, run_notes(run))
+    problem = run.problem or stale_problem(run, max_age)
+    if problem:
+        return CheckReport(run.name, (), 4, (), problem, alpha, run_notes(run), freshness(run))
     before, found = baseline.as_run(run)
     watched = watched_rows(gates or default_gates(run), run, spec)
     rows = [(row, *_gap(row, before, run, spec)) for row in watched]
@@ -121,7 +132,7 @@ def check_run(
     codes = {_EXIT.get(row.verdict, 0) for row in made}
     code = 1 if 1 in codes else 3 if 3 in codes else 0
     notes = tuple(str(difference) for difference in found)
-    return CheckReport(run.name, made, code, notes, "", alpha, run_notes(run))
+    return CheckReport(run.name, made, code, notes, "", alpha, run_notes(run), freshness(run))
 
 
 def _row(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_json
+from mmdbench.cli._shared.output import print_freshness, print_json
 
 if TYPE_CHECKING:
     from mmdbench.check import CheckReport
@@ -31,6 +31,9 @@ def check(
     alpha: Annotated[
         float, typer.Option(help="Chance that the check fails although nothing changed, below 0.5.")
     ] = 0.05,
+    require_fresh: Annotated[
+        str, typer.Option(help="Exit with 4 if the oldest reply is older than this: 12h, 7d.")
+    ] = "",
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     as_json: opts.Json = False,
     judge: opts.Judge = "",
@@ -47,11 +50,13 @@ def check(
 
     gates = [parse_gate(text) for text in gate or ()]
     results = load_results(run, judged_by=judge)
+    oldest = opts.parse_age("--require-fresh", require_fresh)
     if accept:
-        count = write_baseline(results, baseline)
+        count = write_baseline(results, baseline, oldest)
+        print_freshness([results])
         typer.echo(f"{count} grades of {results.name} are now the baseline {baseline}")
         return
-    report = check_run(results, read_baseline(baseline), load_spec(), gates, alpha)
+    report = check_run(results, read_baseline(baseline), load_spec(), gates, alpha, oldest)
     _write(report, junit)
     if as_json:
         print_json(asdict(report))
@@ -81,12 +86,15 @@ def _print(report: CheckReport) -> None:
 
     from mmdbench.check.output import check_table, detectable_losses
     from mmdbench.report.render.console import grid
+    from mmdbench.results.freshness import freshness_line
 
     screen = Console()
     for note in report.notes:
         screen.print(Text(f"differs from the baseline in {note}", style="dim"))
     for note in report.run_notes:
         screen.print(Text(note, style="bold red" if report.problem else "dim"))
+    if report.freshness:
+        screen.print(Text(freshness_line(report.freshness), style="dim"))
     if report.problem:
         screen.print(Text(f"INCOMPLETE: {report.problem}", style="bold red"))
     else:

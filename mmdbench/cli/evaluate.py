@@ -100,6 +100,12 @@ def evaluate(
     ] = True,
     on_bad_image: opts.OnBadImage = "count",
     max_pixels: opts.MaxPixels = MAX_PIXELS,
+    fresh: Annotated[
+        bool, opts.limit_option("--fresh", help="Ask everything again; earlier replies are kept.")
+    ] = False,
+    max_age: Annotated[
+        str, opts.limit_option(help="Ask again for replies older than this: 12h, 7d; earlier ones are kept.")
+    ] = "",
     shard: Annotated[str, opts.limit_option(help="Run only this part of the requests: 1/8 … 8/8.")] = "1/1",
     workers: opts.Workers = 0,
     engine: opts.Engine = "local",
@@ -157,6 +163,8 @@ def evaluate(
             shard=opts.parse_shard(shard),
             on_bad_image=on_bad_image,
             max_pixels=max_pixels,
+            fresh=fresh,
+            max_age=opts.parse_age("--max-age", max_age),
         ),
         EngineSettings() if dry_run else where,
         restorer_cards=restore_card or (),
@@ -246,7 +254,11 @@ def _run_until_precise(inputs: RunInputs, target: float, judge: JudgeOptions | N
     judged: list[Regraded | None] = []
 
     def carry_out(plan: RunPlan) -> float | None:
-        summaries.append(ask_model(replace(inputs, plan=plan), quiet=quiet))
+        # Only the first step starts a generation, and the others add to it.
+        settings = inputs.settings
+        if summaries:
+            settings = replace(settings, fresh=False, max_age=None)
+        summaries.append(ask_model(replace(inputs, plan=plan, settings=settings), quiet=quiet))
         judged.append(_ask_judge(inputs, summaries, judge, quiet=quiet))
         name = (judged[-1].rules.judge if judged[-1] else None) or ""
         if summaries[-1].stopped:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_freshness
 from mmdbench.cli._shared.page import EXAMPLES, save_page
 
 __all__ = ["page"]
@@ -25,4 +26,5 @@ def page(
     from mmdbench.report.load import open_runs
 
     results, tables = open_runs(runs, judge=judge)
+    print_freshness(results)
     save_page(results, tables, out, data_dir=data_dir, examples=examples, quiet=quiet)

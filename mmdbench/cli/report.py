@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_paths
+from mmdbench.cli._shared.output import print_freshness, print_paths
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,15 +52,18 @@ def report(
         from mmdbench.cli._shared.page import save_page
 
         save_page(results, tables, html)
+        print_freshness(results)
         return
     if markdown or latex or as_csv or as_json:
         typer.echo(_text(tables, keys, (markdown, latex, as_csv), intervals=intervals), nl=False)
+        print_freshness(results, err=True)
         return
     from rich.console import Console
 
     from mmdbench.report.render.console import console
 
     Console().print(console(tables, keys))
+    print_freshness(results)
     if len(results) == len(runs) == 1 and not (keys or protocol or extraction or judge):
         from mmdbench.report.render.report_files import write_report
 

@@ -2,7 +2,8 @@
 
 An adapter is a module with a function `load(card) -> Model` (or AsyncModel), registered under the
 entry-point group `mmdbench.adapters`, as mmdbench's own adapters are. A card may also name a Python
-file: `adapter = "my_model.py"`. Adapters are imported when a model is opened.
+file: `adapter = "my_model.py"`, whose content is then part of the model's fingerprint.
+Adapters are imported when a model is opened.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mmdbench.records import Outcome, Request
 __all__ = ["AsyncModel", "Fingerprinted", "Model", "adapter_names", "check_model", "is_async", "open_model"]
 
 ENTRY_POINTS = "mmdbench.adapters"
+_DIGEST = "_mmdbench_file_digest"
 
 
 class Fingerprinted(Protocol):
@@ -99,7 +101,7 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
     if not hasattr(module, "load"):
         raise ModelError(f"The adapter {card.adapter!r} ({module.__name__}) has no function load(card).")
     try:
-        return cast("Model | AsyncModel", module.load(card))
+        model = module.load(card)
     except MmdbenchError:
         raise
     except Exception as error:
@@ -108,6 +110,22 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
             f"{type(error).__name__}: {error}.",
             hint="Are its options right (the card's options, --set)?",
         ) from error
+    digest = getattr(module, _DIGEST, "")
+    return cast("Model | AsyncModel", _FromFile(model, digest) if digest else model)
+
+
+class _FromFile:
+    """A model of an adapter in a file, whose content is part of the fingerprint."""
+
+    def __init__(self, model: Any, digest: str) -> None:
+        self._model, self._digest = model, digest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The model's own fingerprint and the digest of the file."""
+        return {**self._model.fingerprint(), "adapter_file": self._digest}
 
 
 def _installed_module(card: ModelCard) -> ModuleType:
@@ -138,6 +156,7 @@ def _file_module(card: ModelCard) -> ModuleType:
             hint="Paths are read from the folder that mmdbench is called in.",
         )
     module = module_from_spec(spec)
+    setattr(module, _DIGEST, hashlib.sha256(path.read_bytes()).hexdigest())
     sys.modules[name] = module  # dataclasses and pickle look their module up
     try:
         spec.loader.exec_module(module)

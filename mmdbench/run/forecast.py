@@ -14,6 +14,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Fingerprinted, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
 from mmdbench.records import CLEAN
+from mmdbench.run.generations import next_generation
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.manifest import find_manifest
 from mmdbench.run.plan import Planned, plan_requests
@@ -80,7 +81,7 @@ def forecast(inputs: RunInputs) -> Forecast:
     make_folder(inputs.folder)
     planned = plan_requests(inputs)
     unique = {p.key: p for p in planned if p.problem is None}  # the others are never sent
-    stored = read_index(inputs.folder)
+    stored = read_index(inputs.folder, next_generation(find_manifest(inputs.folder), inputs.settings).since)
     retry_errors = inputs.settings.retry_errors
     done = {k for k in unique if k in stored and (stored[k] != "error" or not retry_errors)}
     todo = [p for key, p in unique.items() if key not in done]

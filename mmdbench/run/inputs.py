@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from mmdbench.benches import Bench
@@ -27,6 +28,7 @@ class RunSettings:
     of n parts, from 1; `canary` turns on the check of a model behind a server before it is asked.
     Rows whose picture cannot be read, or has more than `max_pixels` pixels, are failed replies where
     `on_bad_image` is `count`, and stop the run before it asks anything where it is `error`.
+    `fresh` asks for everything again, `max_age` for what is older.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -36,12 +38,16 @@ class RunSettings:
     shard: tuple[int, int] = (1, 1)
     on_bad_image: str = "count"
     max_pixels: int = MAX_PIXELS
+    fresh: bool = False
+    max_age: timedelta | None = None
 
     def __post_init__(self) -> None:
         number, count = self.shard
         if not 1 <= number <= count:
             raise UsageError(f"--shard must be between 1/{count} and {count}/{count}, got {number}/{count}.")
         check_bad_image(self.on_bad_image, self.max_pixels)
+        if self.fresh and self.max_age is not None:
+            raise UsageError("--fresh asks everything again.", hint="Leave out --max-age, or --fresh.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 from mmdbench.errors import IncomparableError, UsageError
 from mmdbench.records import Reply
 from mmdbench.run.folder import IMAGES, PLAN_FILES, replies_file
+from mmdbench.run.generations import read_generation
 from mmdbench.run.manifest import RUN_FIELDS, read_manifest, require_run, save_manifest
 from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_replies, reply_line, shard_paths
@@ -63,7 +64,8 @@ def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list
     for run in runs:
         for key, reply in read_replies(run).items():
             earlier = merged.get(key)
-            if earlier is None or earlier.status == "error":
+            newer = reply.generation - (earlier.generation if earlier else 0)
+            if earlier is None or newer > 0 or (newer == 0 and earlier.status == "error"):
                 merged[key] = reply
     # In the plan's order, so that equal replies make equal files; then those of earlier plans.
     ordered = [key for key in keys if key in merged]
@@ -115,8 +117,10 @@ def _check_out(runs: Sequence[Path], out: Path) -> None:
 
 def _merged_manifest(runs: Sequence[Path], manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     sessions = [session for manifest in manifests for session in manifest.get("sessions", [])]
+    generation = min(map(read_generation, manifests), key=lambda one: one.since)
     return {
-        **manifests[0],
+        **{name: value for name, value in manifests[0].items() if name != "generation"},
+        **({"generation": generation.as_dict()} if generation.number else {}),
         "judge": None,  # a judge's record of one part does not hold for the whole
         "sessions": sorted(sessions, key=lambda session: str(session["begun"])),
         "merged": [run.name for run in runs],

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from mmdbench.run.engines.local_pool import LocalPool
 from mmdbench.run.engines.pool import WorkerPool, Workload
 from mmdbench.run.engines.ray_dispatcher import RayDispatcher
 from mmdbench.run.engines.ray_pool import RayPool
+from mmdbench.run.generations import Generation, next_generation, time_stamp
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.manifest import (
     find_manifest,
@@ -98,10 +99,17 @@ class _PlanAndManifest:
     """
 
     def __init__(
-        self, inputs: RunInputs, planned: Sequence[Planned], earlier: Mapping[str, Any] | None
+        self,
+        inputs: RunInputs,
+        planned: Sequence[Planned],
+        earlier: Mapping[str, Any] | None,
+        generation: Generation,
     ) -> None:
         self._inputs, self._planned, self._earlier = inputs, planned, earlier
+        self._generation = generation
         self.manifest = run_manifest(inputs, earlier) | _picture_record(inputs, planned)
+        if generation.number:
+            self.manifest["generation"] = generation.as_dict()
         self._written = False
         if earlier is None or same_run(earlier, self.manifest):
             self.write()
@@ -113,10 +121,13 @@ class _PlanAndManifest:
             write_plan(self._inputs.folder, self._planned, self._inputs.benches)
             save_manifest(self._inputs.folder, self.manifest)
 
-    def close(self, session: Mapping[str, Any]) -> None:
-        """Write the manifest with the session that ends."""
+    def close(self, session: Mapping[str, Any], *, finished: bool) -> None:
+        """Write the manifest with the session that ends, and with its generation if that is finished."""
         sessions = [*self.manifest["sessions"], session]
         kept = self.manifest if self._written else dict(self._earlier or {})
+        if self._generation.number and self._written:
+            finished = finished or self._generation.finished
+            kept["generation"] = replace(self._generation, finished=finished).as_dict()
         save_manifest(self._inputs.folder, {**kept, "sessions": sessions})
 
 
@@ -183,9 +194,9 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
     folder, model, settings = inputs.folder, inputs.model, inputs.settings
     require_own_folder(folder, inputs.plan, inputs.card, inputs.benches)
     check_model(model)
-    with folder_lock(make_folder(folder), "running a model"), ReplyStore(folder) as store:
+    with folder_lock(make_folder(folder), "running a model"), _open_store(inputs) as store:
         planned = plan_requests(inputs)
-        record = _PlanAndManifest(inputs, planned, find_manifest(folder))
+        record = _PlanAndManifest(inputs, planned, find_manifest(folder), store.generation)
         number, count = settings.shard
         mine = {p.key: p for p in planned if count == 1 or shard_of(p.key, count) == number}
         answered = store.answered(errors_count=not settings.retry_errors)
@@ -204,10 +215,16 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
                 _ask(session)
         finally:
             summary = session.summary(len(planned), time.monotonic() - started)
-            record.close(_session_record(session.begun, summary, settings))
+            finished = store.index.keys() >= {p.key for p in planned}
+            record.close(_session_record(session.begun, summary, settings), finished=finished)
     if summary.stopped == INTERRUPTED:
         raise KeyboardInterrupt
     return summary
+
+
+def _open_store(inputs: RunInputs) -> ReplyStore:
+    generation = next_generation(find_manifest(inputs.folder), inputs.settings)
+    return ReplyStore(inputs.folder, generation=generation)
 
 
 def shard_of(key: str, count: int) -> int:
@@ -289,7 +306,7 @@ def _session_record(begun: datetime, summary: RunSummary, settings: RunSettings)
     if throttle:
         throttle["trace"] = throttle["trace"][-_TRACE_SHOWN:]
     return {
-        "begun": begun.isoformat(timespec="seconds"),
+        "begun": time_stamp(begun),
         "seconds": round(summary.seconds, 2),
         "asked": summary.asked,
         "answered_before": summary.earlier,

@@ -14,6 +14,8 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from sys import intern
 from types import TracebackType
@@ -22,6 +24,7 @@ from typing import IO, Any
 from mmdbench.errors import StoreError
 from mmdbench.records import Reply
 from mmdbench.run.folder import replies_file
+from mmdbench.run.generations import FIRST, Generation, time_stamp
 
 __all__ = ["ReplyStore", "read_index", "read_records", "read_replies", "reply_line", "shard_paths"]
 
@@ -35,11 +38,17 @@ class ReplyStore:
 
     Use it as a context manager, under `locks.folder_lock`. Only keys and statuses are kept in memory,
     so its size is bounded by the plan, not by the length of replies.
+
+    Args:
+        folder: The run's folder.
+        worker: The worker, which names the file of new replies.
+        generation: The generation of new replies; stored ones from before its time count as not stored.
     """
 
-    def __init__(self, folder: Path, worker: str = "0") -> None:
+    def __init__(self, folder: Path, worker: str = "0", generation: Generation = FIRST) -> None:
         self.path = folder / replies_file(worker)
-        self.index = read_index(folder)
+        self.generation = generation
+        self.index = read_index(folder, generation.since)
         self._synced = time.monotonic()
         self._file: IO[bytes] | None = None
 
@@ -67,6 +76,8 @@ class ReplyStore:
         """Append a reply; when this returns, the operating system has it."""
         if self._file is None:
             raise StoreError(f"The store {self.path} is not open for writing.")
+        asked = time_stamp(datetime.now(timezone.utc))
+        reply = replace(reply, asked=asked, generation=self.generation.number)
         try:
             self._file.write(reply_line(reply))
             self._file.flush()
@@ -92,9 +103,18 @@ def shard_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob(replies_file("*")))
 
 
-def read_index(folder: Path) -> dict[str, str]:
-    """Key → status of every stored reply; of several replies to one key, that of the one that counts."""
+def read_index(folder: Path, since: str = "") -> dict[str, str]:
+    """The status of stored replies by key; of several replies to one key, that of the one that counts.
+
+    Args:
+        folder: The run's folder.
+        since: Leave out replies that were asked before this time, in ISO format, or have no time.
+
+    Returns:
+        Key → status.
+    """
     index: dict[str, str] = {}
+    generations: dict[str, int] = {}
     with _uncollected():
         for path in shard_paths(folder):
             for number, record in enumerate(read_records(path), 1):
@@ -102,15 +122,21 @@ def read_index(folder: Path) -> dict[str, str]:
                     key, status = record["key"], record["status"]
                 except KeyError as error:
                     raise _no_reply(path, number, f"it has no {error}") from error
-                if _counts(index.get(key), status):
+                if since and record.get("asked", "") < since:
+                    continue
+                generation = record.get("generation", 0)
+                if _counts(index.get(key), status, generation - generations.get(key, 0)):
                     index[key] = status
+                    if generation:
+                        generations[key] = generation
     return index
 
 
 def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str, Reply]:
     """The stored replies of a run by key: all of them, or those of `keys`.
 
-    The later of two replies to one key counts, unless it is an error and the earlier one is not.
+    Of two replies to one key that of the newer generation counts; within one generation the later,
+    unless it is an error and the earlier one is not.
     """
     found: dict[str, Reply] = {}
     with _uncollected():
@@ -121,7 +147,8 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
                     if keys is not None and key not in keys:
                         continue
                     earlier = found.get(key)
-                    if earlier is None or _counts(earlier.status, record["status"]):
+                    newer = record.get("generation", 0) - (earlier.generation if earlier else 0)
+                    if _counts(earlier.status if earlier else None, record["status"], newer):
                         found[key] = Reply.from_dict(_interned(record))
                 except (AttributeError, KeyError, TypeError) as error:
                     raise _no_reply(path, number, str(error)) from error
@@ -177,8 +204,11 @@ def _interned(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _counts(earlier: str | None, status: str) -> bool:
-    return earlier is None or status != "error" or earlier == "error"
+def _counts(earlier: str | None, status: str, newer: int = 0) -> bool:
+    """True if a reply replaces an earlier one; `newer` is the number of generations between them."""
+    if earlier is None or newer:
+        return earlier is None or newer > 0
+    return status != "error" or earlier == "error"
 
 
 @contextmanager

@@ -45,6 +45,10 @@ def test_the_workflow_is_one_that_github_reads():
     assert text[True] == {"pull_request": None, "workflow_dispatch": None}  # YAML 1.1 reads `on` as true
     assert text["permissions"] == {"contents": "read"}
     assert list(steps()) == ["Install", "Evaluate", "Check"]
+    uses = [step["uses"] for step in text["jobs"]["robustness"]["steps"] if "uses" in step]
+    assert not [action for action in uses if "cache" in action or "download" in action]  # it asks anew
+    assert "--fresh" in steps()["Evaluate"]
+    assert "--require-fresh" in steps()["Check"]
     assert "secrets." not in WORKFLOW.read_text("utf-8")
 
 

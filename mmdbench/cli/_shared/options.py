@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -156,6 +158,21 @@ Workers = Annotated[
         "--workers", min=0, help="Threads, or Ray tasks, that make pictures; 0: by the number of CPUs."
     ),
 ]
+
+
+def parse_age(option: str, text: str) -> timedelta | None:
+    """`7d` → seven days; None for an empty text.
+
+    >>> parse_age("--max-age", "90m")
+    datetime.timedelta(seconds=5400)
+    """
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text)
+    if not found or len(found[1]) > 6:
+        raise UsageError(f"{option} must be an age, got {text!r}.", hint="Write 30m, 12h, 7d or 2w.")
+    unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[found[2]]
+    return timedelta(**{unit: float(found[1])})
 
 
 def parse_shard(text: str) -> tuple[int, int]:

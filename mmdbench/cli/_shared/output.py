@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-__all__ = ["print_json", "print_judge_usage", "print_paths"]
+if TYPE_CHECKING:
+    from mmdbench.results.graded_run import RunResults
+
+__all__ = ["print_freshness", "print_json", "print_judge_usage", "print_paths"]
 
 
 def print_json(value: Any) -> None:
@@ -21,6 +24,15 @@ def print_paths(paths: Iterable[Path]) -> None:
     """Print the written files, one a line."""
     for path in paths:
         typer.echo(f"  {path}")
+
+
+def print_freshness(runs: Sequence[RunResults], *, err: bool = False) -> None:
+    """Print the ages of the replies of each run, one a line, to standard output or to stderr."""
+    from mmdbench.results.freshness import freshness, freshness_line
+
+    for run in runs:
+        name = f"{run.name}: " if len(runs) > 1 else ""
+        typer.echo(f"{name}{freshness_line(freshness(run))}", err=err)
 
 
 def print_judge_usage(usage: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mmdbench.cli._shared.benches import Sources, open_benches
-from mmdbench.cli._shared.output import print_json, print_paths
+from mmdbench.cli._shared.output import print_freshness, print_json, print_paths
 from mmdbench.errors import IncompleteError
 
 if TYPE_CHECKING:
@@ -75,16 +75,22 @@ def print_report(folder: Path, judge: str = "") -> RunResults:
     results = load_results(folder, judged_by=judge)
     tables = make_tables([results], load_spec())
     Console().print(console(tables))
+    print_freshness([results])
     if not judge or default_judge(results.manifest) == judge:
         print_paths(write_report(folder, results, tables))
     return results
 
 
 def refuse_incomplete(results: RunResults, summary: RunSummary) -> None:
-    """Raise IncompleteError if more answers are missing than the plan allows."""
-    if results.complete:
-        return
+    """Raise IncompleteError if more answers are missing, or not asked again, than the plan allows."""
+    from mmdbench.results.freshness import stale_problem
+
     why = f" The run stopped: {summary.stopped}." if summary.stopped else ""
+    if results.complete:
+        problem = stale_problem(results)
+        if problem:
+            raise IncompleteError(f"{problem}{why}")
+        return
     raise IncompleteError(
         f"{results.planned - results.failed} of {results.planned} planned requests are answered, "
         f"and --max-error-rate allows at most {results.plan.max_error_rate:.1%} missing.{why}",
