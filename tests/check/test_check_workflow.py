@@ -66,7 +66,8 @@ def test_a_worse_model_fails_the_gate_and_the_same_one_passes(place):
     assert accepted.returncode == 0, accepted.stderr
     same = run(place, todo["Check"])
     assert same.returncode == 0, same.stdout + same.stderr
-    assert "::" not in same.stdout
+    assert "::error" not in same.stdout
+    assert "::warning" not in same.stdout
 
     assert (
         run(place, todo["Evaluate"].replace("runs/robustness", "runs/worse"), MODEL="chance").returncode == 0
