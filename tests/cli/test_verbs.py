@@ -138,7 +138,7 @@ def test_eval_prints_drops_and_report_prints_them_again(make_tsv):
     first = call("eval", "--model", "chance", "--bench", path, "-o", "run", "--quiet")
     assert "drop clean → hard" in first
     assert "48 of 48 planned answers" in first
-    tables = json.loads(call("report", "run", "--json"))
+    tables = json.JSONDecoder().raw_decode(call("report", "run", "--json"))[0]
     shown = fixed(tables["main"][0]["scores"]["clean"]["value"])
     assert shown in first
     assert shown in call("report", "run", "--markdown")
