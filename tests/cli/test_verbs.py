@@ -142,7 +142,7 @@ def test_eval_prints_drops_and_report_prints_them_again(make_tsv):
     shown = fixed(tables["main"][0]["scores"]["clean"]["value"])
     assert shown in first
     assert shown in call("report", "run", "--markdown")
-    assert call("report", "run", "--markdown") == Path("run/report.md").read_text()
+    assert call("report", "run", "--markdown").startswith(Path("run/report.md").read_text())
 
 
 def test_a_run_without_a_folder_gets_one_that_the_next_call_finds(make_tsv):

@@ -713,9 +713,9 @@ def test_a_remote_run_is_resumed_read_and_merged(url, tmp_path, monkeypatch):
     assert {"manifest.json", "remote.json", "replies-0.jsonl"} <= set(there(f"{url}/run"))
 
     put(f"{url}/data/MINI_COPY.tsv", MINI.read_bytes())
-    printed = run("report", f"{url}/run", "--json")
+    printed = run("report", f"{url}/run", "--json").rpartition("}")[0]  # without the ages of replies
     run("report", f"{url}/run")
-    assert run("report", f"{url}/run", "--json") == printed
+    assert run("report", f"{url}/run", "--json").rpartition("}")[0] == printed
     baseline = tmp_path / "baseline.json"
     run("check", f"{url}/run", "--baseline", baseline, "--accept")
     run("cite", f"{url}/run")
