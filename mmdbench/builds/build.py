@@ -202,7 +202,7 @@ def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[
         _refuse_empty(parts, built)
         write_checkpoint(parts, {"finished": [b.as_dict() for b in built]})
     for output in built:
-        move_output(parts, session.folder, output, checked=not finished)
+        move_output(parts, session.folder, output, check=finished)
     if finished:
         session.earlier += len(planned.questions)
         session.total -= _pictures(planned.rows())

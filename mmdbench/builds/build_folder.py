@@ -1,4 +1,4 @@
-"""The folder of a build: takes over what an earlier call finished, and moves finished files into place."""
+"""The folder of a build: reuses the outputs of an earlier call, and moves finished files into place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TakenOver = tuple[dict[str, list[BuiltOutput]], list[str]]
 
 
 def take_over(folder: Path, identity: Identity, planned: Sequence[BenchPlan]) -> TakenOver:
-    """Find the benches that the folder already holds, and remove damaged ones; start a new manifest.
+    """Find the benches that an earlier call finished and remove damaged ones, or start a new manifest.
 
     Args:
         folder: The build's folder.
@@ -66,14 +66,14 @@ def take_over(folder: Path, identity: Identity, planned: Sequence[BenchPlan]) ->
     return finished, damaged
 
 
-def move_output(parts: Path, folder: Path, built: BuiltOutput, *, checked: bool) -> None:
+def move_output(parts: Path, folder: Path, built: BuiltOutput, *, check: bool) -> None:
     """Move the finished files of an output to their place, unless they are there already.
 
     Args:
         parts: The bench's folder of unfinished files.
         folder: The build's folder.
         built: The output.
-        checked: False compares each file with its digest first.
+        check: True to compare each file with its digest first.
 
     Raises:
         DamagedPartError: A file differs from its digest.
@@ -81,16 +81,16 @@ def move_output(parts: Path, folder: Path, built: BuiltOutput, *, checked: bool)
     """
     for record in built.files:
         # Files in a folder of their own move with it.
-        _move(parts, folder, (record.file.partition("/")[0], record), checked=checked)
-    _move(parts, folder, (built.log.file, built.log), checked=checked)
+        _move(parts, folder, (record.file.partition("/")[0], record), check=check)
+    _move(parts, folder, (built.log.file, built.log), check=check)
 
 
-def _move(parts: Path, folder: Path, what: tuple[str, FileRecord], *, checked: bool) -> None:
+def _move(parts: Path, folder: Path, what: tuple[str, FileRecord], *, check: bool) -> None:
     name, record = what
     source, target = parts / name, folder / name
     try:
         waiting = source.exists()
-        if not checked:
+        if check:
             check_file(parts if waiting else folder, record.file, record.sha256)
         if waiting:
             make_folder(target.parent)

@@ -43,7 +43,7 @@ class Verification:
 
 
 def _silent(done: int, total: int) -> None:
-    """Show no progress."""
+    """Ignore the progress."""
 
 
 def verify_build(
@@ -63,17 +63,17 @@ def verify_build(
         sources: The benchmarks that it was made from.
         sample: The number of pictures to check, evenly spread; 0 is all.
         workers: Threads; 0 is one for each CPU.
-        on_progress: Called with the pictures checked and their total.
+        on_progress: Called with the number of pictures checked so far, and their total.
 
     Returns:
         Counts and problems.
 
     Raises:
         StoreError: The build is unfinished.
-        IncomparableError: It was made with another spec.
+        IncomparableError: The build was made with another spec, so its pictures cannot be made again.
     """
     manifest = read_build(folder)
-    _refuse(manifest, folder, sources)
+    _require_verifiable(manifest, folder, sources)
     check = BuildCheck(
         folder,
         BuildPlan.from_dict(manifest["plan"]),
@@ -88,28 +88,32 @@ def verify_build(
     problems += [problem for output in check.built for problem in check_rows(check, output)]
     problems += check_plan(check)
     found = [sources.found[name] for name in check.families if name in sources.found]
-    without = [name for name in check.families if name not in sources.found]
+    sourceless = [name for name in check.families if name not in sources.found]
     with single_threaded_opencv():
         remade = _count(check, (check_remade(check, source) for source in found), problems)
-        decoded = _count(check, (check_decoded(check, name) for name in without), problems)
-    files = sum(1 + len(b.files) for b in check.built)
+        decoded = _count(check, (check_decoded(check, name) for name in sourceless), problems)
+    files = sum(1 + len(b.files) for b in check.built)  # 1 for the output's log
     rows = sum(b.rows for b in check.built)
     return Verification(files, rows, remade, decoded, tuple(dict.fromkeys(problems)), sources.missing)
 
 
-def _refuse(manifest: Mapping[str, Any], folder: Path, sources: SourceBenches) -> None:
+def _require_verifiable(manifest: Mapping[str, Any], folder: Path, sources: SourceBenches) -> None:
     if not manifest["complete"]:
-        raise StoreError(f"The build in {folder} is unfinished.", hint="Run the same build command again.")
+        raise StoreError(
+            f"A build must be finished before it is verified; {folder} holds an unfinished one.",
+            hint="Run the same build command again.",
+        )
     spec = load_spec()
     if manifest["spec"]["digest"] != spec.digest and sources.found:
         raise IncomparableError(
-            f"The build was made with spec version {manifest['spec']['version']}, this is {spec.version}.",
+            f"Pictures can be made again only with the spec of the build, version "
+            f"{manifest['spec']['version']}; this is version {spec.version}.",
             hint=f"Install mmdbench=={manifest['versions']['mmdbench']}, or use --files-only.",
         )
 
 
 def _count(check: BuildCheck, checks: Iterable[Checked], problems: list[Problem]) -> int:
-    """Work through the pictures of several benchmarks; returns their number and appends to `problems`."""
+    """Run the checks of pictures; returns the number of pictures and appends to `problems`."""
     total = min(check.sample or check.pictures(), check.pictures())
     done = 0
     for checked in checks:

@@ -1,8 +1,8 @@
 """Driver for models that are asked through coroutines: many requests at once.
 
-Each request is retried as the table in `models.failures` says; the throttle decides when it may
-start, and the budget if it may start at all. A run that is stopped starts nothing new; requests in
-flight are finished and stored.
+Failures are retried by the rules in `models.failures`. The throttle sets the time at which a request
+starts, and the budget can forbid it to start. A stopped run starts no new request; those in flight
+are finished and their replies stored.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from mmdbench.run.budget import Spending
 from mmdbench.run.prefetch import Prefetch
 from mmdbench.run.replies import image_error_reply, make_reply, make_request
 
-__all__ = ["AsyncDriver", "FailureLimit", "RequestFailures", "TimedOutcome", "with_model"]
+__all__ = ["AsyncDriver", "FailureLimit", "RequestFailures", "TimedOutcome", "run_with_model"]
 
 T = TypeVar("T")
 
+# Fewer could be a coincidence: single requests also fail for reasons of their own.
 _FAILURES_IN_A_ROW = 5
 
 
@@ -63,10 +64,10 @@ class FailureLimit(Protocol):
 
 
 class RequestFailures:
-    """Limit on failed requests in a row: as many as are sent at once, but at least five."""
+    """Limit on failed requests in a row: the larger of the concurrency and five."""
 
     def __init__(self, concurrency: int) -> None:
-        self._most = max(_FAILURES_IN_A_ROW, concurrency)
+        self._limit = max(_FAILURES_IN_A_ROW, concurrency)
         self._in_a_row = 0
 
     def reset(self) -> None:
@@ -79,7 +80,7 @@ class RequestFailures:
         Args:
             request: The request that failed; not used.
             error: Its failure.
-            is_retried: True if the request is sent again; it does not count then.
+            is_retried: True if the request is sent again; the attempt is not counted then.
 
         Returns:
             The reason not to ask the model any more, empty if it may be asked.
@@ -88,17 +89,22 @@ class RequestFailures:
         if is_retried:
             return ""
         self._in_a_row += 1
-        if self._in_a_row < self._most:
+        if self._in_a_row < self._limit:
             return ""
-        return f"failed at {self._in_a_row} requests in a row: {error.reason}."
+        return f"failed at {self._in_a_row} requests in a row, the most allowed: {error.reason}."
 
 
 @dataclass
 class AsyncDriver:
-    """Driver of one model, under one throttle and one budget; made and used inside a running event loop.
+    """Driver that asks one model within one throttle and one budget; made inside a running event loop.
 
-    `failures` decides after which failures the model is asked no more (default: RequestFailures).
-    `fatal` is the error that ended the run, if one did.
+    Attributes:
+        model: The model.
+        card: Its card.
+        spending: The budget, and what was spent of it.
+        throttle: The limits on concurrency and rates.
+        failures: The limit on failures after which the run ends; by default RequestFailures.
+        fatal: The error that ended the run; None if there was none.
     """
 
     model: AsyncModel
@@ -113,20 +119,21 @@ class AsyncDriver:
         self.estimate = CostEstimate(self.card)
         self._failures = self.failures or RequestFailures(self.settings.concurrency)
         self._stopped = asyncio.Event()
-        self._settled = asyncio.Event()
+        self._budget_changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.spending.on_stop.append(self._stop_soon)
 
     async def run(self, prefetch: Prefetch, on_reply: Callable[[Reply], None]) -> None:
-        """Ask every request of the queue. Raises the ModelError that ended the run, if one did."""
+        """Send every request of `prefetch`. Raises ModelError if the model cannot be asked."""
         seconds = self.spending.seconds_left()
+        # A millisecond later than the end, so that a rounded clock does not read a time before it.
         timer = None if seconds is None else self._loop.call_later(seconds + 0.001, self.spending.check_time)
         workers = [
             asyncio.create_task(self._work(prefetch, on_reply))
             for _ in range(max(1, self.throttle.settings.concurrency))
         ]
         try:
-            with _plan_uncollected():
+            with _no_collection_of_plan():
                 await asyncio.gather(*workers)
         finally:
             if timer is not None:
@@ -146,13 +153,13 @@ class AsyncDriver:
         while True:
             attempt += 1
             tokens, usd = self.estimate.expect(request.prompt, sizes)
-            started = await self._enter(tokens, usd)
+            started = await self._admitted(tokens, usd)
             if started is None:
                 return None
             try:
                 outcome = await self._attempt(request, started, tokens, usd)
             except AttemptError as error:
-                ended = self._failure(request, error, attempt)
+                ended = self._failed_outcome(request, error, attempt)
                 if ended is not None:
                     return TimedOutcome(ended, attempt, self.queue.clock() - started)
                 if self.fatal is not None or await self._pause(
@@ -163,8 +170,8 @@ class AsyncDriver:
                 self._failures.reset()
                 return TimedOutcome(outcome, attempt, self.queue.clock() - started)
 
-    async def _enter(self, tokens: float, usd: float) -> float | None:
-        """Wait until the throttle and the budget let a request start; None if the run was stopped."""
+    async def _admitted(self, tokens: float, usd: float) -> float | None:
+        """The time at which throttle and budget let a request start; None if the run was stopped first."""
         while True:
             started = await self.queue.acquire(tokens)
             if started is None:
@@ -176,8 +183,8 @@ class AsyncDriver:
                 self.queue.release()
                 return None
             self.throttle.abandoned()
-            self._settled.clear()
-            await self._settled.wait()
+            self._budget_changed.clear()
+            await self._budget_changed.wait()
 
     @property
     def settings(self) -> ThrottleSettings:
@@ -220,11 +227,11 @@ class AsyncDriver:
             return replace(outcome, details={**outcome.details, "cost_usd": round(cost, 8)})
         finally:
             self.spending.settle(usd, paid)
-            self._settled.set()
+            self._budget_changed.set()
             self.queue.release()
 
-    def _failure(self, request: Request, error: AttemptError, attempt: int) -> Outcome | None:
-        """The outcome of a request that is not tried again; None if it is, or if the run is over."""
+    def _failed_outcome(self, request: Request, error: AttemptError, attempt: int) -> Outcome | None:
+        """The outcome of a request that is not sent again; None if it is sent again or the run has ended."""
         action = error.rule.action
         if action == "refuse":
             self._failures.reset()
@@ -233,30 +240,32 @@ class AsyncDriver:
             self._give_up(f"cannot be asked: {error.reason} ({error.rule.meaning}).", self._advice(error))
             return None
         is_retried = action == "retry" and attempt < self.settings.attempts
-        hopeless = self._failures.count(request, error, is_retried=is_retried)
-        if hopeless:
-            self._give_up(hopeless)
+        limit_reached = self._failures.count(request, error, is_retried=is_retried)
+        if limit_reached:
+            self._give_up(limit_reached)
         return None if is_retried else Outcome("", "error", error.reason, {"failure": error.kind})
 
     def _give_up(self, what: str, advice: str = "") -> None:
         if self.fatal is None:
             self.fatal = ModelError(
                 f"The model {self.card.name!r} {what}",
-                hint=f"{advice}Every reply so far is stored; fix that and run the same command again.",
+                hint=f"{advice}Every reply so far is stored: fix the cause and run the same command again.",
             )
         self.spending.stop("the model cannot be asked")
 
     def _advice(self, error: AttemptError) -> str:
         if error.kind == "unauthorised":
-            return f"Is the environment variable {self.card.key_env or '(none is named)'} right? "
+            if not self.card.key_env:
+                return "The card names no variable with a key: --set key_env=NAME. "
+            return f"Is the key in the environment variable {self.card.key_env} right? "
         if error.kind == "not_found":
-            return "Is the model's name right, and does the endpoint end as the server wants it (/v1)? "
+            return "Is the model's name right? Is the path of the endpoint (such as /v1) right? "
         return ""
 
     def _stop_soon(self) -> None:
         def stop() -> None:
             self._stopped.set()
-            self._settled.set()
+            self._budget_changed.set()
             self.queue.close()
 
         with suppress(RuntimeError):  # the event loop has ended, and every request with it
@@ -273,24 +282,24 @@ class AsyncDriver:
             waiting.cancel()
 
 
-def with_model(model: AsyncModel, use: Callable[[], Awaitable[T]]) -> T:
-    """Run a coroutine in a new event loop, then close the model's connections."""
+def run_with_model(model: AsyncModel, task: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine function in a new event loop, then close the model's connections."""
 
-    async def whole() -> T:
+    async def task_then_close() -> T:
         try:
-            return await use()
+            return await task()
         finally:
             close: Callable[[], Awaitable[Any]] | None = getattr(model, "aclose", None)
             if close is not None:
                 await close()
 
-    return asyncio.run(whole())
+    return asyncio.run(task_then_close())
 
 
 @contextmanager
-def _plan_uncollected() -> Iterator[None]:
-    # A plan is a million objects that stay until the end of the run. Scanning them for garbage again and
-    # again would take a quarter of the time of a request.
+def _no_collection_of_plan() -> Iterator[None]:
+    # A plan is a million objects that stay until the end of the run. Scanning them for garbage takes a
+    # quarter of the time of a request if it is not prevented.
     gc.freeze()
     try:
         yield

@@ -132,10 +132,8 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
     """
     plan, pictures, spec = inputs.plan, inputs.pictures, load_spec()
     if bool(plan.restore) != (pictures.restorer is not None):
-        restorer = f"the restorer {plan.restore!r}" if plan.restore else "no restorer"
-        raise UsageError(
-            f"The plan names {restorer}, the inputs hold {'one' if pictures.restorer else 'none'}."
-        )
+        named = f"the restorer {plan.restore!r}" if plan.restore else "no restorer"
+        raise UsageError(f"The plan names {named}, the inputs hold {'one' if pictures.restorer else 'none'}.")
     restoration = pictures.restorer.fingerprint() if pictures.restorer else None
     fingerprint = value_digest(dict(inputs.model.fingerprint()))
     families = {bench.name: bench.family for bench in inputs.benches}

@@ -21,7 +21,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import AsyncModel, Model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Outcome, Request
-from mmdbench.run.async_driver import AsyncDriver, with_model
+from mmdbench.run.async_driver import AsyncDriver, run_with_model
 from mmdbench.run.budget import Budget, Spending
 from mmdbench.run.canary import CanaryResult, run_canary
 from mmdbench.system.digest import value_digest
@@ -100,7 +100,7 @@ def _ask(
             raise driver.fatal
         return [a.outcome if a else Outcome("", "error", f"not asked: {spending.reason}") for a in answers]
 
-    return with_model(served, ask)
+    return run_with_model(served, ask)
 
 
 def cache_folder() -> Path:

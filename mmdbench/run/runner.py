@@ -18,7 +18,7 @@ from typing import Any, cast
 from mmdbench.models.registry import AsyncModel, Model, check_model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Cell, Reply
-from mmdbench.run.async_driver import AsyncDriver, with_model
+from mmdbench.run.async_driver import AsyncDriver, run_with_model
 from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending, stopped_by_ctrl_c
 from mmdbench.run.cache_alarm import SameReplies
@@ -292,7 +292,7 @@ def _ask(session: _Session) -> None:
         async def drive() -> None:
             await AsyncDriver(served, card, spending, throttle).run(prefetch, session.keep)
 
-        with_model(served, drive)
+        run_with_model(served, drive)
 
 
 def _throttle_record(throttle: Throttle, seconds: float) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def test_other_pixels_are_noticed(tmp_path):
 
 
 def test_nothing_in_common_is_refused():
-    with pytest.raises(IncomparableError, match="share no question"):
+    with pytest.raises(IncomparableError, match="must share a question"):
         compare_runs(run_of((8, 6)), run_of((8, 6), bench="other"), SPEC)
 
 

@@ -132,8 +132,8 @@ def make_tables(
         Every table of the report.
 
     Raises:
-        IncomparableError: The runs differ in what must be equal, or published scores are of another
-            task than the runs.
+        IncomparableError: The runs differ in a setting that must be equal, or there are published
+            scores and the runs' task is not `answer`.
     """
     runs = _named([results] if isinstance(results, RunResults) else list(results))
     for run in runs[1:]:
@@ -141,7 +141,7 @@ def make_tables(
     first = runs[0]
     answered = first.plan.task == ANSWER
     if published and not answered:
-        raise IncomparableError(f"The published scores are of answers, the run is of {first.plan.task!r}.")
+        raise IncomparableError(f"Published scores are of the task {ANSWER!r}, not of {first.plan.task!r}.")
     levels = levels_of(runs)
     rows: dict[str, Sequence[LevelRow]] = {run.name: main_rows(run, levels) for run in runs}
     rows |= {result.label: result.main for result in published}
