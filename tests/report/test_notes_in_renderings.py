@@ -43,15 +43,18 @@ class Hesitant:
         return JudgeReply("0.5" if "settled" in call.prompt else "perhaps")
 
 
-def limited_run(folder, errors):
-    """A judged sample of a truncated file, with cut replies; the first `errors` questions failed at hard."""
+def limited_run(folder, errors, unsettled=1):
+    """A judged sample of a truncated file, with cut replies.
+
+    The first `errors` questions failed at hard; the judge settles all but `unsettled` replies there.
+    """
 
     def answer(q, level, _):
         if level == "hard" and q.index < errors:
             return {"status": "error", "reason": "HTTP 500"}
         if q.index == 11:
             return {"status": "truncated", "text": "settled, it may be"}
-        return "a dog" if q.index == 10 and level == "hard" else "settled, a cat"
+        return "a dog" if 12 <= q.index < 12 + unsettled and level == "hard" else "settled, a cat"
 
     rows = [question(i, "MMVet", "a cat", category="rec") for i in range(ROWS)]
     bench = {"name": "MMVet", "family": "mmvet", "questions": 60, "sha256": "0" * 64}
@@ -160,11 +163,19 @@ def renderings(run, other, folder):
 
 
 def checked(run, baseline, code):
-    """The place of the notes in the output of `check`; its JSON and JUnit XML must hold them too."""
+    """The place of the notes in the output of `check`; JSON, JUnit XML and GitHub hold them too."""
     notes = run_notes(load_results(run))
     words = ("check", run, "--baseline", baseline, "--gate", "macro-hard:90")
     junit = baseline.with_suffix(".xml")
-    text = printed(*words, "--junit", junit, code=code)
+    summary = baseline.with_name(f"{run.name}.md")
+    github = {"GITHUB_ACTIONS": "1", "GITHUB_STEP_SUMMARY": str(summary)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in github.items():
+            patch.setenv(name, value)
+        annotated = printed(*words, "--junit", junit, code=code)
+    assert sum(line.startswith("::notice") for line in annotated.splitlines()) == len(notes)
+    assert all(squashed(note) in squashed(summary.read_text("utf-8")) for note in notes)
+    text = printed(*words, code=code)
     assert json.loads(printed(*words, "--json", code=code))["run_notes"] == list(notes)
     assert all(squashed(note) in squashed(html.unescape(junit.read_text("utf-8"))) for note in notes)
     return place(text, notes, "(exit code 4)" if code else "Row n baseline"), ""
@@ -219,3 +230,15 @@ def test_the_page_says_what_the_renderings_say(runs, found):
         PAGE.write_text(f"{head}\n{made}\n{tail}", "utf-8")
         return
     assert text == f"{head}\n{made}\n{tail}", "MMDBENCH_UPDATE=1 makes the page again"
+
+
+def test_a_run_whose_judge_settled_too_little_is_marked_too(tmp_path, runs):
+    run = limited_run(tmp_path / "three", 0, unsettled=6)
+    notes = run_notes(load_results(run))
+    assert notes[0].startswith("JUDGING INCOMPLETE")
+    assert "†" in notes[0]
+    text = printed("report", run, "--table", "levels")
+    assert place(text, notes, "Benchmark n clean") == BEFORE
+    assert marked_cell(text)
+    assert place(printed("cite", run), notes, "We measured") == BEFORE
+    assert marked_cell(printed("compare", run, runs["complete"]))

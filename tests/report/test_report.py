@@ -274,12 +274,16 @@ def test_quality_of_images_is_read_from_the_run(tmp_path):
     record = {
         "metrics": ["BRISQUE"],
         "implementations": {"BRISQUE": how},
-        "images": [{"kind": "restored", "level": "hard", "BRISQUE": v} for v in (40, 44)],
+        "images": [
+            *({"kind": "restored", "level": "hard", "BRISQUE": v} for v in (40, 44)),
+            {"kind": "clean", "level": "clean", "BRISQUE": 30},
+        ],
     }
     (folder / "quality.json").write_text(json.dumps(record))
     table = make_tables(load_results(folder), load_spec()).find("quality")
     assert values(table, Images="restored") == {"BRISQUE": 42, "score": 100}
     assert "Measured by BRISQUE: pyiqa 0.1.16, w.pth 01234567." in table.caption
+    assert [row.labels[2] for row in table.rows] == ["clean", "hard"]
 
 
 def test_a_sampled_run_estimates_the_whole_benchmark(tmp_path):
@@ -729,24 +733,38 @@ def test_levels_have_one_order_whatever_the_order_of_asking(tmp_path):
     assert made[0].find("severity") is None
 
 
-def test_levels_are_in_order_where_questions_meet_one_each(tmp_path):
-    def answer(q, level, _):
-        return "A" if level in ("clean", ("hard", "low", "mid")[q.index % 3]) else None
+def drawn_run(folder, **plan):
+    """A run of nine questions, each clean and at one of three levels."""
 
-    folder = write_run(tmp_path / "run", [question(i) for i in range(9)], answer, design="drawn")
-    lines = (folder / "cells.jsonl").read_text().splitlines()
-    kept = [
-        line
-        for line in lines
-        if (cell := json.loads(line)["cell"])[2] in ("clean", ("hard", "low", "mid")[cell[1] % 3])
-    ]
-    (folder / "cells.jsonl").write_text("\n".join(kept) + "\n")
-    made = make_tables(load_results(folder), load_spec())
+    def answer(q, level, _):
+        right = q.index % 2 or level != "clean"
+        return "A" if right and level in ("clean", levels_of_questions[q.index % 3]) else None
+
+    levels_of_questions = ("hard", "low", "mid")
+    folder = write_run(folder, [question(i) for i in range(9)], answer, design="drawn", **plan)
+    path = folder / "cells.jsonl"
+    cells = [json.loads(line)["cell"] for line in path.read_text().splitlines()]
+    kept = [c for c in cells if c[2] in ("clean", levels_of_questions[c[1] % 3])]
+    path.write_text("".join(json.dumps({"cell": cell}) + "\n" for cell in kept))
+    return load_results(folder)
+
+
+def test_levels_are_in_order_where_questions_meet_one_each(tmp_path):
+    made = make_tables(drawn_run(tmp_path / "run"), load_spec())
     for key in ("statuses", "stages", "flips", "retention"):
         table = made.find(key)
         levels = [row.labels[table.labels.index("Level")] for row in table.rows]
         assert levels == [level for level in LEVELS if level in levels]
         assert len(levels) >= 3
+
+
+def test_the_drop_of_a_sample_is_of_the_questions_of_its_level(tmp_path):
+    bench = {"name": "toy", "family": "plain", "questions": 60, "sha256": "x"}
+    made = make_tables(drawn_run(tmp_path / "run", sample="9", manifest={"benches": [bench]}), load_spec())
+    (row,) = made.main
+    assert values(made.find("whole"), Level="hard")["drop"] == pytest.approx(row.drops["hard"].value)
+    assert row.drop_percent("hard") == pytest.approx(100 * row.drops["hard"].value / (100 / 3))
+    assert row.scores["clean"].value == pytest.approx(100 / 3)  # questions 0, 3 and 6: only 3 is right
 
 
 def test_emphasis_is_of_models_and_never_of_the_easiest_corruption():

@@ -382,6 +382,7 @@ def test_false_alarms_are_shares_of_the_replies_that_can_be_read(tmp_path, make_
     folder = perceive(tmp_path / "run", make_tsv(rows=4), Mumbling(), levels=("clean",))
     tables = make_tables(load_results(folder), SPEC)
     n, alarms, _ = tables.find("false-alarms").rows[0].values
+    assert tables.find("false-alarms").caption.endswith("in points with 95 % intervals.")
     assert (n.value, alarms.value) == (2, 50)
     row = tables.find("perception").rows[0]
     clean = dict(zip([c.name for c in tables.find("perception").columns], row.values, strict=True))

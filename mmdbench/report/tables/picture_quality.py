@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmdbench.records import LEVEL_ORDER
 from mmdbench.report.scores import main_rows, overall_row
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
@@ -32,7 +33,7 @@ def quality_table(runs: Sequence[RunResults]) -> Table:
             groups.setdefault((str(image.get("kind", "")), str(image.get("level", ""))), []).append(image)
         whole = overall_row(main_rows(run, run.plan.levels)) if groups else None
         scores = whole.scores if whole else {}
-        for (kind, level), images in groups.items():
+        for (kind, level), images in sorted(groups.items(), key=_level_place):
             values = (*(_mean(images, name) for name in names), value_of(scores.get(level)))
             body.append(Row((run.name, kind, level), values))
     columns = (*(Column(name, "", 2) for name in names), Column("score", digits=2, intervals=False))
@@ -41,6 +42,11 @@ def quality_table(runs: Sequence[RunResults]) -> Table:
         f"high. Measured by {_makers([record for _, record in records])}."
     )
     return Table("quality", "Image quality", ("Model", "Images", "Level"), columns, tuple(body), caption)
+
+
+def _level_place(group: tuple[tuple[str, str], object]) -> int:
+    level = group[0][1]
+    return LEVEL_ORDER.index(level) if level in LEVEL_ORDER else len(LEVEL_ORDER)
 
 
 def _makers(records: Sequence[Mapping[str, Any]]) -> str:

@@ -35,6 +35,8 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
             f"{pictures} of {results.planned} planned answers have no picture that can be read; "
             "they count as wrong, and their replies hold the reason."
         )
+    if results.complete and not results.settled:
+        notes.append(f"JUDGING INCOMPLETE: {results.problem} Drops marked {MARK} rest on it.")
     notes += _file_notes(results.manifest)
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
