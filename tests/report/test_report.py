@@ -542,10 +542,10 @@ def test_a_p_value_is_never_zero():
 def test_best_and_second_are_judged_as_shown():
     rows = [("a", 50.04), ("b", 50.01), ("c", 49.0), ("d", None), ("all", 90.0)]
     body = tuple(Row((n,), (None if v is None else Value(v),), n == "all") for n, v in rows)
-    table = Table("t", "T", ("Model",), (Column("x", best="max"),), body)
+    table = Table("t", "T", ("Model",), (Column("x", best="max"),), body, model_at=0)
     assert ranks(table) == {(0, 0): 1, (1, 0): 1, (2, 0): 2}
-    assert ranks(Table("t", "T", ("Model",), (Column("x", best="max"),), body[:1])) == {}
-    least = Table("t", "T", ("Model",), (Column("x", best="min"),), body)
+    assert ranks(Table("t", "T", ("Model",), (Column("x", best="max"),), body[:1], model_at=0)) == {}
+    least = Table("t", "T", ("Model",), (Column("x", best="min"),), body, model_at=0)
     assert ranks(least)[2, 0] == 1
 
 
@@ -785,6 +785,6 @@ def test_models_are_ranked_within_the_rows_of_one_question():
     columns = (Column("type", best="max"),)
     rows = [(("clean", "a"), 90), (("clean", "b"), 80), (("hard", "a"), 30), (("hard", "b"), 40)]
     body = tuple(Row(labels, (Value(number),)) for labels, number in rows)
-    table = Table("t", "T", ("Level", "Model"), columns, body)
+    table = Table("t", "T", ("Level", "Model"), columns, body, model_at=1)
     assert ranks(table) == {(0, 0): 1, (1, 0): 2, (2, 0): 2, (3, 0): 1}
     assert ranks(Table("t", "T", ("Level", "Part"), columns, body)) == {}

@@ -19,7 +19,7 @@ from mmdbench.report.load import open_comparisons, open_runs
 from mmdbench.report.page.writing import PageContent, page_html
 from mmdbench.report.render.figures import draw_figures
 from mmdbench.report.tables import collect
-from mmdbench.report.tables.table import Column, Table, as_record
+from mmdbench.report.tables.table import Column, Table, as_record, ranks
 from mmdbench.results import graded_run
 from optional_packages import needs
 from run_folders import numbers, question, write_run
@@ -40,13 +40,18 @@ def reword(monkeypatch):
     )
     # The titles of breakdowns are private: only this test changes them.
     monkeypatch.setattr(collect, "_PARTS", parts)
-    for kind, word in ((Column, "name"), (Table, "title")):
 
-        def other(self, *args, init=kind.__init__, word=word, **named):
-            init(self, *args, **named)
-            object.__setattr__(self, word, "AVG")
+    def other_column(self, *args, init=Column.__init__, **named):
+        init(self, *args, **named)
+        object.__setattr__(self, "name", "AVG")
 
-        monkeypatch.setattr(kind, "__init__", other)
+    def other_table(self, *args, init=Table.__init__, **named):
+        init(self, *args, **named)
+        object.__setattr__(self, "title", "AVG")
+        object.__setattr__(self, "labels", ("AVG",) * len(self.labels))
+
+    monkeypatch.setattr(Column, "__init__", other_column)
+    monkeypatch.setattr(Table, "__init__", other_table)
 
 
 @pytest.fixture(params=["mixed", "grid"])
@@ -71,10 +76,14 @@ def measured(folders, tmp_path):
     compared = open_comparisons([*folders, "paper:clear-rl"])
     accept(runs[0], tmp_path / "baseline.json")
     report = check_run(runs[1], read_baseline(tmp_path / "baseline.json"), SPEC, [*map(parse_gate, GATES)])
+    broken = replace(runs[1], statuses={"ok": 1, "missing": 9})
+    both = [*tables.tables, *collect.make_tables([runs[0], broken], SPEC).tables]
     page = page_html(PageContent(runs, tables, ()), SPEC)
     return {
         "tables": numbers(tables.as_dict()),
         "keys": [table.key for table in tables.tables],
+        "ranks": [ranks(table) for table in both],
+        "marks": [[v.mark for row in table.rows for v in row.values if v] for table in both],
         "comparisons": [numbers(as_record(one)) for one in compared],
         "gates": asdict(report),
         "citations": citations(runs),
@@ -84,6 +93,7 @@ def measured(folders, tmp_path):
 
 def test_other_names_move_nothing(folders, tmp_path, monkeypatch):
     found = measured(folders, tmp_path)
+    assert {"", "†"} == {mark for marks in found["marks"] for mark in marks}
     names = [row.name for row in open_runs(folders)[1].main]
     assert {'data-bench="MMStar"', 'data-family="capture"', 'data-corruption="graffiti"'} <= set(
         found["page"]
@@ -111,7 +121,7 @@ def test_other_names_leave_figures_and_their_sizes(folders, tmp_path, monkeypatc
 
 def test_ids_are_not_part_of_the_json(folders):
     made = [open_runs(folders)[1].as_dict(), *map(as_record, open_comparisons(folders))]
-    assert '"id":' not in json.dumps(made)
+    assert not re.search('"(id|ids|model_at)":', json.dumps(made))
 
 
 def test_settings_that_block_are_known_by_their_ids(folders, monkeypatch):

@@ -54,14 +54,13 @@ def _tile(name: str, value: str, interval: str, kind: str = "") -> str:
 
 
 def _percent_path(numbers: PageNumbers, labels: PageLabels, wanted: Mapping[str, Any]) -> str:
-    several = len(labels.runs) > 1
+    ids = (wanted["id"], wanted["run"])[: min(2, len(labels.runs))]
     for t, table in enumerate(numbers.at("tables")):
         if table["key"] != "levels":
             continue
         for c, column in enumerate(table["columns"]):
             for r, row in enumerate(table["rows"]):
-                mine = row["id"] == wanted["id"] and (not several or row["labels"][-1] == wanted["run"])
-                if mine and column["unit"] == "%":
+                if column["unit"] == "%" and row["ids"] == ids:
                     value = row["values"][c]
                     return f"tables/{t}/rows/{r}/values/{c}/value" if value else ""
     return ""

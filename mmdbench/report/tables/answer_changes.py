@@ -34,7 +34,7 @@ def flip_table(runs: Sequence[RunResults]) -> Table:
     names = (("right → wrong", "%"), ("wrong → right", "%"), ("net drop", "points"))
     columns = tuple(Column(name, unit, difference=True) for name, unit in names)
     caption = "In percent of the questions; over corruptions first, where a question met several."
-    return Table("flips", "Answers that flip", _LABELS, columns, tuple(body), caption)
+    return Table("flips", "Answers that flip", _LABELS, columns, tuple(body), caption, model_at=0)
 
 
 def _degraded_series(
@@ -87,7 +87,7 @@ def retention_table(runs: Sequence[RunResults]) -> Table:
         "Retained = score / clean score; above chance = (score − chance) / (clean − chance), and none where "
         "the clean score is not above chance. Intervals by the delta method."
     )
-    return Table("retention", "What is retained", _LABELS, columns, tuple(body), caption)
+    return Table("retention", "What is retained", _LABELS, columns, tuple(body), caption, model_at=0)
 
 
 def retained_share(before: Series, after: Series, guess: float) -> Value | None:
@@ -135,7 +135,9 @@ def worst_case_table(runs: Sequence[RunResults]) -> Table:
         Column("breaks most", "text"),
     )
     caption = "Worst = the question's lowest hit over its corruptions, as in HELM's worst-case robustness."
-    return Table("worst-case", "Worst corruption per question", _LABELS, columns, tuple(body), caption)
+    return Table(
+        "worst-case", "Worst corruption per question", _LABELS, columns, tuple(body), caption, model_at=0
+    )
 
 
 def _breaker(before: Series | None, after: Series) -> str:
@@ -166,7 +168,7 @@ def ladder_flags(runs: Sequence[RunResults]) -> Table:
         "noise by chance."
     )
     labels = ("Model", "Part", "Step")
-    return Table("severity", "Ladders that rise", labels, columns, tuple(body), caption)
+    return Table("severity", "Ladders that rise", labels, columns, tuple(body), caption, model_at=0)
 
 
 def _ladders(run: RunResults) -> Iterator[tuple[str, Mapping[str, Series]]]:

@@ -54,6 +54,7 @@ def part_table(part: Breakdown, levels: Sequence[str], weighting: str) -> Table:
         level_columns(levels, intervals=False),
         tuple(body),
         weighting,
+        model_at=1 if several else None,
     )
 
 

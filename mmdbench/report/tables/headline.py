@@ -32,7 +32,9 @@ def worst_table(rows: Rows, levels: Sequence[str]) -> Table:
         body.append(
             Row((label,), tuple(value_of(_at(known[n], level)) if n in known else None for n in names))
         )
-    return Table(f"scores-{level}", f"Score at {level}", ("Model",), columns, tuple(body), _AVERAGES)
+    return Table(
+        f"scores-{level}", f"Score at {level}", ("Model",), columns, tuple(body), _AVERAGES, model_at=0
+    )
 
 
 def levels_table(rows: Rows, levels: Sequence[str]) -> Table:
@@ -43,12 +45,21 @@ def levels_table(rows: Rows, levels: Sequence[str]) -> Table:
     for row_id, name in _names(rows).items():
         for label, of_run in rows.items():
             named, section = ((name, label), name) if several else ((name,), "")
+            ids = (row_id, label)[: len(named)]
             body += [
-                Row(named, level_values(row, levels), row.is_average, section, row_id)
+                Row(named, level_values(row, levels), row.is_average, section, ids)
                 for row in of_run
                 if row.id == row_id
             ]
-    return Table("levels", "Score by level", labels, level_columns(levels), tuple(body), _AVERAGES)
+    return Table(
+        "levels",
+        "Score by level",
+        labels,
+        level_columns(levels),
+        tuple(body),
+        _AVERAGES,
+        model_at=1 if several else None,
+    )
 
 
 def level_columns(levels: Sequence[str], *, intervals: bool = True) -> tuple[Column, ...]:
@@ -86,7 +97,15 @@ def ladder_table(rows: Rows, levels: Sequence[str]) -> Table:
                 )
     labels = ("Model", "Level") if several else ("Level",)
     columns = tuple(Column(name, digits=2, intervals=False) for name in names.values())
-    return Table("ladder", "Benchmarks by level", labels, columns, tuple(body), _AVERAGES)
+    return Table(
+        "ladder",
+        "Benchmarks by level",
+        labels,
+        columns,
+        tuple(body),
+        _AVERAGES,
+        model_at=0 if several else None,
+    )
 
 
 def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
@@ -105,9 +124,15 @@ def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
         row = overall_row(of_run)
         if row is not None:
             named = label if row.id == AVERAGE else f"{label} ({row.name})"
-            body.append(Row((named,), level_values(row, levels)[1:]))
+            body.append(Row((named,), level_values(row, levels)[1:], ids=(label,)))
     return Table(
-        "drops", "Mean over benchmarks and its drop", ("Model",), tuple(columns), tuple(body), _AVERAGES
+        "drops",
+        "Mean over benchmarks and its drop",
+        ("Model",),
+        tuple(columns),
+        tuple(body),
+        _AVERAGES,
+        model_at=0,
     )
 
 

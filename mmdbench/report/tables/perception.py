@@ -124,7 +124,15 @@ def _level_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> 
                 labels = (level, name) if several else (level,)
                 body.append(Row(labels, _values(here), level == "degraded", level if several else ""))
     labels = ("Level", "Model") if several else ("Level",)
-    return Table("perception", "Degradation perception by level", labels, _COLUMNS, tuple(body), _CAPTION)
+    return Table(
+        "perception",
+        "Degradation perception by level",
+        labels,
+        _COLUMNS,
+        tuple(body),
+        _CAPTION,
+        model_at=1 if several else None,
+    )
 
 
 def _corruption_table(runs: Mapping[str, Sequence[_Seen]], spec: Spec) -> Table:
@@ -141,7 +149,15 @@ def _corruption_table(runs: Mapping[str, Sequence[_Seen]], spec: Spec) -> Table:
     columns = (*_COLUMNS, Column("most often taken for", "text"))
     caption = f"All degraded levels together. {_CAPTION}"
     title = "Degradation perception by corruption"
-    return Table("perception-corruptions", title, labels, columns, tuple(body), caption)
+    return Table(
+        "perception-corruptions",
+        title,
+        labels,
+        columns,
+        tuple(body),
+        caption,
+        model_at=1 if several else None,
+    )
 
 
 def _alarm_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> Table:
@@ -165,7 +181,7 @@ def _alarm_table(runs: Mapping[str, Sequence[_Seen]], levels: Sequence[str]) -> 
         "in points with 95 % intervals."
     )
     labels = ("Model", "Level")
-    return Table("false-alarms", "False alarms", labels, columns, tuple(body), caption)
+    return Table("false-alarms", "False alarms", labels, columns, tuple(body), caption, model_at=0)
 
 
 def _taken_for(seen: Sequence[_Seen]) -> str:

@@ -41,7 +41,9 @@ def quality_table(runs: Sequence[RunResults]) -> Table:
         "Means over images, without a reference image; BRISQUE and NIQE are better when low, MUSIQ when "
         f"high. Measured by {_makers([record for _, record in records])}."
     )
-    return Table("quality", "Image quality", ("Model", "Images", "Level"), columns, tuple(body), caption)
+    return Table(
+        "quality", "Image quality", ("Model", "Images", "Level"), columns, tuple(body), caption, model_at=0
+    )
 
 
 def _level_place(group: tuple[tuple[str, str], object]) -> int:

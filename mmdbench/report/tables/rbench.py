@@ -29,7 +29,7 @@ def rbench_table(runs: Sequence[RunResults]) -> Table:
         Column("n", "count", 0),
         *(Column(name, "share", 4) for name in (*STRENGTHS, "not told", "mean")),
     )
-    return Table("rbench", "R-Bench", ("Model", "Task"), columns, tuple(body), _CAPTION)
+    return Table("rbench", "R-Bench", ("Model", "Task"), columns, tuple(body), _CAPTION, model_at=0)
 
 
 def _rows(run: RunResults) -> list[Row]:

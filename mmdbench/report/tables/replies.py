@@ -41,7 +41,7 @@ def status_table(runs: Sequence[RunResults]) -> Table:
             body.append(Row((run.name, level), (Value(sum(counts[level].values())), *values)))
     columns = (Column("planned", "count", 0), *(Column(status, "count", 0) for status in _STATUSES))
     caption = "Every planned cell is in the denominator of its score, answered or not."
-    return Table("statuses", "Replies", ("Model", "Level"), columns, tuple(body), caption)
+    return Table("statuses", "Replies", ("Model", "Level"), columns, tuple(body), caption, model_at=0)
 
 
 def stage_table(runs: Sequence[RunResults]) -> Table:
@@ -64,7 +64,9 @@ def stage_table(runs: Sequence[RunResults]) -> Table:
     ]
     columns = tuple(Column(stage, "%") for stage in (*stages, *ends))
     caption = "A model that rambles on hard images must not look fragile because of how it is read."
-    return Table("stages", "How answers were read", ("Model", "Level"), columns, tuple(body), caption)
+    return Table(
+        "stages", "How answers were read", ("Model", "Level"), columns, tuple(body), caption, model_at=0
+    )
 
 
 def trigger_table(runs: Sequence[RunResults]) -> Table:
@@ -114,7 +116,7 @@ def phase_table(runs: Sequence[RunResults]) -> Table:
         for run, level, means in body
     )
     columns = tuple(Column(name, "s", 3) for name in names)
-    return Table("phases", "Seconds of a reply", ("Model", "Level"), columns, rows, "Means.")
+    return Table("phases", "Seconds of a reply", ("Model", "Level"), columns, rows, "Means.", model_at=0)
 
 
 def cost_table(runs: Sequence[RunResults]) -> Table:
@@ -133,7 +135,7 @@ def cost_table(runs: Sequence[RunResults]) -> Table:
         Column("US dollars", "USD", 4),
     )
     caption = "Sums over the replies that name their tokens, at the price of the model card; each reply once."
-    return Table("cost", "Tokens and cost", ("Model", "Level"), columns, tuple(body), caption)
+    return Table("cost", "Tokens and cost", ("Model", "Level"), columns, tuple(body), caption, model_at=0)
 
 
 def capability_table(runs: Sequence[RunResults]) -> Table:
@@ -150,7 +152,7 @@ def capability_table(runs: Sequence[RunResults]) -> Table:
         known = [[value for arm in arms if (value := arm.get(name)) is not None] for name in names]
         body.append(Row(labels, tuple(Value(math.fsum(v) / len(v)) if v else None for v in known)))
     columns = tuple(Column(name) for name in names)
-    return Table("capabilities", "MM-Vet capabilities", ("Model", "Level"), columns, tuple(body))
+    return Table("capabilities", "MM-Vet capabilities", ("Model", "Level"), columns, tuple(body), model_at=0)
 
 
 def _by_level(
@@ -178,7 +180,7 @@ def _by_level(
                 body.append(Row((run.name, name), values, not bench, run.name))
     columns = tuple(Column(level, column.unit, column.digits) for level in levels)
     key, title, caption = about
-    return Table(key, title, ("Model", "Benchmark"), columns, tuple(body), caption)
+    return Table(key, title, ("Model", "Benchmark"), columns, tuple(body), caption, model_at=0)
 
 
 def _restoring(reply: Reply) -> float | None:

@@ -40,7 +40,9 @@ def detectable_table(rows: Rows, levels: Sequence[str]) -> Table:
         "100 such runs, with the flips of this one (Connor 1987); and how many questions 1 point would take."
     )
     labels = ("Model", "Benchmark", "Level")
-    return Table("detectable", "What this many questions can show", labels, columns, tuple(body), caption)
+    return Table(
+        "detectable", "What this many questions can show", labels, columns, tuple(body), caption, model_at=0
+    )
 
 
 def whole_table(runs: Sequence[RunResults]) -> Table:
@@ -73,7 +75,9 @@ def whole_table(runs: Sequence[RunResults]) -> Table:
     )
     caption = "Finite population, stratified by category: the score had the whole benchmark been asked."
     labels = ("Model", "Benchmark", "Level")
-    return Table("whole", "Estimates of the whole benchmark", labels, columns, tuple(body), caption)
+    return Table(
+        "whole", "Estimates of the whole benchmark", labels, columns, tuple(body), caption, model_at=0
+    )
 
 
 def _whole(before: Series | None, after: Series, total: int) -> tuple[Value | None, Value | None]:

@@ -12,7 +12,6 @@ from mmdbench.stats import Estimate
 
 __all__ = [
     "MARK",
-    "MODEL",
     "VOLATILE",
     "Best",
     "Column",
@@ -29,9 +28,6 @@ __all__ = [
 
 MARK = "†"
 """The mark of a difference that rests on an incomplete run."""
-
-MODEL = "Model"
-"""The label of rows that name a run or published result."""
 
 VOLATILE = frozenset({"time", "phases"})
 """Tables that differ between two runs of one plan; they are shown only if they are asked for."""
@@ -75,22 +71,23 @@ class Column:
 class Row:
     """A row: its labels, and a value or None for each column.
 
-    A `summary` row is a mean or total of others; rows of one section are shown together. `id` is the
-    benchmark of a row of scores by level.
+    A `summary` row is a mean or total of others; rows of one section are shown together. `ids`
+    tell the program what the labels stand for, where these are other words.
     """
 
     labels: tuple[str, ...]
     values: tuple[Value | None, ...]
     summary: bool = False
     section: str = ""
-    id: str = ""
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table; `key` names it in options and files, `caption` describes its numbers and their weighting.
 
-    With `across`, the columns that have a best end are models, which are compared within each row.
+    `model_at` is the place of the label that names a run or published result, None without one. With
+    `across`, the columns that have a best end are models, which are compared within each row.
     """
 
     key: str
@@ -100,11 +97,12 @@ class Table:
     rows: tuple[Row, ...]
     caption: str = ""
     across: bool = False
+    model_at: int | None = None
 
 
 def as_record(value: Any) -> dict[str, Any]:
     """A dataclass as a JSON-able dict, without the fields that the program alone reads."""
-    hidden = ("id", "covers", "asked", "outside")
+    hidden = ("id", "ids", "model_at", "covers", "asked", "outside")
     return asdict(value, dict_factory=lambda items: {k: v for k, v in items if k not in hidden})
 
 
@@ -135,10 +133,10 @@ def ranks(table: Table) -> Mapping[tuple[int, int], int]:
     """
     groups: dict[tuple[object, ...], dict[tuple[int, int], float]] = {}
     for r, row in enumerate(table.rows):
-        others = tuple(x for x, name in zip(row.labels, table.labels, strict=True) if name != MODEL)
+        others = tuple(x for i, x in enumerate(row.ids or row.labels) if i != table.model_at)
         for c, column in enumerate(table.columns):
             number = _rounded(row, c, column)
-            compared = table.across or (MODEL in table.labels and not row.summary)
+            compared = table.across or (table.model_at is not None and not row.summary)
             if number is not None and column.best and compared:
                 key = (r,) if table.across else (c, *others)
                 groups.setdefault(key, {})[r, c] = -number if column.best == "max" else number
@@ -162,12 +160,9 @@ def marked(table: Table, incomplete: Collection[str]) -> Table:
     """
     if not incomplete or not any(column.difference for column in table.columns):
         return table
-    place = table.labels.index(MODEL) if MODEL in table.labels else None
     rows = []
     for row in table.rows:
-        # A mean over some benchmarks has their number behind the label.
-        label = None if place is None else row.labels[place]
-        if label is None or any(label == run or label.startswith(f"{run} (") for run in incomplete):
+        if table.model_at is None or (row.ids or row.labels)[table.model_at] in incomplete:
             values = (
                 replace(value, mark=MARK) if value is not None and column.difference else value
                 for value, column in zip(row.values, table.columns, strict=True)
