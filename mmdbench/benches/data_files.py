@@ -16,6 +16,7 @@ from mmdbench.benches.fetch import (
     recorded_check,
 )
 from mmdbench.benches.lookup import expand_benches
+from mmdbench.benches.tsv_reader import read_table
 from mmdbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class DataFile:
 
     `state` is shipped, present, partial or absent; `path` is None for the last two. `bytes` is its
     size on the disk. `checksum` is ok, mismatch, unchecked (never computed, or the file changed
-    since) or unknown (the catalogue has none); `md5` is the computed one.
+    since) or unknown (the catalogue has none); `md5` is the computed one. `rows` is the number of rows of a
+    file that is not known to be the published one; 0 if it cannot be read.
     """
 
     info: BenchInfo
@@ -41,11 +43,15 @@ class DataFile:
     checksum: str
     md5: str = ""
     note: str = ""
+    rows: int = 0
 
 
 def list_data(data_dir: str | Path | None = None) -> tuple[DataFile, ...]:
-    """The state of every benchmark's file, in the catalogue's order; computes no checksum."""
-    return tuple(_state(find_bench(name), data_dir) for name in get_bench_names())
+    """The state of every benchmark's file, in the catalogue's order.
+
+    Computes and records the checksum of each file that was not checked since it changed.
+    """
+    return tuple(_checked(find_bench(name), data_dir) for name in get_bench_names())
 
 
 def get_data(
@@ -67,7 +73,7 @@ def get_data(
     found = []
     for name in _catalogued(names):
         fetch_bench(find_bench(name), data_dir=data_dir, settings=settings)
-        found.append(_state(find_bench(name), data_dir))
+        found.append(_checked(find_bench(name), data_dir))
     return tuple(found)
 
 
@@ -98,6 +104,21 @@ def data_path(name: str, *, data_dir: str | Path | None = None) -> Path:
     return path
 
 
+def _checked(info: BenchInfo, data_dir: str | Path | None) -> DataFile:
+    """The state of a file, whose checksum is computed unless it is recorded."""
+    path = find_bench_file(info, data_dir)
+    if path is None or info.shipped or recorded_check(path, info) is not None:
+        return _state(info, data_dir)
+    return _state(info, data_dir, check_file(path, info))
+
+
+def _count_rows(path: Path) -> int:
+    try:
+        return len(read_table(path).rows)
+    except DataError:
+        return 0
+
+
 def _state(info: BenchInfo, data_dir: str | Path | None, checked: CheckedFile | None = None) -> DataFile:
     path = find_bench_file(info, data_dir)
     if path is None:
@@ -110,7 +131,8 @@ def _state(info: BenchInfo, data_dir: str | Path | None, checked: CheckedFile | 
     if checked is None:
         return DataFile(info, state, path, size, "unchecked", note=info.note)
     note = info.other_md5.get(checked.md5, info.note)
-    return DataFile(info, state, path, size, checked.state, checked.md5, note)
+    rows = 0 if checked.state == "ok" else _count_rows(path)
+    return DataFile(info, state, path, size, checked.state, checked.md5, note, rows)
 
 
 def _catalogued(names: str | Iterable[str]) -> tuple[str, ...]:

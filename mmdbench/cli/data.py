@@ -29,13 +29,14 @@ def list_files(data_dir: opts.LocalDataDir = None) -> None:
 
 @guarded
 def get(names: Names, data_dir: opts.LocalDataDir = None) -> None:
-    """Download missing files; run the command again to resume."""
+    """Download missing files; run the command again to resume; exit 4 if a file is not the published one."""
     from mmdbench.benches.data_files import get_data
     from mmdbench.cli._shared.benches import download_progress
 
     with download_progress() as settings:
         found = get_data(names, data_dir=data_dir, settings=settings)
     _print(found)
+    _require_published(found)
 
 
 @guarded
@@ -48,8 +49,7 @@ def verify(
 
     found = verify_data(names or (), data_dir=data_dir)
     _print(found)
-    if any(file.checksum == "mismatch" for file in found):
-        raise typer.Exit(4)
+    _require_published(found)
 
 
 @guarded
@@ -62,17 +62,30 @@ def path(
     typer.echo(data_path(name, data_dir=data_dir))
 
 
+def _require_published(files: tuple[DataFile, ...]) -> None:
+    if any(file.checksum == "mismatch" for file in files):
+        raise typer.Exit(4)
+
+
 def _print(files: tuple[DataFile, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
-    for name in ("name", "state", "size", "checksum", "where"):
+    for name in ("name", "state", "size", "rows", "published", "checksum", "where"):
         table.add_column(name, no_wrap=name == "name", overflow="fold")
     for file in files:
         size = f"{file.bytes / 1e6:.1f} MB" if file.bytes else ""
-        cells = (file.info.name, file.state, size, file.checksum, str(file.path or ""))
+        rows = (
+            str(file.info.rows or "?")
+            if file.checksum == "ok"
+            else str(file.rows or "?")
+            if file.path
+            else ""
+        )
+        published = {"ok": "yes", "mismatch": "no"}.get(file.checksum, "?") if file.path else ""
+        cells = (file.info.name, file.state, size, rows, published, file.checksum, str(file.path or ""))
         table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
     for file in files:

@@ -481,7 +481,7 @@ def test_data_commands(host: Host, shop: Shop, monkeypatch: pytest.MonkeyPatch) 
         data_path("Other", data_dir=folder)
     path.write_bytes(BODY + b"more")
     (folder / "Other.tsv").write_bytes(b"x")
-    assert states(list_data(folder))[0][:3] == ("Toy", "present", "unchecked")
+    assert states(list_data(folder))[0][:3] == ("Toy", "present", "mismatch")
     assert [f[2] for f in states(verify_data(data_dir=folder))] == ["mismatch", "unknown"]
     assert [f[2] for f in states(list_data(folder))] == ["mismatch", "unknown"]
     with pytest.raises(UnknownNameError):

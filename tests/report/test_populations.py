@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -294,3 +295,34 @@ def test_a_relative_error_needs_the_drops_of_both():
     mce = make_tables([run, bare], load_spec()).find("mce")
     assert {row.values[1] for row in mce.rows} == {None}
     assert mce.rows[0].values[0].value == pytest.approx(100)
+
+
+def test_a_file_that_is_not_the_published_one_is_named_in_every_rendering(data, tmp_path):
+    out = tmp_path / "run"
+    evaluate(data, out, "--bench", "MMStar", "--level", "clean,hard", "--sample", "4")
+    note = "FILE of MMStar: 8 rows, the published one has 1500"
+    for words in (("report", out), ("report", out, "--markdown"), ("report", out, "--json"), ("cite", out)):
+        assert note in " ".join(mixed(*words).split())
+    assert note in " ".join(mixed("compare", out, "paper:clear-rl").split())
+
+
+def test_a_file_of_the_published_length_is_known_by_its_digest(tmp_path):
+    rows = [
+        {"index": i, "question": f"Which {i}?", "A": "red", "B": "green", "answer": "A"} for i in range(495)
+    ]
+    write_tsv(tmp_path / "R-Bench-Dis.tsv", rows)
+    out = tmp_path / "run"
+    run = evaluate(tmp_path, out, "--bench", "R-Bench-Dis", "--sample", "4")
+    (record,) = run.manifest["benches"]
+    assert record["md5"]
+    assert f"not the published one (its MD5 is {record['md5']})" in " ".join(mixed("report", out).split())
+    whole = make_tables(replace(run, plan=replace(run.plan, sample="")), load_spec())
+    assert whole.header["sample"] == "all questions of the files"
+
+
+def test_data_list_and_get_say_whether_a_file_is_the_published_one(data, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    line = next(row for row in mixed("data", "list", "--data-dir", data).splitlines() if "MMStar " in row)
+    assert [cell.strip() for cell in line.split("│")[4:7]] == ["8", "no", "mismatch"]
+    text = mixed("data", "get", "MMStar", "--data-dir", data, code=4)
+    assert "MMStar: not the published file" in text

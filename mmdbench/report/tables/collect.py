@@ -28,7 +28,7 @@ from mmdbench.report.tables.perception import perception_tables
 from mmdbench.report.tables.picture_quality import quality_table
 from mmdbench.report.tables.rbench import rbench_table
 from mmdbench.report.tables.rounding import RULE
-from mmdbench.report.tables.run_notes import run_notes
+from mmdbench.report.tables.run_notes import run_notes, unpublished_files
 from mmdbench.report.tables.sample_size import detectable_table, whole_table
 from mmdbench.report.tables.table import Table, as_record, marked
 from mmdbench.results.graded_run import RunResults
@@ -277,6 +277,7 @@ def _info(run: RunResults) -> RunInfo:
 def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str]:
     plan = run.plan
     made = plan.design != "released"
+    others = unpublished_files(run.manifest)
     return {
         "model": ", ".join(labels),
         "design": f"{plan.design} ({weighting_of(run)})",
@@ -284,7 +285,7 @@ def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str
         "answer extraction": extraction_version(plan.extraction),
         "profile": plan.profile if made else "that of the released files",
         "codec": plan.codec if made else "that of the released files",
-        "sample": plan.sample or "all questions",
+        "sample": plan.sample or ("all questions of the files" if others else "all questions"),
         "seed": str(plan.seed),
         "corruption spec": spec.version if made else "that of the released files",
         "rounding": RULE,

@@ -14,7 +14,7 @@ from mmdbench.report.tables.table import MARK
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.judging.remembered import asked_judges
 
-__all__ = ["run_notes"]
+__all__ = ["run_notes", "unpublished_files"]
 
 _SHARE_OFF = 0.03
 """Difference from an equal share that is worth a note: 3 of 100 rows."""
@@ -80,13 +80,23 @@ def _shares_note(results: RunResults) -> list[str]:
     return [f"{note} Scores are not re-weighted; balanced:K draws each corruption equally often."]
 
 
-def _file_notes(manifest: Mapping[str, Any]) -> list[str]:
+def unpublished_files(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The benchmarks whose file is not the published one by rows or MD5, each with the difference."""
     published = {name: find_bench(name).rows for name in get_bench_names()}
+    found = {}
+    for bench in manifest.get("benches", ()):
+        name, rows = bench["name"], bench.get("questions")
+        if published.get(name) not in (None, rows):
+            found[name] = f"{rows} rows, the published one has {published[name]}"
+        elif bench.get("md5"):
+            found[name] = f"{rows} rows, but not the published one (its MD5 is {bench['md5']})"
+    return found
+
+
+def _file_notes(manifest: Mapping[str, Any]) -> list[str]:
     return [
-        f"FILE of {bench['name']}: {bench['questions']} rows, the published one has "
-        f"{published[bench['name']]}; these are not scores of {bench['name']}."
-        for bench in manifest.get("benches", ())
-        if published.get(bench["name"]) not in (None, bench.get("questions"))
+        f"FILE of {name}: {difference}; these are not scores of {name}."
+        for name, difference in unpublished_files(manifest).items()
     ]
 
 
