@@ -1,7 +1,8 @@
-"""The two-expert decoder: understanding and generation rows with their own weights, one attention.
+"""CLEAR's decoder: two experts, for understanding and for generation, which share one attention.
 
-Shapes: B contexts, S new rows, d width, H query heads, K key heads, h head width. Modules are
-named as in the published files; those of the generation expert end in `_moe_gen`.
+A row is the vector of one token. Shapes: B contexts, S new rows of each, d width, H query heads, K key
+heads, h head width. Modules are named as in the published files; those of the generation expert end in
+`_moe_gen`.
 """
 
 from __future__ import annotations
@@ -94,28 +95,28 @@ class _Layer(nn.Module):
             self.add_module("post_attention_layernorm" + e, _RmsNorm(sizes.width, sizes.eps))
 
     def forward(self, x: Tensor, step: _Step, index: int) -> Tensor:
-        """The residual stream [B, S, d] after layer `index`, from the one before it."""
+        """The residual stream [B, S, d] after layer `index`."""
         heads = _routed(step.gen, x, lambda rows, e: self._project(rows, e, precise=step.gen))
         mixed = self._attend(heads, step, index).to(x.dtype)
-        both = torch.cat([x, mixed], dim=-1)
-        return _routed(step.gen, both, self._finish)
+        pair = torch.cat([x, mixed], dim=-1)
+        return _routed(step.gen, pair, self._add_mlp)
 
     def _project(self, x: Tensor, expert: str, *, precise: bool) -> Tensor:
         """Queries, keys and values, before rotation: [B, S, H + 2K, h]; in float32 if `precise`."""
         attention, width = self.self_attn, self.sizes.head_width
-        normed = _call(getattr(self, "input_layernorm" + expert), x)
+        normed = _run_module(getattr(self, "input_layernorm" + expert), x)
         q, k, v = (
-            _split(_call(getattr(attention, name + expert), normed), width)
+            _split_heads(_run_module(getattr(attention, name + expert), normed), width)
             for name in ("q_proj", "k_proj", "v_proj")
         )
         if precise:
             q, k, v = q.float(), k.float(), v.float()
-        q = _call(getattr(attention, "q_norm" + expert), q)
-        k = _call(getattr(attention, "k_norm" + expert), k)
+        q = _run_module(getattr(attention, "q_norm" + expert), q)
+        k = _run_module(getattr(attention, "k_norm" + expert), k)
         return torch.cat([q, k, v], dim=2)
 
     def _attend(self, heads: Tensor, step: _Step, index: int) -> Tensor:
-        """Mix the values that each row may see: [B, S, H·h]."""
+        """The attention of each row over the cache and the new rows: [B, S, H·h]."""
         batch, rows = heads.shape[:2]
         count, shared = self.sizes.heads, self.sizes.kv_heads
         turned = _rotated(heads[:, :, : count + shared], step.cos, step.sin)
@@ -124,22 +125,22 @@ class _Layer(nn.Module):
         keys, values = step.cache.write(
             index, k.transpose(1, 2).to(dtype), v.transpose(1, 2).to(dtype), step.place
         )
-        # The query heads of one key head become more rows of it: keys are not repeated in memory.
+        # Query heads of one key head are folded into its rows, so that no key is repeated in memory.
         grouped = q.to(dtype).reshape(batch, rows, shared, count // shared, -1)
         folded = grouped.permute(0, 2, 3, 1, 4).flatten(2, 3)
         mixed = _attention(folded, keys, values, step.place)
         return mixed.reshape(batch, shared, -1, rows, mixed.shape[-1]).permute(0, 3, 1, 2, 4).flatten(2)
 
-    def _finish(self, both: Tensor, expert: str) -> Tensor:
-        """Residual stream and attention result, [B, S, d + H·h], to the residual stream after the MLP."""
-        x, mixed = both[..., : self.sizes.width], both[..., self.sizes.width :]
-        x = x + _call(getattr(self.self_attn, "o_proj" + expert), mixed)
-        normed = _call(getattr(self, "post_attention_layernorm" + expert), x)
-        return x + _call(getattr(self, "mlp" + expert), normed)
+    def _add_mlp(self, pair: Tensor, expert: str) -> Tensor:
+        """The residual stream after the MLP, from that before it and the attention: [B, S, d + H·h]."""
+        x, mixed = pair[..., : self.sizes.width], pair[..., self.sizes.width :]
+        x = x + _run_module(getattr(self.self_attn, "o_proj" + expert), mixed)
+        normed = _run_module(getattr(self, "post_attention_layernorm" + expert), x)
+        return x + _run_module(getattr(self, "mlp" + expert), normed)
 
 
 def _attention(q: Tensor, keys: Tensor, values: Tensor, place: Placement) -> Tensor:
-    """Attention of q [B, K, rows, h] over the keys and values [B, K, used, h] that it may see."""
+    """Attention of q [B, K, rows, h] over keys and values [B, K, used, h], masked as `place` says."""
     if place.ends is None:
         return functional.scaled_dot_product_attention(q, keys, values, attn_mask=place.mask)
     each = [
@@ -151,18 +152,19 @@ def _attention(q: Tensor, keys: Tensor, values: Tensor, place: Placement) -> Ten
     return torch.cat(each)
 
 
-def _call(module: Any, x: Tensor) -> Tensor:
+def _run_module(module: Any, x: Tensor) -> Tensor:
+    # torch types the result of a module as Any.
     result: Tensor = module(x)
     return result
 
 
-def _split(x: Tensor, width: int) -> Tensor:
+def _split_heads(x: Tensor, width: int) -> Tensor:
     """[B, S, heads·h] to [B, S, heads, h]."""
     return x.reshape(*x.shape[:-1], -1, width)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (j, j + h/2) of x [B, S, heads, h] by their angles."""
+    """Rotate elements j and j + h/2 of x [B, S, heads, h], as a pair, by their angle."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 
@@ -177,7 +179,7 @@ class _Decoder(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """The decoder with its head; without `generation` it holds the understanding expert alone."""
+    """The decoder with its language head; the generation expert is left out without `generation`."""
 
     def __init__(self, sizes: LanguageSizes, *, generation: bool) -> None:
         super().__init__()
@@ -187,14 +189,14 @@ class LanguageModel(nn.Module):
         self.lm_head = nn.Linear(sizes.width, sizes.vocabulary, bias=False)
 
     def forward(self, x: Tensor, cache: KeyValues, positions: Tensor, *, causal: bool, gen: bool) -> Tensor:
-        """Run S new rows of every context; their keys and values count after `cache.advance(S)`.
+        """Run S new rows of every context; call `cache.advance(S)` to keep their keys and values.
 
         Args:
             x: The rows, [B, S, d].
-            cache: The keys and values of the contexts, which the new ones are written to.
+            cache: The keys and values of the contexts; those of the new rows are written to it.
             positions: Rotary positions, [B, S].
-            causal: True for text; False for pictures, where every row sees every row.
-            gen: True for chunks of latent tokens.
+            causal: True for text, where a row attends to those before it; False for pictures.
+            gen: True if the rows are latent tokens between two markers.
 
         Returns:
             The final hidden states, [B, S, d].
@@ -205,15 +207,15 @@ class LanguageModel(nn.Module):
         step = _Step(cache, place, cos, sin, gen)
         for index, layer in enumerate(self.model.layers):
             x = layer(x, step, index)
-        return _routed(gen, x, lambda rows, e: _call(getattr(self.model, "norm" + e), rows))
+        return _routed(gen, x, lambda rows, e: _run_module(getattr(self.model, "norm" + e), rows))
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Language rows [rows, d] of ids [rows]."""
-        return _call(self.model.embed_tokens, ids)
+        """The embeddings [rows, d] of token ids [rows]."""
+        return _run_module(self.model.embed_tokens, ids)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Final hidden states [..., d] to logits [..., vocabulary]."""
-        return _call(self.lm_head, hidden)
+        return _run_module(self.lm_head, hidden)
 
     def cache_shape(self) -> CacheShape:
         """Sizes, dtype and device of the keys and values of this model."""
@@ -224,5 +226,5 @@ class LanguageModel(nn.Module):
         half = torch.arange(0, self.sizes.head_width, 2, device=positions.device).float()
         rates = self.sizes.rope_theta ** -(half / self.sizes.head_width)
         angles = positions[..., None].float() * rates
-        both = torch.cat([angles, angles], dim=-1)[:, :, None]
-        return both.cos().to(dtype), both.sin().to(dtype)
+        paired = torch.cat([angles, angles], dim=-1)[:, :, None]
+        return paired.cos().to(dtype), paired.sin().to(dtype)

@@ -1,4 +1,4 @@
-"""A benchmark that was read from a TSV file: its questions, each with its images."""
+"""Benchmarks read from TSV files: their questions with images."""
 
 from __future__ import annotations
 
@@ -34,10 +34,16 @@ _PICTURES = ("image", "image_path")
 class Bench:
     """A benchmark that was read from a TSV file.
 
-    `questions` are all rows, in the order of the file; reading an image of a row that has none raises the
-    reason. `info` is the catalogue's entry of the clean benchmark, `family_reason` the reason for the
-    family, in words. `table` gives every cell's bytes, `rows` the row of each question's index. `notes`
-    say what was understood of options and answers that are not written as usual.
+    Attributes:
+        name: The name in the catalogue, or the file's name without `.tsv`.
+        family: The name of the family.
+        questions: All rows, in the order of the file; an image that a row lacks raises the reason when
+            it is read.
+        info: The catalogue's entry of the clean benchmark.
+        path: The file.
+        table: The cells of the file, as bytes.
+        family_reason: The reason for the family, in words.
+        notes: The way in which unusual options and answers were read, for users.
     """
 
     name: str
@@ -104,13 +110,13 @@ def read_bench(
         The benchmark with all its questions.
 
     Raises:
-        UnknownNameError: There is no such family.
-        DataError: The file is not a valid benchmark; the message names line, column and index.
+        UnknownNameError: The family is not one that users can name.
+        DataError: The file is not a valid benchmark; the message names the line and the column.
     """
     if family is not None and family not in selectable_families():
         raise UnknownNameError("benchmark family", family, selectable_families())
     table = read_table(path)
-    _require(table, "index", _PICTURES)
+    _require(table, ("index", _PICTURES))
     if not table.rows:
         raise DataError(f"{path}, line 1: a header, but no rows.", hint="Is the file complete?")
     name = info.name if info else path.stem
@@ -120,7 +126,7 @@ def read_bench(
         table, read_lists=answers != "as is" and not _is_open(family or (known.family if known else None))
     )
     chosen, reason = _family(known, family, options.columns, indices)
-    _require(table, get_family(chosen).text_column)
+    _require(table, ("index", get_family(chosen).text_column, _PICTURES), chosen)
     if known is None:
         known = BenchInfo(name, chosen, title=name, columns=table.header.names, source=str(path))
     truth = _truth(table, options, chosen, None if answers == "as is" else known.md5)
@@ -135,10 +141,10 @@ def read_bench(
 
 
 def build_prompt(question: Question, family: str) -> str:
-    """The text part of a model's prompt, as the benchmark's family makes it; the images come before it.
+    """The text of a question's prompt by its family; images are sent before it.
 
-    Nothing is stripped. Raises UnknownNameError for another family, DataError if a column that the
-    family asks word for word is empty.
+    Raises UnknownNameError for an unknown family, DataError if the text column of the question is empty
+    and the family uses it unchanged.
     """
     return get_family(family).prompt(question)
 
@@ -168,41 +174,44 @@ def _family(
     return infer_family(columns, indices)
 
 
-def _require(table: TsvTable, *needed: str | tuple[str, ...]) -> None:
+def _require(table: TsvTable, columns: Sequence[str | tuple[str, ...]], family: str = "") -> None:
+    """Raise DataError unless the table has each of the columns, or one of several."""
     names = table.header.names
-    for need in needed:
-        either = (need,) if isinstance(need, str) else need
-        if not any(name in names for name in either):
+    choices = [(column,) if isinstance(column, str) else column for column in columns]
+    for choice in choices:
+        if not any(name in names for name in choice):
+            needed = ", ".join(map(" or ".join, choices))
+            of = f"The family {family} needs" if family else "Every benchmark needs"
             raise DataError(
-                f"{table.header.source.path}, line 1: no column {' or '.join(map(repr, either))}.",
-                hint=f"Needed: index, question, image or image_path. The file has: {', '.join(names)}.",
+                f"{table.header.source.path}, line 1: no column {' or '.join(map(repr, choice))}.",
+                hint=f"{of} the columns {needed}. The file has: {', '.join(names)}.",
             )
 
 
 def _indices(table: TsvTable) -> list[Index]:
-    """Every row's index: integers if all of them are, otherwise unchanged text."""
+    """The index of each row: integers if all are whole numbers, otherwise the texts of the cells."""
     texts = [row.text("index") for row in table.rows]
     whole = all(_INTEGER.fullmatch(text) for text in texts)
     lines: dict[Index, TsvRow] = {}
     for text, row in zip(texts, table.rows, strict=True):
         if not text:
-            raise DataError(f"{row.where('index')}: the index is empty.")
+            raise DataError(f"{row.where('index')}: an index is needed, the cell is empty.")
         index: Index = int(text) if whole else text
         if index in lines:
             raise DataError(
-                f"{row.where('index')}: the index {text} is that of line {lines[index].line}, too.",
-                hint="Every row needs an index of its own.",
+                f"{row.where('index')}: indices must differ, {text} is also in line {lines[index].line}.",
+                hint="Give every row a unique index.",
             )
         lines[index] = row
     for row in table.rows if "g_index" in table.header.names else ():
         if not _INTEGER.fullmatch(row.text("g_index")):
-            raise DataError(f"{row.where('g_index')}: {row.text('g_index')!r} is not an integer.")
+            raise DataError(f"{row.where('g_index')}: must be a whole number, got {row.text('g_index')!r}.")
     return list(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class _LazyFields(Mapping[str, str]):
-    """A row's texts; long ones are read from the file each time they are needed."""
+    """The texts of a row by column; long ones are read from the file at each access."""
 
     short: Mapping[str, str]
     long: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""`mmdbench demo`: a whole measurement, on photographs that come with the package."""
+"""`mmdbench demo`: evaluate the small model `baseline` on the shipped benchmark `mini`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["demo"]
 
 
 def demo(out: opts.RunOut = Path("runs/demo"), quiet: opts.Quiet = False) -> None:
-    """Measure a small model on degraded photographs; takes one to four minutes on two cores."""
+    """Evaluate a small model on clean and degraded photographs, in one to four minutes on two cores."""
     from mmdbench.cli._shared.benches import Sources
     from mmdbench.cli._shared.run import ask_model, open_run, print_report
     from mmdbench.models.cards import find_card
     from mmdbench.run.evaluate import Evaluation
 
     typer.echo(
-        "160 questions about photographs, clean and at three severities, for the model `baseline`: a COCO\n"
-        "detector, OCR and colour statistics. It demonstrates the measurement; it is no VLM.\n"
+        "160 questions about photographs, clean and at three severities, are asked of the model `baseline`:\n"
+        "a COCO detector, OCR and colour statistics. It is no VLM, and shows how an evaluation works.\n"
     )
     card = find_card("baseline")
     evaluation = Evaluation(RunPlan(model=card.name, benches=("mini",)), card, out)

@@ -1,4 +1,4 @@
-"""Corrupting many images at once: lists, and arrays N×H×W×C."""
+"""Corruption of many images in one call: of a list or an array N×H×W×C."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def corrupt_batch(
     profile: str = "paper",
     workers: int = 1,
 ) -> Any:
-    """Degrade every image of a batch, each as `corrupt` degrades it alone.
+    """Degrade every image of a batch; each result is that of `corrupt` for the image alone.
 
     `name`, `level`, `intensity` and `seed` are one value for all images, or a list with one for each.
-    Images of equal pixels give equal results unless their seeds differ.
+    Equal images get the same noise; give them different seeds to avoid it.
 
     Args:
         images: A uint8 array N×H×W×C (C = 1, 3 or 4), or a list or tuple of anything that `corrupt`
@@ -38,14 +38,14 @@ def corrupt_batch(
         intensity: A number in (0, 1].
         seed: A whole number.
         profile: "paper" or "scaled".
-        workers: Threads that share the work, at least 1; they do not change the result.
+        workers: The number of threads, at least 1; the result does not depend on it.
 
     Returns:
-        A new array of the same shape, or a list.
+        An array of the same shape for an array, otherwise a list.
 
     Raises:
-        ImageInputError: `images` is no batch, or one of them is no image.
-        UsageError: A list does not have one value for each image.
+        ImageInputError: `images` or one of them is none of the kinds above.
+        UsageError: A list of options has not as many values as there are images.
 
     >>> batch = np.zeros((2, 8, 8, 3), np.uint8)
     >>> corrupt_batch(batch, ["graffiti", "lens_blur"], level="low").shape

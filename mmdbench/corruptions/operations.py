@@ -1,4 +1,4 @@
-"""`corrupt`, `sample` and `apply`: corruptions by name, with checked arguments."""
+"""The corruptions by name: drawing their parameters and applying them, with checked arguments."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def corrupt(
     corruption_name: str | None = None,
     severity: str | int | None = None,
 ) -> Any:
-    """Degrade an image, or each image of a list; the same (pixels, name, seed) give the same picture.
+    """Degrade an image, or each image of a list; equal arguments give equal pixels.
 
-    Give exactly one of `level`, `intensity` and `severity`. None of them is part of what seeds the
-    random numbers: low, mid and hard share layout and noise.
+    Give exactly one of `level`, `intensity` and `severity`. The random numbers depend on the pixels, the
+    name and the seed only: at low, mid and hard, layout and noise are the same.
 
     Args:
         image: A `PIL.Image` of any 8-bit mode or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4, from
@@ -78,14 +78,13 @@ def corrupt(
         severity: A level or its number, 1 to 3.
 
     Returns:
-        The degraded image, of the type, mode, shape and dtype of the input, alpha untouched; for a
-        list, a list. Grey is computed as three equal channels and brought back as PIL's "L" is; PIL
-        images are corrupted as RGB.
+        The degraded image, with the type, mode, shape, dtype and alpha of the input; for a list or
+        tuple, a list. It is computed in RGB; a grey image is converted back to grey as PIL does it.
 
     Raises:
         UnknownNameError: There is no such corruption, level or profile.
         IntensityError: The intensity or severity is out of range.
-        ImageInputError: The image is of no kind that is taken.
+        ImageInputError: The image is none of the kinds above.
         ImageDecodeError: A PIL image cannot be decoded from its file.
     """
     chosen = _one_name(name, corruption_name)
@@ -99,7 +98,7 @@ def corrupt(
 
 
 def image_seed(image: NDArray[np.uint8] | str, name: str, seed: int = 0) -> int:
-    """The seed that `corrupt` passes to `sample` for an image.
+    """The seed with which `corrupt` draws the parameters for an image.
 
     Args:
         image: RGB pixels (H×W×3 uint8) or their `pixel_digest`.
@@ -124,7 +123,7 @@ def sample(
     seed: int = 0,
     profile: str = "paper",
 ) -> dict[str, Any]:
-    """Draw the parameters of a corruption, for `apply`.
+    """Draw the parameters of a corruption by the shipped spec, at a level or an intensity, for `apply`.
 
     Args:
         name: The corruption.
@@ -146,10 +145,10 @@ def sample(
 def draw(
     spec: Spec, name: str, shape: tuple[int, ...], *, intensity: float, seed: int = 0, profile: str = "paper"
 ) -> dict[str, Any]:
-    """Draw the parameters of a corruption by the numbers of a given spec.
+    """Draw the parameters of a corruption by any spec, for example a calibrated one, at an intensity.
 
     Args:
-        spec: The spec that gives the numbers.
+        spec: The spec with the corruption's ranges.
         name: The corruption.
         shape: (height, width) or (height, width, channels) of the image in px.
         intensity: A number in (0, 1].
@@ -166,12 +165,12 @@ def draw(
 
 
 def apply(name: str, image: Any, params: Any) -> Any:
-    """Make the degraded image from recorded parameters; a pure function of its arguments.
+    """Degrade an image with recorded parameters; nothing is drawn at random.
 
     Args:
         name: The corruption.
-        image: Anything that `corrupt` takes, except a list.
-        params: What `sample` returned.
+        image: An image of any kind that `corrupt` takes, but no list.
+        params: The result of `sample` or `draw`.
 
     Returns:
         The degraded image, of the same kind as `image`.
@@ -256,8 +255,8 @@ def _size(shape: Any) -> tuple[int, int]:
 def find_corruption(spec: Spec, name: str) -> Corruption:
     """The functions of a corruption.
 
-    UnknownNameError if the spec does not have it, SpecError if a stanza of the spec and the
-    decorated functions do not belong together.
+    Raises UnknownNameError if the spec does not have it, SpecError if any stanza of the spec has no
+    decorated functions or the other way round.
     """
     spec.corruption(name)
     defined = _defined()

@@ -90,8 +90,8 @@ def test_indices_are_integers_if_all_are(tmp_path: Path, texts: list[str], indic
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        ([["1", "q", R], ["2", "q", R], ["01", "q", R]], "line 4.*index 01 is that of line 2"),
-        ([["1", "q", R], ["", "q", R]], "line 3, column 'index': the index is empty"),
+        ([["1", "q", R], ["2", "q", R], ["01", "q", R]], "line 4.*indices must differ, 01 is also in line 2"),
+        ([["1", "q", R], ["", "q", R]], "line 3, column 'index': an index is needed, the cell is empty"),
         ([], "line 1: a header, but no rows"),
         ([["1", "q", "1"], ["2", "q", ""]], "No row has a picture.*line 2.*is a reference, too"),
     ],
@@ -134,12 +134,12 @@ def test_a_row_without_a_picture_stays_a_question_whose_picture_names_the_reason
 
 @pytest.mark.parametrize("names", ["question image", "index question", "index image"])
 def test_missing_columns_are_named(tmp_path: Path, names: str) -> None:
-    with pytest.raises(DataError, match=r"line 1: no column .* Needed: index, question, image"):
+    with pytest.raises(DataError, match=r"line 1: no column .* needs the columns index, "):
         opened(tmp_path, ["1", R], names=names)
 
 
 def test_g_index_must_be_integers(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"line 2, column 'g_index': '1.0' is not an integer"):
+    with pytest.raises(DataError, match=r"line 2, column 'g_index': must be a whole number, got '1.0'"):
         opened(tmp_path, ["1", "q", "1.0", R], names="index question g_index image")
 
 

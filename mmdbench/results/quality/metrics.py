@@ -1,4 +1,4 @@
-"""BRISQUE, NIQE and MUSIQ by pyiqa, with weights from this machine; nothing is downloaded."""
+"""BRISQUE, NIQE and MUSIQ by pyiqa, with files of weights on this machine; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LICENCE_NOTICE = (
     "mmdbench itself is not bound by that licence; your use of these figures is."
 )
 
-_SOURCE = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
+_WEIGHTS_URL = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
 
 
 METRICS = {
@@ -30,27 +30,27 @@ METRICS = {
     "niqe": "niqe_modelparameters.mat",
     "musiq": "musiq_koniq_ckpt-e95806b9.pth",
 }
-"""The file of weights of every metric."""
+"""The name of each metric's file of weights."""
 
 
 def open_metrics(
     names: Sequence[str], *, weights_dir: Path | None = None, device: str = "auto"
 ) -> list[QualityMetric]:
-    """Open metrics.
+    """Load metrics with their weights.
 
     Args:
-        names: Names out of `METRICS`.
-        weights_dir: The folder with the files of weights; by default pyiqa's own in the torch hub.
-        device: A device of torch; `auto` is the GPU, if there is one.
+        names: Names from `METRICS`; a repeated one is loaded once.
+        weights_dir: The folder with the files of weights; by default pyiqa's folder in the torch hub.
+        device: A torch device, or `auto`: the GPU if there is one, otherwise the CPU.
 
     Returns:
-        The metrics, each once.
+        The metrics in the order of `names`.
 
     Raises:
         UnknownNameError: There is no such metric.
         MissingExtraError: pyiqa is not installed.
         DataError: A file of weights is missing.
-        ModelError: pyiqa or its torch does not load.
+        ModelError: pyiqa, torch or a metric cannot be loaded.
     """
     for name in names:
         if name not in METRICS:
@@ -64,7 +64,7 @@ def open_metrics(
 def find_weights(name: str, weights_dir: Path | None = None) -> Path:
     """The file of a metric's weights: in `weights_dir`, or in pyiqa's folder of the torch hub.
 
-    Raises DataError, with the address of the file, if it is not there.
+    Raises DataError if the file is missing; the message has the address to fetch it from.
     """
     file = METRICS[name]
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
@@ -74,22 +74,24 @@ def find_weights(name: str, weights_dir: Path | None = None) -> Path:
         return folder / file
     raise DataError(
         f"The weights of {name} are missing: there is no {file} in {folder}.",
-        hint=f"Fetch {file} from {_SOURCE} into a folder and name it with --weights-dir, "
+        hint=f"Fetch {file} from {_WEIGHTS_URL} into a folder and name it with --weights-dir, "
         f"or leave {name} out with --metrics.",
     )
 
 
 def _load_pyiqa() -> tuple[Any, Any]:
-    if util.find_spec("pyiqa") is None or util.find_spec("torch") is None:
-        raise MissingExtraError("pyiqa", "iqa")
+    for package in ("pyiqa", "torch"):
+        if util.find_spec(package) is None:
+            raise MissingExtraError(package, "iqa")
     try:
         return import_module("pyiqa"), import_module("torch")
     except (ImportError, RuntimeError) as error:
+        # Most often torch and torchvision come from different indices, one of them with CUDA.
         hint = "torch and torchvision must be of one build: reinstall both from the same index."
         if isinstance(error, ModuleNotFoundError):
-            hint = f"Run: pip install {error.name}, or reinstall 'mmdbench[iqa]' with all that it needs."
+            hint = f"Run: pip install {error.name}"
         reason = (str(error).splitlines() or [""])[0]
-        raise ModelError(f"pyiqa does not load: {type(error).__name__}: {reason}.", hint=hint) from error
+        raise ModelError(f"Cannot load pyiqa: {type(error).__name__}: {reason}.", hint=hint) from error
 
 
 def _open(name: str, weights: Path, pyiqa: Any, torch: Any, device: str) -> QualityMetric:
@@ -97,11 +99,11 @@ def _open(name: str, weights: Path, pyiqa: Any, torch: Any, device: str) -> Qual
         model = pyiqa.create_metric(name, device=torch.device(device), pretrained_model_path=str(weights))
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise ModelError(
-            f"{name} cannot be opened with {weights.name} on {device}: {type(error).__name__}: {error}.",
-            hint="Is that the file that pyiqa publishes under this name?",
+            f"Cannot load {name} with {weights.name} on {device}: {type(error).__name__}: {error}.",
+            hint=f"Compare the file with the published one: {_WEIGHTS_URL}",
         ) from error
 
-    def values(pixels: NDArray[np.uint8]) -> Sequence[float]:
+    def score_images(pixels: NDArray[np.uint8]) -> Sequence[float]:
         batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).to(torch.float32) / 255
         with torch.inference_mode():
             return [float(value) for value in model(batch).reshape(-1).tolist()]
@@ -114,4 +116,4 @@ def _open(name: str, weights: Path, pyiqa: Any, torch: Any, device: str) -> Qual
         "weights": weights.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
-    return QualityMetric(name, implementation, values)
+    return QualityMetric(name, implementation, score_images)

@@ -15,32 +15,45 @@ from mmdbench.scoring.tables import mean, percent
 __all__ = ["MMVP"]
 
 
-def _pairs(questions: Sequence[Question]) -> list[tuple[Question, Question]]:
-    rows = by_index(questions)
-    reason = _why_no_pairs([(question.index, question.text) for question in rows])
-    return [] if reason else list(zip(rows[::2], rows[1::2], strict=True))
+def _pairs(asked: Mapping[Index, str]) -> tuple[list[tuple[Index, Index]], str]:
+    """The pairs of indices, from the text of each row by index in order; without pairs, the reason."""
+    rows = list(asked)
+    if not rows:
+        return [], "there are no rows"
+    if len(rows) % 2:
+        return [], f"{len(rows)} rows is an odd number"
+    pairs = list(zip(rows[::2], rows[1::2], strict=True))
+    for first, second in pairs:
+        if asked[first] != asked[second]:
+            return [], f"the rows with index {first!r} and {second!r} ask different questions"
+    return pairs, ""
+
+
+def _question_pairs(questions: Sequence[Question]) -> list[tuple[Question, Question]]:
+    by = {question.index: question for question in by_index(questions)}
+    pairs, _ = _pairs({index: question.text for index, question in by.items()})
+    return [(by[first], by[second]) for first, second in pairs]
 
 
 def _units(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
-    yield from _pairs(questions) or ([question] for question in questions)
+    yield from _question_pairs(questions) or ([question] for question in questions)
 
 
 def _partners(questions: Sequence[Question]) -> Mapping[Index, Index]:
     # Half a pair in a sample would leave the pair metric without a value.
-    return {second.index: first.index for first, second in _pairs(questions)}
+    return {second.index: first.index for first, second in _question_pairs(questions)}
 
 
 _PAIR_ACCURACY = Metric("pair_accuracy", "pair accuracy", units=_units)
 
 
 def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
-    """Both numbers, whichever heads the table; the pair metric is None where rows form no pairs."""
+    """Plain accuracy and pair accuracy; the latter is None if the rows form no pairs."""
     plain = total_plain(sheet, hits)
     rows = sheet.by_index()
-    pairs = list(zip(rows[::2], rows[1::2], strict=False))
-    reason = _why_no_pairs([(row.index, row.question) for row in rows])
-    both = None if reason else mean(int(hits[a.index] > 0 and hits[b.index] > 0) for a, b in pairs)
-    metrics = {**plain.metrics, _PAIR_ACCURACY.key: percent(both), "pairs": 0 if reason else len(pairs)}
+    pairs, reason = _pairs({row.index: row.question for row in rows})
+    both = None if reason else mean(int(hits[first] > 0 and hits[second] > 0) for first, second in pairs)
+    metrics = {**plain.metrics, _PAIR_ACCURACY.key: percent(both), "pairs": len(pairs)}
     warnings = (f"The pair metric of MMVP is null: {reason}.",) if reason else ()
     if not sheet.rules.pair_headline:
         return replace(plain, metrics=metrics, warnings=warnings)
@@ -53,18 +66,6 @@ def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
         flat=[{"Average": average, "Overall": both}],
         warnings=warnings,
     )
-
-
-def _why_no_pairs(rows: Sequence[tuple[Index, str]]) -> str:
-    """The reason why rows, each its index and question, do not form pairs; empty if they do."""
-    if not rows:
-        return "there are no rows"
-    if len(rows) % 2:
-        return f"{len(rows)} rows is an odd number"
-    for (first, asked), (second, asked_too) in zip(rows[::2], rows[1::2], strict=True):
-        if asked != asked_too:
-            return f"the rows with index {first!r} and {second!r} ask different questions"
-    return ""
 
 
 MMVP = Family(

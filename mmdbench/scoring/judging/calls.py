@@ -1,4 +1,4 @@
-"""A call to a judge and its reply, and the protocol of a judge."""
+"""Types of a judge: its calls, its replies, and the protocol that a judge must have."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Judge", "JudgeCall", "JudgeReply"]
 
 @dataclass(frozen=True, slots=True)
 class JudgeCall:
-    """One call to a judge: a prompt, its sampling, and the row that it is about.
+    """One call to a judge: a prompt, its sampling settings, and the row to judge.
 
-    `attempt` counts the calls about a row from 1. `depends_on` holds JSON values besides the prompt
-    that the meaning of a reply depends on; they are part of the key.
+    `attempt` is the number of the call for the row, from 1. `depends_on` holds further JSON values that a
+    decision is made from, such as the options; they are part of the key.
     """
 
     bench: str
@@ -30,12 +30,12 @@ class JudgeCall:
     depends_on: tuple[Any, ...] = ()
 
     def key(self, judge_id: str) -> str:
-        """The digest by which a journal finds the reply of that judge."""
+        """The key under which a journal stores the reply of that judge."""
         described = self.as_dict(judge_id)
         return value_digest([described, *self.depends_on] if self.depends_on else described)
 
     def as_dict(self, judge_id: str) -> dict[str, Any]:
-        """The call as a journal records it, without its row."""
+        """The call as a journal records it: without the row, and with a digest for the prompt."""
         return {
             "judge": judge_id,
             "protocol": self.protocol,
@@ -49,20 +49,20 @@ class JudgeCall:
 
 @dataclass(frozen=True, slots=True)
 class JudgeReply:
-    """The text that a judge wrote; with status `error` there is none, and `text` holds the reason."""
+    """The reply of a judge; if the status is `error`, `text` holds the reason for it."""
 
     text: str
     status: Literal["ok", "error"] = "ok"
 
 
 class Judge(Protocol):
-    """A model that judges."""
+    """A model that judges replies."""
 
     @property
     def id(self) -> str:
-        """Model name and version, as every score records it."""
+        """The name and version of the model, recorded with each score."""
         ...
 
     def ask(self, call: JudgeCall) -> JudgeReply:
-        """Answer one call. Raises ModelError if no call can be answered."""
+        """Answer a call, with status `error` if it fails. Raises ModelError if every call would fail."""
         ...

@@ -1,8 +1,8 @@
-"""Prompts of a judge: a fixed head, then the row.
+"""Prompts of a judge: a fixed head, then the row to judge.
 
-The heads that published numbers were made with belong to VLMEvalKit and are not shipped here;
-`heads.load_heads` finds them. The heads below are our own, and numbers made with them are not
-comparable with published ones.
+Published numbers were made with the heads of VLMEvalKit, which are not shipped here; `heads.load_heads`
+reads them from an installation or a folder. The heads below are our own: numbers made with them are
+not comparable with published ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CHINESE = re.compile("[\u4e00-\u9fff]")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The fixed beginning of a judge prompt; `comparable` says that published numbers were made with it."""
+    """The fixed beginning of a judge prompt; `comparable` is True if published numbers were made with it."""
 
     id: str
     text: str
@@ -83,16 +83,16 @@ OWN_HEADS = JudgeHeads(
         comparable=False,
     ),
 )
-"""Our own wording, used where VLMEvalKit's is not installed or given."""
+"""Our own heads, used where those of VLMEvalKit are neither installed nor given."""
 
 
 def mcq_prompt(
     heads: JudgeHeads, question: str, options: Mapping[str, str], prediction: str
 ) -> tuple[Head, str]:
-    """Prompt for one unresolved row of multiple choice.
+    """Prompt for a multiple-choice reply that the rules cannot resolve.
 
     Args:
-        heads: The heads; that of the question's language is taken.
+        heads: The heads; the one in the question's language is used.
         question: The question, without its options.
         options: The texts of the options by label.
         prediction: The reply, or the part of it that is graded.
@@ -108,12 +108,12 @@ def mcq_tail(question: str, options: Mapping[str, str], prediction: str) -> str:
     """The part of a multiple-choice prompt after its head, byte for byte as VLMEvalKit writes it.
 
     Args:
-        question: The question; a `?` is added, also after another one.
+        question: The question; a `?` is always added, as in VLMEvalKit, even if it ends with one.
         options: The texts of the options by label.
         prediction: The reply, or the part of it that is graded.
 
     Returns:
-        The part.
+        The text that follows the head.
     """
     chinese = _CHINESE.search(question)
     head, answer, output = ("选项", "答案", "输出") if chinese else ("Options", "Answer", "Your output")
@@ -122,7 +122,7 @@ def mcq_tail(question: str, options: Mapping[str, str], prediction: str) -> str:
 
 
 def mmvet_prompt(heads: JudgeHeads, question: str, truth: str, prediction: str) -> tuple[Head, str]:
-    """Prompt for one answer to MM-Vet.
+    """Prompt for one open answer, by the head for MM-Vet.
 
     Args:
         heads: The heads.
