@@ -35,7 +35,7 @@ from mmdbench.scoring import (
     load_heads,
     score,
 )
-from mmdbench.scoring.judging.prompts import JudgeHeads, mcq_prompt, mmvet_prompt
+from mmdbench.scoring.judging.prompts import JudgeHeads, mcq_prompt, open_answer_prompt
 
 VERSIONS = {"0.0.17": "clear/1", "0.0.20": "vlmevalkit/1"}
 MATCHING = "vlmeval/utils/matching_util.py"
@@ -299,7 +299,7 @@ def check_prompts(upstream: Upstream, cases: int, seed: int) -> Iterator[str]:
             yield f"{upstream.version}: MCQ prompt of {question!r} {options} {prediction!r}"
         truth = rng.choice(("<AND>", "<OR>", "|", "")).join(rng.choice(OPTIONS) for _ in range(3))
         line = {"question": question, "answer": truth, "prediction": prediction}
-        if mmvet_prompt(upstream.heads, question, truth, prediction)[
+        if open_answer_prompt(upstream.heads.mmvet, question, truth, prediction)[
             1
         ] != upstream.mmvet.build_mmvet_gpt4_prompt(line):
             yield f"{upstream.version}: MM-Vet prompt of {question!r} {truth!r} {prediction!r}"

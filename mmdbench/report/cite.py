@@ -68,7 +68,7 @@ def methods(run: RunResults) -> str:
     restoration = run.manifest.get("restoration")
     restored = f", restored by {restoration['fingerprint']['name']} first" if restoration else ""
     sample = f", sample {plan.sample}" if plan.sample else ""
-    came = f"{run.planned - run.failed} of {run.planned} planned answers came back."
+    came = f"{run.planned - run.unanswered} of {run.planned} planned answers came back."
     spec_name = f"{spec.get('version', '?')} ({str(spec.get('digest', ''))[:12]})"
     used = ", ".join(f"{k} {versions[k]}" for k in ("opencv", "numpy", "pillow", "libjpeg") if k in versions)
     paragraph = (

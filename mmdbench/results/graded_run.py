@@ -116,7 +116,7 @@ class RunResults:
         return sum(self.statuses.values())
 
     @property
-    def failed(self) -> int:
+    def unanswered(self) -> int:
         """The number of cells without an answer: missing, or failed."""
         return self.statuses.get("missing", 0) + self.statuses.get("error", 0)
 
@@ -128,7 +128,7 @@ class RunResults:
     @property
     def complete(self) -> bool:
         """True if no more than the plan's `max_error_rate` of the cells lack an answer."""
-        return self.failed <= self.plan.max_error_rate * self.planned
+        return self.unanswered <= self.plan.max_error_rate * self.planned
 
     @property
     def unjudged(self) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class RunResults:
     def problem(self) -> str:
         """The reason why no verdict may rest on the scores; empty if there is none."""
         if not self.complete:
-            return f"{self.failed} of {self.planned} planned answers are missing or failed."
+            return f"{self.unanswered} of {self.planned} planned answers are missing or failed."
         if self._judge_problem:
             return self._judge_problem
         for bench in self.benches:

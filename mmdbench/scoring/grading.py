@@ -16,7 +16,7 @@ from mmdbench.scoring.inference import FAIL_MARKER, REFUSED
 from mmdbench.scoring.judging.calls import Judge
 from mmdbench.scoring.judging.heads import load_heads
 from mmdbench.scoring.judging.prompts import JudgeHeads
-from mmdbench.scoring.judging.session import MCQ_SAMPLING, MMVET_TEMPERATURES, JudgeSession
+from mmdbench.scoring.judging.session import MCQ_SAMPLING, OPEN_ANSWER_TEMPERATURES, JudgeSession
 from mmdbench.scoring.protocols import Rules, get_protocol
 from mmdbench.scoring.sheet import ANSWERED, Sheet, SheetRow, build_sheet
 
@@ -240,7 +240,7 @@ def _count(sheet: Sheet, grades: Mapping[Index, Grade], grading: Grading) -> dic
 def _judge_record(session: JudgeSession, grading: Grading) -> dict[str, Any]:
     sampling = MCQ_SAMPLING
     if grading.judged:
-        sampling = (MMVET_TEMPERATURES, session.rules.mmvet_max_tokens)
+        sampling = (OPEN_ANSWER_TEMPERATURES, session.rules.mmvet_max_tokens)
     return {
         "id": session.judge.id,
         "prompts": [head.as_dict() for _, head in sorted(session.used_heads.items())],

@@ -13,7 +13,7 @@ from mmdbench.errors import DataError, ModelError, StoreError, UnknownNameError,
 from mmdbench.records import Outcome, Question
 from mmdbench.results.judging.journal import JournalledJudge, JsonlJournal
 from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, load_heads
-from mmdbench.scoring.judging.prompts import mcq_prompt, mcq_tail, mmvet_tail
+from mmdbench.scoring.judging.prompts import mcq_prompt, mcq_tail, open_answer_tail
 from scoring_by_keyword import score
 
 OPTIONS = {"A": "apple", "B": "pear", "C": "plum"}
@@ -514,7 +514,7 @@ def test_the_question_alone_decides_the_language(question, chinese):
 
 def test_several_ands_are_all_spaced():
     assert (
-        mmvet_tail("q\n|", "a<AND>b<AND>c<OR>d<and>e", "p|\n")
+        open_answer_tail("q\n|", "a<AND>b<AND>c<OR>d<and>e", "p|\n")
         == "q\n| | a <AND> b <AND> c <OR> d<and>e | p|\n | "
     )
 

@@ -92,7 +92,7 @@ def refuse_incomplete(results: RunResults, summary: RunSummary) -> None:
             raise IncompleteError(f"{problem}{why}")
         return
     raise IncompleteError(
-        f"{results.planned - results.failed} of {results.planned} planned requests are answered, "
+        f"{results.planned - results.unanswered} of {results.planned} planned requests are answered, "
         f"and --max-error-rate allows at most {results.plan.max_error_rate:.1%} missing.{why}",
         hint=_remedy(results),
     )
@@ -105,7 +105,7 @@ def _remedy(results: RunResults) -> str:
         f"{count} {lack} a picture that can be read: mend the file, or allow more with --max-error-rate."
     )
     again = "Run the same command again to ask what is missing."
-    return " ".join([pictures] * (count > 0) + [again] * (count < results.failed))
+    return " ".join([pictures] * (count > 0) + [again] * (count < results.unanswered))
 
 
 def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:

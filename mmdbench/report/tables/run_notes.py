@@ -25,9 +25,9 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
     notes = []
     pictures = results.without_picture
     if not results.complete:
-        again = "" if pictures == results.failed else " Run the same command again."
+        again = "" if pictures == results.unanswered else " Run the same command again."
         notes.append(
-            f"INCOMPLETE: {results.failed} of {results.planned} planned answers are missing or failed; "
+            f"INCOMPLETE: {results.unanswered} of {results.planned} planned answers are missing or failed; "
             f"they count as wrong, and drops marked {MARK} rest on them.{again}"
         )
     if pictures:

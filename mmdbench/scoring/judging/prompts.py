@@ -14,7 +14,15 @@ from typing import Any
 
 from mmdbench.system.digest import bytes_digest
 
-__all__ = ["OWN_HEADS", "Head", "JudgeHeads", "mcq_prompt", "mcq_tail", "mmvet_prompt", "mmvet_tail"]
+__all__ = [
+    "OWN_HEADS",
+    "Head",
+    "JudgeHeads",
+    "mcq_prompt",
+    "mcq_tail",
+    "open_answer_prompt",
+    "open_answer_tail",
+]
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 
@@ -121,11 +129,11 @@ def mcq_tail(question: str, options: Mapping[str, str], prediction: str) -> str:
     return f"{question}?\n{head}: There are several options: \n{lines}\n{answer}: {prediction}\n{output}: "
 
 
-def mmvet_prompt(heads: JudgeHeads, question: str, truth: str, prediction: str) -> tuple[Head, str]:
-    """Prompt for one open answer, by the head for MM-Vet.
+def open_answer_prompt(head: Head, question: str, truth: str, prediction: str) -> tuple[Head, str]:
+    """Prompt for one open answer, of MM-Vet or of R-Bench.
 
     Args:
-        heads: The heads.
+        head: The head of the benchmark.
         question: The question.
         truth: The right answer; its parts are joined by `<AND>` or `<OR>`.
         prediction: The reply, or the part of it that is graded.
@@ -133,11 +141,11 @@ def mmvet_prompt(heads: JudgeHeads, question: str, truth: str, prediction: str) 
     Returns:
         The head, and the whole prompt.
     """
-    return heads.mmvet, heads.mmvet.text + mmvet_tail(question, truth, prediction)
+    return head, head.text + open_answer_tail(question, truth, prediction)
 
 
-def mmvet_tail(question: str, truth: str, prediction: str) -> str:
-    """The last, unfinished row of the table that an MM-Vet prompt shows.
+def open_answer_tail(question: str, truth: str, prediction: str) -> str:
+    """The last, unfinished row of the table that a prompt for open answers shows.
 
     Args:
         question: The question.

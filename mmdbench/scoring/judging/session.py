@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from mmdbench.scoring.inference import FAIL_MARKER, REFUSED, infer_option
 from mmdbench.scoring.judging.calls import Judge, JudgeCall, JudgeReply
-from mmdbench.scoring.judging.prompts import Head, JudgeHeads, mcq_prompt, mmvet_prompt
+from mmdbench.scoring.judging.prompts import Head, JudgeHeads, mcq_prompt, open_answer_prompt
 from mmdbench.scoring.protocols import ScoringProtocol
 from mmdbench.scoring.sheet import SheetRow
 from mmdbench.system.digest import derive_seed
@@ -22,7 +22,7 @@ T = TypeVar("T")
 MCQ_SAMPLING: tuple[tuple[float, ...], int] = ((0.0, 0.0, 0.0), 2048)
 """Temperatures of the attempts, and the most tokens of a reply."""
 
-MMVET_TEMPERATURES: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
+OPEN_ANSWER_TEMPERATURES: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,8 @@ class JudgeSession:
 
         The prompt begins with `head`, by default with that for MM-Vet.
         """
-        heads = replace(self.heads, mmvet=head) if head else self.heads
-        prompt = mmvet_prompt(heads, row.question, row.answer, row.prediction)
-        return self._attempt(row, prompt, MMVET_TEMPERATURES, self.rules.mmvet_max_tokens, _read_grade)
+        prompt = open_answer_prompt(head or self.heads.mmvet, row.question, row.answer, row.prediction)
+        return self._attempt(row, prompt, OPEN_ANSWER_TEMPERATURES, self.rules.mmvet_max_tokens, _read_grade)
 
     def _attempt(
         self,
