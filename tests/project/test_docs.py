@@ -26,6 +26,7 @@ from docs_names import missing_names
 from faulty_server import FaultyServer, true_answer
 from judge_server import serving
 from mmdbench.cli import app
+from mmdbench.run.manifest import find_manifest
 from torchvision_shim import why_not
 
 if sys.version_info >= (3, 11):
@@ -163,6 +164,11 @@ def run_mmdbench(command, words):
     verb = words[0]
     if verb in ("eval", "build") and "--sample" not in words and "--dry-run" not in words:
         words = [*words, "--sample", SAMPLE]  # the same commands on fewer questions
+    if verb == "eval" and "-o" in words and words[words.index("--model") + 1] != "baseline":
+        # The folder that the page's other commands read is one of `baseline`; this command makes its own.
+        out = Path(words[words.index("-o") + 1])
+        if out.is_dir() and find_manifest(out)["model"]["name"] == "baseline":
+            shutil.rmtree(out)
     output = invoke(words, command.code)
     if command.into:
         Path(command.into).write_text(output, encoding="utf-8")
