@@ -127,7 +127,7 @@ def test_set_changes_fields_parts_and_options():
     assert (card.model, card.price.input, card.price.output) == ("other", 9, 1.6)
     assert card.generation == {"temperature": 1, "max_tokens": 2048, "top_p": 0.5}
     assert (card.options["concurrency"], card.options["max_side"]) == (8, "no")
-    with pytest.raises(UsageError, match="Write key=value"):
+    with pytest.raises(UsageError, match="--set needs key=value"):
         set_options(card, ["nonsense"])
     for setting, message in (
         ("context.x=1", "field context is no table"),
