@@ -234,7 +234,7 @@ def test_commands_in_running_text_have_options_that_exist():
 
 
 def test_tables_that_pages_name_exist():
-    source = "".join(p.read_text("utf-8") for p in (ROOT / "mmdbench" / "report" / "tables").glob("*.py"))
+    source = "".join(p.read_text("utf-8") for p in (ROOT / "mmdbench" / "report").rglob("*.py"))
     named = {key for page in PAGES for key in re.findall(r"--table ([a-z-]+)", page.read_text("utf-8"))}
     assert len(named) > 5
     assert not [key for key in named - {"all"} if f'"{key}"' not in source]

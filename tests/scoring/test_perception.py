@@ -38,6 +38,7 @@ from mmdbench.scoring.perception import (
 )
 from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.design import plan_cells
+from recording_model import Recorder
 
 SPEC = load_spec()
 NAMES = tuple(SPEC.corruptions)
@@ -325,7 +326,7 @@ def perceive(folder, path, model=None, **changes):
 @pytest.fixture
 def runs(tmp_path, make_tsv):
     path = make_tsv(rows=8)
-    answering = perceive(tmp_path / "answers", path, task="answer", protocol="clear/1")
+    answering = perceive(tmp_path / "answers", path, Recorder(), task="answer", protocol="clear/1")
     return path, perceive(tmp_path / "seen", path), answering
 
 
@@ -337,11 +338,8 @@ def test_keys_differ_from_the_answering_task_and_a_run_resumes(runs, tmp_path) -
     again = Seer()
     perceive(seen, path, again)
     assert again.asked == 0
-    # One folder can hold both: nothing of one task answers the other.
-    both = Seer()
-    perceive(answering, path, both)
-    assert both.asked == 16
-    assert load_results(answering).plan.task == "perceive"
+    with pytest.raises(UsageError, match="holds a run of the task answer, not of perceive"):
+        perceive(answering, path, Seer())
 
 
 def test_the_report_prints_perception_and_nothing_of_drops(runs) -> None:
@@ -410,9 +408,9 @@ def test_tasks_are_never_mixed(runs, tmp_path) -> None:
     accept(theirs, tmp_path / "base.json")
     with pytest.raises(IncomparableError, match="task"):
         check_run(ours, read_baseline(tmp_path / "base.json"), SPEC)
-    with pytest.raises(IncomparableError, match="answers"):
+    with pytest.raises(IncomparableError, match="of the task 'answer'"):
         compare_published(ours, published_rows("paper:clear-rl"))
-    with pytest.raises(IncomparableError, match="answers"):
+    with pytest.raises(IncomparableError, match="of the task 'answer'"):
         make_tables(ours, SPEC, [published_rows("paper:clear-rl")])
     with pytest.raises(UsageError, match="one way of grading"):
         regrade(seen)
