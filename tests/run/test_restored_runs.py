@@ -138,7 +138,7 @@ def test_a_plan_and_what_was_opened_for_it_go_together(make_tsv, tmp_path):
         (RunPlan("toy", (str(path),), restore="inverted"), PictureSources()),
         (RunPlan("toy", (str(path),)), PictureSources(inverted())),
     ):
-        with pytest.raises(UsageError, match="The plan names (no restorer|the restorer)"):
+        with pytest.raises(UsageError, match=r"The plan names (no restorer|the restorer)"):
             run_plan(
                 RunInputs(plan, [open_bench(path)], Recorder(), CARD, tmp_path / "run", pictures=pictures)
             )
