@@ -26,7 +26,7 @@ from faulty_server import ERRORS, FaultyServer, completion, true_answer
 from mmdbench.benches import open_bench
 from mmdbench.errors import LockedError, ModelError
 from mmdbench.models import open_model
-from mmdbench.models.cards import ModelCard, Price
+from mmdbench.models.cards import ModelCard, Price, find_card
 from mmdbench.records import ImageBytes, Request, RunPlan
 from mmdbench.run.budget import Budget
 from mmdbench.run.inputs import RunInputs, RunSettings
@@ -382,7 +382,7 @@ def test_a_second_process_is_refused_while_one_asks(many, tmp_path):
             time.sleep(0.02)
         before = len(server.calls)
         with pytest.raises(LockedError, match="Another process is running a model"):
-            run(path, tmp_path / "run", card_for(server))
+            run(path, tmp_path / "run", find_card(f"openai:toy-1@{server.url}"))
         assert len(server.calls) <= before + 8
         process.kill()
 

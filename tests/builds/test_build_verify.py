@@ -260,7 +260,7 @@ def test_another_spec_is_reported(tmp_path: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["spec"] = {"version": "0", "digest": "0" * 64}
     path.write_text(json.dumps(manifest))
-    with pytest.raises(IncomparableError, match="spec version 0"):
+    with pytest.raises(IncomparableError, match="the spec of the build, version 0"):
         check(tmp_path / "out", source)
     assert check(tmp_path / "out", None).problems == ()
 
