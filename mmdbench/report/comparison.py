@@ -22,7 +22,7 @@ from mmdbench.report.scores import (
     why_no_difference,
 )
 from mmdbench.report.tables.collect import PublishedRows, weighting_of
-from mmdbench.report.tables.run_notes import run_notes
+from mmdbench.report.tables.run_notes import notes_beside_published, run_notes
 from mmdbench.report.tables.table import Column, Row, Table, Value, marked, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import Estimate, benjamini_hochberg, difference, holm
@@ -126,7 +126,7 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
         *(f"the difference is – where {why}" for why in reasons),
         *(f"{run.name}: {note}" for note in run_notes(run)),
         *published.notes,
-        *_released(run),
+        *notes_beside_published(run),
     )
     table = marked(table, () if run.settled else [run.name])
     return Comparison(published.label, run.name, (), (table,), notes)
@@ -147,21 +147,6 @@ def _published_row(ours: LevelRow, theirs: LevelRow, level: str) -> tuple[Row, s
         None if gap is None else Value(gap.p_value()),
     )
     return Row((level, ours.name), values, ours.is_average, level), why
-
-
-def _released(run: RunResults) -> list[str]:
-    notes = (
-        []
-        if run.plan.design == "released"
-        else ["the published scores are of the authors' released images, which the design `released` shows"]
-    )
-    if run.plan.sample:
-        notes.append(f"the run asked a sample ({run.plan.sample}) of the questions")
-    if run.plan.protocol != "clear/1":
-        notes.append(
-            f"the published scores are graded by the rules of clear/1, the run by {run.plan.protocol}"
-        )
-    return notes
 
 
 def _gap_table(

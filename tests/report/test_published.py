@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mmdbench.corruptions.spec_file import load_spec
@@ -178,6 +180,16 @@ def test_every_published_result_can_be_shown_beside_a_run():
     assert drops[("paper:bagel",)][-2] == "7.29"
     assert ("paper:internvl-4b (AVG of 2)",) in drops  # MMStar and RealWorldQA
     assert any("60.15" in note for note in made.notes)
+
+
+def test_a_report_beside_a_published_result_says_what_is_not_the_same():
+    run = run_of("mine", {b: {"clean": 70, "hard": 60} for b in SIX})
+    run = replace(run, plan=replace(run.plan, sample="200", protocol="vlmevalkit/1"))
+    alone = " ".join(make_tables(run, load_spec()).notes)
+    beside = " ".join(make_tables(run, load_spec(), [published_rows("paper:clear-rl", SIX)]).notes)
+    for words in ("authors' released images", "asked a sample (200)", "graded by the rules of clear/1"):
+        assert words in beside
+        assert words not in alone
 
 
 def test_scores_have_the_interval_of_their_number_of_questions():

@@ -28,7 +28,7 @@ from mmdbench.report.tables.perception import perception_tables
 from mmdbench.report.tables.picture_quality import quality_table
 from mmdbench.report.tables.rbench import rbench_table
 from mmdbench.report.tables.rounding import RULE
-from mmdbench.report.tables.run_notes import run_notes, unpublished_files
+from mmdbench.report.tables.run_notes import notes_beside_published, run_notes, unpublished_files
 from mmdbench.report.tables.sample_size import detectable_table, whole_table
 from mmdbench.report.tables.table import Table, as_record, marked
 from mmdbench.results.graded_run import RunResults
@@ -293,5 +293,8 @@ def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str
 
 
 def _notes(runs: Sequence[RunResults], published: Sequence[PublishedRows]) -> list[str]:
-    notes = [f"{run.name}: {note}" if len(runs) > 1 else note for run in runs for note in run_notes(run)]
+    notes = []
+    for run in runs:
+        own = [*run_notes(run), *(notes_beside_published(run) if published else ())]
+        notes += [f"{run.name}: {note}" if len(runs) > 1 else note for note in own]
     return notes + [f"{result.label}: {note}" for result in published for note in result.notes]

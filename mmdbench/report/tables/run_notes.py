@@ -14,7 +14,7 @@ from mmdbench.report.tables.table import MARK
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.judging.remembered import asked_judges
 
-__all__ = ["run_notes", "unpublished_files"]
+__all__ = ["notes_beside_published", "run_notes", "unpublished_files"]
 
 _SHARE_OFF = 0.03
 """Difference from an equal share that is worth a note: 3 of 100 rows."""
@@ -157,4 +157,20 @@ def _input_notes(manifest: Mapping[str, Any]) -> list[str]:
         for row in manifest.get("released", ())
         if row["differ"]
     ]
+    return notes
+
+
+def notes_beside_published(run: RunResults) -> list[str]:
+    """Notes on differences between a run and published results: images, questions and rules."""
+    notes = (
+        []
+        if run.plan.design == "released"
+        else ["the published scores are of the authors' released images, which the design `released` shows"]
+    )
+    if run.plan.sample:
+        notes.append(f"the run asked a sample ({run.plan.sample}) of the questions")
+    if run.plan.protocol != "clear/1":
+        notes.append(
+            f"the published scores are graded by the rules of clear/1, the run by {run.plan.protocol}"
+        )
     return notes
