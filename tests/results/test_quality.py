@@ -354,9 +354,9 @@ def test_the_real_metrics_give_their_published_figures():
     find = "import importlib.util as u; print(u.find_spec('pyiqa').submodule_search_locations[0])"
     where = subprocess.run([python, "-c", find], capture_output=True, text=True, check=True).stdout.strip()
     pictures = Path(where).parent / "ResultsCalibra" / "dist_dir"
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
     done = subprocess.run(
-        [python, str(ROOT / "tests" / "iqa_figures.py"), str(pictures), weights],
+        [python, str(ROOT / "tests" / "support" / "iqa_figures.py"), str(pictures), weights],
         capture_output=True,
         text=True,
         check=True,
