@@ -17,7 +17,7 @@ from mmdbench.builds.plan import plan_benches
 from mmdbench.builds.ray_rows import by_ray, make_row_images
 from mmdbench.builds.row_images import ImageMaker, RowMaker
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import ImageDecodeError, MmdbenchError
+from mmdbench.errors import DataError, MmdbenchError
 
 ray = pytest.importorskip("ray")
 
@@ -144,9 +144,10 @@ def test_a_broken_picture_is_named_as_in_a_local_build(tmp_path):
     plan = BuildPlan((str(path),), levels=("hard",), corruptions=("graffiti",), design="grid")
     said = []
     for name, settings in (("local", BuildSettings()), ("ray", None)):
-        with by_ray() as make_rows, pytest.raises(ImageDecodeError) as error:
+        with by_ray() as make_rows, pytest.raises(DataError) as error:
             run_build(
                 plan, [open_bench(path)], tmp_path / name, settings or BuildSettings(make_rows=make_rows)
             )
         said.append(str(error.value))
     assert said[0] == said[1]
+    assert "own.tsv, line 2" in said[0]
