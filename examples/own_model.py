@@ -46,5 +46,5 @@ class MyModel:
 
 
 def load(card: ModelCard) -> MyModel:
-    """What mmdbench calls; `card.options` are those of models.toml."""
+    """Make the model of a card; `card.options` are those of models.toml."""
     return MyModel(**card.options)

@@ -170,3 +170,4 @@ def test_a_folder_is_copied_with_its_run():
     mmdbench(f"{EVAL} -o run")
     shutil.copytree("run", "copy")
     mmdbench(f"{EVAL} -o copy")
+    assert Path("copy/replies-0.jsonl").read_bytes() == Path("run/replies-0.jsonl").read_bytes()
