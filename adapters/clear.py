@@ -7,7 +7,6 @@ model is opened; the weights are loaded at the first request.
 from __future__ import annotations
 
 import base64
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.published_text import FoundText, find_published_text
 from mmdbench.records import Outcome, Request
 from mmdbench.system.digest import bytes_digest, derive_seed
 from mmdbench.system.files import make_folder, write_atomic
@@ -25,7 +25,7 @@ from mmdbench.system.files import make_folder, write_atomic
 from ._clear.answers import answer_of, has_answer
 from ._clear.checkpoint import BASE_FILES, check_base, file_digest, find_weights, read_weights
 from ._clear.options import ClearOptions, read_options, with_generation
-from ._clear.prompts import INTERLEAVE, PROMPT_ENV, THINK, SystemPrompt, system_prompt
+from ._clear.prompts import INTERLEAVE, THINK
 from ._clear.settings import DialogueSettings, Speed
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ ADAPTER_VERSION = "1"
 class Clear:
     """A BAGEL or CLEAR model. Several threads may call it; it answers one call at a time."""
 
-    def __init__(
-        self, options: ClearOptions, prompt: SystemPrompt | None, checkpoint: BagelCheckpoint
-    ) -> None:
+    def __init__(self, options: ClearOptions, prompt: FoundText | None, checkpoint: BagelCheckpoint) -> None:
         """Prepare a model; its weights are loaded at the first request.
 
         Args:
@@ -190,26 +188,20 @@ def load(card: ModelCard) -> Clear:
     return Clear(resolved, prompt, checkpoint)
 
 
-def _prompt(options: ClearOptions) -> SystemPrompt | None:
+def _prompt(options: ClearOptions) -> FoundText | None:
     known = {"interleave": INTERLEAVE, "think": THINK}.get(options.dialogue.mode)
     file, repository = options.system_prompt_file, options.prompt_repository
-    if known is INTERLEAVE and file is None and not repository:
-        named = os.environ.get(PROMPT_ENV, "")
-        if named.startswith(("https://", "http://")):
-            repository = named
-        elif named:
-            file = Path(named).expanduser()
     if known is not None:
-        return system_prompt(known, file=file, repository=repository, offline=options.offline)
+        return find_published_text(known, file=file, repository=repository, offline=options.offline)
     if file is None:
         return None
     if file.is_dir():
         raise UsageError(f"system_prompt_file is the folder {file}; in the mode text it must be a text file.")
-    return system_prompt(THINK, file=file)
+    return find_published_text(THINK, file=file)
 
 
 def _fingerprint(
-    options: ClearOptions, prompt: SystemPrompt | None, checkpoint: BagelCheckpoint
+    options: ClearOptions, prompt: FoundText | None, checkpoint: BagelCheckpoint
 ) -> dict[str, Any]:
     """Everything that could change a reply; speed, device and folders only change rounding."""
     small = {name: bytes_digest((checkpoint.base / name).read_bytes()) for name in BASE_FILES}

@@ -13,6 +13,7 @@ from typing import Any
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.system.bounds import require_at_least, require_between
+from mmdbench.system.environment import is_offline
 
 from .settings import (
     FEEDBACKS,
@@ -61,16 +62,13 @@ def read_options(card: ModelCard) -> ClearOptions:
     values = {name: _READERS[name](name, value) for name, value in given.items() if value is not None}
     if "base_dir" not in values:
         raise UsageError(f"The model card [{card.name}] names no base_dir.", hint="--set base_dir=PATH")
-    offline = any(
-        os.environ.get(name, "") in ("1", "true", "yes") for name in ("MMDBENCH_OFFLINE", "HF_HUB_OFFLINE")
-    )
     return ClearOptions(
         base_dir=values["base_dir"],
         weights=values.get("weights", values["base_dir"]),
         variant=values.get("variant"),
         dialogue=_dialogue(values),
         sizes=_sizes(values),
-        offline=values.get("offline", offline),
+        offline=values.get("offline", is_offline()),
         **{name: values[name] for name in _PLAIN if name in values},
     )
 

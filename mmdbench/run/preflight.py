@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, cast
 
 from mmdbench.errors import ModelError, StoreError
@@ -25,9 +23,10 @@ from mmdbench.run.async_driver import AsyncDriver, run_with_model
 from mmdbench.run.budget import Budget, Spending
 from mmdbench.run.canary import CanaryResult, run_canary
 from mmdbench.system.digest import value_digest
+from mmdbench.system.environment import cache_folder
 from mmdbench.system.files import make_folder, write_atomic
 
-__all__ = ["cache_folder", "canary_of", "check_canary"]
+__all__ = ["canary_of", "check_canary"]
 
 _DAYS_REMEMBERED = 7
 
@@ -101,14 +100,6 @@ def _ask(
         return [a.outcome if a else Outcome("", "error", f"not asked: {spending.reason}") for a in answers]
 
     return run_with_model(served, ask)
-
-
-def cache_folder() -> Path:
-    """The folder that is kept between runs: MMDBENCH_CACHE, or `mmdbench` in the user's cache folder."""
-    own = os.environ.get("MMDBENCH_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmdbench"
 
 
 def _remembered(name: str) -> dict[str, Any] | None:

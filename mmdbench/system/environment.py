@@ -1,7 +1,8 @@
-"""The machine and software that a result was made with, as records that hold nothing private."""
+"""The machine and software of a result, as records that hold nothing private; its cache and its network."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -11,7 +12,21 @@ from typing import Any
 
 from mmdbench._version import __version__
 
-__all__ = ["git_state", "portable", "versions"]
+__all__ = ["cache_folder", "git_state", "is_offline", "portable", "versions"]
+
+
+def cache_folder() -> Path:
+    """The folder that is kept between runs: MMDBENCH_CACHE, or `mmdbench` in the user's cache folder."""
+    own = os.environ.get("MMDBENCH_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmdbench"
+
+
+def is_offline() -> bool:
+    """True if MMDBENCH_OFFLINE or HF_HUB_OFFLINE forbids downloads."""
+    names = ("MMDBENCH_OFFLINE", "HF_HUB_OFFLINE")
+    return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in names)
 
 
 def portable(value: Any) -> Any:

@@ -26,9 +26,10 @@ import pytest
 from mmdbench.adapters import clear
 from mmdbench.adapters._clear import dialogue, loading
 from mmdbench.adapters._clear.answers import answer_of
+from mmdbench.adapters._clear.prompts import INTERLEAVE, THINK
 from PIL import Image
 
-from mmdbench.errors import ModelError, UnknownNameError, UsageError
+from mmdbench.errors import DownloadError, ModelError, UnknownNameError, UsageError
 from mmdbench.records import ImageBytes
 
 VISIBLE = (65, 66, 67)
@@ -245,6 +246,11 @@ def test_options_as_words_and_from_the_environment(golden: Path, monkeypatch: py
     assert clear.load(words).fingerprint() == clear.load(numbers).fingerprint()
 
 
+def test_the_known_prompts() -> None:
+    assert (INTERLEAVE.characters, INTERLEAVE.sha256[:8], INTERLEAVE.commit) == (1820, "f30b4828", "411d6bd")
+    assert (THINK.characters, THINK.sha256[:8]) == (227, "5eff0088")
+
+
 def test_no_prompt_no_model(golden: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MMDBENCH_CACHE", str(tmp_path))
     monkeypatch.delenv("MMDBENCH_CLEAR_PROMPT", raising=False)
@@ -265,12 +271,11 @@ def test_the_environment_may_name_the_prompt_of_clear(
     monkeypatch.setenv("MMDBENCH_CLEAR_PROMPT", str(golden / "prompt.txt"))
     named = clear.load(card(golden, **unset))
     assert named.fingerprint() == clear.load(card(golden)).fingerprint()
-    asked: list[str] = []
-    monkeypatch.setattr(clear, "system_prompt", lambda _known, **how: asked.append(how["repository"]))
-    monkeypatch.setenv("MMDBENCH_CLEAR_PROMPT", "https://example.org/owner/name")
-    for mode in ("interleave", "think"):  # the prompt for thinking is BAGEL's, from elsewhere
-        clear.load(card(golden, **unset, mode=mode))
-    assert asked == ["https://example.org/owner/name", ""]
+    monkeypatch.setenv("MMDBENCH_CLEAR_PROMPT", "http://127.0.0.1:9/owner/name")
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9/owner/name"):
+        clear.load(card(golden, system_prompt_file=None, offline=False))
+    with pytest.raises(ModelError, match="nothing may be downloaded"):  # BAGEL's prompt is from elsewhere
+        clear.load(card(golden, **unset, mode="think"))
 
 
 def test_the_weights_are_loaded_once_when_first_asked(golden: Path, engines: list) -> None:

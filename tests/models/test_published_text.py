@@ -1,4 +1,4 @@
-"""System prompts come from a file, a cache or a repository, and only with the right checksum."""
+"""Texts of other authors come from a file, a cache or a repository, and only with the right checksum."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from mmdbench.adapters._clear.prompts import INTERLEAVE, THINK, KnownPrompt, cache_folder, system_prompt
 
-from mmdbench.errors import MmdbenchError, ModelError, UsageError
+from mmdbench.errors import DownloadError, ModelError, UsageError
+from mmdbench.models.published_text import PublishedText, fetch_published_text, find_published_text
 
 TEXT = "## Role\n`<image_restore>` cleans the picture.\n"
-KNOWN = KnownPrompt("toy", len(TEXT), hashlib.sha256(TEXT.encode()).hexdigest(), commit="abc1234")
+KNOWN = PublishedText("toy", len(TEXT), hashlib.sha256(TEXT.encode()).hexdigest(), commit="abc1234")
 SOURCE = f"# the loop\nPROMPT = {TEXT!r}\nOTHER = 3\n"
 
 
@@ -68,31 +68,28 @@ def repository() -> Iterator[Repository]:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MMDBENCH_CACHE", str(tmp_path / "cache"))
-    return cache_folder()
-
-
-def test_the_known_prompts() -> None:
-    assert (INTERLEAVE.characters, INTERLEAVE.sha256[:8], INTERLEAVE.commit) == (1820, "f30b4828", "411d6bd")
-    assert (THINK.characters, THINK.sha256[:8]) == (227, "5eff0088")
+    monkeypatch.delenv("MMDBENCH_OFFLINE", raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    return tmp_path / "cache" / "prompts"
 
 
 def test_fetched_once_at_the_commit_then_cached(repository: Repository, cache: Path) -> None:
     repository.body = archive({"readme.md": "nothing", "inference/loop.py": SOURCE})
-    first = system_prompt(KNOWN, repository=repository.address)
+    first = find_published_text(KNOWN, repository=repository.address)
     assert (first.text, first.exact) == (TEXT, True)
     assert repository.paths == ["/owner/repo/archive/abc1234.tar.gz"]
-    second = system_prompt(KNOWN, repository=repository.address, offline=True)
+    second = find_published_text(KNOWN, repository=repository.address, offline=True)
     assert (second.text, second.source) == (TEXT, "cache")
     assert len(repository.paths) == 1
     (cache / f"{KNOWN.sha256}.txt").write_text("spoiled", "utf-8")
-    assert system_prompt(KNOWN, repository=repository.address).text == TEXT
+    assert find_published_text(KNOWN, repository=repository.address).text == TEXT
     assert len(repository.paths) == 2
 
 
 def test_offline_and_unknown_repositories_are_refused_with_instructions() -> None:
     for offline, why in ((True, "nothing may be downloaded"), (False, "no repository is named")):
         with pytest.raises(ModelError, match=why) as caught:
-            system_prompt(KNOWN, offline=offline)
+            find_published_text(KNOWN, offline=offline)
         assert "--set system_prompt_file=PATH" in str(caught.value)
         assert KNOWN.sha256 in str(caught.value)
 
@@ -100,15 +97,15 @@ def test_offline_and_unknown_repositories_are_refused_with_instructions() -> Non
 def test_an_archive_with_another_prompt_is_refused(repository: Repository, cache: Path) -> None:
     repository.body = archive({"inference/loop.py": SOURCE.replace("cleans", "cleaned")})
     with pytest.raises(ModelError, match="was not found in"):
-        system_prompt(KNOWN, repository=repository.address)
+        find_published_text(KNOWN, repository=repository.address)
     repository.body = archive({"inference/loop.py": SOURCE})[:-40]
     with pytest.raises(ModelError, match=r"not a complete archive|was not found in"):
-        system_prompt(KNOWN, repository=repository.address)
+        find_published_text(KNOWN, repository=repository.address)
     repository.body = b""
-    with pytest.raises(MmdbenchError, match=r"Cannot download .*Not Found"):
-        system_prompt(KNOWN, repository=repository.address)
+    with pytest.raises(DownloadError, match=r"Cannot download .*Not Found"):
+        find_published_text(KNOWN, repository=repository.address)
     with pytest.raises(UsageError, match="https address"):
-        system_prompt(KNOWN, repository="file:///etc")
+        find_published_text(KNOWN, repository="file:///etc")
     assert not cache.exists()
 
 
@@ -116,7 +113,7 @@ def test_a_file_with_the_prompt(tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     for content in (TEXT, TEXT.rstrip("\n"), TEXT + "\n", TEXT.replace("\n", "\r\n")):
         file.write_bytes(content.encode())
-        found = system_prompt(KNOWN, file=file)
+        found = find_published_text(KNOWN, file=file)
         assert (found.text, found.exact) == (TEXT, True)
 
 
@@ -124,20 +121,77 @@ def test_a_copy_of_the_repository(tmp_path: Path) -> None:
     (tmp_path / "inference").mkdir()
     (tmp_path / "broken.py").write_text("def (", "utf-8")
     (tmp_path / "inference" / "loop.py").write_text(SOURCE, "utf-8")
-    assert system_prompt(KNOWN, file=tmp_path).text == TEXT
-    assert system_prompt(KNOWN, file=tmp_path / "inference" / "loop.py").exact
+    assert find_published_text(KNOWN, file=tmp_path).text == TEXT
+    assert find_published_text(KNOWN, file=tmp_path / "inference" / "loop.py").exact
     with pytest.raises(ModelError, match="was not found in"):
-        system_prompt(KNOWN, file=tmp_path / "broken.py")
+        find_published_text(KNOWN, file=tmp_path / "broken.py")
 
 
 def test_another_prompt_is_used_and_said_to_be_another(tmp_path: Path) -> None:
     file = tmp_path / "own.txt"
     file.write_text("Be brief.", "utf-8")
-    found = system_prompt(KNOWN, file=file)
+    found = find_published_text(KNOWN, file=file)
     assert (found.text, found.exact) == ("Be brief.", False)
     assert found.sha256 == hashlib.sha256(b"Be brief.").hexdigest()
     file.write_text(" \n", "utf-8")
     with pytest.raises(UsageError, match="is empty"):
-        system_prompt(KNOWN, file=file)
+        find_published_text(KNOWN, file=file)
     with pytest.raises(UsageError, match="Cannot read"):
-        system_prompt(KNOWN, file=tmp_path / "none.txt")
+        find_published_text(KNOWN, file=tmp_path / "none.txt")
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+SPOKEN = "Say the types,\n   then the answer.\n"
+COLLAPSED = "Say the types, then the answer."
+IN_FILE = PublishedText(
+    "toy",
+    len(COLLAPSED),
+    digest(COLLAPSED),
+    "abc1234",
+    file="app/demo.py",
+    collapsed=True,
+    variable="TOY_TEXT",
+)
+PROGRAM = """raise SystemExit("this program must never run")
+OTHER = "Say something else."
+PROMPT = "Say the types,\\n" + "   then the answer.\\n"
+"""
+
+
+def test_one_file_at_the_commit_is_enough_where_it_is_known(repository: Repository, cache: Path) -> None:
+    repository.body = PROGRAM.encode()
+    found = find_published_text(IN_FILE, repository=f"{repository.address}.git")
+    assert repository.paths == ["/owner/repo/raw/abc1234/app/demo.py"]
+    assert (found.text, found.exact) == (SPOKEN, True), "as its authors wrote it, white space included"
+    assert found.sha256 == digest(SPOKEN)
+    assert [file.read_text("utf-8") for file in cache.iterdir()] == [SPOKEN]
+    repository.body = PROGRAM.replace("types", "type").encode()
+    with pytest.raises(ModelError, match="its white space collapsed"):
+        fetch_published_text(IN_FILE, repository.address)
+
+
+def test_the_environment_names_a_file_or_an_address(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "said.txt"
+    file.write_text("  Say the types, then\nthe answer.", "utf-8")
+    monkeypatch.setenv("TOY_TEXT", str(file))
+    assert find_published_text(IN_FILE, offline=True).source == "said.txt"
+    with pytest.raises(UsageError, match="Cannot read"):
+        find_published_text(IN_FILE, file=tmp_path / "none.txt")
+    repository.body = PROGRAM.encode()
+    monkeypatch.setenv("TOY_TEXT", repository.address)
+    assert find_published_text(IN_FILE).source == f"{repository.address}@abc1234"
+
+
+@pytest.mark.parametrize("name", ["MMDBENCH_OFFLINE", "HF_HUB_OFFLINE"])
+def test_the_environment_forbids_downloads(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ModelError, match=r"nothing may be downloaded\..* TOY_TEXT may hold either"):
+        find_published_text(IN_FILE, repository=repository.address)
+    assert repository.paths == []
