@@ -1,7 +1,7 @@
-"""Published results to compare runs with: `paper:clear-rl`, `paper:bagel`, `paper:robust-r1-sft-rl` …
+"""Published results to compare runs with: `paper:clear-rl`, `paper:robust-r1-sft-rl`, `paper:gpt4o` …
 
-The numbers are those of CLEAR (arXiv 2604.04780, tables 1, 2, 9 and 10) and Robust-R1 (arXiv
-2512.17532, tables 1 and 2). No per-question grades were published, so nothing here is paired:
+The numbers are those of CLEAR (arXiv 2604.04780, tables 1, 2, 9 and 10), Robust-R1 (arXiv
+2512.17532, tables 1 and 2) and R-Bench (arXiv 2410.05474, its repository). No per-question grades were published, so nothing here is paired:
 a score's interval is Wilson's for its number of questions, and averages are recomputed over the
 benchmarks that are asked for. The pictures of R-Bench are degraded as they are published, so its scores
 belong to no level of severity. Notes name known misprints.
@@ -30,7 +30,8 @@ PREFIX = "paper:"
 
 _HARD = "hard"
 _RBENCH = "R-Bench"
-"""The mean over the three tasks of R-Bench, which Robust-R1 prints."""
+"""The overall score of R-Bench's three tasks."""
+_RBENCH_TABLES = ("rbench_absolute", "robust_r1_table1_rbench")
 _CLEAR_LEVELS = {"Clean": "clean", "Low": "low", "Mid": "mid", "Hard": "hard"}
 
 
@@ -63,22 +64,23 @@ def published_rows(name: str, benchmarks: Sequence[str] = ()) -> PublishedRows:
     rows = [row for row in known if not benchmarks or row.id in benchmarks]
     rows += _means(rows, slug, [bench for bench in benchmarks if not is_degraded(bench)])
     notes = ["published without per-question grades: nothing is paired with it"]
-    if slug.startswith(_ROBUST):
+    if slug in map(_slug, paper_tables()["robust_r1_table2"]["MMStar"]):
         notes.append("its corruptions are not CLEAR's: 25%, 50% and 100% are no level of ours")
     notes += [
         m["text"]
         for m in paper_tables()["misprints"]
-        if slug in m["runs"] or ("*" in m["runs"] and not slug.startswith(_ROBUST))
+        if slug in m["runs"] or ("*" in m["runs"] and slug in _clear_slugs())
     ]
     by_corruption = tuple(_corruption_rows(name, slug))
     overall = None
     if by_corruption:
         notes.insert(1, f"its scores by corruption are means over {', '.join(paper_tables()['benchmarks'])}")
         overall = next(row for row in _means(known, slug, ()) if row.id == AVERAGE)
-    return PublishedRows(name, tuple(rows), by_corruption, tuple(notes), overall)
+    return PublishedRows(name, tuple(rows), by_corruption, tuple(notes), overall, rbench=_rbench(slug))
 
 
-_ROBUST = ("qwen", "gemma", "internvl", "robust", "tecoa")
+def _clear_slugs() -> set[str]:
+    return {_slug(label) for label in paper_tables()["table1_hard"]}
 
 
 def _slug(label: str) -> str:
@@ -104,9 +106,21 @@ def _scores() -> dict[str, dict[str, dict[str, float]]]:
         for label, values in robust[bench].items():
             levels = dict(zip(robust["columns"], values, strict=True))
             found.setdefault(_slug(label), {})[bench] = levels
-    for label, share in tables["robust_r1_table1_rbench_overall"].items():
-        found.setdefault(_slug(label), {})[_RBENCH] = {UNALTERED: 100 * share}
+    for label, cells in ((label, cells) for name in _RBENCH_TABLES for label, cells in tables[name].items()):
+        found.setdefault(_slug(label), {})[_RBENCH] = {UNALTERED: 100 * cells[-1]}
+    for label in tables["rbench_relative"]:  # of some models nothing else was printed
+        found.setdefault(_slug(label), {})
     return {slug: {b: _ordered(v) for b, v in benches.items()} for slug, benches in found.items()}
+
+
+def _rbench(slug: str) -> dict[str, tuple[float, ...]]:
+    """R-Bench's nine cells and the printed overall score (0..1), `absolute` and `relative`."""
+    return {
+        "relative" if name == "rbench_relative" else "absolute": tuple(cells)
+        for name in (*_RBENCH_TABLES, "rbench_relative")
+        for label, cells in paper_tables()[name].items()
+        if _slug(label) == slug
+    }
 
 
 def _ordered(levels: Mapping[str, float]) -> dict[str, float]:
@@ -115,7 +129,7 @@ def _ordered(levels: Mapping[str, float]) -> dict[str, float]:
 
 
 def _row(run: str, bench: str, levels: Mapping[str, float]) -> LevelRow:
-    n = paper_tables()["sizes"].get(bench, 495)
+    n = paper_tables()["sizes"].get(bench, 0)
     scores = {level: _estimate(value, n) for level, value in levels.items()}
     return LevelRow(bench, bench, n, scores, _drops(scores), run, covers=(bench,), outside=bench == _RBENCH)
 

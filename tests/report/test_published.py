@@ -166,7 +166,7 @@ def test_every_published_result_can_be_shown_beside_a_run():
         "paper:clear-rl",
         "paper:robust-r1-sft-rl",
     } <= set(names)
-    assert len(names) == 17
+    assert len(names) == 25
     run = run_of("mine", {b: {"clean": 70, "hard": 60} for b in SIX})
     made = make_tables(
         run, load_spec(), [published_rows(n, SIX) for n in names if published_rows(n, SIX).main]

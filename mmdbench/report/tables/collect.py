@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmdbench.corruptions.spec import Spec
@@ -54,7 +54,8 @@ _POOLED = (
 class PublishedRows:
     """A published result to show beside runs: its main rows, its corruption rows, and notes on them.
 
-    `overall` is the mean over the benchmarks of the corruption rows.
+    `overall` is the mean over the benchmarks of the corruption rows. `rbench` holds the nine cells of R-Bench
+    and its overall score (0..1) as printed, `absolute` and `relative`.
     """
 
     label: str
@@ -62,6 +63,7 @@ class PublishedRows:
     corruptions: tuple[LevelRow, ...] = ()
     notes: tuple[str, ...] = ()
     overall: LevelRow | None = None
+    rbench: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
