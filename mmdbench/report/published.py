@@ -1,10 +1,10 @@
 """Published results to compare runs with: `paper:clear-rl`, `paper:robust-r1-sft-rl`, `paper:gpt4o` …
 
 The numbers are those of CLEAR (arXiv 2604.04780, tables 1, 2, 9 and 10), Robust-R1 (arXiv
-2512.17532, tables 1 and 2) and R-Bench (arXiv 2410.05474, its repository). No per-question grades were published, so nothing here is paired:
-a score's interval is Wilson's for its number of questions, and averages are recomputed over the
-benchmarks that are asked for. The pictures of R-Bench are degraded as they are published, so its scores
-belong to no level of severity. Notes name known misprints.
+2512.17532, tables 1 and 2) and R-Bench (arXiv 2410.05474, its repository). No per-question grades were
+published, so nothing here is paired: a score's interval is Wilson's for its number of questions, and
+averages are recomputed over the benchmarks that are asked for. The pictures of R-Bench are degraded as
+they are published, so its scores belong to no level of severity. Notes name known misprints.
 """
 
 from __future__ import annotations
