@@ -31,6 +31,7 @@ __all__ = [
     "Recipe",
     "Reply",
     "Request",
+    "RewardProfile",
     "RunPlan",
     "Status",
     "Variant",
@@ -42,6 +43,7 @@ __all__ = [
 Index = int | str
 Status = Literal["ok", "refused", "empty", "truncated", "error"]
 Verdict = Literal["correct", "partial", "wrong", "unresolved"]
+RewardProfile = Literal["paper", "code"]
 
 ANSWER = "answer"
 """The task of a run with the benchmarks' own questions."""

@@ -12,7 +12,7 @@ from mmdbench.results.judging.ask import grade_with_judge
 from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.scoring import Judge, JudgeCall, JudgeReply, extract_answer, infer_option
 from mmdbench.scoring.perception.wording import LOOKS
-from mmdbench.training.rewards import format_reward, restorations
+from mmdbench.training.rewards import format_reward, is_restored
 from mmdbench.training.samples import TrainingSample
 
 __all__ = ["PROMPT_ID", "Trace", "TraceWriter", "trace_prompt"]
@@ -121,7 +121,7 @@ def _checked(reply: JudgeReply, sample: TrainingSample, question: Question) -> t
     if reply.status != "ok":
         return ()
     turns = tuple(turn.strip() for turn in reply.text.split(f"\n{_SPLIT}"))
-    if not format_reward(turns) or restorations(turns) != (sample.mode == "generate"):
+    if not format_reward(turns) or is_restored(turns) != (sample.mode == "generate"):
         return ()
     answer = extract_answer(turns[-1])
     if question.options:
