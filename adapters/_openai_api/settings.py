@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.throttle import ThrottleSettings
-from mmdbench.scoring import OPENS_THOUGHT
 from mmdbench.system.bounds import require_at_least, require_between
 from mmdbench.system.digest import bytes_digest
 
@@ -35,7 +34,6 @@ _OPTIONS = (
     "system",
     "image_first",
     "reasoning",
-    OPENS_THOUGHT,
 )
 _MOST_PROCESSES = 64
 _TRANSPORTS = ("auto", "httpx", "aiohttp")
@@ -78,7 +76,6 @@ def read_settings(card: ModelCard) -> ApiSettings:
             raise UnknownNameError(f"option of the model {card.name!r}:", name, _OPTIONS)
     options = dict(card.options)
     reasoning = _switch(options.pop("reasoning", False), "reasoning")
-    _switch(options.pop(OPENS_THOUGHT, False), OPENS_THOUGHT)  # read where replies are graded
     _check_generation(card, reasoning=reasoning)
     transport = _choice(options.pop("transport", "auto"), "transport", _TRANSPORTS)
     throttle = ThrottleSettings(

@@ -14,10 +14,13 @@ from mmdbench.benches.vlmevalkit_guard import guarded, kit_module, kit_version
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import ImageBytes, Outcome, Question, Request
+from mmdbench.scoring import OPENS_THOUGHT, begins_thought
 from mmdbench.scoring.inference import FAIL_MARKER
 from mmdbench.system.digest import bytes_digest
 from mmdbench.system.environment import portable
 from mmdbench.system.secrets import hide_secrets, names_secret
+
+from .rendered import rendered_prompts
 
 __all__ = ["KitModel", "open_kit_model"]
 
@@ -72,15 +75,17 @@ class KitModel:
         message = [{"type": "image", "value": self._picture(image)} for image in request.images]
         message.append({"type": "text", "value": _plain_text(request.prompt)})
         # VLMEvalKit switches gradients off once, when it is imported, and the guard puts them back.
-        with guarded(), torch.no_grad():
+        with guarded(), torch.no_grad(), rendered_prompts(self.inner) as rendered:
             _seed(request.seed)
             try:
                 made = self.inner.generate(message=message, dataset=self.dataset)
             except Exception as error:  # noqa: BLE001 - foreign code, whose message may hold a key
                 raise RuntimeError(f"{type(error).__name__}: {hide_secrets(str(error))}") from None
         details: dict[str, Any] = {}
+        if rendered and begins_thought(rendered[-1]):
+            details[OPENS_THOUGHT] = True
         if isinstance(made, Mapping):  # a text with its reasoning beside it
-            details = {"vlmeval": portable({k: str(v) for k, v in made.items() if k != "prediction"})}
+            details["vlmeval"] = portable({k: str(v) for k, v in made.items() if k != "prediction"})
             made = made.get("prediction", "")
         text = made if isinstance(made, str) else str(made)
         if FAIL_MARKER in text:

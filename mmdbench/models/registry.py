@@ -2,30 +2,29 @@
 
 An adapter is a module with a function `load(card) -> Model` (or AsyncModel), registered under the
 entry-point group `mmdbench.adapters`, as mmdbench's own adapters are. A card may also name a Python
-file: `adapter = "my_model.py"`, whose content is then part of the model's fingerprint.
+file: `adapter = "my_model.py"`. Its content, and that of the modules beside it which it imports, is then
+part of the model's fingerprint.
 Adapters are imported when a model is opened.
 """
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module, metadata
-from importlib.util import module_from_spec, spec_from_file_location
 from inspect import iscoroutinefunction
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, TypeGuard, cast
 
-from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError
+from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
+from mmdbench.models.adapter_file import file_digest, load_file
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
+from mmdbench.scoring import OPENS_THOUGHT
 
 __all__ = ["AsyncModel", "Fingerprinted", "Model", "adapter_names", "check_model", "is_async", "open_model"]
 
 ENTRY_POINTS = "mmdbench.adapters"
-_DIGEST = "_mmdbench_file_digest"
 
 
 class Fingerprinted(Protocol):
@@ -95,9 +94,17 @@ def adapter_names() -> tuple[str, ...]:
 def open_model(card: ModelCard) -> Model | AsyncModel:
     """Load the model of a card; its adapter is imported only now.
 
-    Raises UnknownNameError if no such adapter is installed and ModelError if it cannot be loaded.
+    The option `opens_thought` is for the grading of replies, and no adapter gets it.
+
+    Raises UnknownNameError if no such adapter is installed, ModelError if it cannot be loaded, and UsageError
+    if `opens_thought` is neither true nor false.
     """
-    module = _file_module(card) if card.adapter.endswith(".py") else _installed_module(card)
+    opens = card.options.get(OPENS_THOUGHT, False)
+    if not isinstance(opens, bool):
+        raise UsageError(f"The option {OPENS_THOUGHT} must be true or false, got {opens!r}.")
+    card = replace(card, options={k: v for k, v in card.options.items() if k != OPENS_THOUGHT})
+    is_file = card.adapter.endswith(".py")
+    module = load_file(card.adapter, card.name) if is_file else _installed_module(card)
     if not hasattr(module, "load"):
         raise ModelError(f"The adapter {card.adapter!r} ({module.__name__}) has no function load(card).")
     try:
@@ -110,12 +117,12 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
             f"{type(error).__name__}: {error}.",
             hint="Are its options right (the card's options, --set)?",
         ) from error
-    digest = getattr(module, _DIGEST, "")
+    digest = file_digest(module)
     return cast("Model | AsyncModel", _FromFile(model, digest) if digest else model)
 
 
 class _FromFile:
-    """A model of an adapter in a file, whose content is part of the fingerprint."""
+    """A model of an adapter in a file, the digest of whose sources is part of the fingerprint."""
 
     def __init__(self, model: Any, digest: str) -> None:
         self._model, self._digest = model, digest
@@ -124,7 +131,7 @@ class _FromFile:
         return getattr(self._model, name)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The model's own fingerprint and the digest of the file."""
+        """The model's own fingerprint and the digest of the sources."""
         return {**self._model.fingerprint(), "adapter_file": self._digest}
 
 
@@ -141,30 +148,3 @@ def _installed_module(card: ModelCard) -> ModuleType:
         raise ModelError(
             f"The adapter {card.adapter!r} ({module_name}) cannot be imported: {error}."
         ) from error
-
-
-def _file_module(card: ModelCard) -> ModuleType:
-    """The module in a file that a card names, relative to the working folder; read once in a process."""
-    path = Path(card.adapter).expanduser().resolve()
-    name = f"_mmdbench_adapter_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ModelError(
-            f"The card of {card.name!r} names the adapter {card.adapter}, and there is no such file.",
-            hint="Paths are read from the folder that mmdbench is called in.",
-        )
-    module = module_from_spec(spec)
-    setattr(module, _DIGEST, hashlib.sha256(path.read_bytes()).hexdigest())
-    sys.modules[name] = module  # dataclasses and pickle look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        if isinstance(error, MmdbenchError):
-            raise
-        raise ModelError(
-            f"The adapter {card.adapter} cannot be run: {type(error).__name__}: {error}."
-        ) from error
-    return module

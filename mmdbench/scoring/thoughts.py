@@ -52,7 +52,8 @@ def after_thoughts(text: str) -> int:
 def thought_start(text: str, *, opened: bool = False) -> int | None:
     """The place where the thought begins that a text ends in; None if it ends outside of one.
 
-    `opened` is True if the end of the prompt opened a thought, which the text continues.
+    `opened` is True if the end of the prompt opened a thought, which the text continues; a text that begins
+    with an opening mark repeats that of the prompt.
 
     >>> thought_start("<think>A?</think> B"), thought_start("B? <think>The ears")
     (None, 3)
@@ -61,6 +62,8 @@ def thought_start(text: str, *, opened: bool = False) -> int | None:
     for mark in _marks(text):
         kinds = [known.kind for known in started]
         if not mark.closes:
+            if opened and not text[: mark.start].strip():
+                started.clear()
             started += [] if mark.kind in kinds else [mark]
         elif mark.kind in kinds:
             del started[kinds.index(mark.kind) :]

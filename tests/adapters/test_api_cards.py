@@ -153,17 +153,21 @@ def test_an_at_sign_may_be_part_of_a_models_name():
     assert find_card("openai:a@b@https://host.example/v1").model == "a@b"
 
 
-@pytest.mark.parametrize("name", ["jpeg75", "reasoning", "image_first", "opens_thought"])
+@pytest.mark.parametrize("name", ["jpeg75", "reasoning", "image_first"])
 @pytest.mark.parametrize("value", ["no", "False", "0", "'false'"])
 def test_a_switch_is_true_or_false_and_nothing_else(name, value):
     with pytest.raises(UsageError, match=f"{name} must be true or false"):
         read_settings(set_options(shipped_cards()["vllm"], [f"{name}={value}"]))
 
 
-def test_where_a_thought_begins_changes_no_reply():
-    plain, opened = (set_options(shipped_cards()["vllm"], more) for more in ([], ["opens_thought=true"]))
-    assert read_settings(plain) == read_settings(opened)
+@pytest.mark.parametrize("name", ["vllm", "chance"])
+def test_any_card_may_say_that_the_prompt_opens_the_thought_and_it_changes_no_reply(name):
+    plain = set_options(shipped_cards()[name], ["model=m"] if name == "vllm" else [])
+    opened = set_options(plain, ["opens_thought=true"])
+    assert open_model(plain).fingerprint() == open_model(opened).fingerprint()
     assert opened.options["opens_thought"] is True
+    with pytest.raises(UsageError, match="opens_thought must be true or false, got 'no'"):
+        open_model(set_options(plain, ["opens_thought=no"]))
 
 
 def test_an_option_that_an_adapter_does_not_know_is_no_traceback():

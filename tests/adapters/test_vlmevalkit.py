@@ -113,6 +113,52 @@ def test_it_is_given_the_variants_bytes_and_our_prompt(on_cpu, monkeypatch) -> N
     assert dataset == "mmdbench"  # a name that no prompt rule of its knows
 
 
+def test_a_template_that_opens_the_thought_is_recorded_with_each_reply(on_cpu) -> None:
+    model = open_model(card(**{"generation.max_new_tokens": 2}))
+    asked = Request("k", "Which?\n", "q", {}, (image(1),), 1)
+    assert "opens_thought" not in model.generate([asked])[0].details
+    model.inner.processor.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    assert model.generate([asked])[0].details["opens_thought"] is True
+    assert "apply_chat_template" not in vars(model.inner.processor)
+
+
+class Templated:
+    """A class whose tokenizer renders its prompt, as text or in another form."""
+
+    def __init__(self, form):
+        self.tokenizer, self.form = self, form
+
+    def apply_chat_template(self):
+        return self.form
+
+    def decode(self, ids):
+        return "".join(map(chr, ids))
+
+    def generate(self, message, dataset=None):
+        self.tokenizer.apply_chat_template()
+        return "round, so A"
+
+
+IDS = [ord(c) for c in "assistant\n<think>\n"]
+
+
+@pytest.mark.parametrize(
+    "form", ["<think>", ["a", "<think>\n"], IDS, [IDS], torch.tensor([IDS]), {"input_ids": [IDS]}]
+)
+def test_prompts_are_read_in_every_form_that_templates_make(monkeypatch, form) -> None:
+    monkeypatch.setitem(CONFIG.supported_VLM, "templated", partial(Templated, form))
+    model = open_model(find_card("vlmeval:templated"))
+    (made,) = model.generate([Request("k", "Which?\n", "q", {}, (), 1)])
+    assert (made.text, made.details) == ("round, so A", {"opens_thought": True})
+
+
+@pytest.mark.parametrize("form", ["<think></think>", [], None, {}, [[ord("A")]], 7])
+def test_a_prompt_that_opens_no_thought_or_cannot_be_read_fails_no_reply(monkeypatch, form) -> None:
+    monkeypatch.setitem(CONFIG.supported_VLM, "templated", partial(Templated, form))
+    (made,) = open_model(find_card("vlmeval:templated")).generate([Request("k", "Which?\n", "q", {}, (), 1)])
+    assert (made.text, made.details) == ("round, so A", {})
+
+
 class Toy:
     """One of its model classes, which answers with its own inputs."""
 

@@ -103,6 +103,11 @@ def test_a_thought_that_the_prompt_opened_is_known_from_the_other_replies():
 def test_details_of_a_reply_tell_where_its_thought_was():
     opened = Outcome(LATE, details={"opens_thought": True})
     assert grade(opened).stage == "unfinished_thought"
+    # Only the closing mark, or the opening one once more: a thought that was closed.
+    for closed in ("round</think>A", "<think>round</think>A", "\n<think>\nround\n</think>\n\nA"):
+        assert grade(Outcome(closed, details={"opens_thought": True})).label == "A"
+    inner = Outcome("so <reflection>B?</reflection> A", details={"opens_thought": True})
+    assert grade(inner).stage == "unfinished_thought"
     # The server keeps the thought apart: a text came after it, none did not.
     assert grade(Outcome("I see that A", "truncated", details={"reasoning": "B?"})).label == "A"
     assert grade(Outcome("", "truncated", details={"reasoning": "A?"})).stage == "unfinished_thought"

@@ -1,0 +1,138 @@
+"""Adapters in a file: loaded by path, and a digest of the file with the modules beside it that it imports.
+
+A module belongs to the adapter if its file is in the folder of the adapter's file or below, and an import
+statement of that file, or of another module that belongs to it, names it. Installed packages are no part of
+it, nor is a module that is imported by a name made at run time, nor a data file.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from mmdbench.errors import MmdbenchError, ModelError
+from mmdbench.system.digest import bytes_digest, value_digest
+
+__all__ = ["file_digest", "load_file"]
+
+_DIGEST = "_mmdbench_file_digest"
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_NOT_OWN = sys.stdlib_module_names | {"mmdbench"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A source file; `package` is the dotted name of the package that it is in, empty for none."""
+
+    path: Path
+    package: str
+
+
+def load_file(place: str, card_name: str) -> ModuleType:
+    """The module in a file, relative to the working folder; read once in a process.
+
+    Raises ModelError if there is no such file, or its code fails.
+    """
+    path = Path(place).expanduser().resolve()
+    name = f"_mmdbench_adapter_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ModelError(
+            f"The card of {card_name!r} names the adapter {place}, and there is no such file.",
+            hint="Paths are read from the folder that mmdbench is called in.",
+        )
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        if isinstance(error, MmdbenchError):
+            raise
+        raise ModelError(f"The adapter {place} cannot be run: {type(error).__name__}: {error}.") from error
+    setattr(module, _DIGEST, _digest(path))
+    return module
+
+
+def file_digest(module: ModuleType) -> str:
+    """The digest of the sources of a module that `load_file` made; empty for another module."""
+    return str(getattr(module, _DIGEST, ""))
+
+
+def _sources(path: Path) -> list[Path]:
+    """An adapter's file, and every file in its folder or below that it imports, directly or not."""
+    folder = path.parent
+    found = {path: None}
+    todo = [_Source(path, "")]
+    while todo:
+        source = todo.pop()
+        for name in _imported(source):
+            for part in _located(name, folder):
+                if part.path not in found:
+                    found[part.path] = None
+                    todo.append(part)
+    return list(found)
+
+
+def _digest(path: Path) -> str:
+    digests = {p.relative_to(path.parent).as_posix(): bytes_digest(p.read_bytes()) for p in _sources(path)}
+    return digests[path.name] if len(digests) == 1 else value_digest(digests)
+
+
+def _imported(source: _Source) -> Iterator[str]:
+    """Dotted names in the import statements of a file; some are attributes of a module, not modules."""
+    try:
+        tree = ast.parse(source.path.read_bytes())
+    except (SyntaxError, ValueError):  # compiled, or never imported
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = source.package.split(".")[: -(node.level - 1) or None] if node.level else []
+            base = ".".join([*filter(None, above), *filter(None, [node.module])])
+            yield from (f"{base}.{alias.name}".strip(".") for alias in node.names)
+
+
+def _located(name: str, folder: Path) -> Iterator[_Source]:
+    """The files in a folder that a dotted name is imported from: of each package in it, and of the module."""
+    top, *rest = name.split(".")
+    if top in _NOT_OWN or not top:
+        return
+    places = _top_places(top, folder)
+    for depth in range(len(rest) + 1):
+        if depth:
+            places = [place / rest[depth - 1] for place in places]
+        package = ".".join([top, *rest[:depth]])
+        for place in places:
+            for path, of in (
+                (place.with_name(f"{place.name}.py"), package.rpartition(".")[0]),
+                (place / "__init__.py", package),
+            ):
+                if path.is_file() and _is_own(path.resolve(), folder):
+                    yield _Source(path.resolve(), of)
+
+
+def _top_places(name: str, folder: Path) -> list[Path]:
+    """Paths, without an ending, of a module or package as Python finds it; in the folder if it does not."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return [folder / name]
+    if spec.submodule_search_locations is not None:
+        return [Path(place) for place in spec.submodule_search_locations]
+    return [Path(spec.origin).with_suffix("")] if spec.origin else []
+
+
+def _is_own(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder) and not _INSTALLED & {*path.relative_to(folder).parts}
