@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,10 +118,16 @@ def score(
 
 
 def _print_run(made: Regraded, files: Sequence[Path], *, as_json: bool) -> None:
+    from mmdbench.report.tables.run_notes import run_notes
+
+    results = made.results
+    notes = run_notes(results)
     if as_json:
-        print_json(made.as_dict())
+        print_json({**made.as_dict(), "notes": notes})
     else:
+        _print_notes(notes if not results.settled else ())
         _print_scores([(_arm_name(arm.level, arm.corruption), arm.score) for arm in made.arms])
+        _print_notes(notes if results.settled else ())
         _print_changes(made)
         print_paths(files)
     for line in shown_by_report(made):
@@ -134,7 +140,13 @@ def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
         print_json({"kind": "mmdbench score", **made.as_dict()})
     else:
         _print_scores([(path.name, made)])
+        _print_notes(made.warnings)
     refuse_unjudged([made])
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        typer.echo(f"Note: {note}")
 
 
 def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
@@ -149,7 +161,7 @@ def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
         typer.echo(f"  {_counted(made)}")
         if len(made.metrics) > 1:
             typer.echo(f"  {_spelled(made.metrics)}")
-    for line in dict.fromkeys(_notes(scores)):
+    for line in dict.fromkeys(_remarks(scores)):
         typer.echo(line)
 
 
@@ -162,7 +174,7 @@ def _counted(made: Score) -> str:
     return ", ".join([*shown.values(), *rest])
 
 
-def _notes(scores: Sequence[tuple[str, Score]]) -> Iterator[str]:
+def _remarks(scores: Sequence[tuple[str, Score]]) -> Iterator[str]:
     for _, made in scores:
         for head in made.judge_record.get("prompts", ()):
             yield f"Judge prompt {head['id']}, SHA-256 {head['sha256'][:12]}…" + (
@@ -170,7 +182,6 @@ def _notes(scores: Sequence[tuple[str, Score]]) -> Iterator[str]:
             )
         if made.partial:
             yield f"{made.bench}: partial, only questions with a prediction are scored."
-        yield from (f"Note: {warning}" for warning in made.warnings)
 
 
 def _judged(made: Score) -> str:

@@ -128,7 +128,7 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
         *published.notes,
         *notes_beside_published(run),
     )
-    table = marked(table, () if run.settled else [run.name])
+    table = marked(table, frozenset() if run.settled else {run.name})
     return Comparison(published.label, run.name, (), (table,), notes)
 
 
@@ -178,7 +178,7 @@ def _gap_table(
         f"(new − old) in points, paired, 95 % intervals; p adjusted by {name} over the rows of a level."
     )
     table = Table(key, f"Difference {title}", ("Level", "Part"), columns, tuple(rows), caption)
-    return marked(table, [run.name for run in runs if not run.settled])
+    return marked(table, {run.name for run in runs if not run.settled})
 
 
 def _gap_row(gap: Gap, name: str, adjusted: float | None) -> Row:

@@ -109,9 +109,14 @@ def why_no_difference(new: LevelRow, old: LevelRow, level: str) -> str:
             return f"{row.run} has no score"
     if set(new.covers) != set(old.covers):
         return f"{new.run} covers {', '.join(new.covers)}, {old.run} covers {', '.join(old.covers)}"
-    if new.asked and old.asked and new.asked.get(level) != old.asked.get(level):
-        return f"{new.run} and {old.run} were asked other questions"
-    return ""
+    if new.asked and old.asked:
+        same = new.asked.get(level) == old.asked.get(level)
+        return "" if same else f"{new.run} and {old.run} were asked other questions"
+    # A published result names no questions, only their number: a sample's is smaller.
+    counts = [row.scores[level].n for row in (new, old)]
+    if counts[0] == counts[1]:
+        return ""
+    return f"{new.run} counts {counts[0]} questions, {old.run} {counts[1]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from mmdbench.scoring.family import Metric
 from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.design import meets_several
 
-__all__ = ["RunResults", "UnitHit", "catalogue_names", "load_results"]
+__all__ = ["RunResults", "UnitHit", "catalogue_names", "load_results", "make_results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +215,27 @@ def load_results(
         arms = tuple(grade_arm(arm, rules, Judging(judge, journal=journal, workers=1)) for arm in run.arms)
     else:
         arms = _grade_as_remembered(run, rules, remembered_judge(folder, judged_by), named=bool(judged_by))
+    return make_results(run, plan, arms)
+
+
+def make_results(run: StoredRun, plan: RunPlan, arms: tuple[GradedArm, ...]) -> RunResults:
+    """The graded run of arms that were graded by the rules of a plan.
+
+    Args:
+        run: The run as stored.
+        plan: Its plan, with the protocol and the extraction of the grades.
+        arms: All its arms.
+
+    Returns:
+        The graded run.
+    """
     return RunResults(
         manifest=run.manifest,
         plan=plan,
         arms=arms,
         hits=tuple(hit for arm in arms for hit in _hits(arm)),
         statuses=_statuses(run),
-        folder=folder,
+        folder=run.folder,
         cells=run.cells,
         replies=run.replies,
         chance={name: _chance(bench, arms) for name, bench in run.benches.items()},

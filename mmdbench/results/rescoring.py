@@ -15,8 +15,9 @@ from typing import Any
 
 from mmdbench.errors import DataError, UsageError
 from mmdbench.records import BenchData, Cell, Grade, Verdict
-from mmdbench.results.arms import read_plan, read_run
+from mmdbench.results.arms import StoredRun, read_plan, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies, grades_by_cell
+from mmdbench.results.graded_run import RunResults, make_results
 from mmdbench.results.judging.open import JudgeOptions, open_judging
 from mmdbench.results.judging.remembered import record_scoring
 from mmdbench.run.folder import JUDGE_JOURNAL
@@ -63,16 +64,27 @@ class RowChange:
 class Regraded:
     """A run graded again: its scores, and the rows whose grade differs from `against`.
 
-    `against` names the rules, or the file, of the grades that it is compared with; `heads` are the
-    beginnings of a judge's prompts.
+    `run` is the run as stored; `against` names the rules, or the file, of the grades that it is compared
+    with; `heads` are the beginnings of a judge's prompts.
     """
 
-    folder: Path
+    run: StoredRun
     rules: Rules
     arms: tuple[GradedArm, ...]
     against: str
     changes: tuple[RowChange, ...]
     heads: JudgeHeads | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.run.folder
+
+    @property
+    def results(self) -> RunResults:
+        """The graded run, as a report takes it."""
+        plan = replace(self.run.plan, protocol=self.rules.protocol, extraction=self.rules.extraction)
+        return make_results(self.run, plan, self.arms)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -127,7 +139,8 @@ def regrade(
         extraction=rules.extraction or plan.extraction,
         judge=judging.judge.id if judging else None,
     )
-    arms = read_run(folder).arms
+    run = read_run(folder)
+    arms = run.arms
     earlier = read_grades(against) if against else None  # a wrong name is an error before a judge is asked
     if judging:
         judging = replace(judging, heads=judging.heads or load_heads())
@@ -136,7 +149,7 @@ def regrade(
         earlier = grades_by_cell(graded if rules == own else (grade_arm(arm, own) for arm in arms))
     name = against.name if against else own.name
     heads = judging.heads if judging else None
-    return Regraded(folder, rules, graded, name, tuple(_changes(graded, earlier)), heads)
+    return Regraded(run, rules, graded, name, tuple(_changes(graded, earlier)), heads)
 
 
 def regrade_and_save(

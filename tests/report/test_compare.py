@@ -158,14 +158,15 @@ def test_nothing_in_common_is_refused():
 
 
 def test_a_published_result_is_compared_unpaired():
-    hits = [h for b in ("MMStar", "MMVP") for h in published_hits(b, "hard", 60, "graffiti", 300)]
-    run = results(hits, label="mine", levels=("hard",), sample="300/bench", protocol="vlmevalkit/1")
+    sizes = {"MMStar": 1500, "MMVP": 300}
+    hits = [h for b, n in sizes.items() for h in published_hits(b, "hard", 60, "graffiti", n)]
+    run = results(hits, label="mine", levels=("hard",), sample="1500/bench", protocol="vlmevalkit/1")
     found = compare_published(run, published_rows("paper:clear-rl", ["MMStar", "MMVP"]))
     row = cells(found.tables[0], "hard", "MMVP")
     assert row["new − old"] == pytest.approx(60 - 71.33)
     assert cells(found.tables[0], "hard", "AVG")["new − old"] == pytest.approx(60 - (60.67 + 71.33) / 2)
     text = " ".join(found.notes)
-    for word in ("released", "300/bench", "vlmevalkit/1", "without per-question grades"):
+    for word in ("released", "1500/bench", "vlmevalkit/1", "without per-question grades"):
         assert word in text
     with pytest.raises(IncomparableError, match="share no benchmark"):
         compare_published(run_of((8, 6)), published_rows("paper:clear-rl"))

@@ -156,10 +156,18 @@ def renderings(run, other, folder):
     printed("figures", run, "-o", folder / "figures", "--format", "svg")
     found["figures"] = in_figure(folder / "figures", notes)
     found["cite"] = place(printed("cite", run), notes, "We measured"), ""
+    found["score"] = scored(run), ""
     text = printed("compare", run, other)
     assert squashed(run.name + notes[0]) in squashed(text)
     found["compare"] = place(text, notes, "Level Part"), marked_cell(text)
     return found
+
+
+def scored(run):
+    """The place of the notes in the output of `score`, which asks no judge here; JSON holds them too."""
+    notes = run_notes(load_results(run, judged_by="none"))
+    assert json.loads(printed("score", run, "--json"))["notes"] == list(notes)
+    return place(printed("score", run), notes, "MMVet clean:")
 
 
 def checked(run, baseline, code):
@@ -218,7 +226,7 @@ def test_notes_of_an_incomplete_run_stand_before_its_numbers(found):
 
 def test_drops_of_an_incomplete_run_are_marked_wherever_there_are_numbers_of_it(found):
     without = [name for name, (_, cell) in found["incomplete"].items() if not cell]
-    assert without == ["cite", "check"]
+    assert without == ["cite", "score", "check"]
     marked = [name for name, (_, cell) in found["complete"].items() if cell]
     assert marked == ["compare"]  # with the incomplete run
 

@@ -17,7 +17,7 @@ from mmdbench.report.scores import AVERAGE, main_rows, overall_row
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.report.tables.table import shown
 from mmdbench.results.graded_run import load_results
-from run_folders import hit, published_hits, question, results, write_run
+from run_folders import hit, published_hits, question, results, shrunk, write_run
 from scripted_runs import write_tsv
 
 PAPER = paper_tables()
@@ -82,7 +82,7 @@ def test_the_papers_mean_is_over_the_same_six_as_that_of_a_run_of_mmd(clear_rl):
     assert rows[AVERAGE].name == "AVG"
     assert rows[AVERAGE].scores["hard"].value == pytest.approx(64.965)
     assert rows[AVERAGE].questions == 5513
-    found = compare_published(clear_rl, published)
+    found = compare_published(clear_rl, shrunk(published))
     differences = {r.labels: r.values[2].value for r in found.tables[0].rows}
     assert differences[("hard", "CV-Bench")] == pytest.approx(0)
     assert differences[("hard", "AVG")] == pytest.approx(0)
@@ -248,7 +248,9 @@ def test_a_run_of_one_benchmark_gives_no_difference_to_means_over_six():
 
 
 def test_pooled_questions_give_no_difference_to_a_mean_over_benchmarks():
-    made = make_tables(grid_run("mine", SIX, 7, "mixed"), load_spec(), [published_rows("paper:bagel")])
+    made = make_tables(
+        grid_run("mine", SIX, 7, "mixed"), load_spec(), [shrunk(published_rows("paper:bagel"), 10)]
+    )
     table, cells = delta_cells(made)
     assert set(cells[:-1]) == {None}
     assert cells[-1].value == pytest.approx(70 - 59.567, abs=1e-3)
@@ -267,6 +269,34 @@ def test_runs_of_other_benchmarks_or_questions_give_no_difference():
         assert set(cells) == {None}
         assert why in table.caption
         assert {value for row in made.find("mce").rows for value in row.values} == {None}
+
+
+def test_a_sample_gives_no_difference_to_the_scores_of_all_questions():
+    whole, part = (
+        [
+            h
+            for bench in SIX
+            for h in published_hits(bench, "hard", 60, "graffiti", n or PAPER["sizes"][bench])
+        ]
+        for n in (0, 10)
+    )
+    few = results(
+        [*part, *whole[-765:]], label="few", levels=("hard",), sample="10/bench"
+    )  # RealWorldQA: all
+    found = compare_published(few, published_rows("paper:clear-rl", few.counted))
+    rows = {row.labels[1]: row.values[2] for row in found.tables[0].rows}
+    assert [name for name, value in rows.items() if value is not None] == ["RealWorldQA"]
+    for why in ("counts 10 questions, paper:clear-rl 1500", "counts 815 questions, paper:clear-rl 5513"):
+        assert any(f"the difference is – where few {why}" in note for note in found.notes)
+    table, cells = delta_cells(make_tables(few, load_spec(), [published_rows("paper:clear-rl")]))
+    assert set(cells) == {None}
+    assert "few counts 815 questions, paper:clear-rl 5513" in table.caption
+    # A sample that is all questions is none.
+    full = results(whole, label="full", levels=("hard",), sample="9999/bench")
+    table, cells = delta_cells(make_tables(full, load_spec(), [published_rows("paper:clear-rl")]))
+    assert cells[-1].value == pytest.approx(60 - 64.965)
+    found = compare_published(full, published_rows("paper:clear-rl", full.counted))
+    assert all(row.values[2] is not None for row in found.tables[0].rows)
 
 
 def test_report_and_compare_give_the_same_difference_with_the_same_sign():

@@ -28,7 +28,7 @@ from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Column, Row, Table, Value, ranks, shown
 from mmdbench.results.graded_run import load_results
 from mmdbench.stats import detectable_effect
-from run_folders import LEVELS, hit, question, results, write_run
+from run_folders import LEVELS, hit, question, results, shrunk, write_run
 
 NAMES = ("graffiti", "lens_blur", "mean_shift", "scan_lines")
 
@@ -131,6 +131,27 @@ def test_an_incomplete_run_is_marked():
     assert not incomplete.complete
     assert "INCOMPLETE: 2 of 100" in markdown(incomplete)
     assert footer(incomplete)[0] == "98 of 100 planned answers (1 error, 1 missing)."
+
+
+def test_a_difference_is_marked_if_a_run_that_it_rests_on_is_incomplete():
+    names = ("graffiti", "lens_blur")
+    levels = [("clean", None), *(("hard", name) for name in names)]
+    hits = [hit(u, level, u < 7, c) for u in range(10) for level, c in levels]
+    runs = [results(hits, label=label, design="grid") for label in ("one", "two")]
+    runs.append(results(hits, {"ok": 20, "error": 10}, label="cut", design="grid"))
+    assert _marked_columns(runs) == {"Δ cut − one", "CE cut"}
+    assert _marked_columns(runs[::-1]) == {"Δ two − cut", "CE two", "Δ one − cut", "CE one"}
+
+
+def _marked_columns(runs):
+    made = make_tables(runs, load_spec())
+    return {
+        column.name
+        for table in (made.find("corruption-models"), made.find("mce"))
+        for row in table.rows
+        for column, value in zip(table.columns, row.values, strict=True)
+        if value is not None and value.mark
+    }
 
 
 def test_the_header_and_every_caption_name_protocol_and_weighting():
@@ -638,7 +659,7 @@ def test_a_published_result_that_is_named_first_is_the_reference():
     six = paper_tables()["benchmarks"]
     hits = [hit(u, "hard", u < 7, c, bench) for bench in six for u in range(10) for c in names]
     run = results(hits, label="mine", design="grid", levels=("hard",))
-    made = make_tables(run, load_spec(), [published_rows("paper:bagel")], "paper:bagel")
+    made = make_tables(run, load_spec(), [shrunk(published_rows("paper:bagel"), 10)], "paper:bagel")
     mce = made.find("mce")
     assert [c.name for c in mce.columns] == ["CE mine", "relative CE mine"]
     assert "Reference: paper:bagel. Errors are summed over hard;" in mce.caption
@@ -652,7 +673,7 @@ def test_a_published_result_that_is_named_first_is_the_reference():
     )
     assert made.main[0].run == "mine"
     assert any("by corruption are means over MMBench, MM-Vet" in note for note in made.notes)
-    other = make_tables(run, load_spec(), [published_rows("paper:bagel")])
+    other = make_tables(run, load_spec(), [shrunk(published_rows("paper:bagel"), 10)])
     assert other.find("mce").columns[0].name == "CE paper:bagel"
     assert values(other.find("corruption-models"), Corruption="lens_blur")["Δ mine − paper:bagel"] > 0
 

@@ -38,6 +38,21 @@ def published_hits(bench, level, points, corruption=None, n=4):
     return [hit(u, level, points / 100, corruption, bench) for u in range(n)]
 
 
+def shrunk(published, each=4):
+    """A published result as if each of its benchmarks had `each` questions, as a small run has."""
+
+    def small(row):
+        n = each * len(row.covers)
+        return replace(row, scores={level: replace(e, n=n) for level, e in row.scores.items()})
+
+    return replace(
+        published,
+        main=tuple(map(small, published.main)),
+        corruptions=tuple(map(small, published.corruptions)),
+        overall=published.overall and small(published.overall),
+    )
+
+
 def question(index, bench="toy", answer="A", **fields):
     """A question with four options, or the fields given."""
     cells = {"question": f"Question {index}?", "A": "red", "B": "green", "C": "blue", "D": "grey"}

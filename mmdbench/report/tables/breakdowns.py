@@ -128,8 +128,11 @@ def _corruption_rows(
 def _model_columns(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[Column, ...]:
     several = len(labels) > 1
     scores = [Column(x, digits=2, best="max" if several else "", intervals=not several) for x in labels]
-    names = [f"Δ {new} − {old}" for new, old in pairs]
-    return (*scores, *(Column(name, digits=2, signed=True, difference=True) for name in names))
+    deltas = (
+        Column(f"Δ {new} − {old}", digits=2, signed=True, difference=True, rests_on=(new, old))
+        for new, old in pairs
+    )
+    return (*scores, *deltas)
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def make_tables(
     judges = ", ".join(dict.fromkeys(run.judge for run in runs if run.judge))
     rules = _rules(first, judges)
     tables = [replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables]
-    incomplete = [run.name for run in runs if not run.settled]
+    incomplete = {run.name for run in runs if not run.settled}
     return Tables(
         header=_header(first, list(rows), spec) | ({"judge": judges} if judges else {}),
         levels=levels,

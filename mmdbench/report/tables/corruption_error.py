@@ -48,7 +48,9 @@ def mce_table(part: Breakdown, runs: Sequence[str], spec: Spec) -> Table | None:
         means.append(Value(math.fsum(numbers) / len(numbers)) if len(numbers) == len(known) else None)
     body.append(Row(("mean (mCE)",), tuple(means), summary=True))
     columns = tuple(
-        Column(f"{name} {run}", "%", difference=True) for run in runs[1:] for name in ("CE", "relative CE")
+        Column(f"{name} {run}", "%", difference=True, rests_on=(run, runs[0]))
+        for run in runs[1:]
+        for name in ("CE", "relative CE")
     )
     levels = dict.fromkeys(level for row in part.rows if row.run == runs[0] for level in row.scores)
     summed = degraded_levels(levels)

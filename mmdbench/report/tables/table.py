@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -55,7 +56,8 @@ class Column:
 
     With `signed`, a positive number is shown with a +. `intervals` is False if its intervals are not
     shown to readers; JSON, CSV and Parquet always hold them. `difference` is True if the numbers compare
-    two scores, such as drops: they are marked where a run is incomplete.
+    two scores, such as drops: they are marked where a run is incomplete. `rests_on` are the labels of the
+    runs behind them, if these are not the model of each row.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Column:
     signed: bool = False
     intervals: bool = True
     difference: bool = False
+    rests_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Table:
 
 def as_record(value: Any) -> dict[str, Any]:
     """A dataclass as a JSON-able dict, without the fields that the program alone reads."""
-    hidden = ("id", "ids", "model_at", "covers", "asked", "outside")
+    hidden = ("id", "ids", "model_at", "rests_on", "covers", "asked", "outside")
     return asdict(value, dict_factory=lambda items: {k: v for k, v in items if k not in hidden})
 
 
@@ -148,28 +151,34 @@ def ranks(table: Table) -> Mapping[tuple[int, int], int]:
     return found
 
 
-def marked(table: Table, incomplete: Collection[str]) -> Table:
+def marked(table: Table, incomplete: AbstractSet[str]) -> Table:
     """The table with `MARK` at every difference that rests on an incomplete run.
 
     Args:
         table: A table.
-        incomplete: The labels of incomplete runs. A row that names no model may rest on any of them.
+        incomplete: The labels of incomplete runs. A number rests on those that its column names, else on its
+            row's model; in a table without models it may rest on any of them.
 
     Returns:
         The table; the same one if no run is incomplete.
     """
     if not incomplete or not any(column.difference for column in table.columns):
         return table
+
+    def rests(row: Row, column: Column) -> bool:
+        if column.rests_on or table.model_at is None:
+            return not column.rests_on or not incomplete.isdisjoint(column.rests_on)
+        return (row.ids or row.labels)[table.model_at] in incomplete
+
     rows = []
     for row in table.rows:
-        if table.model_at is None or (row.ids or row.labels)[table.model_at] in incomplete:
-            values = (
-                replace(value, mark=MARK) if value is not None and column.difference else value
-                for value, column in zip(row.values, table.columns, strict=True)
-            )
-            rows.append(replace(row, values=tuple(values)))
-        else:
-            rows.append(row)
+        values = (
+            replace(value, mark=MARK)
+            if value is not None and column.difference and rests(row, column)
+            else value
+            for value, column in zip(row.values, table.columns, strict=True)
+        )
+        rows.append(replace(row, values=tuple(values)))
     return replace(table, rows=tuple(rows))
 
 
