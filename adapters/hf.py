@@ -19,7 +19,9 @@ from importlib import util
 from typing import TYPE_CHECKING
 
 from mmdbench.errors import MissingExtraError
+from mmdbench.models.instructions import find_instruction
 
+from ._hf.families import FAMILIES, GENERIC
 from ._hf.settings import read_settings
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ ADAPTER_VERSION = "1"
 
 
 def load(card: ModelCard) -> Model:
-    """Load the card's checkpoint. Options are those of `HfSettings`, generation may set `max_new_tokens`.
+    """Load the card's checkpoint. Options are those of `HfSettings`, generation its last two.
 
     Raises UsageError or UnknownNameError for options that do not fit, MissingExtraError without
     torch and transformers, ModelError for a checkpoint or a device that cannot be used.
@@ -43,4 +45,5 @@ def load(card: ModelCard) -> Model:
     from ._hf.loading import load_checkpoint
     from ._hf.model import HfModel
 
-    return HfModel(load_checkpoint(settings), settings, ADAPTER_VERSION)
+    instruction = find_instruction(card.options, FAMILIES.get(settings.family, GENERIC).instruction)
+    return HfModel(load_checkpoint(settings), settings, ADAPTER_VERSION, instruction)

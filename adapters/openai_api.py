@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.instructions import find_instruction
 from mmdbench.models.throttle import ThrottleSettings
-from mmdbench.records import Outcome, Request
+from mmdbench.records import Outcome, Question, Request
 
 from ._openai_api.chat_client import ChatClient, first_model
 from ._openai_api.client_pool import ClientPool
@@ -55,6 +56,11 @@ class OpenAIModel:
         self._resolve()
         self._opened_pool()
 
+    def prompt(self, _question: Question, default: str) -> str:
+        """The benchmark's prompt, followed by the card's instruction if it has one."""
+        instruction = self._settings.instruction
+        return default if instruction is None else instruction.after(default)
+
     async def agenerate(self, request: Request) -> Outcome:
         """Send a request once. Raises AttemptError."""
         body, sent = chat_body(request, self._settings)
@@ -79,8 +85,9 @@ class OpenAIModel:
 
 
 def load(card: ModelCard) -> OpenAIModel:
-    """Open the model of a card; nothing is sent and no key is needed before the first request."""
-    return OpenAIModel(read_settings(card), card.name)
+    """Open the model of a card; nothing is sent to it and no key is needed before the first request."""
+    settings = replace(read_settings(card), instruction=find_instruction(card.options))
+    return OpenAIModel(settings, card.name)
 
 
 def chat_body(request: Request, settings: ApiSettings) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -24,7 +24,8 @@ class ModelFamily:
     image, `{text}` the prompt. `processor` are arguments for every call of the processor,
     `image_options` defaults of the image processor that a card may override, `switches`
     attributes that the processor is set to after loading. `answer_tags` enclose the final answer.
-    `mcq_ending` replaces the benchmark's closing sentence. `same_size` keeps images of
+    `mcq_ending` replaces the benchmark's closing sentence; `instruction` names one that follows every
+    question. `temperature` is that of sampling, 0 for greedy decoding. `same_size` keeps images of
     different sizes out of one batch, where the family would pad the pictures themselves.
     """
 
@@ -37,6 +38,8 @@ class ModelFamily:
     needs_torchvision: bool = False
     same_size: bool = False
     mcq_ending: str = ""
+    instruction: str = ""
+    temperature: float = 0.0
     answer_tags: tuple[str, str] | None = None
     image_options: Mapping[str, int] = field(default_factory=dict)
     processor: Mapping[str, Any] = field(default_factory=dict)
@@ -76,8 +79,11 @@ FAMILIES: Mapping[str, ModelFamily] = {
         ),
         ModelFamily(
             "robust-r1",
+            # As its published demo asks: text before the picture, and its training's instruction.
             image_first=False,
             max_new_tokens=1024,
+            temperature=0.6,
+            instruction="robust-r1",
             needs_torchvision=True,
             answer_tags=("<ANSWER>", "<ANSWER_END>"),
         ),

@@ -1,4 +1,4 @@
-"""A transformers model behind mmdbench's interface: greedy, in left-padded batches that fit into memory."""
+"""A transformers model behind mmdbench's interface, in left-padded batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mmdbench.errors import ImageDecodeError
+from mmdbench.models.instructions import Instruction
 from mmdbench.records import Outcome, Question, Request
 from mmdbench.scoring import OPENS_THOUGHT, begins_thought
 
@@ -17,6 +18,7 @@ from .batches import Batches, grouped
 from .families import PROMPT_RULES
 from .loading import LoadedModel, pixel_limits
 from .prompts import PreparedRequest, prepare, with_ending
+from .sampling import SeededSampling
 from .settings import HfSettings
 
 __all__ = ["HfModel"]
@@ -28,12 +30,30 @@ _Work = tuple[int, PreparedRequest]
 class HfModel:
     """One loaded checkpoint. `batch_size` is the preferred number of requests at once."""
 
-    def __init__(self, loaded: LoadedModel, settings: HfSettings, version: str) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        settings: HfSettings,
+        version: str,
+        instruction: Instruction | None = None,
+    ) -> None:
+        """A model that is asked as its family and settings say.
+
+        Args:
+            loaded: The checkpoint in memory.
+            settings: The settings of the card.
+            version: The adapter's version, for the fingerprint.
+            instruction: The instruction that follows every question, None for none.
+        """
         self._loaded = loaded
         self._family = loaded.checkpoint.family
         self._settings = settings
         self._version = version
         self._tokens = settings.max_new_tokens or self._family.max_new_tokens
+        self._temperature = (
+            self._family.temperature if settings.temperature is None else float(settings.temperature)
+        )
+        self._instruction = instruction
         ending = settings.mcq_ending
         self._ending = self._family.mcq_ending if ending is None else ending
         self.batch_size = settings.batch or _BATCH.get(loaded.device.type, 4)
@@ -42,6 +62,7 @@ class HfModel:
     def fingerprint(self) -> Mapping[str, Any]:
         """JSON-able: adapter, checkpoint, packages, precision, prompt rules, image options."""
         loaded, family = self._loaded, self._family
+        sampling = {"do_sample": True, "temperature": self._temperature} if self._temperature else {}
         return {
             "adapter": "hf",
             "version": self._version,
@@ -60,12 +81,14 @@ class HfModel:
                 "processor": type(loaded.processor.image_processor).__name__,
                 **pixel_limits(family, self._settings),
             },
-            "generation": {"do_sample": False, "max_new_tokens": self._tokens},
+            "generation": {"do_sample": False, "max_new_tokens": self._tokens, **sampling},
+            **({} if self._instruction is None else {"instruction": self._instruction.record()}),
         }
 
     def prompt(self, question: Question, default: str) -> str:
-        """The benchmark's prompt, with the family's own closing sentence if it has one."""
-        return with_ending(question, default, self._ending)
+        """The benchmark's prompt, with the family's own closing sentence and instruction if it has them."""
+        prompt = with_ending(question, default, self._ending)
+        return prompt if self._instruction is None else self._instruction.after(prompt)
 
     def generate(self, requests: Sequence[Request]) -> list[Outcome]:
         """One outcome for each request, in their order. Raises only if every request failed."""
@@ -106,10 +129,11 @@ class HfModel:
         loaded = self._loaded
         batch = self.inputs([asked for _, asked in items])
         start = batch["input_ids"].shape[1]
+        how: dict[str, Any] = dict(self._family.generate)
+        if self._temperature:
+            how["logits_processor"] = [SeededSampling(self._temperature, [asked.seed for _, asked in items])]
         with torch.inference_mode():
-            ids = loaded.model.generate(
-                **batch, do_sample=False, max_new_tokens=self._tokens, **self._family.generate
-            )
+            ids = loaded.model.generate(**batch, do_sample=False, max_new_tokens=self._tokens, **how)
         lengths = batch["attention_mask"].sum(dim=1).tolist()
         return [
             outcome_of(

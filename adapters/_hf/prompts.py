@@ -23,11 +23,15 @@ CLOSING = "Please select the correct answer from the options above. \n"
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """One request for the processor; `altered` is True if a placeholder in its text was changed."""
+    """One request for the processor; `altered` is True if a placeholder in its text was changed.
+
+    `seed` is that of the request, for sampling.
+    """
 
     text: str
     pictures: tuple[Picture, ...]
     altered: bool
+    seed: int = 0
 
     def shape(self, *, sizes: bool) -> tuple[Any, ...]:
         """The key of requests that fit into one batch: number of pictures and, with `sizes`, their sizes."""
@@ -51,7 +55,8 @@ def prepare(request: Request, family: ModelFamily, processor: Any) -> PreparedRe
         for number, image in enumerate(request.images, 1)
     )
     text = _without_placeholders(request.prompt, processor)
-    return PreparedRequest(render(text, len(pictures), family, processor), pictures, text != request.prompt)
+    rendered = render(text, len(pictures), family, processor)
+    return PreparedRequest(rendered, pictures, text != request.prompt, request.seed)
 
 
 def render(text: str, images: int, family: ModelFamily, processor: Any) -> str:

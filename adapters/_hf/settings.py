@@ -17,6 +17,7 @@ __all__ = ["HfSettings", "read_settings"]
 
 _BACKENDS = ("pil", "torchvision")
 _ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
+_GENERATION = ("max_new_tokens", "temperature")
 _DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
@@ -27,7 +28,9 @@ class HfSettings:
     `repo` is the card's `model`: a folder, or a repository on the Hugging Face Hub, with or
     without @revision; `batch` is the most requests at
     once; `vision_tower` a file, folder or repository with weights for the vision tower;
-    `mcq_ending` another closing sentence than the family's ("" for the benchmark's own).
+    `mcq_ending` another closing sentence than the family's ("" for the benchmark's own); `instruction`
+    another instruction than the family's ("" for none), which `instruction_file` may hold and
+    `prompt_repository` publish. `temperature` is None for the family's.
     """
 
     repo: str
@@ -42,7 +45,11 @@ class HfSettings:
     image_backend: str = ""
     vision_tower: str = ""
     mcq_ending: str | None = None
+    instruction: str | None = None
+    instruction_file: str = ""
+    prompt_repository: str = ""
     max_new_tokens: int = 0
+    temperature: float | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -59,8 +66,8 @@ def read_settings(card: ModelCard) -> HfSettings:
         if key not in known:
             raise UnknownNameError(f"option in {where}:", key, known)
     for key in card.generation:
-        if key != "max_new_tokens":
-            raise UnknownNameError(f"generation setting in {where}:", key, ["max_new_tokens"])
+        if key not in _GENERATION:
+            raise UnknownNameError(f"generation setting in {where}:", key, _GENERATION)
     values = {"repo": card.model, **card.options, **card.generation}
     _check_types(values, where)
     _check_choices(values, where)
@@ -82,7 +89,9 @@ def _with_revision(values: Mapping[str, Any]) -> dict[str, Any]:
 def _check_types(values: Mapping[str, Any], where: str) -> None:
     numbers = {"batch", "min_pixels", "max_pixels", "max_new_tokens"}
     for key, value in values.items():
-        if key in numbers:
+        if key == "temperature":
+            require_at_least(f"{key} in {where}", value, 0)
+        elif key in numbers:
             require_at_least(f"{key} in {where}", value, 1, whole=True)
         elif not isinstance(value, str):
             raise UsageError(f"{key} in {where} must be a text, got {value!r}.")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction
 from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.system.bounds import require_at_least, require_between
 from mmdbench.system.digest import bytes_digest
@@ -34,6 +35,7 @@ _OPTIONS = (
     "system",
     "image_first",
     "reasoning",
+    *INSTRUCTION_OPTIONS,
 )
 _MOST_PROCESSES = 64
 _TRANSPORTS = ("auto", "httpx", "aiohttp")
@@ -55,6 +57,7 @@ class ApiSettings:
     detail: str = ""
     system: str = ""
     image_first: bool = True
+    instruction: Instruction | None = None
     generation: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -66,6 +69,7 @@ class ApiSettings:
             "detail": self.detail,
             "system": self.system,
             "image_first": self.image_first,
+            **({} if self.instruction is None else {"instruction": self.instruction.record()}),
         }
 
 

@@ -55,6 +55,10 @@ class PublishedText:
         forms = (" ".join(text.split()), re.sub(r"\s+", " ", text)) if self.collapsed else (text,)
         return any(len(form) == self.characters and _sha256(form) == self.sha256 for form in forms)
 
+    def named_by_user(self) -> str:
+        """The file or address in this text's environment variable, empty if it has or holds none."""
+        return os.environ.get(self.variable, "") if self.variable else ""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundText:
@@ -87,7 +91,7 @@ def find_published_text(
         DownloadError: The repository cannot be read.
         UsageError: The file cannot be read or is empty, or the address is none.
     """
-    named = os.environ.get(known.variable, "") if known.variable and file is None and not repository else ""
+    named = known.named_by_user() if file is None and not repository else ""
     if named.startswith(("https://", "http://")):
         repository = named
     elif named:

@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 from mmdbench.benches import build_prompt
 from mmdbench.cli import app
 from mmdbench.models import ModelCard
+from mmdbench.models.instructions import OWN_ROBUST_R1
 from mmdbench.records import ImageBytes, Question, Request
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.store import read_replies
@@ -40,7 +41,7 @@ TOKENS = 12
 
 
 def options(family: str, **more) -> dict:
-    own = {"family": family} if family == "robust-r1" else {}
+    own = {"family": family, "instruction": OWN_ROBUST_R1.id} if family == "robust-r1" else {}
     return own | (SMALL if family == "qwen2.5-vl" else {}) | more
 
 
@@ -111,7 +112,8 @@ EXPECTED = {
     "qwen2.5-vl": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
     f"<|vision_start|><|image_pad|><|vision_end|>{ASKED}<|im_end|>\n<|im_start|>assistant\n",
     "robust-r1": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
-    f"{ASKED}<|vision_start|><|image_pad|><|vision_end|><|im_end|>\n<|im_start|>assistant\n",
+    f"{ASKED}\n{OWN_ROBUST_R1.text}<|vision_start|><|image_pad|><|vision_end|><|im_end|>\n"
+    "<|im_start|>assistant\n",
     "gemma3": "<bos><start_of_turn>user\n\n\n<start_of_image><image_soft_token><end_of_image>\n\n"
     f"{ASKED.strip()}<end_of_turn>\n<start_of_turn>model\n",
     "internvl": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
@@ -220,6 +222,22 @@ def test_emu3_never_pads_pictures_of_another_size(monkeypatch):
     model.generate(requests())
     assert sorted(map(len, seen)) == [1, 1, 1, 2]
     assert all(len(set(sizes)) == 1 for sizes in seen)
+
+
+def test_robust_r1_draws_by_the_requests_seed_and_is_greedy_on_request():
+    seeded = [replace(asked, seed=seed) for seed in (1, 2) for asked in requests()]
+    sampled, greedy = opened("robust-r1", batch=5), load(card_of("robust-r1", temperature=0))
+    assert sampled.fingerprint()["generation"] == {
+        "do_sample": True,
+        "temperature": 0.6,
+        "max_new_tokens": TOKENS,
+    }
+    assert greedy.fingerprint()["generation"] == {"do_sample": False, "max_new_tokens": TOKENS}
+    texts = [outcome.text for outcome in sampled.generate(seeded)]
+    assert texts[:5] != texts[5:], "another seed draws another text"
+    assert texts == [sampled.generate([one])[0].text for one in seeded]
+    said = [outcome.text for outcome in greedy.generate(seeded)]
+    assert said[:5] == said[5:]
 
 
 def test_robust_r1_is_read_between_its_tags(monkeypatch):

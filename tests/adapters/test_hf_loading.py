@@ -81,9 +81,11 @@ def test_a_card_that_does_not_fit(options, kind, message, never_loads):
         load(card(built("llava"), **options))
 
 
-def test_generation_holds_the_number_of_tokens_alone():
+def test_generation_holds_the_number_of_tokens_and_the_temperature_alone():
     with pytest.raises(UnknownNameError, match="max_new_tokens"):
-        load(card(built("llava"), generation={"temperature": 0.7}))
+        load(card(built("llava"), generation={"top_p": 0.7}))
+    with pytest.raises(UsageError, match=r"temperature in .* must be at least 0, got -1"):
+        load(card(built("llava"), generation={"temperature": -1}))
     with pytest.raises(UsageError, match="names no checkpoint"):
         load(card(""))
 

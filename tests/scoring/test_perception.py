@@ -213,6 +213,15 @@ def test_grades_follow_from_the_recipe_and_every_planned_row_counts() -> None:
     assert made.protocol == "perceive/2"
 
 
+def test_a_model_whose_text_is_its_answer_block_is_read_from_the_whole_reply() -> None:
+    cell = Cell("toy", 0, "hard", "lens_blur")
+    raw = "<TYPE>lens blur(0.9)<TYPE_END><ANSWER>A cat.<ANSWER_END>"
+    said = replace(reply(cell, "A cat.", intensity=0.9), details={"answer_tag": "closed", "raw": raw})
+    bench = SimpleNamespace(name="toy", family="perceive", questions=())
+    (grade,) = score_perception(bench, {0: said}, [cell], SPEC).grades
+    assert (grade.hit, grade.stage) == (1, "robust-r1")
+
+
 def test_the_recipe_counts_and_not_the_levels_name() -> None:
     cell = Cell("toy", 1, "hard", "graffiti")
     bench = SimpleNamespace(name="toy", family="perceive")

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from mmdbench.models import ModelCard
+from mmdbench.models.instructions import find_instruction
 
 _TEXT: dict[str, Any] = {
     "hidden_size": 64,
@@ -416,4 +417,5 @@ def open_with_checkpoint(card: ModelCard) -> tuple[HfModel, LoadedModel]:
     """A model as the adapter opens it, and the checkpoint that it answers with."""
     settings = read_settings(card)
     loaded = load_checkpoint(settings)
-    return HfModel(loaded, settings, ADAPTER_VERSION), loaded
+    instruction = find_instruction(card.options, loaded.checkpoint.family.instruction)
+    return HfModel(loaded, settings, ADAPTER_VERSION, instruction), loaded

@@ -146,6 +146,11 @@ def _input_notes(manifest: Mapping[str, Any]) -> list[str]:
     if restoration:
         which = "every image, clean ones too," if restoration["clean"] else "degraded images, not clean ones,"
         notes.append(f"{restoration['fingerprint']['name']} restored {which} before the model saw them.")
+    instruction = manifest.get("model", {}).get("fingerprint", {}).get("instruction")
+    if instruction and not instruction["exact"]:
+        notes.append(
+            f"The instruction {instruction['id']} that the model was asked with is not in its authors' words."
+        )
     if manifest.get("prompt_override"):
         notes.append(
             "The model's adapter changes the benchmark's prompts; "

@@ -92,9 +92,15 @@ def _grade(cell: Cell, reply: Reply | None, spec: Spec) -> Grade:
         return _graded(cell, Claims((), "unreadable"), truth, spec, stage=stage)
     found = Claims((), "unreadable")
     if reply.status == "ok" or (reply.status == "truncated" and reply.text):
-        found = read_claims(reply.text, spec.corruptions)
+        found = read_claims(_whole(reply), spec.corruptions)
     stage = found.stage if reply.status in ("ok", "truncated") else reply.status
     return _graded(cell, found, truth, spec, stage=stage, picture=_picture(reply))
+
+
+def _whole(reply: Reply) -> str:
+    # The text of a model that ends in an answer block is that block alone; `raw` holds the others.
+    raw = reply.details.get("raw")
+    return raw if isinstance(raw, str) else reply.text
 
 
 def _graded(
