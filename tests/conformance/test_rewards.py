@@ -29,6 +29,14 @@ from mmdbench.training.rewards import (
     read_score,
     weighted_sum,
 )
+from mmdbench.training.robust_r1 import (
+    RobustR1Rewards,
+    answer_reward,
+    blocks_reward,
+    degradation_reward,
+    length_reward,
+    read_degradations,
+)
 
 GOLDEN = Path(os.environ.get("MMDBENCH_GOLDEN") or Path(__file__).parents[1] / "golden")
 FILE = next((f for f in (GOLDEN / "training/rewards.json", GOLDEN / "rewards.json") if f.is_file()), None)
@@ -79,6 +87,17 @@ def total(given, _):
     return weighted_sum(found, RewardWeights(*given["weights"]))
 
 
+def pairs(given):
+    return [tuple(pair) for pair in given]
+
+
+def robust_r1_total(given, profile):
+    if profile == "paper":
+        return RobustR1Rewards(given["r_deg"], given["r_len"]).total()
+    rewards = RobustR1Rewards(given["type"], given["length"], given["accuracy"], given["format"])
+    return rewards.total("code")
+
+
 QUANTITIES = {
     "r_acc_reader": accuracy,
     "judged_text": lambda given, _: judged_text(pieces(given)),
@@ -87,15 +106,24 @@ QUANTITIES = {
     "latent_quality": quality,
     "total": total,
     "advantage": lambda given, profile: list(group_advantages(given["rewards"], SCALES[profile])),
+    "r_deg": lambda given, profile: degradation_reward(
+        pairs(given["truth"]), pairs(given["predicted"]), profile
+    ),
+    "degradation_reader": lambda given, _: list(map(list, read_degradations(given["text"]))),
+    "r_len": lambda given, _: length_reward(given["length"], given["truth_length"]),
+    "robust_r1_format": lambda given, _: blocks_reward(given["text"]),
+    "robust_r1_accuracy": lambda given, _: answer_reward(given["text"], given["solution"]),
+    "robust_r1_total": robust_r1_total,
 }
 
 
-CASES = [case for case in DATA["cases"] if case["quantity"] in QUANTITIES]
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", DATA["cases"], ids=lambda case: case["id"])
 def test_a_recorded_case(case) -> None:
     expected, profile = case["expected"], case["profile"]
+    if expected == "ValueError":
+        with pytest.raises(ValueError, match="must be a number"):
+            QUANTITIES[case["quantity"]](case["input"], profile)
+        return
     found = QUANTITIES[case["quantity"]](case["input"], profile)
     # The latent qualities were recorded in float32.
     tolerance = 1e-5 if case["quantity"] == "latent_quality" else DATA["tolerance"]
@@ -107,3 +135,9 @@ def test_a_recorded_case(case) -> None:
         assert found == pytest.approx(expected, abs=tolerance)
     else:
         assert found == expected
+
+
+@pytest.mark.skipif("MMDBENCH_GOLDEN" in os.environ, reason="another set may have other cases")
+def test_every_quantity_has_cases() -> None:
+    assert {case["quantity"] for case in DATA["cases"]} == set(QUANTITIES)
+    assert len(DATA["cases"]) == 189

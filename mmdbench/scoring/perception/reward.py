@@ -1,45 +1,63 @@
-"""r_deg: the reward of a description of a picture's degradations, after Robust-R1."""
+"""r_deg: Robust-R1's reward of a description of a picture's degradations (arXiv 2512.17532)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-__all__ = ["degradation_reward"]
+from mmdbench.errors import UnknownNameError
+from mmdbench.records import RewardProfile
+
+__all__ = ["Degradations", "degradation_reward"]
+
+Degradations = Mapping[str, float] | Sequence[tuple[str, float]]
+"""Strengths (0..1) by type, or (type, strength) pairs, which may name a type twice."""
 
 
 def degradation_reward(
-    truth: Mapping[str, float],
+    truth: Degradations,
     claimed: Sequence[tuple[str, float | None]],
-    *,
-    missed: float = 1.0,
-    extra: float = 1.0,
+    profile: RewardProfile = "paper",
 ) -> float:
-    """The degradation reward of a claim: 1 − |claimed − true intensity| for each type that is right.
+    """The degradation reward of a claim.
 
-    A type that is named again counts as another one; a right type without an intensity is worth 0.
-    It is the reward of Robust-R1 (arXiv 2512.17532) as far as its description goes, whose two
-    penalties are parameters here.
+    `paper` (equation 6, taken literally): over all pairs of a claim and a true degradation, the sum of
+    1 - |claimed - true strength| where the types are the same, and of -1 where they are not. `code`: for
+    each claim 1.5 - |claimed - true strength| if its type is true, else -1; and -1 for each true type that
+    is not claimed. In both a type that is claimed twice counts twice, and names are compared as they are.
 
     Args:
-        truth: Intensities (0..1) by type; empty for an untouched picture.
-        claimed: (type, intensity) pairs in the order of the claim; an intensity may be None.
-        missed: Penalty for each true type that is not named.
-        extra: Penalty for each claim of another type.
+        truth: The degradations of the picture; for `code` the last strength of a repeated type counts.
+        claimed: (type, strength) pairs in the order of the claim. A strength that is None, which neither
+            source has, is at the largest distance, 1.
+        profile: `paper` or `code`.
 
     Returns:
-        The reward: at most the number of true types, without a lower bound.
+        The reward, without bounds.
 
-    >>> degradation_reward({"lens_blur": 0.9}, [("lens_blur", 0.7)])
-    0.8
-    >>> degradation_reward({"lens_blur": 0.9}, [("motion_blur", 0.9)])
-    -2.0
+    Raises:
+        UnknownNameError: There is no such profile.
+
+    >>> degradation_reward({"lens_blur": 0.9}, [("lens_blur", 0.45)])
+    0.55
+    >>> degradation_reward({"lens_blur": 0.9}, [("lens_blur", 0.45)], "code")
+    1.05
     """
-    matched: dict[str, float] = {}
-    others = 0
-    for name, intensity in claimed:
-        if name not in truth or name in matched:
-            others += 1
-        else:
-            matched[name] = 0.0 if intensity is None else 1 - min(1.0, abs(intensity - truth[name]))
-    reward = sum(matched.values()) - missed * (len(truth) - len(matched)) - extra * others
-    return round(reward, 12)
+    pairs = list(truth.items() if isinstance(truth, Mapping) else truth)
+    if profile == "paper":
+        terms = [
+            1 - _distance(strength, true) if name == other else -1.0
+            for name, strength in claimed
+            for other, true in pairs
+        ]
+    elif profile == "code":
+        known = dict(pairs)
+        terms = [1.5 - _distance(s, known[name]) if name in known else -1.0 for name, s in claimed]
+        terms += [-1.0] * len(known.keys() - {name for name, _ in claimed})
+    else:
+        raise UnknownNameError("profile of rewards", profile, ("paper", "code"))
+    return round(math.fsum(terms), 12)
+
+
+def _distance(claimed: float | None, true: float) -> float:
+    return 1.0 if claimed is None else abs(claimed - true)
