@@ -36,6 +36,7 @@ __all__ = [
     "Status",
     "Variant",
     "Verdict",
+    "chain_steps",
     "in_order",
     "known_fields",
 ]
@@ -136,9 +137,21 @@ class BenchData(Protocol):
         ...
 
 
+def chain_steps(corruption: str | None) -> tuple[str, ...]:
+    """The corruptions that a cell or recipe names, in the order in which they are applied.
+
+    >>> chain_steps("lens_blur+jpeg_compression"), chain_steps("graffiti"), chain_steps(None)
+    (('lens_blur', 'jpeg_compression'), ('graffiti',), ())
+    """
+    return tuple(corruption.split("+")) if corruption else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One request of a plan: a question at a level, under a corruption (None if clean)."""
+    """One request of a plan: a question at a level, under a corruption (None if clean).
+
+    A chain of corruptions is their names with `+` between them, as in `lens_blur+jpeg_compression`.
+    """
 
     bench: str
     index: Index
@@ -291,8 +304,9 @@ class RunPlan:
         model: The name of the model card.
         benches: Names or paths of benchmarks, in order.
         levels: `clean`, `recoded` and severities, in order.
-        design: The corruptions that each question gets: `mixed`, `grid` or `balanced:K`.
-        corruptions: The names of the corruptions to draw from; empty for all.
+        design: The corruptions that each question gets: `mixed`, `grid`, `balanced:K` or `chain:K`.
+        corruptions: The names of the corruptions to draw from; empty for all. A chain is one name, as in
+            a `Cell`.
         sample: The number of questions to draw, `200` or `200/bench`; empty for all.
         seed: The seed of sample, design and corruptions.
         profile: The profile of the corruption spec.
@@ -322,6 +336,11 @@ class RunPlan:
     restore_clean: bool = True
     degrade_again: bool = False
     task: str = ANSWER
+
+    @property
+    def has_chains(self) -> bool:
+        """True if a picture of the run may show several corruptions."""
+        return self.design.startswith("chain:") or any(len(chain_steps(n)) > 1 for n in self.corruptions)
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as a JSON-able dict."""

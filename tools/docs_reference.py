@@ -45,8 +45,8 @@ PAGES = {
     ),
     "perception": (
         "Perception, rewards, training data",
-        "Models that name degradations, CLEAR's rewards, and training samples by its recipe.",
-        ["scoring.perception", "training.rewards", "training"],
+        "Models that name degradations, CLEAR's and Robust-R1's rewards, and training samples.",
+        ["scoring.perception", "training.rewards", "training.robust_r1", "training"],
     ),
     "errors": ("Errors", "Error classes and their exit codes.", ["errors"]),
 }

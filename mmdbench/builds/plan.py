@@ -205,6 +205,11 @@ def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
             "The design 'drawn' shows each question at one level only: it does not give whole benchmarks.",
             hint="Make training data with mmdbench assign, or build with --design mixed.",
         )
+    if parse_design(plan.design)[0] == "chain":
+        raise UsageError(
+            "The design 'chain' is for the task perceive: no benchmark is built with it.",
+            hint="Ask about chains: mmdbench eval --task perceive. In Python Chain makes pictures.",
+        )
     parse_sample(plan.sample)
     parse_codec(plan.codec)
     if plan.format not in FORMATS:

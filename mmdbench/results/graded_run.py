@@ -10,7 +10,7 @@ from typing import Any
 
 from mmdbench.benches.catalog import find_bench
 from mmdbench.errors import ModelError, UsageError
-from mmdbench.records import ANSWER, UNALTERED, UNDEGRADED, Cell, Grade, Index, Question, Reply, RunPlan
+from mmdbench.records import UNALTERED, UNDEGRADED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.arms import Arm, StoredRun, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grades_by_cell
 from mmdbench.results.judging.journal import JudgeJournal
@@ -204,12 +204,11 @@ def load_results(
         UnknownNameError: That judge was not asked about the run.
     """
     run = read_run(folder)
-    if run.plan.task != ANSWER and (protocol or extraction):
-        task = find_task(run.plan.task)
-        raise UsageError(f"A run of the task {run.plan.task!r} is graded by {task and task.protocol} alone.")
-    plan = replace(
-        run.plan, protocol=protocol or run.plan.protocol, extraction=extraction or run.plan.extraction
-    )
+    task = find_task(run.plan.task)
+    if task and (protocol or extraction):
+        raise UsageError(f"A run of the task {run.plan.task!r} is graded by {task.protocol} alone.")
+    graded_by = task.protocol if task else protocol or run.plan.protocol
+    plan = replace(run.plan, protocol=graded_by, extraction=extraction or run.plan.extraction)
     rules = Rules(plan.protocol, plan.extraction)
     if judge:
         arms = tuple(grade_arm(arm, rules, Judging(judge, journal=journal, workers=1)) for arm in run.arms)

@@ -65,7 +65,7 @@ def open_evaluation(
     benches = open_benches(plan.benches)
     require_own_folder(folder, plan, card, benches)
     if task:
-        benches = [task.ask(bench, load_spec()) for bench in benches]
+        benches = [task.ask(bench, load_spec(), plan) for bench in benches]
     pictures = PictureSources(restorer, open_released(plan, benches, evaluation.data_dir))
     with ExitStack() as stack:
         model: Fingerprinted

@@ -41,7 +41,7 @@ from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.system.files import write_atomic
 from mmdbench.system.images import refuse_large
 from mmdbench.variants.codec import parse_codec
-from mmdbench.variants.design import parse_design, parse_sample, plan_cells
+from mmdbench.variants.design import check_corruptions, parse_design, parse_sample, plan_cells
 from mmdbench.variants.recipes import clean_image, recipe_for
 from mmdbench.variants.released import released_images
 from mmdbench.variants.restoration import Restorer
@@ -103,11 +103,7 @@ def check_plan(plan: RunPlan) -> None:
         task.check(plan)
     if plan.extraction not in EXTRACTIONS:
         raise UnknownNameError("answer extraction", plan.extraction, EXTRACTIONS)
-    for name in plan.corruptions:
-        if name not in spec.corruptions:
-            raise UnknownNameError("corruption", name, spec.corruptions, see="mmdbench list corruptions")
-    if len(set(plan.corruptions)) < len(plan.corruptions):
-        raise UsageError(f"A corruption may be named only once, got {', '.join(plan.corruptions)}.")
+    check_corruptions(plan, spec)
     if plan.profile not in spec.profiles:
         raise UnknownNameError("profile", plan.profile, spec.profiles)
     for name in plan.benches:

@@ -30,12 +30,21 @@ class Task:
     name: str
     protocol: str
     check: Callable[[RunPlan], None]
-    questions: Callable[[BenchData, Spec], tuple[Question, ...]]
+    questions: Callable[[BenchData, Spec, RunPlan], tuple[Question, ...]]
     score: Callable[[BenchData, Mapping[Index, Reply], Sequence[Cell]], Score]
 
-    def ask(self, bench: B, spec: Spec) -> B:
-        """The benchmark with the task's questions in the place of its own."""
-        questions = self.questions(bench, spec)
+    def ask(self, bench: B, spec: Spec, plan: RunPlan) -> B:
+        """Replace a benchmark's questions by the task's.
+
+        Args:
+            bench: The benchmark.
+            spec: Names the corruptions.
+            plan: The run.
+
+        Returns:
+            The benchmark with the task's questions and family.
+        """
+        questions = self.questions(bench, spec, plan)
         made: B = replace(bench, family=self.name, questions=questions)  # type: ignore[type-var]
         return made
 

@@ -1,4 +1,4 @@
-"""CLEAR's rewards, and its data recipe: questions to answer directly, and those to restore first.
+"""Rewards of CLEAR and Robust-R1, and CLEAR's recipe: questions to answer, or to restore first.
 
 ::
 
@@ -7,7 +7,8 @@
     traces.py     a judge model's reasoning for each kept sample, checked
     assignment.py the steps above for the run of a base model
     dataset.py    the data set: one JSON line for each sample, and its pictures
-    rewards.py    the rewards for accuracy, format and decision
+    rewards/      CLEAR's rewards: accuracy, format, decision, latent quality, and their sum
+    robust_r1.py  Robust-R1's rewards: degradations, length, answer and format
 
 Source: CLEAR (arXiv 2604.04780, appendix C) as far as it is known to us; filters and balance are
 parameters with defaults of ours.

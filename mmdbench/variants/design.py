@@ -5,6 +5,9 @@
 `grid`        every corruption for every question.
 `balanced:K`  K different corruptions for each question; each corruption equally often within a
               benchmark and its categories, so that the mean over questions estimates the grid's.
+`chain:K`     K corruptions one after another on each question's picture, of K of the four categories and
+              the same at every level: for `--task perceive`. A chain of one's own is a corruption named
+              `a+b` under `grid` or `balanced:K`.
 `drawn`       one corruption at one of the run's levels for each question: how training data are made.
               The corruption is that of `mixed`.
 `released`    the pictures of the authors' own degraded files: for named corruptions their files of one
@@ -31,12 +34,23 @@ from dataclasses import dataclass
 from mmdbench.benches.catalog import is_degraded
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.records import UNALTERED, UNDEGRADED, BenchData, Cell, Index, Question, RunPlan
+from mmdbench.records import (
+    ANSWER,
+    UNALTERED,
+    UNDEGRADED,
+    BenchData,
+    Cell,
+    Index,
+    Question,
+    RunPlan,
+    chain_steps,
+)
 from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.system.digest import derive_seed
 
 __all__ = [
     "SampleSize",
+    "check_corruptions",
     "corruptions_for",
     "meets_several",
     "parse_design",
@@ -44,6 +58,10 @@ __all__ = [
     "plan_cells",
     "sample_questions",
 ]
+
+
+_CHAIN_LENGTHS = (2, 3, 4)
+"""Numbers of corruptions in a chain of one corruption per category."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +78,40 @@ def meets_several(plan: RunPlan) -> bool:
     return design in ("grid", "balanced") or (design == "released" and bool(plan.corruptions))
 
 
+def check_corruptions(plan: RunPlan, spec: Spec) -> None:
+    """Raise UsageError or UnknownNameError for corruptions of a plan that its design or task cannot use."""
+    for name in plan.corruptions:
+        steps = chain_steps(name)
+        for step in steps:
+            spec.corruption(step)
+        if len(set(steps)) < len(steps):
+            raise UsageError(f"A chain may have a corruption only once, got {name}.")
+    if len(set(plan.corruptions)) < len(plan.corruptions):
+        raise UsageError(f"A corruption may be named only once, got {', '.join(plan.corruptions)}.")
+    if plan.has_chains and plan.task == ANSWER:
+        raise UsageError("Chains of corruptions are for the task perceive.", hint="Run with --task perceive.")
+    own = [name for name in plan.corruptions if len(chain_steps(name)) > 1]
+    if own and parse_design(plan.design)[0] not in ("grid", "balanced"):
+        raise UsageError(
+            f"The design {plan.design} draws single corruptions, got the chain {own[0]}.",
+            hint="Add --design grid.",
+        )
+
+
 def parse_design(text: str) -> tuple[str, int]:
     """Name of the design and its K (0 where it has none): `balanced:4` → ("balanced", 4)."""
     name, _, number = text.partition(":")
     if name in ("mixed", "grid", "drawn", "released") and not number:
         return name, 0
-    if name == "balanced" and number.isascii() and number.isdigit() and int(number) > 0:
-        return name, int(number)
-    if name in ("mixed", "grid", "balanced", "drawn", "released"):
+    count = int(number) if number.isascii() and number.isdigit() else 0
+    if (name == "balanced" and count > 0) or (name == "chain" and count in _CHAIN_LENGTHS):
+        return name, count
+    if name in ("mixed", "grid", "balanced", "chain", "drawn", "released"):
         raise UsageError(
-            f"The design must be mixed, grid, drawn, released or balanced:K, got {text!r}.",
-            hint="K is from 1 to 16.",
+            f"The design must be mixed, grid, drawn, released, balanced:K or chain:K, got {text!r}.",
+            hint="K is from 1 to 16 for balanced, and from 2 to 4 for chain.",
         )
-    raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "drawn", "released"))
+    raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "chain:2", "drawn", "released"))
 
 
 def parse_sample(text: str) -> SampleSize | None:
@@ -131,7 +170,9 @@ def corruptions_for(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, 
         return dict.fromkeys(units, tuple(names))
     if design in ("mixed", "drawn"):
         weights = {name: spec.corruptions[name].release_weight for name in names}
-        return {unit: (_draw(weights, (bench.name, unit, plan.seed)),) for unit in units}
+        return {unit: (_draw(weights, ("mixed", bench.name, unit, plan.seed)),) for unit in units}
+    if design == "chain":
+        return {unit: (_chain(names, count, spec, (bench.name, unit, plan.seed)),) for unit in units}
     if count > len(names):
         raise UsageError(
             f"balanced:{count} needs {count} different corruptions, but the run has {len(names)}.",
@@ -199,12 +240,26 @@ def _question_cells(levels: Sequence[str], question: Question, names: Sequence[s
 
 
 def _draw(weights: Mapping[str, float], key: Iterable[object]) -> str:
-    point = derive_seed("mixed", *key) / 2**32 * sum(weights.values())
+    point = derive_seed(*key) / 2**32 * sum(weights.values())
     for name, weight in weights.items():
         point -= weight
         if point < 0:
             return name
     return name
+
+
+def _chain(names: Sequence[str], count: int, spec: Spec, key: tuple[object, ...]) -> str:
+    found: dict[str, dict[str, float]] = {}
+    for name in names:
+        corruption = spec.corruption(name)
+        found.setdefault(corruption.category, {})[name] = corruption.release_weight
+    if count > len(found):
+        raise UsageError(
+            f"chain:{count} needs corruptions of {count} categories, but the run has {len(found)}.",
+            hint="Name others: --corruption. See: mmdbench list corruptions",
+        )
+    taken = sorted(found, key=lambda category: derive_seed("chain", category, *key))[:count]
+    return "+".join(_draw(found[c], ("chain", c, "type", *key)) for c in spec.categories if c in taken)
 
 
 def _balanced(

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import apply, image_seed, sample
 from mmdbench.corruptions.spec import Spec
-from mmdbench.records import CLEAN, UNALTERED, UNDEGRADED, Cell, ImageBytes, Recipe, RunPlan, Variant
+from mmdbench.records import (
+    CLEAN,
+    UNALTERED,
+    UNDEGRADED,
+    Cell,
+    ImageBytes,
+    Recipe,
+    RunPlan,
+    Variant,
+    chain_steps,
+)
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.images import MAX_PIXELS, decode_image, opened_picture
 from mmdbench.variants.codec import Codec, decode_encoded, encode, parse_codec
@@ -101,13 +111,17 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
 
 
 def make_variant(clean: CleanImage, recipe: Recipe) -> Variant:
-    """Make the variant of a recipe from the clean image that the recipe names."""
-    if recipe.corruption is None:
-        return apply_recipe(clean, recipe, {})
-    name, shape = recipe.corruption, clean.pixels.shape
-    seed = image_seed(clean.digest, name, recipe.seed)
-    params = sample(name, shape, intensity=recipe.intensity, seed=seed, profile=recipe.profile)
-    return apply_recipe(clean, recipe, params)
+    """Make the variant of a recipe from the clean image that the recipe names.
+
+    The corruptions of a chain are drawn as those of `Chain.of`: each layout follows from the clean image.
+    """
+    drawn = {}
+    for name in chain_steps(recipe.corruption):
+        seed = image_seed(clean.digest, name, recipe.seed)
+        drawn[name] = sample(
+            name, clean.pixels.shape, intensity=recipe.intensity, seed=seed, profile=recipe.profile
+        )
+    return apply_recipe(clean, recipe, drawn if len(drawn) != 1 else drawn[name])
 
 
 def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -> Variant:
@@ -116,7 +130,8 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     Args:
         clean: The clean image that the recipe names.
         recipe: The recipe.
-        params: The parameters of the corruption, as a manifest records them; empty without one.
+        params: The parameters of the corruption, as a manifest records them; empty without one, and
+            those of each by its name for a chain.
 
     Returns:
         The variant.
@@ -124,8 +139,9 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     if recipe.codec in (SOURCE, RELEASED):
         return Variant(recipe, {}, clean.source, clean.digest)
     pixels = clean.pixels
-    if recipe.corruption is not None:
-        pixels = apply(recipe.corruption, clean.pixels, params)
+    steps = chain_steps(recipe.corruption)
+    for name in steps:
+        pixels = apply(name, pixels, params if len(steps) == 1 else params[name])
     image = encode(pixels, parse_codec(recipe.codec))
     decoded = pixels if image.mime == "image/png" else decode_encoded(image)
     no_op = recipe.corruption is not None and bool((pixels == clean.pixels).all())

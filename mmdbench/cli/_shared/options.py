@@ -63,7 +63,8 @@ Design = Annotated[
     str,
     picture_option(
         "--design",
-        help="Corruptions of each question: mixed, grid or balanced:K; eval also takes drawn and released.",
+        help="Corruptions of each question: mixed, grid or balanced:K; eval also takes drawn, released "
+        "and, with --task perceive, chain:K.",
     ),
 ]
 Corruptions = Annotated[

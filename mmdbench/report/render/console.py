@@ -18,14 +18,15 @@ from mmdbench.report.tables.table import Table, Value, chosen, ranks, shown
 
 __all__ = ["console", "footer", "grid", "interval", "summary_keys"]
 
-_FOR_ONE = ("perception", "perception-corruptions", "levels", "corruption-category", "corruption", "flips")
+_PERCEPTION = ("perception", "perception-corruptions", "perception-chains")
+_FOR_ONE = (*_PERCEPTION, "levels", "corruption-category", "corruption", "flips")
 _RULES = (
     "Points of 0 to 100 with 95 % intervals: Wilson for scores, paired by question (Bonett and Price) "
     "for drops; a question under several corruptions counts once. Rounded " + RULE + "."
 )
 _WIDE = ("points", "%")
 _LEAST_LABEL = 12
-_FOR_MANY = ("perception", "perception-corruptions", "drops", "levels", "corruption-models", "mce")
+_FOR_MANY = (*_PERCEPTION, "drops", "levels", "corruption-models", "mce")
 
 
 def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:

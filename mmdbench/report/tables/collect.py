@@ -192,6 +192,8 @@ def weighting_of(run: RunResults) -> str:
     """The weighting in scores of degraded levels, in words."""
     if run.plan.design == "released" and not run.apart:
         return "corruptions as the authors drew them"
+    if run.plan.design.startswith("chain:"):
+        return "corruption categories are in equally many chains"
     return "corruption types weigh the same" if run.apart else "corruption categories weigh the same"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from mmdbench.records import Grade
+from mmdbench.records import ANSWER, Grade
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
@@ -17,7 +17,8 @@ __all__ = ["reading_notes"]
 def reading_notes(results: RunResults) -> list[str]:
     """Notes on truncated replies, on letters that are words, and on grades of an earlier version."""
     grades = [grade for arm in results.arms for grade in getattr(arm.score, "grades", ())]
-    return [*_truncation(results, grades), *_earlier_version(results, grades), *_words(results, grades)]
+    earlier = (*_earlier_version(results, grades), *_earlier_task(results))
+    return [*_truncation(results, grades), *earlier, *_words(results, grades)]
 
 
 def _truncation(results: RunResults, grades: list[Grade]) -> Iterator[str]:
@@ -47,6 +48,15 @@ def _earlier_version(results: RunResults, grades: list[Grade]) -> Iterator[str]:
         yield (
             f"The replies of this run were first read by {results.plan.extraction}/1, now by {version}: "
             f"it reads no answer from {moved} unfinished replies, of which version 1 read an option."
+        )
+
+
+def _earlier_task(results: RunResults) -> Iterator[str]:
+    asked = (results.manifest.get("plan") or {}).get("protocol")
+    if results.plan.task != ANSWER and asked and asked != results.plan.protocol:
+        yield (
+            f"The run was asked under {asked} and is graded by {results.plan.protocol}: its r_deg are "
+            "those of Robust-R1's paper and code, not the formula of ours in perceive/2 and before."
         )
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "stage_table",
     "status_table",
     "time_table",
+    "tokens_written",
     "trigger_table",
 ]
 
@@ -125,7 +126,7 @@ def cost_table(runs: Sequence[RunResults]) -> Table:
     for run in runs:
         for level, replies in _levels(run):
             price = run.manifest.get("model", {}).get("price")
-            sums = [_sum(replies, read) for read in (_tokens_in, _tokens_out, partial(_usd, price=price))]
+            sums = [_sum(replies, read) for read in (_tokens_in, tokens_written, partial(_usd, price=price))]
             if any(value is not None for value in sums):
                 body.append(Row((run.name, level), (Value(len(replies)), *sums)))
     columns = (
@@ -213,12 +214,13 @@ def _tokens_in(reply: Reply) -> float | None:
     return _usage(reply, "prompt", "input_tokens", "prompt_tokens")
 
 
-def _tokens_out(reply: Reply) -> float | None:
+def tokens_written(reply: Reply) -> float | None:
+    """The number of tokens that a model wrote for a reply, None if its adapter does not count them."""
     return _usage(reply, "completion", "output_tokens", "completion_tokens")
 
 
 def _usd(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
-    read, written = _tokens_in(reply), _tokens_out(reply)
+    read, written = _tokens_in(reply), tokens_written(reply)
     if price is None or read is None or written is None:
         return None
     return Price(**price).usd(int(read), int(written), int(_usage(reply, "cached") or 0))

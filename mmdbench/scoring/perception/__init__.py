@@ -4,7 +4,7 @@
 
     wording.py   the question, in our own words, with the list of the types; a benchmark that asks it
     reading.py   a reply → the (type, strength) pairs that it claims
-    reward.py    r_deg, the degradation reward after Robust-R1 (arXiv 2512.17532)
+    reward.py    r_deg, the degradation reward of Robust-R1 (arXiv 2512.17532)
     grading.py   claims and recipes → grades and a `Score`
 """
 

@@ -10,18 +10,17 @@ from typing import Any
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
-from mmdbench.records import BenchData, Cell, Grade, Index, Reply, RunPlan, Verdict
+from mmdbench.records import BenchData, Cell, Grade, Index, Reply, RunPlan, Verdict, chain_steps
 from mmdbench.scoring import Score
 from mmdbench.scoring.families.perceive import PERCEIVE
 from mmdbench.scoring.perception.reading import Claims, read_claims
 from mmdbench.scoring.perception.reward import degradation_reward
-from mmdbench.scoring.perception.wording import NOTHING
 from mmdbench.scoring.sheet import ANSWERED
 
 __all__ = ["PROTOCOL", "TASK", "check_perception", "score_perception"]
 
 TASK = PERCEIVE.name
-PROTOCOL = "perceive/2"
+PROTOCOL = "perceive/3"
 """Version of the wording, the reading of replies and the grading of perception runs."""
 
 _METRIC = PERCEIVE.metrics[0]
@@ -33,7 +32,7 @@ def check_perception(plan: RunPlan) -> None:
     if plan.design == "released":
         raise UsageError(
             "The released files do not say which corruption a picture met, so nothing could be graded.",
-            hint="Choose another design: mixed, grid or balanced:K.",
+            hint="Choose another design: mixed, grid, balanced:K or chain:K.",
         )
     if plan.restore:
         raise UsageError(
@@ -47,9 +46,10 @@ def score_perception(
 ) -> Score:
     """Grade one arm of a perception run; every planned cell counts.
 
-    A hit is a reply that names exactly the type of the recipe, or nothing for an untouched picture.
-    Each grade's details hold truth and claims, `category` (0 or 1), `intensity_error` (0..1, None
-    unless the right type has a strength), `r_deg`, and the digest of the clean picture.
+    A hit is a reply that names exactly the types of the recipe, or nothing for an untouched picture.
+    Each grade's details hold truth and claims, `category` (0 or 1), `intensity_error` (0..1, None unless
+    a right type has a strength), `r_deg` and `r_deg_code` (`degradation_reward` in the profiles `paper`
+    and `code`), and the digest of the clean picture.
 
     Args:
         bench: The benchmark, with the task's questions.
@@ -117,8 +117,8 @@ def _graded(
         "said": [list(pair) for pair in claimed],
         "category": float(readable and named == categories),
         "intensity_error": _error(truth, claimed),
-        # A reply without a claim also misses "none".
-        "r_deg": degradation_reward(truth if readable else truth or {NOTHING: 0.0}, claimed),
+        "r_deg": degradation_reward(truth, claimed),
+        "r_deg_code": degradation_reward(truth, claimed, "code"),
         "picture": picture,
     }
     label = ", ".join(found.types) or "none" if readable else None
@@ -126,11 +126,12 @@ def _graded(
 
 
 def _truth(cell: Cell, reply: Reply | None, spec: Spec) -> dict[str, float]:
-    if cell.corruption is None:
+    steps = chain_steps(cell.corruption)
+    if not steps:
         return {}
     recipe = reply.images[0].get("recipe", {}) if reply is not None and reply.images else {}
     intensity = recipe.get("intensity")
-    return {cell.corruption: float(spec.intensities[cell.level] if intensity is None else intensity)}
+    return dict.fromkeys(steps, float(spec.intensities[cell.level] if intensity is None else intensity))
 
 
 def _picture(reply: Reply) -> str:
@@ -138,8 +139,12 @@ def _picture(reply: Reply) -> str:
 
 
 def _error(truth: Mapping[str, float], claimed: Sequence[tuple[str, float | None]]) -> float | None:
-    errors = [abs(value - truth[name]) for name, value in claimed if name in truth and value is not None]
-    return errors[0] if errors else None
+    """Mean distance over the right types with a strength; of one that is named twice the first counts."""
+    errors: dict[str, float] = {}
+    for name, value in claimed:
+        if name in truth and value is not None:
+            errors.setdefault(name, abs(value - truth[name]))
+    return math.fsum(errors.values()) / len(errors) if errors else None
 
 
 def _counts(grades: Sequence[Grade], replies: Mapping[Index, Reply]) -> dict[str, int]:

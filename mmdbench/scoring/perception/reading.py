@@ -75,6 +75,12 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "watermark_damage": ("watermark",),
 }
 
+_ROBUST_R1_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "block_exchange": ("block change",),
+    "mean_shift": ("shifting",),
+}
+"""Names in Robust-R1's own list of types, which elsewhere are ordinary words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -120,7 +126,7 @@ def read_claims(text: str, names: Iterable[str]) -> Claims:
 
 
 def _read_text(text: str, names: tuple[str, ...]) -> Claims:
-    found = tuple(_known_claims(text, names))
+    found = tuple(_known_claims(text, _vocabulary(names)))
     # "It is clean, with no noise": a type that is only mentioned claims nothing.
     if _NONE.search(text) and all(claim.intensity is None for claim in found):
         return Claims((), "text")
@@ -132,8 +138,9 @@ def _read_text(text: str, names: tuple[str, ...]) -> Claims:
 def _read_block(block: str, names: tuple[str, ...], stage: Stage) -> Claims:
     if _NONE.match(block.lstrip(" \t\r\n\"'*")):
         return Claims((), stage)
-    found = tuple(_known_claims(block, names))
-    foreign = tuple(_foreign_claims(_pattern(names).sub(_KNOWN, block)))
+    vocabulary = _vocabulary(names, theirs=stage == "robust-r1")
+    found = tuple(_known_claims(block, vocabulary))
+    foreign = tuple(_foreign_claims(vocabulary.pattern.sub(_KNOWN, block)))
     if not found and not foreign:
         if _NONE.search(block):
             return Claims((), stage)
@@ -144,13 +151,13 @@ def _read_block(block: str, names: tuple[str, ...], stage: Stage) -> Claims:
     return Claims(found + foreign, stage)
 
 
-def _known_claims(text: str, names: tuple[str, ...]) -> Iterator[Claim]:
-    spots = list(_pattern(names).finditer(text))
+def _known_claims(text: str, vocabulary: _Vocabulary) -> Iterator[Claim]:
+    spots = list(vocabulary.pattern.finditer(text))
     ends = [spot.start() for spot in spots[1:]] + [len(text)]
     for spot, end in zip(spots, ends, strict=False):
         rest = text[spot.end() : end]
         number = _NUMBER.search(rest)
-        yield Claim(_names(names)[_plain(spot[0])], _strength(*number.groups()) if number else None)
+        yield Claim(vocabulary.types[_plain(spot[0])], _strength(*number.groups()) if number else None)
 
 
 def _foreign_claims(text: str) -> Iterator[Claim]:
@@ -174,23 +181,26 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().lower()
 
 
-@lru_cache(maxsize=8)
-def _names(names: tuple[str, ...]) -> dict[str, str]:
-    found = {_plain(name): name for name in names}
-    for name in names:
-        for alias in _ALIASES.get(name, ()):
-            found.setdefault(alias, name)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Vocabulary:
+    """The names by which types are known, each with its type, and a pattern that finds them."""
+
+    types: Mapping[str, str]
+    pattern: re.Pattern[str]
 
 
 @lru_cache(maxsize=8)
-def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    known = _names(names)
+def _vocabulary(names: tuple[str, ...], *, theirs: bool = False) -> _Vocabulary:
+    own = {_plain(name): name for name in names}
+    types = dict(own)
+    for aliases in (_ALIASES, _ROBUST_R1_ALIASES) if theirs else (_ALIASES,):
+        for name in names:
+            for alias in aliases.get(name, ()):
+                types.setdefault(alias, name)
     # A short name is not the end of another type's: salt_and_pepper_noise is none of ours.
     alone = r"(?:(?<![A-Za-z][_-])|(?<=image[_-])|(?<=color[_-])|(?<=colour[_-]))"
-    own = {_plain(name) for name in names}
     words = "|".join(
         ("" if name in own else alone) + re.escape(name).replace(r"\ ", r"[\s_-]+")
-        for name in sorted(known, key=len, reverse=True)
+        for name in sorted(types, key=len, reverse=True)
     )
-    return re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", re.IGNORECASE)
+    return _Vocabulary(types, re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", re.IGNORECASE))

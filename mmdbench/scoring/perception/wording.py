@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UsageError
-from mmdbench.records import BenchData, Index, Question
+from mmdbench.records import BenchData, Index, Question, RunPlan
 from mmdbench.scoring.families import unit_of
 
 __all__ = ["LOOKS", "NOTHING", "perception_prompt", "perception_questions"]
@@ -33,32 +33,54 @@ LOOKS = {
 """The look of each corruption, in a few words."""
 
 
-def perception_prompt(spec: Spec) -> str:
-    """The question about every picture: all types by category, and a line to answer in."""
-    lines = ["Look at the quality of this picture, not at what it shows."]
-    lines.append("It is either untouched or was degraded in one of these ways:\n")
+_ONE = (
+    "It is either untouched or was degraded in one of these ways:\n",
+    "\nWhich one is it, and how strong is it, from 0 (not to be seen) to 1 (as strong as can be)?",
+    "You may think first. End with one line that holds the type and its strength:",
+    "TYPE: STRENGTH",
+)
+_SEVERAL = (
+    "It is either untouched or was degraded in one or more of these ways, one after another:\n",
+    "\nWhich ones, and how strong is each, from 0 (not to be seen) to 1 (as strong as can be)?",
+    "You may think first. End with one line that holds each type and its strength:",
+    "TYPE: STRENGTH, TYPE: STRENGTH",
+)
+
+
+def perception_prompt(spec: Spec, *, several: bool = False) -> str:
+    """The question about every picture: all types by category, and a line to answer in.
+
+    With `several` a picture may show more than one type.
+    """
+    ways, question, ending, form = _SEVERAL if several else _ONE
+    lines = ["Look at the quality of this picture, not at what it shows.", ways]
     for category in spec.categories:
         lines.append(f"{category.replace('_', '-')}:")
         names = [name for name, c in spec.corruptions.items() if c.category == category]
         lines += [f"- {name}: {LOOKS[name]}" for name in names]
-    lines.append(
-        "\nWhich one is it, and how strong is it, from 0 (not to be seen) to 1 (as strong as can be)?"
-    )
-    lines.append(
-        "You may think first. End with one line that holds the type and its strength:\n"
-        f"<degradation>TYPE: STRENGTH</degradation>\n"
-        f"or, if the picture is untouched, <degradation>{NOTHING}</degradation>"
-    )
+    lines += [question, ending, f"<degradation>{form}</degradation>"]
+    lines.append(f"or, if the picture is untouched, <degradation>{NOTHING}</degradation>")
     return "\n".join(lines)
 
 
-def perception_questions(bench: BenchData, spec: Spec) -> tuple[Question, ...]:
+def perception_questions(bench: BenchData, spec: Spec, plan: RunPlan) -> tuple[Question, ...]:
     """The perception question, once for each unit of a benchmark.
 
     A unit keeps its index and its category, so that it meets the corruptions that the benchmark's
     own question meets under the same plan; the rotations of a circular group are one question.
+
+    Args:
+        bench: The benchmark.
+        spec: Names the corruptions.
+        plan: The run; its question is another one if it has chains.
+
+    Returns:
+        The questions.
+
+    Raises:
+        UsageError: The benchmark has no picture.
     """
-    prompt = perception_prompt(spec)
+    prompt = perception_prompt(spec, several=plan.has_chains)
     questions: dict[Index, Question] = {}
     for row in bench.questions:
         unit = unit_of(row, bench.family)
