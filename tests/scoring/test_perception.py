@@ -39,7 +39,7 @@ from mmdbench.scoring.perception import (
     score_perception,
 )
 from mmdbench.scoring.tasks import find_task
-from mmdbench.system.digest import pixel_digest
+from mmdbench.system.digest import bytes_digest, pixel_digest
 from mmdbench.variants.codec import decode_encoded, encode, parse_codec
 from mmdbench.variants.design import plan_cells
 from mmdbench.variants.recipes import clean_image, make_variant
@@ -183,6 +183,10 @@ def test_strengths_are_shares_in_any_text(text) -> None:
 
 def test_a_repeated_prompt_is_no_answer() -> None:
     assert read_claims(perception_prompt(SPEC).partition("<degradation>")[0], NAMES).stage == "unreadable"
+
+
+def test_the_question_is_the_one_that_stored_replies_have_in_their_keys() -> None:
+    assert bytes_digest(perception_prompt(SPEC).encode()).startswith("b479102a89d53022")
 
 
 # --- grading -------------------------------------------------------------------------------------
