@@ -21,7 +21,7 @@ def rendered_prompts(model: Any) -> Iterator[list[str]]:
     """
     rendered: list[str] = []
     processor, tokenizer = getattr(model, "processor", None), getattr(model, "tokenizer", None)
-    owners = [processor, tokenizer, getattr(processor, "tokenizer", None)]
+    owners: list[Any] = [processor, tokenizer, getattr(processor, "tokenizer", None)]
     watched = {id(owner): owner for owner in owners if hasattr(owner, "apply_chat_template")}.values()
     for owner in watched:
         owner.apply_chat_template = _watch(owner, rendered)

@@ -12,6 +12,16 @@ from __future__ import annotations
 
 from mmdbench.check.baseline import accept, read_baseline
 from mmdbench.check.gates import Gate, parse_gate
-from mmdbench.check.verdicts import ALPHA, CheckReport, CheckRow, check_run
+from mmdbench.check.verdicts import ALPHA, CheckReport, CheckRow, check_run, refusal
 
-__all__ = ["ALPHA", "CheckReport", "CheckRow", "Gate", "accept", "check_run", "parse_gate", "read_baseline"]
+__all__ = [
+    "ALPHA",
+    "CheckReport",
+    "CheckRow",
+    "Gate",
+    "accept",
+    "check_run",
+    "parse_gate",
+    "read_baseline",
+    "refusal",
+]

@@ -33,7 +33,7 @@ from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.stats import detectable_given, holm, mcnemar_above
 from mmdbench.system.bounds import require_above
 
-__all__ = ["ALPHA", "CheckReport", "CheckRow", "Verdict", "check_run"]
+__all__ = ["ALPHA", "CheckReport", "CheckRow", "Verdict", "check_run", "refusal"]
 
 ALPHA = 0.05
 """The chance that a check without any change fails."""
@@ -109,9 +109,9 @@ def check_run(
         IncomparableError: Run and baseline are of different questions or settings.
     """
     require_above("alpha", alpha, 0, below=0.5)
-    problem = run.problem or stale_problem(run, max_age)
-    if problem:
-        return CheckReport(run.name, (), 4, (), problem, alpha, run_notes(run), freshness(run))
+    refused = refusal(run, alpha, max_age)
+    if refused:
+        return refused
     before, found = baseline.as_run(run)
     watched = watched_rows(gates or default_gates(run), run, spec)
     rows = [(row, *_gap(row, before, run, spec)) for row in watched]
@@ -133,6 +133,23 @@ def check_run(
     code = 1 if 1 in codes else 3 if 3 in codes else 0
     notes = tuple(str(difference) for difference in found)
     return CheckReport(run.name, made, code, notes, "", alpha, run_notes(run), freshness(run))
+
+
+def refusal(run: RunResults, alpha: float = ALPHA, max_age: timedelta | None = None) -> CheckReport | None:
+    """The report of a check that gives no verdict, whatever the baseline.
+
+    Args:
+        run: The graded run.
+        alpha: The error rate that the report names.
+        max_age: The greatest age of a reply; None for any.
+
+    Returns:
+        A report with the problem and exit code 4; None for a run that can be compared.
+    """
+    problem = run.problem or stale_problem(run, max_age)
+    if not problem:
+        return None
+    return CheckReport(run.name, (), 4, (), problem, alpha, run_notes(run), freshness(run))
 
 
 def _row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from mmdbench.cli._shared.benches import Sources
 from mmdbench.cli._shared.output import print_judge_usage
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, refuse_incomplete
-from mmdbench.errors import UsageError
+from mmdbench.errors import IncompleteError, UsageError
 from mmdbench.records import CLEAN, RECODED, RunPlan
 from mmdbench.system.bounds import require_above
 from mmdbench.system.images import MAX_PIXELS
@@ -22,7 +22,7 @@ from mmdbench.system.images import MAX_PIXELS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mmdbench.results.judging.model_judge import ModelJudge
+    from mmdbench.results.judging.open import JudgeOptions
     from mmdbench.training import Assignment
 
 __all__ = ["assign"]
@@ -103,33 +103,29 @@ def assign(
     folder = default_folder(plan) if out is None else out
     evaluation = Evaluation(plan, card, folder, how, data_dir=data_dir)
     rules = AssignmentRules(clean_check, balance, right_at, seed)
-    with ExitStack() as stack:  # the judges first: a wrong name must fail before the run is paid for
-        grader, writer = (_open_judge(stack, name, model_card or ()) for name in (judge, trace))
-        inputs = stack.enter_context(open_run(evaluation, Sources(data_dir, offline, family), quiet=quiet))
+    judges = [_judge_options(name, model_card or (), max_usd) for name in (judge, trace)]
+    with open_run(evaluation, Sources(data_dir, offline, family), quiet=quiet) as inputs:
         summary = ask_model(inputs, quiet=quiet)
-        bar = stack.enter_context(Bar("Traces", quiet=quiet or not trace))
-        made = assign_samples(
-            inputs, rules, judge=grader, writer=writer, pictures=images, on_trace=bar.update
-        )
+        left = None if max_usd is None else max_usd - summary.usd
+        if left is not None and left <= 0 and any(judges):
+            raise IncompleteError("No judge was asked: --max-usd is used up.", hint="Run the command again.")
+        with Bar("Traces", quiet=quiet or not trace) as bar:
+            grader, writer = (options and replace(options, max_usd=left) for options in judges)
+            writer = writer and replace(writer, on_progress=bar.update)
+            made = assign_samples(inputs, rules, judge=grader, writer=writer, pictures=images)
     _print(made)
     refuse_incomplete(made.results, summary)
 
 
-def _open_judge(stack: ExitStack, name: str, cards: Sequence[Path]) -> ModelJudge | None:
-    from mmdbench.results.judging.open import open_judge
+def _judge_options(name: str, cards: Sequence[Path], max_usd: float | None) -> JudgeOptions | None:
+    """A judge by name, None for none; a wrong name fails before the run is paid for."""
+    from mmdbench.results.judging.open import JudgeOptions, open_judge
+    from mmdbench.run.budget import Budget
 
     if not name:
         return None
-    judge = open_judge(name, cards)
-    stack.callback(_close, judge)
-    return judge
-
-
-def _close(judge: ModelJudge) -> None:
-    judge.close()
-    usage = judge.usage()
-    if usage["requests_sent"]:
-        print_judge_usage(usage)
+    open_judge(name, cards, Budget(usd=max_usd)).close()
+    return JudgeOptions(name, None, cards, max_usd, on_usage=print_judge_usage)
 
 
 def _print(made: Assignment) -> None:

@@ -43,7 +43,7 @@ def check(
     Exit code: 0 no regression, 1 regression, 2 wrong use or incomparable, 3 cannot tell, 4 incomplete.
     """
     from mmdbench.check import accept as write_baseline
-    from mmdbench.check import check_run, parse_gate, read_baseline
+    from mmdbench.check import check_run, parse_gate, read_baseline, refusal
     from mmdbench.check.output import github_lines
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.results.graded_run import load_results
@@ -56,7 +56,10 @@ def check(
         print_freshness([results])
         typer.echo(f"{count} grades of {results.name} are now the baseline {baseline}")
         return
-    report = check_run(results, read_baseline(baseline), load_spec(), gates, alpha, oldest)
+    # A run that gets no verdict says so whether its baseline can be read or not.
+    report = refusal(results, alpha, oldest) or check_run(
+        results, read_baseline(baseline), load_spec(), gates, alpha, oldest
+    )
     _write(report, junit)
     if as_json:
         print_json(asdict(report))

@@ -223,8 +223,7 @@ def _ask_judge(
 
 
 def _finish(inputs: RunInputs, summary: RunSummary, judged: Regraded | None, *, by_judge: bool) -> None:
-    judge = judged.rules.judge if judged else ""
-    results = print_report(inputs.folder, judge or "")
+    results = print_report(inputs.folder, judged.judged_by if judged else "")
     for line in shown_by_report(judged) if judged else ():
         typer.echo(line, err=True)
     refuse_incomplete(results, summary)
@@ -260,10 +259,10 @@ def _run_until_precise(inputs: RunInputs, target: float, judge: JudgeOptions | N
             settings = replace(settings, fresh=False, max_age=None)
         summaries.append(ask_model(replace(inputs, plan=plan, settings=settings), quiet=quiet))
         judged.append(_ask_judge(inputs, summaries, judge, quiet=quiet))
-        name = (judged[-1].rules.judge if judged[-1] else None) or ""
         if summaries[-1].stopped:
             return None
-        return half_width_points(load_results(inputs.folder, judged_by=name))
+        last = judged[-1]
+        return half_width_points(load_results(inputs.folder, judged_by=last.judged_by if last else ""))
 
     for step in until_precise(inputs.plan, inputs.benches, target, carry_out):
         reached = "reached" if step.reached else "not yet"

@@ -9,7 +9,7 @@ from typing import Any
 from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER
 from mmdbench.results.graded_run import RunResults
-from mmdbench.scoring import extraction_version
+from mmdbench.scoring import extraction_version, prompt_kind
 
 __all__ = ["Difference", "differences", "identity", "require_comparable"]
 
@@ -27,6 +27,7 @@ _MUST = {
     "sample": "sample",
 }
 _READ_BY = "answer extraction"
+_PROMPTS = "judge prompts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,17 @@ def identity(run: RunResults) -> dict[str, Any]:
             for r in run.manifest.get("released", ())
         },
     }
+    if judges:
+        record[_PROMPTS] = _judge_prompts(run)
     # Baselines that were written before there were tasks hold none.
     return record if plan.task == ANSWER else {**record, "task": plan.task}
+
+
+def _judge_prompts(run: RunResults) -> dict[str, str]:
+    """The prompts of the run's judge by the kind of rows that they judge: id and SHA-256."""
+    records = [prompt for arm in run.arms for prompt in arm.score.judge_record.get("prompts", ())]
+    found = {prompt_kind(prompt["id"]): f"{prompt['id']} {prompt['sha256'][:12]}" for prompt in records}
+    return dict(sorted(found.items()))
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
@@ -92,6 +102,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
         _differ(name, first.get(key), second.get(key), blocks=True, setting=key)
         for key, name in _MUST.items()
     ]
+    found += _prompt_differences(first, second)
     ours, theirs = first.get("benches", {}), second.get("benches", {})
     for bench in ours:
         if bench in theirs:
@@ -114,6 +125,21 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     names = dict.fromkeys((*old, *new))
     found += [_differ(f"version of {name}", old.get(name), new.get(name), blocks=False) for name in names]
     return [difference for difference in found if difference is not None]
+
+
+def _prompt_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference | None]:
+    """Differences in a judge's prompts: another prompt is another grade."""
+    ours, theirs = first.get(_PROMPTS), second.get(_PROMPTS)
+    if ours is None or theirs is None:  # not judged, or a record that is older than this field
+        judged = first.get("judge") and first.get("judge") == second.get("judge")
+        known = ["not recorded" if side is None else side for side in (ours, theirs)]
+        return [_differ("judge's prompts", *known, blocks=False)] if judged else []
+    # A kind of rows of which none was left to the judge in one run has no prompt there.
+    return [
+        _differ(f"the judge's prompt ({kind})", ours[kind], theirs[kind], blocks=True, setting=_PROMPTS)
+        for kind in ours
+        if kind in theirs
+    ]
 
 
 def require_comparable(
@@ -140,6 +166,8 @@ def require_comparable(
                 hint = "Compare the questions that both hold: --shared."
             elif difference.id in ("protocol", "extraction"):
                 hint = "Grade both alike: --protocol, --extraction."
+            elif difference.id == _PROMPTS:
+                hint = "Choose the wording (--judge NAME#PROMPT), or ask in the same: --judge-heads."
             raise IncomparableError(
                 f"The runs cannot be compared: they differ in {difference.field} "
                 f"({difference.first} against {difference.second}).",

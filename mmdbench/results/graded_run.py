@@ -50,7 +50,7 @@ class RunResults:
 
     `cells` are all planned cells, `replies` the replies to them; `chance` is the score of guessing by
     benchmark, 0..1. Tables use `label` for the run and `titles` for its benchmark files; `benchmarks`
-    are those that the files are of. `judge` is the id of the judge whose rulings count, empty for none.
+    are those that the files are of. `judge` names the judge whose rulings count, empty for none.
     `outside` are the files that do not count in the mean over benchmarks; `beside` holds the hits by further
     metrics that have a row of their own, by its id and name.
     """
@@ -210,20 +210,24 @@ def load_results(
     graded_by = task.protocol if task else protocol or run.plan.protocol
     plan = replace(run.plan, protocol=graded_by, extraction=extraction or run.plan.extraction)
     rules = Rules(plan.protocol, plan.extraction)
+    asked = None if judge else remembered_judge(folder, judged_by)
     if judge:
         arms = tuple(grade_arm(arm, rules, Judging(judge, journal=journal, workers=1)) for arm in run.arms)
     else:
-        arms = _grade_as_remembered(run, rules, remembered_judge(folder, judged_by), named=bool(judged_by))
-    return make_results(run, plan, arms)
+        arms = _grade_as_remembered(run, rules, asked, named=bool(judged_by))
+    return make_results(run, plan, arms, judge=asked.name if asked and _judge_of(arms) else "")
 
 
-def make_results(run: StoredRun, plan: RunPlan, arms: tuple[GradedArm, ...]) -> RunResults:
+def make_results(
+    run: StoredRun, plan: RunPlan, arms: tuple[GradedArm, ...], *, judge: str = ""
+) -> RunResults:
     """The graded run of arms that were graded by the rules of a plan.
 
     Args:
         run: The run as stored.
         plan: Its plan, with the protocol and the extraction of the grades.
         arms: All its arms.
+        judge: The name of the judge of the arms among those of the run; by default its id.
 
     Returns:
         The graded run.
@@ -238,7 +242,7 @@ def make_results(run: StoredRun, plan: RunPlan, arms: tuple[GradedArm, ...]) -> 
         cells=run.cells,
         replies=run.replies,
         chance={name: _chance(bench, arms) for name, bench in run.benches.items()},
-        judge=_judge_of(arms),
+        judge=judge or _judge_of(arms),
         beside=_beside(arms, _unless_shared(run.benches, "title")),
         **catalogue_names(run.benches),
     )
@@ -256,7 +260,8 @@ def _grade_as_remembered(
     arms = tuple(_grade_by_rulings(arm, rules, judge) for arm in run.arms)
     if named and not _judge_of(arms):
         raise UsageError(
-            f"The judge {judge.id} was not asked about the run under {rules.protocol} ({rules.extraction}).",
+            f"The judge {judge.name} was not asked about the run under {rules.protocol} ({rules.extraction})."
+            + (f" It was under {', '.join(judge.protocols)}." if judge.protocols else ""),
             hint="Ask it: mmdbench score RUN --judge NAME, with the same --protocol and --extraction.",
         )
     return arms

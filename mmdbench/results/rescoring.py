@@ -18,6 +18,7 @@ from mmdbench.records import BenchData, Cell, Grade, Verdict
 from mmdbench.results.arms import StoredRun, read_plan, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies, grades_by_cell
 from mmdbench.results.graded_run import RunResults, make_results
+from mmdbench.results.judging.asked import name_in_run
 from mmdbench.results.judging.open import JudgeOptions, open_judging
 from mmdbench.results.judging.remembered import record_scoring
 from mmdbench.run.folder import JUDGE_JOURNAL
@@ -84,7 +85,12 @@ class Regraded:
     def results(self) -> RunResults:
         """The graded run, as a report takes it."""
         plan = replace(self.run.plan, protocol=self.rules.protocol, extraction=self.rules.extraction)
-        return make_results(self.run, plan, self.arms)
+        return make_results(self.run, plan, self.arms, judge=self.judged_by)
+
+    @property
+    def judged_by(self) -> str:
+        """The name of its judge among the judges of the run; empty without one."""
+        return name_in_run(self.folder, self.rules.judge, self.heads) if self.rules.judge else ""
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from mmdbench.scoring.grading import Score, score
 from mmdbench.scoring.inference import infer_option, infer_option_staged
 from mmdbench.scoring.judging.calls import Judge, JudgeCall, JudgeReply
 from mmdbench.scoring.judging.heads import keep_heads, kept_heads, load_heads
-from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads
+from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads, prompt_kind
 from mmdbench.scoring.predictions import read_predictions, write_predictions
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Rules, ScoringProtocol, get_protocol
 from mmdbench.scoring.sheet import OPENS_THOUGHT
@@ -37,6 +37,7 @@ __all__ = [
     "keep_heads",
     "kept_heads",
     "load_heads",
+    "prompt_kind",
     "prompt_opens_thought",
     "read_predictions",
     "score",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from mmdbench.errors import IncompleteError
 from mmdbench.results.graded_run import RunResults, load_results
-from mmdbench.results.judging.journal import JsonlJournal
-from mmdbench.results.judging.model_judge import ModelJudge
+from mmdbench.results.judging.open import JudgeOptions, open_judging
+from mmdbench.results.rescoring import record_judge, regrade
 from mmdbench.run.folder import JUDGE_JOURNAL
 from mmdbench.run.inputs import RunInputs
 from mmdbench.system.locks import folder_lock
@@ -20,6 +22,7 @@ from mmdbench.training.traces import TraceWriter
 __all__ = ["Assignment", "AssignmentRules", "assign_samples"]
 
 _TRACE_JOURNAL = "trace_journal.jsonl"
+_HINT = "Run the same command again, with more to spend."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +53,68 @@ def assign_samples(
     run: RunInputs,
     rules: AssignmentRules,
     *,
-    judge: ModelJudge | None = None,
-    writer: ModelJudge | None = None,
+    judge: JudgeOptions | None = None,
+    writer: JudgeOptions | None = None,
     pictures: bool = True,
-    on_trace: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Assignment:
     """Assign the samples of a finished run, and write the data set into its folder.
+
+    The judge is noted in the run's manifest as `mmdbench score` does it, and the cost of both models.
 
     Args:
         run: The opened run, of the design `drawn`.
         rules: The rules of the recipe.
         judge: Judge of replies that no rule can grade.
-        writer: Model that writes the reasoning of each kept sample.
+        writer: Model that writes the reasoning of each kept sample, for what the judge leaves of the cost.
         pictures: Write the pictures too.
-        on_trace: Called with the number of traces that are written, and of all.
 
     Returns:
         The assignment.
     """
     with folder_lock(run.folder, "assigning samples"):
-        journal = JsonlJournal(run.folder / JUDGE_JOURNAL) if judge else None
-        results = load_results(run.folder, judge=judge, journal=journal)
+        spent: list[float] = []
+        judged_by = _grade(run.folder, judge, spent) if judge else ""
+        results = load_results(run.folder, judged_by=judged_by)
         samples = find_samples(results, clean_check=rules.clean_check, right_at=rules.right_at)
         selection = select_samples(samples, balance=rules.balance or None, seed=rules.seed)
-        traces = _write_traces(run, selection, writer, on_trace) if writer else None
+        traces = _write_traces(run, selection, _with_the_rest(writer, spent)) if writer else None
         path = write_dataset(
             run.folder,
             selection,
             run.benches,
             traces=traces,
-            rules={**asdict(rules), "judge": judge.id if judge else ""},
+            rules={**asdict(rules), "judge": judged_by},
             pictures=pictures,
         )
     return Assignment(results, selection, traces, path)
 
 
-def _write_traces(
-    run: RunInputs, selection: Selection, writer: ModelJudge, on_trace: Callable[[int, int], None]
-) -> TraceSet:
+def _grade(folder: Path, judge: JudgeOptions, spent: list[float]) -> str:
+    """Let a judge grade what rules cannot; returns its name among the judges of the run."""
+
+    def count(usage: Mapping[str, Any]) -> None:
+        spent.append(usage["cost_usd"])
+        judge.on_usage(usage)
+
+    with open_judging(replace(judge, on_usage=count), folder / JUDGE_JOURNAL, folder) as judging:
+        made = regrade(folder, judging=judging)
+        record_judge(made)
+    return made.judged_by
+
+
+def _with_the_rest(writer: JudgeOptions, spent: Iterable[float]) -> JudgeOptions:
+    if writer.max_usd is None:
+        return writer
+    left = writer.max_usd - sum(spent)
+    if left <= 0:
+        raise IncompleteError("The traces were not written: --max-usd is used up.", hint=_HINT)
+    return replace(writer, max_usd=left)
+
+
+def _write_traces(run: RunInputs, selection: Selection, writer: JudgeOptions) -> TraceSet:
     questions = {(b.name, q.index): (q, b.family) for b in run.benches for q in b.questions}
     rows = [(s, *questions[s.cell.bench, s.cell.index]) for s in selection.kept]
-    made = TraceWriter(writer, JsonlJournal(run.folder / _TRACE_JOURNAL), on_progress=on_trace)
-    return TraceSet(writer.id, {sample.cell: trace for sample, trace in made.write(rows)})
+    with open_judging(writer, run.folder / _TRACE_JOURNAL, run.folder) as asked:
+        assert asked is not None
+        traces = TraceWriter(asked.judge, asked.journal, on_progress=asked.on_progress)
+        return TraceSet(asked.judge.id, {sample.cell: trace for sample, trace in traces.write(rows)})

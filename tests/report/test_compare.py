@@ -111,7 +111,7 @@ def test_another_data_digest_or_spec_is_refused():
 
 def test_another_judge_is_refused():
     run = run_of((80, 60))
-    run.arms[0].score.judge = "gpt-4.1"
+    run.arms[0].score.judge, run.arms[0].score.judge_record = "gpt-4.1", {}
     with pytest.raises(IncomparableError, match=r"differ in judge \(none against gpt-4.1\)"):
         compare_runs(run_of((80, 60)), run, SPEC)
 

@@ -226,8 +226,82 @@ def test_the_same_judge_in_other_words_replaces_nothing():
     assert {name: (run / name).read_bytes() for name in first} == first
     assert len(list(run.glob("score-*.json"))) == len(list(run.glob("judge-heads*.json"))) == 2
     assert load_results(run).arms[0].score.headline == 100
+    # Each wording has a name, by which every verb shows it.
+    one, other = "fake@local#mmdbench-mmvet/1", "fake@local#own-c"
+    names = {"": 100, one: 100, "fake": 100, "fake#mmdbench-mmvet/1": 100, other: 0, "fake#own-c": 0}
+    for name, headline in names.items():
+        assert load_results(run, judged_by=name).arms[0].score.headline == headline, name
+    assert f"Judged by {one}" in call("report", run, "--markdown")
+    assert f"Other judges of this run: {other} (report --judge NAME)" in call("report", run, "--markdown")
+    assert f"judge {other}" in call("report", run, "--judge", other)
+    assert "prompts own-c" in call("cite", run, "--judge", other)
+    said = call("report", run, "--judge", "fake#third", code=2)
+    assert one in said
+    assert other in said
     judged(run, lambda _: "not asked again", heads=words, default=True)
     assert load_results(run).arms[0].score.headline == 0
+    assert load_results(run, judged_by="fake").arms[0].score.headline == 0
+    call("score", run, "--default")
+    assert f"fits {one}, {other}" in call("report", run, "--judge", "fake", code=2)
+
+
+def test_another_prompt_is_another_grade_for_the_gate():
+    run = open_run_of(4)
+    words = JudgeHeads(
+        *(Head(f"own-{name}", f"Which, {name}?\n", comparable=False) for name in ("mcq_en", "b", "mmvet"))
+    )
+    judged(run, lambda _: "1.0")
+    judged(run, lambda _: "0.0", heads=words)
+    call("check", run, "--baseline", "b.json", "--accept")
+    other = "fake@local#own-mmvet"
+    said = " ".join(call("check", run, "--baseline", "b.json", "--judge", other, code=2).split())
+    assert "they differ in the judge's prompt (mmvet) (mmdbench-mmvet/1" in said
+    assert "--judge NAME#PROMPT" in said
+    call("check", run, "--baseline", "b.json", "--judge", "fake@local#mmdbench-mmvet/1")
+    # A baseline that is older than this field is read, and the comparison says that it is not known.
+    record = json.loads(Path("b.json").read_text())
+    del record["identity"]["judge prompts"]
+    Path("b.json").write_text(json.dumps(record))
+    said = " ".join(call("check", run, "--baseline", "b.json").split())
+    assert "judge's prompts: not recorded / mmvet=mmdbench-mmvet/1" in said
+
+
+def test_runs_judged_in_other_words_are_not_compared():
+    words = JudgeHeads(
+        *(Head(f"own-{name}", f"Which, {name}?\n", comparable=False) for name in ("a", "b", "mmvet"))
+    )
+    first, second = open_run_of(4, name="one"), open_run_of(4, name="two")
+    judged(first, lambda _: "1.0")
+    judged(second, lambda _: "1.0", heads=words)
+    for verb in ("compare", "report"):
+        assert "the judge's prompt (mmvet)" in call(verb, first, second, code=2)
+
+
+def test_rows_that_only_one_run_left_to_the_judge_have_no_other_prompt():
+    first = choice_run(["A"] * 6 + ["hm"] * 2, folder="first")
+    judged(first, lambda _: "A")
+    second = choice_run(["A"] * 8, folder="second")
+    judged(second, lambda _: "A")
+    call("check", first, "--baseline", "b.json", "--accept")
+    assert load_results(second).judge == "fake@local"  # it was asked about what rules cannot read: nothing
+    assert "the judge" not in call("check", second, "--baseline", "b.json", "--gate", "macro-hard:60")
+
+
+def test_a_judge_that_was_asked_under_other_rules_says_which():
+    run = choice_run(["A"] * 6 + ["hm"] * 2)
+    judged(run, lambda _: "A", "one@a", rules=Rules("vlmevalkit/1", ""))
+    said = " ".join(call("report", run, "--judge", "one", code=2).split())
+    assert "was not asked about the run under clear/1 (sane). It was under vlmevalkit/1." in said
+
+
+def test_a_badly_judged_run_exits_4_with_its_reason_even_if_there_is_no_baseline():
+    judged(open_run_of(), lambda _: "**1.0**")
+    for baseline in ("none.json", "broken.json"):
+        Path("broken.json").write_text("{")
+        out = call("check", "run", "--baseline", baseline, "--junit", "j.xml", code=4)
+        assert "settled none of the 20 rows" in out
+        assert "settled none of the 20 rows" in Path("j.xml").read_text()
+    assert not Path("none.json").exists()
 
 
 def test_there_is_a_way_back_to_no_judge():

@@ -342,6 +342,71 @@ def test_assign_asks_a_judge_for_traces(tmp_path, make_tsv, monkeypatch) -> None
     assert {len(r["turns"]) for r in records if r["mode"] == "direct"} == {1}
 
 
+MUTE = """
+from mmdbench.records import Outcome
+
+class Mute:
+    def fingerprint(self):
+        return {"name": "mute"}
+
+    def generate(self, requests):
+        return [Outcome("I will not say.") for _ in requests]
+
+def load(card):
+    return Mute()
+"""
+
+
+def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) -> None:
+    make_tsv(rows=12)
+    (tmp_path / "mute.py").write_text(MUTE)
+    usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+
+    def script(body):
+        prompt = body["messages"][0]["content"]
+        text = (
+            DIRECT.replace("<answer>A", "<answer>" + prompt.split("The right answer: ")[1][0])
+            if ("The right answer: " in prompt)
+            else "A"
+        )
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        return 200, {"Content-Type": "application/json"}, json.dumps({**answer, "usage": usage}).encode()
+
+    def cards(server):
+        stanza = '[{}]\nadapter = "openai"\nmodel = "{}"\nendpoint = "{}"\noptions = {{ concurrency = 1 }}\n'
+        price = 'price = { input = 1000, output = 2000, date = "2026-01-01" }\n'
+        mute = f'[mute]\nadapter = "{tmp_path}/mute.py"\n{price}'
+        text = "".join(stanza.format(name, name, server.url) + price for name in ("j", "w"))
+        (tmp_path / "cards.toml").write_text(mute + text)
+
+    def made(*more, code=0):
+        done = assign(
+            tmp_path, "--model", "mute", "--model-card", str(tmp_path / "cards.toml"), "--no-clean-check",
+            "--no-images", "--judge", "j", "--trace", "w", *more,
+        )  # fmt: skip
+        assert done.exit_code == code, done.output
+        return done.output
+
+    with serving(script) as server:
+        cards(server)
+        assert "--max-usd 3 is used up" in made("--max-usd", "3", code=4)
+        made()
+        sent = len(server.bodies)
+        made()
+        assert len(server.bodies) == sent  # nothing is asked twice
+    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    assert (manifest["judge"]["id"], manifest["judge"]["prompts"][0]["id"]) == (
+        "j@local",
+        "mmdbench-mcq-en/1",
+    )
+    sessions = manifest["judge_sessions"]
+    assert {session["judge"] for session in sessions} == {"j@local", "w@local"}
+    assert sum(session["requests_sent"] for session in sessions) == sent
+    assert sum(session["cost_usd"] for session in sessions) == 2 * sent
+    assert load_results(tmp_path / "set").judge == "j@local"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -33,14 +33,16 @@ def refuse_unjudged(scores: Sequence[Score]) -> None:
 def shown_by_report(made: Regraded) -> Iterator[str]:
     """A line on how a report shows these grades, if it shows others by default."""
     from mmdbench.results.arms import read_plan
-    from mmdbench.results.judging.remembered import NO_JUDGE, default_judge
+    from mmdbench.results.judging.asked import NO_JUDGE, default_judge
     from mmdbench.run.manifest import read_manifest
 
     rules, plan = made.rules, read_plan(made.folder)
-    usual = default_judge(read_manifest(made.folder))
+    default = default_judge(read_manifest(made.folder))
+    usual = default.name if default else ""
     options = [f"--protocol {rules.protocol}"] if rules.protocol != plan.protocol else []
     options += [f"--extraction {rules.extraction}"] if rules.extraction != plan.extraction else []
-    options += [f"--judge {rules.judge or NO_JUDGE}"] if (rules.judge or "") != usual else []
+    judge = made.judged_by
+    options += [f"--judge {judge or NO_JUDGE}"] if judge != usual else []
     if options and (rules.io, rules.on_unresolved) == ("literal", "miss"):
         by_default = f"{plan.protocol}, judge {usual or NO_JUDGE}"
         yield f"Reports show {by_default}; for these grades: mmdbench report RUN {' '.join(options)}"

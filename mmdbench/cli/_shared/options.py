@@ -118,7 +118,8 @@ Judge = Annotated[
     grading_option(
         "--judge",
         help="Model that grades what rules cannot: a card such as gpt-4.1, or openai:MODEL@URL. "
-        "Verbs that ask no model take a judge that was asked about the run, or none.",
+        "Verbs that ask no model take a judge that was asked about the run, NAME#PROMPT for one of its "
+        "wordings, or none; a wrong name lists them.",
     ),
 ]
 JudgeHeads = Annotated[

@@ -70,13 +70,14 @@ def print_report(folder: Path, judge: str = "") -> RunResults:
     from mmdbench.report.render.report_files import write_report
     from mmdbench.report.tables.collect import make_tables
     from mmdbench.results.graded_run import load_results
-    from mmdbench.results.judging.remembered import default_judge
+    from mmdbench.results.judging.asked import default_judge
 
     results = load_results(folder, judged_by=judge)
     tables = make_tables([results], load_spec())
     Console().print(console(tables))
     print_freshness([results])
-    if not judge or default_judge(results.manifest) == judge:
+    usual = default_judge(results.manifest)
+    if not judge or (usual and usual.name == judge):
         print_paths(write_report(folder, results, tables))
     return results
 

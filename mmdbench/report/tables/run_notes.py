@@ -12,7 +12,7 @@ from mmdbench.records import CLEAN, LEVELS, Index
 from mmdbench.report.tables.reading_notes import reading_notes
 from mmdbench.report.tables.table import MARK
 from mmdbench.results.graded_run import RunResults
-from mmdbench.results.judging.remembered import asked_judges
+from mmdbench.results.judging.asked import asked_judges
 
 __all__ = ["notes_beside_published", "run_notes", "unpublished_files"]
 
@@ -125,15 +125,13 @@ def _question_notes(results: RunResults) -> list[str]:
 
 
 def _judge_notes(results: RunResults) -> list[str]:
-    notes = []
-    judges = dict.fromkeys(judge for arm in results.arms if (judge := arm.score.judge))
-    notes += [f"Judged by {', '.join(judges)}."] if judges else []
+    notes = [f"Judged by {results.judge}."] if results.judge else []
     if results.unjudged:
         notes.append(
             f"INCOMPLETE JUDGING: {results.judge} was not asked about {', '.join(results.unjudged)}. "
             "Ask it: mmdbench score RUN --judge NAME."
         )
-    others = [name for name in asked_judges(results.manifest) if name != results.judge]
+    others = [judge.name for judge in asked_judges(results.manifest) if judge.name != results.judge]
     if others:
         besides = "Other judges of this run" if results.judge else "No judge's rulings count here; asked were"
         notes.append(f"{besides}: {', '.join(others)} (report --judge NAME).")

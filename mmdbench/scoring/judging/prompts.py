@@ -22,6 +22,7 @@ __all__ = [
     "mcq_tail",
     "open_answer_prompt",
     "open_answer_tail",
+    "prompt_kind",
 ]
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -92,6 +93,15 @@ OWN_HEADS = JudgeHeads(
     ),
 )
 """Our own heads, used where those of VLMEvalKit are neither installed nor given."""
+
+
+def prompt_kind(prompt_id: str) -> str:
+    """The kind of rows that a prompt judges, in any wording, as its id has it.
+
+    >>> prompt_kind("vlmevalkit-mcq_en"), prompt_kind("mmdbench-mcq-en/1")
+    ('mcq-en', 'mcq-en')
+    """
+    return prompt_id.partition("-")[2].partition("/")[0].replace("_", "-") or prompt_id
 
 
 def mcq_prompt(
