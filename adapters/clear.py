@@ -1,7 +1,8 @@
 """`clear`: BAGEL and CLEAR from their published files, by our own inference.
 
-docs/clear.md lists the options of a card. Files, settings, memory and prompt are checked when the
-model is opened; the weights are loaded at the first request.
+docs/clear.md lists the options of a card. Files on the Hub are downloaded by `fetch_files`, before a
+model is opened. Files, settings, memory and prompt are checked when it is opened; the weights are loaded
+at the first request.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdbench.adapters._local.hub import fetch_hub_files, missing_hub_files
+
+from mmdbench.benches.download import FetchSettings
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
 from mmdbench.models.cards import ModelCard
-from mmdbench.models.published_text import FoundText, find_published_text
+from mmdbench.models.published_text import FoundText, PublishedText, find_published_text
+from mmdbench.models.registry import MissingFile
 from mmdbench.records import Outcome, Request
 from mmdbench.system.digest import bytes_digest, derive_seed
 from mmdbench.system.files import make_folder, write_atomic
@@ -26,6 +31,7 @@ from ._clear.answers import answer_of, has_answer
 from ._clear.checkpoint import BASE_FILES, check_base, file_digest, find_weights, read_weights
 from ._clear.options import ClearOptions, read_options, with_generation
 from ._clear.prompts import INTERLEAVE, THINK
+from ._clear.published import hub_files, located
 from ._clear.settings import DialogueSettings, Speed
 
 if TYPE_CHECKING:
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
     from ._clear.dialogue import DialogueInput, DialogueResult
     from ._clear.loading import BagelCheckpoint
 
-__all__ = ["ADAPTER_VERSION", "Clear", "load"]
+__all__ = ["ADAPTER_VERSION", "Clear", "fetch_files", "load", "missing_files"]
 
 ADAPTER_VERSION = "1"
 
@@ -168,9 +174,10 @@ class Clear:
 def load(card: ModelCard) -> Clear:
     """The model of a card: all files are checked now, the weights are loaded at the first request."""
     options = read_options(card)
-    absent = [name for name in ("torch", "transformers", "safetensors") if util.find_spec(name) is None]
-    if absent:
-        raise MissingExtraError("torch and transformers", "clear")
+    _require_packages()
+    options = located(options)
+    assert isinstance(options.base_dir, Path)
+    assert isinstance(options.weights, Path)
     generation = options.dialogue.mode == "interleave"
     check_base(options.base_dir, autoencoder=generation)
     weights = find_weights(options.weights, options.variant)
@@ -188,8 +195,43 @@ def load(card: ModelCard) -> Clear:
     return Clear(resolved, prompt, checkpoint)
 
 
+def missing_files(card: ModelCard) -> tuple[MissingFile, ...]:
+    """The files that the card's model needs from the Hub and that are not in its cache, and the prompt.
+
+    Lists the repositories if they are not known to be complete here. Raises UsageError, with the list, if a
+    repository holds no weights for the card or several.
+    """
+    options = read_options(card)
+    _require_packages()
+    found = [missing for files in hub_files(options).values() for missing in missing_hub_files(files)]
+    known = _known_prompt(options)
+    if known is not None:
+        try:
+            _prompt(replace(options, offline=True))
+        except ModelError:
+            found.append(MissingFile(f"the prompt {known.name}", known.repository, None))
+    return tuple(found)
+
+
+def fetch_files(card: ModelCard, settings: FetchSettings) -> None:
+    """Download what `missing_files` names."""
+    options = read_options(card)
+    _prompt(options)  # the small one first: without it, the others are of no use
+    for files in hub_files(options).values():
+        fetch_hub_files(files, settings)
+
+
+def _require_packages() -> None:
+    if any(util.find_spec(name) is None for name in ("torch", "transformers", "safetensors")):
+        raise MissingExtraError("torch and transformers", "clear")
+
+
+def _known_prompt(options: ClearOptions) -> PublishedText | None:
+    return {"interleave": INTERLEAVE, "think": THINK}.get(options.dialogue.mode)
+
+
 def _prompt(options: ClearOptions) -> FoundText | None:
-    known = {"interleave": INTERLEAVE, "think": THINK}.get(options.dialogue.mode)
+    known = _known_prompt(options)
     file, repository = options.system_prompt_file, options.prompt_repository
     if known is not None:
         return find_published_text(known, file=file, repository=repository, offline=options.offline)

@@ -20,7 +20,9 @@ from mmdbench.errors import ModelError, UsageError
 from .settings import Architecture, LanguageSizes, Sizes, VisionSizes
 
 __all__ = [
+    "AUTOENCODER",
     "BASE_FILES",
+    "VARIANTS",
     "Weights",
     "check_base",
     "file_digest",
@@ -31,7 +33,7 @@ __all__ = [
 
 BASE_FILES = ("llm_config.json", "vit_config.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 AUTOENCODER = "ae.safetensors"
-_VARIANTS = ("ema", "model")
+VARIANTS = ("ema", "model")
 _GET = "Get them with: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir BAGEL-7B-MoT"
 
 
@@ -59,7 +61,7 @@ def find_weights(path: Path, variant: str | None) -> Path:
     A file names itself; a folder must hold `ema.safetensors`, `model.safetensors` or an index of one
     of them; if it holds both, `variant` (`ema` or `model`) decides.
     """
-    if variant is not None and variant not in _VARIANTS:
+    if variant is not None and variant not in VARIANTS:
         raise UsageError(f"The option variant is {variant!r}; it must be 'ema' or 'model'.")
     if path.is_file():
         return path
@@ -67,7 +69,7 @@ def find_weights(path: Path, variant: str | None) -> Path:
         raise ModelError(
             f"The weights {path} do not exist.", hint="Set the option weights to a file or folder."
         )
-    names = [f"{v}.safetensors{suffix}" for v in _VARIANTS for suffix in ("", ".index.json")]
+    names = [f"{v}.safetensors{suffix}" for v in VARIANTS for suffix in ("", ".index.json")]
     found = {name.split(".")[0]: path / name for name in reversed(names) if (path / name).is_file()}
     if not found:
         near = sorted(str(p.relative_to(path)) for p in path.glob("*/*.safetensors*"))[:4]

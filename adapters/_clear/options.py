@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmdbench.adapters._local.hub import HubSource, parse_source
+
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.system.bounds import require_at_least, require_between
@@ -35,10 +37,10 @@ GENERATION = ("max_new_tokens", "temperature", "top_p")
 
 @dataclass(frozen=True, slots=True)
 class ClearOptions:
-    """Paths and settings of a model."""
+    """Places of the files, on this machine or on the Hub, and settings of a model."""
 
-    base_dir: Path
-    weights: Path
+    base_dir: Path | HubSource
+    weights: Path | HubSource
     variant: str | None
     dialogue: DialogueSettings
     sizes: Sizes
@@ -190,6 +192,20 @@ def _path(name: str, value: Any) -> Path:
     return Path(text).expanduser()
 
 
+_PUBLISHED = {
+    "MMDBENCH_BAGEL": "hf:ByteDance-Seed/BAGEL-7B-MoT",
+    "MMDBENCH_CLEAR": "hf:CUDAOUTOFMEMORY/CLEAR",
+}
+"""The repositories that the variables of the shipped cards stand for where they are not set."""
+
+
+def _place(name: str, value: Any) -> Path | HubSource:
+    variable = re.fullmatch(r"\$\{?(\w+)\}?", str(value))
+    if variable and variable[1] in _PUBLISHED:
+        value = os.environ.get(variable[1]) or _PUBLISHED[variable[1]]
+    return parse_source(os.path.expandvars(str(value))) or _path(name, value)
+
+
 def _sizes_file(name: str, value: Any) -> Sizes:
     path = _path(name, value)
     try:
@@ -200,8 +216,8 @@ def _sizes_file(name: str, value: Any) -> Sizes:
 
 
 _READERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "base_dir": _path,
-    "weights": _path,
+    "base_dir": _place,
+    "weights": _place,
     "variant": _one_of("ema", "model"),
     "mode": _one_of(*MODES),
     "feedback": _one_of(*FEEDBACKS),

@@ -13,7 +13,9 @@ INTERLEAVE = PublishedText(
     name="interleave",
     characters=1820,
     sha256="f30b4828bd78a54b750765737af340016069fee98f3e935206332d26b5809857",
-    commit="411d6bd",
+    commit="411d6bdb210c7d79eb7e5304b0f1feeae3034c9a",
+    repository="https://github.com/haoxiangzhao12138/CLEAR",
+    file="prompts.py",
     variable=PROMPT_ENV,
 )
 """CLEAR's instruction from its training: to ask for a restoration if needed, and to answer."""

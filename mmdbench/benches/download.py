@@ -10,7 +10,7 @@ import shutil
 import ssl
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, build_opener
@@ -55,7 +55,9 @@ class FetchSettings:
     `retries` is the number of tries in a row that may bring no new bytes. `longest_wait_s` bounds every
     wait; a host that asks for more is an error. `lock_wait_s` bounds the wait for another process that
     downloads the same file. `endpoint` replaces https://huggingface.co (default: `$HF_ENDPOINT`).
-    Proxies are taken from the environment (`https_proxy`, `no_proxy`).
+    `authorization` is the header of that name; a host that the request is redirected to does not get it.
+    `elsewhere` says how to choose another folder. Proxies are taken from the environment (`https_proxy`,
+    `no_proxy`).
     """
 
     timeout_s: float = 30.0
@@ -64,6 +66,8 @@ class FetchSettings:
     longest_wait_s: float = 120.0
     lock_wait_s: float = 3600.0
     endpoint: str | None = None
+    authorization: str = field(default="", repr=False)
+    elsewhere: str = "Choose another folder: --data-dir"
     progress: Callable[[DownloadProgress], None] | None = None
     sleep: Callable[[float], None] = time.sleep
 
@@ -139,14 +143,17 @@ def _try_once(name: str, url: str, part: Path, settings: FetchSettings) -> bool:
     headers = {"User-Agent": f"mmdbench/{__version__}", "Accept-Encoding": "identity"}
     if offset:
         headers |= {"Range": f"bytes={offset}-", "If-Range": str(note["validator"])}
+    request = Request(url, headers=headers)  # noqa: S310 - the catalogue and the Hub hold https only
+    if settings.authorization:
+        request.add_unredirected_header("Authorization", settings.authorization)
     try:
-        with build_opener().open(Request(url, headers=headers), timeout=settings.timeout_s) as response:  # noqa: S310 - the catalogue holds https only
+        with build_opener().open(request, timeout=settings.timeout_s) as response:
             start = _start(response, offset, part)
             total = _total(response, start)
             if start == 0:
                 _refuse_page(response.headers.get_content_type() == "text/html", name, url)
-                _write_note(part, url, response.headers)
-            _check_space(part, total, start)
+                _write_note(part, url, response.headers, settings)
+            _check_space(part, total, start, settings)
             _receive(response, part, start, DownloadProgress(name, start, total), settings, url)
             return start > 0
     except HTTPError as error:
@@ -164,7 +171,7 @@ def _receive(
     response: Any, part: Path, start: int, progress: DownloadProgress, settings: FetchSettings, url: str
 ) -> None:
     done, total = start, progress.total
-    with _open_part(part, start) as file:
+    with _open_part(part, start, settings) as file:
         while True:
             if settings.progress:
                 settings.progress(DownloadProgress(progress.name, done, total))
@@ -236,23 +243,21 @@ def _refuse_page(is_page: bool, name: str, url: str) -> None:
         )
 
 
-def _check_space(part: Path, total: int | None, start: int) -> None:
+def _check_space(part: Path, total: int | None, start: int, settings: FetchSettings) -> None:
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - start > free:
         raise StoreError(
             f"{part.parent} has {free >> 20} MiB left, but {(total - start) >> 20} MiB are needed.",
-            hint="Make room, or choose another folder: --data-dir",
+            hint=f"Make room. {settings.elsewhere}",
         )
 
 
-def _open_part(part: Path, start: int) -> BinaryIO:
+def _open_part(part: Path, start: int, settings: FetchSettings) -> BinaryIO:
     try:
         file = part.open("r+b" if start else "wb")
         file.seek(start)
     except OSError as error:
-        raise StoreError(
-            f"Cannot write {part}: {error.strerror}.", hint="Choose another folder: --data-dir"
-        ) from error
+        raise StoreError(f"Cannot write {part}: {error.strerror}.", hint=settings.elsewhere) from error
     return file
 
 
@@ -282,7 +287,7 @@ def _read_note(part: Path) -> dict[str, Any]:
     return {}
 
 
-def _write_note(part: Path, url: str, headers: Any) -> None:
+def _write_note(part: Path, url: str, headers: Any, settings: FetchSettings) -> None:
     tag = headers.get("ETag") or ""
     # A weak tag does not promise equal bytes, so a download cannot be resumed by it.
     validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified") or ""
@@ -292,6 +297,4 @@ def _write_note(part: Path, url: str, headers: Any) -> None:
         part.unlink(missing_ok=True)
         _note_path(part).write_text(text, "utf-8")
     except OSError as error:
-        raise StoreError(
-            f"Cannot write {part}: {error.strerror}.", hint="Choose another folder: --data-dir"
-        ) from error
+        raise StoreError(f"Cannot write {part}: {error.strerror}.", hint=settings.elsewhere) from error

@@ -27,13 +27,16 @@ def doctor(
 ) -> None:
     """Check that a model does not mix up pictures, with fourteen small ones that show numbers.
 
+    Nothing is downloaded: files of the model that are missing are listed with their sizes.
     Exit code: 0 passed, 3 cannot tell, 4 an answer belongs to another picture, or there is none.
     """
+    from mmdbench.cli._shared.downloads import refuse_missing
     from mmdbench.models.cards import find_card, set_options
     from mmdbench.models.registry import check_model, open_model
     from mmdbench.run.preflight import canary_of
 
     card = set_options(find_card(model, model_card or ()), settings or ())
+    refuse_missing(card)
     loaded = open_model(card)
     check_model(loaded)
     found = canary_of(loaded, card)

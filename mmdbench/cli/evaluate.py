@@ -21,6 +21,7 @@ from mmdbench.system.bounds import require_between
 from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
+    from mmdbench.benches.bench import Answers
     from mmdbench.results.judging.open import JudgeOptions
     from mmdbench.results.rescoring import Regraded
     from mmdbench.run.evaluate import Evaluation
@@ -53,6 +54,7 @@ def evaluate(
     family: opts.Family = "",
     data_dir: opts.DataDir = None,
     offline: opts.Offline = False,
+    yes: opts.Yes = False,
     level: opts.Levels = "clean,low,mid,hard",
     design: opts.Design = "mixed",
     corruption: opts.Corruptions = None,
@@ -177,7 +179,8 @@ def evaluate(
         _check_judge(judged_by, evaluation)
     elif judge_heads is not None:
         raise UsageError("--judge-heads needs a judge.", hint="Add --judge.")
-    sources = Sources(data_dir, offline, family, answers="check" if task == ANSWER else "any")
+    answers: Answers = "check" if task == ANSWER else "any"
+    sources = Sources(data_dir, offline, family, answers, yes, dry_run)
     with open_run(evaluation, sources, quiet=quiet) as inputs:
         if dry_run:
             show_forecast(inputs, as_json=as_json)

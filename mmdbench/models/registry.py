@@ -10,21 +10,45 @@ Adapters are imported when a model is opened.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from inspect import iscoroutinefunction
 from types import ModuleType
 from typing import Any, Protocol, TypeGuard, cast
 
+from mmdbench.benches.download import FetchSettings
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
 from mmdbench.models.adapter_file import file_digest, load_file
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
 from mmdbench.scoring import OPENS_THOUGHT
 
-__all__ = ["AsyncModel", "Fingerprinted", "Model", "adapter_names", "check_model", "is_async", "open_model"]
+__all__ = [
+    "AsyncModel",
+    "Fingerprinted",
+    "MissingFile",
+    "Model",
+    "adapter_names",
+    "check_model",
+    "fetch_files",
+    "is_async",
+    "missing_files",
+    "open_model",
+]
 
 ENTRY_POINTS = "mmdbench.adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFile:
+    """A file that a model needs and that is not on this machine.
+
+    `source` names the place that it is downloaded from; `bytes` are those left to download, None if unknown.
+    """
+
+    name: str
+    source: str
+    bytes: int | None
 
 
 class Fingerprinted(Protocol):
@@ -91,6 +115,28 @@ def adapter_names() -> tuple[str, ...]:
     return tuple(sorted({e.name for e in metadata.entry_points(group=ENTRY_POINTS)}))
 
 
+def missing_files(card: ModelCard) -> tuple[MissingFile, ...]:
+    """The files to download before a card's model can be opened; none if its adapter knows of none.
+
+    An adapter that downloads files itself has the functions `missing_files(card)` and
+    `fetch_files(card, settings)`. They are asked once, before any worker opens the model.
+    """
+    find = getattr(_own_module(card), "missing_files", None)
+    return tuple(find(_for_adapter(card))) if find else ()
+
+
+def fetch_files(card: ModelCard, settings: FetchSettings) -> None:
+    """Download the files that `missing_files` names."""
+    fetch = getattr(_own_module(card), "fetch_files", None)
+    if fetch:
+        fetch(_for_adapter(card), settings)
+
+
+def _own_module(card: ModelCard) -> ModuleType | None:
+    """The module of an installed adapter. One in a file is not run before the model is opened."""
+    return None if card.adapter.endswith(".py") else _installed_module(card)
+
+
 def open_model(card: ModelCard) -> Model | AsyncModel:
     """Load the model of a card; its adapter is imported only now.
 
@@ -99,10 +145,7 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
     Raises UnknownNameError if no such adapter is installed, ModelError if it cannot be loaded, and UsageError
     if `opens_thought` is neither true nor false.
     """
-    opens = card.options.get(OPENS_THOUGHT, False)
-    if not isinstance(opens, bool):
-        raise UsageError(f"The option {OPENS_THOUGHT} must be true or false, got {opens!r}.")
-    card = replace(card, options={k: v for k, v in card.options.items() if k != OPENS_THOUGHT})
+    card = _for_adapter(card)
     is_file = card.adapter.endswith(".py")
     module = load_file(card.adapter, card.name) if is_file else _installed_module(card)
     if not hasattr(module, "load"):
@@ -119,6 +162,14 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
         ) from error
     digest = file_digest(module)
     return cast("Model | AsyncModel", _FromFile(model, digest) if digest else model)
+
+
+def _for_adapter(card: ModelCard) -> ModelCard:
+    """The card without the option that is for the grading of replies, after a check of it."""
+    opens = card.options.get(OPENS_THOUGHT, False)
+    if not isinstance(opens, bool):
+        raise UsageError(f"The option {OPENS_THOUGHT} must be true or false, got {opens!r}.")
+    return replace(card, options={k: v for k, v in card.options.items() if k != OPENS_THOUGHT})
 
 
 class _FromFile:

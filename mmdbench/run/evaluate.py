@@ -21,7 +21,7 @@ from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.released import open_released
 from mmdbench.variants.restoration import open_restorer
 
-__all__ = ["Evaluation", "open_evaluation"]
+__all__ = ["Evaluation", "Missing", "open_evaluation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,39 @@ class Evaluation:
     keep_images: bool = False
 
 
+def _leave(*_: object) -> None:
+    """Fetch nothing: what is missing is an error when it is opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Functions that fetch files which an evaluation needs and this machine lacks, called once each.
+
+    `released` fetches the authors' degraded copies of benchmarks, `model` the files of a card; it may return
+    a model to take the place of the card's, whose files were not fetched.
+    """
+
+    released: Callable[[RunPlan, Sequence[Bench], Path | None], None] = _leave
+    model: Callable[[ModelCard], Fingerprinted | None] = _leave
+
+
 @contextmanager
 def open_evaluation(
-    evaluation: Evaluation, open_benches: Callable[[Sequence[str]], list[Bench]]
+    evaluation: Evaluation,
+    open_benches: Callable[[Sequence[str]], list[Bench]],
+    missing: Missing | None = None,
 ) -> Iterator[RunInputs]:
     """Check the plan, then open restorer, benchmarks, released images and, last, the model.
 
-    `open_benches` opens the benchmarks of the given names. The plan's task, if it has one, sets its
-    protocol. The workers of an engine end with the block.
+    Args:
+        evaluation: The plan and its settings. The plan's task, if it has one, sets its protocol.
+        open_benches: Opens the benchmarks of the given names.
+        missing: Fetches further files that are not on this machine; nothing by default.
+
+    Yields:
+        The inputs of a run. The workers of an engine end with the block.
     """
+    missing = missing or Missing()
     plan, card, folder = evaluation.plan, evaluation.card, evaluation.folder
     check_price(card, evaluation.settings.budget.usd)
     task = find_task(plan.task)
@@ -66,12 +90,16 @@ def open_evaluation(
     require_own_folder(folder, plan, card, benches)
     if task:
         benches = [task.ask(bench, load_spec(), plan) for bench in benches]
+    missing.released(plan, benches, evaluation.data_dir)
     pictures = PictureSources(restorer, open_released(plan, benches, evaluation.data_dir))
     with ExitStack() as stack:
-        model: Fingerprinted
-        if evaluation.engine.apart:
-            workers = evaluation.settings.workers
-            model = stack.enter_context(open_pool(card, evaluation.engine, folder, workers))
-        else:
-            model = open_model(card)
+        model = missing.model(card) or _open(replace(evaluation, card=card), stack)
         yield RunInputs(plan, benches, model, card, folder, evaluation.settings, pictures)
+
+
+def _open(evaluation: Evaluation, stack: ExitStack) -> Fingerprinted:
+    """The model of the card, or a pool of workers that hold it, which end with the stack."""
+    card, workers = evaluation.card, evaluation.settings.workers
+    if evaluation.engine.apart:
+        return stack.enter_context(open_pool(card, evaluation.engine, evaluation.folder, workers))
+    return open_model(card)

@@ -247,7 +247,10 @@ def test_options_as_words_and_from_the_environment(golden: Path, monkeypatch: py
 
 
 def test_the_known_prompts() -> None:
-    assert (INTERLEAVE.characters, INTERLEAVE.sha256[:8], INTERLEAVE.commit) == (1820, "f30b4828", "411d6bd")
+    assert (INTERLEAVE.characters, INTERLEAVE.sha256[:8]) == (1820, "f30b4828")
+    place = (INTERLEAVE.repository, INTERLEAVE.commit, INTERLEAVE.file)
+    commit = "411d6bdb210c7d79eb7e5304b0f1feeae3034c9a"
+    assert place == ("https://github.com/haoxiangzhao12138/CLEAR", commit, "prompts.py")
     assert (THINK.characters, THINK.sha256[:8]) == (227, "5eff0088")
 
 
@@ -255,7 +258,7 @@ def test_no_prompt_no_model(golden: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("MMDBENCH_CACHE", str(tmp_path))
     monkeypatch.delenv("MMDBENCH_CLEAR_PROMPT", raising=False)
     with pytest.raises(ModelError, match="system_prompt_file=PATH"):
-        clear.load(card(golden, system_prompt_file=None))
+        clear.load(card(golden, system_prompt_file=None, offline=True))
     with pytest.raises(ModelError, match="nothing may be downloaded"):
         clear.load(card(golden, mode="think", system_prompt_file=None, offline=True))
     assert (

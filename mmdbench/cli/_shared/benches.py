@@ -21,12 +21,17 @@ __all__ = ["Sources", "download_progress", "open_benches"]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Options that open benchmarks: their folder, downloads, the family of a user's file, and its answers."""
+    """Options that open benchmarks: their folder, downloads, the family of a user's file, and its answers.
+
+    `yes` agrees to downloads of more than 1 GB; in a dry run nothing but clean benchmarks is downloaded.
+    """
 
     data_dir: Path | None = None
     offline: bool = False
     family: str = ""
     answers: Answers = "check"
+    yes: bool = False
+    dry_run: bool = False
 
 
 def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False) -> list[Bench]:

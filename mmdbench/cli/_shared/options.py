@@ -46,6 +46,7 @@ DataDir = Annotated[Path | None, question_option("--data-dir", parser=DATA_DIR, 
 LocalDataDir = Annotated[Path | None, question_option("--data-dir", help=_DATA_DIR_HELP)]
 """`--data-dir` of verbs that download into it or check it, and so take no URL."""
 Offline = Annotated[bool, question_option("--offline", help="Never download.")]
+Yes = Annotated[bool, question_option("--yes", help="Download more than 1 GB without asking.")]
 Family = Annotated[str, question_option("--family", help="Question family of a TSV file of your own.")]
 Sample = Annotated[str, question_option("--sample", help="Draw so many questions: 200, or 200/bench.")]
 SourceFiles = Annotated[

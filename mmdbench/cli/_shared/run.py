@@ -23,7 +23,7 @@ __all__ = ["ask_model", "open_run", "print_report", "refuse_incomplete", "show_f
 
 
 def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> AbstractContextManager[RunInputs]:
-    """Open an evaluation, with the progress of downloads.
+    """Open an evaluation: download what is missing, with progress, and with consent above 1 GB.
 
     Args:
         evaluation: The plan and its settings.
@@ -33,9 +33,12 @@ def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> Abstra
     Returns:
         A context manager that yields the opened inputs of the run.
     """
-    from mmdbench.run.evaluate import open_evaluation
+    from mmdbench.cli._shared.downloads import Fetching
+    from mmdbench.run.evaluate import Missing, open_evaluation
 
-    return open_evaluation(evaluation, lambda names: open_benches(names, sources, quiet=quiet))
+    fetching = Fetching(sources.yes, sources.offline, sources.dry_run, quiet)
+    missing = Missing(model=fetching.model)
+    return open_evaluation(evaluation, lambda names: open_benches(names, sources, quiet=quiet), missing)
 
 
 def ask_model(inputs: RunInputs, *, quiet: bool) -> RunSummary:

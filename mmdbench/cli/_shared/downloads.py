@@ -1,0 +1,110 @@
+"""Files that a verb must download first: their sizes, the user's consent, and their progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mmdbench.cli._shared.benches import download_progress
+from mmdbench.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from mmdbench.models.cards import ModelCard
+    from mmdbench.models.registry import Fingerprinted, MissingFile
+
+__all__ = ["ASKED_ABOVE_BYTES", "Fetching", "refuse_missing", "require_consent", "show_missing", "size_text"]
+
+ASKED_ABOVE_BYTES = 10**9
+"""Downloads of more bytes need the user's consent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """Fetches what a verb lacks: asks above 1 GB unless `yes`, or only shows it in a dry run."""
+
+    yes: bool = False
+    offline: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+
+    def model(self, card: ModelCard) -> Fingerprinted | None:
+        """Download the files of a card that are missing.
+
+        In a dry run, returns a model without files if some are missing, so that its work can be counted.
+        """
+        from mmdbench.models.registry import fetch_files, missing_files
+        from mmdbench.system.environment import is_offline
+
+        if self.offline or is_offline():
+            return None  # the model's own error says what is missing
+        missing = missing_files(card)
+        if not missing:
+            return None
+        show_missing(missing)
+        if self.dry_run:
+            typer.echo("Replies of earlier runs are not counted: that takes the model's files.", err=True)
+            return _WithoutFiles()
+        require_consent(sum(file.bytes or 0 for file in missing), yes=self.yes)
+        with download_progress(quiet=self.quiet) as settings:
+            fetch_files(card, settings)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _WithoutFiles:
+    """A model whose files are missing; its work can be counted, and no stored reply is its own."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"files": "missing"}
+
+
+def refuse_missing(card: ModelCard) -> None:
+    """Raise ModelError, after a list with sizes, if files of a card's model are missing."""
+    from mmdbench.models.registry import missing_files
+    from mmdbench.system.environment import is_offline
+
+    missing = () if is_offline() else missing_files(card)
+    if missing:
+        show_missing(missing)
+        raise ModelError(
+            f"Files of the model {card.name} are missing.",
+            hint="mmdbench eval downloads them before it starts.",
+        )
+
+
+def show_missing(missing: Sequence[MissingFile]) -> None:
+    """Print the missing files with their sizes and their sum to standard error."""
+    for file in missing:
+        size = "small" if file.bytes is None else size_text(file.bytes)
+        print(f"  {size:>9}  {file.name}  from {file.source}", file=sys.stderr)
+    count, total = len(missing), sum(file.bytes or 0 for file in missing)
+    print(f"{count} file{'s' * (count != 1)} to download, {size_text(total)}.", file=sys.stderr)
+
+
+def require_consent(total: int, *, yes: bool) -> None:
+    """Ask on a terminal before more than 1 GB is downloaded. Raises UsageError without a yes."""
+    if yes or total <= ASKED_ABOVE_BYTES:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{size_text(total)} would be downloaded, and there is no terminal to ask on.",
+            hint="Add --yes to agree.",
+        )
+    if not typer.confirm(f"Download {size_text(total)}?", err=True):
+        raise UsageError("Nothing was downloaded.", hint="Name files of your own, or answer y.")
+
+
+def size_text(count: int) -> str:
+    """A number of bytes in the unit that suits it.
+
+    >>> size_text(29_200_000_000), size_text(1_500_000), size_text(900)
+    ('29.2 GB', '1.5 MB', '0.9 kB')
+    """
+    for unit, power in (("GB", 9), ("MB", 6)):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count / 1000:.1f} kB"
