@@ -89,6 +89,12 @@ class Bench:
         """MD5 of the file, as 32 hexadecimal digits; computed once."""
         return file_hash(self.path, "md5")
 
+    @property
+    def unpublished_md5(self) -> str:
+        """The file's MD5 if the catalogue has another for a file of this name; else empty."""
+        other = self.info.md5 and self.name.lower() == self.info.name.lower() and self.md5 != self.info.md5
+        return self.md5 if other else ""
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file, as 64 hexadecimal digits; computed once."""

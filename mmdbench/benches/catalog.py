@@ -13,7 +13,7 @@ from mmdbench.scoring.families import selectable_families
 from mmdbench.system.toml import parse_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "BenchInfo",
@@ -22,7 +22,10 @@ __all__ = [
     "find_bench",
     "get_bench_names",
     "is_degraded",
+    "is_outside",
     "parse_catalog",
+    "refuse_degraded",
+    "unlike_published",
 ]
 
 _SEE = "mmdbench list benches"
@@ -116,16 +119,70 @@ def clean_bench(stem: str) -> BenchInfo | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def is_degraded(name: str) -> bool:
     """True if the pictures of a benchmark are degraded as they are published, so that no level adds to them.
 
+    A path or `vlmeval:<dataset>` means the same as the name in it, and so does a copy of the file.
+
     >>> is_degraded("R-Bench-Dis"), is_degraded("rbench:vqa"), is_degraded("MMStar")
     (True, True, False)
+    >>> is_degraded("data/R-bench-dis.tsv"), is_degraded("R-Bench-Dis_hard")
+    (True, True)
+    """
+    stem = re.split(r"[/\\:]", name)[-1].removesuffix(".tsv")
+    try:
+        return find_bench(stem).degraded
+    except UsageError:
+        copied = clean_bench(stem)
+        return _plain(name).startswith(_RBENCH_TASKS) or (copied is not None and copied.degraded)
+
+
+def is_outside(name: str) -> bool:
+    """True if a benchmark's file is a row of its own, outside the mean over benchmarks.
+
+    >>> is_outside("CV-Bench-3D"), is_outside("CV-Bench-2D")
+    (True, False)
     """
     try:
-        return find_bench(name).degraded
+        return bool(find_bench(name).part_of)
     except UsageError:
-        return _plain(name).startswith(_RBENCH_TASKS)
+        return False
+
+
+def refuse_degraded(names: Iterable[str], use: str) -> None:
+    """Raise UsageError for the first benchmark whose pictures are degraded as they are published.
+
+    Args:
+        names: Names of benchmarks, as in `is_degraded`.
+        use: The use that needs clean pictures.
+    """
+    for name in names:
+        if is_degraded(name):
+            raise UsageError(
+                f"The pictures of {name} are degraded as they are published: {use} cannot use them.",
+                hint="Name benchmarks with clean pictures: mmdbench list benches",
+            )
+
+
+def unlike_published(name: str, rows: int, md5: str = "") -> str:
+    """The difference of a benchmark's file from the published one; empty if none is known.
+
+    Args:
+        name: The name of the benchmark's file.
+        rows: Its number of rows.
+        md5: Its MD5 if that is not the published one; else empty.
+
+    Returns:
+        The difference in words.
+    """
+    try:
+        published = find_bench(name).rows
+    except UsageError:
+        return ""
+    if published not in (None, rows):
+        return f"{rows} rows, the published one has {published}"
+    return f"{rows} rows, but not the published one (its MD5 is {md5})" if md5 else ""
 
 
 def parse_catalog(text: str, where: str = "catalog.toml") -> dict[str, BenchInfo]:

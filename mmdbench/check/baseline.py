@@ -16,7 +16,7 @@ from typing import Any
 
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
 from mmdbench.report.identity import Difference, identity, require_comparable
-from mmdbench.report.scores import main_rows
+from mmdbench.report.scores import levels_of, main_rows
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.freshness import stale_problem
 from mmdbench.results.graded_run import RunResults, UnitHit
@@ -99,7 +99,7 @@ def accept(run: RunResults, path: Path, max_age: timedelta | None = None) -> int
         seen = pixels.get((bench, level, corruption), "")
         packed = {"questions": _digest(hits), "pixels": seen, "hits": _pack([hit.hit for hit in hits])}
         grades.setdefault(bench, {})[_name(level, corruption)] = packed
-    rows = main_rows(run, run.plan.levels)
+    rows = main_rows(run, levels_of([run]))
     record = {
         "kind": _KIND,
         "version": _VERSION,

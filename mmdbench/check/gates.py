@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN
-from mmdbench.report.scores import worst_level
+from mmdbench.report.scores import levels_of, worst_level
 from mmdbench.results.graded_run import RunResults
 
 __all__ = ["ALL", "MACRO", "Gate", "WatchedRow", "default_gates", "parse_gate", "watched_rows"]
@@ -75,10 +75,12 @@ def parse_gate(text: str) -> Gate:
 
 
 def default_gates(run: RunResults) -> list[Gate]:
-    """Gates of a check that names none: the mean over benchmarks, at the worst level and clean."""
-    levels = dict.fromkeys(
-        level for level in (worst_level(run.plan.levels), CLEAN) if level in run.plan.levels
-    )
+    """Gates of a check that names none: the mean over benchmarks, at the worst level and clean.
+
+    Benchmarks whose published pictures are degraded are watched if the run has no others.
+    """
+    present = levels_of([run])
+    levels = [level for level in (worst_level(present), CLEAN) if level in present] or present
     return [parse_gate(f"{MACRO}-{level}:{DEFAULT_TOLERANCE}") for level in levels]
 
 
@@ -114,15 +116,15 @@ def watched_rows(gates: Iterable[Gate], run: RunResults, spec: Spec) -> list[Wat
 
 
 def _rows(run: RunResults, spec: Spec) -> list[tuple[str, str, str]]:
-    levels = [level for level in run.plan.levels if any(hit.level == level for hit in run.hits)]
     met: dict[tuple[str, str], dict[str, None]] = {}
     for hit in run.hits:
-        if hit.corruption:
-            for bench in (hit.bench, MACRO):
-                met.setdefault((bench, hit.level), {})[hit.corruption] = None
+        for bench in (hit.bench, MACRO) if hit.bench not in run.outside else (hit.bench,):
+            names_met = met.setdefault((bench, hit.level), {})
+            if hit.corruption:
+                names_met[hit.corruption] = None
     rows = []
     for bench in (MACRO, *dict.fromkeys(hit.bench for hit in run.hits)):
-        for level in levels:
+        for level in (level for level in levels_of([run]) if (bench, level) in met):
             names = [name for name in spec.corruptions if name in met.get((bench, level), {})]
             categories = dict.fromkeys(spec.corruptions[name].category for name in names)
             rows += [(bench, part, level) for part in (ALL, *categories, *names)]

@@ -70,6 +70,7 @@ def assign(
     Run the command again to resume.
     """
     from mmdbench.benches import expand_benches
+    from mmdbench.benches.catalog import refuse_degraded
     from mmdbench.models.cards import find_card, set_options
     from mmdbench.run.budget import Budget
     from mmdbench.run.evaluate import Evaluation
@@ -85,10 +86,12 @@ def assign(
         )
     if balance:
         require_above("--balance", balance, 0)
+    benches = expand_benches(bench)
+    refuse_degraded(benches, "assign")
     card = set_options(find_card(model, model_card or ()), settings or ())
     plan = RunPlan(
         model=card.name,
-        benches=expand_benches(bench),
+        benches=benches,
         levels=(CLEAN, *levels) if clean_check else levels,
         design="drawn",
         corruptions=opts.split_list(*(corruption or ())),

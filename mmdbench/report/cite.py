@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmdbench._version import __version__
+from mmdbench.report.scores import levels_of
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
@@ -73,7 +74,7 @@ def methods(run: RunResults) -> str:
     used = ", ".join(f"{k} {versions[k]}" for k in ("opencv", "numpy", "pillow", "libjpeg") if k in versions)
     paragraph = (
         f"We measured {plan.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "
-        f"at the levels {', '.join(plan.levels)}, design {plan.design} ({made}"
+        f"at the levels {', '.join(levels_of([run]))}, design {plan.design} ({made}"
         f"{restored}{sample}, corruption spec {spec_name}, "
         f"scored by {plan.protocol} (answers read by {extraction_version(plan.extraction)}{_judged(run)}). "
         f"{came} "

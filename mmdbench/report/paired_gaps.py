@@ -80,7 +80,7 @@ def part_gaps(
         parts: dict[tuple[str, str, str], list[UnitHit]] = {}
         for hit in run.hits:
             name = partition.part_of(hit)
-            if name is not None:
+            if name is not None and hit.bench not in run.outside:
                 bench = hit.bench if run.apart else ""
                 parts.setdefault((name, hit.level, bench), []).append(without_stratum(hit, run))
         sides.append({k: make_series(hits, apart=run.apart) for k, hits in parts.items()})

@@ -160,6 +160,8 @@ def levels_of(runs: Iterable[RunResults]) -> tuple[str, ...]:
             present.add(UNALTERED)
         if not run.unaltered or run.unaltered < set(run.benches):
             present.update(run.plan.levels)
+        elif run.plan.degrade_again:
+            present.update(degraded_levels(run.plan.levels))
     return in_order(present)
 
 
@@ -367,15 +369,19 @@ def _average(names: tuple[str, str], rows: Sequence[LevelRow], levels: Sequence[
         if drop is not None and all(level in row.drops for row in rows):
             drops[level] = drop
     bases: dict[str, Estimate] = {}
+    questions = sum(row.questions for row in rows)
     if any(row.bases for row in rows):
         for level in drops:
             base = mean_score([b for row in rows if (b := row.base(level)) is not None], whole=100)
             bases |= {level: base} if base is not None else {}
+        # A benchmark may have no question at the hardest level of another.
+        worst = worst_level(list(drops))
+        if worst in bases:
+            scores[CLEAN], questions = bases[worst], bases[worst].n
     digests = {
         level: value_digest(sorted(row.asked[level] for row in rows))
         for level in levels
         if all(level in row.asked for row in rows)
     }
     covers = tuple(dict.fromkeys(bench for row in rows for bench in row.covers))
-    questions = sum(row.questions for row in rows)
     return LevelRow(*names, questions, scores, drops, rows[0].run, bases, covers, digests)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches.catalog import find_bench
+from mmdbench.benches.catalog import find_bench, is_outside
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import UNALTERED, UNDEGRADED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.arms import Arm, StoredRun, read_run
@@ -285,7 +285,7 @@ def catalogue_names(names: Iterable[str]) -> dict[str, Any]:
     return {
         "benchmarks": _unless_shared(files, "benchmark"),
         "titles": _unless_shared(files, "title"),
-        "outside": frozenset(name for name in files if _known(name, "part_of")),
+        "outside": frozenset(filter(is_outside, files)),
     }
 
 
@@ -311,7 +311,7 @@ def _beside(
     found: dict[tuple[str, str], tuple[UnitHit, ...]] = {}
     for arm in arms:
         for metric in get_family(arm.arm.bench.family).metrics:
-            if metric.beside and metric.key != arm.score.metric_key and not _known(arm.bench, "part_of"):
+            if metric.beside and metric.key != arm.score.metric_key and not is_outside(arm.bench):
                 key = (f"{arm.bench}/{metric.key}", f"{titles[arm.bench]} ({metric.label})")
                 found[key] = (*found.get(key, ()), *_hits(arm, metric))
     return {key: hits for key, hits in found.items() if hits}

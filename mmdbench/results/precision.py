@@ -73,7 +73,7 @@ def half_width_points(results: RunResults) -> float:
     Of its scores, if it lacks clean answers or degraded ones. Each question counts once, however many
     corruptions it met.
     """
-    hits = _by_level(results.hits)
+    hits = _by_level([hit for hit in results.hits if hit.bench not in results.outside] or results.hits)
     clean = hits.get(CLEAN)
     levels = [level for level in hits if level not in UNDEGRADED]
     if clean and levels:

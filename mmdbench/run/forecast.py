@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
+from mmdbench.benches.catalog import is_degraded, is_outside
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Fingerprinted, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
@@ -88,7 +89,10 @@ def forecast(inputs: RunInputs) -> Forecast:
     card, earlier = inputs.card, _earlier_replies(inputs.folder, inputs.model.fingerprint())
     read, written = _tokens(todo, card, earlier)
     units = _units(planned, inputs.benches)
-    sizes, levels = list(units.values()), inputs.plan.levels
+    levels = inputs.plan.levels
+    counted = [name for name in units if not is_outside(name)] or list(units)
+    plain = [units[name] for name in counted if not is_degraded(name)]
+    sizes = plain or [units[name] for name in counted]
     return Forecast(
         requests=len(unique),
         answered=len(done),
@@ -99,7 +103,7 @@ def forecast(inputs: RunInputs) -> Forecast:
         usd=card.price.usd(read, written) if card.price else None,
         seconds=_seconds(len(todo), inputs.model, earlier),
         score=100 * _score_half_width(sizes),
-        drop=100 * macro_half_width(sizes, _FLIPS) if CLEAN in levels and len(levels) > 1 else None,
+        drop=100 * macro_half_width(plain, _FLIPS) if plain and CLEAN in levels and len(levels) > 1 else None,
         basis=f"from {earlier.count} earlier replies of this model"
         if earlier.count
         else "estimated from the sizes of texts and pictures; there is no earlier reply of this model",

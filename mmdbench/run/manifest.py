@@ -179,10 +179,8 @@ def _bench_record(bench: Bench) -> dict[str, Any]:
         "questions": len(bench.questions),
         "sha256": bench.sha256,
     }
-    info = bench.info
-    other = info.md5 and bench.name.lower() == info.name.lower() and bench.md5 != info.md5
     # Only a file that is not the published one has its MD5 here.
-    record |= {"md5": bench.md5} if other else {}
+    record |= {"md5": bench.unpublished_md5} if bench.unpublished_md5 else {}
     return record | ({"notes": list(bench.notes)} if bench.notes else {})
 
 

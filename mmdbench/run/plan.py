@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import build_prompt
-from mmdbench.benches.catalog import is_degraded
+from mmdbench.benches.catalog import is_degraded, refuse_degraded
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, UnknownNameError, UsageError
 from mmdbench.models.registry import Fingerprinted
@@ -106,11 +106,8 @@ def check_plan(plan: RunPlan) -> None:
     check_corruptions(plan, spec)
     if plan.profile not in spec.profiles:
         raise UnknownNameError("profile", plan.profile, spec.profiles)
-    for name in plan.benches:
-        if plan.task != ANSWER and is_degraded(name):
-            raise UsageError(
-                f"The pictures of {name} are degraded already: the task {plan.task!r} cannot use them."
-            )
+    if plan.task != ANSWER:
+        refuse_degraded(plan.benches, f"the task {plan.task!r}")
     if not plan.benches:
         raise UsageError(
             "A run needs at least one benchmark, got none.",
@@ -146,7 +143,8 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
                 sources = released_images(pictures.released, cell)
                 images = digests.of_all(question, sources)
             recipes = tuple(recipe_for(cell, image.digest, plan, spec) for image in images)
-            restorer = pictures.restorer if degraded or plan.restore_clean else None
+            has_damage = degraded or cell.level == UNALTERED
+            restorer = pictures.restorer if has_damage or plan.restore_clean else None
             restored_by = restoration if restorer else None
             key = reply_key(fingerprint, prompt, recipes, inputs.card.generation, restored_by)
             one = Planned(

@@ -17,7 +17,7 @@ from typing import Any
 
 from mmdbench.benches import Bench
 from mmdbench.benches.bench import read_bench
-from mmdbench.benches.catalog import find_bench, get_bench_names
+from mmdbench.benches.catalog import find_bench, get_bench_names, is_degraded
 from mmdbench.benches.fetch import data_folders
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
@@ -194,6 +194,7 @@ def open_released(
     copies = [
         _read(file, file.level or levels[0], bench)
         for bench in benches
+        if plan.degrade_again or not is_degraded(bench.name)
         for file in _files(bench, plan, levels, data_dir or bench.path.parent)
     ]
     return {(copy.bench, copy.level, copy.corruption): copy for copy in copies}

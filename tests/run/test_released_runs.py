@@ -225,7 +225,7 @@ def test_by_the_command_line(folder, tmp_path, monkeypatch):
     words += ("-o", tmp_path / "run")
     dry = call(*words, "--dry-run", "--json")
     assert dry.exit_code == 0, dry.output
-    assert json.loads(dry.output)["to_ask"] == 24
+    assert json.loads(dry.stdout)["to_ask"] == 24
     assert not list((tmp_path / "run").glob("replies*"))
     assert call(*words).exit_code == 0
     cells = {r.cell for r in read_replies(tmp_path / "run").values()}

@@ -37,15 +37,18 @@ class Sources:
 def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False) -> list[Bench]:
     """Open benchmarks, download missing ones, and print the families that were inferred.
 
+    A file that is not the published one is always named.
+
     Args:
         names: Names of benchmarks and paths of TSV files.
         sources: Options that open them.
-        quiet: Print nothing.
+        quiet: Print nothing else.
 
     Returns:
         The benchmarks, in the order of the names.
     """
     from mmdbench.benches import open_bench
+    from mmdbench.benches.catalog import unlike_published
     from mmdbench.benches.lookup import looks_like_path
 
     benches = []
@@ -61,6 +64,9 @@ def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False)
             )
             if looks_like_path(name) and not (sources.family or quiet):
                 print(f"{bench.name}: family {bench.family} ({bench.family_reason})", file=sys.stderr)
+            difference = unlike_published(bench.name, len(bench.questions), bench.unpublished_md5)
+            if difference:
+                print(f"mmdbench: FILE of {bench.name}: {difference}.", file=sys.stderr)
             for note in () if quiet else bench.notes:
                 print(f"{bench.name}: {note}", file=sys.stderr)
             benches.append(bench)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from mmdbench.records import CLEAN, RECODED
+from mmdbench.records import CLEAN, RECODED, UNDEGRADED
 from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
 from mmdbench.report.scores import run_series
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
@@ -119,7 +119,7 @@ def worst_case_table(runs: Sequence[RunResults]) -> Table:
     """Share of questions that stay right under every corruption, and the corruption that breaks most."""
     body = []
     for run, bench, level, before, after in _degraded_series(run for run in runs if run.apart):
-        if level == RECODED:
+        if level in UNDEGRADED:
             continue
         least: dict[Unit, UnitHit] = {}
         for hit in after.hits:
@@ -175,9 +175,10 @@ def _ladders(run: RunResults) -> Iterator[tuple[str, Mapping[str, Series]]]:
     series = run_series(run)
     for bench in run.benches:
         yield run.title(bench), {level: s for (name, level), s in series.items() if name == bench}
-    clean = [hit for hit in run.hits if hit.level == CLEAN]
-    for name in dict.fromkeys(hit.corruption for hit in run.hits if hit.corruption):
-        hits = [replace(h, stratum="") for h in run.hits if h.corruption == name]
+    counted = [hit for hit in run.hits if hit.bench not in run.outside]
+    clean = [hit for hit in counted if hit.level == CLEAN]
+    for name in dict.fromkeys(hit.corruption for hit in counted if hit.corruption):
+        hits = [replace(h, stratum="") for h in counted if h.corruption == name]
         asked = {(h.bench, h.unit) for h in hits}
         hits += [replace(h, stratum="") for h in clean if (h.bench, h.unit) in asked]
         levels = dict.fromkeys(h.level for h in hits)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mmdbench.benches.catalog import find_bench, get_bench_names
+from mmdbench.benches.catalog import unlike_published
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.records import CLEAN, LEVELS, Index
+from mmdbench.records import CLEAN, LEVELS, UNALTERED, Index
 from mmdbench.report.tables.reading_notes import reading_notes
 from mmdbench.report.tables.table import MARK
 from mmdbench.results.graded_run import RunResults
@@ -82,15 +82,11 @@ def _shares_note(results: RunResults) -> list[str]:
 
 def unpublished_files(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The benchmarks whose file is not the published one by rows or MD5, each with the difference."""
-    published = {name: find_bench(name).rows for name in get_bench_names()}
-    found = {}
-    for bench in manifest.get("benches", ()):
-        name, rows = bench["name"], bench.get("questions")
-        if published.get(name) not in (None, rows):
-            found[name] = f"{rows} rows, the published one has {published[name]}"
-        elif bench.get("md5"):
-            found[name] = f"{rows} rows, but not the published one (its MD5 is {bench['md5']})"
-    return found
+    found = {
+        bench["name"]: unlike_published(bench["name"], bench.get("questions", 0), bench.get("md5", ""))
+        for bench in manifest.get("benches", ())
+    }
+    return {name: difference for name, difference in found.items() if difference}
 
 
 def _file_notes(manifest: Mapping[str, Any]) -> list[str]:
@@ -116,7 +112,7 @@ def _question_notes(results: RunResults) -> list[str]:
     for hit in results.hits:
         questions.setdefault(hit.level, set()).add((hit.bench, hit.unit))
     clean = questions.get(CLEAN, set())
-    if any(not here >= clean for here in questions.values()):
+    if any(not here >= clean for level, here in questions.items() if level != UNALTERED):
         notes.append(
             "Levels hold other questions than clean: n, the clean score and the drop of a row are of the "
             "questions at its hardest level."
