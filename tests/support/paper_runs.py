@@ -69,7 +69,7 @@ def _rows(bench: str, number: int) -> list[dict]:
 
 
 def named_pictures(planned, _images):
-    """What `make_variants` gives, with the level's name in the place of a picture."""
+    """The variants of a planned cell, with the level's name in the place of a picture."""
     image = ImageBytes(planned.cell.level.encode(), "image/png")
     return [Variant(recipe, {}, image, f"{planned.key}") for recipe in planned.recipes]
 
