@@ -1,6 +1,6 @@
 """R-Bench by its tasks, `rbench:mcq`, `rbench:vqa` and `rbench:cap`, from files that the user has.
 
-R-Bench's own images are distorted already, at three strengths, so its level is `clean`.
+R-Bench's own images are distorted already, at three strengths, so its level is `unaltered`.
 Source: R-Bench, arXiv 2410.05474; files: huggingface.co/datasets/lcysyzxdxc/R-Bench. Of the published
 files we know only names and the columns of multiple choice, so the task and the strength of a row are
 read from any of several columns.

@@ -399,3 +399,47 @@ def test_the_folder_of_a_run_is_checked_by_its_replies(folders):
     report = check_run(load_results(bad), read_baseline(base), SPEC)
     assert [row.name for row in report.rows] == ["macro/all/hard", "macro/all/clean"]
     assert [row.verdict for row in report.rows] == ["regressed", "unchanged"]
+
+
+def mmd_hits(share_3d, levels=("clean", "hard")):
+    """A run of CV-Bench's two files and MMStar; the 3D file's share of right answers is given."""
+    shares = {"CV-Bench-2D": 0.8, "MMStar": 0.8, "CV-Bench-3D": share_3d}
+    names = {"CV-Bench-3D": "mean_shift"}  # a corruption that no other file met
+    return [
+        hit(u, level, u < share * 100, names.get(bench, "graffiti") if level == "hard" else None, bench)
+        for bench, share in shares.items()
+        for level in levels
+        for u in range(100)
+    ]
+
+
+def test_a_file_outside_the_mean_is_outside_of_the_macro_gate(tmp_path):
+    before, after = results(mmd_hits(0.8)), results(mmd_hits(0.1))
+    assert verdicts(checked(tmp_path, before, after)) == {
+        "macro/all/hard": "unchanged",
+        "macro/all/clean": "unchanged",
+    }
+    rows = checked(tmp_path, before, after, "macro-hard:1", "CV-Bench-3D/hard:1", "macro/*/hard:1").rows
+    assert {row.name: row.verdict for row in rows} == {
+        "macro/all/hard": "unchanged",
+        "CV-Bench-3D/all/hard": "regressed",
+        "macro/graffiti/hard": "unchanged",
+    }
+    with pytest.raises(UsageError, match="must name a row"):
+        checked(tmp_path, before, after, "macro/mean_shift/hard:1")
+
+
+def test_benchmarks_that_are_published_degraded_can_be_watched(tmp_path):
+    def run(share, *benches):
+        hits = [hit(u, "unaltered", u < share, None, "R-Bench-Dis") for u in range(100)]
+        return results([*hits, *(h for h in mmd_hits(0.8) if h.bench in benches)])
+
+    assert verdicts(checked(tmp_path, run(80), run(40))) == {"macro/all/unaltered": "regressed"}
+    both = checked(tmp_path, run(80, "MMStar"), run(40, "MMStar"), "*/hard:1", "R-Bench-Dis/unaltered:1")
+    assert verdicts(both) == {"MMStar/all/hard": "unchanged", "R-Bench-Dis/all/unaltered": "regressed"}
+    scores = json.loads((tmp_path / "baseline.json").read_text())["scores"]
+    assert scores["R-Bench-Dis"] == {"unaltered": 80}
+    assert list(verdicts(checked(tmp_path, run(80, "MMStar"), run(40, "MMStar")))) == [
+        "macro/all/hard",
+        "macro/all/clean",
+    ]

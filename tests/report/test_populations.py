@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +21,7 @@ from mmdbench.report.scores import AVERAGE, main_rows, overall_row
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.report.tables.table import shown
 from mmdbench.results.graded_run import load_results
+from mmdbench.results.precision import half_width_points
 from run_folders import hit, published_hits, question, results, shrunk, write_run
 from scripted_runs import write_tsv
 
@@ -112,10 +117,40 @@ def test_cv_bench_is_its_2d_file_and_its_mean_of_sources_is_a_row_outside_the_me
     )
 
 
-def test_the_gate_and_the_corruptions_leave_the_3d_file_out_of_means_too(clear_rl):
+def test_the_corruptions_leave_the_3d_file_out_of_means_too(clear_rl):
     made = make_tables(clear_rl, load_spec())
     part = next(part for part in made.breakdowns if part.id == "corruption")
     assert part.rows[0].questions == 6 * 4
+
+
+def test_differences_of_parts_leave_the_3d_file_out_as_their_scores_do():
+    def run(label, share):
+        shares = {"CV-Bench-2D": share, "MMStar": share, "CV-Bench-3D": 10}
+        hits = [
+            hit(
+                u,
+                level,
+                u < share_of - 2 * (level == "hard"),
+                None if level == "clean" else "graffiti",
+                bench,
+            )
+            for bench, share_of in shares.items()
+            for level in ("clean", "hard")
+            for u in range(10)
+        ]
+        return results(hits, label=label)
+
+    old, new = run("old", 5), run("new", 8)
+    table = make_tables([old, new], load_spec()).find("corruption-models")
+    row = next(row for row in table.rows if row.labels == ("graffiti",))
+    assert row.values[2].value == pytest.approx(row.values[1].value - row.values[0].value)
+    gaps = compare_runs(old, new, load_spec()).tables[-1]
+    assert [r.values[0].value for r in gaps.rows if r.labels == ("hard", "graffiti")] == [20]
+    rising = results([replace(h, hit=1.0 - h.hit) for h in new.hits], label="rising")
+    parts = {r.labels[1]: r.values[0].n for r in make_tables(rising, load_spec()).find("severity").rows}
+    assert parts == {"MMStar": 10, "CV-Bench": 10, "CV-Bench-3D": 10, "graffiti": 20}
+    alone = replace(old, hits=tuple(h for h in old.hits if h.bench != "CV-Bench-3D"))
+    assert half_width_points(old) == pytest.approx(half_width_points(alone))
 
 
 def mixed(command, *words, code=0):
@@ -158,6 +193,8 @@ def test_pictures_that_are_published_degraded_are_asked_as_they_are(data, tmp_pa
     assert seven == pytest.approx(sum(part.value for part in parts) / 3)
     text = mixed("report", tmp_path / "run", "--csv")
     assert "R-Bench-Dis (unaltered)" in text
+    # Their questions are others than those of clean, which limits no number.
+    assert not any("other questions than clean" in note for note in make_tables(run, load_spec()).notes)
 
 
 def test_they_are_degraded_again_only_if_that_is_asked_in_so_many_words(data, tmp_path):
@@ -165,11 +202,71 @@ def test_they_are_degraded_again_only_if_that_is_asked_in_so_many_words(data, tm
         data, tmp_path / "run", "--bench", "R-Bench-Dis", "--level", "clean,hard", "--degrade-again"
     )
     assert {cell.level for cell in run.cells} == {UNALTERED, "hard"}
+    assert make_tables(run, load_spec()).levels == ("hard", UNALTERED)
     out = tmp_path / "build"
     build = ("build", "--bench", "R-Bench-Dis", "--data-dir", data, "--offline", "--quiet", "-o", out)
     assert "degraded as they are published" in mixed(*build, code=2)
     mixed(*build, "--level", "clean,hard", "--degrade-again")
     assert {path.name for path in out.glob("*.tsv")} == {"R-Bench-Dis_clean.tsv", "R-Bench-Dis_hard.tsv"}
+
+
+MARKED = (
+    "R-Bench-Dis",
+    "R-Bench",
+    "rbench:mcq",
+    "rbench:vqa",
+    "rbench:cap",
+    "vlmeval:R-Bench-Dis",
+    "rbench:all",
+)
+
+
+@pytest.mark.parametrize("name", [*MARKED, "PATH"])
+@pytest.mark.parametrize("verb", ["assign", "eval --task perceive", "eval --task perceive --dry-run"])
+def test_nothing_that_needs_clean_pictures_takes_them(data, tmp_path, name, verb):
+    name = str(data / "R-Bench-Dis.tsv") if name == "PATH" else name
+    words = (*verb.split(), "--model", "chance", "--bench", name, "--data-dir", data, "--offline")
+    said = mixed(*words, "-o", tmp_path / "out", code=2)
+    assert "are degraded as they are published" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["rbench:mcq", "PATH", "COPY", "vlmeval:R-Bench-Dis"])
+def test_they_are_asked_once_and_built_never_under_any_name(data, tmp_path, name, monkeypatch):
+    if name.startswith("vlmeval:"):
+        kit = SimpleNamespace(
+            SUPPORTED_DATASETS=["R-Bench-Dis"],
+            DATASET_MODALITY=lambda _: "IMAGE",
+            DATASET_TYPE=lambda _: "MCQ",
+        )
+        monkeypatch.setattr("mmdbench.benches.vlmevalkit.kit_module", lambda _: kit)
+    copy = data / "R-Bench-Dis_hard.tsv"  # as a build with --degrade-again writes it
+    shutil.copy(data / "R-Bench-Dis.tsv", copy)
+    name = {"PATH": str(data / "R-Bench-Dis.tsv"), "COPY": str(copy)}.get(name, name)
+    run = evaluate(data, tmp_path / "run", "--bench", name, "--level", "clean,low,hard", "--design", "grid")
+    assert [cell.level for cell in run.cells] == [UNALTERED] * 8
+    made = make_tables(run, load_spec())
+    assert made.find("worst-case") is None
+    build = ("build", "--bench", name, "--data-dir", data, "--offline", "--quiet", "-o", tmp_path / "build")
+    assert "degraded as they are published" in mixed(*build, code=2)
+    shown = mixed("eval", "--model", "chance", "--bench", name, "--data-dir", data, "--offline", "--dry-run")
+    assert "requests  8" in shown
+    assert "of a drop" not in shown
+    assert "at the levels unaltered, design" in mixed("cite", tmp_path / "run")
+
+
+def test_beside_released_files_they_are_shown_as_they_are(data, tmp_path):
+    for level in ("LOW", "MID", "HIGH"):
+        shutil.copy(data / "MMStar.tsv", data / f"MMStar_LOW_LEVEL_{level}.tsv")
+    run = evaluate(data, tmp_path / "run", "--bench", "MMStar,R-Bench-Dis", "--design", "released")
+    assert {cell.level for cell in run.cells if cell.bench == "R-Bench-Dis"} == {UNALTERED}
+
+
+def test_a_restorer_of_degraded_pictures_alone_restores_them(data, tmp_path):
+    words = ("--bench", "MMStar,R-Bench-Dis", "--level", "clean", "--restore", "opencv-nlmeans")
+    run = evaluate(data, tmp_path / "run", *words, "--no-restore-clean")
+    restored = {cell.bench: bool(reply.images[0].get("restored")) for cell, reply in run.replies.items()}
+    assert restored == {"MMStar": False, "R-Bench-Dis": True}
 
 
 def test_a_stored_run_that_calls_them_clean_is_read_and_asks_nothing_again(data, tmp_path):
@@ -315,6 +412,26 @@ def test_a_file_that_is_not_the_published_one_is_named_in_every_rendering(data, 
     for words in (("report", out), ("report", out, "--markdown"), ("report", out, "--json"), ("cite", out)):
         assert note in " ".join(mixed(*words).split())
     assert note in " ".join(mixed("compare", out, "paper:clear-rl").split())
+    assert note in mixed("report", out, "--latex")
+    sheet = CliRunner().invoke(app, ["report", str(out), "--csv"]).stdout
+    assert all(note in row["notes"] for row in csv.DictReader(io.StringIO(sheet)))
+    mixed("page", out, "-o", tmp_path / "page.html", "--quiet", "--examples", 0)
+    assert note in (tmp_path / "page.html").read_text("utf-8")
+    pytest.importorskip("matplotlib")
+    mixed("figures", out, "-o", tmp_path / "figures", "--format", "svg")
+    drawn = [path.read_text("utf-8") for path in (tmp_path / "figures").glob("*.svg")]
+    assert drawn
+    assert all("FILE of MMStar: 8 rows" in text for text in drawn)
+
+
+def test_eval_names_such_a_file_before_it_asks_however_quiet(data, tmp_path):
+    words = ("--model", "chance", "--bench", "MMStar", "--data-dir", data, "--offline", "--quiet")
+    done = CliRunner().invoke(app, ["eval", *map(str, words), "--dry-run", "-o", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output
+    assert done.stderr == "mmdbench: FILE of MMStar: 8 rows, the published one has 1500.\n"
+    assert "FILE" not in done.stdout
+    published = ("--model", "chance", "--bench", "mini", "--dry-run", "--quiet")
+    assert "FILE" not in mixed("eval", *published, "-o", tmp_path / "other")
 
 
 def test_a_file_of_the_published_length_is_known_by_its_digest(tmp_path):

@@ -737,6 +737,18 @@ def test_clean_of_a_mean_is_that_of_the_questions_of_the_drops():
     assert row.drop_percent("mid") == pytest.approx(80)
 
 
+def test_clean_of_a_mean_is_that_of_its_own_drop_where_a_benchmark_lacks_the_hardest_level():
+    short = [hit(0, "clean", 1, None, "b"), hit(1, "clean", 0, None, "b")]
+    short += [hit(0, "mid", 1, "graffiti", "b"), hit(1, "low", 0, "graffiti", "b")]  # none at hard
+    long = [hit(u, "clean", u != 1, None, "a") for u in range(3)]
+    long += [hit(u, lv, 0, "graffiti", "a") for u, lv in enumerate(("low", "mid", "hard"))]
+    row = tables(long + short, design="drawn", levels=LEVELS).main[-1]
+    assert (row.name, set(row.drops)) == ("AVG", {"low", "mid"})
+    # At mid, the hardest level of both: question 1 of a, wrong when clean, and question 0 of b, right.
+    assert (row.scores["clean"].value, row.questions) == (50, 2)
+    assert row.drops["mid"].value == pytest.approx(row.scores["clean"].value - row.scores["mid"].value)
+
+
 def test_levels_have_one_order_whatever_the_order_of_asking(tmp_path):
     made = []
     for name, levels in (("one", ("hard", "low", "clean")), ("two", ("clean", "low", "hard"))):

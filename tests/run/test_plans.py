@@ -86,6 +86,21 @@ def test_the_interval_of_a_forecast_is_that_of_its_questions(make_tsv, tmp_path)
     assert foretell(make_tsv(10), tmp_path / "c", levels=("clean",)).drop is None
 
 
+def test_the_interval_of_a_forecast_is_that_of_the_mean_over_benchmarks(make_tsv, tmp_path):
+    benches = []
+    for name, rows in (("MMStar", 40), ("RealWorldQA", 60), ("CV-Bench-3D", 5), ("R-Bench-Dis", 7)):
+        path = make_tsv(rows).rename(tmp_path / f"{name}.tsv")
+        benches.append(open_bench(path, family="plain"))
+
+    def widths(*chosen):
+        plan = RunPlan("toy", tuple(bench.name for bench in chosen))
+        found = forecast(RunInputs(plan, chosen, Recorder(), CARD, tmp_path / "run"))
+        return found.score, found.drop
+
+    assert widths(*benches) == widths(*benches[:2])
+    assert widths(benches[3])[1] is None  # its pictures are degraded as they are published: nothing drops
+
+
 @pytest.mark.parametrize(
     ("card", "each"),
     [
