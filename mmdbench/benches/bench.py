@@ -146,13 +146,22 @@ def read_bench(
     return Bench(name, chosen, questions, known, path, table, reason, (*options.notes, *truth.notes()))
 
 
-def build_prompt(question: Question, family: str) -> str:
+def build_prompt(question: Question, family: str, protocol: str = "") -> str:
     """The text of a question's prompt by its family; images are sent before it.
 
-    Raises UnknownNameError for an unknown family, DataError if the text column of the question is empty
-    and the family uses it unchanged.
+    Args:
+        question: The question.
+        family: The name of its benchmark's family.
+        protocol: The scoring protocol of the run: `rbench/official` asks R-Bench in another way.
+
+    Returns:
+        The prompt.
+
+    Raises:
+        UnknownNameError: There is no such family.
+        DataError: The text column of the question is empty and the family uses it unchanged.
     """
-    return get_family(family).prompt(question)
+    return get_family(family).under(protocol).prompt(question)
 
 
 def _is_open(family: str | None) -> bool:

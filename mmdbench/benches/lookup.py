@@ -17,6 +17,7 @@ __all__ = ["expand_benches", "looks_like_path", "open_bench"]
 
 _KIT = "vlmeval:"
 _RBENCH = "rbench:"
+_RBENCH_SETS = {f"{_RBENCH}all": "", f"{_RBENCH}ref": "-ref"}
 
 
 def open_bench(
@@ -78,7 +79,8 @@ def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
 
     `mmd` is the six benchmarks of MMD-Bench, which are seven files, because `CV-Bench` is
     CV-Bench-2D and CV-Bench-3D. (The published MMD-Bench scores of CV-Bench are of CV-Bench-2D
-    alone.) `rbench:all` is the three tasks of R-Bench. Paths of TSV files, `vlmeval:<dataset>` and
+    alone.) `rbench:all` is the three tasks of R-Bench, `rbench:ref` the same about its
+    undistorted pictures. Paths of TSV files, `vlmeval:<dataset>` and
     `rbench:<task>` stay as they are. Raises UnknownNameError.
 
     >>> expand_benches("CV-Bench, mmvp")
@@ -89,8 +91,8 @@ def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
     for part in (p.strip() for p in parts):
         if looks_like_path(part) or part.startswith(_KIT):
             found[part] = None
-        elif part.lower() == f"{_RBENCH}all":
-            found.update(dict.fromkeys(f"{_RBENCH}{task}" for task in TASKS))
+        elif part.lower() in _RBENCH_SETS:
+            found.update(dict.fromkeys(f"{_RBENCH}{task}{_RBENCH_SETS[part.lower()]}" for task in TASKS))
         elif part.lower().startswith(_RBENCH):
             found[part.lower()] = None
         elif part:

@@ -12,10 +12,20 @@ from collections.abc import Collection, Mapping, Sequence
 from mmdbench.benches.tsv_table import TsvRow, TsvTable
 from mmdbench.errors import DataError
 
-__all__ = ["RowOptions", "is_label", "listed_options", "rename_options", "stray_options"]
+__all__ = [
+    "RowOptions",
+    "is_label",
+    "lettered_options",
+    "listed_options",
+    "rename_options",
+    "stray_options",
+]
 
 _LISTS = ("options", "choices", "answer_choices", "multiple_choices", "candidates", "option", "choice")
 _MOST = 26
+_NO_OPTIONS = "N"
+"""The mark of a row without options in R-Bench's column `choice`."""
+_LETTERED = re.compile(r"(?:^|[;\uff1b])\s*([A-Z])\s*[.\uff0e]")
 # Lower-cased names of columns; an s is never taken for a letter, or "options" would be option S.
 _WORDED = (
     re.compile(r"(?:option|opt|choice|candidate|answer|ans)s?[ _.:-]*[(\[]?([a-r])[)\]]?"),
@@ -85,14 +95,14 @@ class RowOptions(Sequence[Mapping[str, str]]):
 
 
 def listed_options(row: TsvRow, column: str) -> dict[str, str]:
-    """The options, by label, that a row has in one column as a list or as label → text; none if it is empty.
+    """The options, by label, that a row has in one column as a list, as label → text or as `A.cat; B.dog`.
 
-    Raises DataError for anything else, and for a list of fewer than two.
+    There are none if the cell is empty or `N`. Raises DataError for anything else, and for fewer than two.
     """
     text = row.text(column)
-    if not text:
+    if not text or text == _NO_OPTIONS:
         return {}
-    value = _parsed(text)
+    value = lettered_options(text) or _parsed(text)
     if isinstance(value, list):
         value = dict(zip(string.ascii_uppercase + "#", value, strict=False))
     if isinstance(value, dict):
@@ -102,8 +112,24 @@ def listed_options(row: TsvRow, column: str) -> dict[str, str]:
             return _without_labels({label: str(option) for label, option in options.items()})
     raise DataError(
         f"{row.where(column)}: {text[:60]!r} is not a list of two or more options.",
-        hint='Write ["cat", "dog"], or a column for each option: A, B, C …',
+        hint='Write ["cat", "dog"] or A.cat; B.dog, or a column for each option: A, B, C …',
     )
+
+
+def lettered_options(text: str) -> dict[str, str]:
+    """The options of a text such as `A.cat; B.dog`, where `;` may be full-width; none if it is another text.
+
+    A `;` that is not followed by the next letter is a part of an option.
+
+    >>> lettered_options("A.red; B.blue; or green\uff1bC.none")
+    {'A': 'red', 'B': 'blue; or green', 'C': 'none'}
+    """
+    marks: list[re.Match[str]] = []
+    for mark in _LETTERED.finditer(text):
+        if mark[1] == chr(ord("A") + len(marks)) and (marks or not mark.start()):
+            marks.append(mark)
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    return {m[1]: text[m.end() : end].strip(" ;\uff1b") for m, end in zip(marks, ends, strict=False)}
 
 
 def _list_column(table: TsvTable) -> str:
@@ -113,8 +139,8 @@ def _list_column(table: TsvTable) -> str:
         return ""
     for name in _LISTS:
         cells = (row.text(name) for row in table.rows) if name in names else iter(())
-        first = next((cell for cell in cells if cell), "")
-        if first.lstrip().startswith(("[", "{")):
+        first = next((cell for cell in cells if cell not in ("", _NO_OPTIONS)), "")
+        if first.lstrip().startswith(("[", "{")) or len(lettered_options(first)) > 1:
             return name
     return ""
 

@@ -1,116 +1,132 @@
 """R-Bench by its tasks, `rbench:mcq`, `rbench:vqa` and `rbench:cap`, from files that the user has.
 
-R-Bench's own images are distorted already, at three strengths, so its level is `unaltered`.
-Source: R-Bench, arXiv 2410.05474; files: huggingface.co/datasets/lcysyzxdxc/R-Bench. Of the published
-files we know only names and the columns of multiple choice, so the task and the strength of a row are
-read from any of several columns.
+R-Bench's own pictures are distorted already, at three strengths; `rbench:mcq-ref` and so on ask about the
+undistorted ones. Either are asked as they are, at the level `unaltered`.
+Source: R-Bench, arXiv 2410.05474; files: huggingface.co/datasets/lcysyzxdxc/R-Bench. Task and strength are
+in the published columns `type` (MCQ, VQA, CAP) and `strength` (1, 2, 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mmdbench.benches.bench import Answers, Bench, read_bench
 from mmdbench.benches.catalog import BenchInfo
 from mmdbench.benches.fetch import data_folders, find_file
+from mmdbench.benches.rbench_files import PUBLISHED, find_published, published_tsv
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Question
 from mmdbench.scoring.families.plain import PLAIN
-from mmdbench.scoring.families.rbench import RBENCH_CAP, RBENCH_VQA
+from mmdbench.scoring.families.rbench import RBENCH_CAP, RBENCH_MCQ, RBENCH_VQA
+from mmdbench.scoring.families.rbench_votes import references
 
-__all__ = ["STRENGTHS", "TASKS", "open_rbench", "strength_of", "task_of"]
+__all__ = ["REFERENCE", "STRENGTHS", "TASKS", "distortion_of", "open_rbench", "strength_of", "task_of"]
 
 TASKS = ("mcq", "vqa", "cap")
 STRENGTHS = ("low", "mid", "high")
 
-_FAMILIES = {"mcq": PLAIN.name, "vqa": RBENCH_VQA.name, "cap": RBENCH_CAP.name}
-_TASK_COLUMNS = ("task", "type", "question_type", "task_type")
-_STRENGTH_COLUMNS = ("strength", "level", "severity", "degree", "distortion_level")
-_TASK_WORDS = {
-    "mcq": ("mcq", "multiple choice", "multi-choice", "choice"),
-    "vqa": ("vqa", "qa", "open", "question answering"),
-    "cap": ("cap", "caption", "captioning", "description"),
-}
-_STRENGTH_WORDS = {
-    "low": ("low", "1", "slight", "weak"),
-    "mid": ("mid", "middle", "medium", "2"),
-    "high": ("high", "hard", "3", "strong", "severe"),
-}
-_NAMES = ("R-Bench-{upper}.tsv", "R-bench-{lower}.tsv", "R-Bench-Dis.tsv", "R-bench-dis.tsv")
+REFERENCE = "-Ref"
+"""The end of the name of a benchmark about the undistorted pictures."""
+
+_FAMILIES = {"mcq": RBENCH_MCQ.name, "vqa": RBENCH_VQA.name, "cap": RBENCH_CAP.name}
+_STRENGTH_NUMBERS = {"1": "low", "2": "mid", "3": "high"}
+_OTHER_NAMES = {"dis": ("R-Bench-Dis.tsv", "R-bench-dis.tsv"), "ref": ("R-Bench-Ref.tsv", "R-bench-ref.tsv")}
 
 
 def open_rbench(task: str, data_dir: str | Path | None = None, *, answers: Answers = "check") -> Bench:
     """The questions of one task of R-Bench, each with the fields `task` and, if known, `strength`.
 
-    They are read from the task's own file (R-Bench-VQA.tsv) or else the published R-bench-dis.tsv.
+    They are read from the task's own file (R-Bench-VQA.tsv), the published file of all tasks
+    (R-Bench.parquet, R-Bench.csv or Ref_Release.csv) or R-bench-dis.tsv (R-bench-ref.tsv).
 
     Args:
-        task: `mcq`, `vqa` or `cap`.
+        task: `mcq`, `vqa` or `cap`; with `-ref` about the undistorted pictures.
         data_dir: A folder to search before the usual ones.
         answers: Treatment of right answers; open tasks need any.
 
     Returns:
-        The benchmark R-Bench-MCQ, R-Bench-VQA or R-Bench-CAP.
+        The benchmark R-Bench-MCQ, R-Bench-VQA or R-Bench-CAP, with `-Ref` for undistorted pictures.
 
     Raises:
         UnknownNameError: There is no such task.
-        DataError: There is no such file, or none of its rows is of that task.
+        DataError: There is no such file, none of its rows is of that task, or an answer cannot be used.
     """
-    if task not in TASKS:
-        raise UnknownNameError("task of R-Bench", task, TASKS)
-    names = [name.format(upper=task.upper(), lower=task) for name in _NAMES]
-    found = [path for path in (find_file(name, data_dir) for name in names) if path is not None]
-    if not found:
-        raise DataError(
-            f"R-Bench is not on this machine; there is no {', '.join(dict.fromkeys(names))} "
-            f"in {', '.join(map(str, data_folders(data_dir)))}.",
-            hint="Get it from huggingface.co/datasets/lcysyzxdxc/R-Bench; multiple choice alone: "
-            "mmdbench data get R-Bench-Dis",
-        )
-    own = found[0].name.lower() == f"r-bench-{task}.tsv"
-    reading = answers if task == "mcq" else "any"
-    bench = read_bench(found[0], family=PLAIN.name, answers=reading)
-    rows = tuple(_marked(q, task) for q in bench.questions if own or task_of(q) == task)
+    kind, dash, pictures = task.partition("-")
+    if kind not in TASKS or (dash and pictures != "ref"):
+        raise UnknownNameError("task of R-Bench", task, [*TASKS, *(f"{name}-ref" for name in TASKS)])
+    name = f"R-Bench-{kind.upper()}{REFERENCE if dash else ''}"
+    own_names = (f"{name}.tsv", f"R-bench-{task}.tsv")
+    path, source = _find(own_names, pictures or "dis", data_dir)
+    bench = read_bench(path, family=PLAIN.name, answers=answers if kind == "mcq" else "any")
+    own = source.name in own_names
+    rows = tuple(_marked(q, name, kind) for q in bench.questions if own or task_of(q) == kind)
     if not rows:
         raise DataError(
-            f"{found[0]} has no row of R-Bench's task {task.upper()}.",
-            hint="Rows without options need a column 'task' with vqa or cap.",
+            f"{source} has no row of R-Bench's task {kind.upper()}.",
+            hint="Rows without options need a column 'type' with VQA or CAP.",
         )
-    unanswered = next((q for q in rows if not q.answer.strip()), None)
-    if unanswered is not None and answers == "check":
-        raise DataError(f"{bench.rows[unanswered.index].where('answer')}: the answer is empty.")
-    name = f"R-Bench-{task.upper()}"
-    info = BenchInfo(name, _FAMILIES[task], title=name, columns=bench.columns, source=str(found[0].name))
-    return replace(bench, name=name, family=_FAMILIES[task], questions=rows, info=info)
+    if answers == "check":
+        _check_answers(bench, rows, kind)
+    info = BenchInfo(name, _FAMILIES[kind], title=name, columns=bench.columns, source=source.name)
+    return replace(bench, name=name, family=_FAMILIES[kind], questions=rows, info=info)
+
+
+def _find(own: tuple[str, ...], pictures: str, data_dir: str | Path | None) -> tuple[Path, Path]:
+    """The TSV file to read a benchmark from, and the file of the user's that it is or was made of."""
+    for file_name in own:
+        if path := find_file(file_name, data_dir):
+            return path, path
+    if sources := find_published(data_dir):
+        return published_tsv(sources, pictures), sources[0]
+    for file_name in _OTHER_NAMES[pictures]:
+        if path := find_file(file_name, data_dir):
+            return path, path
+    names = ", ".join((*own, *PUBLISHED, *_OTHER_NAMES[pictures]))
+    raise DataError(
+        f"R-Bench is not on this machine; there is no {names} "
+        f"in {', '.join(map(str, data_folders(data_dir)))}.",
+        hint="Get it from huggingface.co/datasets/lcysyzxdxc/R-Bench; multiple choice alone: "
+        "mmdbench data get R-Bench-Dis",
+    )
+
+
+def _check_answers(bench: Bench, rows: tuple[Question, ...], kind: str) -> None:
+    for question in rows:
+        where = bench.rows[question.index].where("answer")
+        if not question.answer.strip():
+            raise DataError(f"{where}: the answer is empty.")
+        if kind == "cap":
+            try:
+                references(question.answer)
+            except DataError as error:
+                raise DataError(f"{where}: {error.message}", hint=error.hint) from error
 
 
 def task_of(question: Question) -> str:
-    """The task of a row: mcq if it has options, else by its columns; empty if unknown."""
+    """The task of a row: mcq if it has options, else by its column `type` or `task`; empty if unknown."""
     if question.options:
         return "mcq"
-    return _read_column(question, _TASK_COLUMNS, _TASK_WORDS)
+    told = (question.fields.get("type") or question.fields.get("task") or "").strip().lower()
+    return told if told in TASKS else ""
 
 
 def strength_of(question: Question) -> str:
-    """The strength of a row's distortion, low, mid or high, by its columns; empty if unknown."""
-    return _read_column(question, _STRENGTH_COLUMNS, _STRENGTH_WORDS)
+    """The strength of a row's distortion, low, mid or high; empty if unknown."""
+    told = question.fields.get("strength", "").strip().lower()
+    strength = _STRENGTH_NUMBERS.get(told, told)
+    return strength if strength in STRENGTHS else ""
 
 
-def _read_column(question: Question, columns: Sequence[str], words: Mapping[str, Sequence[str]]) -> str:
-    """The name in `words` that has the value of the first column with a known value; empty if none has."""
-    for column in columns:
-        value = question.fields.get(column, "").strip().lower()
-        for name, spellings in words.items():
-            if value in spellings:
-                return name
-    return ""
+def distortion_of(question: Question) -> int | None:
+    """The number of a row's distortion, 1 to 33; None if unknown."""
+    told = question.fields.get("distortion", "").strip()
+    return int(told) if told.isascii() and told.isdigit() and 1 <= int(told) <= 33 else None
 
 
-def _marked(question: Question, task: str) -> Question:
+def _marked(question: Question, bench: str, task: str) -> Question:
     fields = {**question.fields, "task": task}
     strength = strength_of(question)
     if strength:
         fields["strength"] = strength
-    return replace(question, bench=f"R-Bench-{task.upper()}", fields=fields)
+    return replace(question, bench=bench, fields=fields)

@@ -10,6 +10,7 @@ from mmdbench.errors import IncomparableError
 from mmdbench.records import ANSWER
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version, prompt_kind
+from mmdbench.scoring.families import stored_family
 
 __all__ = ["Difference", "differences", "identity", "require_comparable"]
 
@@ -68,7 +69,10 @@ def identity(run: RunResults) -> dict[str, Any]:
         "fingerprint": dict(run.manifest.get("model", {}).get("fingerprint", {})),
         "generation": dict(run.manifest.get("model", {}).get("generation", {})),
         "benches": {
-            b["name"]: {"family": b.get("family", ""), "sha256": b.get("sha256", "")}
+            b["name"]: {
+                "family": stored_family(b["name"], b.get("family", "")),
+                "sha256": b.get("sha256", ""),
+            }
             for b in run.manifest.get("benches", ())
         },
         "versions": {

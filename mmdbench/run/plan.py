@@ -36,6 +36,7 @@ from mmdbench.run.folder import CELLS_FILE, IMAGE_DIGESTS_FILE, QUESTIONS_FILE
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.store import read_records
 from mmdbench.scoring import EXTRACTIONS, get_protocol
+from mmdbench.scoring.families import stored_family
 from mmdbench.scoring.tasks import find_task
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.system.files import write_atomic
@@ -133,7 +134,7 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
     digests = _ImageDigests(inputs.folder / IMAGE_DIGESTS_FILE, inputs.settings)
     planned = []
     for question, cells in plan_cells(plan, inputs.benches, spec):
-        default = build_prompt(question, families[question.bench])
+        default = build_prompt(question, families[question.bench], plan.protocol)
         prompt = worded_prompt(inputs.model, question, default)
         own = digests.of_all(question, question.images)
         for cell in cells:
@@ -231,7 +232,8 @@ def read_questions(folder: Path) -> list[StoredBench]:
     found: dict[tuple[str, str], list[Question]] = {}
     for record in read_records(folder / QUESTIONS_FILE):
         question = Question(record["bench"], record["index"], record["fields"])
-        found.setdefault((record["bench"], record["family"]), []).append(question)
+        family = stored_family(record["bench"], record["family"])
+        found.setdefault((record["bench"], family), []).append(question)
     return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmdbench.records import Grade, Index, Question
@@ -76,6 +76,8 @@ class Family:
         recognise: The reason why a file with these columns and indices looks like the family; empty
             if it does not.
         selectable: True if users can name the family for files of their own.
+        by_protocol: Families that stand in for it under a protocol, by the protocol's name. They have its
+            name and metrics, and ask or grade in another way.
     """
 
     name: str
@@ -89,6 +91,11 @@ class Family:
     partners: Callable[[Sequence[Question]], Mapping[Index, Index]] = lambda _questions: {}
     recognise: Callable[[Collection[str], Sequence[Index]], str] = lambda _columns, _indices: ""
     selectable: bool = False
+    by_protocol: Mapping[str, Family] = field(default_factory=dict)
+
+    def under(self, protocol: str) -> Family:
+        """The family as a protocol of that name asks and grades it."""
+        return self.by_protocol.get(protocol, self)
 
     def metric(self, key: str) -> Metric:
         """The metric of that key."""

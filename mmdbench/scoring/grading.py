@@ -107,7 +107,7 @@ def score(
         ModelError: The judge could not be reached even once.
     """
     protocol = get_protocol(rules.protocol)
-    family = get_family(bench.family)
+    family = get_family(bench.family).under(protocol.name)
     grading = _grading_of(family)
     _check("answer extraction", rules.extraction, EXTRACTIONS)
     _check("io mode", rules.io, ("literal", "compat"))
@@ -238,9 +238,8 @@ def _count(sheet: Sheet, grades: Mapping[Index, Grade], grading: Grading) -> dic
 
 
 def _judge_record(session: JudgeSession, grading: Grading) -> dict[str, Any]:
-    sampling = MCQ_SAMPLING
-    if grading.judged:
-        sampling = (OPEN_ANSWER_TEMPERATURES, session.rules.mmvet_max_tokens)
+    unasked = (OPEN_ANSWER_TEMPERATURES, session.rules.mmvet_max_tokens) if grading.judged else MCQ_SAMPLING
+    sampling = session.sampling or unasked
     return {
         "id": session.judge.id,
         "prompts": [head.as_dict() for _, head in sorted(session.used_heads.items())],

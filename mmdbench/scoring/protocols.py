@@ -5,11 +5,19 @@ A score means nothing without its protocol's name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmdbench.errors import UnknownNameError
 
-__all__ = ["DEFAULT_PROTOCOL", "PROTOCOLS", "Rules", "ScoringProtocol", "get_protocol"]
+__all__ = [
+    "DEFAULT_PROTOCOL",
+    "PROTOCOLS",
+    "RBENCH_OFFICIAL",
+    "RBENCH_OURS",
+    "Rules",
+    "ScoringProtocol",
+    "get_protocol",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +42,45 @@ class ScoringProtocol:
     formulas: bool
 
 
+_CLEAR = ScoringProtocol(
+    name="clear/1",
+    letter_window=None,
+    answer_is=False,
+    length_factor=None,
+    pair_headline=False,
+    source_headline=False,
+    mmvet_max_tokens=3,
+    formulas=True,
+)
+_VLMEVALKIT = ScoringProtocol(
+    name="vlmevalkit/1",
+    letter_window=4,
+    answer_is=True,
+    length_factor=2,
+    pair_headline=True,
+    source_headline=True,
+    mmvet_max_tokens=2048,
+    formulas=False,
+)
+
+RBENCH_OFFICIAL = "rbench/official"
+"""The protocol that asks and grades R-Bench's tasks as its authors do; other benchmarks as `clear/1`."""
+
+RBENCH_OURS = "rbench/ours"
+"""The protocol that grades R-Bench's tasks in our own way, as any other does; the rest as `clear/1`."""
+
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        ScoringProtocol(
-            name="clear/1",
-            letter_window=None,
-            answer_is=False,
-            length_factor=None,
-            pair_headline=False,
-            source_headline=False,
-            mmvet_max_tokens=3,
-            formulas=True,
-        ),
-        ScoringProtocol(
-            name="vlmevalkit/1",
-            letter_window=4,
-            answer_is=True,
-            length_factor=2,
-            pair_headline=True,
-            source_headline=True,
-            mmvet_max_tokens=2048,
-            formulas=False,
-        ),
+        _CLEAR,
+        _VLMEVALKIT,
+        replace(_CLEAR, name=RBENCH_OFFICIAL),
+        replace(_CLEAR, name=RBENCH_OURS),
     )
 }
-"""Every protocol by name: `clear/1` (VLMEvalKit of April 2025) and `vlmevalkit/1` (of August 2026)."""
+"""Every protocol by name: those of VLMEvalKit of April 2025 and of August 2026, and R-Bench's."""
 
-DEFAULT_PROTOCOL = "clear/1"
+DEFAULT_PROTOCOL = _CLEAR.name
 
 
 def get_protocol(protocol: str | ScoringProtocol) -> ScoringProtocol:

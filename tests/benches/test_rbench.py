@@ -71,7 +71,7 @@ def run(tmp_path, data, tasks=("mcq", "vqa", "cap")):
 def test_one_file_holds_the_three_tasks(data) -> None:
     found = {task: open_bench(f"rbench:{task}", data_dir=data) for task in ("mcq", "vqa", "cap")}
     assert {t: (b.name, b.family, len(b.questions)) for t, b in found.items()} == {
-        "mcq": ("R-Bench-MCQ", "plain", 6),
+        "mcq": ("R-Bench-MCQ", "rbench-mcq", 6),
         "vqa": ("R-Bench-VQA", "rbench-vqa", 6),
         "cap": ("R-Bench-CAP", "rbench-cap", 6),
     }
@@ -95,7 +95,7 @@ def test_multiple_choice_needs_no_column_and_open_rows_do(tmp_path) -> None:
     plain = [{k: v for k, v in row.items() if k not in ("task", "strength")} for row in rows()]
     write_tsv(tmp_path / "R-Bench-Dis.tsv", plain)
     assert len(open_bench("rbench:mcq", data_dir=tmp_path).questions) == 6
-    with pytest.raises(DataError, match="column 'task'"):
+    with pytest.raises(DataError, match="column 'type'"):
         open_bench("rbench:cap", data_dir=tmp_path)
 
 
@@ -111,15 +111,15 @@ def test_files_that_are_not_there_are_named(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("fields", "task", "strength"),
     [
-        ({"A": "x", "severity": "2"}, "mcq", "mid"),
-        ({"type": "Caption", "level": "Hard"}, "cap", "high"),
-        ({"A": "x", "B": "y", "type": "open"}, "mcq", ""),
-        ({"A": "x", "B": "y", "type": "description"}, "mcq", ""),
-        ({"question_type": "QA", "degree": "slight"}, "vqa", "low"),
-        ({"strength": "unheard of"}, "", ""),
+        ({"A": "x", "B": "y", "strength": "2"}, "mcq", "mid"),
+        ({"A": "x", "B": "y", "type": "MCQ", "strength": "1"}, "mcq", "low"),
+        ({"type": "CAP", "strength": "3"}, "cap", "high"),
+        ({"type": "VQA", "strength": "low"}, "vqa", "low"),
+        ({"task": "vqa", "strength": "high"}, "vqa", "high"),  # a stored run
+        ({"type": "unheard of", "strength": "unheard of"}, "", ""),
     ],
 )
-def test_columns_are_read_generously(fields, task, strength) -> None:
+def test_task_and_strength_are_in_the_published_columns(fields, task, strength) -> None:
     question = Question("b", 0, fields)
     assert (task_of(question), strength_of(question)) == (task, strength)
 

@@ -12,14 +12,24 @@ from mmdbench.scoring.families.mmvet import MMVET
 from mmdbench.scoring.families.mmvp import MMVP
 from mmdbench.scoring.families.perceive import PERCEIVE
 from mmdbench.scoring.families.plain import PLAIN
-from mmdbench.scoring.families.rbench import RBENCH_CAP, RBENCH_VQA
+from mmdbench.scoring.families.rbench import RBENCH_CAP, RBENCH_MCQ, RBENCH_VQA
 from mmdbench.scoring.family import Family
 
-__all__ = ["FAMILIES", "get_family", "infer_family", "selectable_families", "unit_of"]
+__all__ = ["FAMILIES", "get_family", "infer_family", "selectable_families", "stored_family", "unit_of"]
 
 FAMILIES: dict[str, Family] = {
     family.name: family
-    for family in (PLAIN, CIRCULAR, MMVP, CVBENCH, MMVET, RBENCH_VQA, RBENCH_CAP, PERCEIVE)
+    for family in (
+        PLAIN,
+        CIRCULAR,
+        MMVP,
+        CVBENCH,
+        MMVET,
+        RBENCH_MCQ,
+        RBENCH_VQA,
+        RBENCH_CAP,
+        PERCEIVE,
+    )
 }
 """Every family by the name that catalogues and stored runs use."""
 
@@ -34,6 +44,11 @@ def get_family(name: str) -> Family:
 def selectable_families() -> tuple[str, ...]:
     """The names of the families that a catalogue or a user can give a file."""
     return tuple(name for name, family in FAMILIES.items() if family.selectable)
+
+
+def stored_family(bench: str, name: str) -> str:
+    """The family of a stored benchmark: in old runs R-Bench's multiple choice was plain."""
+    return RBENCH_MCQ.name if (bench, name) == ("R-Bench-MCQ", PLAIN.name) else name
 
 
 def unit_of(question: Question, family: str) -> Index:

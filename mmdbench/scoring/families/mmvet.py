@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from mmdbench.records import Grade, Index, Verdict
 from mmdbench.scoring.families.plain import UNFINISHED_THOUGHT
 from mmdbench.scoring.families.prompts import column_prompt
 from mmdbench.scoring.family import Family, Grading, Metric
-from mmdbench.scoring.judging.prompts import Head
-from mmdbench.scoring.judging.session import JudgeSession
+from mmdbench.scoring.judging.session import JudgeSession, Ruling
 from mmdbench.scoring.sheet import Sheet, SheetRow, Totals
 from mmdbench.scoring.tables import mean, percent
 
-__all__ = ["CAPABILITIES", "MMVET", "grade_by_judge"]
+__all__ = ["CAPABILITIES", "MMVET", "Rule", "grade_by_judge"]
 
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 
 _OVERALL = Metric("overall", "MM-Vet score")
 
 
+Rule = Callable[[JudgeSession, SheetRow], Ruling[float]]
+"""The calls of a judge about one answer, and the decision that follows from them."""
+
+
 def grade_by_judge(
-    sheet: Sheet, session: JudgeSession | None, head: Head | None = None
+    sheet: Sheet, session: JudgeSession | None, rule: Rule = JudgeSession.correctness
 ) -> dict[Index, Grade]:
     """Let the judge grade every answer, in the order of the file.
 
     Args:
         sheet: The rows.
         session: The judge at work on the benchmark; without one all rows stay unresolved.
-        head: The beginning of the judge's prompts; by default that of MM-Vet.
+        rule: The calls about one answer and what follows from them; by default those of MM-Vet.
 
     Returns:
         The grades by index.
     """
-    return {row.index: _grade(sheet, row, session, head) for row in sheet.rows}
+    return {row.index: _grade(sheet, row, session, rule) for row in sheet.rows}
 
 
-def _grade(sheet: Sheet, row: SheetRow, session: JudgeSession | None, head: Head | None) -> Grade:
+def _grade(sheet: Sheet, row: SheetRow, session: JudgeSession | None, rule: Rule) -> Grade:
     if row.status in ("error", "missing", "empty"):
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, row.status)
     if row.status == "refused":
@@ -46,7 +49,7 @@ def _grade(sheet: Sheet, row: SheetRow, session: JudgeSession | None, head: Head
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, UNFINISHED_THOUGHT)
     if session is None:
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, "no_judge")
-    ruling = session.correctness(row, head)
+    ruling = rule(session, row)
     replies = [{"status": reply.status, "text": reply.text} for reply in ruling.attempts]
     hit = ruling.value or 0.0
     return Grade(sheet.bench, row.index, _verdict(ruling.value), hit, None, ruling.stage, {"judge": replies})

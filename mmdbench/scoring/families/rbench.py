@@ -1,23 +1,37 @@
-"""R-Bench's open tasks: short answers and captions, which a judge grades 0..1 in our own words.
+"""R-Bench's three tasks: multiple choice, short answers and captions.
 
-The judge and the prompts of the published numbers are not known to us, so these prompts have ids of
-their own, and their numbers are not comparable.
+Under `rbench/official` a judge votes on every answer (see `rbench_votes`). Under any other protocol, and so
+under `rbench/ours`, choices are graded by rules as plain multiple choice, and a judge grades short answers
+and captions from 0 to 1, captions by each of their references. All prompts are in our own words, under ids
+of their own, and numbers made with them are not comparable with published ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from mmdbench.records import Index
-from mmdbench.scoring.families.mmvet import grade_by_judge
-from mmdbench.scoring.families.prompts import column_prompt
+from mmdbench.scoring.families.mmvet import Rule, grade_by_judge
+from mmdbench.scoring.families.plain import ACCURACY, grade_plain, total_plain
+from mmdbench.scoring.families.prompts import CHOICES_SUMMARY, choices_prompt, column_prompt
+from mmdbench.scoring.families.rbench_votes import (
+    ask_choice,
+    ask_short_answer,
+    references,
+    vote_on_caption,
+    vote_on_choice,
+    vote_on_short_answer,
+)
 from mmdbench.scoring.family import Family, Grading, Metric
 from mmdbench.scoring.judging.prompts import Head
-from mmdbench.scoring.sheet import Sheet, Totals
+from mmdbench.scoring.judging.session import JudgeSession, Ruling
+from mmdbench.scoring.protocols import RBENCH_OFFICIAL
+from mmdbench.scoring.sheet import Sheet, SheetRow, Totals
 from mmdbench.scoring.tables import mean, percent
 
-__all__ = ["CAP_HEAD", "RBENCH_CAP", "RBENCH_VQA", "VQA_HEAD"]
+__all__ = ["CAP_HEAD", "RBENCH_CAP", "RBENCH_MCQ", "RBENCH_VQA", "VQA_HEAD"]
 
 _SCORE = Metric("judged score", "judged score")
 
@@ -52,6 +66,20 @@ CAP_HEAD = Head(
 """The words in which a judge is asked about captions."""
 
 
+def _grade_short_answer(session: JudgeSession, row: SheetRow) -> Ruling[float]:
+    return session.correctness(row, VQA_HEAD)
+
+
+def _grade_caption(session: JudgeSession, row: SheetRow) -> Ruling[float]:
+    """The mean grade over the row's references, each asked about once."""
+    captions = dict.fromkeys(references(row.answer))
+    rulings = [session.correctness(replace(row, answer=caption), CAP_HEAD) for caption in captions]
+    replies = tuple(reply for ruling in rulings for reply in ruling.attempts)
+    values = [ruling.value for ruling in rulings if ruling.value is not None]
+    unsettled = next((ruling.stage for ruling in rulings if ruling.value is None), None)
+    return Ruling(None, unsettled, replies) if unsettled else Ruling(mean(values), "judge", replies)
+
+
 def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     """100 × the mean grade."""
     score = percent(mean(hits[row.index] for row in sheet.rows))
@@ -59,13 +87,47 @@ def _total(sheet: Sheet, hits: Mapping[Index, float]) -> Totals:
     return Totals(score, _SCORE.key, {_SCORE.key: score}, [], table)
 
 
-def _family(name: str, head: Head) -> Family:
-    grading = Grading(partial(grade_by_judge, head=head), _total, judged=True)
-    return Family(name, prompt=column_prompt("question"), metrics=(_SCORE,), grading=grading)
+def _judged(rule: Rule) -> Grading:
+    return Grading(partial(grade_by_judge, rule=rule), _total, judged=True)
 
 
-RBENCH_VQA = _family("rbench-vqa", VQA_HEAD)
+def _with_votes(family: Family, official: Family) -> Family:
+    return replace(family, by_protocol={RBENCH_OFFICIAL: official})
+
+
+_MCQ = Family(
+    "rbench-mcq",
+    prompt=choices_prompt,
+    metrics=(ACCURACY,),
+    grading=Grading(grade_plain, total_plain),
+    prompt_summary=CHOICES_SUMMARY,
+    grading_summary="the option that a reply names; per cent of the questions",
+)
+_VQA = Family(
+    "rbench-vqa",
+    prompt=column_prompt("question"),
+    metrics=(_SCORE,),
+    grading=_judged(_grade_short_answer),
+)
+_CAP = Family(
+    "rbench-cap",
+    prompt=column_prompt("question"),
+    metrics=(_SCORE,),
+    grading=_judged(_grade_caption),
+)
+
+RBENCH_MCQ = _with_votes(
+    _MCQ,
+    replace(
+        _MCQ,
+        prompt=ask_choice,
+        grading=Grading(partial(grade_by_judge, rule=vote_on_choice), total_plain, judged=True),
+    ),
+)
+"""Multiple choice."""
+
+RBENCH_VQA = _with_votes(_VQA, replace(_VQA, prompt=ask_short_answer, grading=_judged(vote_on_short_answer)))
 """Short answers."""
 
-RBENCH_CAP = _family("rbench-cap", CAP_HEAD)
+RBENCH_CAP = _with_votes(_CAP, replace(_CAP, grading=_judged(vote_on_caption)))
 """Captions."""

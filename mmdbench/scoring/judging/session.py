@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
@@ -24,6 +24,9 @@ MCQ_SAMPLING: tuple[tuple[float, ...], int] = ((0.0, 0.0, 0.0), 2048)
 
 OPEN_ANSWER_TEMPERATURES: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
 
+VOTE_SAMPLING: tuple[tuple[float, ...], int] = ((1.0,), 2048)
+"""Temperature of votes, the default of OpenAI's API, and the most tokens of a reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ruling(Generic[T]):
@@ -38,7 +41,8 @@ class Ruling(Generic[T]):
 class JudgeSession:
     """Decisions of one judge on the rows of one benchmark.
 
-    `answered` counts rows with at least one reply, `failed` rows whose calls all failed.
+    `answered` counts rows with at least one reply, `failed` rows whose calls all failed. `sampling` is
+    that of the latest call: temperatures and the most tokens.
     """
 
     judge: Judge
@@ -50,6 +54,7 @@ class JudgeSession:
     answered: int = field(default=0, init=False)
     failed: int = field(default=0, init=False)
     used_heads: dict[str, Head] = field(default_factory=dict, init=False)
+    sampling: tuple[tuple[float, ...], int] | None = field(default=None, init=False)
 
     def choose(self, row: SheetRow) -> Ruling[str]:
         """Decide on the option that an unresolved reply means, in at most three attempts.
@@ -79,6 +84,28 @@ class JudgeSession:
         prompt = open_answer_prompt(head or self.heads.mmvet, row.question, row.answer, row.prediction)
         return self._attempt(row, prompt, OPEN_ANSWER_TEMPERATURES, self.rules.mmvet_max_tokens, _read_grade)
 
+    def votes(self, row: SheetRow, prompts: Sequence[tuple[Head, str]]) -> Ruling[tuple[str, ...]]:
+        """Ask each prompt once, equal ones too; the value is all replies, None if a call failed.
+
+        Args:
+            row: The row that the prompts are about.
+            prompts: Head and whole text of each.
+
+        Returns:
+            The replies' texts in the order of the prompts.
+        """
+        self.sampling = (temperature,), max_tokens = VOTE_SAMPLING
+        replies = [
+            self._ask(row, prompt, number, temperature, max_tokens)
+            for number, prompt in enumerate(prompts, start=1)
+        ]
+        reached = sum(reply.status == "ok" for reply in replies)
+        self.answered += reached > 0
+        self.failed += not reached
+        if reached < len(replies):
+            return Ruling(None, "judge_error", tuple(replies))
+        return Ruling(tuple(reply.text for reply in replies), "judge", tuple(replies))
+
     def _attempt(
         self,
         row: SheetRow,
@@ -87,6 +114,7 @@ class JudgeSession:
         max_tokens: int,
         accept: Callable[[str], T | None],
     ) -> Ruling[T]:
+        self.sampling = temperatures, max_tokens
         replies: list[JudgeReply] = []
         value: T | None = None
         for attempt, temperature in enumerate(temperatures, start=1):
