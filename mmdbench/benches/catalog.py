@@ -25,6 +25,7 @@ __all__ = [
     "is_outside",
     "parse_catalog",
     "refuse_degraded",
+    "undistorted_of",
     "unlike_published",
 ]
 
@@ -141,13 +142,13 @@ def is_degraded(name: str) -> bool:
 def is_outside(name: str) -> bool:
     """True if a benchmark's file is a row of its own, outside the mean over benchmarks.
 
-    >>> is_outside("CV-Bench-3D"), is_outside("CV-Bench-2D")
-    (True, False)
+    >>> is_outside("CV-Bench-3D"), is_outside("CV-Bench-2D"), is_outside("R-Bench-VQA-Ref")
+    (True, False, True)
     """
     try:
         return bool(find_bench(name).part_of)
     except UsageError:
-        return False
+        return bool(undistorted_of(name))
 
 
 def refuse_degraded(names: Iterable[str], use: str) -> None:
@@ -183,6 +184,16 @@ def unlike_published(name: str, rows: int, md5: str = "") -> str:
     if published not in (None, rows):
         return f"{rows} rows, the published one has {published}"
     return f"{rows} rows, but not the published one (its MD5 is {md5})" if md5 else ""
+
+
+def undistorted_of(name: str) -> str:
+    """The benchmark whose undistorted pictures that of this name asks about; empty for all but R-Bench's.
+
+    >>> undistorted_of("R-Bench-VQA-Ref"), undistorted_of("R-Bench-VQA")
+    ('R-Bench-VQA', '')
+    """
+    base = name.removesuffix("-Ref")
+    return base if base != name and _plain(base) in _RBENCH_TASKS else ""
 
 
 def parse_catalog(text: str, where: str = "catalog.toml") -> dict[str, BenchInfo]:

@@ -21,13 +21,10 @@ from mmdbench.scoring.families.plain import PLAIN
 from mmdbench.scoring.families.rbench import RBENCH_CAP, RBENCH_MCQ, RBENCH_VQA
 from mmdbench.scoring.families.rbench_votes import references
 
-__all__ = ["REFERENCE", "STRENGTHS", "TASKS", "distortion_of", "open_rbench", "strength_of", "task_of"]
+__all__ = ["STRENGTHS", "TASKS", "distortion_of", "open_rbench", "strength_of", "task_of"]
 
 TASKS = ("mcq", "vqa", "cap")
 STRENGTHS = ("low", "mid", "high")
-
-REFERENCE = "-Ref"
-"""The end of the name of a benchmark about the undistorted pictures."""
 
 _FAMILIES = {"mcq": RBENCH_MCQ.name, "vqa": RBENCH_VQA.name, "cap": RBENCH_CAP.name}
 _STRENGTH_NUMBERS = {"1": "low", "2": "mid", "3": "high"}
@@ -55,7 +52,7 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, answers: Answe
     kind, dash, pictures = task.partition("-")
     if kind not in TASKS or (dash and pictures != "ref"):
         raise UnknownNameError("task of R-Bench", task, [*TASKS, *(f"{name}-ref" for name in TASKS)])
-    name = f"R-Bench-{kind.upper()}{REFERENCE if dash else ''}"
+    name = f"R-Bench-{kind.upper()}{'-Ref' if dash else ''}"
     own_names = (f"{name}.tsv", f"R-bench-{task}.tsv")
     path, source = _find(own_names, pictures or "dis", data_dir)
     bench = read_bench(path, family=PLAIN.name, answers=answers if kind == "mcq" else "any")

@@ -68,13 +68,7 @@ def identity(run: RunResults) -> dict[str, Any]:
         "model": plan.model,
         "fingerprint": dict(run.manifest.get("model", {}).get("fingerprint", {})),
         "generation": dict(run.manifest.get("model", {}).get("generation", {})),
-        "benches": {
-            b["name"]: {
-                "family": stored_family(b["name"], b.get("family", "")),
-                "sha256": b.get("sha256", ""),
-            }
-            for b in run.manifest.get("benches", ())
-        },
+        "benches": {b["name"]: _bench_record(b) for b in run.manifest.get("benches", ())},
         "versions": {
             **run.manifest.get("versions", {}),
             _READ_BY: extraction_version(plan.extraction),
@@ -90,6 +84,11 @@ def identity(run: RunResults) -> dict[str, Any]:
         record[_PROMPTS] = _judge_prompts(run)
     # Baselines that were written before there were tasks hold none.
     return record if plan.task == ANSWER else {**record, "task": plan.task}
+
+
+def _bench_record(bench: Mapping[str, Any]) -> dict[str, str]:
+    family = stored_family(bench["name"], bench.get("family", ""))
+    return {"family": family, "sha256": bench.get("sha256", "")}
 
 
 def _judge_prompts(run: RunResults) -> dict[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "CELLS",
+    "CELL_ROWS",
     "GROUPS",
     "PARTS",
     "STEPS",
@@ -25,6 +26,9 @@ __all__ = [
 
 CELLS = tuple((task, strength) for task in ("MCQ", "VQA", "CAP") for strength in ("low", "mid", "high"))
 """Task and strength of the nine cells, in the order of the published tables."""
+
+CELL_ROWS: tuple[int, ...] = (170, 161, 164, 163, 165, 167, 162, 169, 164)
+"""The number of R-Bench's rows in each cell, together 1,485."""
 
 STEPS: Mapping[str, tuple[int, ...]] = {
     "environment": tuple(range(1, 5)),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches.catalog import find_bench, is_outside
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.records import UNALTERED, UNDEGRADED, Cell, Grade, Index, Question, Reply, RunPlan
+from mmdbench.results.agreement import agreement_arms, is_agreement
 from mmdbench.results.arms import Arm, StoredRun, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grades_by_cell
 from mmdbench.results.judging.journal import JudgeJournal
@@ -52,7 +54,8 @@ class RunResults:
     benchmark, 0..1. Tables use `label` for the run and `titles` for its benchmark files; `benchmarks`
     are those that the files are of. `judge` names the judge whose rulings count, empty for none.
     `outside` are the files that do not count in the mean over benchmarks; `beside` holds the hits by further
-    metrics that have a row of their own, by its id and name.
+    metrics that have a row of their own, by its id and name. `agreement` are the arms of R-Bench in which
+    answers about distorted pictures are graded against the model's own about undistorted ones.
     """
 
     manifest: Mapping[str, Any]
@@ -70,6 +73,7 @@ class RunResults:
     judge: str = ""
     outside: frozenset[str] = frozenset()
     beside: Mapping[tuple[str, str], tuple[UnitHit, ...]] = field(default_factory=dict)
+    agreement: tuple[GradedArm, ...] = ()
 
     def benchmark(self, bench: str) -> str:
         """The benchmark that a file is of; the file's own name if two files of the run are of one."""
@@ -145,7 +149,7 @@ class RunResults:
 
     @property
     def _judge_problem(self) -> str:
-        for arm in self.arms:
+        for arm in (*self.arms, *self.agreement):
             problem = getattr(arm.score, "judge_problem", "")
             if problem:
                 return f"{_place(self, arm)}: {problem}."
@@ -212,9 +216,13 @@ def load_results(
     rules = Rules(plan.protocol, plan.extraction)
     asked = None if judge else remembered_judge(folder, judged_by)
     if judge:
-        arms = tuple(grade_arm(arm, rules, Judging(judge, journal=journal, workers=1)) for arm in run.arms)
+        grade = partial(grade_arm, rules=rules, judging=Judging(judge, journal=journal, workers=1))
     else:
-        arms = _grade_as_remembered(run, rules, asked, named=bool(judged_by))
+        grade = partial(_grade_by_rulings, rules=rules, judge=asked)
+    arms = tuple(map(grade, run.arms))
+    if judged_by:
+        _require_rulings(arms, asked, rules)
+    arms += tuple(map(grade, agreement_arms(arms, plan.extraction)))
     return make_results(run, plan, arms, judge=asked.name if asked and _judge_of(arms) else "")
 
 
@@ -226,12 +234,14 @@ def make_results(
     Args:
         run: The run as stored.
         plan: Its plan, with the protocol and the extraction of the grades.
-        arms: All its arms.
+        arms: All its arms, with those of its agreement.
         judge: The name of the judge of the arms among those of the run; by default its id.
 
     Returns:
         The graded run.
     """
+    agreement = tuple(arm for arm in arms if is_agreement(arm.bench))
+    arms = tuple(arm for arm in arms if not is_agreement(arm.bench))
     return RunResults(
         manifest=run.manifest,
         plan=plan,
@@ -244,6 +254,7 @@ def make_results(
         chance={name: _chance(bench, arms) for name, bench in run.benches.items()},
         judge=judge or _judge_of(arms),
         beside=_beside(arms, _unless_shared(run.benches, "title")),
+        agreement=agreement,
         **catalogue_names(run.benches),
     )
 
@@ -252,22 +263,19 @@ def _judge_of(arms: Iterable[GradedArm]) -> str:
     return next((arm.score.judge for arm in arms if arm.score.judge), "")
 
 
-def _grade_as_remembered(
-    run: StoredRun, rules: Rules, judge: RememberedJudge | None, *, named: bool
-) -> tuple[GradedArm, ...]:
-    if judge is None:
-        return tuple(grade_arm(arm, rules) for arm in run.arms)
-    arms = tuple(_grade_by_rulings(arm, rules, judge) for arm in run.arms)
-    if named and not _judge_of(arms):
+def _require_rulings(arms: Iterable[GradedArm], judge: RememberedJudge | None, rules: Rules) -> None:
+    """Raise UsageError if a judge was named and no score of its is in the run's journal."""
+    if judge and not _judge_of(arms):
         raise UsageError(
             f"The judge {judge.name} was not asked about the run under {rules.protocol} ({rules.extraction})."
             + (f" It was under {', '.join(judge.protocols)}." if judge.protocols else ""),
             hint="Ask it: mmdbench score RUN --judge NAME, with the same --protocol and --extraction.",
         )
-    return arms
 
 
-def _grade_by_rulings(arm: Arm, rules: Rules, judge: RememberedJudge) -> GradedArm:
+def _grade_by_rulings(arm: Arm, rules: Rules, judge: RememberedJudge | None) -> GradedArm:
+    if judge is None:
+        return grade_arm(arm, rules)
     try:
         return grade_arm(arm, rules, Judging(judge, judge.heads, workers=1))
     except ModelError:  # nothing of this benchmark was judged, or by other prompts: as if there were no judge

@@ -15,6 +15,7 @@ from typing import Any
 
 from mmdbench.errors import DataError, UsageError
 from mmdbench.records import BenchData, Cell, Grade, Verdict
+from mmdbench.results.agreement import agreement_arms
 from mmdbench.results.arms import StoredRun, read_plan, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies, grades_by_cell
 from mmdbench.results.graded_run import RunResults, make_results
@@ -151,6 +152,8 @@ def regrade(
     if judging:
         judging = replace(judging, heads=judging.heads or load_heads())
     graded = tuple(grade_arm(arm, rules, judging) for arm in arms)
+    agreement = agreement_arms(graded, rules.extraction)
+    graded += tuple(grade_arm(arm, rules, judging) for arm in agreement)
     if earlier is None:
         earlier = grades_by_cell(graded if rules == own else (grade_arm(arm, own) for arm in arms))
     name = against.name if against else own.name

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmdbench.benches.catalog import is_degraded
+from mmdbench.benches.catalog import is_degraded, undistorted_of
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import (
@@ -310,8 +310,9 @@ def _ranked(
     # that every prefix holds each stratum's share. A prefix of a prefix is what makes samples nest.
     ranked: list[tuple[float, int, str, Index]] = []
     for (bench, _), units in _strata(benches, sample_units).items():
-        ordered = sorted(units, key=lambda u: derive_seed("sample", bench, u, seed))
+        drawn_as = undistorted_of(bench) or bench  # the same questions about other pictures
+        ordered = sorted(units, key=lambda u: derive_seed("sample", drawn_as, u, seed))
         for j, unit in enumerate(ordered):
-            ranked.append(((j + 0.5) / len(units), derive_seed("tie", bench, unit, seed), bench, unit))
+            ranked.append(((j + 0.5) / len(units), derive_seed("tie", drawn_as, unit, seed), bench, unit))
     ranked.sort(key=lambda row: row[:2])
     return [(bench, unit) for _, _, bench, unit in ranked]

@@ -13,6 +13,7 @@ from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.models import ModelCard
 from mmdbench.records import Question, RunPlan
 from mmdbench.report.tables.collect import make_tables
+from mmdbench.report.tables.table import shown
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.runner import run_plan
@@ -136,11 +137,14 @@ def test_the_overall_score_by_hand(tmp_path, data) -> None:
     table = make_tables(results, load_spec()).find("rbench")
     assert [row.labels[1] for row in table.rows] == ["MCQ", "VQA", "CAP", "overall"]
     values = [[None if v is None else v.value for v in row.values] for row in table.rows]
-    assert values[0] == [6, 1.0, 1.0, 0.0, None, pytest.approx(2 / 3)]
-    assert values[1] == [6, 0.5, 0.5, 0.5, None, pytest.approx(0.5)]
-    assert values[2][5] == pytest.approx(0.8)
-    # (2/3 + 0.5 + 0.8) / 3
-    assert values[3] == [18, None, None, None, None, pytest.approx(0.6556, abs=1e-4)]
+    two_thirds, mean = pytest.approx(2 / 3), pytest.approx((2 / 3 + 0.5 + 0.8) / 3)
+    assert values[0] == [6, 1.0, 1.0, 0.0, None, two_thirds, two_thirds]
+    assert values[1] == [6, 0.5, 0.5, 0.5, None, pytest.approx(0.5), pytest.approx(0.5)]
+    assert values[2][5:] == [pytest.approx(0.8)] * 2
+    high = pytest.approx(1.3 / 3)
+    assert values[3] == [18, pytest.approx(2.3 / 3), pytest.approx(2.3 / 3), high, None, mean, mean]
+    assert shown(table.rows[3].values[6], table.columns[6]) == "0.6555"  # .65555…, cut
+    assert shown(table.rows[3].values[5], table.columns[5]) == "0.6556"
     overall = table.rows[3].values[5]
     assert overall.low < overall.value < overall.high
     assert "NOT COMPARABLE" in table.caption
@@ -149,7 +153,7 @@ def test_the_overall_score_by_hand(tmp_path, data) -> None:
 def test_rows_without_a_strength_are_no_fourth_strength(tmp_path) -> None:
     told = [row for row in rows() if row["task"] == "MCQ"]
     bare = [{**row, "index": 100 + i, "strength": "", "question": f"Bare {i}?"} for i, row in enumerate(told)]
-    for name, made, mean in (("some", told + bare, 1 / 3), ("none", bare, 1.0)):
+    for name, made, mean, cells in (("some", told + bare, 2 / 3, 1 / 3), ("none", bare, 1.0, None)):
         (tmp_path / name).mkdir()
         write_tsv(tmp_path / name / "R-Bench-MCQ.tsv", made)
         bench = open_bench("rbench:mcq", data_dir=tmp_path / name)
@@ -162,6 +166,7 @@ def test_rows_without_a_strength_are_no_fourth_strength(tmp_path) -> None:
         # By hand: low 1, mid 0, high 0, not told 1.
         assert values[4].value == 1.0
         assert values[5].value == pytest.approx(mean)
+        assert (values[6] and values[6].value) == (cells and pytest.approx(cells))
         assert table.rows[1].values[0].value == len(made)
 
 

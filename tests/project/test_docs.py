@@ -70,8 +70,9 @@ def servers():
 
 
 def judge(body):
-    """A judge's reply: a score if the prompt ends in a table's cell, else an option."""
-    return "0.5" if body["messages"][0]["content"].endswith(" | ") else "A"
+    """A judge's reply: a grade after a table's cell, a vote if it is asked for one, else an option."""
+    prompt = body["messages"][0]["content"]
+    return "0.5" if prompt.endswith(" | ") else "1" if prompt.endswith("Score: ") else "A"
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from mmdbench.report.published import paper_tables, published_names, published_rows
-from mmdbench.report.rbench_scores import CELLS, mean_of_cells, mean_over_rows
+from mmdbench.report.rbench_scores import CELL_ROWS, CELLS, mean_of_cells, mean_over_rows
 from mmdbench.report.tables.rounding import cut, fixed
 
 PAPER = paper_tables()
-ROWS = PAPER["rbench_rows"]
+ROWS = CELL_ROWS
 OWN = [(name, model) for name in ("rbench_absolute", "rbench_relative") for model in PAPER[name]]
 ROBUST = list(PAPER["robust_r1_table1_rbench"])
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from docs_blocks import ROOT
 from mmdbench.benches import open_bench
+from rbench_samples import write_csv
 
 QUESTIONS = 8
 PHOTOS = ("coffee.jpg", "chelsea.jpg", "dog.jpg", "rocket.jpg")
@@ -88,25 +89,13 @@ def fill_folder(folder: Path, urls: dict[str, str]) -> None:
     (folder / "photo.jpg").write_bytes(questions[0].images[0].read())
     data = folder / "LMUData"
     data.mkdir()
-    _write_rbench(data / "R-bench-dis.tsv", questions[:6])
+    _write(data / "R-bench-dis.tsv", questions[:6], ())
+    write_csv(data)
     for name, more in COLUMNS.items():
         _write(data / f"{name}.tsv", questions[:QUESTIONS], more)
     for level in ("LOW", "MID", "HIGH"):
         _write(data / f"MMStar_LOW_LEVEL_{level}.tsv", questions[:QUESTIONS], COLUMNS["MMStar"])
     shutil.copytree(ROOT / "examples", folder / "examples")
-
-
-def _write_rbench(path: Path, questions: list) -> None:
-    head = ["index", "task", "strength", "question", "A", "B", "answer", "image"]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, head, delimiter="\t", lineterminator="\n", restval="")
-        writer.writeheader()
-        for index, question in enumerate(questions):
-            task = ("MCQ", "VQA", "CAP")[index % 3]
-            options = {label: question.options[label] for label in "AB"} if task == "MCQ" else {}
-            row = {"index": index, "task": task, "strength": "low", "question": question.text, **options}
-            picture = base64.b64encode(_small(question.images[0].read())).decode()
-            writer.writerow({**row, "answer": "A", "image": picture})
 
 
 def _write(path: Path, questions: list, more: tuple[str, ...]) -> None:

@@ -104,7 +104,8 @@ Protocol = Annotated[
     str,
     grading_option(
         "--protocol",
-        help="Grading protocol: clear/1 or vlmevalkit/1. A stored run keeps its own unless you name one.",
+        help="Grading protocol: clear/1, vlmevalkit/1, rbench/official or rbench/ours. "
+        "A stored run keeps its own unless you name one.",
     ),
 ]
 Extraction = Annotated[

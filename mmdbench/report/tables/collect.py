@@ -26,7 +26,7 @@ from mmdbench.report.tables import answer_changes, breakdowns, headline, replies
 from mmdbench.report.tables.corruption_error import mce_table
 from mmdbench.report.tables.perception import perception_tables
 from mmdbench.report.tables.picture_quality import quality_table
-from mmdbench.report.tables.rbench import rbench_table
+from mmdbench.report.tables.rbench import rbench_tables
 from mmdbench.report.tables.rounding import RULE
 from mmdbench.report.tables.run_notes import notes_beside_published, run_notes, unpublished_files
 from mmdbench.report.tables.sample_size import detectable_table, whole_table
@@ -151,13 +151,13 @@ def make_tables(
         parts = _parts(runs, published, levels, spec)
         ordered = {label: rows[label] for label in sorted(rows, key=reference.__ne__)}
         tables = _answer_tables(runs, ordered, ordered | _overall(published), parts, levels, spec)
+        tables += _with_rows(rbench_tables(runs, {result.label: result.rbench for result in published}))
     else:
         # A task's score on clean pictures is no base that drops start from.
         rows = {label: [replace(row, drops={}) for row in of_run] for label, of_run in rows.items()}
         parts = {}
         tables = _task_tables(runs, levels, spec)
-    judges = ", ".join(dict.fromkeys(run.judge for run in runs if run.judge))
-    rules = _rules(first, judges)
+    rules = _rules(first, judges := _judges(runs))
     tables = [replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables]
     incomplete = {run.name for run in runs if not run.settled}
     return Tables(
@@ -171,6 +171,10 @@ def make_tables(
         complete=not incomplete,
         notes=tuple(_notes(runs, published)),
     )
+
+
+def _judges(runs: Sequence[RunResults]) -> str:
+    return ", ".join(dict.fromkeys(run.judge for run in runs if run.judge))
 
 
 def _rules(run: RunResults, judges: str) -> str:
@@ -251,7 +255,6 @@ def _answer_tables(
         detectable_table({run.name: rows[run.name] for run in runs}, levels),
         mce_table(parts[CORRUPTION], list(rows), spec),
         whole_table(runs),
-        rbench_table(runs),
         replies.capability_table(runs),
         replies.stage_table(runs),
         replies.status_table(runs),

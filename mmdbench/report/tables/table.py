@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from mmdbench.errors import UnknownNameError
-from mmdbench.report.tables.rounding import fixed
+from mmdbench.report.tables.rounding import cut, fixed
 from mmdbench.stats import Estimate
 
 __all__ = [
@@ -57,7 +57,8 @@ class Column:
     With `signed`, a positive number is shown with a +. `intervals` is False if its intervals are not
     shown to readers; JSON, CSV and Parquet always hold them. `difference` is True if the numbers compare
     two scores, such as drops: they are marked where a run is incomplete. `rests_on` are the labels of the
-    runs behind them, if these are not the model of each row.
+    runs behind them, if these are not the model of each row. With `cut`, numbers
+    are shown cut, not rounded.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Column:
     intervals: bool = True
     difference: bool = False
     rests_on: tuple[str, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Table:
 
 def as_record(value: Any) -> dict[str, Any]:
     """A dataclass as a JSON-able dict, without the fields that the program alone reads."""
-    hidden = ("id", "ids", "model_at", "rests_on", "covers", "asked", "outside")
+    hidden = ("id", "ids", "model_at", "rests_on", "covers", "asked", "outside", "cut")
     return asdict(value, dict_factory=lambda items: {k: v for k, v in items if k not in hidden})
 
 
@@ -120,7 +122,7 @@ def shown(value: Value | None, column: Column) -> str:
         return "–"
     if isinstance(value.value, str):
         return value.value
-    text = fixed(value.value, column.digits)
+    text = (cut if column.cut else fixed)(value.value, column.digits)
     if column.unit == "p" and not float(text):
         return f"<{fixed(10**-column.digits, column.digits)}"  # a p-value is never 0
     sign = "+" if column.signed and value.value > 0 and float(text) else ""
