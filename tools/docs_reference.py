@@ -45,7 +45,7 @@ PAGES = {
     ),
     "perception": (
         "Perception, rewards, training data",
-        "Models that name degradations, CLEAR's and Robust-R1's rewards, and training samples.",
+        "Models that name degradations, CLEAR's and Robust-R1's rewards, and training sets by three recipes.",
         ["scoring.perception", "training.rewards", "training.robust_r1", "training"],
     ),
     "errors": ("Errors", "Error classes and their exit codes.", ["errors"]),

@@ -19,6 +19,7 @@ __all__ = [
     "QUALITY_CACHE_FILE",
     "QUALITY_FILE",
     "QUESTIONS_FILE",
+    "ROWS",
     "default_folder",
     "replies_file",
 ]
@@ -37,6 +38,9 @@ PLAN_FILES = (CELLS_FILE, QUESTIONS_FILE, IMAGE_DIGESTS_FILE)
 
 IMAGES = "images"
 """Folder of the pictures that the model made before it answered (`--keep-images`)."""
+
+ROWS = "rows"
+"""Folder of the benchmarks that were made from rows with conversations (`mmdbench assign`)."""
 
 LOGS = "logs"
 """Folder of the workers' logs."""

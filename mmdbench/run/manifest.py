@@ -14,7 +14,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import RunPlan
-from mmdbench.run.folder import IMAGES, LOGS, PLAN_FILES
+from mmdbench.run.folder import IMAGES, LOGS, PLAN_FILES, ROWS
 from mmdbench.run.inputs import RunInputs
 from mmdbench.scoring import extraction_version
 from mmdbench.system.digest import canonical_json
@@ -154,7 +154,7 @@ def _other_files(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    own = {*PLAN_FILES, IMAGES, LOGS}
+    own = {*PLAN_FILES, IMAGES, LOGS, ROWS}
     return [name for name in names if name not in own and not fnmatch(name, REPLY_FILES)]
 
 

@@ -1,4 +1,4 @@
-"""Writes the data set: `dataset.jsonl`, its pictures, and a summary of its rules and counts."""
+"""Training sets on disk: `sft.jsonl` and `rl.jsonl` in the published format, and `dataset.json`."""
 
 from __future__ import annotations
 
@@ -7,131 +7,101 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from mmdbench.benches import Bench, build_prompt
-from mmdbench.records import Cell, ImageBytes, Question, Recipe, Variant
-from mmdbench.system.digest import pixel_digest
-from mmdbench.system.files import make_folder, open_atomic, write_atomic
-from mmdbench.system.images import NO_LIMIT
-from mmdbench.training.samples import TrainingSample
-from mmdbench.training.selection import Selection
-from mmdbench.training.traces import PROMPT_ID, Trace
-from mmdbench.variants.recipes import clean_image, make_variant
+from mmdbench.system.files import write_atomic
+from mmdbench.training.training_format import TrainingRecord, write_records
 
-__all__ = ["DATASET", "SUMMARY", "TraceSet", "write_dataset"]
+__all__ = ["RL", "SFT", "SUMMARY", "MadeSample", "TrainingSet", "set_statistics", "write_dataset"]
 
-DATASET = "dataset.jsonl"
-"""The file of the data set: one JSON object for each kept sample."""
+SFT = "sft.jsonl"
+"""The file with the records of supervised training."""
+
+RL = "rl.jsonl"
+"""The file with the records of reinforcement learning."""
 
 SUMMARY = "dataset.json"
-"""The file with the rules, and the numbers of samples kept and left out."""
-
-_PICTURES = "pictures"
+"""The file with the recipe, its settings, and the numbers of samples kept and left out."""
 
 
 @dataclass(frozen=True, slots=True)
-class TraceSet:
-    """The id of a judge, and its traces by cell."""
+class MadeSample:
+    """A record of a training set, or the reason why there is none."""
 
-    judge: str
-    traces: Mapping[Cell, Trace]
+    record: TrainingRecord | None
+    left_out: str = ""
 
 
-def write_dataset(
-    folder: Path,
-    selection: Selection,
-    benches: Sequence[Bench],
-    *,
-    traces: TraceSet | None = None,
-    rules: Mapping[str, Any] | None = None,
-    pictures: bool = True,
-) -> Path:
-    """Write the kept samples into a run's folder; the same selection writes the same bytes.
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The records of a training set, the numbers of samples left out by reason, and the set's statistics."""
+
+    sft: tuple[TrainingRecord, ...]
+    rl: tuple[TrainingRecord, ...]
+    left_out: Mapping[str, int]
+    folder: Path
+
+    @property
+    def statistics(self) -> dict[str, float]:
+        """The rows of CLEAR's table 8."""
+        return set_statistics(self.sft, self.rl)
+
+
+def set_statistics(sft: Sequence[TrainingRecord], rl: Sequence[TrainingRecord]) -> dict[str, float]:
+    """The rows of CLEAR's table 8: sizes, mean lengths of traces in characters, corruptions and levels.
 
     Args:
-        folder: The run's folder.
-        selection: The selection of its samples.
-        benches: Its benchmarks.
-        traces: The judge's reasoning for the kept samples, None for none.
-        rules: The rules of the selection, for the summary.
-        pictures: Write each degraded picture and its clean original to the folder `pictures`, named
-            by the digest of their pixels; otherwise the recipes tell how to make them.
+        sft: Records of supervised training.
+        rl: Records of reinforcement learning.
 
     Returns:
-        The path of `dataset.jsonl`.
+        The numbers by the table's labels; a mean over no trace is 0.
     """
-    questions = {(b.name, q.index): (q, b.family) for b in benches for q in b.questions}
-    if pictures:
-        make_folder(folder / _PICTURES)
-    with open_atomic(folder / DATASET) as file:
-        for sample in selection.kept:
-            question, family = questions[sample.cell.bench, sample.cell.index]
-            record = _record(sample, question, family)
-            if pictures:
-                record |= _pictures(folder, sample, question)
-            if traces is not None:
-                trace = traces.traces.get(sample.cell)
-                record["turns"] = list(trace.turns) if trace else []
-                record["trace"] = trace.status if trace else "missing"
-            file.write(json.dumps(record, ensure_ascii=True).encode() + b"\n")
-    summary = _summary(selection, rules or {}, traces)
-    write_atomic(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=True) + "\n")
-    return folder / DATASET
-
-
-def _record(sample: TrainingSample, question: Question, family: str) -> dict[str, Any]:
-    cell, reply = sample.cell, sample.reply
-    assert reply is not None  # a sample without a reply is left out
+    modes = {mode: [r for r in sft if r.mode == mode] for mode in ("direct", "generate")}
+    lengths = {
+        mode: [len(r.conversation.solution) for r in rows if r.conversation.solution]
+        for mode, rows in modes.items()
+    }
+    drawn = [r.details for r in (*sft, *rl)]
     return {
-        "id": f"{cell.bench}:{cell.index}:{cell.level}:{cell.corruption}",
-        "bench": cell.bench,
-        "index": cell.index,
-        "category": sample.category,
-        "mode": sample.mode,
-        "prompt": build_prompt(question, family),
-        "question": question.text,
-        "options": question.options,
-        "answer": question.answer,
-        "corruption": cell.corruption,
-        "level": cell.level,
-        "recipes": [dict(image["recipe"]) for image in reply.images],
-        "base_reply": reply.text,
-        "key": reply.key,
+        "SFT": len(sft),
+        **{f"SFT {mode}": len(rows) for mode, rows in modes.items()},
+        **{f"mean trace length {m}": round(fmean(n), 1) if n else 0.0 for m, n in lengths.items()},
+        "GRPO": len(rl),
+        "corruptions": len({name for d in drawn for name in d.get("corruptions", ())}),
+        "levels": len({d["level"] for d in drawn if d.get("level")}),
     }
 
 
-def _pictures(folder: Path, sample: TrainingSample, question: Question) -> dict[str, list[str]]:
-    assert sample.reply is not None
-    degraded, clean = [], []
-    for source, image in zip(question.images, sample.reply.images, strict=True):
-        original = clean_image(source.read(), source.where, NO_LIMIT)
-        variant: Variant = make_variant(original, Recipe(**image["recipe"]))
-        degraded.append(_save(folder, variant.pixels, variant.image))
-        clean.append(_save(folder, pixel_digest(original.pixels), original.source))
-    return {"images": degraded, "clean_images": clean}
+def write_dataset(folder: Path, made: Sequence[MadeSample], about: Mapping[str, Any]) -> TrainingSet:
+    """Write a training set; the same samples write the same bytes.
 
+    Args:
+        folder: The folder of the set; its pictures are there already.
+        made: The samples, in order.
+        about: The recipe and its settings, for the summary.
 
-def _save(folder: Path, digest: str, image: ImageBytes) -> str:
-    name = f"{_PICTURES}/{digest}.{image.mime.partition('/')[2]}"
-    if not (folder / name).exists():
-        write_atomic(folder / name, image.data)
-    return name
-
-
-def _summary(selection: Selection, rules: Mapping[str, Any], traces: TraceSet | None) -> dict[str, Any]:
-    kept = selection.kept
-    found: dict[str, Any] = {
+    Returns:
+        The set.
+    """
+    records = [sample.record for sample in made if sample.record is not None]
+    sft, rl = (tuple(r for r in records if r.split_type == split) for split in ("sft", "rl"))
+    left_out = dict(sorted(Counter(s.left_out for s in made if s.record is None).items()))
+    found = TrainingSet(sft, rl, left_out, folder)
+    write_records(folder / SFT, sft)
+    write_records(folder / RL, rl)
+    drawn = Counter(name for r in records for name in r.details.get("corruptions", ()))
+    levels = Counter(r.details["level"] for r in records if r.details.get("level"))
+    summary = {
         "kind": "mmdbench assignment",
-        "rules": dict(rules),
-        "samples": len(selection.samples),
-        "kept": len(kept),
-        "modes": dict(sorted(Counter(sample.mode for sample in kept).items())),
-        "left_out": dict(sorted(selection.left_out.items())),
-        "corruptions": dict(sorted(Counter(str(s.cell.corruption) for s in kept).items())),
-        "levels": dict(sorted(Counter(sample.cell.level for sample in kept).items())),
+        **about,
+        "samples": len(made),
+        "kept": len(records),
+        "left_out": left_out,
+        "statistics": found.statistics,
+        "corruptions": dict(sorted(drawn.items())),
+        "levels": dict(sorted(levels.items())),
     }
-    if traces is not None:
-        statuses = Counter(trace.status for trace in traces.traces.values())
-        found["traces"] = {"judge": traces.judge, "prompt": PROMPT_ID, **dict(sorted(statuses.items()))}
+    write_atomic(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=True) + "\n")
     return found

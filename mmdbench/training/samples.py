@@ -34,7 +34,7 @@ class TrainingSample:
 
 
 def find_samples(
-    results: RunResults, *, clean_check: bool = True, right_at: float = 1.0
+    results: RunResults, *, clean_check: bool = False, right_at: float = 1.0
 ) -> tuple[TrainingSample, ...]:
     """The samples of a run, in its order; a circular group is one sample, a pair is two.
 

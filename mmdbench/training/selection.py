@@ -1,16 +1,15 @@
-"""Selects the samples to keep: the two modes in balance, each spread over corruptions and levels."""
+"""Selects the samples to keep, as many of each mode, and splits pictures into disjoint sets."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mmdbench.system.bounds import require_above
 from mmdbench.system.digest import derive_seed
 from mmdbench.training.samples import Mode, TrainingSample
 
-__all__ = ["Selection", "select_samples"]
+__all__ = ["Selection", "first_part", "select_samples"]
 
 SURPLUS = "surplus"
 """The reason to leave out a fit sample: its mode has enough of them."""
@@ -33,41 +32,43 @@ class Selection:
         return dict(Counter(sample.left_out for sample in self.samples if sample.left_out))
 
 
-def select_samples(
-    samples: Sequence[TrainingSample], *, balance: float | None = 1.0, seed: int = 0
-) -> Selection:
-    """Keep as many samples as the balance of the two modes allows.
+def select_samples(samples: Sequence[TrainingSample], *, seed: int = 0) -> Selection:
+    """Keep as many `direct` samples as `generate` ones: the larger mode is subsampled.
 
     Surplus samples are drawn evenly over corruptions and levels: each (corruption, level) keeps its
     share of its mode. The result does not depend on the order of the samples.
 
     Args:
         samples: All samples of a run.
-        balance: Samples of the mode `generate` for each `direct` one; None keeps every fit sample.
         seed: The seed of the draw.
 
     Returns:
         The selection, in the order of `samples`.
-
-    Raises:
-        UsageError: The balance is not above 0.
     """
-    if balance is None:
-        return Selection(tuple(samples))
-    require_above("--balance", balance, 0)
     fit: dict[Mode, list[TrainingSample]] = {"direct": [], "generate": []}
     for sample in samples:
         if not sample.left_out:
             fit[sample.mode].append(sample)
-    direct = min(len(fit["direct"]), int(len(fit["generate"]) / balance + 1e-9))
-    wanted: dict[Mode, int] = {
-        "direct": direct,
-        "generate": min(len(fit["generate"]), round(direct * balance)),
-    }
-    taken = {s.cell for mode in fit for s in _spread(fit[mode], seed)[: wanted[mode]]}
+    count = min(map(len, fit.values()))
+    taken = {s.cell for rows in fit.values() for s in _spread(rows, seed)[:count]}
     return Selection(
         tuple(s if s.left_out or s.cell in taken else replace(s, left_out=SURPLUS) for s in samples)
     )
+
+
+def first_part(pictures: Iterable[str], share: float, seed: int = 0) -> frozenset[str]:
+    """The pictures of the first part of a seeded permutation; the others are the second part.
+
+    Args:
+        pictures: Digests of pictures; each counts once, however many samples show it.
+        share: The share of the first part, 0..1.
+        seed: The seed of the permutation.
+
+    Returns:
+        Their digests.
+    """
+    shuffled = sorted(set(pictures), key=lambda digest: (derive_seed("part", digest, seed), digest))
+    return frozenset(shuffled[: int(len(shuffled) * share + 0.5)])
 
 
 def _spread(samples: Sequence[TrainingSample], seed: int) -> list[TrainingSample]:

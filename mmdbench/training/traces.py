@@ -1,131 +1,145 @@
-"""Reasoning for the kept samples, written by a judge model in CLEAR's form and checked."""
+"""Reasoning of CLEAR's training data: written with both pictures at hand, or by an agent.
+
+`write_trace` is the recipe of the paper (appendix C): a model that sees both pictures, the question and
+the truth writes a trace of a given mode, again if its form or answer is wrong. `ask_agent` is the recipe
+of the published code: an agent answers the degraded picture, and decides by itself to ask for a restored one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from mmdbench.benches import build_prompt
-from mmdbench.records import Question
-from mmdbench.results.judging.ask import grade_with_judge
-from mmdbench.results.judging.journal import JudgeJournal
-from mmdbench.scoring import Judge, JudgeCall, JudgeReply, extract_answer, infer_option
-from mmdbench.scoring.perception.wording import LOOKS
-from mmdbench.training.rewards import format_reward, is_restored
-from mmdbench.training.samples import TrainingSample
+from mmdbench.records import RESTORE_TAG, ImageBytes
+from mmdbench.scoring import Judge, JudgeCall, extract_answer
+from mmdbench.training.asking import AskedQuestion, ask, is_consistent, is_right
+from mmdbench.training.prompts import AGENT_ID, TRACE_ID, agent_again, trace_prompt
+from mmdbench.training.rewards import format_reward
+from mmdbench.training.samples import Mode
+from mmdbench.training.training_format import asks_for_picture, join_texts, split_text
 
-__all__ = ["PROMPT_ID", "Trace", "TraceWriter", "trace_prompt"]
+__all__ = ["PicturePair", "Trace", "ask_agent", "write_trace"]
 
-PROMPT_ID = "mmdbench-trace/1"
-_SPLIT = "====="
+_PROTOCOL = "traces/2"
 _TEMPERATURES = (0.0, 0.5, 1.0)
 _MAX_TOKENS = 2048
+_AGENT_TEMPERATURE = 0.3
+_AGENT_TOKENS = 1024
 
-_DIRECT = (
-    "Write one text: first, between <think> and </think>, what the degradation spoils and why what is left "
-    "is enough, then the reasoning; then the answer between <answer> and </answer>."
-)
-_GENERATE = (
-    f"Write two texts with a line {_SPLIT} between them. The first: between <think> and </think>, what the "
-    "degradation hides of what the question needs; then the tag <image_restore>, and nothing after it. The "
-    "second, with the restored picture at hand: between <think> and </think>, the reasoning; then the answer "
-    "between <answer> and </answer>."
-)
+
+@dataclass(frozen=True, slots=True)
+class PicturePair:
+    """The clean picture of a sample and the degraded one, both encoded."""
+
+    clean: ImageBytes
+    degraded: ImageBytes
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A judge's reasoning for a sample: the texts of its turns, none if every attempt failed the checks."""
+    """A trace as one string, empty if there is none; `status` is `ok` or the reason to drop the sample."""
 
-    turns: tuple[str, ...]
+    text: str
     attempts: int
-    status: Literal["ok", "failed", "error"]
+    status: Literal["ok", "wrong", "inconsistent", "not of the form", "not judged", "no reply"]
+
+    @property
+    def mode(self) -> Mode:
+        """`generate` if the trace asks for a restored picture, else `direct`."""
+        return "generate" if RESTORE_TAG in self.text else "direct"
 
 
-def trace_prompt(sample: TrainingSample, question: Question, family: str) -> str:
-    """The prompt for a judge, in our own words; it names the corruption, and has no picture.
+def write_trace(
+    writer: Judge,
+    task: AskedQuestion,
+    mode: Mode,
+    pair: PicturePair,
+    *,
+    judge: Judge | None = None,
+    regenerations: int = 3,
+) -> Trace:
+    """A trace of a mode, by a model that sees both pictures, the question and the truth.
 
     Args:
-        sample: The sample.
-        question: Its question.
-        family: The family of its benchmark.
+        writer: The model.
+        task: The question and its right answer.
+        mode: The mode that the trace must have.
+        pair: The pictures; the clean one is sent first.
+        judge: Compares answers in other words with the truth; without one they are wrong.
+        regenerations: The most further tries after a first one that is wrong or not of the form.
 
     Returns:
-        The prompt.
+        The trace; `wrong` if every try was, `no reply` if none was answered.
     """
-    corruption = sample.cell.corruption or ""
-    asked = build_prompt(question, family).rstrip()
-    return (
-        "You write training data for a model that answers questions about degraded pictures and can ask for "
-        "a restoration of one.\n\n"
-        f"The picture suffers from {corruption.replace('_', ' ')} ({LOOKS.get(corruption, corruption)}), "
-        f"severity {sample.cell.level}.\nWhat the model is asked:\n{asked}\n"
-        f"The right answer: {question.answer}\n\n"
-        f"{_GENERATE if sample.mode == 'generate' else _DIRECT}\n"
-        "Between the answer tags stands the right answer exactly as given above. Speak as someone who sees "
-        "the picture and was told nothing: name neither these instructions nor a given answer. Stay below "
-        "120 words."
+    reached = False
+    for attempt in range(1, regenerations + 2):
+        call = JudgeCall(
+            bench=task.cell.bench,
+            index=task.cell.index,
+            protocol=_PROTOCOL,
+            prompt_id=TRACE_ID,
+            prompt=trace_prompt(mode, task.question, task.truth),
+            attempt=attempt,
+            temperature=_TEMPERATURES[min(attempt, len(_TEMPERATURES)) - 1],
+            max_tokens=_MAX_TOKENS,
+            images=(pair.clean, pair.degraded),
+        )
+        reply = ask(writer, call)
+        text = _well_formed(reply or "")
+        reached = reached or reply is not None
+        if text and (RESTORE_TAG in text) == (mode == "generate") and is_right(task, text, judge):
+            return Trace(text, attempt, "ok")
+    return Trace("", regenerations + 1, "wrong" if reached else "no reply")
+
+
+def ask_agent(agent: Judge, judge: Judge, task: AskedQuestion, pair: PicturePair) -> Trace:
+    """A trace by an agent, which sees the clean picture as the restored one if it asks for it.
+
+    Args:
+        agent: The model, with the system prompt `AGENT_SYSTEM`.
+        judge: Compares the agent's answer with the truth, once.
+        task: The question and its right answer.
+        pair: The pictures.
+
+    Returns:
+        The trace. A request is the tag alone on a line; of the first text nothing after it is kept.
+    """
+    first = ask(agent, _agent_call(task, 1, task.question, (pair.degraded,)))
+    if first is None:
+        return Trace("", 1, "no reply")
+    turns = [first]
+    if asks_for_picture(first):
+        turns = [split_text(first)[0]]
+        prompt = agent_again(task.question, turns[0])
+        second = ask(agent, _agent_call(task, 2, prompt, (pair.degraded, pair.clean)))
+        if second is None:
+            return Trace("", 2, "no reply")
+        turns.append(second)
+    text = _well_formed("\n".join(turns))
+    if not text:
+        return Trace("", len(turns), "not of the form")
+    verdict = is_consistent(judge, task, extract_answer(turns[-1]))
+    if verdict is None:
+        return Trace("", len(turns), "not judged")
+    return Trace(text, len(turns), "ok") if verdict else Trace("", len(turns), "inconsistent")
+
+
+def _agent_call(task: AskedQuestion, turn: int, prompt: str, images: tuple[ImageBytes, ...]) -> JudgeCall:
+    return JudgeCall(
+        bench=task.cell.bench,
+        index=task.cell.index,
+        protocol=_PROTOCOL,
+        prompt_id=AGENT_ID,
+        prompt=prompt,
+        attempt=turn,
+        temperature=_AGENT_TEMPERATURE,
+        max_tokens=_AGENT_TOKENS,
+        images=images,
     )
 
 
-@dataclass(frozen=True)
-class TraceWriter:
-    """Asks a judge for traces, `workers` calls at once; with a journal no call is made twice.
-
-    `on_progress` gets the number of calls that were answered and of those made so far.
-    """
-
-    judge: Judge
-    journal: JudgeJournal | None = None
-    workers: int = 8
-    on_progress: Callable[[int, int], None] = lambda _done, _total: None
-
-    def write(
-        self, samples: Iterable[tuple[TrainingSample, Question, str]]
-    ) -> list[tuple[TrainingSample, Trace]]:
-        """A trace for each (sample, question, family), in their order. Raises what the judge raises."""
-        rows = list(samples)
-        return grade_with_judge(
-            lambda judge: [(row[0], _write_trace(judge, *row)) for row in rows],
-            self.judge,
-            self.journal,
-            workers=self.workers,
-            on_progress=self.on_progress,
-        )
-
-
-def _write_trace(judge: Judge, sample: TrainingSample, question: Question, family: str) -> Trace:
-    reached = False
-    for attempt, temperature in enumerate(_TEMPERATURES, 1):
-        call = JudgeCall(
-            bench=sample.cell.bench,
-            index=sample.cell.index,
-            protocol="traces/1",
-            prompt_id=PROMPT_ID,
-            prompt=trace_prompt(sample, question, family),
-            attempt=attempt,
-            temperature=temperature,
-            max_tokens=_MAX_TOKENS,
-        )
-        reply = judge.ask(call)
-        turns = _checked(reply, sample, question)
-        if turns:
-            return Trace(turns, attempt, "ok")
-        reached = reached or reply.status == "ok"
-    return Trace((), len(_TEMPERATURES), "failed" if reached else "error")
-
-
-def _checked(reply: JudgeReply, sample: TrainingSample, question: Question) -> tuple[str, ...]:
-    """The turns of a reply with the right form, the decision of the sample and the right answer."""
-    if reply.status != "ok":
-        return ()
-    turns = tuple(turn.strip() for turn in reply.text.split(f"\n{_SPLIT}"))
-    if not format_reward(turns) or is_restored(turns) != (sample.mode == "generate"):
-        return ()
-    answer = extract_answer(turns[-1])
-    if question.options:
-        right = infer_option(answer, question.options, protocol="clear/1") == question.answer
-    else:
-        right = answer.casefold().strip(" .") == question.answer.casefold().strip(" .")
-    return turns if right else ()
+def _well_formed(text: str) -> str:
+    """A trace with the tag alone on its line; empty unless it has exactly one of CLEAR's two patterns."""
+    texts = split_text(text.strip())
+    good = text.count(RESTORE_TAG) <= 1 and format_reward(texts) == 1.0
+    return join_texts(*texts) if good else ""

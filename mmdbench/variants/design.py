@@ -8,8 +8,8 @@
 `chain:K`     K corruptions one after another on each question's picture, of K of the four categories and
               the same at every level: for `--task perceive`. A chain of one's own is a corruption named
               `a+b` under `grid` or `balanced:K`.
-`drawn`       one corruption at one of the run's levels for each question: how training data are made.
-              The corruption is that of `mixed`.
+`drawn`       one corruption at one of the run's levels for each question. The corruption is that of `mixed`.
+`drawn:NAME`  the same with the weights of `draws.py`, `uniform` or `published`: how training data are made.
 `released`    the pictures of the authors' own degraded files: for named corruptions their files of one
               corruption each, else their mixed files, which do not name the corruption of a picture.
 
@@ -28,7 +28,7 @@ taken together, so that a sample has a pair metric; they count as two questions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdbench.benches.catalog import is_degraded, undistorted_of
@@ -47,6 +47,7 @@ from mmdbench.records import (
 )
 from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.system.digest import derive_seed
+from mmdbench.variants.draws import DRAWS, pick
 
 __all__ = [
     "SampleSize",
@@ -59,6 +60,7 @@ __all__ = [
     "sample_questions",
 ]
 
+_DRAWN = {f"drawn:{name}": draw for name, draw in DRAWS.items()}
 
 _CHAIN_LENGTHS = (2, 3, 4)
 """Numbers of corruptions in a chain of one corruption per category."""
@@ -101,15 +103,17 @@ def check_corruptions(plan: RunPlan, spec: Spec) -> None:
 def parse_design(text: str) -> tuple[str, int]:
     """Name of the design and its K (0 where it has none): `balanced:4` → ("balanced", 4)."""
     name, _, number = text.partition(":")
-    if name in ("mixed", "grid", "drawn", "released") and not number:
+    if (name in ("mixed", "grid", "drawn", "released") and not number) or text in _DRAWN:
         return name, 0
     count = int(number) if number.isascii() and number.isdigit() else 0
     if (name == "balanced" and count > 0) or (name == "chain" and count in _CHAIN_LENGTHS):
         return name, count
     if name in ("mixed", "grid", "balanced", "chain", "drawn", "released"):
         raise UsageError(
-            f"The design must be mixed, grid, drawn, released, balanced:K or chain:K, got {text!r}.",
-            hint="K is from 1 to 16 for balanced, and from 2 to 4 for chain.",
+            "The design must be mixed, grid, balanced:K, chain:K, drawn, drawn:NAME or released, "
+            f"got {text!r}.",
+            hint="K is from 1 to 16 for balanced, and from 2 to 4 for chain; NAME is one of "
+            f"{', '.join(DRAWS)}.",
         )
     raise UnknownNameError("design", text, ("mixed", "grid", "balanced:4", "chain:2", "drawn", "released"))
 
@@ -169,8 +173,10 @@ def corruptions_for(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, 
     if design == "grid":
         return dict.fromkeys(units, tuple(names))
     if design in ("mixed", "drawn"):
-        weights = {name: spec.corruptions[name].release_weight for name in names}
-        return {unit: (_draw(weights, ("mixed", bench.name, unit, plan.seed)),) for unit in units}
+        draw = _DRAWN.get(plan.design)
+        release = {name: spec.corruptions[name].release_weight for name in names}
+        weights = draw.corruption_weights(names) if draw else release
+        return {unit: (pick(weights, "mixed", bench.name, unit, plan.seed),) for unit in units}
     if design == "chain":
         return {unit: (_chain(names, count, spec, (bench.name, unit, plan.seed)),) for unit in units}
     if count > len(names):
@@ -225,9 +231,12 @@ def _levels(plan: RunPlan, bench: str, unit: Index) -> tuple[str, ...]:
     degraded = [level for level in plan.levels if level not in UNDEGRADED]
     if is_degraded(bench):
         return (UNALTERED, *degraded) if plan.degrade_again else (UNALTERED,)
-    if plan.design != "drawn" or not degraded:
+    if parse_design(plan.design)[0] != "drawn" or not degraded:
         return plan.levels
-    drawn = degraded[derive_seed("level", bench, unit, plan.seed) % len(degraded)]
+    if plan.design in _DRAWN:
+        drawn = pick(_DRAWN[plan.design].level_weights(degraded), "level", bench, unit, plan.seed)
+    else:
+        drawn = degraded[derive_seed("level", bench, unit, plan.seed) % len(degraded)]
     return tuple(level for level in plan.levels if level not in degraded or level == drawn)
 
 
@@ -237,15 +246,6 @@ def _question_cells(levels: Sequence[str], question: Question, names: Sequence[s
             yield Cell(question.bench, question.index, level)
         else:
             yield from (Cell(question.bench, question.index, level, name) for name in names)
-
-
-def _draw(weights: Mapping[str, float], key: Iterable[object]) -> str:
-    point = derive_seed(*key) / 2**32 * sum(weights.values())
-    for name, weight in weights.items():
-        point -= weight
-        if point < 0:
-            return name
-    return name
 
 
 def _chain(names: Sequence[str], count: int, spec: Spec, key: tuple[object, ...]) -> str:
@@ -259,7 +259,7 @@ def _chain(names: Sequence[str], count: int, spec: Spec, key: tuple[object, ...]
             hint="Name others: --corruption. See: mmdbench list corruptions",
         )
     taken = sorted(found, key=lambda category: derive_seed("chain", category, *key))[:count]
-    return "+".join(_draw(found[c], ("chain", c, "type", *key)) for c in spec.categories if c in taken)
+    return "+".join(pick(found[c], "chain", c, "type", *key) for c in spec.categories if c in taken)
 
 
 def _balanced(

@@ -19,15 +19,15 @@ from mmdbench.adapters._openai_api import chat_client
 
 from judge_server import error, serving
 from mmdbench.errors import IncompleteError, MissingExtraError, ModelError, UnknownNameError, UsageError
-from mmdbench.records import Cell, Question, Reply
+from mmdbench.records import Cell, ImageBytes, Question
 from mmdbench.results.judging.ask import grade_with_judge
 from mmdbench.results.judging.journal import JournalledJudge, JsonlJournal
 from mmdbench.results.judging.open import open_judge
 from mmdbench.run.budget import Budget
 from mmdbench.scoring import OWN_HEADS, JudgeCall, JudgeReply
-from mmdbench.training.rewards import accuracy_reward
-from mmdbench.training.samples import TrainingSample
-from mmdbench.training.traces import TraceWriter
+from mmdbench.training.asking import AskedQuestion
+from mmdbench.training.rewards import Solution, accuracy_reward
+from mmdbench.training.traces import PicturePair, write_trace
 from scoring_by_keyword import score
 
 needs_openai = pytest.mark.skipif(
@@ -427,7 +427,7 @@ class Stored:
     )
 
     def ask(self, call):
-        if call.protocol == "traces/1":
+        if call.protocol == "traces/2":
             return JudgeReply("<think>grainy</think><answer>A</answer>" if call.attempt == 2 else "?")
         number = zlib.crc32(f"{call.prompt}{call.attempt}".encode("utf-8", "replace"))
         text = self.texts[number % len(self.texts)]
@@ -468,11 +468,13 @@ def everything(judge, journal):
             found[f"{family} {protocol}"] = [
                 [g.index, g.verdict, g.hit, g.label, g.stage] for g in made.grades
             ]
-    found["rewards"] = accuracy_reward(judge, "q", "t", "a", journal=journal, row=("toy", 7))
-    cell = Cell("toy-plain", 0, "hard", "graffiti")
-    sample = TrainingSample(cell, "c", "direct", Reply("k", "toy-plain", 0, "hard", "graffiti", "ok", "B"))
-    row = (sample, stored_bench("plain").questions[0], "plain")
-    found["traces"] = [[t.attempts, t.status] for _, t in TraceWriter(judge, journal).write([row])]
+    found["rewards"] = accuracy_reward(
+        judge, "<answer>a</answer>", Solution("t", bench="toy", index=7), journal=journal
+    )
+    asked = AskedQuestion(Cell("toy-plain", 0, "hard", "graffiti"), "What is it?", "A", {"A": "a", "B": "b"})
+    pair = PicturePair(ImageBytes(b"clean", "image/png"), ImageBytes(b"degraded", "image/png"))
+    trace = write_trace(journalled, asked, "direct", pair)
+    found["traces"] = [[trace.attempts, trace.status]]
     return found
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from mmdbench.cli import app
 
 EVAL = "eval --model chance --bench mini --sample 8 --level clean,hard --quiet"
-ASSIGN = "assign --model chance --bench mini --sample 8 --no-images --quiet"
+ASSIGN = "assign --model chance --bench mini --sample 8 --quiet"
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def run_of_other_questions(design="mixed"):
 
 
 def training_data_of_other_questions():
-    run_of_other_questions("drawn")
+    run_of_other_questions("drawn:uniform")
 
 
 def other_files():

@@ -91,11 +91,22 @@ def fill_folder(folder: Path, urls: dict[str, str]) -> None:
     data.mkdir()
     _write(data / "R-bench-dis.tsv", questions[:6], ())
     write_csv(data)
+    _write_rows(folder / "llava.jsonl", questions[:QUESTIONS])
     for name, more in COLUMNS.items():
         _write(data / f"{name}.tsv", questions[:QUESTIONS], more)
     for level in ("LOW", "MID", "HIGH"):
         _write(data / f"MMStar_LOW_LEVEL_{level}.tsv", questions[:QUESTIONS], COLUMNS["MMStar"])
     shutil.copytree(ROOT / "examples", folder / "examples")
+
+
+def _write_rows(path: Path, questions: list) -> None:
+    lines = []
+    for index, question in enumerate(questions):
+        turns = [("human", f"<image>\n{question.text}"), ("gpt", question.options[question.answer])]
+        said = [{"from": speaker, "value": text} for speaker, text in turns]
+        picture = base64.b64encode(_small(question.images[0].read())).decode()
+        lines.append(json.dumps({"id": str(index), "image": picture, "conversations": said}))
+    path.write_text("\n".join(lines), "utf-8")
 
 
 def _write(path: Path, questions: list, more: tuple[str, ...]) -> None:

@@ -1,11 +1,11 @@
-"""Sample assignment by CLEAR's recipe: drawn cells, modes, filters, balance, traces, the data set."""
+"""The recipe of CLEAR's paper: drawn cells, modes, filters, balance, halves, traces, the set on disk."""
 
 from __future__ import annotations
 
 import json
-import threading
-import time
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,16 +15,15 @@ from mmdbench.benches import decode_image, open_bench
 from mmdbench.builds.plan import BuildPlan, check_build_plan
 from mmdbench.cli import app
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import ModelError, UsageError
-from mmdbench.records import Cell, Reply, RunPlan
+from mmdbench.errors import UsageError
+from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
-from mmdbench.results.judging.journal import JsonlJournal
-from mmdbench.scoring import JudgeReply
 from mmdbench.system.digest import pixel_digest
-from mmdbench.training import TraceWriter, TrainingSample, find_samples, select_samples, trace_prompt
+from mmdbench.training import TrainingSample, find_samples, first_part, read_records, select_samples
 from mmdbench.variants.design import parse_design, plan_cells
 from run_folders import question, write_run
+from training_rows import DIRECT, GENERATE, row, sent, trace_script, write_jsonl
 
 SPEC = load_spec()
 
@@ -52,8 +51,8 @@ def test_each_question_meets_one_corruption_at_one_level(make_tsv) -> None:
 def test_the_corruption_is_that_of_mixed_so_replies_are_shared(make_tsv) -> None:
     bench = open_bench(make_tsv(rows=20))
     mixed = {q.index: cells for q, cells in plan_cells(RunPlan("m", ("toy",)), [bench], SPEC)}
-    for index, row in drawn_cells(bench).items():
-        assert set(row) <= set(mixed[index])
+    for index, met in drawn_cells(bench).items():
+        assert set(met) <= set(mixed[index])
 
 
 def test_a_sample_does_not_change_what_a_question_meets(make_tsv) -> None:
@@ -95,24 +94,34 @@ def test_modes_follow_from_the_degraded_answer_and_filters_say_why(tmp_path) -> 
         return {"text": "A", "images": ({"no_op": level != "clean", "recipe": {}},)}
 
     results = graded_run(tmp_path, answer)
-    found = {s.cell.index: (s.mode, s.left_out) for s in find_samples(results)}
+    found = {s.cell.index: (s.mode, s.left_out) for s in find_samples(results, clean_check=True)}
     assert found[0] == ("direct", "")
     assert found[1] == ("generate", "")
     assert found[2] == ("generate", "wrong when clean")
     assert found[3][1] == "no answer"
     assert found[4][1] == "not graded"
     assert found[5][1] == "nothing changed"
-    loose = {s.cell.index: (s.mode, s.left_out) for s in find_samples(results, clean_check=False)}
-    assert loose[2] == ("generate", "")
+    loose = {s.cell.index: (s.mode, s.left_out) for s in find_samples(results)}
+    assert loose[2] == ("generate", "")  # the paper does not look at the clean picture
+
+
+def test_right_on_the_degraded_picture_alone_is_direct(tmp_path) -> None:
+    results = graded_run(
+        tmp_path,
+        lambda q, level, _: "AB"[level == "clean"] if q.index else "B",
+        rows=2,
+        levels=("clean", "hard"),
+    )
+    assert [(s.mode, s.left_out) for s in find_samples(results)] == [("generate", ""), ("direct", "")]
 
 
 def test_without_a_clean_answer_the_check_cannot_be_made(tmp_path) -> None:
     results = graded_run(tmp_path, lambda *_: "A", rows=2, levels=("hard",))
-    assert {s.left_out for s in find_samples(results)} == {"no clean answer"}
-    assert {s.left_out for s in find_samples(results, clean_check=False)} == {""}
+    assert {s.left_out for s in find_samples(results, clean_check=True)} == {"no clean answer"}
+    assert {s.left_out for s in find_samples(results)} == {""}
 
 
-# --- balance -------------------------------------------------------------------------------------
+# --- balance and halves --------------------------------------------------------------------------
 
 
 def made(direct, generate, corruptions=("graffiti", "lens_blur"), levels=("low", "hard")):
@@ -124,22 +133,12 @@ def made(direct, generate, corruptions=("graffiti", "lens_blur"), levels=("low",
     return samples
 
 
-@pytest.mark.parametrize(
-    ("counts", "balance", "kept"),
-    [
-        ((40, 10), 1.0, (10, 10)),
-        ((10, 40), 1.0, (10, 10)),
-        ((40, 10), 0.5, (20, 10)),
-        ((10, 40), 2.0, (10, 20)),
-        ((7, 3), None, (7, 3)),
-        ((5, 0), 1.0, (0, 0)),
-    ],
-)
-def test_modes_are_balanced(counts, balance, kept) -> None:
-    found = select_samples(made(*counts), balance=balance)
+@pytest.mark.parametrize("counts", [(30, 50), (50, 30), (7, 3), (5, 0), (1227, 1262)])
+def test_the_larger_mode_is_subsampled_to_the_smaller(counts) -> None:
+    found = select_samples(made(*counts))
     modes = Counter(s.mode for s in found.kept)
-    assert (modes["direct"], modes["generate"]) == kept
-    assert found.left_out.get("surplus", 0) == sum(counts) - sum(kept)
+    assert modes["direct"] == modes["generate"] == min(counts)
+    assert found.left_out.get("surplus", 0) == sum(counts) - 2 * min(counts)
 
 
 def test_kept_samples_are_spread_and_independent_of_the_order() -> None:
@@ -152,107 +151,13 @@ def test_kept_samples_are_spread_and_independent_of_the_order() -> None:
     assert {s.cell for s in select_samples(samples, seed=1).kept} != {s.cell for s in found.kept}
 
 
-@pytest.mark.parametrize("balance", [0, -1.0])
-def test_a_balance_must_be_above_nothing(balance) -> None:
-    with pytest.raises(UsageError):
-        select_samples(made(1, 1), balance=balance)
-
-
-# --- traces --------------------------------------------------------------------------------------
-
-DIRECT = "<think>grainy, yet the colour is plain</think><answer>A</answer>"
-GENERATE = "<think>too dark</think>\n<image_restore>\n=====\n<think>now it is red</think><answer>A</answer>"
-
-
-class Writer:
-    """A judge that replies with the result of a function of prompt and attempt."""
-
-    id = "writer"
-
-    def __init__(self, script) -> None:
-        self.script, self.calls = script, []
-
-    def ask(self, call):
-        self.calls.append((call.index, call.attempt, call.temperature))
-        made = self.script(call.prompt, call.attempt)
-        return made if isinstance(made, JudgeReply) else JudgeReply(made)
-
-
-def sample(mode, index=0):
-    cell = Cell("toy", index, "hard", "graffiti")
-    return (
-        TrainingSample(cell, "c", mode, Reply("k", "toy", index, "hard", "graffiti", "ok", "B")),
-        question(index),
-        "plain",
-    )
-
-
-def test_the_prompt_holds_the_recipe_and_the_instructions() -> None:
-    direct, generate = (trace_prompt(*sample(mode)) for mode in ("direct", "generate"))
-    for prompt in (direct, generate):
-        assert "graffiti" in prompt
-        assert "severity hard" in prompt
-        assert "The right answer: A" in prompt
-        assert "A. red" in prompt
-    assert "<image_restore>" in generate
-    assert "<image_restore>" not in direct
-
-
-def test_traces_are_written_and_checked(tmp_path) -> None:
-    rows = [sample("direct", 0), sample("generate", 1), sample("direct", 2)]
-
-    def script(prompt, attempt):
-        if "Question 2?" in prompt:
-            return GENERATE  # the wrong decision, however often it is asked
-        if "Question 1?" in prompt and attempt == 1:
-            return GENERATE.replace("<answer>A", "<answer>B")  # a wrong answer, then a right one
-        return GENERATE if "<image_restore>" in prompt else DIRECT
-
-    journal = tmp_path / "traces.jsonl"
-    writer = Writer(script)
-    found = [trace for _, trace in TraceWriter(writer, JsonlJournal(journal)).write(rows)]
-    assert [t.status for t in found] == ["ok", "ok", "failed"]
-    assert [t.attempts for t in found] == [1, 2, 3]
-    assert found[0].turns == (DIRECT,)
-    assert found[1].turns == (
-        "<think>too dark</think>\n<image_restore>",
-        "<think>now it is red</think><answer>A</answer>",
-    )
-    assert [t for i, _, t in writer.calls if i == 2] == [0.0, 0.5, 1.0]
-    again = Writer(script)
-    assert [t for _, t in TraceWriter(again, JsonlJournal(journal)).write(rows)] == found
-    assert not again.calls
-
-
-def test_a_writer_that_cannot_be_asked_is_an_error_and_asked_again(tmp_path) -> None:
-    journal = tmp_path / "traces.jsonl"
-    silent = Writer(lambda *_: JudgeReply("no connection", "error"))
-    (first,) = [t for _, t in TraceWriter(silent, JsonlJournal(journal)).write([sample("direct")])]
-    assert (first.status, first.turns) == ("error", ())
-    (second,) = [
-        t for _, t in TraceWriter(Writer(lambda *_: DIRECT), JsonlJournal(journal)).write([sample("direct")])
-    ]
-    assert second.status == "ok"
-
-
-def test_replies_in_flight_are_kept_when_another_call_fails(tmp_path) -> None:
-    all_under_way, failed = threading.Barrier(4), threading.Event()
-
-    def script(prompt, _attempt):
-        all_under_way.wait(30)
-        if "Question 0?" in prompt:
-            failed.set()
-            raise ModelError("the line is cut")
-        failed.wait(30)
-        time.sleep(0.2)  # comes back while the failure is on its way out
-        return DIRECT
-
-    journal = tmp_path / "traces.jsonl"
-    rows = [sample("direct", i) for i in range(4)]
-    with pytest.raises(ModelError):
-        list(TraceWriter(Writer(script), JsonlJournal(journal), workers=4).write(rows))
-    kept = [json.loads(line)["index"] for line in journal.read_text().splitlines()]
-    assert sorted(kept) == [1, 2, 3]
+def test_halves_are_disjoint_by_picture_and_seeded() -> None:
+    pictures = [f"picture {i % 48}" for i in range(96)]  # each is shown by two rows
+    first = first_part(pictures, 0.5)
+    assert len(first) == 24
+    assert first == first_part(reversed(pictures), 0.5)
+    assert first != first_part(pictures, 0.5, seed=1)
+    assert len(first_part(pictures, 0.25)) == 12
 
 
 # --- the command ---------------------------------------------------------------------------------
@@ -272,74 +177,157 @@ def assign(tmp_path, *more):
 
 
 def read(tmp_path):
-    lines = (tmp_path / "set" / "dataset.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines], json.loads((tmp_path / "set" / "dataset.json").read_text())
+    records = {split: list(read_records(tmp_path / "set" / f"{split}.jsonl")) for split in ("sft", "rl")}
+    return records, json.loads((tmp_path / "set" / "dataset.json").read_text())
 
 
-def test_assign_writes_a_balanced_data_set_and_resumes(tmp_path, make_tsv) -> None:
+def test_assign_makes_two_balanced_halves_and_resumes(tmp_path, make_tsv) -> None:
     make_tsv(rows=60)
-    first = assign(tmp_path, "--no-clean-check", "--max-requests", "20")
+    first = assign(tmp_path, "--max-requests", "20")
     assert first.exit_code == 4, first.output  # not all were asked: incomplete, and the rest is kept
-    done = assign(tmp_path, "--no-clean-check")
+    done = assign(tmp_path)
     assert done.exit_code == 0, done.output
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
-    assert [s["asked"] for s in manifest["sessions"]] == [20, 40]
+    assert [s["asked"] for s in manifest["sessions"]] == [20, 40]  # the clean picture is not asked
+    assert manifest["plan"]["design"] == "drawn:uniform"
     records, summary = read(tmp_path)
-    modes = Counter(record["mode"] for record in records)
+    both = [*records["sft"], *records["rl"]]
+    modes = Counter(record.mode for record in both)
     assert modes["direct"] == modes["generate"] > 0
     assert summary["samples"] == 60
-    assert summary["kept"] == len(records) == 60 - sum(summary["left_out"].values())
+    assert summary["kept"] == len(both) == 60 - sum(summary["left_out"].values())
+    assert abs(len(records["sft"]) - len(records["rl"])) <= 1
+    assert not {r.clean_image for r in records["sft"]} & {r.clean_image for r in records["rl"]}
     bench = open_bench(tmp_path / "toy.tsv")
     by_index = {q.index: q for q in bench.questions}
-    for record in records:
-        right = record["base_reply"].strip().startswith(record["answer"])
-        assert right == (record["mode"] == "direct")
-        assert record["recipes"][0]["corruption"] == record["corruption"]
-        (degraded,), (clean,) = record["images"], record["clean_images"]
-        seen = decode_image((tmp_path / "set" / degraded).read_bytes(), degraded)
-        assert pixel_digest(seen) == degraded.split("/")[1].split(".")[0]
-        (source,) = by_index[record["index"]].images
+    for record in both:
+        right = record.details["base_reply"].strip().startswith(record.details["answer"])
+        assert right == (record.mode == "direct")
+        assert [record.details["recipe"]["corruption"]] == record.details["corruptions"]
+        seen = decode_image((tmp_path / "set" / record.image).read_bytes(), record.image)
+        assert pixel_digest(seen) == record.image.split("/")[1].split(".")[0]
+        (source,) = by_index[record.details["index"]].images
         original = decode_image(source.read(), source.where)
-        assert pixel_digest(original) == pixel_digest(
-            decode_image((tmp_path / "set" / clean).read_bytes(), clean)
-        )
-    before = (tmp_path / "set" / "dataset.jsonl").read_bytes()
-    assert assign(tmp_path, "--no-clean-check").exit_code == 0
-    assert (tmp_path / "set" / "dataset.jsonl").read_bytes() == before
+        kept = (tmp_path / "set" / record.clean_image).read_bytes()
+        assert pixel_digest(original) == pixel_digest(decode_image(kept, record.clean_image))
+    assert all(r.conversation.solution == r.details["answer"] for r in records["rl"])
+    assert not any(r.conversation.solution for r in records["sft"])  # nobody wrote traces
+    before = (tmp_path / "set" / "sft.jsonl").read_bytes()
+    assert assign(tmp_path).exit_code == 0
+    assert (tmp_path / "set" / "sft.jsonl").read_bytes() == before
 
 
-def test_the_clean_check_asks_the_clean_picture_and_filters(tmp_path, make_tsv) -> None:
+def test_the_clean_check_is_a_choice(tmp_path, make_tsv) -> None:
     make_tsv(rows=40)
-    done = assign(tmp_path, "--balance", "0", "--no-images")
+    done = assign(tmp_path, "--clean-check")
     assert done.exit_code == 0, done.output
-    records, summary = read(tmp_path)
+    _, summary = read(tmp_path)
     assert summary["left_out"]["wrong when clean"] > 0
-    assert "surplus" not in summary["left_out"]
-    assert all("images" not in record for record in records)
-    assert not (tmp_path / "set" / "pictures").exists()
     assert make_tables(load_results(tmp_path / "set"), SPEC).find("levels") is not None
 
 
-def test_assign_asks_a_judge_for_traces(tmp_path, make_tsv, monkeypatch) -> None:
+def test_a_judge_that_sees_both_pictures_writes_the_traces(tmp_path, make_tsv) -> None:
     make_tsv(rows=24)
+    with serving(trace_script) as server:
+        done = assign(tmp_path, "--trace", f"openai:writer@{server.url}")
+        assert done.exit_code == 0, done.output
+        bodies = list(server.bodies)
+        assert assign(tmp_path, "--trace", f"openai:writer@{server.url}").exit_code == 0
+        assert len(server.bodies) == len(bodies)  # nothing is asked twice
+    records, summary = read(tmp_path)
+    assert len(bodies) == len(records["sft"]) > 0
+    arrived = {}
+    for body in bodies:
+        text, pictures, _ = sent(body)
+        clean, degraded = (pixel_digest(decode_image(data, "sent")) for data in pictures)
+        arrived[clean, degraded] = text
+    for record in records["sft"]:
+        digests = tuple(Path(p).stem for p in (record.clean_image, record.image))
+        assert record.conversation.question in arrived[digests]
+        assert f"Right answer: {record.details['answer']}" in arrived[digests]
+        assert len(record.texts) == (2 if record.mode == "generate" else 1)
+    assert summary["writer"] == "writer@local"
+    sessions = json.loads((tmp_path / "set" / "manifest.json").read_text())["judge_sessions"]
+    assert [s["requests_sent"] for s in sessions] == [len(bodies)]
+
+
+def test_the_statistics_of_table_8_are_printed_and_stored(tmp_path, make_tsv) -> None:
+    make_tsv(rows=24)
+    with serving(trace_script) as server:
+        done = assign(tmp_path, "--trace", f"openai:writer@{server.url}")
+    records, summary = read(tmp_path)
+    found = summary["statistics"]
+    lengths = ["mean trace length direct", "mean trace length generate"]
+    assert list(found) == [
+        "SFT", "SFT direct", "SFT generate", *lengths, "GRPO", "corruptions", "levels"
+    ]  # fmt: skip
+    assert found["SFT"] == found["SFT direct"] + found["SFT generate"] == len(records["sft"])
+    assert found["GRPO"] == len(records["rl"])
+    assert (found["mean trace length direct"], found["mean trace length generate"]) == (
+        len(DIRECT.format("A")),
+        len(GENERATE.format("A")),
+    )
+    assert found["levels"] == len({r.details["level"] for both in records.values() for r in both})
+    assert f"SFT direct  {found['SFT direct']}" in done.output
+
+
+def test_wrong_traces_drop_their_samples_after_the_given_tries(tmp_path, make_tsv) -> None:
+    make_tsv(rows=24)
+    with serving(lambda _body: "<think>who knows</think><answer>Z</answer>") as server:
+        done = assign(tmp_path, "--trace", f"openai:writer@{server.url}", "--regenerations", "1")
+        asked = len(server.bodies)
+    assert done.exit_code == 0, done.output
+    records, summary = read(tmp_path)
+    assert records["sft"] == []
+    assert asked == 2 * summary["left_out"]["trace: wrong"] > 0
+    assert records["rl"]
+
+
+OWN = """
+from mmdbench.records import Outcome
+
+class Own:
+    def fingerprint(self):
+        return {"own": 1}
+
+    def generate(self, requests):
+        return [Outcome("a reddish colour") for _ in requests]
+
+def load(card):
+    return Own()
+"""
+
+
+def test_rows_with_conversations_are_graded_by_a_judge(tmp_path) -> None:
+    source = write_jsonl(tmp_path / "llava.jsonl", [row(i, f"Question {i}?", "red") for i in range(12)])
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "card.toml").write_text(f'[own]\nadapter = "{tmp_path}/own.py"\n')
+    command = ["assign", "--model", "own", "--model-card", str(tmp_path / "card.toml"), "--quiet"]
+    command += ["--bench", str(source), "-o", str(tmp_path / "set")]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "--judge" in refused.output
 
     def script(body):
-        prompt = body["messages"][0]["content"]
-        answer = prompt.split("The right answer: ")[1][0]
-        text = GENERATE if "<image_restore>" in prompt else DIRECT
-        return text.replace("<answer>A", f"<answer>{answer}")
+        text = sent(body)[0]
+        if "Right answer:" in text:
+            return trace_script(body)
+        return "1.0" if int(re.findall(r"Question (\d+)\?", text)[-1]) % 2 else "0.0"
 
     with serving(script) as server:
-        done = assign(tmp_path, "--no-clean-check", "--trace", f"openai:writer@{server.url}", "--no-images")
+        judge = f"openai:judge@{server.url}"
+        done = CliRunner().invoke(app, [*command, "--judge", judge, "--trace", judge])
         assert done.exit_code == 0, done.output
-        asked = len(server.bodies)
-        again = assign(tmp_path, "--no-clean-check", "--trace", f"openai:writer@{server.url}", "--no-images")
-        assert again.exit_code == 0
-        assert len(server.bodies) == asked  # nothing is asked twice
     records, summary = read(tmp_path)
-    assert summary["traces"] == {"judge": "writer@local", "prompt": "mmdbench-trace/1", "ok": len(records)}
-    assert {len(r["turns"]) for r in records if r["mode"] == "generate"} == {2}
-    assert {len(r["turns"]) for r in records if r["mode"] == "direct"} == {1}
+    both = [*records["sft"], *records["rl"]]
+    assert len(both) == summary["kept"] == 12
+    assert {r.mode for r in both if r.details["index"] % 2} == {"direct"}
+    assert {r.conversation.question for r in records["rl"]} == {
+        f"Question {r.details['index']}?" for r in records["rl"]
+    }
+    assert {r.conversation.solution for r in records["rl"]} == {"red"}
+    assert {r.subset for r in both} == {"llava"}
+    assert {r.id for r in both} == {f"row-{i}" for i in range(12)}
 
 
 MUTE = """
@@ -363,12 +351,7 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
     usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
 
     def script(body):
-        prompt = body["messages"][0]["content"]
-        text = (
-            DIRECT.replace("<answer>A", "<answer>" + prompt.split("The right answer: ")[1][0])
-            if ("The right answer: " in prompt)
-            else "A"
-        )
+        text = trace_script(body) if "Right answer: " in sent(body)[0] else "A"
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
         return 200, {"Content-Type": "application/json"}, json.dumps({**answer, "usage": usage}).encode()
@@ -382,8 +365,8 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
 
     def made(*more, code=0):
         done = assign(
-            tmp_path, "--model", "mute", "--model-card", str(tmp_path / "cards.toml"), "--no-clean-check",
-            "--no-images", "--judge", "j", "--trace", "w", *more,
+            tmp_path, "--model", "mute", "--model-card", str(tmp_path / "cards.toml"),
+            "--judge", "j", "--trace", "w", *more,
         )  # fmt: skip
         assert done.exit_code == code, done.output
         return done.output
@@ -392,9 +375,9 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
         cards(server)
         assert "--max-usd 3 is used up" in made("--max-usd", "3", code=4)
         made()
-        sent = len(server.bodies)
+        asked = len(server.bodies)
         made()
-        assert len(server.bodies) == sent  # nothing is asked twice
+        assert len(server.bodies) == asked  # nothing is asked twice
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
     assert (manifest["judge"]["id"], manifest["judge"]["prompts"][0]["id"]) == (
         "j@local",
@@ -402,8 +385,8 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
     )
     sessions = manifest["judge_sessions"]
     assert {session["judge"] for session in sessions} == {"j@local", "w@local"}
-    assert sum(session["requests_sent"] for session in sessions) == sent
-    assert sum(session["cost_usd"] for session in sessions) == 2 * sent
+    assert sum(session["requests_sent"] for session in sessions) == asked
+    assert sum(session["cost_usd"] for session in sessions) == 2 * asked
     assert load_results(tmp_path / "set").judge == "j@local"
 
 
@@ -412,7 +395,12 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
     [
         ("--level", "clean,hard"),
         ("--level", "recoded,hard"),
-        ("--balance", "-1"),
+        ("--regenerations", "-1"),
+        ("--right-at", "2"),
+        ("--draw", "twice"),
+        ("--recipe", "papers"),
+        ("--p-sft", "0.5"),
+        ("--recipe", "code", "--trace", "gpt-4.1"),
         ("--judge", "gpt-4.11"),
         ("--trace", "openai:"),
     ],
@@ -455,7 +443,7 @@ def test_a_group_with_a_rotation_that_says_nothing_is_left_out(tmp_path, level, 
         return reply if at == level and q.index == 1000001 else q.answer
 
     folder = write_run(tmp_path / "run", questions, answer, family="circular", levels=("clean", "hard"))
-    (found,) = find_samples(load_results(folder))
+    (found,) = find_samples(load_results(folder), clean_check=True)
     clean = {
         "no answer": "no clean answer",
         "not graded": "clean answer not graded",

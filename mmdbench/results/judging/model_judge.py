@@ -83,7 +83,7 @@ class ModelJudge:
             MissingExtraError: The adapter's client is not installed.
         """
         sampling = {"temperature": call.temperature, "max_tokens": call.max_tokens}
-        request = Request(call.key(self.id), call.prompt, call.prompt, {}, (), generation=sampling)
+        request = Request(call.key(self.id), call.prompt, call.prompt, {}, call.images, generation=sampling)
         outcome = asyncio.run_coroutine_threadsafe(self._ask(request), self._running_loop()).result()
         if outcome is None:
             raise self._stopped()

@@ -26,7 +26,8 @@ __all__ = ["JudgeOptions", "open_judge", "open_judging"]
 class JudgeOptions:
     """A judge by name, the files of its prompts and model cards, and the most that its calls may cost.
 
-    `on_progress` gets the number of answered calls, and of all. `on_usage` gets the calls, tokens and
+    `system` is the system prompt of a model that is asked for more than grades. `on_progress` gets the number
+    of answered calls, and of all. `on_usage` gets the calls, tokens and
     cost at the end, if there were any calls.
     """
 
@@ -36,6 +37,8 @@ class JudgeOptions:
     max_usd: float | None = None
     on_progress: Callable[[int, int], None] = lambda _done, _total: None
     on_usage: Callable[[Mapping[str, Any]], None] = lambda _usage: None
+    max_requests: int | None = None
+    system: str = ""
 
 
 @contextmanager
@@ -55,7 +58,8 @@ def open_judging(
     if options is None:
         yield None
         return
-    judge = open_judge(options.name, options.cards, Budget(usd=options.max_usd))
+    budget = Budget(options.max_usd, None, options.max_requests)
+    judge = open_judge(options.name, options.cards, budget, system=options.system)
     try:
         with stopped_by_ctrl_c(judge.spending):
             heads = load_heads(options.heads)
@@ -69,7 +73,9 @@ def open_judging(
                 _record_usage(run, usage)
 
 
-def open_judge(name: str, files: Sequence[Path] = (), budget: Budget | None = None) -> ModelJudge:
+def open_judge(
+    name: str, files: Sequence[Path] = (), budget: Budget | None = None, *, system: str = ""
+) -> ModelJudge:
     """Open a judge; nothing is sent and no key is read before its first call.
 
     Args:
@@ -77,6 +83,7 @@ def open_judge(name: str, files: Sequence[Path] = (), budget: Budget | None = No
             gets the key in MMDBENCH_API_KEY, never the key of the card's own endpoint.
         files: Files with model cards of the user's own.
         budget: The most that its calls may cost; None for no limit.
+        system: The system prompt of all its calls. It is no part of their keys: name it in `prompt_id`.
 
     Returns:
         The judge; close it after use.
@@ -99,8 +106,9 @@ def open_judge(name: str, files: Sequence[Path] = (), budget: Budget | None = No
         )
     budget = budget or Budget()
     check_price(card, budget.usd)
-    # A system prompt is no part of a protocol, and no part of a journal's keys.
+    # The card's system prompt is no part of a protocol, and no part of a journal's keys.
     options = {key: value for key, value in card.options.items() if key != "system"}
+    options |= {"system": system} if system else {}
     model = open_model(replace(card, options=options))
     if not is_async(model):
         raise _not_behind_api(card.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from mmdbench.records import Index
+from mmdbench.records import ImageBytes, Index
 from mmdbench.system.digest import bytes_digest, value_digest
 
 __all__ = ["Judge", "JudgeCall", "JudgeReply"]
@@ -16,7 +16,8 @@ class JudgeCall:
     """One call to a judge: a prompt, its sampling settings, and the row to judge.
 
     `attempt` is the number of the call for the row, from 1. `depends_on` holds further JSON values that a
-    decision is made from, such as the options; they are part of the key.
+    decision is made from, such as the options; they are part of the key, and so are the `images`, which
+    are sent before the prompt.
     """
 
     bench: str
@@ -28,6 +29,7 @@ class JudgeCall:
     temperature: float
     max_tokens: int
     depends_on: tuple[Any, ...] = ()
+    images: tuple[ImageBytes, ...] = ()
 
     def key(self, judge_id: str) -> str:
         """The key under which a journal stores the reply of that judge."""
@@ -44,6 +46,8 @@ class JudgeCall:
             "attempt": self.attempt,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
+            # Calls without pictures keep the keys that they had before there were any with.
+            **({"images_sha256": [bytes_digest(i.data) for i in self.images]} if self.images else {}),
         }
 
 
