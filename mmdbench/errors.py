@@ -6,7 +6,7 @@
     ├── UsageError                 the call cannot be done as asked               (exit 2)
     │   ├── UnknownNameError       no such corruption, level, benchmark, model …
     │   ├── ImageInputError        an image of a kind that cannot be corrupted
-    │   ├── IntensityError         an intensity outside (0, 1], or not a number
+    │   ├── IntensityError         an intensity outside its range, or not a number
     │   ├── ParamsError            recorded parameters that do not fit the corruption
     │   └── IncomparableError      two runs that differ in what must be equal
     ├── SpecError                  corruptions_spec.yaml is not valid              (exit 2)
@@ -112,7 +112,7 @@ class ImageInputError(UsageError, TypeError):
 
 
 class IntensityError(UsageError):
-    """An intensity that is not a number in (0, 1]."""
+    """An intensity that is not a number in (0, 1], or in [0, 1] where it is drawn."""
 
 
 class ParamsError(UsageError):

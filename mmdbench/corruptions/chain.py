@@ -44,8 +44,8 @@ class Chain:
 
     `stages` are `CorruptionChoice`s, by default one for each category in the order capture,
     transmission, environmental, post_processing, each with p = 0.5 and an intensity drawn uniformly
-    from 0.1 to 0.9. Robust-R1 composes its training images in this way; the probabilities are
-    mmdbench's own. If fewer than `at_least` stages are drawn, more are added at random.
+    from 0.1 to 0.9. Robust-R1 composes its training images in this way, with intensities from 0 to 1; the
+    probabilities are mmdbench's own. If fewer than `at_least` stages are drawn, more are added at random.
 
     A chain has no state: every draw follows from the image's pixels and the seed. A layout (angle,
     positions, noise) does not depend on the intensity or on the other stages, and a chain of one
@@ -71,7 +71,7 @@ class Chain:
         """A chain across the four categories, with the same settings for each.
 
         Args:
-            intensity: A number in (0, 1], or the two ends of a range.
+            intensity: A number in [0, 1], or the two ends of a range; Robust-R1 draws from (0, 1).
             p: The probability of each stage, from 0 to 1.
             at_least: The smallest number of corruptions for an image.
             profile: "paper" or "scaled".

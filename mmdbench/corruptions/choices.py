@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.corruptions import apply, image_seed, sample
+from mmdbench.corruptions import apply, image_seed
+from mmdbench.corruptions.operations import draw
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IntensityError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS
@@ -40,9 +41,8 @@ class DrawnCorruption:
 
     def params(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """The parameters for an image of `shape` (height, width, …) in px."""
-        return sample(
-            self.corruption, shape[:2], intensity=self.intensity, seed=self.seed, profile=self.profile
-        )
+        how: dict[str, Any] = {"intensity": self.intensity, "seed": self.seed, "profile": self.profile}
+        return draw(load_spec(), self.corruption, shape[:2], **how)
 
     def corrupted(self, image: Any) -> Any:
         """The degraded image; `image` is anything that `corrupt` takes, except a list."""
@@ -123,7 +123,7 @@ def choice_of(
     Args:
         corruptions: A corruption, a category, or several of either; None for all corruptions.
         level: One or several of "low", "mid" and "hard", drawn with equal probability.
-        intensity: A number in (0, 1], or the two ends of a range.
+        intensity: A number in [0, 1], or the two ends of a range.
         p: The probability that an image is degraded at all, from 0 to 1.
         profile: "paper" or "scaled".
 
@@ -177,13 +177,13 @@ def _levels(given: str | Sequence[str]) -> tuple[float, ...]:
 def _intensities(given: float | Sequence[float]) -> tuple[float, ...]:
     ends = (given,) if isinstance(given, (int, float)) else tuple(given)
     good = all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) and 0 < v <= 1
+        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) and 0 <= v <= 1
         for v in ends
     )
     single = isinstance(given, (int, float))
     if not good or (not single and (len(ends) != 2 or ends[0] > ends[1])):
         raise IntensityError(
-            f"The intensity must be a number in (0, 1] or the two ends of a range, got {given!r}.",
+            f"The intensity must be a number in [0, 1] or the two ends of a range, got {given!r}.",
             hint="Give for example intensity=0.45 or intensity=(0.2, 0.9).",
         )
     return tuple(float(v) for v in ends)

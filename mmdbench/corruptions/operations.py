@@ -147,11 +147,14 @@ def draw(
 ) -> dict[str, Any]:
     """Draw the parameters of a corruption by any spec, for example a calibrated one, at an intensity.
 
+    At an intensity of 0 every formula has a value, which leaves most pictures as they are (not those under
+    scan_lines, sharpness_change and motion_blur).
+
     Args:
         spec: The spec with the corruption's ranges.
         name: The corruption.
         shape: (height, width) or (height, width, channels) of the image in px.
-        intensity: A number in (0, 1].
+        intensity: A number in [0, 1].
         seed: A whole number.
         profile: "paper" or "scaled".
 
@@ -160,7 +163,7 @@ def draw(
     """
     corruption = find_corruption(spec, name)
     _check_seed(seed)
-    values = spec.values(name, _checked_intensity(intensity), _size(shape), profile)
+    values = spec.values(name, _checked_intensity(intensity, zero=True), _size(shape), profile)
     return corruption.sample(values, Stream(name, int(seed)))
 
 
@@ -228,11 +231,11 @@ def _one_intensity(spec: Spec, level: object, intensity: object, severity: objec
     return spec.intensities[str(name)]
 
 
-def _checked_intensity(intensity: object) -> float:
+def _checked_intensity(intensity: object, *, zero: bool = False) -> float:
     number = isinstance(intensity, Real) and not isinstance(intensity, bool)
-    if not number or not 0 < float(intensity) <= 1:  # type: ignore[arg-type]
+    if not number or not 0 <= float(intensity) <= 1 or (not zero and intensity == 0):  # type: ignore[arg-type]
         raise IntensityError(
-            f"The intensity must be a number in (0, 1], got {intensity!r}.",
+            f"The intensity must be a number in {'[' if zero else '('}0, 1], got {intensity!r}.",
             hint="Low, mid and hard are 0.23, 0.45 and 0.9.",
         )
     return float(intensity)  # type: ignore[arg-type]

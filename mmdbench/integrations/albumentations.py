@@ -9,7 +9,7 @@
     degraded = augment(image=image)["image"]
 
 Every transform takes `level` (one or several of "low", "mid", "hard"), or `intensity` (a number in
-(0, 1], or a range), by default the range from low to hard; `profile` ("paper" or "scaled"); and `p`.
+[0, 1], or a range), by default the range from low to hard; `profile` ("paper" or "scaled"); and `p`.
 Images are uint8 H×W×3 (RGB), H×W, H×W×1 or H×W×4; masks, boxes and keypoints stay as they are. What
 is drawn comes from the generator that albumentations seeds, `ReplayCompose` records it (corruption,
 intensity, seed), and `to_dict` / `from_dict` write and read the transforms. Needs albumentations 2.0
@@ -88,7 +88,7 @@ class MMDCorruption(_Drawing):
     Args:
         corruptions: Names or categories ("capture", …); None for all, with equal weight for each category.
         level: One or several of "low", "mid" and "hard".
-        intensity: A number in (0, 1], or the two ends of a range.
+        intensity: A number in [0, 1], or the two ends of a range.
         profile: "paper" or "scaled".
         p: The probability of the transform, from 0 to 1.
     """

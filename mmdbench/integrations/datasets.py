@@ -39,7 +39,7 @@ class MMDCorruption:
         corruptions: Names or categories, of which each image gets one by the weights of the release;
             None for all.
         level: One or several of "low", "mid" and "hard".
-        intensity: A number in (0, 1], or the two ends of a range; without level and intensity, the
+        intensity: A number in [0, 1], or the two ends of a range; without level and intensity, the
             range from low to hard.
         p: The probability that an image is degraded at all, from 0 to 1.
         seed: A whole number.

@@ -51,7 +51,7 @@ class MMDCorruption(v2.Transform):
     Args:
         corruptions: Names or categories; None for all, with the weights of the release.
         level: One or several of "low", "mid" and "hard".
-        intensity: A number in (0, 1], or the two ends of a range; without level and intensity, the
+        intensity: A number in [0, 1], or the two ends of a range; without level and intensity, the
             range from low to hard.
         p: The probability that an image is degraded at all, from 0 to 1.
         profile: "paper" or "scaled".

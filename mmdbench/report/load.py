@@ -23,7 +23,7 @@ def open_runs(
     """Grade runs and put published results beside them.
 
     Args:
-        names: Folders of runs and names of published results; the first is the reference.
+        names: Folders of runs and names of published results, both or one kind; the first is the reference.
         protocol: Grading protocol; empty for each run's own.
         extraction: Answer extraction; empty for each run's own.
         judge: A judge of the runs, `none` for no judge; empty for each run's default.
@@ -31,17 +31,15 @@ def open_runs(
     Returns:
         The graded runs, and the tables of runs and published results.
 
-    Raises:
-        UsageError: No run is among the names.
     """
     folders = [Path(name) for name in names if not is_published(name)]
     results = [
         load_results(folder, protocol=protocol, extraction=extraction, judged_by=judge) for folder in folders
     ]
-    if not results:
-        raise UsageError(f"RUNS must name a run, got {', '.join(names)}.", hint="Name the folder of one too.")
-    benchmarks = [bench for run in results for bench in run.counted]
     published = [published_rows(name) for name in names if is_published(name)]
+    benchmarks = [bench for run in results for bench in run.counted]
+    if not results:
+        benchmarks = [row.id for result in published for row in result.main if not row.is_average]
     shared = [result for result in published if {row.id for row in result.main} & set(benchmarks)]
     published = [published_rows(r.label, benchmarks) if r in shared else r for r in published]
     reference = names[0] if is_published(names[0]) else ""

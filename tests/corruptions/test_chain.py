@@ -111,6 +111,29 @@ def test_a_record_with_a_broken_step_is_refused():
         Chain.replay(picture(1), record)
 
 
+@pytest.mark.parametrize("name", load_spec().corruptions)
+def test_strengths_may_begin_at_0(name):
+    image = picture(3)
+    degraded, record = Chain.of((name, 0)).recorded(image, 1)
+    assert record["steps"][0]["intensity"] == 0
+    assert (Chain.replay(image, record) == degraded).all()
+    assert Chain.replay(image[:20, :30], record).shape == (20, 30, 3)
+    changed = {"scan_lines", "sharpness_change", "motion_blur", "jpeg_compression", "hsv_saturation"}
+    assert (degraded == image).all() or name in {*changed, "mean_shift"}
+
+
+def test_robust_r1s_strengths_are_even_from_0_to_1():
+    chain = Chain.across(intensity=(0, 1), p=1)
+    drawn = [
+        step["intensity"] for seed in range(60) for step in chain.recorded(picture(1, 8, 8), seed)[1]["steps"]
+    ]
+    assert min(drawn) < 0.05
+    assert max(drawn) > 0.95
+    assert abs(sum(drawn) / len(drawn) - 0.5) < 0.08
+    with pytest.raises(IntensityError, match=r"in \[0, 1\]"):
+        Chain.across(intensity=(-0.1, 1))
+
+
 def test_at_least_is_kept_and_bounded():
     for seed in range(20):
         _, record = Chain.across(p=0.01, at_least=2).recorded(picture(1), seed)
@@ -161,7 +184,7 @@ def test_another_seed_makes_another_choice():
         ({"level": "hrad"}, UnknownNameError),
         ({"level": []}, UnknownNameError),
         ({"level": "low", "intensity": 0.3}, UsageError),
-        ({"intensity": 0}, IntensityError),
+        ({"intensity": -0.1}, IntensityError),
         ({"intensity": (0.9, 0.1)}, IntensityError),
         ({"intensity": (0.1, 0.2, 0.3)}, IntensityError),
         ({"p": 1.5}, UsageError),

@@ -210,7 +210,6 @@ def test_the_verb_report_shows_runs_side_by_side(folders, tmp_path):
     assert "\\toprule" in call(report, *folders, "--latex", "--table", "scores-hard")
     assert call(report, folders[0], "--csv").startswith("table,row,column")
     assert "Only one of" in call(report, folders[0], "--csv", "--json", code=2)
-    assert "RUNS must name a run, got paper:bagel" in call(report, "paper:bagel", code=2)
     assert json.JSONDecoder().raw_decode(call(report, folders[0], "--json"))[0]["main"][0]["name"] == "MMStar"
     assert "Did you mean 'levels'" in call(report, folders[0], "--table", "level", code=2)
     text = call(report, folders[0])

@@ -10,7 +10,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError
 from mmdbench.report.published import is_published, paper_tables, published_names, published_rows
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.report.tables.rounding import fixed
+from mmdbench.report.tables.rounding import cut, fixed
 from mmdbench.report.tables.table import shown
 from run_folders import LEVELS, published_hits, results
 
@@ -148,6 +148,22 @@ def test_table_11_totals_are_listed_as_they_differ():
     assert misprinted("table 11", "clear-rl")
 
 
+def test_the_settings_of_the_paper_are_the_best_of_tables_12_and_13():
+    by_lambda = PAPER["table12_flow_grpo_lambda_clean_hard"]
+    assert max(by_lambda, key=lambda key: by_lambda[key][1]) == "0.3"
+    weights = PAPER["table13_reward_weights_acc_fmt_dec_clean_hard"]
+    best = max(weights, key=lambda row: row[-1])
+    assert best == [0.75, 0.1, 0.15, 70.27, 64.97]
+    assert by_lambda["0.3"] == best[-2:]
+    assert [round(sum(row[:3]), 9) for row in weights] == [1] * 5
+
+
+def test_table_8_is_one_to_one_only_roughly():
+    sets = PAPER["table8_training_sets"]
+    assert sets["SFT direct"] + sets["SFT generate"] == sets["SFT"]
+    assert round(sets["SFT direct"] / sets["SFT generate"], 3) == 0.972
+
+
 def test_averages_of_table_3_and_4_agree_with_table_2():
     two = PAPER["table2_clean_hard_drop"]
     three = PAPER["table3_ablation_clean_hard"]
@@ -166,7 +182,7 @@ def test_every_published_result_can_be_shown_beside_a_run():
         "paper:clear-rl",
         "paper:robust-r1-sft-rl",
     } <= set(names)
-    assert len(names) == 25
+    assert len(names) == 28
     run = run_of("mine", {b: {"clean": 70, "hard": 60} for b in SIX})
     made = make_tables(
         run, load_spec(), [published_rows(n, SIX) for n in names if published_rows(n, SIX).main]
@@ -178,7 +194,7 @@ def test_every_published_result_can_be_shown_beside_a_run():
     assert body(table)[("paper:internvl-4b",)][average] == "–"
     drops = body(made.find("drops"))
     assert drops[("paper:bagel",)][-2] == "7.29"
-    assert ("paper:internvl-4b (AVG of 2)",) in drops  # MMStar and RealWorldQA
+    assert drops[("paper:internvl-4b (AVG of 2)",)][-2] == "3.54"  # MMStar and RealWorldQA, clean to hard
     assert any("60.15" in note for note in made.notes)
 
 
@@ -199,16 +215,33 @@ def test_scores_have_the_interval_of_their_number_of_questions():
     assert 10 < score.high - score.low < 10.5
 
 
-def test_robust_r1_levels_are_not_ours():
+def test_robust_r1s_shares_are_our_levels_on_the_same_functions():
     rows = published_rows("paper:qwen2.5-vl-3b")
     star = next(r for r in rows.main if r.name == "MMStar")
     assert {k: v.value for k, v in star.scores.items()} == {
         "clean": 54.73,
-        "25%": 52.90,
-        "50%": 51.86,
-        "100%": 48.66,
+        "low": 52.90,
+        "mid": 51.86,
+        "hard": 48.66,
     }
-    assert any("no level of ours" in note for note in rows.notes)
+    assert star.drops["hard"].value == pytest.approx(6.07)
+    assert any("lens_blur has no largest kernel" in note for note in rows.notes)
+    assert not any("lens_blur" in note for note in published_rows("paper:clear-rl").notes)
+
+
+def test_scores_of_robust_r1s_table_2_are_whole_fractions_except_those_that_are_listed():
+    odd = []
+    for bench in ("MMMB", "MMStar", "RealWorldQA"):
+        n = PAPER["sizes"][bench]
+        shares = {form(100 * k / n, 2) for k in range(n + 1) for form in (cut, fixed)}
+        for model, values in PAPER["robust_r1_table2"][bench].items():
+            odd += [(bench, model, value) for value in values if f"{value:.2f}" not in shares]
+    assert odd == [
+        ("MMMB", "Qwen2.5-VL-3B", 74.5),
+        ("MMMB", "Robust-R1 SFT", 79.45),
+        ("MMStar", "Qwen2.5-VL-3B", 52.9),
+    ]
+    assert misprinted("Robust-R1 table 2", "qwen2.5-vl-3b")
 
 
 def test_names():

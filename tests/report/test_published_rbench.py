@@ -11,7 +11,7 @@ from mmdbench.report.tables.rounding import cut, fixed
 PAPER = paper_tables()
 ROWS = CELL_ROWS
 OWN = [(name, model) for name in ("rbench_absolute", "rbench_relative") for model in PAPER[name]]
-ROBUST = list(PAPER["robust_r1_table1_rbench"])
+ROBUST = [(name, model) for name in ("robust_r1_table1_rbench", "robust_r1_table3") for model in PAPER[name]]
 
 
 def test_the_cells_hold_all_rows():
@@ -35,9 +35,9 @@ def test_the_plain_mean_is_another_score():
     assert (fixed(mean_of_cells(cells), 4), printed) == ("0.4905", 0.4907)
 
 
-@pytest.mark.parametrize("model", ROBUST)
-def test_robust_r1_prints_the_plain_mean_cut(model):
-    *cells, printed = PAPER["robust_r1_table1_rbench"][model]
+@pytest.mark.parametrize(("table", "model"), ROBUST)
+def test_robust_r1_prints_the_plain_mean_cut(table, model):
+    *cells, printed = PAPER[table][model]
     assert cut(mean_of_cells(cells), 4) == f"{printed:.4f}"
 
 
@@ -49,7 +49,7 @@ def test_robust_r1_neither_rounds_nor_weighs_by_rows():
 
 def test_mcq_scores_are_whole_fractions_of_their_cell_except_those_that_are_listed():
     odd = {}
-    for table in ("rbench_absolute", "rbench_relative", "robust_r1_table1_rbench"):
+    for table in ("rbench_absolute", "rbench_relative", "robust_r1_table1_rbench", "robust_r1_table3"):
         for model, values in PAPER[table].items():
             for (_, strength), count, value in zip(CELLS[:3], ROWS[:3], values[:3], strict=True):
                 shares = {form(k / count, 4) for k in range(count + 1) for form in (cut, fixed)}
@@ -61,18 +61,26 @@ def test_mcq_scores_are_whole_fractions_of_their_cell_except_those_that_are_list
         ("rbench_relative", "MPlugOwl3"): ["low", "mid"],
         ("robust_r1_table1_rbench", "Qwen2.5-VL-3B"): ["mid"],
         ("robust_r1_table1_rbench", "Robust-R1 SFT+RL"): ["mid"],
+        ("robust_r1_table3", "Qwen2.5-VL-3B (Bai et al. 2025)"): ["mid"],
+        ("robust_r1_table3", "Ours (w/o r_{deg})"): ["high"],
+        ("robust_r1_table3", "Ours (w/o r_{len})"): ["mid"],
+        ("robust_r1_table3", "Ours"): ["mid"],
     }
     listed = {
         run for m in PAPER["misprints"] if "Bench" in m["text"] or "Robust" in m["text"] for run in m["runs"]
     }
     assert {"gpt4o", "geminipro", "mplugowl3", "qwen2.5-vl-3b", "robust-r1-sft-rl"} <= listed
+    assert {"robust-r1-without-r-deg", "robust-r1-without-r-len"} <= listed
 
 
 def test_every_published_cell_is_in_a_published_result():
     for name in ("absolute", "relative"):
         for model, values in PAPER[f"rbench_{name}"].items():
             assert published_rows(f"paper:{model.lower()}").rbench[name] == tuple(values)
-    assert published_rows("paper:robust-r1-sft-rl").rbench["absolute"][-1] == 0.5017
+    one, three = PAPER["robust_r1_table1_rbench"], PAPER["robust_r1_table3"]
+    ours = published_rows("paper:robust-r1-sft-rl").rbench["absolute"]
+    assert ours == tuple(three["Ours"]) == tuple(one["Robust-R1 SFT+RL"])
+    assert three["Qwen2.5-VL-3B (Bai et al. 2025)"] == one["Qwen2.5-VL-3B"]
     assert published_rows("paper:bagel").rbench == {}
     assert {"paper:gpt4o", "paper:mplugowl3", "paper:deepseekvl"} <= set(published_names())
 
@@ -86,6 +94,6 @@ def test_an_overall_score_is_of_1485_rows():
 
 def test_notes_are_of_the_results_own_paper():
     notes = " ".join(published_rows("paper:internvl2").notes)
-    assert "no level of ours" not in notes
+    assert "lens_blur" not in notes
     assert "16 corruptions" not in notes
     assert "swapped" in " ".join(published_rows("paper:gpt4o").notes)

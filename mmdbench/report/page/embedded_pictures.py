@@ -73,7 +73,8 @@ def make_pictures(
     left out, those of the last examples first.
 
     Args:
-        runs: The graded runs; the first one's plan and notes say how its pictures were made.
+        runs: The graded runs; the first one's plan and notes say how its pictures were made. Without runs
+            there are none.
         examples: The examples of the page.
         spec: The corruptions.
         budget: Size limit of all pictures, in bytes of base64.
@@ -83,6 +84,8 @@ def make_pictures(
     Returns:
         The pictures.
     """
+    if not runs:
+        return collect(examples, [], budget)
     questions, missing = open_questions(runs[0].plan, {e.question.bench for e in examples}, data_dir)
     jobs = plan_jobs(examples, questions, runs[0], spec)
     made: list[Thumbnails] = []

@@ -19,14 +19,18 @@ from mmdbench.report.tables.table import Table, Value, chosen, ranks, shown
 __all__ = ["console", "footer", "grid", "interval", "summary_keys"]
 
 _PERCEPTION = ("perception", "perception-corruptions", "perception-chains")
-_FOR_ONE = (*_PERCEPTION, "levels", "corruption-category", "corruption", "flips")
+_FOR_ONE = (*_PERCEPTION, "levels", "corruption-category", "corruption", "flips", "rbench-published")
+_PUBLISHED_RULES = (
+    "Points of 0 to 100 as published, with 95 % intervals for the numbers of questions: Wilson for scores, "
+    "unpaired for drops. Rounded " + RULE + "."
+)
 _RULES = (
     "Points of 0 to 100 with 95 % intervals: Wilson for scores, paired by question (Bonett and Price) "
     "for drops; a question under several corruptions counts once. Rounded " + RULE + "."
 )
 _WIDE = ("points", "%")
 _LEAST_LABEL = 12
-_FOR_MANY = (*_PERCEPTION, "drops", "levels", "corruption-models", "mce")
+_FOR_MANY = (*_PERCEPTION, "drops", "levels", "corruption-models", "mce", "rbench-published")
 
 
 def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
@@ -156,6 +160,8 @@ def interval(value: Value, digits: int = 1) -> str:
 
 def footer(tables: Tables) -> list[str]:
     """Lines below the tables: counts of answers, the meaning of the numbers, and the notes after tables."""
+    if not tables.runs:
+        return [_PUBLISHED_RULES, *tables.notes_around()[1]]
     counts = tables.counts
     parts = [
         f"{counts[s]} {s}" for s in ("refused", "empty", "truncated", "error", "missing") if counts.get(s)

@@ -148,7 +148,8 @@ def _drops(figure: Any, tables: Tables) -> bool:
     axes.set_yticks(range(len(names)), names.values())
     axes.invert_yaxis()
     mark = _mark(tables, runs[0]) if len(runs) == 1 else ""
-    words = f"drop{mark} {CLEAN} → {level} in points, paired, 95 % intervals"
+    paired = "paired, " if tables.runs else ""
+    words = f"drop{mark} {CLEAN} → {level} in points, {paired}95 % intervals"
     axes.set_xlabel(f"{words}\n{_rules(tables)}", fontsize=7)
     if len(runs) > 1:
         axes.legend(frameon=False)
@@ -157,7 +158,7 @@ def _drops(figure: Any, tables: Tables) -> bool:
 
 def _corruptions(figure: Any, tables: Tables) -> bool:
     part = next((p for p in tables.breakdowns if p.id == CORRUPTION), None)
-    first = tables.runs[0].label
+    first = next((info.label for info in tables.runs), "")
     rows = [row for row in part.rows if row.run == first and row.drops] if part else []
     levels = [
         level for level in tables.levels if any(level in row.drops for row in rows) and level != RECODED

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
-from mmdbench.records import ANSWER
+from mmdbench.records import ANSWER, in_order
 from mmdbench.report.identity import identity, require_comparable
 from mmdbench.report.scores import (
     CORRUPTION,
@@ -26,6 +26,7 @@ from mmdbench.report.tables import answer_changes, breakdowns, headline, replies
 from mmdbench.report.tables.corruption_error import mce_table
 from mmdbench.report.tables.perception import perception_tables
 from mmdbench.report.tables.picture_quality import quality_table
+from mmdbench.report.tables.published_rbench import published_rbench_table
 from mmdbench.report.tables.rbench import rbench_tables
 from mmdbench.report.tables.rounding import RULE
 from mmdbench.report.tables.run_notes import notes_beside_published, run_notes, unpublished_files
@@ -121,10 +122,10 @@ def make_tables(
     published: Sequence[PublishedRows] = (),
     reference: str = "",
 ) -> Tables:
-    """The tables of one graded run, or of several side by side and of published results.
+    """The tables of one graded run, or of several side by side, and of published results.
 
     Args:
-        results: The graded run or runs.
+        results: The graded run or runs; none for a report of published results alone.
         spec: The corruptions and their categories.
         published: Published results to show beside the runs.
         reference: The label of the published result that Δ and corruption errors are taken
@@ -140,25 +141,25 @@ def make_tables(
     runs = _named([results] if isinstance(results, RunResults) else list(results))
     for run in runs[1:]:
         require_comparable(identity(runs[0]), identity(run))
-    first = runs[0]
-    answered = first.plan.task == ANSWER
-    if published and not answered:
+    first = runs[0] if runs else None
+    answered = first is None or first.plan.task == ANSWER
+    if published and first and not answered:
         raise IncomparableError(f"Published scores are of the task {ANSWER!r}, not of {first.plan.task!r}.")
-    levels = levels_of(runs)
+    levels = levels_of(runs) if runs else _published_levels(published)
     rows: dict[str, Sequence[LevelRow]] = {run.name: main_rows(run, levels) for run in runs}
     rows |= {result.label: result.main for result in published}
     if answered:
         parts = _parts(runs, published, levels, spec)
         ordered = {label: rows[label] for label in sorted(rows, key=reference.__ne__)}
         tables = _answer_tables(runs, ordered, ordered | _overall(published), parts, levels, spec)
-        tables += _with_rows(rbench_tables(runs, {result.label: result.rbench for result in published}))
+        tables += _with_rows(_rbench_tables(runs, {result.label: result.rbench for result in published}))
     else:
         # A task's score on clean pictures is no base that drops start from.
         rows = {label: [replace(row, drops={}) for row in of_run] for label, of_run in rows.items()}
         parts = {}
         tables = _task_tables(runs, levels, spec)
-    rules = _rules(first, judges := _judges(runs))
-    tables = [replace(table, caption=f"{rules} {table.caption}".strip()) for table in tables]
+    judges = _judges(runs)
+    tables = [replace(table, caption=_caption(table, first, judges)) for table in tables]
     incomplete = {run.name for run in runs if not run.settled}
     return Tables(
         header=_header(first, list(rows), spec) | ({"judge": judges} if judges else {}),
@@ -177,9 +178,23 @@ def _judges(runs: Sequence[RunResults]) -> str:
     return ", ".join(dict.fromkeys(run.judge for run in runs if run.judge))
 
 
-def _rules(run: RunResults, judges: str) -> str:
+def _rbench_tables(
+    runs: Sequence[RunResults], published: Mapping[str, Mapping[str, Sequence[float]]]
+) -> list[Table]:
+    return rbench_tables(runs, published) if runs else [published_rbench_table(published)]
+
+
+def _published_levels(published: Sequence[PublishedRows]) -> tuple[str, ...]:
+    return in_order(level for result in published for row in result.main for level in row.scores)
+
+
+def _caption(table: Table, run: RunResults | None, judges: str) -> str:
+    """The table's caption, after the rules of the run that it reports."""
+    if run is None:
+        return f"As published. {table.caption.replace(headline.PAIRED, '')}".strip()
     judged = f", judge {judges}" if judges else ""
-    return f"{run.plan.protocol}{judged}, {run.plan.design}: {weighting_of(run)}."
+    rules = f"{run.plan.protocol}{judged}, {run.plan.design}: {weighting_of(run)}."
+    return f"{rules} {table.caption}".strip()
 
 
 def _counts(runs: Sequence[RunResults]) -> dict[str, int]:
@@ -237,7 +252,9 @@ def _answer_tables(
     levels: Sequence[str],
     spec: Spec,
 ) -> list[Table]:
-    pooled = _POOLED[not runs[0].apart]
+    if not levels:  # a published result may have scores of R-Bench alone
+        return []
+    pooled = _POOLED[bool(runs) and not runs[0].apart]
     by_corruption = {key: part for key, part in parts.items() if key != QUESTION_CATEGORY}
     found = [
         headline.worst_table(rows, levels),
@@ -281,7 +298,10 @@ def _info(run: RunResults) -> RunInfo:
     return RunInfo(run.name, run.plan.model, counts, run.settled, run_notes(run), identity(run))
 
 
-def _header(run: RunResults, labels: Sequence[str], spec: Spec) -> dict[str, str]:
+def _header(run: RunResults | None, labels: Sequence[str], spec: Spec) -> dict[str, str]:
+    if run is None:
+        own = "that of each paper"
+        return {"model": ", ".join(labels), "design": own, "protocol": own, "rounding": RULE}
     plan = run.plan
     made = plan.design != "released"
     others = unpublished_files(run.manifest)

@@ -9,7 +9,15 @@ from mmdbench.report.scores import AVERAGE, AVERAGE_NAME, LevelRow, overall_row,
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.stats import Estimate
 
-__all__ = ["drop_table", "ladder_table", "level_columns", "level_values", "levels_table", "worst_table"]
+__all__ = [
+    "PAIRED",
+    "drop_table",
+    "ladder_table",
+    "level_columns",
+    "level_values",
+    "levels_table",
+    "worst_table",
+]
 
 Rows = Mapping[str, Sequence[LevelRow]]
 """The main rows of each run, by its label."""
@@ -136,7 +144,9 @@ def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
     )
 
 
-_AVERAGES = f"{AVERAGE_NAME} is the unweighted mean over benchmarks; drops are paired by question."
+PAIRED = "; drops are paired by question"
+"""The words of captions on drops of runs; those of published results have no questions to pair."""
+_AVERAGES = f"{AVERAGE_NAME} is the unweighted mean over benchmarks{PAIRED}."
 
 
 def _at(row: LevelRow, level: str) -> Estimate | None:
