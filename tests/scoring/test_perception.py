@@ -407,6 +407,20 @@ def test_the_report_prints_perception_and_nothing_of_drops(runs) -> None:
     assert sum(row.values[0].value for row in by_corruption.rows) == 8
 
 
+@pytest.mark.parametrize("design", ["mixed", "chain:2"])
+def test_a_page_has_the_tables_and_no_drops(tmp_path, make_tsv, design) -> None:
+    results = load_results(
+        perceive(tmp_path / "run", make_tsv(rows=3), Namer("graffiti: 0.5"), design=design)
+    )
+    made = write_page([results], make_tables(results, SPEC), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert made.examples == 3
+    for text in ("Degradation perception by level", "r_deg (code)", "words", "Corruptions of chains"):
+        assert (text in page) == (text != "Corruptions of chains" or design == "chain:2")
+    for section in ("drops", "parts"):
+        assert f'<section id="{section}" aria-labelledby="h-{section}" hidden>' in page
+
+
 def test_false_alarms_are_shares_of_the_replies_that_can_be_read(tmp_path, make_tsv) -> None:
     class Mumbling:
         def __init__(self) -> None:
@@ -457,8 +471,6 @@ def test_tasks_are_never_mixed(runs, tmp_path) -> None:
         make_tables(ours, SPEC, [published_rows("paper:clear-rl")])
     with pytest.raises(UsageError, match="one way of grading"):
         regrade(seen)
-    with pytest.raises(UsageError, match="page"):
-        write_page([ours], make_tables(ours, SPEC), tmp_path / "page.html")
     with pytest.raises(UsageError, match=r"perceive/3"):
         load_results(seen, protocol="vlmevalkit/1")
 

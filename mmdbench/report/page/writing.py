@@ -17,7 +17,6 @@ from typing import Any
 from mmdbench._version import __version__
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import UsageError
 from mmdbench.records import ANSWER
 from mmdbench.report.page import charts, sections
 from mmdbench.report.page.elements import PageLabels
@@ -97,11 +96,9 @@ def write_page(
         The size of the page, and the number of its examples and pictures.
 
     Raises:
-        UsageError: For a negative number of examples, or a run of another task than answering.
+        UsageError: For a negative number of examples.
     """
     require_at_least("examples", examples, 0, whole=True)
-    if any(run.plan.task != ANSWER for run in runs):
-        raise UsageError("A page shows answers to questions.", hint="Print the tables: mmdbench report RUN")
     spec = load_spec()
     named = [_named(run, tables, i) for i, run in enumerate(runs)]
     all_examples = gather(named) if examples else []
@@ -137,6 +134,8 @@ def page_html(content: PageContent, spec: Spec) -> str:
         header="".join(tag("dt", key) + tag("dd", value) for key, value in tables.header.items()),
         alarm=_alarm(tables),
         summary=sections.summary(numbers, labels),
+        # A task's score on clean pictures is no base that drops start from.
+        no_drops="hidden" if any(run.plan.task != ANSWER for run in content.runs) else "",
         drops=charts.drops(numbers, labels),
         curves=charts.curves(numbers, labels),
         heat=heat_maps(numbers, labels, categories),
