@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.generations import read_generation
 
-__all__ = ["Freshness", "freshness", "freshness_line", "stale_problem"]
+__all__ = ["Freshness", "asked_note", "freshness", "freshness_line", "stale_problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,28 @@ def freshness_line(found: Freshness) -> str:
         parts.append(f"the age of {found.undated} is unknown (an earlier version kept no times)")
     if found.behind:
         parts.append(f"{found.behind} are of an earlier generation and not asked again yet")
+    return "; ".join(parts) + "."
+
+
+def asked_note(run: RunResults) -> str:
+    """The dates (UTC) on which a run's replies were asked; the same whenever it is read.
+
+    Empty for a run whose replies keep no times.
+    """
+    times = sorted(reply.asked for reply in run.replies.values() if reply.asked)
+    if not times:
+        return ""
+    first, last = (datetime.fromisoformat(time).strftime("%Y-%m-%d") for time in (times[0], times[-1]))
+    parts = [
+        f"Replies asked on {first} (UTC)" if first == last else f"Replies asked from {first} to {last} (UTC)"
+    ]
+    found = freshness(run)
+    if found.undated:
+        parts.append(f"{found.undated} of {found.replies} keep no time")
+    if found.behind:
+        parts.append(
+            f"{found.behind} of {found.replies} are of an earlier generation and not asked again yet"
+        )
     return "; ".join(parts) + "."
 
 

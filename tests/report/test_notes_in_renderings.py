@@ -26,7 +26,7 @@ from run_folders import question, write_run
 PAGE = Path(__file__).parents[2] / "docs" / "run_notes.md"
 BEGIN, END = "<!-- made by tests/report/test_notes_in_renderings.py -->\n", "<!-- end -->\n"
 
-KINDS = ("INCOMPLETE", "FILE", "SAMPLE", "hesitant", "in our own words", "could not settle", "Truncated")
+KINDS = ("INCOMPLETE", "FILE", "SAMPLE", "hesitant", "in our own words", "could not settle", "Truncated", "Replies asked")
 """A word of each note that the run must have."""
 
 ROWS = 40
@@ -50,11 +50,13 @@ def limited_run(folder, errors, unsettled=1):
     """
 
     def answer(q, level, _):
+        asked = {"asked": f"2026-11-{22 if level == 'clean' else 30}T10:00:00.000+00:00"}
         if level == "hard" and q.index < errors:
-            return {"status": "error", "reason": "HTTP 500"}
+            return {"status": "error", "reason": "HTTP 500", **asked}
         if q.index == 11:
-            return {"status": "truncated", "text": "settled, it may be"}
-        return "a dog" if 12 <= q.index < 12 + unsettled and level == "hard" else "settled, a cat"
+            return {"status": "truncated", "text": "settled, it may be", **asked}
+        is_unsettled = 12 <= q.index < 12 + unsettled and level == "hard"
+        return {"text": "a dog" if is_unsettled else "settled, a cat", **asked}
 
     rows = [question(i, "MMVet", "a cat", category="rec") for i in range(ROWS)]
     bench = {"name": "MMVet", "family": "mmvet", "questions": 60, "sha256": "0" * 64}

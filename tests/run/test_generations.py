@@ -112,6 +112,8 @@ def test_a_stopped_generation_is_refused_until_the_same_command_or_a_plain_one_e
     served("B")
     assert "7 of 12 replies are of an earlier generation" in mmdbench(f"{EVAL} --fresh --max-requests 5", 4)
     assert "7 are of an earlier generation" in mmdbench("report run")
+    said = "7 of 12 are of an earlier generation and not asked again yet."
+    assert said in Path("run/report.md").read_text("utf-8")
     assert "earlier generation" in mmdbench("check run --baseline b.json", 4)
     assert "earlier generation" in mmdbench("check run --baseline c.json --accept", 4)
     assert texts() == {"A", "B"}
@@ -181,6 +183,29 @@ def test_check_and_report_say_how_old_the_replies_are():
         said = " ".join(mmdbench(f"check run --baseline b.json --require-fresh 7d{more}", 4).split())
         assert "The oldest reply is 8 days old, and may be 7 days old at most" in said
     mmdbench("check run --baseline b.json --require-fresh 9d")
+
+
+def test_every_file_of_a_report_holds_the_dates_of_its_replies_and_no_age():
+    mmdbench(EVAL)
+    age("run", days=8, of=lambda row: row["level"] == "hard")
+    old, new = ((datetime.now(timezone.utc) - timedelta(days=days)).date() for days in (8, 0))
+    note = f"Replies asked from {old} to {new} (UTC)."
+    mmdbench("report run")
+    files = [Path("run", name) for name in ("report.md", "tables.json", "tables.csv", "tables.tex")]
+    before = [path.read_bytes() for path in files]
+    for path in files:
+        assert note in path.read_text("utf-8"), path
+        assert " ago" not in path.read_text("utf-8"), path
+    assert note in " ".join(mmdbench("cite run").split())
+    mmdbench(EVAL.replace("-o run", "-o other"))
+    said = " ".join(mmdbench("compare run other").split())
+    assert note in said
+    assert f"Replies asked on {new} (UTC)." in said
+    mmdbench("check run --baseline b.json --accept")
+    mmdbench("check run --baseline b.json --junit j.xml")
+    assert note in Path("j.xml").read_text("utf-8")
+    mmdbench("report run")
+    assert [path.read_bytes() for path in files] == before
 
 
 def test_replies_without_times_are_read_and_their_age_is_unknown():

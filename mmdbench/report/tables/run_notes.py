@@ -11,6 +11,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import CLEAN, LEVELS, UNALTERED, Index
 from mmdbench.report.tables.reading_notes import reading_notes
 from mmdbench.report.tables.table import MARK
+from mmdbench.results.freshness import asked_note
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.judging.asked import asked_judges
 
@@ -56,7 +57,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
             f" and {len(levels) - 4} more" if len(levels) > 4 else ""
         )
         notes.append(f"{places} – {warning}")
-    return tuple(notes)
+    return tuple(filter(None, [*notes, asked_note(results)]))
 
 
 def _shares_note(results: RunResults) -> list[str]:
