@@ -26,7 +26,16 @@ from run_folders import question, write_run
 PAGE = Path(__file__).parents[2] / "docs" / "run_notes.md"
 BEGIN, END = "<!-- made by tests/report/test_notes_in_renderings.py -->\n", "<!-- end -->\n"
 
-KINDS = ("INCOMPLETE", "FILE", "SAMPLE", "hesitant", "in our own words", "could not settle", "Truncated", "Replies asked")
+KINDS = (
+    "INCOMPLETE",
+    "FILE",
+    "SAMPLE",
+    "hesitant",
+    "in our own words",
+    "could not settle",
+    "Truncated",
+    "Replies asked",
+)
 """A word of each note that the run must have."""
 
 ROWS = 40
