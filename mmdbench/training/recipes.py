@@ -47,7 +47,7 @@ __all__ = ["SET_KIND", "SetPlan", "claim_set_folder", "default_set_folder", "mak
 SET_KIND = "mmdbench training set"
 """The kind in the manifest of a training set that belongs to no run."""
 
-_STRENGTHS = (1e-9, 1.0)  # a chain takes no strength of 0, whose probability is 0
+_STRENGTHS = (0.0, 1.0)
 _SFT_SHARE = 0.25
 
 
