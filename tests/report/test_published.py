@@ -169,6 +169,9 @@ def test_averages_of_table_3_and_4_agree_with_table_2():
     three = PAPER["table3_ablation_clean_hard"]
     assert three["Bagel (base)"] == two["Bagel"][:2]
     assert three["+ SFT"] == two["CLEAR-SFT"][:2]
+    (note,) = [note for note in published_rows("paper:clear-sft").notes if "Bridge" in note]
+    clean, hard = three["+ SFT + Bridge (w/o GRPO)"]
+    assert note.endswith(f"{clean} clean and {hard} hard")
     assert three["+ SFT + Bridge + GRPO"] == two["CLEAR-RL"][:2]
     assert PAPER["table4_quality"]["RL state"][-1] == two["CLEAR-RL"][1]
 
