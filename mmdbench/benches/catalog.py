@@ -124,6 +124,7 @@ def clean_bench(stem: str) -> BenchInfo | None:
 def is_degraded(name: str) -> bool:
     """True if the pictures of a benchmark are degraded as they are published, so that no level adds to them.
 
+    The undistorted pictures of R-Bench's tasks, which are asked as they are too, count among them.
     A path or `vlmeval:<dataset>` means the same as the name in it, and so does a copy of the file.
 
     >>> is_degraded("R-Bench-Dis"), is_degraded("rbench:vqa"), is_degraded("MMStar")
@@ -160,8 +161,9 @@ def refuse_degraded(names: Iterable[str], use: str) -> None:
     """
     for name in names:
         if is_degraded(name):
+            asked = "asked" if undistorted_of(name) else "degraded"
             raise UsageError(
-                f"The pictures of {name} are degraded as they are published: {use} cannot use them.",
+                f"The pictures of {name} are {asked} as they are published: {use} cannot use them.",
                 hint="Name benchmarks with clean pictures: mmdbench list benches",
             )
 
@@ -192,8 +194,8 @@ def undistorted_of(name: str) -> str:
     >>> undistorted_of("R-Bench-VQA-Ref"), undistorted_of("R-Bench-VQA")
     ('R-Bench-VQA', '')
     """
-    base = name.removesuffix("-Ref")
-    return base if base != name and _plain(base) in _RBENCH_TASKS else ""
+    base, dash, end = name.rpartition("-")
+    return base if dash and end.lower() == "ref" and _plain(base) in _RBENCH_TASKS else ""
 
 
 def parse_catalog(text: str, where: str = "catalog.toml") -> dict[str, BenchInfo]:

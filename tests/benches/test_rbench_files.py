@@ -9,10 +9,10 @@ import os
 import pytest
 
 from mmdbench.benches import build_prompt, expand_benches, open_bench
-from mmdbench.benches.catalog import is_degraded
+from mmdbench.benches.catalog import is_degraded, refuse_degraded
 from mmdbench.benches.option_columns import lettered_options
 from mmdbench.benches.rbench import distortion_of, strength_of
-from mmdbench.errors import DataError
+from mmdbench.errors import DataError, UsageError
 from rbench_samples import picture_of, published_rows, write_csv, write_parquet
 
 ROWS = published_rows()
@@ -161,6 +161,8 @@ def test_undistorted_pictures_have_names_and_are_asked_as_they_are() -> None:
     assert expand_benches("rbench:ref") == ("rbench:mcq-ref", "rbench:vqa-ref", "rbench:cap-ref")
     for name in ("rbench:vqa-ref", "R-Bench-VQA-Ref", "R-Bench-MCQ"):
         assert is_degraded(name)
+    with pytest.raises(UsageError, match="rbench:vqa-ref are asked as they are published"):
+        refuse_degraded(["rbench:vqa-ref"], "assign")
 
 
 def test_the_official_prompts_have_the_authors_structure(tmp_path) -> None:
