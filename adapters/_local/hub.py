@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from importlib import util
 from pathlib import Path
 
-from mmdbench.benches.download import FetchSettings, download
+from mmdbench.benches.download import FetchSettings, download_to
 from mmdbench.benches.fetch import file_hash
 from mmdbench.errors import (
     DownloadError,
@@ -28,7 +28,6 @@ from mmdbench.errors import (
 )
 from mmdbench.models.registry import MissingFile
 from mmdbench.system.files import make_folder
-from mmdbench.system.locks import file_lock
 
 __all__ = ["HubFiles", "HubSource", "cached_files", "fetch_hub_files", "missing_hub_files", "parse_source"]
 
@@ -71,13 +70,10 @@ class _Listed:
     blobs: Path = field(repr=False)
 
     @property
-    def part(self) -> Path:
-        return self.blobs / f"{self.sha256}.part"
-
-    @property
     def left(self) -> int:
         """Bytes that are still to be downloaded."""
-        done = self.part.stat().st_size if self.sha256 and self.part.is_file() else 0
+        part = self.blobs / f"{self.sha256}.part"
+        done = part.stat().st_size if self.sha256 and part.is_file() else 0
         return max(0, self.bytes - done)
 
 
@@ -201,23 +197,11 @@ def _fetch_large(file: _Listed, settings: FetchSettings) -> None:
         hub.get_hf_file_metadata(url)  # an account without access is refused here, with the reason
         token = hub.utils.build_hf_headers().get("authorization", "")
     settings = replace(settings, authorization=token, elsewhere="Set HF_HOME to another folder.")
-    blob = file.blobs / file.sha256
-    with file_lock(file.part.with_name(f"{file.part.name}.lock"), wait_s=settings.lock_wait_s):
-        if blob.is_file():
-            return
-        done = download(file.name, url, file.part, settings)
-        if done.resumed and file_hash(file.part, "sha256") != file.sha256:
-            file.part.unlink()  # parts of two versions: once more, from the start
-            done = download(file.name, url, file.part, settings)
-        found = file_hash(file.part, "sha256")
-        if found != file.sha256:
-            file.part.unlink()
-            raise DownloadError(
-                f"{file.name} of {file.source} has the SHA-256 {found}, and the Hub promises {file.sha256}.",
-                hint="The download was damaged; run the same command again.",
-            )
-        file.part.replace(blob)
-        file.part.with_name(f"{file.part.name}.json").unlink(missing_ok=True)
+
+    def is_right(part: Path) -> bool:
+        return file_hash(part, "sha256") == file.sha256
+
+    download_to(file.blobs / file.sha256, file.name, url, settings, is_right, strict=True)
 
 
 def _require_hub() -> None:

@@ -18,12 +18,13 @@ from urllib.request import Request, build_opener
 from mmdbench._version import __version__
 from mmdbench.errors import DataError, DownloadError, StoreError
 from mmdbench.system.http import retry_after
+from mmdbench.system.locks import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Download", "DownloadProgress", "FetchSettings", "download", "mirrored"]
+__all__ = ["Download", "DownloadProgress", "FetchSettings", "download", "download_to", "mirrored"]
 
 _PIECE = 1 << 18
 _MOST_TRIES = 100
@@ -134,6 +135,57 @@ def download(name: str, url: str, part: Path, settings: FetchSettings) -> Downlo
                 settings.progress(DownloadProgress(name, size, None, f"{error}; next try in {wait_s:.0f} s"))
             settings.sleep(wait_s)
     raise AssertionError("unreachable")
+
+
+def download_to(
+    target: Path,
+    name: str,
+    url: str,
+    settings: FetchSettings,
+    is_right: Callable[[Path], bool],
+    *,
+    strict: bool,
+) -> Download | None:
+    """Download a file to its place, unless it is there; of several processes, one does.
+
+    A file that was resumed and is not right is downloaded once more, from the start: its parts may be of
+    different versions.
+
+    Args:
+        target: The place of the file, in a folder that exists.
+        name: The file, for messages.
+        url: The address.
+        settings: Timeouts, retries and progress.
+        is_right: Compares a downloaded file with a checksum.
+        strict: Refuse a file that is not right; otherwise it is kept.
+
+    Returns:
+        The size and origin of the file; None if it was there.
+
+    Raises:
+        DownloadError: The download failed, or the file is not right and `strict` is set.
+    """
+    part = target.with_name(target.name + ".part")
+    lock = target.with_name(target.name + ".lock")
+    with file_lock(lock, wait_s=settings.lock_wait_s, sleep=settings.sleep):
+        # Another process may have finished the same download while this one waited.
+        if target.is_file():
+            return None
+        done = download(name, url, part, settings)
+        right = not (done.resumed or strict) or is_right(part)
+        if done.resumed and not right:
+            part.unlink(missing_ok=True)
+            done = download(name, url, part, settings)
+            right = not strict or is_right(part)
+        if not right:
+            part.unlink(missing_ok=True)
+            raise DownloadError(
+                f"{name} from {url} is damaged: its checksum is not the one that its host lists.",
+                hint="Run the same command again.",
+            )
+        part.replace(target)
+        _note_path(part).unlink(missing_ok=True)
+    return done
 
 
 def _try_once(name: str, url: str, part: Path, settings: FetchSettings) -> bool:

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mmdbench.benches.download import Download, DownloadProgress, FetchSettings, download, mirrored
+from mmdbench.benches.download import Download, DownloadProgress, FetchSettings, download_to, mirrored
 from mmdbench.errors import DataError, StoreError
 from mmdbench.system.files import make_folder, write_atomic
-from mmdbench.system.locks import file_lock
 from mmdbench.system.remote import add_from_data_url, data_folder, is_url
 
 if TYPE_CHECKING:
@@ -191,25 +190,15 @@ def recorded_check(path: Path, info: BenchInfo) -> CheckedFile | None:
 
 def _download_bench(info: BenchInfo, folder: Path, settings: FetchSettings) -> Path:
     target = make_folder(folder) / f"{info.name}.tsv"
-    lock = target.with_name(target.name + ".lock")
-    with file_lock(lock, wait_s=settings.lock_wait_s, sleep=settings.sleep):
-        # Another process may have finished the same download while this one waited.
-        if not target.is_file():
-            _download_into(target, info, settings)
-    return target
-
-
-def _download_into(target: Path, info: BenchInfo, settings: FetchSettings) -> None:
     url = mirrored(info.url, settings.endpoint)
-    part = target.with_name(target.name + ".part")
-    done = download(info.name, url, part, settings)
-    if done.resumed and info.md5 and file_hash(part, "md5") not in (info.md5, *info.other_md5):
-        # The two parts may be of different versions: download it once more, from the start.
-        part.unlink(missing_ok=True)
-        done = download(info.name, url, part, settings)
-    part.replace(target)
-    part.with_name(part.name + ".json").unlink(missing_ok=True)
-    _warn_about(check_file(target, info, url=url), info, target, done)
+
+    def is_published(part: Path) -> bool:
+        return not info.md5 or file_hash(part, "md5") in (info.md5, *info.other_md5)
+
+    done = download_to(target, info.name, url, settings, is_published, strict=False)
+    if done is not None:
+        _warn_about(check_file(target, info, url=url), info, target, done)
+    return target
 
 
 def _warn_about(checked: CheckedFile, info: BenchInfo, target: Path, done: Download) -> None:

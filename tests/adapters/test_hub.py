@@ -199,7 +199,8 @@ def test_a_damaged_file_is_not_kept(hub: LocalHub, tmp_path: Path) -> None:
     hub.damage = "model.safetensors"
     result = evaluate(tmp_path / "run")
     assert result.exit_code == 4
-    assert "SHA-256" in result.output
+    assert "model.safetensors from" in result.output
+    assert "is damaged" in result.output
     hub.damage = ""
     assert evaluate(tmp_path / "run").exit_code == 0
 
