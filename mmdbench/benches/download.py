@@ -179,6 +179,7 @@ def download_to(
             right = not strict or is_right(part)
         if not right:
             part.unlink(missing_ok=True)
+            _note_path(part).unlink(missing_ok=True)
             raise DownloadError(
                 f"{name} from {url} is damaged: its checksum is not the one that its host lists.",
                 hint="Run the same command again.",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _LARGE = (".safetensors", ".tsv")
@@ -33,6 +33,7 @@ class LocalHub:
     `texts` are further answers by path. `refusals` maps a repository to the status and error code that its
     files are refused with. `cuts` maps the name of a large file to the bytes after which the host stops: it
     hangs up, or, if `hang` is set, waits for that first. `damage` names a large file that it sends damaged.
+    A listing has `page` files at once.
     """
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class LocalHub:
     cuts: dict[str, int] = field(default_factory=dict)
     hang: threading.Event | None = None
     damage: str = ""
+    page: int = 1000
     seen: list[HubRequest] = field(default_factory=list)
     url: str = ""
     large_url: str = ""
@@ -102,11 +104,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif found and found[4] not in (None, "main", COMMIT):
             self._refuse(404, "RevisionNotFound")
         elif found and found[3] == "tree":
-            self._send(json.dumps([_tree_entry(*item) for item in files.items()]).encode())
+            self._send_tree(path, list(files.items()))
         else:
             siblings = [_sibling(*item) for item in files.items()]
             record = {"id": repo.partition("/")[2], "sha": COMMIT, "siblings": siblings}
             self._send(json.dumps(record).encode())
+
+    def _send_tree(self, path: str, files: list[tuple[str, bytes]]) -> None:
+        start = int(parse_qs(urlsplit(self.path).query).get("cursor", ["0"])[0])
+        end = start + self.owner.page
+        entries = [_tree_entry(*item) for item in files[start:end]]
+        following = f'<{self.owner.url}/api/{path}?recursive=true&cursor={end}>; rel="next"'
+        self._send(json.dumps(entries).encode(), **({"Link": following} if end < len(files) else {}))
 
     def _send_file(self, path: str) -> None:
         found = re.fullmatch(r"(datasets/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)

@@ -10,13 +10,26 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mmdbench.cli._shared.benches import download_progress
-from mmdbench.errors import ModelError, UsageError
+from mmdbench.errors import DataError, ModelError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mmdbench.benches import Bench
     from mmdbench.models.cards import ModelCard
     from mmdbench.models.registry import Fingerprinted, MissingFile
+    from mmdbench.records import RunPlan
+    from mmdbench.variants.released_data import PublishedFile
 
-__all__ = ["ASKED_ABOVE_BYTES", "Fetching", "refuse_missing", "require_consent", "show_missing", "size_text"]
+__all__ = [
+    "ASKED_ABOVE_BYTES",
+    "Fetching",
+    "refuse_missing",
+    "released_files",
+    "require_consent",
+    "show_missing",
+    "size_text",
+]
 
 ASKED_ABOVE_BYTES = 10**9
 """Downloads of more bytes need the user's consent."""
@@ -53,6 +66,31 @@ class Fetching:
             fetch_files(card, settings)
         return None
 
+    def released(self, plan: RunPlan, benches: Sequence[Bench], data_dir: Path | None) -> None:
+        """Download the authors' degraded files that a plan shows and that are missing.
+
+        Raises DataError in a dry run that lacks some: its work cannot be counted without their pictures.
+        """
+        from mmdbench.system.environment import is_offline
+        from mmdbench.variants.released_data import fetch_published, missing_published
+
+        if self.offline or is_offline():
+            return
+        with download_progress(quiet=self.quiet) as settings:
+            missing = missing_published(plan, benches, data_dir, settings)
+            if not missing:
+                return
+            show_missing(released_files(missing))
+            if self.dry_run:
+                raise DataError(
+                    "The work on released files cannot be counted before they are downloaded.",
+                    hint="Leave out --dry-run, or get them first: mmdbench data get NAME",
+                )
+            require_consent(sum(file.bytes for file in missing), yes=self.yes)
+            for state in fetch_published(missing, data_dir, settings):
+                if state.checksum == "mismatch":
+                    typer.echo(f"{state.path} is not the file that was published. {state.note}", err=True)
+
 
 @dataclass(frozen=True, slots=True)
 class _WithoutFiles:
@@ -83,6 +121,14 @@ def show_missing(missing: Sequence[MissingFile]) -> None:
         print(f"  {size:>9}  {file.name}  from {file.source}", file=sys.stderr)
     count, total = len(missing), sum(file.bytes or 0 for file in missing)
     print(f"{count} file{'s' * (count != 1)} to download, {size_text(total)}.", file=sys.stderr)
+
+
+def released_files(files: Sequence[PublishedFile]) -> list[MissingFile]:
+    """Files of the authors' dataset, for `show_missing`."""
+    from mmdbench.models.registry import MissingFile
+    from mmdbench.variants.released_data import DATASET
+
+    return [MissingFile(f"{file.name}.tsv", f"hf:datasets/{DATASET}", file.bytes) for file in files]
 
 
 def require_consent(total: int, *, yes: bool) -> None:

@@ -37,7 +37,7 @@ def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> Abstra
     from mmdbench.run.evaluate import Missing, open_evaluation
 
     fetching = Fetching(sources.yes, sources.offline, sources.dry_run, quiet)
-    missing = Missing(model=fetching.model)
+    missing = Missing(fetching.released, fetching.model)
     return open_evaluation(evaluation, lambda names: open_benches(names, sources, quiet=quiet), missing)
 
 

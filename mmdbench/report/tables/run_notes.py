@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmdbench.benches.catalog import unlike_published
@@ -14,6 +15,7 @@ from mmdbench.report.tables.table import MARK
 from mmdbench.results.freshness import asked_note
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.judging.asked import asked_judges
+from mmdbench.variants.released_data import KNOWN_SHA256
 
 __all__ = ["notes_beside_published", "run_notes", "unpublished_files"]
 
@@ -156,6 +158,11 @@ def _input_notes(manifest: Mapping[str, Any]) -> list[str]:
         "those of the clean benchmark were asked."
         for row in manifest.get("released", ())
         if row["differ"]
+    ]
+    notes += [
+        f"{row['file']} is not the file that its authors published (its SHA-256 is {row['sha256']})."
+        for row in manifest.get("released", ())
+        if KNOWN_SHA256.get(Path(row["file"]).stem, row["sha256"]) != row["sha256"]
     ]
     return notes
 
