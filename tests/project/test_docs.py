@@ -46,6 +46,7 @@ PARSED = {
     "--restore my-net": "needs a network's weights; tests/variants/test_restoration.py makes one",
     "data get": "downloads; tests/benches/test_fetch.py does it from a server of its own",
     "--model robust-r1": "needs weights; tests/adapters/test_robust_r1.py asks a server as its cards do",
+    "data list --released": "asks the Hub; tests/variants/test_released_data.py plays it",
     "--model brightness": "needs the package installed; tests/adapters/test_adapter_package.py installs it",
 }
 # Other programs that are not run, with the reason.
