@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Any
 
 from mmdbench.adapters._local.hub import HubFiles, HubSource, cached_files
 
@@ -37,7 +38,7 @@ def located(options: ClearOptions) -> ClearOptions:
 
     Raises ModelError if they are not in the Hub's cache: a model that is opened downloads no weights.
     """
-    paths = {}
+    paths: dict[str, Any] = {}
     for name, files in hub_files(options).items():
         found = cached_files(files, guess=True)
         if found is None:

@@ -177,7 +177,7 @@ def _means(rows: Sequence[LevelRow], slug: str, wanted: Sequence[str]) -> list[L
     printed = {_slug(k): v for k, v in paper_tables()["table2_clean_hard_drop"].items()}.get(slug)
     six = paper_tables()["benchmarks"]
     for place, mean in enumerate(found):
-        if printed and mean.id == AVERAGE and CLEAN not in mean.scores and list(mean.covers) == six:
+        if printed and CLEAN not in mean.scores and list(mean.covers) == six:
             clean = _mean_estimate(printed[0], [row.questions for row in plain])
             scores = {CLEAN: clean, **mean.scores}
             found[place] = replace(mean, scores=scores, drops=_drops(scores))

@@ -155,6 +155,8 @@ def test_averages_are_over_what_all_results_hold_and_say_how_many():
     names = [column.name for column in tables.find("scores-hard").columns]
     assert {"AVG of 6", "AVG of 3"} <= set(names)
     assert "AVG" not in names
+    drops = body(made("bagel", "robust-r1-sft-rl").find("drops"))
+    assert drops["paper:bagel (AVG of 6)",][-2] == "7.29", "its clean average was printed alone"
 
 
 def test_a_name_that_does_not_exist_is_named():
