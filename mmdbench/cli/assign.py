@@ -238,10 +238,12 @@ def _refuse_foreign(recipe: str, given: Mapping[str, Any]) -> None:
 def _names(bench: Sequence[str]) -> tuple[str, ...]:
     """Canonical names of benchmarks, and the paths of rows as they are, in order and each once."""
     from mmdbench.benches import expand_benches
+    from mmdbench.benches.catalog import refuse_degraded
     from mmdbench.training.rows import is_row_source
 
     parts = opts.split_list(*bench)
     found = [n for part in parts for n in ((part,) if is_row_source(part) else expand_benches(part))]
+    refuse_degraded(found, "a training set")
     return tuple(dict.fromkeys(found))
 
 
