@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 from mmdbench.adapters._local.hub import HubFiles, HubSource, cached_files
 
@@ -38,7 +37,7 @@ def located(options: ClearOptions) -> ClearOptions:
 
     Raises ModelError if they are not in the Hub's cache: a model that is opened downloads no weights.
     """
-    paths: dict[str, Any] = {}
+    paths: dict[str, Path] = {}
     for name, files in hub_files(options).items():
         found = cached_files(files, guess=True)
         if found is None:
@@ -49,7 +48,8 @@ def located(options: ClearOptions) -> ClearOptions:
                 f"Or name a folder that holds them: --set {name}=PATH",
             )
         paths[name] = found[0].parent if name == "base_dir" else found[0]
-    return replace(options, **paths)
+    base_dir, weights = paths.get("base_dir", options.base_dir), paths.get("weights", options.weights)
+    return replace(options, base_dir=base_dir, weights=weights)
 
 
 def choose_base(source: HubSource, names: Sequence[str], *, autoencoder: bool) -> tuple[str, ...]:

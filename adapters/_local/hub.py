@@ -195,8 +195,9 @@ def _fetch_large(file: _Listed, settings: FetchSettings) -> None:
     url = hub.hf_hub_url(file.source.repo, file.name, revision=file.commit)
     with _hub_errors(file.source):
         hub.get_hf_file_metadata(url)  # an account without access is refused here, with the reason
-        token = hub.utils.build_hf_headers().get("authorization", "")
-    settings = replace(settings, authorization=token, elsewhere="Set HF_HOME to another folder.")
+    token = hub.get_token()
+    authorization = f"Bearer {token}" if token else ""
+    settings = replace(settings, authorization=authorization, elsewhere="Set HF_HOME to another folder.")
 
     def is_right(part: Path) -> bool:
         return file_hash(part, "sha256") == file.sha256

@@ -128,7 +128,7 @@ def _get_released(
 
 
 def _require_published(files: Sequence[DataFile], released: Sequence[ReleasedState] = ()) -> None:
-    if any(file.checksum == "mismatch" for file in (*files, *released)):
+    if "mismatch" in [*(file.checksum for file in files), *(file.checksum for file in released)]:
         raise typer.Exit(4)
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -269,6 +270,34 @@ def test_offline_nothing_is_asked_for(hub: LocalHub, tmp_path: Path, monkeypatch
         assert "hf:ByteDance-Seed/BAGEL-7B-MoT are not on this machine" in result.output
         assert "--set base_dir=PATH" in result.output
     assert hub.seen == []
+
+
+def test_files_that_another_program_put_into_the_cache_are_found_offline(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a cache may hold no listing of the repository."""
+    for repo, names in ((BASE, [*BASE_FILES, AUTOENCODER]), (CLEAR, ["model.safetensors"])):
+        for name in names:
+            huggingface_hub.hf_hub_download(repo.removeprefix("models/"), name)
+    (tmp_path / "prompt.txt").write_text(TEXT, "utf-8")
+    monkeypatch.setenv("MMDBENCH_CLEAR_PROMPT", str(tmp_path / "prompt.txt"))
+    hub.seen.clear()
+    assert evaluate(tmp_path / "online").exit_code == 0
+    assert not hub.asked("GET", "resolve")
+    hub.seen.clear()
+    assert evaluate(tmp_path / "offline", "--offline").exit_code == 0
+    assert hub.seen == []
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_fetched(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    result = evaluate(tmp_path / "run")
+    assert result.exit_code == 4
+    assert "0.0 GB left" in result.output
+    assert "set HF_HOME" in result.output
+    assert not hub.asked("GET", "resolve")
 
 
 def test_a_wrong_prompt_is_refused_before_the_weights_are_fetched(hub: LocalHub, tmp_path: Path) -> None:
