@@ -57,6 +57,7 @@ def assign(
     family: opts.Family = "",
     data_dir: opts.DataDir = None,
     offline: opts.Offline = False,
+    yes: opts.Yes = False,
     draw: Annotated[
         str | None,
         _recipe_option(help="Draw of corruption and level: uniform (paper) or published (code)."),
@@ -125,7 +126,7 @@ def assign(
         codec=codec,
     )
     rows = RowDraw(**_known(p_sft=p_sft, p_rl=p_rl, seed=seed)) if recipe == "code" else None
-    work = _Work(Sources(data_dir, offline, family), out, rows, quiet)
+    work = _Work(Sources(data_dir, offline, family, yes=yes), out, rows, quiet)
     limits = {"max_usd": max_usd, "max_requests": max_requests}
     writers = _writers(recipe, judge, trace, model_card or (), limits)
     pictures: dict[str, Any] = {"on_bad_image": on_bad_image, "max_pixels": max_pixels}
