@@ -65,8 +65,9 @@ def proportion(
     own = (math.fsum(spread * spread) + binomial) / (n + 1) * (1 - fraction)
     # At 0 and 1 the sample holds no variance of any kind, and Wilson's limit needs only the number.
     size = n * binomial / own if own > 1e-15 else n / max(1 - fraction, 1e-12)
-    halves = (math.fsum(spread * spread) + 0.25) / (n + 1) + n * ((p - 0.5) / (n + 1)) ** 2
-    return replace(wilson(p, size, n, confidence), sampling=halves / n * (1 - fraction))
+    # Half an answer among the effective ones: sixteen answers to a question make half of one count for less.
+    halved = (size * p + 0.5) / (size + 1)
+    return replace(wilson(p, size, n, confidence), sampling=halved * (1 - halved) / size)
 
 
 def paired_difference(

@@ -257,6 +257,25 @@ def test_mean_scores_of_unlike_benchmarks():
     assert LOW <= coverage(draw, truth.mean(), 2000) <= 0.98
 
 
+@pytest.mark.parametrize("k", [4, 16])
+@pytest.mark.parametrize("score", [0.05, 0.95])
+@pytest.mark.parametrize(("count", "n", "most"), [(6, 12, 0.995), (6, 40, 0.982)])
+def test_mean_scores_of_several_corruptions(count, n, most, score, k):
+    draws = [np.tile(np.arange(16), (n, 1))] if k == 16 else balanced_draws(n, k, 10)
+
+    def draw(rng):
+        scores = []
+        for _ in range(count):
+            _, hits = grid_of(rng, n, score, 0.1)
+            chosen = draws[rng.randint(len(draws))]
+            units = np.repeat(np.arange(n), chosen.shape[1])
+            _, s = group_balanced(hits[units, chosen.ravel()], units, chosen.ravel())
+            scores.append(proportion(s.values, residuals=s.residuals))
+        return mean_score(scores)
+
+    assert LOW - 0.01 <= coverage(draw, score - true_drop_of(score, 0.1), 400) <= most  # ± 1 % by chance
+
+
 @pytest.mark.parametrize(("lost", "gain"), [(0.1, 0.02), (0.35, 0.05), (0.7, 0.0)])
 @pytest.mark.parametrize(("count", "n"), [(2, 12), (6, 12), (6, 40)])
 def test_mean_drops_are_never_too_narrow(count, n, lost, gain):
