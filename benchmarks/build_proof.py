@@ -60,11 +60,13 @@ def run_child(
 
 
 def build_whole(source: Path, folder: Path, workers: int, levels: str) -> float:
-    """Build without a kill; returns wall seconds."""
+    """Build in this process; returns wall seconds."""
+    from mmdbench.benches import open_bench
+    from mmdbench.builds import BuildPlan, BuildSettings, run_build
+
     started = time.perf_counter()
-    with run_child(source, folder, workers, levels) as child:
-        child.communicate()
-    assert child.returncode == 0
+    plan = BuildPlan((str(source),), levels=tuple(levels.split(",")))
+    run_build(plan, [open_bench(source)], folder, BuildSettings(workers=workers))
     return time.perf_counter() - started
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import random
 import shlex
@@ -22,6 +23,7 @@ from dataclasses import replace
 import pytest
 
 from api_runs import run
+from child_processes import Child, command_line, run_command
 from faulty_server import ERRORS, FaultyServer, completion, true_answer
 from mmdbench.benches import open_bench
 from mmdbench.errors import LockedError, ModelError
@@ -313,11 +315,9 @@ def test_the_servers_answer_becomes_a_status(many, tmp_path):
     assert found[6].attempts == 2
 
 
-def _command(path, folder, url):
-    model = f"openai:toy-1@{url}"
-    asked = ["eval", "--model", model, "--bench", str(path), "-o", str(folder), "--quiet", "--no-canary"]
-    more = ["--corruption", "graffiti,dark_illumination", "--concurrency", "4"]
-    return [sys.executable, "-m", "mmdbench", *asked, *more]
+def _words(path, folder, url):
+    words = ["eval", "--model", f"openai:toy-1@{url}", "--bench", path, "-o", folder, "--quiet", "--no-canary"]
+    return [*words, "--corruption", "graffiti,dark_illumination", "--concurrency", "4"]
 
 
 @pytest.mark.slow
@@ -325,26 +325,17 @@ def test_twenty_kills_change_nothing_in_the_tables(many, tmp_path):
     path = many(60)
     rng = random.Random(4)
     with FaultyServer(seconds=0.04) as server:
-        subprocess.run(_command(path, tmp_path / "whole", server.url), check=True, capture_output=True)
+        run_command(*_words(path, tmp_path / "whole", server.url))
         for _ in range(20):
-            with subprocess.Popen(
-                _command(path, tmp_path / "killed", server.url),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            ) as process:
-                # After so many requests, and at any point of the next one: never before the first.
-                enough = len(server.calls) + rng.randint(1, 10)
-                deadline = time.monotonic() + 60
-                while len(server.calls) < enough:
-                    assert process.poll() is None
-                    assert time.monotonic() < deadline
-                    time.sleep(0.002)
+            # After so many requests, and at any point of the next one: never before the first.
+            enough = len(server.calls) + rng.randint(1, 10)
+            with Child(_words(path, tmp_path / "killed", server.url)) as process:
+                process.wait_until(lambda: len(server.calls) >= enough)  # noqa: B023
                 time.sleep(rng.uniform(0, 0.05))
                 assert process.poll() is None
-                process.send_signal(signal.SIGKILL)
         kept = len(read_replies(tmp_path / "killed"))
         assert 20 < kept < 240
-        subprocess.run(_command(path, tmp_path / "killed", server.url), check=True, capture_output=True)
+        run_command(*_words(path, tmp_path / "killed", server.url))
     for name in ("tables.json", "report.md", "grades.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     keys = [r["key"] for r in read_records(tmp_path / "killed" / "replies-0.jsonl")]
@@ -353,18 +344,13 @@ def test_twenty_kills_change_nothing_in_the_tables(many, tmp_path):
 
 def test_ctrl_c_finishes_requests_in_flight(many, tmp_path):
     with FaultyServer(seconds=0.3) as server:
-        command = _command(many(60), tmp_path / "run", server.url)
-        with subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-        ) as process:
-            deadline = time.monotonic() + 60
-            while server.outcomes["ok"] < 6:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        words = _words(many(60), tmp_path / "run", server.url)
+        with Child(words) as process:
+            process.wait_until(lambda: server.outcomes["ok"] >= 6)
             process.send_signal(signal.SIGINT)
-            message = process.communicate()[1]
-        again = f"Run the same command to resume: {shlex.join(['mmdbench', *command[3:]])}\n"
-        assert (process.returncode, again in message) == (130, True), message
+            assert process.wait() == 130, process.stderr
+            again = f"Run the same command to resume: {shlex.join(['mmdbench', *map(str, words)])}\n"
+            assert again in process.stderr
         assert len(read_replies(tmp_path / "run")) == server.outcomes["ok"] == len(server.calls)
 
 
@@ -372,66 +358,75 @@ def test_a_second_process_is_refused_while_one_asks(many, tmp_path):
     path = many(40)
     with (
         FaultyServer(seconds=0.2) as server,
-        subprocess.Popen(
-            _command(path, tmp_path / "run", server.url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process,
+        Child(_words(path, tmp_path / "run", server.url)) as process,
     ):
-        deadline = time.monotonic() + 60
-        while not server.calls:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        process.wait_until(lambda: server.calls)
         before = len(server.calls)
         with pytest.raises(LockedError, match="Another process is running a model"):
             run(path, tmp_path / "run", find_card(f"openai:toy-1@{server.url}"))
         assert len(server.calls) <= before + 8
-        process.kill()
 
 
 KEY = "sk-verysecret-0123456789abcdef"
+OTHERS = {
+    "OPENAI_API_KEY": "sk-of-openai-itself",
+    "OPENAI_ORG_ID": "org-7",
+    "OPENAI_PROJECT_ID": "proj-7",
+}
 
 
-@pytest.mark.parametrize("trouble", ["ok", "echo", "401 echo", "html echo", "newline"])
-def test_no_key_is_ever_written_or_shown(many, tmp_path, trouble):
+def _with_debug_logs(key, *words):
+    """The command line as with OPENAI_LOG=debug, which the openai client reads when it is imported."""
+    os.environ.update(OTHERS, MY_KEY=key)
+    logging.basicConfig()
+    for name in ("openai", "httpx"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    command_line(*words)
+
+
+@pytest.mark.parametrize("trouble", ["answers", "401", "newline"])
+def test_no_key_is_ever_written_or_shown(many, tmp_path, monkeypatch, trouble):
+    leaks = {
+        "401": (401, {"error": {"message": f"Incorrect API key: {KEY}"}}, {}),
+        "html": (502, f"<html>{KEY}</html>", {"Content-Type": "text/html"}),
+    }
+
     def behave(call):
-        assert trouble == "newline" or call.headers["authorization"] == f"bearer {KEY}"
-        if trouble == "echo":
-            return completion(f"B, your key is {KEY}")
-        return "ok"
+        if trouble == "newline":
+            return "ok"
+        assert call.headers["authorization"] == f"bearer {KEY}"
+        if trouble == "401":
+            return "401 leak"
+        return {0: "html leak", 1: completion(f"B, your key is {KEY}")}.get(call.name, "ok")
 
-    others = {
-        "OPENAI_API_KEY": "sk-of-openai-itself",
-        "OPENAI_ORG_ID": "org-7",
-        "OPENAI_PROJECT_ID": "proj-7",
-    }
-    environment = {
-        **os.environ,
-        **others,
-        "MY_KEY": KEY + ("\n" if trouble == "newline" else ""),
-        "OPENAI_LOG": "debug",
-    }
+    for name, answer in leaks.items():
+        monkeypatch.setitem(ERRORS, f"{name} leak", answer)
     with FaultyServer(behave) as server:
-        if "echo" in trouble and trouble != "echo":
-            server.behave = lambda call: "leak"
-            ERRORS["leak"] = (
-                (401, {"error": {"message": f"Incorrect API key: {KEY}"}}, {})
-                if trouble == "401 echo"
-                else (502, f"<html>{KEY}</html>", {"Content-Type": "text/html"})
+        words = [*_words(many(4), tmp_path / "run", server.url), "--set", "key_env=MY_KEY"]
+        words += ["--set", "attempts=2", "--set", "backoff=0.01"]
+        if trouble == "answers":
+            environment = {**os.environ, **OTHERS, "MY_KEY": KEY, "OPENAI_LOG": "debug"}
+            command = [sys.executable, "-m", "mmdbench", *map(str, words)]
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
             )
-        command = [*_command(many(4), tmp_path / "run", server.url), "--set", "key_env=MY_KEY"]
-        command += ["--set", "attempts=2", "--set", "backoff=0.01"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
-        )
+            assert "DEBUG" in done.stderr
+        else:
+            key = KEY + ("\n" if trouble == "newline" else "")
+            with Child([key, *words], _with_debug_logs, tmp_path) as done:
+                done.wait()
+            assert "DEBUG" in done.stderr
+        shown = done.stdout + done.stderr
     assert server.calls
-    assert not set(others.values()) & set(server.calls[0].headers.values())
-    assert KEY not in done.stdout + done.stderr
+    assert not set(OTHERS.values()) & set(server.calls[0].headers.values())
+    assert KEY not in shown
     assert "MY_KEY" not in done.stdout
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert len(written) > 3
     for file in written:
         assert KEY.encode() not in file.read_bytes(), file
-    if trouble == "401 echo":
-        assert "[hidden]" in done.stderr
+    if trouble == "401":
+        assert "[hidden]" in shown
 
 
 def test_a_traceback_holds_no_key(many, tmp_path, monkeypatch):

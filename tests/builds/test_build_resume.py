@@ -6,20 +6,22 @@ import errno
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import typer
 
 from build_samples import build, contents, load_proof, write_tsv
+from child_processes import Child
 from mmdbench.benches import open_bench
 from mmdbench.builds import BuildPlan, BuildSettings, run_build
 from mmdbench.builds import build as build_module
 from mmdbench.builds.pipeline import Lookahead, in_order
 from mmdbench.builds.source_benches import SourceBenches
 from mmdbench.builds.verify import verify_build
+from mmdbench.cli._shared.errors import guarded
 from mmdbench.errors import ImageDecodeError, LockedError, StoreError, UsageError
 from mmdbench.system.locks import folder_lock
 
@@ -336,36 +338,31 @@ def test_results_that_grow_heavier_shorten_the_queue() -> None:
     assert list(in_order(make, range(90), ahead)) == list(range(90))
 
 
-BUILD = """
-import sys, resource
-from pathlib import Path
-from mmdbench.benches import open_bench
-from mmdbench.builds import BuildPlan, BuildSettings, run_build
-from mmdbench.builds import build as build_module
-from mmdbench.cli._shared.errors import guarded
-import typer
+def build_with_checkpoints(source: str, folder: str, limit: str) -> None:
+    """A verb that saves after every row, tells what it does, and may write files of so many bytes only."""
+    import resource
 
-build_module._CHECKPOINT_SECONDS = 0
-source, folder, limit = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-bench = open_bench(source)
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-def told(progress):
-    if progress.done:
-        print("going", flush=True)
-def verb():
-    plan = BuildPlan((source,), levels=("hard",), design="grid", corruptions=("graffiti", "scan_lines"))
-    run_build(plan, [bench], folder, BuildSettings(workers=2, on_progress=told))
-try:
-    guarded(verb)()
-except typer.Exit as leaving:
-    sys.exit(leaving.exit_code)
-"""
+    build_module._CHECKPOINT_SECONDS = 0  # noqa: SLF001 - users do not choose when a build is saved
+    bench = open_bench(source)
+    if int(limit):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+
+    def told(progress: object) -> None:
+        if progress.done:
+            print("going", flush=True)
+
+    def verb() -> None:
+        settings = BuildSettings(workers=2, on_progress=told)
+        run_build(BuildPlan((source,), **PLAN), [bench], Path(folder), settings)
+
+    try:
+        guarded(verb)()
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
 
 
-def start(source: Path, folder: Path, limit: int = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", BUILD, str(source), str(folder), str(limit)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(source: Path, folder: Path, limit: int = 0) -> Child:
+    return Child([source, folder, limit], build_with_checkpoints)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits on Windows")
@@ -373,10 +370,9 @@ def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 8)
     build(source, tmp_path / "whole", **PLAN)
     with start(source, tmp_path / "out", 20_000) as child:
-        _, errors = child.communicate()
-    assert child.returncode == StoreError.exit_code, errors
-    assert "Cannot write" in errors
-    assert "Traceback" not in errors
+        assert child.wait() == StoreError.exit_code, child.stderr
+    assert "Cannot write" in child.stderr
+    assert "Traceback" not in child.stderr
     assert not list((tmp_path / "out").glob("*.tsv"))
     assert build(source, tmp_path / "out", **PLAN).earlier > 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
@@ -386,14 +382,12 @@ def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_a_build_that_resumes(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 150, width=300, height=200)
     with start(source, tmp_path / "out") as child:
-        assert child.stdout is not None
         # At the second call, the first row is behind a checkpoint.
-        assert [child.stdout.readline() for _ in range(2)] == ["going\n"] * 2
+        child.wait_until(lambda: child.stdout.startswith("going\ngoing\n"))
         child.send_signal(signal.SIGINT)
-        _, errors = child.communicate()
-    assert child.returncode == 130, errors
-    assert "stopped. Run the same command" in errors
-    assert "Traceback" not in errors
+        assert child.wait() == 130, child.stderr
+    assert "stopped. Run the same command" in child.stderr
+    assert "Traceback" not in child.stderr
     summary = build(source, tmp_path / "out", **PLAN)
     assert summary.earlier > 0
     assert summary.earlier + summary.made == 150
@@ -422,7 +416,7 @@ def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_the_same_bytes_with_any_workers_and_after_many_kills(tmp_path: Path) -> None:
-    rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "160"))
+    rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "64"))
     kills = int(os.environ.get("MMDBENCH_PROOF_KILLS", "4"))
     lines = load_proof().prove(tmp_path, rows, kills)
     assert lines[-1].startswith(f"verified: {rows} rows")

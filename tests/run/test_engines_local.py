@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter, deque
 from functools import partial
 
 import pytest
 
+from child_processes import Child, run_command
 from engine_runs import asked_once, go, tables
 from mmdbench.benches import open_bench
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
@@ -225,40 +224,37 @@ def test_a_budget_stops_workers_and_the_same_call_resumes(odd, plan_of, tmp_path
     asked_once(tmp_path / "run", 56)
 
 
+def _words(path, cards, folder):
+    words = ["eval", "--model", "guess", "--model-card", cards, "--bench", path, "-o", folder]
+    return [*words, "--quiet", "--processes", "2"]
+
+
+def _has_asked(folder):
+    return (folder / "cells.jsonl").exists() and read_replies(folder)
+
+
 def test_ctrl_c_finishes_what_workers_ask_and_the_same_command_resumes(make_tsv, tmp_path):
     cards = tmp_path / "cards.toml"
     cards.write_text('[guess]\nadapter = "chance"\noptions = {seconds = 0.1}\n')
-    command = [sys.executable, "-m", "mmdbench", "eval", "--model", "guess", "--model-card", str(cards)]
-    command += ["--bench", str(make_tsv(20)), "--level", "clean,hard", "-o", str(tmp_path / "run")]
-    command += ["--quiet", "--processes", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
-        deadline = time.time() + 60
-        while not (tmp_path / "run" / "cells.jsonl").exists() or not read_replies(tmp_path / "run"):
-            assert time.time() < deadline
-            time.sleep(0.05)
+    words = [*_words(make_tsv(20), cards, tmp_path / "run"), "--level", "clean,hard"]
+    with Child(words) as run:
+        run.wait_until(lambda: _has_asked(tmp_path / "run"))
         run.send_signal(signal.SIGINT)
-        message = run.communicate(timeout=60)[1]
-    assert run.returncode == 130
-    assert "Run the same command" in message
+        assert run.wait() == 130
+    assert "Run the same command" in run.stderr
     assert 0 < len(read_replies(tmp_path / "run")) < 40
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "workers: 1 gave" in done.stderr
+    assert "workers: 1 gave" in run_command(*words)
     asked_once(tmp_path / "run", 40)
 
 
 def test_a_driver_that_is_killed_leaves_no_worker_behind(make_tsv, tmp_path, odd):
     cards = tmp_path / "cards.toml"
-    cards.write_text(f"[odd]\nadapter = {str(tmp_path / 'odd_model.py')!r}\noptions = {{seconds = 0.3}}\n")
+    cards.write_text(f"[guess]\nadapter = {str(tmp_path / 'odd_model.py')!r}\noptions = {{seconds = 0.3}}\n")
     odd()
-    command = [sys.executable, "-m", "mmdbench", "eval", "--model", "odd", "--model-card", str(cards)]
-    command += ["--bench", str(make_tsv(30)), "-o", str(tmp_path / "run"), "--quiet", "--processes", "2"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
-        deadline = time.time() + 60
-        while not (tmp_path / "run" / "cells.jsonl").exists() or not read_replies(tmp_path / "run"):
-            assert time.time() < deadline
-            time.sleep(0.05)
-        run.kill()
+    with Child(_words(make_tsv(30), cards, tmp_path / "run")) as run:
+        run.wait_until(lambda: _has_asked(tmp_path / "run"))
     workers = {r.details["pid"] for r in read_replies(tmp_path / "run").values()}
+    assert workers
     deadline = time.time() + 30
     while any(_lives(pid) for pid in workers):
         assert time.time() < deadline

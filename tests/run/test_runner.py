@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from child_processes import Child, run_command
 from mmdbench.errors import ImageDecodeError, LockedError, ModelError
 from mmdbench.models import ModelCard
 from mmdbench.results.graded_run import load_results
@@ -176,63 +177,53 @@ def test_the_manifest_describes_the_run_and_holds_no_path(make_tsv, tmp_path):
     assert str(tmp_path) not in text
 
 
-@pytest.mark.slow
-def test_twenty_kills_change_nothing(make_tsv, tmp_path):
-    path = make_tsv(60)
-    cards = tmp_path / "cards.toml"
-    cards.write_text('[guess]\nadapter = "chance"\noptions = {seconds = 0.01}\n')
+@pytest.fixture
+def command(make_tsv, tmp_path):
+    """A function that gives the words of a run of 240 requests into a folder."""
+    path, cards = make_tsv(60), tmp_path / "cards.toml"
 
-    def command(folder):
-        return [
-            *(sys.executable, "-m", "mmdbench", "eval", "--model", "guess", "--model-card", str(cards)),
-            *(
-                "--bench",
-                str(path),
-                "-o",
-                str(folder),
-                "--quiet",
-                "--corruption",
-                "graffiti,dark_illumination",
-            ),
-        ]
+    def words(folder, seconds):
+        cards.write_text(f'[guess]\nadapter = "chance"\noptions = {{seconds = {seconds}}}\n')
+        words = ["eval", "--model", "guess", "--model-card", cards, "--bench", path, "-o", tmp_path / folder]
+        return [*words, "--quiet", "--corruption", "graffiti,dark_illumination"]
 
-    subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True, cwd=tmp_path)
+    return words
+
+
+def asked_once(folder, count):
+    keys = [record["key"] for record in read_records(folder / "replies-0.jsonl")]
+    assert len(keys) == len(set(keys)) == count
+
+
+def test_twenty_kills_change_nothing(command, tmp_path):
+    run_command(*command("whole", 0))
     rng = random.Random(4)
-    killed = 0
-    for _ in range(20):
-        with subprocess.Popen(
-            command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as run:
-            time.sleep(rng.uniform(0.05, 1.0))
-            killed += run.poll() is None
-            run.send_signal(signal.SIGKILL)
-    assert killed >= 15
-    subprocess.run(command(tmp_path / "killed"), check=True, capture_output=True, cwd=tmp_path)
+    replies = tmp_path / "killed" / "replies-0.jsonl"
+    for number in range(20):
+        before = len(read_replies(tmp_path / "killed")) if replies.exists() else 0
+        with Child(command("killed", 0.01)) as run:
+            if number % 4:  # of four, one is killed at any time, also before it asks, and three after some replies
+                enough = before + rng.randint(1, 8)
+                run.wait_until(lambda: replies.exists() and replies.read_bytes().count(b"\n") >= enough)
+            time.sleep(rng.uniform(0, 0.02 if number % 4 else 0.3))
+            assert run.poll() is None
+    assert 60 < len(read_replies(tmp_path / "killed")) < 240
+    run_command(*command("killed", 0))
     for name in ("tables.json", "report.md", "grades.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    asked = [record["key"] for record in read_records(tmp_path / "killed" / "replies-0.jsonl")]
-    assert len(asked) == len(set(asked)) == 240
+    asked_once(tmp_path / "killed", 240)
 
 
-def test_ctrl_c_leaves_a_run_that_the_same_command_resumes(make_tsv, tmp_path):
-    path = make_tsv(60)
-    cards = tmp_path / "cards.toml"
-    cards.write_text('[guess]\nadapter = "chance"\noptions = {seconds = 0.05}\n')
-    command = [sys.executable, "-m", "mmdbench", "eval", "--model", "guess", "--model-card", str(cards)]
-    command += ["--bench", str(path), "-o", str(tmp_path / "run"), "--quiet"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
-        deadline = time.time() + 60
-        while not list(Path(tmp_path / "run").glob("replies-*.jsonl")) or not read_replies(tmp_path / "run"):
-            assert time.time() < deadline
-            time.sleep(0.05)
+def test_ctrl_c_leaves_a_run_that_the_same_command_resumes(command, tmp_path):
+    words = command("run", 0.05)
+    with Child(words) as run:
+        run.wait_until(lambda: list((tmp_path / "run").glob("replies-*.jsonl")) and read_replies(tmp_path / "run"))
         run.send_signal(signal.SIGINT)
-        message = run.communicate()[1]
-    assert run.returncode == 130
-    assert "Run the same command" in message
+        assert run.wait() == 130
+        assert f"Run the same command to resume: {shlex.join(['mmdbench', *map(str, words)])}\n" in run.stderr
     before = len(read_replies(tmp_path / "run"))
     assert 0 < before < 240
     with folder_lock(tmp_path / "run", "looking"):
         pass
-    subprocess.run(command, check=True, capture_output=True)
-    asked = [record["key"] for record in read_records(tmp_path / "run" / "replies-0.jsonl")]
-    assert len(asked) == len(set(asked)) == 240
+    run_command(*command("run", 0))
+    asked_once(tmp_path / "run", 240)
