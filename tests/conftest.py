@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
+from typer import testing
 
 from pictures import picture, png
 
@@ -17,6 +20,19 @@ collect_ignore = ["fuzz", "support"]  # no tests, and packages that are not alwa
 def pytest_make_parametrize_id(val: object) -> str | None:
     """The id of a long text is its beginning; other values have pytest's own id."""
     return f"{val[:32]}..." if isinstance(val, str) and len(val) > 35 else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_command_line() -> Iterator[None]:
+    """Commands of the command line are made once: typer's runner makes all of them for each call, in 0.1 s."""
+    whole = cache(typer.main.get_command)
+
+    def command_of(app: typer.Typer) -> object:
+        return whole(app) if app.info.name == "mmdbench" else typer.main.get_command(app)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "_get_command", command_of)  # typer has no public place for it
+        yield
 
 
 @pytest.fixture

@@ -316,7 +316,17 @@ def test_the_servers_answer_becomes_a_status(many, tmp_path):
 
 
 def _words(path, folder, url):
-    words = ["eval", "--model", f"openai:toy-1@{url}", "--bench", path, "-o", folder, "--quiet", "--no-canary"]
+    words = [
+        "eval",
+        "--model",
+        f"openai:toy-1@{url}",
+        "--bench",
+        path,
+        "-o",
+        folder,
+        "--quiet",
+        "--no-canary",
+    ]
     return [*words, "--corruption", "graffiti,dark_illumination", "--concurrency", "4"]
 
 

@@ -88,7 +88,7 @@ def plan_of(make_tsv):
     return make
 
 
-TWO = EngineSettings(processes=2)
+ONE, TWO = EngineSettings(processes=1), EngineSettings(processes=2)
 
 
 def test_tables_are_the_same_from_one_process_two_and_shards(odd, plan_of, tmp_path):
@@ -141,19 +141,19 @@ def test_workers_that_exit_at_once_end_the_run_and_name_their_log(odd, plan_of, 
     with pytest.raises(
         ModelError, match=r"exited 5 times before it answered anything \(exit code 3\)"
     ) as caught:
-        go(plan_of(2), card, tmp_path / "run", TWO)
+        go(plan_of(2), card, tmp_path / "run", ONE)
     assert "worker-" in caught.value.hint
     assert "too large" in (tmp_path / "run" / "logs" / "worker-1.log").read_text()
 
 
 def test_errors_of_opening_the_model_reach_the_caller(odd, plan_of, tmp_path):
     with pytest.raises(ModelError, match=r"'odd'.*nonsense"):
-        go(plan_of(2), odd(nonsense=1), tmp_path / "a", TWO)
+        go(plan_of(2), odd(nonsense=1), tmp_path / "a", ONE)
     with pytest.raises(UnknownNameError, match="chanec"):
-        go(plan_of(2), ModelCard("x", "chanec"), tmp_path / "b", TWO)
+        go(plan_of(2), ModelCard("x", "chanec"), tmp_path / "b", ONE)
     served = ModelCard("served", "openai", model="m", endpoint="http://127.0.0.1:9/v1")
     with pytest.raises(UsageError, match="behind a server"):
-        go(plan_of(2), served, tmp_path / "c", TWO)
+        go(plan_of(2), served, tmp_path / "c", ONE)
 
 
 def test_workers_with_different_models_are_refused(odd, plan_of, tmp_path):

@@ -16,8 +16,9 @@ from mmdbench.results.graded_run import load_results
 from mmdbench.run.generations import Generation, time_stamp
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.store import ReplyStore, read_index, read_replies
+from pictures import write_many
 
-EVAL = "eval --model own --model-card card.toml --bench mini --sample 6 --level clean,hard -o run --quiet"
+EVAL = "eval --model own --model-card card.toml --bench toy.tsv --level clean,hard -o run --quiet"
 SERVED = """
 import json, pathlib
 from mmdbench.errors import ModelError
@@ -42,8 +43,9 @@ def load(card):
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
+def _here(make_tsv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    make_tsv(6)
     Path("card.toml").write_text('[own]\nadapter = "own.py"\n')
     Path("own.py").write_text(SERVED)
     served("A")
@@ -153,9 +155,11 @@ def test_max_age_asks_again_what_is_older():
 
 
 def test_a_target_interval_starts_one_generation():
-    target = EVAL.replace("--sample 6 ", "") + " --target-ci 25"
+    write_many(Path("toy.tsv"), 120)
+    target = f"{EVAL} --target-ci 25 --corruption graffiti"
     mmdbench(target)
     first = asked()
+    assert 32 <= first < 240  # more than one round, and not all of them
     served("B")
     mmdbench(f"{target} --fresh")
     assert asked() == first

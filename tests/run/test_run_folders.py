@@ -11,13 +11,14 @@ from typer.testing import CliRunner
 
 from mmdbench.cli import app
 
-EVAL = "eval --model chance --bench mini --sample 8 --level clean,hard --quiet"
-ASSIGN = "assign --model chance --bench mini --sample 8 --quiet"
+EVAL = "eval --model chance --bench toy.tsv --sample 8 --level clean,hard --quiet"
+ASSIGN = "assign --model chance --bench toy.tsv --sample 8 --quiet"
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
+def _here(make_tsv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    make_tsv(12)
 
 
 def mmdbench(command, code=0):
@@ -34,12 +35,18 @@ def contents(folder):
     }
 
 
+def sessions(folder):
+    recorded = json.loads(Path(folder, "manifest.json").read_text("utf-8"))["sessions"]
+    return [(session["answered_before"], session["asked"]) for session in recorded]
+
+
 def built():
-    mmdbench("build --bench mini --sample 4 --level hard -o thing --quiet")
+    mmdbench("build --bench toy.tsv --sample 4 --level hard -o thing --quiet")
 
 
 def run_of_another_model():
-    mmdbench(EVAL.replace("chance", "baseline") + " -o thing")
+    Path("card.toml").write_text('[guess]\nadapter = "chance"\n')
+    mmdbench(EVAL.replace("chance", "guess --model-card card.toml") + " -o thing")
 
 
 def run_of_another_task():
@@ -73,8 +80,8 @@ def damaged_run():
     [
         (EVAL, built, "holds a build, not a run", 2),
         (ASSIGN, built, "holds a build, not a run", 2),
-        (EVAL, run_of_another_model, "the model baseline, not of chance", 2),
-        (ASSIGN, run_of_another_model, "the model baseline, not of chance", 2),
+        (EVAL, run_of_another_model, "the model guess, not of chance", 2),
+        (ASSIGN, run_of_another_model, "the model guess, not of chance", 2),
         (EVAL, run_of_another_task, "the task perceive", 2),
         (EVAL, run_of_other_questions, "holds a run of other", 2),
         (ASSIGN, training_data_of_other_questions, "holds a run of other", 2),
@@ -101,10 +108,22 @@ def test_a_run_and_training_data_are_two_things(first, second):
 
 def test_a_run_resumes_in_its_own_folder():
     mmdbench(f"{EVAL} -o run --dry-run")
+    assert set(contents("run")) == {"images.jsonl"}  # what the pictures are; nothing was asked
     mmdbench(f"{EVAL} -o run")
+    first = Path("run/replies-0.jsonl").read_bytes()
     mmdbench(f"{EVAL.replace('clean,hard', 'clean,low,hard').replace('8', '12')} -o run")
+    assert sessions("run") == [(0, 16), (16, 20)]
+    assert Path("run/replies-0.jsonl").read_bytes().startswith(first)
+
+
+def test_training_data_resumes_in_its_own_folder():
     mmdbench(f"{ASSIGN} -o data")
+    before = contents("data")
     mmdbench(f"{ASSIGN} -o data")
+    assert sessions("data") == [(0, 16), (16, 0)]
+    after = contents("data")
+    assert after.pop("manifest.json") != before.pop("manifest.json")
+    assert after == before
 
 
 def test_nothing_is_replaced_before_the_first_reply():
@@ -138,36 +157,39 @@ def test_nothing_is_replaced_before_the_first_reply():
     assert contents("run")["cells.jsonl"] != before["cells.jsonl"]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "report thing",
-        "report run thing",
-        "report thing --json",
-        "page thing",
-        "compare run thing",
-        "compare thing run",
-        "check thing --baseline b.json",
-        "check thing --baseline b.json --accept",
-        "cite thing",
-        "figures thing -o figures",
-        "show mini:1 --run thing",
-        "score thing",
-        "export thing -o exported",
-        "merge thing -o merged",
-    ],
-)
-def test_a_verb_that_reads_runs_says_in_a_line_that_a_folder_holds_a_build(command):
+READERS = [
+    "report thing",
+    "report run thing",
+    "report thing --json",
+    "page thing",
+    "compare run thing",
+    "compare thing run",
+    "check thing --baseline b.json",
+    "check thing --baseline b.json --accept",
+    "cite thing",
+    "figures thing -o figures",
+    "show toy.tsv:1 --run thing",
+    "score thing",
+    "export thing -o exported",
+    "merge thing -o merged",
+]
+
+
+def test_a_verb_that_reads_runs_says_in_a_line_that_a_folder_holds_a_build():
     built()
     mmdbench(f"{EVAL} -o run")
     mmdbench("check run --baseline b.json --accept")
-    said = [line for line in mmdbench(command, 4).splitlines() if line]
-    assert len(said) == 1, said
-    assert "thing holds no run, but a build" in said[0]
+    before = contents(".")
+    for command in READERS:
+        said = [line for line in mmdbench(command, 4).splitlines() if line]
+        assert len(said) == 1, (command, said)
+        assert "thing holds no run, but a build" in said[0], command
+    assert contents(".") == before
 
 
 def test_a_folder_is_copied_with_its_run():
     mmdbench(f"{EVAL} -o run")
     shutil.copytree("run", "copy")
     mmdbench(f"{EVAL} -o copy")
+    assert sessions("copy") == [(0, 16), (16, 0)]
     assert Path("copy/replies-0.jsonl").read_bytes() == Path("run/replies-0.jsonl").read_bytes()

@@ -202,7 +202,9 @@ def test_twenty_kills_change_nothing(command, tmp_path):
     for number in range(20):
         before = len(read_replies(tmp_path / "killed")) if replies.exists() else 0
         with Child(command("killed", 0.01)) as run:
-            if number % 4:  # of four, one is killed at any time, also before it asks, and three after some replies
+            if (
+                number % 4
+            ):  # of four, one is killed at any time, also before it asks, and three after some replies
                 enough = before + rng.randint(1, 8)
                 run.wait_until(lambda: replies.exists() and replies.read_bytes().count(b"\n") >= enough)
             time.sleep(rng.uniform(0, 0.02 if number % 4 else 0.3))
@@ -217,7 +219,9 @@ def test_twenty_kills_change_nothing(command, tmp_path):
 def test_ctrl_c_leaves_a_run_that_the_same_command_resumes(command, tmp_path):
     words = command("run", 0.05)
     with Child(words) as run:
-        run.wait_until(lambda: list((tmp_path / "run").glob("replies-*.jsonl")) and read_replies(tmp_path / "run"))
+        run.wait_until(
+            lambda: list((tmp_path / "run").glob("replies-*.jsonl")) and read_replies(tmp_path / "run")
+        )
         run.send_signal(signal.SIGINT)
         assert run.wait() == 130
         assert f"Run the same command to resume: {shlex.join(['mmdbench', *map(str, words)])}\n" in run.stderr

@@ -48,7 +48,10 @@ class Child:
     """
 
     def __init__(
-        self, words: Sequence[object], function: Callable[..., None] = command_line, folder: Path | None = None
+        self,
+        words: Sequence[object],
+        function: Callable[..., None] = command_line,
+        folder: Path | None = None,
     ) -> None:
         self._outputs = Path(tempfile.mkdtemp(prefix="child-"))
         self._read: dict[str, str] = {}
