@@ -37,7 +37,7 @@ _CORRUPTION_KEYS = ("category", "source", "meaning", "random", "release_weight",
 _NUMBER_KEYS = ("unit", "formula", "range", "constant", "at", "scale", "min")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the compiled one is 8 times as fast
     """YAML that refuses a key given twice."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -74,13 +75,15 @@ def test_subsets():
     assert sorted(get_corruption_names("stochastic") + get_corruption_names("deterministic")) == sorted(names)
 
 
+AS_JSON = json.dumps(yaml.safe_load(TEXT))
+PHOTO = picture(1, 260, 320)
 NUMBERS = [(name, key) for name, entry in load_spec().corruptions.items() for key in entry.numbers]
 
 
 @pytest.mark.parametrize(("name", "key"), NUMBERS, ids=lambda v: v)
 def test_editing_a_number_changes_the_picture(tmp_path, name, key):
     """Every number of the file reaches the pixels, and from nowhere else."""
-    data = yaml.safe_load(TEXT)
+    data = json.loads(AS_JSON)
     entry = data["corruptions"][name]["numbers"][key]
     entry.pop("at", None)
     if "constant" in entry:
@@ -95,8 +98,8 @@ def test_editing_a_number_changes_the_picture(tmp_path, name, key):
         value = evaluate(entry["formula"], 0.95)
         entry["formula"] = value + 2 if isinstance(value, int) else value * 0.6
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(data), encoding="utf-8")
-    image = picture(1, 260, 320)
+    path.write_text(json.dumps(data), encoding="utf-8")  # which is YAML, too
+    image = PHOTO
     specs = (load_spec(), load_spec(path))
     pairs = [
         [draw(spec, name, image.shape, intensity=0.95, seed=seed) for spec in specs] for seed in range(12)

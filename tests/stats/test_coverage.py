@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from itertools import combinations_with_replacement
-from math import comb, factorial, prod
+from math import comb, exp, factorial, lgamma, log, prod
 from statistics import NormalDist
 from types import SimpleNamespace
 
@@ -39,6 +40,19 @@ def coverage(draw, truth, runs=RUNS, seed=11):
     return sum(e.low <= truth <= e.high for e in (draw(rng) for _ in range(runs))) / runs
 
 
+@cache
+def scored(right, n):
+    """The score of so many right answers: simulations meet each count many times."""
+    return proportion([1] * right + [0] * (n - right))
+
+
+@cache
+def dropped(lost, gained, n):
+    """The drop of n questions of which so many were lost and so many gained."""
+    clean = np.arange(n) < lost
+    return paired_difference(clean, np.arange(n) >= n - gained)
+
+
 def difficulties(rng, n, clean=0.7, spread=0.3):
     """Each question's chance to be answered, clean, between certainly not and certainly."""
     k = 1 / spread
@@ -47,7 +61,7 @@ def difficulties(rng, n, clean=0.7, spread=0.3):
 
 @pytest.mark.parametrize(("n", "p"), [(60, 0.5), (150, 0.8), (300, 0.3), (1500, 0.95)])
 def test_scores(n, p):
-    assert LOW <= coverage(lambda rng: proportion(rng.random_sample(n) < p), p) <= HIGH
+    assert LOW <= coverage(lambda rng: scored(rng.binomial(n, p), n), p) <= HIGH
 
 
 @pytest.mark.parametrize("n", [40, 218, 1000])
@@ -57,14 +71,35 @@ def test_graded_scores(n):
     assert LOW <= coverage(lambda rng: proportion(rng.choice(grades, n, p=chances)), truth) <= HIGH
 
 
-@pytest.mark.parametrize("drop", [0.0, 0.05, 0.2])
-@pytest.mark.parametrize(("n", "gain"), [(100, 0.05), (300, 0.04), (1500, 0.02)])
-def test_paired_drops(n, gain, drop):
-    def draw(rng):
-        u = rng.random_sample(n)
-        return paired_difference(u < gain + drop, u > 1 - gain)
+def chance_of(lost, gained, n, shares):
+    """The chance that so many of n questions are lost and so many gained."""
+    counts = (lost, gained, n - lost - gained)
+    logs = (c * log(share) - lgamma(c + 1) for c, share in zip(counts, (*shares, 1 - sum(shares)), strict=True))
+    return exp(lgamma(n + 1) + sum(logs))
 
-    assert LOW <= coverage(draw, drop, 2000) <= HIGH
+
+@pytest.mark.parametrize("drop", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize(("n", "gain"), [(100, 0.05), (300, 0.04)])
+def test_paired_drops(n, gain, drop):
+    """All counts that are not less likely than one in a million, each with its chance: no simulation."""
+    chances = {
+        (lost, gained): chance
+        for lost in range(n + 1)
+        for gained in range(n + 1 - lost)
+        if (chance := chance_of(lost, gained, n, (gain + drop, gain))) > 1e-6
+    }
+    assert sum(chances.values()) > 0.999
+    found = {counts: dropped(*counts, n) for counts in chances}
+    assert LOW <= sum(chances[c] for c, e in found.items() if e.low <= drop <= e.high) <= HIGH
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.05, 0.2])
+def test_paired_drops_of_many_questions(drop):
+    def draw(rng):
+        lost, gained, _ = rng.multinomial(1500, [0.02 + drop, 0.02, 0.96 - drop])
+        return dropped(lost, gained, 1500)
+
+    assert LOW <= coverage(draw, drop) <= HIGH
 
 
 def grid(rng, n, drop):
@@ -78,8 +113,9 @@ def grid(rng, n, drop):
     return clean.astype(float), hits.astype(float)
 
 
+@cache
 def true_drop(drop):
-    clean, hits = grid(np.random.RandomState(5), 400_000, drop)
+    clean, hits = grid(np.random.RandomState(5), 200_000, drop)
     return float(clean.mean() - hits.mean())
 
 
@@ -220,17 +256,26 @@ def test_drops_with_many_of_both_are_not_made_wider_for_it(k, n, drop):
     assert LOW <= coverage(draw, true_drop_of(0.6, drop)) <= 0.98
 
 
-def exact_coverage(count, n, p):
-    """Coverage of the mean of equal benchmarks: every combination of counts, with its chance."""
-    scores = [proportion([1] * right + [0] * (n - right)) for right in range(n + 1)]
-    chance = [comb(n, right) * p**right * (1 - p) ** (n - right) for right in range(n + 1)]
-    covered = 0.0
+@cache
+def means_of_counts(count, n):
+    """The mean score for every combination of counts, and in how many orders the combination occurs."""
+    found = []
     for counts in combinations_with_replacement(range(n + 1), count):
         orders = factorial(count) // prod(factorial(times) for times in Counter(counts).values())
-        mean = mean_score([scores[right] for right in counts])
+        mean = mean_score([scored(right, n) for right in counts])
         assert mean.low < mean.value < mean.high or mean.value in (0, 1)
-        covered += (mean.low <= p <= mean.high) * orders * prod(chance[right] for right in counts)
-    return covered
+        found.append((counts, orders, mean))
+    return found
+
+
+def exact_coverage(count, n, p):
+    """Coverage of the mean of equal benchmarks: every combination of counts, with its chance."""
+    chance = [comb(n, right) * p**right * (1 - p) ** (n - right) for right in range(n + 1)]
+    return sum(
+        orders * prod(chance[right] for right in counts)
+        for counts, orders, mean in means_of_counts(count, n)
+        if mean.low <= p <= mean.high
+    )
 
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 0.95])
@@ -243,7 +288,7 @@ def test_mean_scores(count, n, p):
 @pytest.mark.parametrize(("count", "n"), [(6, 12), (6, 40), (6, 218)])
 def test_mean_scores_of_six(count, n, p):
     def draw(rng):
-        return mean_score([proportion(rng.random_sample(n) < p) for _ in range(count)])
+        return mean_score([scored(right, n) for right in rng.binomial(n, p, count)])
 
     assert LOW - 0.01 <= coverage(draw, p) <= 0.985  # of 1,000 runs; over 40,000 it is 93.7 to 97.8 %
 
@@ -252,7 +297,7 @@ def test_mean_scores_of_unlike_benchmarks():
     truth = np.linspace(0.3, 0.95, 6)
 
     def draw(rng):
-        return mean_score([proportion(rng.random_sample(40) < p) for p in truth])
+        return mean_score([scored(right, 40) for right in rng.binomial(40, truth)])
 
     assert LOW <= coverage(draw, truth.mean(), 2000) <= 0.98
 
@@ -280,8 +325,8 @@ def test_mean_scores_of_several_corruptions(count, n, most, score, k):
 @pytest.mark.parametrize(("count", "n"), [(2, 12), (6, 12), (6, 40)])
 def test_mean_drops_are_never_too_narrow(count, n, lost, gain):
     def draw(rng):
-        u = [rng.random_sample(n) for _ in range(count)]
-        return mean_difference([paired_difference(v < lost, v > 1 - gain) for v in u])
+        flips = rng.multinomial(n, [lost, gain, 1 - lost - gain], count)
+        return mean_difference([dropped(down, up, n) for down, up, _ in flips])
 
     assert coverage(draw, lost - gain, 1500) >= LOW
 
@@ -301,11 +346,8 @@ def test_the_mean_over_benchmarks():
     sizes, truth = (100, 300, 800), (0.1, 0.05, 0.2)
 
     def draw(rng):
-        parts = []
-        for n, p in zip(sizes, truth, strict=True):
-            lost = rng.random_sample(n) < p
-            parts.append(paired_difference(lost, np.zeros(n)))
-        return mean_difference(parts)
+        lost = rng.binomial(sizes, truth)
+        return mean_difference([dropped(down, 0, n) for down, n in zip(lost, sizes, strict=True)])
 
     assert LOW <= coverage(draw, sum(truth) / 3, 1500) <= HIGH
 
@@ -313,7 +355,7 @@ def test_the_mean_over_benchmarks():
 @pytest.mark.parametrize(("n", "m", "p", "q"), [(60, 150, 0.6, 0.5), (300, 300, 0.72, 0.65)])
 def test_differences_from_a_published_score(n, m, p, q):
     def draw(rng):
-        return difference(proportion(rng.random_sample(n) < p), proportion(rng.random_sample(m) < q))
+        return difference(scored(rng.binomial(n, p), n), scored(rng.binomial(m, q), m))
 
     assert LOW <= coverage(draw, p - q, 2000) <= HIGH
 
@@ -330,7 +372,7 @@ def test_the_share_that_is_retained(n, guess):
         kept = retained_share(*sides, guess)
         return SimpleNamespace(low=kept.low, high=kept.high)
 
-    assert LOW <= coverage(draw, 100 * (0.55 - guess) / (0.7 - guess), 600) <= HIGH
+    assert LOW <= coverage(draw, 100 * (0.55 - guess) / (0.7 - guess), 400) <= HIGH
 
 
 def test_the_mean_of_sources_of_unequal_size():
