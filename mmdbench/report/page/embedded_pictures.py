@@ -91,8 +91,9 @@ def make_pictures(
     made: list[Thumbnails] = []
     workers = max(1, min(8, os.cpu_count() or 1))
     with single_threaded_opencv(), ThreadPoolExecutor(workers, thread_name_prefix="page") as pool:
-        shape = _fitting(jobs, budget, pool)
-        for done, result in enumerate(pool.map(lambda job: job.make(shape), jobs), 1):
+        shape, probed = _fitting(jobs, budget, pool)
+        results = pool.map(lambda n: probed.get(n) or jobs[n].make(shape), range(len(jobs)))
+        for done, result in enumerate(results, 1):
             made.append(result)
             if on_progress is not None:
                 on_progress(done, len(jobs))
@@ -143,14 +144,18 @@ def collect(
     return found
 
 
-def _fitting(jobs: Sequence[ThumbnailJob], budget: int, pool: ThreadPoolExecutor) -> ThumbnailFormat:
+def _fitting(
+    jobs: Sequence[ThumbnailJob], budget: int, pool: ThreadPoolExecutor
+) -> tuple[ThumbnailFormat, dict[int, Thumbnails]]:
+    """The format that fits, and what was made in it for the probe, by the job's number."""
     each = max(1, sum(len(job.wanted) for job in jobs) // max(1, len(jobs)))
     wanted = max(_PROBED_QUESTIONS, _PROBES // each)
-    probes = jobs[:: max(1, len(jobs) // wanted)]
-    pictures = [image for made in pool.map(lambda job: job.make(LADDER[0]), probes) for image in made.all()]
+    probes = range(0, len(jobs), max(1, len(jobs) // wanted))
+    best = dict(zip(probes, pool.map(lambda n: jobs[n].make(LADDER[0]), probes), strict=True))
+    pictures = [image for made in best.values() for image in made.all()]
     scale = 4 / 3 * len(jobs) / max(1, len(probes))
     for shape in LADDER[:-1]:
         sizes = map(len, pictures if shape == LADDER[0] else (smaller(image, shape) for image in pictures))
         if sum(sizes) * scale <= budget * _MARGIN:
-            return shape
-    return LADDER[-1]
+            return shape, best if shape == LADDER[0] else {}
+    return LADDER[-1], {}
