@@ -24,7 +24,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_command_line() -> Iterator[None]:
-    """Commands of the command line are made once: typer's runner makes all of them for each call, in 0.1 s."""
+    """Make the commands of the command line once: typer's runner makes them anew for each call, in 0.1 s."""
     whole = cache(typer.main.get_command)
 
     def command_of(app: typer.Typer) -> object:

@@ -199,14 +199,15 @@ def test_twenty_kills_change_nothing(command, tmp_path):
     run_command(*command("whole", 0))
     rng = random.Random(4)
     replies = tmp_path / "killed" / "replies-0.jsonl"
+
+    def written():
+        return replies.read_bytes().count(b"\n") if replies.exists() else 0
+
     for number in range(20):
-        before = len(read_replies(tmp_path / "killed")) if replies.exists() else 0
+        enough = written() + rng.randint(1, 8)
         with Child(command("killed", 0.01)) as run:
-            if (
-                number % 4
-            ):  # of four, one is killed at any time, also before it asks, and three after some replies
-                enough = before + rng.randint(1, 8)
-                run.wait_until(lambda: replies.exists() and replies.read_bytes().count(b"\n") >= enough)
+            if number % 4:  # of four, one is killed at any time, also before it asks, and three after replies
+                run.wait_until(lambda: written() >= enough)  # noqa: B023 - called before the next round
             time.sleep(rng.uniform(0, 0.02 if number % 4 else 0.3))
             assert run.poll() is None
     assert 60 < len(read_replies(tmp_path / "killed")) < 240

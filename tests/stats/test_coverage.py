@@ -74,7 +74,9 @@ def test_graded_scores(n):
 def chance_of(lost, gained, n, shares):
     """The chance that so many of n questions are lost and so many gained."""
     counts = (lost, gained, n - lost - gained)
-    logs = (c * log(share) - lgamma(c + 1) for c, share in zip(counts, (*shares, 1 - sum(shares)), strict=True))
+    logs = (
+        c * log(share) - lgamma(c + 1) for c, share in zip(counts, (*shares, 1 - sum(shares)), strict=True)
+    )
     return exp(lgamma(n + 1) + sum(logs))
 
 
