@@ -31,7 +31,8 @@ def _one_command_line() -> Iterator[None]:
         return whole(app) if app.info.name == "mmdbench" else typer.main.get_command(app)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(testing, "_get_command", command_of)  # typer has no public place for it
+        # Private: the runner has no public place for a command that is made already.
+        patch.setattr(testing, "_get_command", command_of)
         yield
 
 

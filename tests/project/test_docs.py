@@ -56,7 +56,7 @@ ELSEWHERE = {
     "source": "enters a virtual environment",
     "cd": "walks through a copy of the repository",
 }
-SAMPLE = "10"
+SAMPLE = "16"
 PYTHON_PACKAGES = ("albumentations", "datasets", "torchvision", "torch", "skimage", "matplotlib")
 
 

@@ -120,7 +120,7 @@ def test_training_data_resumes_in_its_own_folder():
     mmdbench(f"{ASSIGN} -o data")
     before = contents("data")
     mmdbench(f"{ASSIGN} -o data")
-    assert sessions("data") == [(0, 16), (16, 0)]
+    assert sessions("data") == [(0, 8), (8, 0)]
     after = contents("data")
     assert after.pop("manifest.json") != before.pop("manifest.json")
     assert after == before

@@ -33,7 +33,7 @@ _SERVER.set_forkserver_preload(_PRELOADED)
 
 
 def command_line(*words: str) -> None:
-    """What `python -m mmdbench` does with these words."""
+    """Do as `python -m mmdbench` with these words."""
     from mmdbench.cli import main
 
     sys.argv = ["mmdbench", *words]
@@ -75,12 +75,12 @@ class Child:
 
     @property
     def stdout(self) -> str:
-        """What the process has printed so far."""
+        """The text printed so far."""
         return self._text("out")
 
     @property
     def stderr(self) -> str:
-        """What the process has printed to standard error so far."""
+        """The text printed to standard error so far."""
         return self._text("err")
 
     def poll(self) -> int | None:
