@@ -125,8 +125,11 @@ def test_mixed_files_have_no_rows_by_corruption(folder, tmp_path):
     assert not [t.key for t in tables.tables if "corruption" in t.key or t.key == "mce"]
     assert "as the authors drew them" in tables.header["design"]
     assert tables.header["codec"] == "that of the released files"
-    notes = ["FILE of MMStar", "MMStar_LOW_LEVEL_HIGH.tsv is not the file that its authors published"]
-    assert [note.split(":")[0].split(" (its")[0] for note in tables.notes] == notes  # the test's own files
+    notes = [note for note in tables.notes if "MMStar" in note]
+    assert [note.split(":")[0].split(" (its")[0] for note in notes] == [  # they are the test's own files
+        "FILE of MMStar",
+        "MMStar_LOW_LEVEL_HIGH.tsv is not the file that its authors published",
+    ]
 
 
 def test_files_of_one_corruption_are_the_level_that_is_named(folder, tmp_path):
