@@ -37,7 +37,11 @@ _CORRUPTION_KEYS = ("category", "source", "meaning", "random", "release_weight",
 _NUMBER_KEYS = ("unit", "formula", "range", "constant", "at", "scale", "min")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the compiled one is 8 times as fast
+# The compiled loader is 8 times as fast; PyYAML may have been built without it.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
     """YAML that refuses a key given twice."""
 
 
@@ -48,7 +52,8 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         raise SpecError(
             f"The key {twice[0]!r} occurs twice, line {node.start_mark.line + 1}.", hint="Keep one of them."
         )
-    return loader.construct_mapping(node, deep=True)
+    mapping: dict[Any, Any] = loader.construct_mapping(node, deep=True)
+    return mapping
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
