@@ -271,11 +271,17 @@ class Reply:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Reply:
-        """Read a reply back; fields that a newer version added are ignored."""
+        """Read a reply back, without fields that a newer version added. Raises TypeError for wrong types."""
         known = cls.__dataclass_fields__
         values = {k: v for k, v in record.items() if k in known}
         values["images"] = tuple(values.get("images", ()))
-        return cls(**values)
+        made = cls(**values)
+        texts = made.key, made.bench, made.level, made.status, made.text, made.reason, made.asked
+        if not (all(text.__class__ is str for text in texts) and isinstance(made.details, dict)):
+            raise TypeError("a text or the details are of another type")
+        if not isinstance(made.seconds, (int, float)):
+            raise TypeError("seconds must be a number")
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +364,19 @@ def in_order(levels: Iterable[str]) -> tuple[str, ...]:
     return tuple(level for level in LEVEL_ORDER if level in present)
 
 
+_JSON_TYPES = {"str": str, "bool": bool, "int": int, "float": (int, float), "tuple[str, ...]": tuple}
+
+
 def known_fields(kind: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a JSON record that are fields of a dataclass, with lists as tuples."""
-    known = {f.name for f in fields(kind)}
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known}
+    """The entries of a JSON record that are fields of a dataclass, with lists as tuples.
+
+    Raises TypeError for a text, number, truth value or list of texts that is something else.
+    """
+    types = {f.name: str(f.type) for f in fields(kind)}
+    found = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in types}
+    for name, value in found.items():
+        wanted = _JSON_TYPES.get(types[name])
+        texts = value if types[name] == "tuple[str, ...]" and isinstance(value, tuple) else ()
+        if wanted and not (isinstance(value, wanted) and all(isinstance(text, str) for text in texts)):
+            raise TypeError(f"{name} must be {types[name]}, got {value!r}")
+    return found

@@ -33,12 +33,21 @@ _Arm = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class _Kept:
+    """An arm of a baseline: digests of its questions and pixels (empty if unknown), and its hits."""
+
+    questions: str
+    pixels: str
+    hits: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """A baseline as read from its file: the identity of its run, and grades by benchmark and arm."""
 
     path: Path
     identity: Mapping[str, Any]
-    grades: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    grades: Mapping[str, Mapping[str, _Kept]]
 
     def as_run(self, like: RunResults) -> tuple[RunResults, list[Difference]]:
         """The baseline as a run over the questions of another run, and what differs between the two.
@@ -54,15 +63,19 @@ class Baseline:
             kept = self.grades.get(bench, {}).get(name)
             if kept is None:
                 continue
-            if kept["questions"] != _digest(ours):
+            if kept.questions != _digest(ours):
                 raise IncomparableError(
                     f"{self.path} and the run hold different questions of {bench} at {name}.",
                     hint="Write a new baseline: mmdbench check RUN --baseline FILE --accept",
                 )
             seen = pixels.get((bench, level, corruption), "")
-            if kept.get("pixels") and seen and kept["pixels"] != seen:
-                found.append(Difference(f"pixels of {bench} at {name}", kept["pixels"], seen, blocks=False))
-            hits += [replace(hit, hit=value) for hit, value in zip(ours, _unpack(kept["hits"]), strict=True)]
+            if len(kept.hits) != len(ours):
+                raise _damaged(
+                    self.path, f"{len(kept.hits)} grades of {len(ours)} questions of {bench} at {name}"
+                )
+            if kept.pixels and seen and kept.pixels != seen:
+                found.append(Difference(f"pixels of {bench} at {name}", kept.pixels, seen, blocks=False))
+            hits += [replace(hit, hit=value) for hit, value in zip(ours, kept.hits, strict=True)]
         label = str(self.identity.get("model", ""))
         return replace(like, hits=tuple(hits), label=f"{label} (baseline)", replies={}, arms=()), found
 
@@ -134,7 +147,34 @@ def read_baseline(path: Path) -> Baseline:
             f"{path} must be a baseline of version {_VERSION}, got {record.get('version')!r}.",
             hint="Write it again with --accept.",
         )
-    return Baseline(path, record["identity"], record["grades"])
+    try:
+        return Baseline(path, _read_identity(record["identity"]), _read_grades(record["grades"]))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _read_identity(record: Any) -> Mapping[str, Any]:
+    for name in ("benches", "versions", "released"):
+        dict(record.get(name, {}).items())
+    dict(bench.items() for bench in record.get("benches", {}).values())
+    return dict(record.items())
+
+
+def _read_grades(record: Any) -> dict[str, dict[str, _Kept]]:
+    return {
+        str(bench): {
+            str(arm): _Kept(str(kept["questions"]), str(kept.get("pixels", "")), tuple(_unpack(kept["hits"])))
+            for arm, kept in arms.items()
+        }
+        for bench, arms in record.items()
+    }
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(
+        f"The baseline {path} is damaged ({why}).",
+        hint="Take it from version control again, or delete it and write it with --accept.",
+    )
 
 
 def _arms(run: RunResults) -> dict[_Arm, list[UnitHit]]:
@@ -172,6 +212,8 @@ def _pack(hits: Sequence[float]) -> list[Any]:
 
 
 def _unpack(packed: Sequence[Any]) -> list[float]:
-    if packed and isinstance(packed[0], str):
-        return [float(c) for c in "".join(packed)]
-    return [float(value) for value in packed]
+    is_text = bool(packed) and isinstance(packed[0], str)
+    hits = [float(value) for value in ("".join(packed) if is_text else packed)]
+    if not all(0 <= hit <= 1 for hit in hits):
+        raise ValueError("a grade is not between 0 and 1")
+    return hits

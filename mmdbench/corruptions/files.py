@@ -67,7 +67,8 @@ def corrupt_file(
         degraded.save(buffer, form, **options)
     except OSError as error:
         raise UsageError(
-            f"Cannot write a picture of mode {degraded.mode} as {target.suffix}.", hint="Use .png."
+            f"Cannot write a picture of mode {degraded.mode} as {target.suffix}.",
+            hint="Use .tif." if form == "PNG" else "Use .png.",
         ) from error
     make_folder(target.parent)
     write_atomic(target, buffer.getvalue())

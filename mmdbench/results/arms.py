@@ -101,11 +101,20 @@ def read_run(folder: Path) -> StoredRun:
     plan = _plan(folder, manifest)
     planned = read_cells(folder)
     stored = read_replies(folder, {p.key for p in planned})
+    benches = {bench.name: bench for bench in read_questions(folder)}
+    known = {(bench.name, question.index) for bench in benches.values() for question in bench.questions}
+    lacking = next((p.cell for p in planned if (p.cell.bench, p.cell.index) not in known), None)
+    if lacking or not planned:
+        what = f"no question {lacking.index!r} of {lacking.bench}" if lacking else "no planned request"
+        raise StoreError(
+            f"The files of {folder} hold {what}.",
+            hint="Run its mmdbench eval command again: it writes them anew and asks nothing twice.",
+        )
     return StoredRun(
         folder,
         manifest,
         plan,
-        {bench.name: bench for bench in read_questions(folder)},
+        benches,
         tuple(_by_level(p.cell for p in planned)),
         {p.cell: stored[p.key] for p in planned if p.key in stored},
     )

@@ -33,7 +33,7 @@ def freshness(run: RunResults) -> Freshness:
     dated = [time for time in asked if time]
     sessions = run.manifest.get("sessions", [])
     # A merged run has a latest session for each of its parts.
-    latest = [str(session["begun"]) for session in sessions[-len(run.manifest.get("merged", "1")) :]]
+    latest = [str(session.get("begun", "")) for session in sessions[-len(run.manifest.get("merged", "1")) :]]
     since = read_generation(run.manifest).since
     return Freshness(
         replies=len(asked),

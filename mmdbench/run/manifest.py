@@ -39,6 +39,10 @@ RUN_FIELDS = ("kind", "plan", "benches", "model", "spec", "restoration", "releas
 RUN_KIND = "mmdbench run"
 """The kind of folder that a run's manifest names."""
 
+_FORMS = {
+    **dict.fromkeys(("plan", "model", "spec", "versions", "generation"), dict),
+    **dict.fromkeys(("benches", "released", "sessions", "judges", "judge_sessions"), list),
+}
 _KEPT = ("sessions", "canary", "judge", "judges", "judge_sessions", "extraction")
 _CARD_FIELDS = ("name", "adapter", "model", "endpoint", "options", "generation", "price", "context", "images")
 
@@ -88,18 +92,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise StoreError(
             f"{folder} holds no {MANIFEST_FILE}.", hint="Name the folder of a run or of a build."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise StoreError(f"Cannot read {path}: {error}.") from error
 
 
 def require_run(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise StoreError unless a folder's manifest is that of a run."""
+    """Raise StoreError unless a folder's manifest is that of a run, and whole."""
     kind = str(manifest.get("kind"))
     if kind != RUN_KIND:
         raise StoreError(
             f"{folder} holds no run, but {_thing(kind)}.",
             hint="Name a folder that mmdbench eval made.",
         )
+    judge = manifest.get("judge")
+    if judge is not None and not (isinstance(judge, dict) and "id" in judge):
+        raise StoreError(
+            f"{folder / MANIFEST_FILE} is damaged: judge must be an object with an id, got {judge!r}."
+        )
+    for name, form in _FORMS.items():
+        value = manifest.get(name, form())
+        if not isinstance(value, form) or not all(
+            isinstance(v, dict) for v in (value if form is list else ())
+        ):
+            wanted = "an object" if form is dict else "a list of objects"
+            raise StoreError(f"{folder / MANIFEST_FILE} is damaged: {name} must be {wanted}, got {value!r}.")
 
 
 def require_own_folder(folder: Path, plan: RunPlan, card: ModelCard, benches: Sequence[Bench] = ()) -> None:

@@ -17,11 +17,12 @@ from typing import Any
 from mmdbench.benches import build_prompt
 from mmdbench.benches.catalog import is_degraded, refuse_degraded
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import ImageDecodeError, UnknownNameError, UsageError
+from mmdbench.errors import ImageDecodeError, StoreError, UnknownNameError, UsageError
 from mmdbench.models.registry import Fingerprinted
 from mmdbench.records import (
     ANSWER,
     CLEAN,
+    LEVEL_ORDER,
     UNALTERED,
     UNDEGRADED,
     BenchData,
@@ -216,25 +217,47 @@ def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[Bench
 
 
 def read_cells(folder: Path) -> list[PlannedCell]:
-    """The cells of a run's latest plan, in the order of asking."""
-    rows = (record["cell"] for record in read_records(folder / CELLS_FILE))
-    return [PlannedCell(_read_cell(*row[:4]), row[4]) for row in rows]
+    """The cells of a run's latest plan, in the order of asking. Raises StoreError for a damaged file."""
+    found = []
+    for number, record in enumerate(read_records(folder / CELLS_FILE), 1):
+        try:
+            bench, index, level, corruption, key = record["cell"]
+            found.append(PlannedCell(_read_cell(bench, index, level, corruption), str(key)))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(folder / CELLS_FILE, number, error) from error
+    return found
 
 
 def _read_cell(bench: str, index: Index, level: str, corruption: str | None) -> Cell:
+    if level not in LEVEL_ORDER:
+        raise ValueError(f"there is no level {level!r}")
     # Runs that were stored before the level `unaltered` existed call these pictures clean.
     unaltered = level == CLEAN and is_degraded(bench)
     return Cell(bench, index, UNALTERED if unaltered else level, corruption)
 
 
 def read_questions(folder: Path) -> list[StoredBench]:
-    """The benchmarks of a run's latest plan, with the planned questions."""
+    """The benchmarks of a run's latest plan, with the planned questions.
+
+    Raises StoreError for a damaged file.
+    """
     found: dict[tuple[str, str], list[Question]] = {}
-    for record in read_records(folder / QUESTIONS_FILE):
-        question = Question(record["bench"], record["index"], record["fields"])
-        family = stored_family(record["bench"], record["family"])
-        found.setdefault((record["bench"], family), []).append(question)
+    for number, record in enumerate(read_records(folder / QUESTIONS_FILE), 1):
+        try:
+            bench, index = record["bench"], record["index"]
+            family = stored_family(bench, record["family"])
+            found.setdefault((bench, family), []).append(Question(bench, index, dict(record["fields"])))
+            hash(index)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(folder / QUESTIONS_FILE, number, error) from error
     return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
+
+
+def _damaged(path: Path, line: int, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path}, line {line} cannot be read: {type(error).__name__}: {error}.",
+        hint="Run its mmdbench eval command again: it writes the file anew and asks nothing twice.",
+    )
 
 
 def _lines(records: Iterable[Mapping[str, Any]]) -> str:

@@ -393,6 +393,32 @@ def test_files_that_are_no_baseline(tmp_path):
             read_baseline(path)
 
 
+DAMAGES = (
+    lambda record: record.pop("identity"),
+    lambda record: record.pop("grades"),
+    lambda record: record.update(identity=[]),
+    lambda record: record.update(grades=None),
+    lambda record: record["identity"].update(benches=7),
+    lambda record: record["identity"].update(versions=[]),
+    lambda record: record["grades"]["MMStar"].update(clean="x"),
+    lambda record: record["grades"]["MMStar"]["clean"].update(hits=["111", "2"]),
+    lambda record: record["grades"]["MMStar"]["clean"].update(hits=[1, None]),
+    lambda record: record["grades"]["MMStar"]["clean"]["hits"].append("1"),  # as two merged branches do
+)
+
+
+def test_a_damaged_baseline_is_one_line_and_no_traceback(folders, tmp_path):
+    good, _, base = folders
+    path = tmp_path / "damaged.json"
+    for damage in DAMAGES:
+        record = json.loads(base.read_text("utf-8"))
+        damage(record)
+        path.write_text(json.dumps(record), "utf-8")
+        said = " ".join(call(good, "--baseline", path, code=2).split())
+        assert f"The baseline {path} is damaged (" in said
+        assert "Take it from version control again" in said
+
+
 def test_the_folder_of_a_run_is_checked_by_its_replies(folders):
     good, bad, base = folders
     assert load_results(good).complete

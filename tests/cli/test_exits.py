@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -63,6 +64,52 @@ def test_a_check_that_fails_inside_is_no_regression(run, monkeypatch, tmp_path):
     monkeypatch.setattr("mmdbench.check.check_run", lambda *_, **__: 1 / 0)
     done = CliRunner().invoke(app, ["check", str(run), "--baseline", str(baseline)])
     assert done.exit_code == 70, done.output
+
+
+DAMAGES = (
+    {"plan": []},
+    {"benches": [1]},
+    {"sessions": {}},
+    {"model": 7},
+    {"versions": None},
+    {"plan": {"design": 7}},
+    {"plan": {"corruptions": None}},
+    {"plan": {"levels": [1]}},
+    {"plan": {"max_error_rate": "x"}},
+)
+
+
+def test_a_damaged_manifest_is_one_line_and_no_traceback(run):
+    path = run / "manifest.json"
+    whole = json.loads(path.read_text("utf-8"))
+    for damage in DAMAGES:
+        plan = damage.get("plan")
+        record = whole | ({"plan": whole["plan"] | plan} if isinstance(plan, dict) else damage)
+        path.write_text(json.dumps(record), "utf-8")
+        done = CliRunner().invoke(app, ["report", str(run)])
+        assert (done.exit_code, len(done.output.splitlines())) == (4, 1), done.output
+    path.write_text("7", "utf-8")
+    assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 4
+
+
+LINES = {
+    "cells.jsonl": ({"cell": None}, {"cell": ["toy", 0]}, {"cell": ["toy", 0, "odd", None, "k"]}, {}),
+    "questions.jsonl": ({}, {"bench": "toy", "family": "plain", "index": [], "fields": {}}, {"bench": "toy"}),
+    "replies-0.jsonl": ({"text": None}, {"details": 7}, {"seconds": "x"}, {"status": None}),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_damaged_line_of_a_runs_file_is_named_and_is_no_traceback(run, name):
+    first, *rest = (run / name).read_text("utf-8").splitlines()
+    for damage in LINES[name]:
+        line = json.dumps(json.loads(first) | damage if name.startswith("replies") else damage)
+        (run / name).write_text("\n".join([line, *rest]) + "\n", "utf-8")
+        done = CliRunner().invoke(app, ["report", str(run)])
+        assert done.exit_code == 4, done.output
+        assert f"{name}, line 1" in done.output
+    (run / name).write_text("", "utf-8")
+    assert CliRunner().invoke(app, ["score", str(run)]).exit_code == (0 if name.startswith("replies") else 4)
 
 
 def test_an_exception_outside_a_verb_exits_with_70(tmp_path):
