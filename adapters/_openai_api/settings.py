@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +135,13 @@ def is_local(endpoint: str) -> bool:
 
 
 def _endpoint(card: ModelCard) -> str:
+    unset = re.search(r"\$(\w+)", card.endpoint)
+    if unset:
+        raise ModelError(
+            f"The endpoint of the model {card.name!r} is {card.endpoint}, and the environment variable "
+            f"{unset[1]} is not set.",
+            hint=f"Run: export {unset[1]}=https://…",
+        )
     parts = urlsplit(card.endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(

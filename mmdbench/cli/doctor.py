@@ -31,11 +31,13 @@ def doctor(
     Exit code: 0 passed, 3 cannot tell, 4 an answer belongs to another picture, or there is none.
     """
     from mmdbench.cli._shared.downloads import refuse_missing
+    from mmdbench.cli._shared.output import print_retirement
     from mmdbench.models.cards import find_card, set_options
     from mmdbench.models.registry import check_model, open_model
     from mmdbench.run.preflight import canary_of
 
     card = set_options(find_card(model, model_card or ()), settings or ())
+    print_retirement(card)
     refuse_missing(card)
     loaded = open_model(card)
     check_model(loaded)

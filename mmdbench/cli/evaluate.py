@@ -12,7 +12,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
 from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
-from mmdbench.cli._shared.output import print_judge_usage
+from mmdbench.cli._shared.output import print_judge_usage, print_retirement
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
 from mmdbench.errors import IncompleteError, MmdbenchError, UsageError
@@ -129,6 +129,7 @@ def evaluate(
 
     changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
     card = set_options(find_card(model, model_card or ()), changes)
+    print_retirement(card)
     require_between("--max-error-rate", max_error_rate, 0, 1)
     plan = RunPlan(
         model=card.name,

@@ -16,7 +16,7 @@ __all__ = ["list_names"]
 _COLUMNS = {
     "corruptions": ("name", "category", "drawn", "meaning"),
     "benches": ("name", "family", "rows", "licence"),
-    "models": ("name", "adapter", "summary"),
+    "models": ("name", "adapter", "summary", "retired"),
 }
 
 
@@ -67,7 +67,12 @@ def _models() -> list[dict[str, Any]]:
     from mmdbench.models.cards import known_cards
 
     return [
-        {"name": card.name, "adapter": card.adapter, "summary": card.summary}
+        {
+            "name": card.name,
+            "adapter": card.adapter,
+            "summary": card.summary,
+            "retired": str(card.retired or ""),
+        }
         for card in known_cards().values()
     ]
 

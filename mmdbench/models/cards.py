@@ -9,10 +9,12 @@
     key_env = "OPENAI_API_KEY"
     generation = { temperature = 0, max_tokens = 2048 }
     price = { input = 0.40, output = 1.60, date = "2025-04-14" }
+    retired = 2027-01-14
 
-Cards are read from the given files, from `./models.toml`, from `~/.config/mmdbench/models.toml` and
-from mmdbench itself; of several cards with one name, the first counts. A card never holds a key,
-only the name of the environment variable that does.
+A card takes what it does not say itself from the card in `base`, also within a table. Cards are read from
+the given files, from `./models.toml`, from `~/.config/mmdbench/models.toml` and from mmdbench itself; of
+several cards with one name, the first counts. A card never holds a key, only the name of the environment
+variable that does. A card whose name begins with `_` is only a base.
 """
 
 from __future__ import annotations
@@ -20,56 +22,29 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.models.prices import Price, listed_price, read_price
 from mmdbench.system.secrets import names_secret
 from mmdbench.system.toml import parse_toml
 
 __all__ = [
     "ModelCard",
-    "Price",
     "check_price",
     "find_card",
     "known_cards",
     "read_cards",
+    "retirement",
     "set_options",
     "shipped_cards",
+    "with_list_price",
 ]
 
 _CUSTOM_KEY = "MMDBENCH_API_KEY"
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """US dollars for a million tokens read and written, and the date of these prices (ISO 8601).
-
-    `cached_input` is the price of tokens read from the server's cache; `input` if absent.
-    """
-
-    input: float
-    output: float
-    date: str
-    cached_input: float | None = None
-
-    def usd(self, read: int, written: int, cached: int = 0) -> float:
-        """The cost of a request.
-
-        Args:
-            read: Tokens read.
-            written: Tokens written.
-            cached: Those of the tokens read that came from the server's cache.
-
-        Returns:
-            US dollars.
-
-        >>> Price(0.4, 1.6, "2025-04-14").usd(1_000_000, 500_000)
-        1.2
-        """
-        cheap = self.input if self.cached_input is None else self.cached_input
-        return ((read - cached) * self.input + cached * cheap + written * self.output) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +54,8 @@ class ModelCard:
     `model` is its id at the endpoint, or its checkpoint; `key_env` names the environment variable
     that holds the endpoint's key. `options` go to the adapter; `generation` goes to the model with
     each request, and is part of every reply's key. `images` are the endpoint's limits on pictures
-    (`max_bytes`, `max_side`, `formats`, `tokens`); `context` is in tokens.
+    (`max_bytes`, `max_side`, `formats`, `tokens`); `context` is in tokens. From the day `retired` on, the
+    provider does not answer as this model any more.
     """
 
     name: str
@@ -93,12 +69,13 @@ class ModelCard:
     price: Price | None = None
     context: int | None = None
     images: Mapping[str, Any] = field(default_factory=dict)
+    retired: date | None = None
 
 
 def shipped_cards() -> dict[str, ModelCard]:
     """The cards that come with mmdbench, by name."""
-    text = resources.files("mmdbench.adapters").joinpath("cards.toml").read_text("utf-8")
-    return _parse_cards(text, "mmdbench/adapters/cards.toml")
+    tables = _shipped_tables()
+    return {name: _card(name, table, _SHIPPED) for name, table in tables.items() if name[:1] != "_"}
 
 
 def read_cards(path: Path) -> dict[str, ModelCard]:
@@ -108,7 +85,8 @@ def read_cards(path: Path) -> dict[str, ModelCard]:
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"Cannot read the model cards in {path}: {what}.") from error
-    return _parse_cards(text, str(path))
+    tables = _whole_tables(_tables(text, str(path)), _shipped_tables(), str(path))
+    return {name: _card(name, table, str(path)) for name, table in tables.items() if name[:1] != "_"}
 
 
 def known_cards(files: Sequence[Path] = ()) -> dict[str, ModelCard]:
@@ -123,11 +101,11 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
     """The card of that name, or one made from `<card>:<model>` or `<card>:<model>@<base-url>`.
 
     A given base URL gets the key in MMDBENCH_API_KEY, never that of the card's own endpoint;
-    `--set key_env=NAME` names another variable.
+    `--set key_env=NAME` names another variable. An endpoint may hold environment variables: `$NAME/v1`.
     """
     cards = known_cards(files)
     if name in cards:
-        return cards[name]
+        return _placed(cards[name])
     card, colon, rest = name.partition(":")
     if not colon or card not in cards:
         raise UnknownNameError("model", name, cards, see="mmdbench list models")
@@ -138,8 +116,10 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
             hint=f"Write {card}:<model> or {card}:<model>@<base-url>.",
         )
     _check_address(name, card, "" if url else model)
-    made = replace(cards[card], name=_short(name, card, model), model=model, price=None, summary="")
-    return replace(made, endpoint=f"http{url}", key_env=_CUSTOM_KEY) if url else made
+    made = replace(
+        cards[card], name=_short(name, card, model), model=model, price=None, summary="", retired=None
+    )
+    return replace(made, endpoint=f"http{url}", key_env=_CUSTOM_KEY) if url else _placed(made)
 
 
 def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
@@ -160,6 +140,8 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
             if first in _FIELDS and first not in _TABLES:
                 raise UsageError(f"Cannot read --set {setting!r}: the card's field {first} is no table.")
             table[first] = {**table.get(first, {}), second: _value(value)}
+            if first == "price" and second != "source":
+                table[first].pop("source", None)  # it is not the list's price any more
         elif first in _FIELDS:
             table[first] = _value(value)
         elif first in card.generation:
@@ -167,6 +149,26 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
         else:
             table["options"] = {**table["options"], first: _value(value)}
     return _card(card.name, table, "--set")
+
+
+def with_list_price(card: ModelCard) -> ModelCard:
+    """The card with the price of an installed genai-prices, if its own is a list price or missing."""
+    if (card.price and not card.price.source) or not card.endpoint.startswith("https://"):
+        return card
+    return replace(card, price=listed_price(card.model, card.endpoint) or card.price)
+
+
+def retirement(card: ModelCard, today: date | None = None) -> str:
+    """A sentence about the model's retirement by its provider; empty if none is announced."""
+    if card.retired is None:
+        return ""
+    days = (card.retired - (today or datetime.now().astimezone().date())).days
+    if days > 0:
+        return f"{card.name} retires on {card.retired}, in {days} day{'s' * (days != 1)}."
+    return (
+        f"{card.name} was retired on {card.retired}: its provider may refuse requests, or answer them with "
+        "another model at another price."
+    )
 
 
 def check_price(card: ModelCard, usd: float | None) -> None:
@@ -177,6 +179,11 @@ def check_price(card: ModelCard, usd: float | None) -> None:
             hint="In US dollars for a million tokens: --set price.input=… --set price.output=… "
             "--set price.date=…",
         )
+
+
+def _placed(card: ModelCard) -> ModelCard:
+    """The card with the environment variables in its endpoint replaced; the adapter refuses unset ones."""
+    return replace(card, endpoint=os.path.expandvars(card.endpoint)) if "$" in card.endpoint else card
 
 
 def _check_address(name: str, card: str, model: str) -> None:
@@ -191,15 +198,42 @@ def _check_address(name: str, card: str, model: str) -> None:
 
 
 _TABLES = ("options", "generation", "price", "images")
-_FIELDS = ("adapter", "summary", "model", "endpoint", "key_env", "context", *_TABLES)
+_FIELDS = ("adapter", "summary", "model", "endpoint", "key_env", "context", "retired", *_TABLES)
+_SHIPPED = "mmdbench/adapters/cards.toml"
 
 
-def _parse_cards(text: str, where: str) -> dict[str, ModelCard]:
+def _shipped_tables() -> dict[str, Any]:
+    """The tables of the cards that come with mmdbench, with all that they take from their bases."""
+    text = resources.files("mmdbench.adapters").joinpath("cards.toml").read_text("utf-8")
+    return _whole_tables(_tables(text, _SHIPPED), {}, _SHIPPED)
+
+
+def _tables(text: str, where: str) -> dict[str, Any]:
     try:
-        tables = parse_toml(text)
+        return parse_toml(text)
     except ValueError as error:
         raise UsageError(f"{where} is not valid TOML: {error}.") from error
-    return {name: _card(name, table, where) for name, table in tables.items()}
+
+
+def _whole_tables(tables: Mapping[str, Any], others: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The tables with what they take from their bases, which stand before them or are among the `others`."""
+    whole: dict[str, Any] = {}
+    for name, table in tables.items():
+        base = table.get("base") if isinstance(table, dict) else None
+        if base is None:
+            whole[name] = table
+            continue
+        known = {**others, **whole}
+        if not isinstance(base, str) or base not in known:
+            raise UnknownNameError(f"base of the card [{name}] in {where}:", str(base), known)
+        whole[name] = _merged(known[base], {key: value for key, value in table.items() if key != "base"})
+    return whole
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The base's fields and, over them, the card's own; tables are merged key by key, prices are not."""
+    merged = [key for key in _TABLES if key != "price" and isinstance(own.get(key), dict)]
+    return {**base, **own, **{key: {**base.get(key, {}), **own[key]} for key in merged}}
 
 
 def _card(name: str, table: Any, where: str) -> ModelCard:
@@ -208,36 +242,31 @@ def _card(name: str, table: Any, where: str) -> ModelCard:
     _refuse_secret(table, name, where)
     for key in table:
         if key not in _FIELDS:
-            raise UnknownNameError(f"key of model card [{name}] in {where}:", key, _FIELDS)
+            raise UnknownNameError(f"key of model card [{name}] in {where}:", key, (*_FIELDS, "base"))
     if not isinstance(table.get("adapter"), str):
         raise UsageError(f"{where}: the card [{name}] must name its adapter: adapter = '…'.")
     for key, value in table.items():
-        wanted = dict if key in _TABLES else int if key == "context" else str
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        wanted = _KINDS[key]
+        if not isinstance(value, wanted) or isinstance(value, bool | datetime):
             raise UsageError(
-                f"{where}: {key} of the card [{name}] must be a {_KINDS[wanted]}, not {value!r}."
+                f"{where}: {key} of the card [{name}] must be a {_WORDS[wanted]}, not {value!r}."
             )
-    price = _price(table["price"], name, where) if table.get("price") else None
+    price = read_price(table["price"], name, where) if table.get("price") else None
     return ModelCard(**{"name": name, **table, "price": price})
 
 
-_KINDS: Mapping[type, str] = {dict: "table", int: "whole number", str: "text"}
-
-
-def _price(table: Mapping[str, Any], name: str, where: str) -> Price:
-    known = ("input", "output", "date", "cached_input")
-    for key in table:
-        if key not in known:
-            raise UnknownNameError(f"key of the price of [{name}] in {where}:", key, known)
-    numbers = {k: v for k, v in table.items() if k != "date"}
-    good = all(isinstance(v, int | float) and not isinstance(v, bool) and v >= 0 for v in numbers.values())
-    if not good or not {"input", "output"} <= set(table) or not table.get("date"):
-        raise UsageError(
-            f"{where}: the price of [{name}] must hold input and output, in US dollars for a million tokens, "
-            "and the date of that price.",
-            hint='For example price = { input = 0.4, output = 1.6, date = "2025-04-14" }.',
-        )
-    return Price(**{**table, "date": str(table["date"])})
+_KINDS: Mapping[str, type] = {
+    **dict.fromkeys(_FIELDS, str),
+    **dict.fromkeys(_TABLES, dict),
+    "context": int,
+    "retired": date,
+}
+_WORDS: Mapping[type, str] = {
+    dict: "table",
+    int: "whole number",
+    str: "text",
+    date: "date such as 2027-01-14",
+}
 
 
 def _refuse_secret(value: Any, name: str, where: str) -> None:
@@ -257,9 +286,7 @@ def _as_table(card: ModelCard) -> dict[str, Any]:
     table = asdict(card)
     del table["name"]
     table["price"] = {key: value for key, value in (table["price"] or {}).items() if value is not None}
-    if card.context is None:
-        del table["context"]
-    return table
+    return {key: value for key, value in table.items() if value is not None}
 
 
 def _value(text: str) -> Any:

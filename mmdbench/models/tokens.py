@@ -1,14 +1,21 @@
 """Estimates of the tokens and the cost of a request.
 
-Text counts one token for four characters. Pictures follow the rule of the model card:
-`{ base, per_tile, tile }` for models that cut a picture into tiles, `{ patch, cap, factor }` for
-those that cut it into patches. Estimates are for plans and reservations; reports show the numbers that
-servers count.
+Text counts one token for four characters. Pictures follow the rule of the model card, `images.tokens`:
+
+| rule | a picture is |
+|---|---|
+| `{ base, per_tile, tile, fit, short }` | cut into tiles, after it fits a square and a shorter side |
+| `{ patch, fit, cap, factor }` | cut into patches, after it fits a square and a number of patches (OpenAI) |
+| `{ patch, edge, budget }` | cut into patches, after its longer side is the longest within both (Anthropic) |
+| `{ patch, min_pixels, max_pixels }` | scaled to whole patches within these areas (Qwen) |
+
+Lengths are in pixels. Estimates are for plans and reservations; reports show the numbers that servers count.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +30,7 @@ TYPICAL_OUTPUT = 60
 
 _MAY_BE_NONE = ("base", "per_tile")  # some models count every picture alike
 _UNKNOWN_IMAGE = 1000
+_ROUNDING = 1e-9  # a product of whole tokens is not rounded up for a last binary digit
 _TEXT_CHARACTERS = 4
 
 
@@ -33,6 +41,8 @@ def image_tokens(size: tuple[int, int], rule: Mapping[str, Any]) -> int:
     765
     >>> image_tokens((1024, 1024), {"patch": 32, "cap": 1536, "factor": 1.62})
     1659
+    >>> image_tokens((1800, 2400), {"patch": 32, "cap": 1536})
+    1452
     """
     width, height = size
     if not isinstance(rule, Mapping) or not all(_is_number(name, value) for name, value in rule.items()):
@@ -43,11 +53,53 @@ def image_tokens(size: tuple[int, int], rule: Mapping[str, Any]) -> int:
         tiles = math.ceil(width / tile) * math.ceil(height / tile)
         return int(rule.get("base", 0) + rule["per_tile"] * tiles)
     if "patch" in rule:
-        patches = math.ceil(width / rule["patch"]) * math.ceil(height / rule["patch"])
-        return int(min(patches, rule.get("cap", patches)) * rule.get("factor", 1.0) + 0.5)
+        count = _within_edge if "budget" in rule else _within_area if "max_pixels" in rule else _within_cap
+        return math.ceil(count(width, height, rule) * rule.get("factor", 1.0) - _ROUNDING)
     if rule:
         raise _unreadable(rule)
     return _UNKNOWN_IMAGE
+
+
+def _patches(width: float, height: float, patch: float) -> int:
+    return math.ceil(width / patch) * math.ceil(height / patch)
+
+
+def _within_cap(width: float, height: float, rule: Mapping[str, Any]) -> int:
+    """Patches of a picture that is shrunk to whole patches on one side if it needs more than `cap`."""
+    patch = rule["patch"]
+    scale = min(1.0, rule.get("fit", math.inf) / max(width, height))
+    width, height = round(width * scale), round(height * scale)
+    patches = _patches(width, height, patch)
+    if patches <= rule.get("cap", patches):
+        return patches
+    shrink = patch * math.sqrt(rule["cap"] / (width * height))
+    across, down = width * shrink / patch, height * shrink / patch
+    shrink *= min(math.floor(across) / across, math.floor(down) / down)
+    return max(1, _patches(math.floor(width * shrink), math.floor(height * shrink), patch))
+
+
+def _within_edge(width: float, height: float, rule: Mapping[str, Any]) -> int:
+    """Patches of a picture whose longer side is the longest that `edge` and `budget` allow."""
+    longer, ratio = max(width, height), min(width, height) / max(width, height)
+    sides = range(1, int(min(longer, rule.get("edge", longer))) + 1)
+
+    def patches(side: int) -> int:
+        return _patches(side, max(1, round(side * ratio)), rule["patch"])
+
+    return patches(max(1, bisect_right(sides, rule["budget"], key=patches)))
+
+
+def _within_area(width: float, height: float, rule: Mapping[str, Any]) -> int:
+    """Patches of a picture that is scaled to whole patches, in `min_pixels` to `max_pixels`."""
+    patch, fewest, most = rule["patch"], rule.get("min_pixels", 0), rule["max_pixels"]
+    across, down = (round(side / patch) for side in (width, height))
+    if across * down * patch**2 > most:
+        shrink = math.sqrt(width * height / most)
+        across, down = (max(1, math.floor(side / shrink / patch)) for side in (width, height))
+    elif across * down * patch**2 < fewest:
+        grow = math.sqrt(fewest / (width * height))
+        across, down = (math.ceil(side * grow / patch) for side in (width, height))
+    return max(1, across * down)
 
 
 def _is_number(name: str, value: object) -> bool:
@@ -59,7 +111,8 @@ def _is_number(name: str, value: object) -> bool:
 def _unreadable(rule: object) -> UsageError:
     return UsageError(
         f"Cannot read the image tokens {rule!r} of the model card.",
-        hint="Write { base, per_tile, tile } or { patch, cap, factor }, with numbers above 0.",
+        hint="Write { base, per_tile, tile }, { patch, cap, factor }, { patch, edge, budget } or "
+        "{ patch, min_pixels, max_pixels }, with numbers above 0.",
     )
 
 

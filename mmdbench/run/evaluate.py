@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmdbench.benches import Bench
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.models.cards import ModelCard, check_price, set_options
+from mmdbench.models.cards import ModelCard, check_price, set_options, with_list_price
 from mmdbench.models.registry import Fingerprinted, open_model
 from mmdbench.records import RunPlan
 from mmdbench.run.engines.settings import EngineSettings, open_pool
@@ -75,7 +75,7 @@ def open_evaluation(
         The inputs of a run. The workers of an engine end with the block.
     """
     missing = missing or Missing()
-    plan, card, folder = evaluation.plan, evaluation.card, evaluation.folder
+    plan, card, folder = evaluation.plan, with_list_price(evaluation.card), evaluation.folder
     check_price(card, evaluation.settings.budget.usd)
     task = find_task(plan.task)
     if task:

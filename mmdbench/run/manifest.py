@@ -28,6 +28,7 @@ __all__ = [
     "read_manifest",
     "require_own_folder",
     "require_run",
+    "run_identity",
     "run_manifest",
     "same_run",
     "save_manifest",
@@ -44,6 +45,9 @@ _FORMS = {
     **dict.fromkeys(("benches", "released", "sessions", "judges", "judge_sessions"), list),
 }
 _KEPT = ("sessions", "canary", "judge", "judges", "judge_sessions", "extraction")
+_ESTIMATES = ("price", "context", "images")
+"""Fields of a card for estimates; the fingerprint has the rules for pictures that change replies."""
+
 _CARD_FIELDS = ("name", "adapter", "model", "endpoint", "options", "generation", "price", "context", "images")
 
 
@@ -74,8 +78,16 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
 
 def same_run(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """True if two manifests, read from a file or just made, are of one run."""
-    one, other = (canonical_json({name: m.get(name) for name in RUN_FIELDS}) for m in (first, second))
-    return one == other
+    return canonical_json(run_identity(first)) == canonical_json(run_identity(second))
+
+
+def run_identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are equal in all parts of one run; a model's price and sizes change no reply."""
+    fields = {name: manifest.get(name) for name in RUN_FIELDS}
+    model = fields["model"]
+    if isinstance(model, dict):
+        fields["model"] = {key: value for key, value in model.items() if key not in _ESTIMATES}
+    return fields
 
 
 def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from mmdbench.errors import IncomparableError, UsageError
 from mmdbench.records import Reply
 from mmdbench.run.folder import IMAGES, PLAN_FILES, replies_file
 from mmdbench.run.generations import read_generation
-from mmdbench.run.manifest import RUN_FIELDS, read_manifest, require_run, save_manifest
+from mmdbench.run.manifest import read_manifest, require_run, run_identity, save_manifest
 from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_replies, reply_line, shard_paths
 from mmdbench.system.files import MANIFEST_FILE, make_folder, open_atomic
@@ -89,9 +89,10 @@ def _copy_kept(runs: Sequence[Path], out: Path) -> None:
 
 
 def _check_same(first: Path, wanted: Mapping[str, Any], run: Path, manifest: Mapping[str, Any]) -> None:
-    for name in RUN_FIELDS:
-        if manifest.get(name) != wanted.get(name):
-            where = _where(wanted, manifest, name)
+    one, other = run_identity(wanted), run_identity(manifest)
+    for name in one:
+        if one[name] != other[name]:
+            where = _where(one, other, name)
             raise IncomparableError(
                 f"{run} and {first} are not parts of one run: they differ in {where}.",
                 hint="Merge shards of the same command; compare different runs with mmdbench compare.",

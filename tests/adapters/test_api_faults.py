@@ -28,7 +28,8 @@ from faulty_server import ERRORS, FaultyServer, completion, true_answer
 from mmdbench.benches import open_bench
 from mmdbench.errors import LockedError, ModelError
 from mmdbench.models import open_model
-from mmdbench.models.cards import ModelCard, Price, find_card
+from mmdbench.models.cards import ModelCard, find_card
+from mmdbench.models.prices import Price
 from mmdbench.records import ImageBytes, Request, RunPlan
 from mmdbench.run.budget import Budget
 from mmdbench.run.inputs import RunInputs, RunSettings

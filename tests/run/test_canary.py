@@ -13,7 +13,8 @@ from canary_reader import EXIF_FOLDER, UNIQUE_ID, answering, opened, truth
 from faulty_server import FaultyServer
 from mmdbench.errors import ModelError
 from mmdbench.models import open_model
-from mmdbench.models.cards import ModelCard, Price
+from mmdbench.models.cards import ModelCard
+from mmdbench.models.prices import Price
 from mmdbench.records import Outcome, Reply
 from mmdbench.run.budget import Budget
 from mmdbench.run.cache_alarm import SameReplies

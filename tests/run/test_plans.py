@@ -15,7 +15,7 @@ from mmdbench.benches import open_bench
 from mmdbench.cli import app
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.errors import DataError, IncomparableError, StoreError, UsageError
-from mmdbench.models.cards import Price
+from mmdbench.models.prices import Price
 from mmdbench.records import Outcome, RunPlan
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.precision import half_width_points, until_precise
@@ -135,12 +135,13 @@ def test_dry_run_prints_and_asks_nothing(make_tsv, tmp_path, monkeypatch):
     for part in (
         "40 with 40 images",
         "US dollars at 0.4 / 1.6",
-        "2025-04-14",
+        "1.6 a million tokens (",
         "points on a score",
         "one answer in ten",
     ):
         assert part in text, text
-    found = json.loads(call(*words, "--json"))
+    text = call(*words, "--json")
+    found = json.loads(text[text.index("{") :])  # stderr names the day of its retirement
     assert (found["to_ask"], found["answered"]) == (40, 0)
     assert not list((tmp_path / "run").glob("replies*"))
 
@@ -314,6 +315,17 @@ def test_the_manifest_keeps_sessions_versions_and_the_card_but_no_place(make_tsv
     assert manifest["model"]["price"]["date"] == "2025-01-01"
     assert manifest["git"] is None or len(manifest["git"]["commit"]) == 40
     assert str(tmp_path) not in text
+
+
+def test_another_price_makes_no_other_run(make_tsv, tmp_path):
+    """The shards of one run may be made where prices are of different days."""
+    path, shards = make_tsv(3), [tmp_path / "1", tmp_path / "2"]
+    for shard, price in zip(shards, (None, Price(1, 2, "2026-01-01", source="litellm 1")), strict=True):
+        toy_run(path, shard, Counting(), replace(CARD, price=price))
+    assert merge_runs(shards, tmp_path / "whole").replies == 12
+    toy_run(path, shards[0], Counting(), replace(CARD, price=Price(3, 4, "2026-02-02")))
+    manifest = json.loads((shards[0] / "manifest.json").read_text())
+    assert (manifest["model"]["price"]["input"], manifest["model"]["price"]["source"]) == (3, "")
 
 
 def test_memory_does_not_grow_with_the_replies(make_tsv, tmp_path):

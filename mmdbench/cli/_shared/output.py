@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from mmdbench.models.cards import ModelCard
     from mmdbench.results.graded_run import RunResults
 
-__all__ = ["print_freshness", "print_json", "print_judge_usage", "print_paths"]
+__all__ = ["print_freshness", "print_json", "print_judge_usage", "print_paths", "print_retirement"]
 
 
 def print_json(value: Any) -> None:
@@ -33,6 +34,15 @@ def print_freshness(runs: Sequence[RunResults], *, err: bool = False) -> None:
     for run in runs:
         name = f"{run.name}: " if len(runs) > 1 else ""
         typer.echo(f"{name}{freshness_line(freshness(run))}", err=err)
+
+
+def print_retirement(card: ModelCard) -> None:
+    """Print the day of the model's retirement by its provider to stderr, if one is announced."""
+    from mmdbench.models.cards import retirement
+
+    sentence = retirement(card)
+    if sentence:
+        typer.echo(f"mmdbench: {sentence}", err=True)
 
 
 def print_judge_usage(usage: Mapping[str, Any]) -> None:

@@ -126,7 +126,7 @@ def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
     questions = ", ".join(f"{name} {count}" for name, count in found.questions.items())
     cost = "unknown: the model card has no price" if found.usd is None else f"{found.usd:,.2f} US dollars"
     if price and found.usd is not None:
-        cost += f" at {price.input:g} / {price.output:g} a million tokens ({price.date})"
+        cost += f" at {price}"
     rows = {
         "requests": f"{found.requests:,}",
         "already answered": f"{found.answered:,}",

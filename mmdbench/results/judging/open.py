@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mmdbench.errors import UsageError
-from mmdbench.models.cards import check_price, find_card
+from mmdbench.models.cards import check_price, find_card, with_list_price
 from mmdbench.models.registry import is_async, open_model
 from mmdbench.results.graded_arms import Judging
 from mmdbench.results.judging.journal import JsonlJournal
@@ -92,7 +92,7 @@ def open_judge(
         UnknownNameError: There is no such card.
         UsageError: The card describes no model that can judge.
     """
-    card = find_card(name, files)
+    card = with_list_price(find_card(name, files))
     if not urlsplit(card.endpoint).hostname:
         raise _not_behind_api(card.name)
     if not card.model or card.model == "auto":
