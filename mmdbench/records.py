@@ -364,7 +364,13 @@ def in_order(levels: Iterable[str]) -> tuple[str, ...]:
     return tuple(level for level in LEVEL_ORDER if level in present)
 
 
-_JSON_TYPES = {"str": str, "bool": bool, "int": int, "float": (int, float), "tuple[str, ...]": tuple}
+_JSON_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "float": (int, float),
+    "tuple[str, ...]": tuple,
+}
 
 
 def known_fields(kind: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:

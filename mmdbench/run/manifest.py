@@ -40,10 +40,8 @@ RUN_FIELDS = ("kind", "plan", "benches", "model", "spec", "restoration", "releas
 RUN_KIND = "mmdbench run"
 """The kind of folder that a run's manifest names."""
 
-_FORMS = {
-    **dict.fromkeys(("plan", "model", "spec", "versions", "generation"), dict),
-    **dict.fromkeys(("benches", "released", "sessions", "judges", "judge_sessions"), list),
-}
+_OBJECTS = ("plan", "model", "spec", "versions", "generation")
+_LISTS = ("benches", "released", "sessions", "judges", "judge_sessions")
 _KEPT = ("sessions", "canary", "judge", "judges", "judge_sessions", "extraction")
 _ESTIMATES = ("price", "context", "images")
 """Fields of a card for estimates; the fingerprint has the rules for pictures that change replies."""
@@ -116,18 +114,17 @@ def require_run(folder: Path, manifest: Mapping[str, Any]) -> None:
             f"{folder} holds no run, but {_thing(kind)}.",
             hint="Name a folder that mmdbench eval made.",
         )
+    wrong = [f"{name} must be an object" for name in _OBJECTS if not isinstance(manifest.get(name, {}), dict)]
+    wrong += [f"{name} must be a list of objects" for name in _LISTS if not _is_list(manifest.get(name, []))]
     judge = manifest.get("judge")
     if judge is not None and not (isinstance(judge, dict) and "id" in judge):
-        raise StoreError(
-            f"{folder / MANIFEST_FILE} is damaged: judge must be an object with an id, got {judge!r}."
-        )
-    for name, form in _FORMS.items():
-        value = manifest.get(name, form())
-        if not isinstance(value, form) or not all(
-            isinstance(v, dict) for v in (value if form is list else ())
-        ):
-            wanted = "an object" if form is dict else "a list of objects"
-            raise StoreError(f"{folder / MANIFEST_FILE} is damaged: {name} must be {wanted}, got {value!r}.")
+        wrong.append("judge must be an object with an id")
+    if wrong:
+        raise StoreError(f"{folder / MANIFEST_FILE} is damaged: {wrong[0]}.")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def require_own_folder(folder: Path, plan: RunPlan, card: ModelCard, benches: Sequence[Bench] = ()) -> None:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 __all__ = ["after_thoughts", "begins_thought", "prompt_opens_thought", "thought_start"]
 
 # Qwen, DeepSeek, GLM, InternVL and many more; a namespace as in <seed:think>; tags that prompts ask for.
-_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "rationale", "scratchpad")
+_NAMES = (
+    *("think", "thinking", "thought", "thoughts", "reason", "reasoning", "reflection", "rationale"),
+    *("scratchpad", "analysis", "cot"),
+)
 _TAGS = {name: (rf"(?i:<(?:\w{{1,20}}:)?{name}>)", rf"(?i:</(?:\w{{1,20}}:)?{name}>)") for name in _NAMES}
 # Sections that LLaVA-CoT and Robust-R1 write before the answer; elsewhere such words mark no thought.
 _SECTIONS = {

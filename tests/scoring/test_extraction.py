@@ -87,7 +87,7 @@ def test_the_first_block_of_bagels_text_may_be_empty():
 
 OPENINGS = {
     "<think>": "</think>", "<thinking>": "</thinking>", "<thought>": "</thought>",
-    "<seed:think>": "</seed:think>",
+    "<seed:think>": "</seed:think>", "<reason>": "</reason>", "<analysis>": "</analysis>", "<CoT>": "</CoT>",
     "<REASONING>": "<REASONING_END>", "[THINK]": "[/THINK]", "◁think▷": "◁/think▷",
     "<|START_THINKING|>": "<|END_THINKING|>", "<|begin_of_thought|>": "<|end_of_thought|>",
     "<|channel|>analysis<|message|>": "<|end|><|start|>assistant<|channel|>final<|message|>",
