@@ -57,9 +57,8 @@ class ChatClient:
             )
             content = await response.aread()
         except openai.APIStatusError as error:
-            # The client unwraps {"error": {...}}; what it could not read it leaves out.
-            body_read = error.body if error.body is not None else str(error)
-            failure = error_of(error.status_code, body_read, error.response.headers, self._key)
+            # Not error.body: the client leaves out what is beside {"error": …}, such as a code.
+            failure = error_of(error.status_code, _body(error), error.response.headers, self._key)
         except openai.APIConnectionError as error:
             # One transport calls a refused connection a timeout, so the errors behind it decide.
             late = isinstance(error, openai.APITimeoutError)
@@ -171,6 +170,13 @@ def _transport(openai: Any, name: str) -> Any:
     if name == "aiohttp" and not has_aiohttp:
         raise MissingExtraError("aiohttp", extra="api")
     return kind if has_aiohttp and name != "httpx" else openai.DefaultAsyncHttpxClient
+
+
+def _body(error: Any) -> object:
+    try:
+        return error.response.json()
+    except (ValueError, RecursionError):
+        return str(error.response.text)
 
 
 def _deepest(error: BaseException) -> str:

@@ -6,11 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mmdbench.models.failures import AttemptError, error_of, short_reason
+from mmdbench.models.error_signs import read_signs
+from mmdbench.models.failures import RULES, AttemptError, error_of, known_kind, short_reason
+from mmdbench.models.finish_reasons import FINISHED, REFUSED, TRUNCATED, finish_kind
 from mmdbench.records import Outcome, Status
 from mmdbench.system.secrets import hide
 
 __all__ = ["outcome_of"]
+
+_MOST_TOKENS = 10_000_000
 
 
 def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
@@ -32,15 +36,13 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
         raise AttemptError("wrong_content_type", f"the server sent {content_type or 'nothing'}: {shown}")
     try:
         answer = json.loads(body)
-        choices = answer["choices"] if isinstance(answer, dict) and "choices" in answer else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AttemptError("malformed", f"the answer is no JSON: {short_reason(str(error), key)}") from None
-    if choices is None:
-        raise _error_in_body(answer, key)
-    if not choices:
+    _raise_error(answer, key)
+    if not answer["choices"]:
         raise AttemptError("empty_choices", "the answer holds no choice")
     try:
-        return _outcome(answer, choices[0], key)
+        return _outcome(answer, answer["choices"][0], key)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AttemptError(
             "malformed", f"the answer has another form: {short_reason(repr(error), key)}"
@@ -49,12 +51,16 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
 
 def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> Outcome:
     message = choice.get("message") or {}
-    finish = short_reason(str(choice.get("finish_reason") or ""), key)
+    spellings = [short_reason(str(choice.get(f"{name}finish_reason") or ""), key) for name in ("", "native_")]
+    if _has_error(choice):
+        raise _late_error(choice, key)
     text = _text(message.get("content"))
     refusal = message.get("refusal")
     if key:
         text = hide(text, key)
-    details: dict[str, Any] = {"finish_reason": finish}
+    details: dict[str, Any] = {"finish_reason": spellings[0]}
+    if spellings[1] not in ("", spellings[0]):
+        details["native_finish_reason"] = spellings[1]
     usage = _usage(answer.get("usage"))
     if usage:
         details["usage"] = usage
@@ -63,15 +69,20 @@ def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> 
     thoughts = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thoughts, str) and thoughts:
         details["reasoning"] = hide(thoughts, key)
-    status, reason = _status(text, finish, str(refusal or ""))
+    status, reason = _status(text, spellings, str(refusal or ""))
     return Outcome(text, status, short_reason(reason, key), details)
 
 
-def _status(text: str, finish: str, refusal: str) -> tuple[Status, str]:
-    if finish == "content_filter" or refusal:
-        return "refused", refusal or "a content filter stopped the answer"
-    if finish == "length":
-        return "truncated", "the answer reached the most tokens it may have"
+def _status(text: str, spellings: list[str], refusal: str) -> tuple[Status, str]:
+    """The status of a reply; of a gateway's finish reason and its provider's the worse one counts."""
+    kinds = [(finish_kind(finish), finish) for finish in spellings]
+    kind, finish = next(((k, f) for k, f in kinds if k not in (None, FINISHED)), (FINISHED, spellings[0]))
+    if kind == REFUSED or refusal:
+        return "refused", refusal or f"a content filter stopped the answer (finish reason {finish})"
+    if kind == TRUNCATED:
+        return "truncated", f"the answer was cut before its end (finish reason {finish})"
+    if kind in RULES:
+        raise AttemptError(str(kind), f"{RULES[str(kind)].meaning} (finish reason {finish})")
     if not text.strip():
         return "empty", f"the answer is empty (finish reason {finish or 'unknown'})"
     return "ok", ""
@@ -86,28 +97,60 @@ def _text(content: Any) -> str:
 
 
 def _usage(usage: Any) -> dict[str, int]:
-    if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
+    if not isinstance(usage, dict) or _count(usage, "prompt_tokens") is None:
         return {}
-    written = int(usage.get("completion_tokens") or 0)
-    total = usage.get("total_tokens")
-    if isinstance(total, int):  # some servers count thoughts, which are paid for, in the total alone
-        written = max(written, total - usage["prompt_tokens"])
-    found = {"prompt": usage["prompt_tokens"], "completion": written}
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    return (
-        found | ({"cached": int(cached)} if cached else {}) | ({"reasoning": int(thought)} if thought else {})
-    )
+    read, total = _count(usage, "prompt_tokens") or 0, _count(usage, "total_tokens")
+    written = _count(usage, "completion_tokens") or 0
+    if total is not None:  # some servers count thoughts, which are paid for, in the total alone
+        written = max(written, total - read)
+    cached = min(read, _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0)
+    thought = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    found = {"prompt": read, "completion": written}
+    return found | ({"cached": cached} if cached else {}) | ({"reasoning": thought} if thought else {})
 
 
-def _error_in_body(answer: Any, key: str) -> AttemptError:
-    # Some servers put an error where a completion should be, and call it a success.
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(error, dict):
-        code = error.get("code")
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        return error_of(status, answer, {}, key)
-    return AttemptError("malformed", "the answer holds no choices")
+def _count(counts: Any, name: str) -> int | None:
+    """A number of tokens, None if it is none; budgets and rates must not follow one that cannot be."""
+    count = counts.get(name) if isinstance(counts, dict) else None
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= _MOST_TOKENS:
+        return None
+    return int(count)
+
+
+def _raise_error(answer: Any, key: str) -> None:
+    """Raise the error that some servers put beside or in place of a completion, and call a success."""
+    if not isinstance(answer, dict):
+        raise AttemptError("malformed", "the answer holds no choices")
+    if answer.get("choices"):
+        if _has_error(answer):
+            raise _late_error(answer, key)
+        return
+    if _has_error(answer) or known_kind(read_signs(answer)):
+        raise error_of(_status_in(answer), answer, {}, key)
+    if "promptFeedback" in answer or "candidates" in answer:
+        raise AttemptError("content_filter", "the server answers with no candidate")
+    if answer.get("choices") is None:
+        raise AttemptError("malformed", "the answer holds no choices")
+
+
+def _late_error(holder: Mapping[str, Any], key: str) -> AttemptError:
+    """The error of an answer that had begun; key and request were accepted, so none of its kinds stops."""
+    failure = error_of(_status_in(holder), {"error": holder["error"]}, {}, key)
+    if failure.rule.action in ("retry", "refuse"):
+        return failure
+    return AttemptError("interrupted", failure.reason, failure.retry_after)
+
+
+def _has_error(holder: Mapping[str, Any]) -> bool:
+    error = holder.get("error")
+    return any(error.values()) if isinstance(error, dict) else bool(error)
+
+
+def _status_in(holder: Mapping[str, Any]) -> int:
+    error = holder.get("error")
+    code = error.get("code") if isinstance(error, dict) else holder.get("code")
+    status = int(code) if str(code).isdecimal() else 500
+    return status if 400 <= status < 600 else 500
 
 
 def _public(model: str) -> str:

@@ -27,6 +27,7 @@ _OPTIONS = (
     "tpm",
     "attempts",
     "backoff",
+    "longest_wait",
     "timeout",
     "transport",
     "processes",
@@ -89,6 +90,7 @@ def read_settings(card: ModelCard) -> ApiSettings:
         tpm=_number(options.pop("tpm", 0), "tpm", least=0),
         attempts=int(_number(options.pop("attempts", 8), "attempts")),
         backoff=_number(options.pop("backoff", 0.5), "backoff", least=0),
+        longest_wait=_number(options.pop("longest_wait", 600), "longest_wait", least=0),
     )
     rules = PictureRules.read(
         card.images,

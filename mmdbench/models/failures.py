@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from reprlib import Repr
 from typing import Literal
 
 from mmdbench.errors import UnknownNameError
+from mmdbench.models.error_signs import ErrorSigns, kind_of_words, plain_code, read_signs
 from mmdbench.system.http import retry_after
 from mmdbench.system.secrets import hide
 
@@ -25,6 +27,7 @@ __all__ = [
     "error_of",
     "kind_of_connection",
     "kind_of_response",
+    "known_kind",
     "short_reason",
 ]
 
@@ -61,10 +64,12 @@ RULES: Mapping[str, Rule] = {
     "wrong_content_type": Rule("retry", False, "something other than JSON came back"),
     "empty_choices": Rule("retry", False, "the answer held no choice"),
     "conflict": Rule("retry", False, "the server asks to try again"),
+    "interrupted": Rule("retry", False, "the server or its provider broke the answer off"),
     "content_filter": Rule("refuse", False, "a content filter refused the request"),
     "bad_request": Rule("fail", False, "the server does not accept this request"),
     "too_long": Rule("fail", False, "the request is longer than the model's context"),
     "too_large": Rule("fail", False, "an image or the request is larger than the server allows"),
+    "forbidden": Rule("fail", False, "the server forbids this request, or the key to ask at all"),
     "unexpected": Rule("fail", False, "the adapter failed"),
     "unauthorised": Rule("stop", False, "the key is missing, wrong or not allowed to do this"),
     "not_found": Rule("stop", False, "there is no such model or no such address"),
@@ -76,7 +81,8 @@ RULES: Mapping[str, Rule] = {
 STATUS_KINDS: Mapping[int, str] = {
     400: "bad_request",
     401: "unauthorised",
-    403: "unauthorised",
+    402: "quota",
+    403: "forbidden",
     404: "not_found",
     408: "timeout",
     409: "conflict",
@@ -94,19 +100,59 @@ STATUS_KINDS: Mapping[int, str] = {
 
 CODE_KINDS: Mapping[str, str] = {
     "content_filter": "content_filter",
+    "content_policy": "content_filter",
     "content_policy_violation": "content_filter",
+    "ContentPolicyViolationError": "content_filter",
     "moderation_blocked": "content_filter",
-    "responsibleaipolicyviolation": "content_filter",
+    "ResponsibleAIPolicyViolation": "content_filter",
+    "DataInspectionFailed": "content_filter",
+    "invalid_prompt": "content_filter",
+    "refusal": "content_filter",
+    "prohibited_content": "content_filter",
+    "SensitiveContentDetected": "content_filter",
+    "InputTextSensitiveContentDetected": "content_filter",
+    "InputImageSensitiveContentDetected": "content_filter",
+    "OutputTextSensitiveContentDetected": "content_filter",
+    "InputTextRiskDetection": "content_filter",
+    "InputImageRiskDetection": "content_filter",
+    "OutputTextRiskDetection": "content_filter",
+    "sensitive_check_error": "content_filter",
+    "1301": "content_filter",
     "context_length_exceeded": "too_long",
     "string_above_max_length": "too_long",
+    "string_too_long": "too_long",
+    "image_too_large": "too_large",
+    "payload_too_large": "too_large",
     "insufficient_quota": "quota",
+    "exceeded_current_quota_error": "quota",
     "billing_hard_limit_reached": "quota",
     "billing_not_active": "quota",
-    "image_too_large": "too_large",
+    "insufficient_funds": "quota",
+    "AccountOverdueError": "quota",
+    "Arrearage": "quota",
+    "1113": "quota",
+    "rate_limit_exceeded": "rate_limited",
+    "rate_limit_error": "rate_limited",
+    "userRateLimitExceeded": "rate_limited",
+    "ThrottlingException": "rate_limited",
+    "Throttling": "rate_limited",
+    "Throttling.RateQuota": "rate_limited",
+    "Throttling.AllocationQuota": "rate_limited",
+    "1302": "rate_limited",
     "model_not_found": "not_found",
     "invalid_api_key": "unauthorised",
+    "API_KEY_INVALID": "unauthorised",
 }
-"""Error code of a server → kind; takes precedence over the status."""
+"""Error code of a server → kind; takes precedence over the status, and case and punctuation do not count.
+
+`1301`, `1113` and `1302` are Zhipu's.
+"""
+
+_PLAIN_CODES = {plain_code(code): kind for code, kind in CODE_KINDS.items()}
+# A body of any depth; no text is cut, since half a key could be left.
+_SHALLOW = Repr()
+_SHALLOW.maxstring = 1_000_000
+_OF_THE_REQUEST = ("content_filter", "too_long", "too_large")
 
 
 class AttemptError(Exception):
@@ -140,34 +186,51 @@ def kind_of_response(status: int, code: str = "") -> str:
     >>> kind_of_response(429), kind_of_response(429, "insufficient_quota"), kind_of_response(418)
     ('rate_limited', 'quota', 'bad_request')
     """
-    known = CODE_KINDS.get(code.lower())
-    if known is not None:
-        return known
-    return STATUS_KINDS.get(status, "server_error" if status >= 500 else "bad_request")
+    return _PLAIN_CODES.get(plain_code(code)) or STATUS_KINDS.get(
+        status, "server_error" if status >= 500 else "bad_request"
+    )
 
 
 def error_of(status: int, body: object, headers: Mapping[str, str], key: str = "") -> AttemptError:
-    """The failure behind an HTTP error.
+    """The failure behind an HTTP error: by its codes, else by its words, else by its status.
 
     Args:
         status: The HTTP status.
         body: The decoded body: an object with `error`, or anything else.
-        headers: The response's headers, for `Retry-After`.
+        headers: The response's headers, for `Retry-After` and its like.
         key: The endpoint's key, which is removed from the reason.
 
     Returns:
         The error to raise.
     """
-    details = body.get("error", body) if isinstance(body, dict) else body
-    code, message = "", str(details or "")
-    if isinstance(details, dict):
-        inner = details.get("innererror")
-        code = str((inner.get("code") if isinstance(inner, dict) else None) or details.get("code") or "")
-        if kind_of_response(status, code) == kind_of_response(status):
-            code = str(details.get("type") or code)
-        message = str(details.get("message") or details)
-    kind = kind_of_response(status, code)
-    return AttemptError(kind, short_reason(f"HTTP {status}: {message}", key), retry_after(headers))
+    signs = read_signs(body)
+    wait_seconds = retry_after(headers)
+    kind = _kind(status, signs, has_wait=wait_seconds is not None)
+    if wait_seconds is None and kind == "rate_limited":
+        wait_seconds = retry_after(headers, resets=True) if signs.wait_seconds is None else signs.wait_seconds
+    texts = dict.fromkeys(signs.texts) or [_SHALLOW.repr(body) if body else ""]
+    return AttemptError(kind, short_reason(f"HTTP {status}: {': '.join(list(texts)[:2])}", key), wait_seconds)
+
+
+def known_kind(signs: ErrorSigns) -> str:
+    """The kind that an error's codes and marks mean; empty if they are not known.
+
+    A content filter comes first. Of what a gateway passes on only that counts which is about the request.
+    """
+    own = [_PLAIN_CODES[code] for code in signs.own if code in _PLAIN_CODES]
+    inner = [_PLAIN_CODES[code] for code in signs.passed_on if _PLAIN_CODES.get(code) in _OF_THE_REQUEST]
+    if signs.marked or "content_filter" in [*own, *inner]:
+        return "content_filter"
+    return next(iter([*own, *inner]), "")
+
+
+def _kind(status: int, signs: ErrorSigns, *, has_wait: bool) -> str:
+    kind = known_kind(signs) or kind_of_words(status, " ".join(signs.texts)) or kind_of_response(status)
+    if status == 403 and kind in ("unauthorised", "not_found"):
+        kind = "forbidden"  # it may be about one picture; the driver ends the run if it is about all
+    if has_wait and (kind == "forbidden" or (status == 402 and kind == "quota")):
+        return "rate_limited"
+    return kind
 
 
 def kind_of_connection(error: BaseException, otherwise: str = "dropped") -> str:

@@ -39,7 +39,8 @@ class ThrottleSettings:
 
     `concurrency` is the most requests at once, `start` the number at first; `rpm` and `tpm` cap
     requests and tokens per minute (0: no cap); a request is tried `attempts` times at most, with
-    a pause of `backoff` seconds that doubles up to `longest_backoff` seconds.
+    a pause of `backoff` seconds that doubles up to `longest_backoff` seconds. A server that asks for a
+    pause of up to `longest_wait` seconds is obeyed; one that asks for more ends the run.
     """
 
     concurrency: int = 16
@@ -49,6 +50,7 @@ class ThrottleSettings:
     attempts: int = 8
     backoff: float = 0.5
     longest_backoff: float = 60.0
+    longest_wait: float = 600.0
 
 
 def throttle_settings(model: AsyncModel) -> ThrottleSettings:
@@ -102,7 +104,8 @@ class Throttle:
     def correct_tokens(self, expected: float, used: float) -> None:
         """Record that a request used `used` tokens where `expected` were reserved."""
         if self.settings.tpm > 0 and math.isfinite(self._token_clock):
-            self._token_clock += (used - expected) * 60.0 / self.settings.tpm
+            seconds = (used - expected) * 60.0 / self.settings.tpm
+            self._token_clock += min(seconds, self.settings.longest_wait)
 
     def succeeded(self, now: float) -> None:
         """Record that a request in flight was answered."""
@@ -121,11 +124,12 @@ class Throttle:
             started: The time at which the request started. The limit is not cut for a request that
                 started before the last cut: one overload fails many requests at once.
             rule: The rule of the failure's kind.
-            retry_after: Seconds that the server asks its clients to wait, if it does.
+            retry_after: Seconds that the server asks its clients to wait, if it does; at most
+                `longest_wait` count, and only after a failure that is tried again.
         """
         self.in_flight -= 1
-        if retry_after is not None:
-            self._not_before = max(self._not_before, now + retry_after)
+        if retry_after is not None and retry_after > 0 and rule.action == "retry":  # never with a NaN
+            self._not_before = max(self._not_before, now + min(retry_after, self.settings.longest_wait))
         if rule.slow_down and started > self._cut_at:
             self._cut_at = now
             self._doubling = False

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +26,7 @@ from mmdbench.records import Outcome, Reply, Request
 from mmdbench.run.budget import Spending
 from mmdbench.run.prefetch import Prefetch
 from mmdbench.run.replies import image_error_reply, make_reply, make_request
+from mmdbench.system.durations import duration
 
 __all__ = ["AsyncDriver", "FailureLimit", "RequestFailures", "TimedOutcome", "run_with_model"]
 
@@ -31,6 +34,7 @@ T = TypeVar("T")
 
 # Fewer could be a coincidence: single requests also fail for reasons of their own.
 _FAILURES_IN_A_ROW = 5
+_SHORTEST_WAIT_SAID_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +68,20 @@ class FailureLimit(Protocol):
 
 
 class RequestFailures:
-    """Limit on failed requests in a row: the larger of the concurrency and five."""
+    """Limit on failed requests in a row: the larger of the concurrency and five.
+
+    It is five while the server forbids every request and has answered none: the key is wrong for it.
+    """
 
     def __init__(self, concurrency: int) -> None:
         self._limit = max(_FAILURES_IN_A_ROW, concurrency)
         self._in_a_row = 0
+        self._has_answered = False
 
     def reset(self) -> None:
         """Count from 0 again: a request was answered."""
         self._in_a_row = 0
+        self._has_answered = True
 
     def count(self, request: Request, error: AttemptError, *, is_retried: bool) -> str:
         """Count a failed attempt.
@@ -89,7 +98,8 @@ class RequestFailures:
         if is_retried:
             return ""
         self._in_a_row += 1
-        if self._in_a_row < self._limit:
+        is_shut_out = error.kind == "forbidden" and not self._has_answered
+        if self._in_a_row < (_FAILURES_IN_A_ROW if is_shut_out else self._limit):
             return ""
         return f"failed at {self._in_a_row} requests in a row, the most allowed: {error.reason}."
 
@@ -104,6 +114,7 @@ class AsyncDriver:
         spending: The budget, and what was spent of it.
         throttle: The limits on concurrency and rates.
         failures: The limit on failures after which the run ends; by default RequestFailures.
+        notify: Receives a message for the user while the server makes the run wait; logged by default.
         fatal: The error that ended the run; None if there was none.
     """
 
@@ -112,12 +123,14 @@ class AsyncDriver:
     spending: Spending
     throttle: Throttle
     failures: FailureLimit | None = None
+    notify: Callable[[str], None] = logging.getLogger("mmdbench").warning
     fatal: ModelError | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.queue = ThrottleQueue(self.throttle)
         self.estimate = CostEstimate(self.card)
         self._failures = self.failures or RequestFailures(self.settings.concurrency)
+        self._said_until = -math.inf
         self._stopped = asyncio.Event()
         self._budget_changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -210,6 +223,7 @@ class AsyncDriver:
             outcome = await self.model.agenerate(request)
         except AttemptError as error:
             self.throttle.failed(self.queue.clock(), started, error.rule, error.retry_after)
+            self._say_wait(error)
             raise
         except BaseException as error:
             self.throttle.abandoned()
@@ -242,8 +256,24 @@ class AsyncDriver:
         is_retried = action == "retry" and attempt < self.settings.attempts
         limit_reached = self._failures.count(request, error, is_retried=is_retried)
         if limit_reached:
-            self._give_up(limit_reached)
+            self._give_up(limit_reached, self._advice(error))
         return None if is_retried else Outcome("", "error", error.reason, {"failure": error.kind})
+
+    def _say_wait(self, error: AttemptError) -> None:
+        """Say that the server asks to wait, once for a wait; stop where it asks for more than is allowed."""
+        seconds, longest = error.retry_after or 0.0, self.settings.longest_wait
+        if error.rule.action != "retry" or not seconds > 0:  # a NaN is none either
+            return
+        asks = f"the server of {self.card.name!r} asks to wait {duration(seconds)} ({error.reason})"
+        until = self.queue.clock() + seconds
+        if seconds > longest:
+            bound = f"more than the {longest:g} s that the option longest_wait allows"
+            self.spending.stop(f"{asks}, {bound}")
+        elif (
+            seconds >= _SHORTEST_WAIT_SAID_SECONDS and until > self._said_until + _SHORTEST_WAIT_SAID_SECONDS
+        ):
+            self._said_until = until
+            self.notify(asks)
 
     def _give_up(self, what: str, advice: str = "") -> None:
         if self.fatal is None:
@@ -254,7 +284,7 @@ class AsyncDriver:
         self.spending.stop("the model cannot be asked")
 
     def _advice(self, error: AttemptError) -> str:
-        if error.kind == "unauthorised":
+        if error.kind in ("unauthorised", "forbidden"):
             if not self.card.key_env:
                 return "The card names no variable with a key: --set key_env=NAME. "
             return f"Is the key in the environment variable {self.card.key_env} right? "

@@ -290,7 +290,8 @@ def _ask(session: _Session) -> None:
         served = cast("AsyncModel", model)
 
         async def drive() -> None:
-            await AsyncDriver(served, card, spending, throttle).run(prefetch, session.keep)
+            driver = AsyncDriver(served, card, spending, throttle, notify=workload.notify)
+            await driver.run(prefetch, session.keep)
 
         run_with_model(served, drive)
 

@@ -119,6 +119,25 @@ def test_retry_after_holds_everybody_back():
     assert throttle.reserve(8.0) == 0.0
 
 
+def test_no_pause_is_longer_than_the_longest_and_none_follows_what_is_not_tried_again():
+    for asked, kept in ((7.0, 7.0), (1e300, 600.0), (math.inf, 600.0), (math.nan, 0.0), (-5.0, 0.0)):
+        throttle = Throttle(ThrottleSettings(start=4))
+        throttle.reserve(0.0)
+        throttle.failed(1.0, 0.0, BUSY, retry_after=asked)
+        assert throttle.reserve(1.0) == pytest.approx(kept)
+    throttle = Throttle(ThrottleSettings(start=4))
+    throttle.reserve(0.0)
+    throttle.failed(1.0, 0.0, RULES["bad_request"], retry_after=60.0)
+    assert throttle.reserve(1.0) == 0.0
+
+
+def test_a_count_of_tokens_that_cannot_be_holds_requests_back_for_the_longest_pause_at_most():
+    throttle = Throttle(ThrottleSettings(tpm=60_000))
+    throttle.reserve(0.0, tokens=1000)
+    throttle.correct_tokens(1000, 1e15)
+    assert throttle.reserve(1.0) <= 601
+
+
 def test_requests_and_tokens_per_minute():
     by_requests = Throttle(ThrottleSettings(concurrency=1000, start=1000, rpm=600))
     sent = 0
@@ -185,7 +204,8 @@ def test_every_failure_has_one_rule():
     assert RULES[kind_of_response(429, "insufficient_quota")].action == "stop"
     for status in (408, 409, 429, 500, 502, 503, 504, 529):
         assert RULES[kind_of_response(status)].action == "retry"
-    for status in (401, 403, 404):
+    for status in (401, 402, 404):
         assert RULES[kind_of_response(status)].action == "stop"
+    assert RULES[kind_of_response(403)].action == "fail"
     with pytest.raises(ValueError, match="Did you mean 'timeout'"):
         AttemptError("timout", "")

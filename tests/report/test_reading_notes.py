@@ -1,4 +1,4 @@
-"""Notes of a report on truncated replies, old runs, and letters that are words."""
+"""Notes of a report on truncated replies, finish reasons, old runs, and letters that are words."""
 
 from __future__ import annotations
 
@@ -66,6 +66,30 @@ def test_an_unfinished_thought_with_finish_reason_stop_is_truncated_too(asked):
 
 def test_a_run_without_truncation_has_no_note(asked):
     assert "Truncated" not in notes(asked(lambda _: "A"))
+
+
+def test_unknown_finish_reasons_are_counted_and_shown(asked):
+    ends = {"q0": "foo", "q1": "\x1b[31mbar", "q2": "stop", "q3": "foo"}
+    note = notes(asked(lambda request: Outcome("A", details={"finish_reason": ends[request.question]})))
+    assert "finish reason that mmdbench does not know: '\\x1b[31mbar' 2, 'foo' 4. They count" in note
+    assert "count as answers although" not in note
+
+
+def test_a_finish_reason_that_a_gateway_does_not_know_is_not_unknown_if_its_provider_says_more(asked):
+    ended = {"finish_reason": "foo", "native_finish_reason": "STOP"}
+    assert "does not know" not in notes(asked(lambda _: Outcome("A", details=ended)))
+
+
+def test_replies_of_an_early_version_that_were_broken_off_are_named(asked):
+    ends = {"q0": "error", "q1": "MAX_TOKENS", "q2": "stop", "q3": "content_filter"}
+
+    def script(request):
+        status = "refused" if request.question == "q3" else "ok"
+        return Outcome("A", status, details={"finish_reason": ends[request.question]})
+
+    note = notes(asked(script))
+    assert "cut, refused or broken off: 'MAX_TOKENS' 2, 'error' 2. An earlier version" in note
+    assert "does not know" not in note
 
 
 def test_an_old_run_is_graded_by_the_new_version_with_a_note(asked):

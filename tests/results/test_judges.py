@@ -106,11 +106,10 @@ def test_the_pause_that_the_server_asks_for_is_kept():
             started = time.monotonic()
             assert ask(server).text == "A"
             assert seconds <= time.monotonic() - started < seconds + 2
-    with (
-        serving(lambda _: error(429, **{"Retry-After": "86400"})) as server,
-        pytest.raises(ModelError, match="86400 s"),
-    ):
-        ask(server)
+    with serving(lambda _: error(429, **{"Retry-After": "86400"})) as server:
+        with pytest.raises(IncompleteError, match=r"24 h 00 min .*longest_wait"):
+            ask(server)
+        assert len(server.bodies) == 1
 
 
 @needs_openai
@@ -118,7 +117,6 @@ def test_the_pause_that_the_server_asks_for_is_kept():
     ("fault", "words"),
     [
         (error(401, f"Incorrect API key provided: {SECRET}"), "MMDBENCH_API_KEY"),
-        (error(403), "cannot be asked"),
         (error(404, "no model j", "model_not_found"), "name right"),
         (error(429, "no credit", "insufficient_quota"), "no credit"),
     ],
@@ -154,6 +152,16 @@ def test_an_unreachable_server_stops_after_three_rows():
             assert judge.ask(question(f"q{row}", row)).status == "error"
         with pytest.raises(ModelError, match="3 rows in a row"):
             judge.ask(question("q4", 4))
+
+
+@needs_openai
+def test_a_server_that_forbids_every_row_stops_after_three():
+    with serving(lambda _: error(403, "not for this key")) as server, at(server) as judge:
+        for row in (1, 2, 3):
+            assert judge.ask(question(f"q{row}", row)).status == "error"
+        with pytest.raises(ModelError, match=r"3 rows in a row.*not for this key"):
+            judge.ask(question("q4", 4))
+        assert len(server.bodies) == 3
 
 
 @needs_openai

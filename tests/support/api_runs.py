@@ -9,7 +9,7 @@ from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.runner import run_plan
 
 
-def run(path, folder, card, levels=("clean",), **settings):
+def run(path, folder, card, levels=("clean",), on_progress=lambda _: None, **settings):
     plan = RunPlan(model=card.name, benches=(str(path),), levels=levels)
     made = RunSettings(**{"canary": False, **settings})
-    return run_plan(RunInputs(plan, [open_bench(path)], open_model(card), card, folder, made))
+    return run_plan(RunInputs(plan, [open_bench(path)], open_model(card), card, folder, made), on_progress)

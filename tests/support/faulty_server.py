@@ -71,7 +71,8 @@ ERRORS = {
 class FaultyServer:
     """Runs in a thread of its own; `behave(call)` names what happens to a call.
 
-    Beside the names in ERRORS: ok, slow, drop, reset, malformed, empty, html, or a dict to send.
+    Beside the names in ERRORS: ok, slow, drop, reset, malformed, empty, html, a dict to send, or a tuple of
+    status, body and headers.
     `limit` is how many requests it takes at once before it answers 429.
     """
 
@@ -171,6 +172,8 @@ class FaultyServer:
         good = completion(self.answer(call.prompt, call.images))
         if isinstance(done, dict):
             return await _send(writer, 200, done)
+        if isinstance(done, tuple):
+            return await _send(writer, *done)
         if done in ERRORS:
             return await _send(writer, *ERRORS[done])
         if done == "slow":

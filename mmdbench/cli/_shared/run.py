@@ -12,6 +12,7 @@ import typer
 from mmdbench.cli._shared.benches import Sources, open_benches
 from mmdbench.cli._shared.output import print_freshness, print_json, print_paths
 from mmdbench.errors import IncompleteError
+from mmdbench.system.durations import duration
 
 if TYPE_CHECKING:
     from mmdbench.results.graded_run import RunResults
@@ -133,7 +134,7 @@ def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
         "to ask": f"{found.to_ask:,} with {found.images:,} images",
         "tokens": f"{found.tokens_read:,} read, {found.tokens_written:,} written",
         "cost": cost,
-        "time": "unknown" if found.seconds is None else _duration(found.seconds),
+        "time": "unknown" if found.seconds is None else duration(found.seconds),
         "basis": found.basis,
         "questions": questions,
         "95 % interval": f"± {found.score:.1f} points on a score of a half",
@@ -161,8 +162,3 @@ def _note(progress: RunProgress) -> str:
     parts += [f"{progress.usd:.2f} USD"] if progress.usd else []
     parts += [f"{cell.level} {cell.corruption or ''}".strip()] if cell else []
     return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,10 +1,11 @@
-"""Notes on how replies were read: truncation by level, letters that are words, another version's grades."""
+"""Notes on how replies ended and were read: truncation, finish reasons, letters that are words."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
+from mmdbench.models.finish_reasons import FINISHED, finish_kind
 from mmdbench.records import ANSWER, Grade
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.graded_run import RunResults
@@ -13,12 +14,14 @@ from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT
 
 __all__ = ["reading_notes"]
 
+_LONGEST_FINISH, _MOST_FINISHES = 40, 5
+
 
 def reading_notes(results: RunResults) -> list[str]:
-    """Notes on truncated replies, on letters that are words, and on grades of an earlier version."""
+    """Notes on truncation, finish reasons, letters that are words, and grades of an earlier version."""
     grades = [grade for arm in results.arms for grade in getattr(arm.score, "grades", ())]
     earlier = (*_earlier_version(results, grades), *_earlier_task(results))
-    return [*_truncation(results, grades), *earlier, *_words(results, grades)]
+    return [*_truncation(results, grades), *_finish_reasons(results), *earlier, *_words(results, grades)]
 
 
 def _truncation(results: RunResults, grades: list[Grade]) -> Iterator[str]:
@@ -37,6 +40,34 @@ def _truncation(results: RunResults, grades: list[Grade]) -> Iterator[str]:
         f"thought and {stages[CUT_OFF]} before a plain answer: they count as unresolved. "
         "With a higher token limit in the model card the model can finish."
     )
+
+
+def _finish_reasons(results: RunResults) -> Iterator[str]:
+    unknown: Counter[str] = Counter()
+    unlike: Counter[str] = Counter()
+    for reply in results.replies.values():
+        finish = str(reply.details.get("finish_reason") or "")
+        kind = finish_kind(finish) or finish_kind(str(reply.details.get("native_finish_reason") or ""))
+        if finish and kind is None:
+            unknown[finish] += 1
+        elif kind not in (None, FINISHED) and reply.status in ("ok", "empty"):
+            unlike[finish] += 1
+    if unknown:
+        yield (
+            f"Replies that ended with a finish reason that mmdbench does not know: {_counted(unknown)}. "
+            "They count as what their text says."
+        )
+    if unlike:
+        yield (
+            "Replies that count as answers although their finish reason says that they were cut, refused or "
+            f"broken off: {_counted(unlike)}. An earlier version of mmdbench stored them so; "
+            "mmdbench eval --fresh asks again."
+        )
+
+
+def _counted(finishes: Counter[str]) -> str:
+    shown = [f"{finish[:_LONGEST_FINISH]!r} {count}" for finish, count in sorted(finishes.items())]
+    return ", ".join(shown[:_MOST_FINISHES]) + (" and others" if len(shown) > _MOST_FINISHES else "")
 
 
 def _earlier_version(results: RunResults, grades: list[Grade]) -> Iterator[str]:

@@ -25,10 +25,9 @@ __all__ = ["ModelJudge", "judge_id"]
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _MOST_ATTEMPTS = 6
-_LONGEST_PAUSE_SECONDS = 600.0
 _FAILED_ROWS = 10
 _SILENT_ROWS = 3
-_SILENT_KINDS = ("unreachable", "rate_limited")
+_SILENT_KINDS = ("unreachable", "rate_limited", "forbidden")
 
 
 def judge_id(card: ModelCard) -> str:
@@ -175,8 +174,6 @@ class _RowFailures:
 
     def count(self, request: Request, error: AttemptError, *, is_retried: bool) -> str:
         """Count a failed attempt; returns why the judge should not be asked again, empty if it should."""
-        if error.retry_after is not None and error.retry_after > _LONGEST_PAUSE_SECONDS:
-            return f"asks for a pause of {error.retry_after:.0f} s: {error.reason}."
         if is_retried or request.prompt in self._failed_prompts:
             return ""
         self._failed_prompts.add(request.prompt)
