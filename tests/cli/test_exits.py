@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from mmdbench.cli import app
 from mmdbench.cli._shared.errors import guarded
+from pictures import picture, png
 from run_folders import question, write_run
 
 
@@ -129,6 +131,25 @@ def test_what_the_console_cannot_show_is_replaced(run, words, encoding):
     done = mmdbench(*words, run, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert b"toy-model" in done.stdout
+
+
+def test_a_name_that_cannot_be_written_is_one_line(run, tmp_path):
+    text = (
+        "index\tquestion\tA\tB\tanswer\timage\n1\tq\tcat\tdog\tA\t"
+        + base64.b64encode(png(picture(1))).decode()
+    )
+    name = b"gr\xf6\xdfe.tsv"
+    try:
+        (tmp_path / os.fsdecode(name)).write_text(f"{text}\n", "utf-8")
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    words = ["eval", "--model", "chance", "--level", "clean", "-o", "out", "--bench", os.fsdecode(name)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2, done.output
+    assert "A name has characters that cannot be written" in done.output
+    assert "Traceback" not in done.output
 
 
 def test_a_reader_that_went_away_is_no_regression(run):

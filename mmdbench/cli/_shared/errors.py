@@ -22,7 +22,7 @@ from typing import ParamSpec, TypeVar
 import typer
 
 from mmdbench.cli._shared.urls import open_urls
-from mmdbench.errors import MmdbenchError
+from mmdbench.errors import MmdbenchError, UsageError
 
 __all__ = ["INTERRUPTED", "PIPE_CLOSED", "UNEXPECTED", "guarded", "print_unexpected", "replace_unprintable"]
 
@@ -58,11 +58,35 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError as error:
             _drop_output()
             raise typer.Exit(PIPE_CLOSED) from error
+        except UnicodeEncodeError as error:
+            if not _is_name(error):
+                print_unexpected(error)
+                raise typer.Exit(UNEXPECTED) from error
+            print(f"mmdbench: {_unwritable_name(error)}", file=sys.stderr)
+            raise typer.Exit(UsageError.exit_code) from error
         except (Exception, SystemExit) as error:
             print_unexpected(error)
             raise typer.Exit(UNEXPECTED) from error
 
     return run
+
+
+def _is_name(error: UnicodeEncodeError) -> bool:
+    """True if a text that cannot be encoded holds the name of a file.
+
+    A name that is no text in the system's encoding has surrogates in Python; other names fail where file
+    names cannot hold them.
+    """
+    failed = error.object[error.start : error.end]
+    return any("\ud800" <= c <= "\udfff" for c in failed) or sys.getfilesystemencoding() == error.encoding
+
+
+def _unwritable_name(error: UnicodeEncodeError) -> str:
+    shown = error.object[max(0, error.start - 20) : error.end + 20]
+    return (
+        f"A name has characters that cannot be written: {shown!a} (file names are in "
+        f"{sys.getfilesystemencoding()} here). Set PYTHONUTF8=1, or rename the file."
+    )
 
 
 def print_unexpected(error: BaseException) -> None:
