@@ -9,12 +9,13 @@ from importlib import import_module, util
 from typing import Any
 
 from mmdbench.errors import MissingExtraError, ModelError
+from mmdbench.models.endpoints import is_local
 from mmdbench.models.failures import AttemptError, error_of, kind_of_connection, short_reason
 from mmdbench.records import Outcome
 
 from .fast_client import fast_client, fast_http
 from .response import outcome_of
-from .settings import ApiSettings, is_local
+from .settings import ApiSettings
 
 __all__ = ["ChatClient", "client_parts", "first_model"]
 

@@ -10,6 +10,7 @@ from mmdbench.models.error_signs import read_signs
 from mmdbench.models.failures import RULES, AttemptError, error_of, known_kind, short_reason
 from mmdbench.models.finish_reasons import FINISHED, REFUSED, TRUNCATED, finish_kind
 from mmdbench.records import Outcome, Status
+from mmdbench.system.environment import portable
 from mmdbench.system.secrets import hide
 
 __all__ = ["outcome_of"]
@@ -66,6 +67,8 @@ def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> 
         details["usage"] = usage
     if answer.get("model"):
         details["model"] = short_reason(_public(str(answer["model"])), key)
+    if answer.get("system_fingerprint"):
+        details["system_fingerprint"] = short_reason(str(answer["system_fingerprint"]), key)
     thoughts = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thoughts, str) and thoughts:
         details["reasoning"] = hide(thoughts, key)
@@ -154,4 +157,5 @@ def _status_in(holder: Mapping[str, Any]) -> int:
 
 
 def _public(model: str) -> str:
-    return model.rpartition("/")[2] if model.startswith("/") else model
+    # A checkpoint's path or address is private to the server.
+    return model.rpartition("/")[2] if "://" in model else str(portable(model))

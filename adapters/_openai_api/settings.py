@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.endpoints import SERVED_BY, is_local, normal_endpoint, server_of
 from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction
 from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.system.bounds import require_at_least, require_between
@@ -19,7 +20,7 @@ from mmdbench.system.digest import bytes_digest
 
 from .pictures import PictureRules
 
-__all__ = ["ApiSettings", "is_local", "read_key", "read_settings"]
+__all__ = ["ApiSettings", "read_key", "read_settings"]
 
 _OPTIONS = (
     "concurrency",
@@ -37,6 +38,7 @@ _OPTIONS = (
     "system",
     "image_first",
     "reasoning",
+    SERVED_BY,
     *INSTRUCTION_OPTIONS,
 )
 _MOST_PROCESSES = 64
@@ -46,7 +48,10 @@ _DETAILS = ("", "low", "high", "auto")
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Settings of one server; `timeout` is in seconds, `processes` is 0 for as many as are needed."""
+    """Settings of one server; `timeout` is in seconds, `processes` is 0 for as many as are needed.
+
+    `server` is the label or address by which the fingerprint knows the server; empty for its endpoint.
+    """
 
     model: str
     endpoint: str
@@ -61,12 +66,13 @@ class ApiSettings:
     image_first: bool = True
     instruction: Instruction | None = None
     generation: Mapping[str, Any] = field(default_factory=dict)
+    server: str = ""
 
     def fingerprint(self) -> dict[str, Any]:
-        """The settings that could change a reply, without paths and ports of this machine."""
+        """The settings that could change a reply, without paths of this machine."""
         return {
             "model": _public_model(self.model),
-            "endpoint": _public_endpoint(self.endpoint),
+            "endpoint": _one_spelling(self.server or self.endpoint),
             "pictures": self.pictures.as_dict(),
             "detail": self.detail,
             "system": self.system,
@@ -110,6 +116,7 @@ def read_settings(card: ModelCard) -> ApiSettings:
         system=str(options.pop("system", "")),
         image_first=_switch(options.pop("image_first", True), "image_first"),
         generation=card.generation,
+        server=server_of(card),
     )
 
 
@@ -129,11 +136,6 @@ def read_key(settings: ApiSettings, card_name: str) -> str:
             f"The environment variable {name} holds a character that no key has.", hint="Set it again."
         ) from None
     return key
-
-
-def is_local(endpoint: str) -> bool:
-    """True if the endpoint is on this machine."""
-    return (urlsplit(endpoint).hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
 def _endpoint(card: ModelCard) -> str:
@@ -198,6 +200,6 @@ def _public_model(model: str) -> str:
     return f"{Path(model).name}@{bytes_digest(model.encode())[:8]}"
 
 
-def _public_endpoint(endpoint: str) -> str:
-    # The port of a local server does not change its replies.
-    return "local" if is_local(endpoint) else endpoint
+def _one_spelling(server: str) -> str:
+    # Only of this machine's servers: replies from others are stored under the address as it was written.
+    return normal_endpoint(server) if is_local(server) else server

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
-from mmdbench.report.identity import Difference, identity, require_comparable
+from mmdbench.models.names import is_one_model
+from mmdbench.report.identity import SERVED, Difference, identity, require_comparable
 from mmdbench.report.scores import levels_of, main_rows
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.freshness import stale_problem
 from mmdbench.results.graded_run import RunResults, UnitHit
+from mmdbench.results.served import served_models
+from mmdbench.run.served_models import names_text
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import write_atomic
 
@@ -43,11 +46,15 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A baseline as read from its file: the identity of its run, and grades by benchmark and arm."""
+    """A baseline as read from its file: the identity of its run, and grades by benchmark and arm.
+
+    With `allow_model_change` it is compared with a run whose server answered as another model.
+    """
 
     path: Path
     identity: Mapping[str, Any]
     grades: Mapping[str, Mapping[str, _Kept]]
+    allow_model_change: bool = False
 
     def as_run(self, like: RunResults) -> tuple[RunResults, list[Difference]]:
         """The baseline as a run over the questions of another run, and what differs between the two.
@@ -56,6 +63,8 @@ class Baseline:
             IncomparableError: The two differ in a question, or in a setting that must be equal.
         """
         found = require_comparable(self.identity, identity(like))
+        if not self.allow_model_change:
+            _require_served_alike(found)
         hits: list[UnitHit] = []
         pixels = _pixels(like)
         for (bench, level, corruption), ours in _arms(like).items():
@@ -80,13 +89,26 @@ class Baseline:
         return replace(like, hits=tuple(hits), label=f"{label} (baseline)", replies={}, arms=()), found
 
 
-def accept(run: RunResults, path: Path, max_age: timedelta | None = None) -> int:
+def _require_served_alike(found: Sequence[Difference]) -> None:
+    for difference in found:
+        if difference.field == SERVED and difference.id:
+            raise IncomparableError(
+                f"The baseline and the run are of different models, by the names that the servers gave: "
+                f"{difference.first} against {difference.second}.",
+                hint="--allow-model-change compares them; --accept writes a new baseline.",
+            )
+
+
+def accept(
+    run: RunResults, path: Path, max_age: timedelta | None = None, *, allow_model_change: bool = False
+) -> int:
     """Write a run as the baseline.
 
     Args:
         run: The graded run.
         path: The file to write.
         max_age: The greatest age of a reply; None for any.
+        allow_model_change: Accept a run that several models answered.
 
     Returns:
         The number of grades written.
@@ -94,7 +116,14 @@ def accept(run: RunResults, path: Path, max_age: timedelta | None = None) -> int
     Raises:
         IncompleteError: Too many answers are missing, too old or not judged, or none can be read.
         UsageError: The run has no score.
+        IncomparableError: Several models answered, by the names that the server gave.
     """
+    models = served_models(run).get("models", {})
+    if not allow_model_change and not is_one_model(models):
+        raise IncomparableError(
+            f"Several models answered this run: {names_text(models, models)}.",
+            hint="Ask it anew with mmdbench eval --fresh, or add --allow-model-change.",
+        )
     if run.problem:
         finish = "Run the same mmdbench eval command again to finish it."
         raise IncompleteError(
@@ -124,8 +153,8 @@ def accept(run: RunResults, path: Path, max_age: timedelta | None = None) -> int
     return len(run.hits)
 
 
-def read_baseline(path: Path) -> Baseline:
-    """Read a baseline.
+def read_baseline(path: Path, *, allow_model_change: bool = False) -> Baseline:
+    """Read a baseline; `allow_model_change` is a field of it.
 
     Raises:
         UsageError: The file does not exist.
@@ -148,7 +177,8 @@ def read_baseline(path: Path) -> Baseline:
             hint="Write it again with --accept.",
         )
     try:
-        return Baseline(path, _read_identity(record["identity"]), _read_grades(record["grades"]))
+        kept = _read_identity(record["identity"]), _read_grades(record["grades"])
+        return Baseline(path, *kept, allow_model_change)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
 

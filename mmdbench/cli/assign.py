@@ -87,6 +87,7 @@ def assign(
     ] = None,
     model_card: opts.ModelCards = None,
     settings: opts.CardSettings = None,
+    allow_model_change: opts.AllowModelChange = False,
     judge: opts.Judge = "",
     max_usd: opts.MaxUsd = None,
     max_requests: opts.MaxRequests = None,
@@ -127,7 +128,8 @@ def assign(
     )
     rows = RowDraw(**_known(p_sft=p_sft, p_rl=p_rl, seed=seed)) if recipe == "code" else None
     work = _Work(Sources(data_dir, offline, family, yes=yes), out, rows, quiet)
-    limits = {"max_usd": max_usd, "max_requests": max_requests}
+    change: dict[str, Any] = {"allow_model_change": allow_model_change}
+    limits = {"max_usd": max_usd, "max_requests": max_requests, **change}
     writers = _writers(recipe, judge, trace, model_card or (), limits)
     pictures: dict[str, Any] = {"on_bad_image": on_bad_image, "max_pixels": max_pixels}
     if recipe == "paper":
@@ -138,7 +140,7 @@ def assign(
         )
         card = set_options(find_card(model, model_card or ()), settings or ())
         print_retirement(card)
-        how = RunSettings(budget=Budget(max_usd, None, max_requests), **pictures)
+        how = RunSettings(budget=Budget(max_usd, None, max_requests), **pictures, **change)
         _by_base_model(replace(plan, model=card.name), card, how, rules, work, writers)
     else:
         more = {"draw": rows, "regenerations": regenerations}

@@ -37,6 +37,7 @@ def check(
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     as_json: opts.Json = False,
     judge: opts.Judge = "",
+    allow_model_change: opts.AllowModelChange = False,
 ) -> None:
     """Compare a run with a baseline, and fail if it got worse.
 
@@ -52,14 +53,15 @@ def check(
     results = load_results(run, judged_by=judge)
     oldest = opts.parse_age("--require-fresh", require_fresh)
     if accept:
-        count = write_baseline(results, baseline, oldest)
+        count = write_baseline(results, baseline, oldest, allow_model_change=allow_model_change)
         print_freshness([results])
         typer.echo(f"{count} grades of {results.name} are now the baseline {baseline}")
         return
     # A run that gets no verdict says so whether its baseline can be read or not.
-    report = refusal(results, alpha, oldest) or check_run(
-        results, read_baseline(baseline), load_spec(), gates, alpha, oldest
-    )
+    report = refusal(results, alpha, oldest)
+    if report is None:
+        before = read_baseline(baseline, allow_model_change=allow_model_change)
+        report = check_run(results, before, load_spec(), gates, alpha, oldest)
     _write(report, junit)
     if as_json:
         print_json(asdict(report))

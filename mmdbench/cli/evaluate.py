@@ -87,6 +87,7 @@ def evaluate(
             help="Keep the pictures that the model makes while it answers, in the run's folder.",
         ),
     ] = False,
+    allow_model_change: opts.AllowModelChange = False,
     protocol: opts.Protocol = "clear/1",
     extraction: opts.Extraction = "sane",
     judge: opts.Judge = "",
@@ -168,6 +169,7 @@ def evaluate(
             max_pixels=max_pixels,
             fresh=fresh,
             max_age=opts.parse_age("--max-age", max_age),
+            allow_model_change=allow_model_change,
         ),
         EngineSettings() if dry_run else where,
         restorer_cards=restore_card or (),
@@ -176,7 +178,14 @@ def evaluate(
     )
     judged_by = None
     if judge:
-        judged_by = JudgeOptions(judge, judge_heads, model_card or (), max_usd, on_usage=print_judge_usage)
+        judged_by = JudgeOptions(
+            judge,
+            judge_heads,
+            model_card or (),
+            max_usd,
+            on_usage=print_judge_usage,
+            allow_model_change=allow_model_change,
+        )
         _check_judge(judged_by, evaluation)
     elif judge_heads is not None:
         raise UsageError("--judge-heads needs a judge.", hint="Add --judge.")

@@ -67,6 +67,7 @@ def score(
     seed: opts.Seed = 0,
     model_card: opts.ModelCards = None,
     max_usd: opts.MaxUsd = None,
+    allow_model_change: opts.AllowModelChange = False,
 ) -> None:
     """Grade a stored run, or predictions made elsewhere, under other rules.
 
@@ -104,7 +105,13 @@ def score(
         judged_by = None
         if judge:
             judged_by = JudgeOptions(
-                judge, judge_heads, model_card or (), max_usd, bar.update, print_judge_usage
+                judge,
+                judge_heads,
+                model_card or (),
+                max_usd,
+                bar.update,
+                print_judge_usage,
+                allow_model_change=allow_model_change,
             )
         if predictions is None:
             assert run is not None

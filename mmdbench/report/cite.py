@@ -73,7 +73,7 @@ def methods(run: RunResults) -> str:
     spec_name = f"{spec.get('version', '?')} ({str(spec.get('digest', ''))[:12]})"
     used = ", ".join(f"{k} {versions[k]}" for k in ("opencv", "numpy", "pillow", "libjpeg") if k in versions)
     paragraph = (
-        f"We measured {plan.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "
+        f"We measured {run.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "
         f"at the levels {', '.join(levels_of([run]))}, design {plan.design} ({made}"
         f"{restored}{sample}, corruption spec {spec_name}, "
         f"scored by {plan.protocol} (answers read by {extraction_version(plan.extraction)}{_judged(run)}). "

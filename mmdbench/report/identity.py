@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdbench.errors import IncomparableError
+from mmdbench.models.endpoints import public_address
+from mmdbench.models.names import is_one_model
 from mmdbench.records import ANSWER
 from mmdbench.results.graded_run import RunResults
+from mmdbench.results.served import served_models
 from mmdbench.scoring import extraction_version, prompt_kind
 from mmdbench.scoring.families import stored_family
 
-__all__ = ["Difference", "differences", "identity", "require_comparable"]
+__all__ = ["SERVED", "Difference", "differences", "identity", "require_comparable"]
 
 _MUST = {
     "task": "task",
@@ -29,6 +32,8 @@ _MUST = {
 }
 _READ_BY = "answer extraction"
 _PROMPTS = "judge prompts"
+SERVED = "served model"
+"""The field of a difference between the names that servers gave to their models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,8 @@ def identity(run: RunResults) -> dict[str, Any]:
         "judge": ", ".join(judges),
         "sample": plan.sample,
         "levels": list(plan.levels),
-        "model": plan.model,
-        "fingerprint": dict(run.manifest.get("model", {}).get("fingerprint", {})),
+        "model": run.model,
+        "fingerprint": _public(run.manifest.get("model", {}).get("fingerprint", {})),
         "generation": dict(run.manifest.get("model", {}).get("generation", {})),
         "benches": {b["name"]: _bench_record(b) for b in run.manifest.get("benches", ())},
         "versions": {
@@ -80,10 +85,19 @@ def identity(run: RunResults) -> dict[str, Any]:
             for r in run.manifest.get("released", ())
         },
     }
+    served = served_models(run)
+    if served:
+        record["served"] = served
     if judges:
         record[_PROMPTS] = _judge_prompts(run)
     # Baselines that were written before there were tasks hold none.
     return record if plan.task == ANSWER else {**record, "task": plan.task}
+
+
+def _public(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's fingerprint without a private address in it."""
+    server = fingerprint.get("endpoint")
+    return dict(fingerprint) | ({"endpoint": public_address(str(server))} if server else {})
 
 
 def _bench_record(bench: Mapping[str, Any]) -> dict[str, str]:
@@ -119,6 +133,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
         if name in others
     ]
     found.append(_differ("benchmarks", list(ours), list(theirs), blocks=False))
+    found += _served_differences(first, second)
     plain = ("levels", "model", "fingerprint", "generation", "restoration", "own prompts")
     found += [_differ(key, first.get(key), second.get(key), blocks=False) for key in plain]
     # A record that is older than the versions of extractions was made by the first.
@@ -128,6 +143,19 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     names = dict.fromkeys((*old, *new))
     found += [_differ(f"version of {name}", old.get(name), new.get(name), blocks=False) for name in names]
     return [difference for difference in found if difference is not None]
+
+
+def _served_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference | None]:
+    """Differences in the names that servers gave to their models, and in system fingerprints."""
+    found = []
+    for key, name in (("models", SERVED), ("system_fingerprints", "system fingerprints")):
+        ours, theirs = (sorted(side.get("served", {}).get(key, ())) for side in (first, second))
+        if ours and theirs and not (key == "models" and is_one_model([*ours, *theirs])):
+            found.append(_differ(name, ours, theirs, blocks=False, setting=key))
+        elif bool(ours) != bool(theirs):  # a server that names no model, or a record that is older than this
+            known = [side or "not recorded" for side in (ours, theirs)]
+            found.append(_differ(name, *known, blocks=False))
+    return found
 
 
 def _prompt_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference | None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import StoreError, UsageError
+from mmdbench.models.endpoints import without_address
 from mmdbench.records import ANSWER, LEVEL_ORDER, Cell, Index, Reply, RunPlan, in_order
 from mmdbench.run.manifest import read_manifest, require_run
 from mmdbench.run.plan import StoredBench, read_cells, read_questions
@@ -110,14 +111,22 @@ def read_run(folder: Path) -> StoredRun:
             f"The files of {folder} hold {what}.",
             hint="Run its mmdbench eval command again: it writes them anew and asks nothing twice.",
         )
+    endpoint = str((manifest.get("model") or {}).get("endpoint", ""))
     return StoredRun(
         folder,
         manifest,
         plan,
         benches,
         tuple(_by_level(p.cell for p in planned)),
-        {p.cell: stored[p.key] for p in planned if p.key in stored},
+        {p.cell: _without_address(stored[p.key], endpoint) for p in planned if p.key in stored},
     )
+
+
+def _without_address(reply: Reply, endpoint: str) -> Reply:
+    # What a connection error says of the server stays in the run's folder.
+    if not (reply.reason and endpoint):
+        return reply
+    return replace(reply, reason=without_address(reply.reason, endpoint))
 
 
 def _by_level(cells: Iterable[Cell]) -> Iterator[Cell]:

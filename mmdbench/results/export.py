@@ -15,6 +15,7 @@ from typing import Any
 
 from mmdbench.benches.catalog import clean_bench
 from mmdbench.errors import UnknownNameError
+from mmdbench.models.endpoints import public_name
 from mmdbench.results.arms import Arm, read_plan, read_run
 from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import DEFAULT_PROTOCOL, extract_answer, get_protocol, write_predictions
@@ -77,7 +78,7 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
         raise UnknownNameError("export format", form, FORMATS)
     mode = extraction or read_plan(folder).extraction
     extract_answer("", mode=mode)
-    model = _safe(str(read_manifest(folder)["model"]["name"]))
+    model = _safe(public_name(str(read_manifest(folder)["model"]["name"])))
     made: dict[Path, Exported] = {}
     for arm in read_run(folder).arms:
         dataset = _dataset(arm.bench.name)

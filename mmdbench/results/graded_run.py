@@ -11,6 +11,7 @@ from typing import Any
 
 from mmdbench.benches.catalog import find_bench, is_outside
 from mmdbench.errors import ModelError, UsageError
+from mmdbench.models.endpoints import SERVED_BY, public_name
 from mmdbench.records import UNALTERED, UNDEGRADED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.agreement import agreement_arms, is_agreement
 from mmdbench.results.arms import Arm, StoredRun, read_run
@@ -86,7 +87,13 @@ class RunResults:
     @property
     def name(self) -> str:
         """The run's name in tables."""
-        return self.label or self.plan.model
+        return self.label or self.model
+
+    @property
+    def model(self) -> str:
+        """The name of the model, without a private address in it."""
+        served_by = self.manifest.get("model", {}).get("options", {}).get(SERVED_BY, "")
+        return public_name(self.plan.model, served_by)
 
     @property
     def apart(self) -> bool:

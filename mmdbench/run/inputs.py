@@ -28,7 +28,8 @@ class RunSettings:
     of n parts, from 1; `canary` turns on the check of a model behind a server before it is asked.
     Rows whose picture cannot be read, or has more than `max_pixels` pixels, are failed replies where
     `on_bad_image` is `count`, and stop the run before it asks anything where it is `error`.
-    `fresh` asks for everything again, `max_age` for what is older.
+    `fresh` asks for everything again, `max_age` for what is older. With `allow_model_change` a run continues
+    where the server begins to answer as another model.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -40,6 +41,7 @@ class RunSettings:
     max_pixels: int = MAX_PIXELS
     fresh: bool = False
     max_age: timedelta | None = None
+    allow_model_change: bool = False
 
     def __post_init__(self) -> None:
         number, count = self.shard

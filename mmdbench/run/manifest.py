@@ -13,6 +13,7 @@ from mmdbench.benches import Bench
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.endpoints import SERVED_BY, public_name
 from mmdbench.records import RunPlan
 from mmdbench.run.folder import IMAGES, LOGS, PLAN_FILES, ROWS
 from mmdbench.run.inputs import RunInputs
@@ -80,12 +81,28 @@ def same_run(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
 
 
 def run_identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are equal in all parts of one run; a model's price and sizes change no reply."""
-    fields = {name: manifest.get(name) for name in RUN_FIELDS}
+    """The fields that are equal in all parts of one run; a model's price and sizes change no reply.
+
+    Where the server has a label (`served_by`), its address is left out.
+    """
+    fields = {name: _field(manifest, name) for name in RUN_FIELDS}
     model = fields["model"]
     if isinstance(model, dict):
         fields["model"] = {key: value for key, value in model.items() if key not in _ESTIMATES}
     return fields
+
+
+def _field(manifest: Mapping[str, Any], name: str) -> Any:
+    value, server = manifest.get(name), _label_of(manifest)
+    if not server or name not in ("plan", "model") or not isinstance(value, Mapping):
+        return value
+    if name == "plan":
+        return {**value, "model": public_name(str(value.get("model")), server)}
+    return {**value, "name": public_name(str(value.get("name")), server), "endpoint": ""}
+
+
+def _label_of(manifest: Mapping[str, Any]) -> str:
+    return str((manifest.get("model") or {}).get("options", {}).get(SERVED_BY, ""))
 
 
 def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -164,8 +181,10 @@ def require_own_folder(folder: Path, plan: RunPlan, card: ModelCard, benches: Se
 def _identities(
     manifest: Mapping[str, Any], plan: RunPlan, card: ModelCard
 ) -> list[tuple[str, object, object]]:
-    model, there, record = manifest.get("model", {}), manifest.get("plan", {}), _card_record(card)
-    fields = [("the model", there.get("model"), portable(plan.model))]
+    model, there, record = manifest.get("model", {}), _field(manifest, "plan") or {}, _card_record(card)
+    server = str(card.options.get(SERVED_BY, ""))
+    name = portable(plan.model)
+    fields = [("the model", there.get("model"), public_name(name, server) if _label_of(manifest) else name)]
     fields += [(f"the model's {name}", model.get(name), record[name]) for name in ("adapter", "model")]
     return [
         *fields,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, cast
 
+from mmdbench.errors import ModelError
 from mmdbench.models.registry import AsyncModel, Model, check_model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Cell, Reply
@@ -39,6 +40,7 @@ from mmdbench.run.manifest import (
 from mmdbench.run.plan import Planned, plan_requests, write_plan
 from mmdbench.run.prefetch import prefetching
 from mmdbench.run.preflight import check_canary
+from mmdbench.run.served_models import ServedModels, asked_model, moved_note
 from mmdbench.run.store import ReplyStore
 from mmdbench.system.environment import portable
 from mmdbench.system.files import make_folder
@@ -74,7 +76,8 @@ class RunSummary:
     `cells` are planned, `asked` in this call, answered `earlier`, `failed`; `seconds` are wall time.
     `stopped` is the reason if not everything was asked, `alarm` a warning about suspicious replies;
     both are empty otherwise. `sent` counts requests with their retries, `tokens` are (read, written);
-    `throttle` holds limit, cuts and trace, `workers` the replies of each worker and their restarts.
+    `throttle` holds limit, cuts and trace, `workers` the replies of each worker and their restarts, `served`
+    the numbers of replies by the model's name and system fingerprint as the server gave them.
     """
 
     cells: int
@@ -89,6 +92,7 @@ class RunSummary:
     tokens: tuple[int, int] = (0, 0)
     throttle: dict[str, Any] = field(default_factory=dict)
     workers: dict[str, Any] = field(default_factory=dict)
+    served: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class _PlanAndManifest:
@@ -149,6 +153,7 @@ class _Session:
     read: int = 0
     written: int = 0
     same: SameReplies = field(default_factory=SameReplies)
+    served: ServedModels = field(default_factory=ServedModels)
 
     def keep(self, reply: Reply) -> None:
         self.record.write()
@@ -159,7 +164,21 @@ class _Session:
         self.read += int(usage.get("prompt", 0))
         self.written += int(usage.get("completion", 0))
         self.same.see(reply)
+        if self.served.see(reply.details):
+            self.show(reply.cell, self.served.news)
+            if self.served.alarm and not self.inputs.settings.allow_model_change:
+                self.spending.stop(self.served.alarm)
         self.show(reply.cell)
+
+    def require_one_model(self) -> None:
+        """Raise ModelError if the server answered as several models, unless the settings allow it."""
+        if not self.served.alarm or self.inputs.settings.allow_model_change:
+            return
+        raise ModelError(
+            f"The model {self.inputs.card.name!r} cannot be measured: {self.served.alarm}.",
+            hint="All replies are kept. --fresh asks everything anew; --allow-model-change continues, and "
+            "every report of the run says so.",
+        )
 
     def show(self, cell: Cell | None = None, note: str = "") -> None:
         usd, total = self.spending.usd, len(self.todo)
@@ -174,7 +193,8 @@ class _Session:
             failed=self.failed,
             seconds=seconds,
             stopped=self.spending.reason,
-            alarm=self.same.alarm,
+            alarm="; ".join(filter(None, [self.same.alarm, self.served.alarm])),
+            served=self.served.as_dict(),
             usd=round(self.spending.usd, 6),
             sent=self.spending.sent,
             tokens=(self.read, self.written),
@@ -188,7 +208,8 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
 
     Ctrl-C (KeyboardInterrupt, after requests in flight are stored) and SIGKILL leave the folder whole:
     the same call resumes there. Raises LockedError if another process runs in the folder, StoreError
-    if it cannot be written, ModelError if the model cannot be asked or fails at every request.
+    if it cannot be written, ModelError if the model cannot be asked, fails at every request, or if the server
+    answers as another model than before.
     """
     started = time.monotonic()
     folder, model, settings = inputs.folder, inputs.model, inputs.settings
@@ -196,7 +217,8 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
     check_model(model)
     with folder_lock(make_folder(folder), "running a model"), _open_store(inputs) as store:
         planned = plan_requests(inputs)
-        record = _PlanAndManifest(inputs, planned, find_manifest(folder), store.generation)
+        before = find_manifest(folder)
+        record = _PlanAndManifest(inputs, planned, before, store.generation)
         number, count = settings.shard
         mine = {p.key: p for p in planned if count == 1 or shard_of(p.key, count) == number}
         answered = store.answered(errors_count=not settings.retry_errors)
@@ -206,13 +228,18 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
         session = _Session(
             inputs, store, record, todo, len(mine) - len(todo), on_progress, spending, throttle
         )
+        stored = {store.served[key] for key in mine.keys() & store.served.keys()}
+        session.served = ServedModels(asked_model(record.manifest), stored - {""})
         if not todo:
             record.write()
         try:
+            session.require_one_model()
             session.show(note=_bad_images(planned))
+            session.show(note=moved_note(before, record.manifest) if todo else "")
             session.show(note=_preflight(session, record.manifest))
             with stopped_by_ctrl_c(spending):
                 _ask(session)
+            session.require_one_model()
         finally:
             summary = session.summary(len(planned), time.monotonic() - started)
             finished = store.index.keys() >= {p.key for p in planned}
@@ -320,4 +347,5 @@ def _session_record(begun: datetime, summary: RunSummary, settings: RunSettings)
         "shard": list(settings.shard),
         "throttle": throttle,
         "workers": summary.workers,
+        **({"served": summary.served} if summary.served else {}),
     }

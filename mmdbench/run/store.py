@@ -36,8 +36,8 @@ _LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 class ReplyStore:
     """The replies of one run: the status of each stored key, and a file to append new replies to.
 
-    Use it as a context manager, under `locks.folder_lock`. Only keys and statuses are kept in memory,
-    so its size is bounded by the plan, not by the length of replies.
+    Use it as a context manager, under `locks.folder_lock`. Only keys, statuses and the names that servers
+    gave to their models are kept in memory, so its size is bounded by the plan, not by the length of replies.
 
     Args:
         folder: The run's folder.
@@ -48,7 +48,8 @@ class ReplyStore:
     def __init__(self, folder: Path, worker: str = "0", generation: Generation = FIRST) -> None:
         self.path = folder / replies_file(worker)
         self.generation = generation
-        self.index = read_index(folder, generation.since)
+        self.served: dict[str, str] = {}
+        self.index = read_index(folder, generation.since, self.served)
         self._synced = time.monotonic()
         self._file: IO[bytes] | None = None
 
@@ -103,12 +104,13 @@ def shard_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob(replies_file("*")))
 
 
-def read_index(folder: Path, since: str = "") -> dict[str, str]:
+def read_index(folder: Path, since: str = "", served: dict[str, str] | None = None) -> dict[str, str]:
     """The status of stored replies by key; of several replies to one key, that of the one that counts.
 
     Args:
         folder: The run's folder.
         since: Leave out replies that were asked before this time, in ISO format, or have no time.
+        served: Gets the name of the model by key, as the server gave it; empty if it gave none.
 
     Returns:
         Key → status.
@@ -129,6 +131,8 @@ def read_index(folder: Path, since: str = "") -> dict[str, str]:
                     index[key] = status
                     if generation:
                         generations[key] = generation
+                    if served is not None:
+                        served[key] = intern(str(record.get("details", {}).get("model") or ""))
     return index
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from judge_server import error, serving
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.score import score
+from mmdbench.models.endpoints import host_label
 from mmdbench.results.arms import read_run
 from mmdbench.results.graded_run import load_results
 from mmdbench.scoring import write_predictions
@@ -105,19 +106,20 @@ def test_a_judge_settles_what_is_open_and_is_named(tmp_path):
         assert {body["max_tokens"] for body in server.bodies} == {2048}
         assert call(run, "--judge", spec) == out
         assert len(server.bodies) == 2
-    assert "judge toy-judge@local at temperature 0, 2048 tokens" in out
+    assert f"judge toy-judge@{host_label(server.url)} at temperature 0, 2048 tokens" in out
     assert "mmdbench-mcq-en/1" in out
     assert "NOT COMPARABLE" in out
     assert "own 2 clean: – unresolved (no_option) → A correct (judge)" in out
+    name = f"toy-judge@{host_label(server.url)}"
     noted = json.loads((run / "manifest.json").read_text())["judge"]
-    assert (noted["id"], noted["comparable"], noted["judged"]) == ("toy-judge@local", False, 4)
+    assert (noted["id"], noted["comparable"], noted["judged"]) == (name, False, 4)
     assert [(p["id"], len(p["sha256"])) for p in noted["prompts"]] == [("mmdbench-mcq-en/1", 64)]
     assert noted["sampling"] == [{"temperatures": [0, 0, 0], "max_tokens": 2048}]
     assert noted["rules"]["protocol"] == "clear/1"
     # All of it is in the journal, so neither server nor key is needed again.
     assert call(run, "--judge", spec) == out
     (session,) = json.loads((run / "manifest.json").read_text())["judge_sessions"]
-    assert (session["judge"], session["asked"], session["requests_sent"]) == ("toy-judge@local", 2, 2)
+    assert (session["judge"], session["asked"], session["requests_sent"]) == (name, 2, 2)
     everything = b"".join(path.read_bytes() for path in run.iterdir() if path.is_file())
     assert SECRET.encode() not in everything
     assert b"prompt_sha256" in everything
@@ -138,13 +140,16 @@ def test_with_vlmevalkits_own_judge_prompts_numbers_are_comparable(tmp_path):
     assert "Judge prompt vlmevalkit-mcq_en, SHA-256 135830d14fa5" in out
     assert "NOT COMPARABLE" not in out
     # The wheel is not needed to report what was judged with its prompts.
+    name = f"j@{host_label(server.url)}"
     for arm in load_results(run).arms:
-        assert (arm.score.judge, arm.score.counts["judged"], arm.score.warnings) == ("j@local", 2, ())
+        assert (arm.score.judge, arm.score.counts["judged"], arm.score.warnings) == (name, 2, ())
 
 
 @needs_openai
 def test_a_judge_that_fails_ends_in_an_error(tmp_path):
     _, run = choice_run(tmp_path)
+    own = Path("models.toml").read_text().replace("attempts = 2", 'attempts = 2, served_by = "lab"')
+    Path("models.toml").write_text(own)  # three addresses of one judge
     with serving(lambda _: error(401, f"bad key {SECRET}")) as server:
         assert "cannot be asked" in call(run, "--judge", f"openai:j@{server.url}", code=4)
     with serving(lambda body: error(500) if "q2" in str(body) else "A") as server:
@@ -194,7 +199,7 @@ def test_mmvet_end_to_end(tmp_path):
     assert arm["vlmevalkit_table"][-1] == {"Category": "Overall", "tot": 6, "acc": pytest.approx(54.1666667)}
     assert arm["judge_record"]["temperatures"] == [0, 0.5, 1, 1.5, 2]
     assert not made["comparable"]
-    out = call(run, "--judge", "openai:toy@http://127.0.0.1:9/v1")
+    out = call(run, "--judge", f"openai:toy@{server.url}")
     assert "capabilities_fixed: rec 62.50" in out
     assert "54.17" in out
 
@@ -211,10 +216,11 @@ def test_the_judges_cost_is_shown_recorded_and_bounded(tmp_path):
             f'[paid]\nadapter = "openai"\nmodel = "j"\nendpoint = "{server.url}"\n'
             'price = { input = 1000, output = 2000, date = "2026-01-01" }\noptions = { concurrency = 1 }\n'
         )
+        name = f"j@{host_label(server.url)}"
         args = (run, "--judge", "paid", "--model-card", "judge.toml")
         out = call(*args, "--max-usd", "1.5", code=4)
-        assert "The judge j@local was stopped: --max-usd 1.5 is used up (2 spent)" in out
-        assert "judge j@local: 1 requests, 1000 tokens read, 500 written, $2" in out
+        assert f"The judge {name} was stopped: --max-usd 1.5 is used up (2 spent)" in out
+        assert f"judge {name}: 1 requests, 1000 tokens read, 500 written, $2" in out
         call(*args)
         assert len(server.bodies) == 2
     sessions = json.loads((run / "manifest.json").read_text())["judge_sessions"]
@@ -267,7 +273,11 @@ def test_vlmevalkits_prediction_files(tmp_path, suffix):
         made = json.loads(call(*args))
         assert json.loads(call(*args)) == made
         assert len(server.bodies) == 2
-    assert (made["headline"], made["judge"], made["counts"]["judged"]) == (75, "j@local", 2)
+    assert (made["headline"], made["judge"], made["counts"]["judged"]) == (
+        75,
+        f"j@{host_label(server.url)}",
+        2,
+    )
     assert (tmp_path / f"p_own.{suffix}.judge.jsonl").exists()
 
 

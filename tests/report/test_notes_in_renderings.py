@@ -34,6 +34,8 @@ KINDS = (
     "in our own words",
     "could not settle",
     "Truncated",
+    "SEVERAL MODELS",
+    "System fingerprints",
     "Replies asked",
 )
 """A word of each note that the run must have."""
@@ -55,11 +57,14 @@ class Hesitant:
 def limited_run(folder, errors, unsettled=1):
     """A judged sample of a truncated file, with cut replies.
 
-    The first `errors` questions failed at hard; the judge settles all but `unsettled` replies there.
+    The first `errors` questions failed at hard; the judge settles all but `unsettled` replies there. Another
+    model answered at hard.
     """
 
     def answer(q, level, _):
-        asked = {"asked": f"2026-11-{22 if level == 'clean' else 30}T10:00:00.000+00:00"}
+        served = {"model": "toy-2" if level == "hard" else "toy-1-2026-01-01", "system_fingerprint": "fp_1"}
+        time = f"2026-11-{22 if level == 'clean' else 30}T10:00:00.000+00:00"
+        asked = {"asked": time, "details": served}
         if level == "hard" and q.index < errors:
             return {"status": "error", "reason": "HTTP 500", **asked}
         if q.index == 11:
@@ -208,7 +213,7 @@ def found(runs, tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         sides[name] = renderings(runs[name], runs[other], folder)
     baseline = tmp_path_factory.mktemp("check") / "baseline.json"
-    printed("check", runs["complete"], "--baseline", baseline, "--accept")
+    printed("check", runs["complete"], "--baseline", baseline, "--accept", "--allow-model-change")
     for name, code in (("incomplete", 4), ("complete", 0)):
         sides[name]["check"] = checked(runs[name], baseline, code)
     return sides

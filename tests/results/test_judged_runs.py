@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from judge_server import error, serving
 from mmdbench.cli import app
+from mmdbench.models.endpoints import host_label
 from mmdbench.records import Outcome
 from mmdbench.results.graded_arms import Judging
 from mmdbench.results.graded_run import load_results
@@ -345,21 +346,22 @@ def test_eval_asks_the_judge_in_the_same_command():
         options = ["--family", "mmvet", "--level", "clean,hard", "--no-canary", "--quiet", "-o", "run"]
         words = ["eval", "--model", f"openai:m@{server.url}", "--bench", "v.tsv", *options]
         judge = ["--judge", f"openai:j@{server.url}"]
-        assert "judge: j@local" in call(*words, *judge)
+        assert f"judge: j@{host_label(server.url)}" in call(*words, *judge)
         asked = sum(body["model"] == "j" for body in server.bodies)
         assert asked
         call(*words, *judge)
         assert sum(body["model"] == "j" for body in server.bodies) == asked
     assert load_results(Path("run")).arms[0].score.headline == pytest.approx(80)
+    name = f"j@{host_label(server.url)}"
     manifest = json.loads(Path("run/manifest.json").read_text())
-    assert manifest["judge"]["id"] == "j@local"
+    assert manifest["judge"]["id"] == name
     assert sum(session["asked"] for session in manifest["judge_sessions"]) == asked  # kept by the second eval
     with serving(lambda _: "**0.8**") as server:
         bad = ["--judge", f"openai:k@{server.url}"]
         out = call(*words, *bad, code=4)
     assert "settled none" in out
-    assert "Reports show clear/1, judge j@local" in out
-    assert load_results(Path("run")).judge == "j@local"
+    assert f"Reports show clear/1, judge {name}" in out
+    assert load_results(Path("run")).judge == name
     with serving(lambda _: error(401, "bad key")) as server:
         out = call(*words, "--judge", f"openai:dead@{server.url}", code=4)
     assert "Score by level" in out
@@ -369,7 +371,7 @@ def test_eval_asks_the_judge_in_the_same_command():
         words[2] = f"openai:m@{server.url}"
         few = ["--max-requests", "2", "--max-error-rate", "1", "--judge", f"openai:j@{server.url}"]
         assert "The judge was not asked: " in call(*words, *few, code=4)
-        assert "judge: j@local" in call(*words, *few[4:])
+        assert f"judge: j@{host_label(server.url)}" in call(*words, *few[4:])
         words[words.index("stopped")] = "run"
     # What cannot be judged is refused before the model is asked.
     words[words.index("run")] = "new"

@@ -232,9 +232,8 @@ def test_a_judge_can_be_asked_where_an_event_loop_runs_and_after_it_was_closed()
 def test_names_and_identity():
     assert open_judge("gpt-4.1").id == "gpt-4.1@api.openai.com"
     assert open_judge("openai:gpt-4-turbo").id == "gpt-4-turbo@api.openai.com"
-    assert open_judge("openai:q/w-7b@https://judge.example:8443/v1").id == "q/w-7b@judge.example"
-    assert open_judge("openai:q@http://localhost:8000/v1").id == "q@local"
-    assert open_judge("openai:q@http://localhost:9000/v1").id == "q@local"
+    assert open_judge("openai:q@https://api.openai.com:443/v1/").id == "q@api.openai.com"
+    assert open_judge("openai:q/w-7b@https://judge.example:8443/v1").id == "q/w-7b@server-d037902b"
     path = open_judge("openai:/data/secret/qwen@http://127.0.0.1:1/v1")
     assert path.id.startswith("qwen-")
     assert "secret" not in path.id + repr(path)

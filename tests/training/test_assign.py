@@ -16,6 +16,7 @@ from mmdbench.builds.plan import BuildPlan, check_build_plan
 from mmdbench.cli import app
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
+from mmdbench.models.endpoints import host_label
 from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
@@ -246,7 +247,7 @@ def test_a_judge_that_sees_both_pictures_writes_the_traces(tmp_path, make_tsv) -
         assert record.conversation.question in arrived[digests]
         assert f"Right answer: {record.details['answer']}" in arrived[digests]
         assert len(record.texts) == (2 if record.mode == "generate" else 1)
-    assert summary["writer"] == "writer@local"
+    assert summary["writer"] == f"writer@{host_label(server.url)}"
     sessions = json.loads((tmp_path / "set" / "manifest.json").read_text())["judge_sessions"]
     assert [s["requests_sent"] for s in sessions] == [len(bodies)]
 
@@ -378,16 +379,17 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
         asked = len(server.bodies)
         made()
         assert len(server.bodies) == asked  # nothing is asked twice
+    place = host_label(server.url)
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
     assert (manifest["judge"]["id"], manifest["judge"]["prompts"][0]["id"]) == (
-        "j@local",
+        f"j@{place}",
         "mmdbench-mcq-en/1",
     )
     sessions = manifest["judge_sessions"]
-    assert {session["judge"] for session in sessions} == {"j@local", "w@local"}
+    assert {session["judge"] for session in sessions} == {f"j@{place}", f"w@{place}"}
     assert sum(session["requests_sent"] for session in sessions) == asked
     assert sum(session["cost_usd"] for session in sessions) == 2 * asked
-    assert load_results(tmp_path / "set").judge == "j@local"
+    assert load_results(tmp_path / "set").judge == f"j@{place}"
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,14 @@ CardSettings = Annotated[
     model_option("--set", help="key=value: a field or option of the model card; repeatable."),
 ]
 
+AllowModelChange = Annotated[
+    bool,
+    model_option(
+        "--allow-model-change",
+        help="Continue where the server answers as another model than before; reports say so.",
+    ),
+]
+
 Protocol = Annotated[
     str,
     grading_option(

@@ -295,7 +295,7 @@ def _with_rows(tables: Iterable[Table | None]) -> list[Table]:
 
 def _info(run: RunResults) -> RunInfo:
     counts = {"ok": 0} | dict(run.statuses) | {"planned": run.planned}
-    return RunInfo(run.name, run.plan.model, counts, run.settled, run_notes(run), identity(run))
+    return RunInfo(run.name, run.model, counts, run.settled, run_notes(run), identity(run))
 
 
 def _header(run: RunResults | None, labels: Sequence[str], spec: Spec) -> dict[str, str]:

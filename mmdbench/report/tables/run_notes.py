@@ -9,12 +9,15 @@ from typing import Any
 
 from mmdbench.benches.catalog import unlike_published
 from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.models.names import is_one_model
 from mmdbench.records import CLEAN, LEVELS, UNALTERED, Index
 from mmdbench.report.tables.reading_notes import reading_notes
 from mmdbench.report.tables.table import MARK
 from mmdbench.results.freshness import asked_note
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.judging.asked import asked_judges
+from mmdbench.results.served import judge_served, served_notes
+from mmdbench.run.served_models import names_text
 from mmdbench.variants.released_data import KNOWN_SHA256
 
 __all__ = ["notes_beside_published", "run_notes", "unpublished_files"]
@@ -40,7 +43,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
         )
     if results.complete and not results.settled:
         notes.append(f"JUDGING INCOMPLETE: {results.problem} Drops marked {MARK} rest on it.")
-    notes += _file_notes(results.manifest)
+    notes += [*served_notes(results), *_file_notes(results.manifest)]
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
     notes += _shares_note(results)
@@ -124,7 +127,7 @@ def _question_notes(results: RunResults) -> list[str]:
 
 
 def _judge_notes(results: RunResults) -> list[str]:
-    notes = [f"Judged by {results.judge}."] if results.judge else []
+    notes = [_judged_by(results)] if results.judge else []
     if results.unjudged:
         notes.append(
             f"INCOMPLETE JUDGING: {results.judge} was not asked about {', '.join(results.unjudged)}. "
@@ -135,6 +138,15 @@ def _judge_notes(results: RunResults) -> list[str]:
         besides = "Other judges of this run" if results.judge else "No judge's rulings count here; asked were"
         notes.append(f"{besides}: {', '.join(others)} (report --judge NAME).")
     return notes
+
+
+def _judged_by(results: RunResults) -> str:
+    served = judge_served(results.manifest, results.judge.partition("#")[0])
+    if not served:
+        return f"Judged by {results.judge}."
+    names = names_text(list(served), served)
+    several = "" if is_one_model(served) else ": BY THEIR NAMES SEVERAL MODELS"
+    return f"Judged by {results.judge}, served as {names}{several}."
 
 
 def _input_notes(manifest: Mapping[str, Any]) -> list[str]:

@@ -25,7 +25,7 @@ class JudgeJournal(Protocol):
 
     A record holds `key` (a digest of prediction, options, protocol, judge, prompt, attempt and
     sampling), `bench`, `index`, `attempt`, `judge`, `protocol`, `prompt_id`, `prompt_sha256`,
-    `temperature`, `max_tokens`, `status` and `text`.
+    `temperature`, `max_tokens`, `status` and `text`, and `served` where the server names its model.
     """
 
     def find(self, key: str) -> Mapping[str, Any] | None:
@@ -60,6 +60,10 @@ class JsonlJournal:
     def judges(self) -> tuple[str, ...]:
         """Ids of the judges that it holds calls of, the first that was asked first."""
         return tuple(dict.fromkeys(str(r["judge"]) for r in self._records.values() if "judge" in r))
+
+    def served(self, judge: str) -> set[str]:
+        """The names by which a server answered as the judge of that id."""
+        return {str(r["served"]) for r in self._records.values() if r.get("judge") == judge and "served" in r}
 
     def find(self, key: str) -> Mapping[str, Any] | None:
         """The latest record under a key, if there is one."""
@@ -100,6 +104,7 @@ class JournalledJudge:
         reply = self._judge.ask(call)
         if self._journal is not None:
             record = {"key": key, "bench": call.bench, "index": call.index, **call.as_dict(self.id)}
+            record |= {"served": reply.served} if reply.served else {}
             with self._writing:
                 self._journal.add({**record, "status": reply.status, "text": reply.text})
         return reply

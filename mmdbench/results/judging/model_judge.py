@@ -8,22 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
-from urllib.parse import urlsplit
 
-from mmdbench.errors import IncompleteError
+from mmdbench.errors import IncompleteError, ModelError
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.endpoints import host_label, server_of
 from mmdbench.models.failures import AttemptError
 from mmdbench.models.registry import AsyncModel
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Outcome, Request
 from mmdbench.run.async_driver import AsyncDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending
+from mmdbench.run.served_models import ServedModels
 from mmdbench.scoring import JudgeCall, JudgeReply
 from mmdbench.system.digest import bytes_digest
 
 __all__ = ["ModelJudge", "judge_id"]
 
-_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _MOST_ATTEMPTS = 6
 _FAILED_ROWS = 10
 _SILENT_ROWS = 3
@@ -31,12 +31,14 @@ _SILENT_KINDS = ("unreachable", "rate_limited", "forbidden")
 
 
 def judge_id(card: ModelCard) -> str:
-    """`<model>@<host>`, where `local` is this machine; of a checkpoint's path only name and digest."""
-    host = urlsplit(card.endpoint).hostname or ""
+    """`<model>@<server>`: a public host, the label `served_by`, or a digest of a private address.
+
+    Of a checkpoint's path it holds name and digest.
+    """
     model = card.model
     if Path(model).is_absolute():
         model = f"{Path(model).name}-{bytes_digest(model.encode())[:8]}"
-    return f"{model}@{'local' if host in _LOCAL_HOSTS else host}"
+    return f"{model}@{host_label(server_of(card))}"
 
 
 class ModelJudge:
@@ -49,16 +51,21 @@ class ModelJudge:
         card: The model card, whose model and endpoint give the judge its id.
         model: The model that the card describes.
         budget: The most that the calls may cost.
+        allow_model_change: Continue where the server answers as another model than before.
     """
 
-    def __init__(self, card: ModelCard, model: AsyncModel, budget: Budget) -> None:
+    def __init__(
+        self, card: ModelCard, model: AsyncModel, budget: Budget, *, allow_model_change: bool = False
+    ) -> None:
         self.card = card
         self.spending = Spending(budget)
         self._model = model
+        self._allow_model_change = allow_model_change
         settings = throttle_settings(model)
         # Fewer attempts than for a model: a row that failed is asked about again by the protocol.
         self._throttle = Throttle(replace(settings, attempts=min(settings.attempts, _MOST_ATTEMPTS)))
         self._driver: AsyncDriver | None = None
+        self.served = ServedModels(card.model)
         self._asked, self._failed, self._read, self._written = 0, 0, 0, 0
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,7 +83,8 @@ class ModelJudge:
         """Answer one call; a failure of this call alone is a reply with status `error`.
 
         Raises:
-            ModelError: No call can succeed (key, model, address, credit), or the server stays dead.
+            ModelError: No call can succeed (key, model, address, credit), the server stays dead, or it
+                answers as another model than before.
             IncompleteError: The budget is used up.
             KeyboardInterrupt: `spending` was stopped by Ctrl-C.
             MissingExtraError: The adapter's client is not installed.
@@ -88,7 +96,16 @@ class ModelJudge:
             raise self._stopped()
         if "failure" in outcome.details:
             return JudgeReply(outcome.reason, "error")
-        return JudgeReply(outcome.text)
+        return JudgeReply(outcome.text, served=str(outcome.details.get("model") or ""))
+
+    def require_one_model(self) -> None:
+        """Raise ModelError if the server answered as several models and that is not allowed."""
+        if self.served.alarm and not self._allow_model_change:
+            raise ModelError(
+                f"The judge {self.id} is not one model: {self.served.alarm}.",
+                hint="Its replies are in the journal. --allow-model-change continues; to ask it anew, move "
+                "the journal elsewhere.",
+            )
 
     def usage(self) -> dict[str, Any]:
         """JSON-able: calls, tokens and cost so far, named as in the sessions of a run's manifest."""
@@ -100,6 +117,7 @@ class ModelJudge:
             "tokens": {"read": self._read, "written": self._written},
             "cost_usd": round(self.spending.usd, 6),
             "stopped": self.spending.reason,
+            **({"served": self.served.as_dict()} if self.served.models else {}),
         }
 
     def close(self) -> None:
@@ -128,6 +146,8 @@ class ModelJudge:
         timed = await self._driver.ask(request)
         if timed is None:
             return None
+        if self.served.see(timed.outcome.details) and self.served.alarm and not self._allow_model_change:
+            self.spending.stop(self.served.alarm)
         usage = timed.outcome.details.get("usage") or {}
         self._asked += 1
         self._failed += timed.outcome.status == "error"
@@ -150,6 +170,10 @@ class ModelJudge:
             return self._driver.fatal
         if self.spending.reason == INTERRUPTED:
             return KeyboardInterrupt()
+        try:
+            self.require_one_model()
+        except ModelError as error:
+            return error
         return IncompleteError(
             f"The judge {self.id} was stopped: {self.spending.reason}.",
             hint="Every reply so far is in the journal; run the same command again.",

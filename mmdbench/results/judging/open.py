@@ -26,7 +26,8 @@ __all__ = ["JudgeOptions", "open_judge", "open_judging"]
 class JudgeOptions:
     """A judge by name, the files of its prompts and model cards, and the most that its calls may cost.
 
-    `system` is the system prompt of a model that is asked for more than grades. `on_progress` gets the number
+    `system` is the system prompt of a model that is asked for more than grades. With `allow_model_change` a
+    judge is asked on whose server answers as another model than before. `on_progress` gets the number
     of answered calls, and of all. `on_usage` gets the calls, tokens and
     cost at the end, if there were any calls.
     """
@@ -39,6 +40,7 @@ class JudgeOptions:
     on_usage: Callable[[Mapping[str, Any]], None] = lambda _usage: None
     max_requests: int | None = None
     system: str = ""
+    allow_model_change: bool = False
 
 
 @contextmanager
@@ -54,16 +56,29 @@ def open_judging(
 
     Yields:
         The judge with its prompts and journal; None for none.
+
+    Raises:
+        ModelError: The server answered as several models, in the journal or now.
     """
     if options is None:
         yield None
         return
     budget = Budget(options.max_usd, None, options.max_requests)
-    judge = open_judge(options.name, options.cards, budget, system=options.system)
+    judge = open_judge(
+        options.name,
+        options.cards,
+        budget,
+        system=options.system,
+        allow_model_change=options.allow_model_change,
+    )
     try:
         with stopped_by_ctrl_c(judge.spending):
             heads = load_heads(options.heads)
-            yield Judging(judge, heads, JsonlJournal(journal), on_progress=options.on_progress)
+            kept = JsonlJournal(journal)
+            judge.served.earlier = kept.served(judge.id)
+            judge.require_one_model()
+            yield Judging(judge, heads, kept, on_progress=options.on_progress)
+        judge.require_one_model()
     finally:
         judge.close()
         usage = judge.usage()
@@ -74,7 +89,12 @@ def open_judging(
 
 
 def open_judge(
-    name: str, files: Sequence[Path] = (), budget: Budget | None = None, *, system: str = ""
+    name: str,
+    files: Sequence[Path] = (),
+    budget: Budget | None = None,
+    *,
+    system: str = "",
+    allow_model_change: bool = False,
 ) -> ModelJudge:
     """Open a judge; nothing is sent and no key is read before its first call.
 
@@ -84,6 +104,7 @@ def open_judge(
         files: Files with model cards of the user's own.
         budget: The most that its calls may cost; None for no limit.
         system: The system prompt of all its calls. It is no part of their keys: name it in `prompt_id`.
+        allow_model_change: Continue where the server answers as another model than before.
 
     Returns:
         The judge; close it after use.
@@ -112,7 +133,7 @@ def open_judge(
     model = open_model(replace(card, options=options))
     if not is_async(model):
         raise _not_behind_api(card.name)
-    return ModelJudge(card, model, budget)
+    return ModelJudge(card, model, budget, allow_model_change=allow_model_change)
 
 
 def _not_behind_api(name: str) -> UsageError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from mmdbench.records import ImageBytes, Index
@@ -53,10 +53,14 @@ class JudgeCall:
 
 @dataclass(frozen=True, slots=True)
 class JudgeReply:
-    """The reply of a judge; if the status is `error`, `text` holds the reason for it."""
+    """The reply of a judge; if the status is `error`, `text` holds the reason for it.
+
+    `served` is the name of the model as the server gave it, empty for none.
+    """
 
     text: str
     status: Literal["ok", "error"] = "ok"
+    served: str = field(default="", compare=False)
 
 
 class Judge(Protocol):
