@@ -23,6 +23,7 @@ from mmdbench.results.judging.asked import name_in_run
 from mmdbench.results.judging.open import JudgeOptions, open_judging
 from mmdbench.results.judging.remembered import record_scoring
 from mmdbench.run.folder import JUDGE_JOURNAL
+from mmdbench.run.manifest import read_manifest
 from mmdbench.run.store import read_records
 from mmdbench.scoring import (
     JudgeHeads,
@@ -196,6 +197,8 @@ def regrade_and_save(
     with lock, open_judging(judge, folder / JUDGE_JOURNAL, folder) as judging:
         made = regrade(folder, rules, judging=judging, against=against)
         record_judge(made, default=default)
+    if judge:  # its calls are in the manifest now, and the notes on the run name the model that answered
+        made = replace(made, run=replace(made.run, manifest=read_manifest(folder)))
     return made, write_regraded(made)
 
 

@@ -98,7 +98,7 @@ def test_a_change_between_sessions_is_found_and_fresh_replies_are_of_one_model(m
     )
 
 
-def test_spellings_of_one_model_go_on_and_are_counted(make_tsv, tmp_path):
+def test_spellings_of_one_model_do_not_stop_a_run_and_are_counted(make_tsv, tmp_path):
     names = ["toy-1", OLD, "models/Toy-1"]
     prints = ["fp_a", "fp_b"]
     path, folder = make_tsv(12), tmp_path / "run"
@@ -114,7 +114,7 @@ def test_spellings_of_one_model_go_on_and_are_counted(make_tsv, tmp_path):
     assert note_of(folder, "fingerprints") == "System fingerprints of the server: fp_a (6), fp_b (6)."
 
 
-def test_another_name_than_was_asked_is_said_at_the_first_reply(make_tsv, tmp_path):
+def test_another_name_than_was_asked_is_shown_at_the_first_reply(make_tsv, tmp_path):
     with FaultyServer(lambda call: named(NEW, call)) as server:
         words = ["eval", "--model", f"openai:toy-1@{server.url}", "--bench", str(make_tsv(3)), "--level"]
         done = CliRunner().invoke(app, [*words, "clean", "--no-canary", "--quiet", "-o", str(tmp_path / "r")])
@@ -123,7 +123,7 @@ def test_another_name_than_was_asked_is_said_at_the_first_reply(make_tsv, tmp_pa
     assert f"Asked for toy-1, served as {NEW} (3)" in done.output
 
 
-def test_the_option_of_eval_goes_on(make_tsv, tmp_path):
+def test_the_option_of_eval_continues(make_tsv, tmp_path):
     with swapping(2) as server:
         words = ["eval", "--model", f"openai:toy-1@{server.url}", "--bench", str(make_tsv(6)), "--level"]
         words += ["clean", "--no-canary", "--quiet", "--concurrency", "1", "-o", str(tmp_path / "run")]
