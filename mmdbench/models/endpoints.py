@@ -129,8 +129,12 @@ def without_address(text: str, endpoint: str) -> str:
 @cache
 def _public_endpoints() -> dict[str, str]:
     """The endpoint of each public host: the first of the shipped cards that names it."""
-    cards = [card for card in shipped_cards().values() if card.endpoint and not is_local(card.endpoint)]
-    return {urlsplit(c.endpoint).hostname or "": normal_endpoint(c.endpoint) for c in reversed(cards)}
+    found: dict[str, str] = {}
+    for card in shipped_cards().values():
+        host = urlsplit(card.endpoint).hostname
+        if host and not is_local(card.endpoint):
+            found.setdefault(host, normal_endpoint(card.endpoint))
+    return found
 
 
 def _digest(server: str) -> str:

@@ -100,7 +100,7 @@ def _check_same(first: Path, wanted: Mapping[str, Any], run: Path, manifest: Map
 
 
 def _where(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -> str:
-    a, b = run_field(first, name), run_field(second, name)
+    a, b = first.get(name), second.get(name)
     if isinstance(a, dict) and isinstance(b, dict):
         fields = [key for key in {**a, **b} if a.get(key) != b.get(key)]
         return f"{name}: {', '.join(fields)}"
