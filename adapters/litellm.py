@@ -1,0 +1,153 @@
+"""`litellm`: models that the litellm package reaches, for providers without an OpenAI-style endpoint.
+
+`--model litellm:<provider>/<model>`, for example `litellm:bedrock/<model id>` or `litellm:vertex_ai/<model>`.
+litellm reads the provider's keys from the environment under its own names; `key_env` and `endpoint` of a card
+are passed to it if they are set. Requests have the form and the options of the adapter `openai`, without
+`transport` and `processes`. They are retried by the runner, not by litellm. A setting that the provider does
+not take is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module, util
+from typing import Any
+
+from mmdbench.errors import MissingExtraError, ModelError, UsageError
+from mmdbench.models.cards import ModelCard
+from mmdbench.models.failures import AttemptError, error_of, kind_of_connection, short_reason
+from mmdbench.models.instructions import find_instruction
+from mmdbench.models.throttle import ThrottleSettings
+from mmdbench.records import Outcome, Question, Request
+from mmdbench.system.secrets import hide_secrets
+
+from ._openai_api.response import outcome_of
+from ._openai_api.settings import ApiSettings, read_key, read_settings
+from .openai_api import chat_body
+
+__all__ = ["ADAPTER_VERSION", "LiteLLMModel", "load"]
+
+ADAPTER_VERSION = "1"
+
+_NO_ENDPOINT = "https://litellm.invalid"  # settings need one; litellm finds the provider's own
+_NOT_TAKEN = ("transport", "processes")
+_CODES = {
+    "ContentPolicyViolationError": "content_policy_violation",
+    "ContextWindowExceededError": "context_length_exceeded",
+}
+
+
+class LiteLLMModel:
+    """One model that litellm reaches."""
+
+    def __init__(self, settings: ApiSettings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._places = settings.endpoint != _NO_ENDPOINT
+
+    def __repr__(self) -> str:
+        return f"LiteLLMModel({self._name!r})"
+
+    @property
+    def concurrency(self) -> int:
+        """The most requests at once."""
+        return self.throttle.concurrency
+
+    @property
+    def throttle(self) -> ThrottleSettings:
+        """Bounds of concurrency, rates and attempts, from the card."""
+        return self._settings.throttle
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Adapter, model, the endpoint if the card names one, and the settings of pictures and prompts."""
+        found = self._settings.fingerprint()
+        if not self._places:
+            del found["endpoint"]
+        return {"adapter": "litellm", "version": ADAPTER_VERSION, **found}
+
+    def check(self) -> None:
+        """Raises ModelError if the key that the card names is missing, or if litellm cannot be imported."""
+        read_key(self._settings, self._name)
+        try:
+            _litellm()
+        except ImportError as error:
+            raise ModelError(f"litellm cannot be imported: {error}.") from error
+
+    def prompt(self, _question: Question, default: str) -> str:
+        """The benchmark's prompt, followed by the card's instruction if it has one."""
+        instruction = self._settings.instruction
+        return default if instruction is None else instruction.after(default)
+
+    async def agenerate(self, request: Request) -> Outcome:
+        """Send a request once. Raises AttemptError."""
+        body, sent = chat_body(request, self._settings)
+        key = read_key(self._settings, self._name)
+        place = {"base_url": self._settings.endpoint} if self._places else {}
+        given = {"api_key": key} if key else {}
+        once = {"timeout": self._settings.timeout, "max_retries": 0, "num_retries": 0}
+        try:
+            answer = await _litellm().acompletion(**body, **place, **given, **once)
+            content = json.dumps(answer.model_dump()).encode()
+        except Exception as error:  # noqa: BLE001 - litellm's errors have no common base; the kind is found below
+            failure = _failure(error, key)
+        else:
+            outcome = outcome_of("application/json", content, key)
+            return replace(outcome, details={**outcome.details, "sent": sent}) if sent else outcome
+        # Raised here, it has no reference to the request, whose headers hold the key.
+        raise failure
+
+
+def load(card: ModelCard) -> LiteLLMModel:
+    """Open the model of a card; nothing is sent before the first request.
+
+    Raises UsageError for a card without a model or with an option that has no effect here, MissingExtraError
+    without litellm.
+    """
+    if not card.model:
+        raise UsageError(
+            f"The card {card.name!r} needs the name of a model of litellm.",
+            hint="Write litellm:<provider>/<model>.",
+        )
+    for name in _NOT_TAKEN:
+        if name in card.options:
+            raise UsageError(f"The adapter litellm takes no option {name}.", hint="Take it out of the card.")
+    if util.find_spec("litellm") is None:
+        raise MissingExtraError("litellm", extra="litellm")
+    settings = read_settings(replace(card, endpoint=card.endpoint or _NO_ENDPOINT))
+    return LiteLLMModel(replace(settings, instruction=find_instruction(card.options)), card.name)
+
+
+def _litellm() -> Any:
+    # Otherwise it downloads its table of prices when it is imported.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    module: Any = import_module("litellm")
+    module.suppress_debug_info = True  # it would print advice between the lines of a run
+    return module
+
+
+def _failure(error: Exception, key: str) -> AttemptError:
+    """The failure behind an error of litellm, which names an HTTP status even where there was none."""
+    name, status = type(error).__name__, getattr(error, "status_code", None)
+    message = hide_secrets(f"{name}: {error}")
+    if name == "Timeout":
+        return AttemptError("timeout", short_reason(message, key))
+    if "APIConnectionError" in _names_of_causes(error):
+        return AttemptError(kind_of_connection(error), short_reason(message, key))
+    if not isinstance(status, int):
+        return AttemptError("unexpected", short_reason(message, key))
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    said = getattr(error, "body", None)  # the provider's own error, whose code litellm may replace
+    details = {**(said if isinstance(said, dict) else {}), "message": message}
+    details |= {"code": _CODES[name]} if name in _CODES else {}
+    return error_of(status, {"error": details}, headers, key)
+
+
+def _names_of_causes(error: BaseException | None) -> set[str]:
+    names = set()
+    while error is not None:
+        names.add(type(error).__name__)
+        error = error.__cause__ or error.__context__
+    return names

@@ -1,0 +1,194 @@
+"""The adapter `litellm`: one attempt for each request, errors as kinds of failure, no key anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from mmdbench.cli.evaluate import evaluate
+from mmdbench.errors import MissingExtraError, ModelError, UsageError
+from mmdbench.models.cards import find_card, set_options
+from mmdbench.models.failures import AttemptError
+from mmdbench.models.registry import open_model
+from mmdbench.records import ImageBytes, Request
+from mmdbench.run.store import read_replies
+from pictures import picture, png
+from verb_calls import call
+
+KEY = "sk-the-secret-of-the-provider"
+# acompletion has the names and the order of litellm 1.110.2's, the errors have its names and statuses.
+PACKAGE = """
+import os
+
+IMPORTED_WITH = os.environ.get("LITELLM_LOCAL_MODEL_COST_MAP")
+asked, behave = [], lambda **request: None
+
+class RateLimitError(Exception):
+    status_code = 429
+    response = type("Response", (), {"headers": {"retry-after": "7"}})()
+
+class AuthenticationError(Exception):
+    status_code = 401
+
+class ContentPolicyViolationError(Exception):
+    status_code = 400
+
+class ContextWindowExceededError(Exception):
+    status_code = 400
+
+class UnsupportedParamsError(Exception):
+    status_code = 400
+
+class BadRequestError(Exception):
+    status_code = 400
+    body = {"message": "blocked", "code": "content_filter"}
+
+class InternalServerError(Exception):  # also for a connection that broke
+    status_code = 500
+
+    def __init__(self, *words):
+        super().__init__(*words)
+        self.__cause__ = APIConnectionError("the server hung up")
+
+class Timeout(Exception):
+    status_code = 408
+
+class APIConnectionError(Exception):
+    status_code = 500
+
+class ModelResponse:
+    def __init__(self, text):
+        self.text = text
+
+    def model_dump(self):
+        message = {"role": "assistant", "content": self.text, "reasoning_content": "Let me see."}
+        return {
+            "id": "x", "created": 1, "model": "served-1", "object": "chat.completion",
+            "choices": [{"finish_reason": "stop", "index": 0, "message": message}],
+            "usage": {"prompt_tokens": 90, "completion_tokens": 3, "total_tokens": 93},
+        }
+
+async def acompletion(model, messages=[], functions=None, function_call=None, timeout=None, temperature=None,
+                      top_p=None, n=None, stream=None, stream_options=None, stop=None, max_tokens=None,
+                      max_completion_tokens=None, *, base_url=None, api_version=None, api_key=None, **kwargs):
+    request = {name: value for name, value in {**locals(), **kwargs}.items() if value is not None}
+    asked.append(request)
+    behave(**request)
+    return ModelResponse("A. It is so.")
+"""
+
+
+@pytest.fixture
+def litellm(tmp_path, monkeypatch):
+    """A litellm that answers and fails as a test tells it to; every request is in `asked`."""
+    monkeypatch.delitem(sys.modules, "litellm", raising=False)
+    monkeypatch.delenv("LITELLM_LOCAL_MODEL_COST_MAP", raising=False)
+    (tmp_path / "site" / "litellm").mkdir(parents=True)
+    (tmp_path / "site" / "litellm" / "__init__.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    import litellm
+
+    yield litellm
+    del sys.modules["litellm"]
+
+
+def request():
+    image = ImageBytes(png(picture(1)), "image/png")
+    return Request("k", "Which?", "Which?", {}, (image,), 0, {"temperature": 0, "max_tokens": 9})
+
+
+def ask(card):
+    return asyncio.run(open_model(card).agenerate(request()))
+
+
+def test_a_request_has_the_form_of_openais_and_is_sent_once(litellm):
+    card = find_card("litellm:bedrock/some.model-v1:0")
+    outcome = ask(card)
+    assert (outcome.text, outcome.status) == ("A. It is so.", "ok")
+    assert outcome.details["usage"] == {"prompt": 90, "completion": 3}
+    assert (outcome.details["model"], outcome.details["reasoning"]) == ("served-1", "Let me see.")
+    (sent,) = litellm.asked
+    assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("bedrock/some.model-v1:0", 0, 9)
+    assert (sent["max_retries"], sent["num_retries"], sent["timeout"]) == (0, 0, 300.0)
+    assert not {"base_url", "api_key"} & set(sent)
+    part, text = sent["messages"][0]["content"]
+    assert part["image_url"]["url"].startswith("data:image/png;base64,")
+    assert text == {"type": "text", "text": "Which?"}
+    assert open_model(card).fingerprint()["adapter"] == "litellm"
+    assert "endpoint" not in open_model(card).fingerprint()
+
+
+def test_endpoint_and_key_of_the_card_are_passed(litellm, monkeypatch):
+    card = set_options(find_card("litellm:x/m@https://host.example/v1"), ["key_env=MY_KEY"])
+    with pytest.raises(ModelError, match="MY_KEY is not set"):
+        open_model(card).check()
+    monkeypatch.setenv("MY_KEY", KEY)
+    ask(card)
+    assert (litellm.asked[0]["base_url"], litellm.asked[0]["api_key"]) == ("https://host.example/v1", KEY)
+    assert open_model(card).fingerprint()["endpoint"] == "https://host.example/v1"
+    assert KEY not in str(open_model(card).fingerprint())
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "wait"),
+    [
+        ("RateLimitError", "rate_limited", 7.0),
+        ("AuthenticationError", "unauthorised", None),
+        ("ContentPolicyViolationError", "content_filter", None),
+        ("ContextWindowExceededError", "too_long", None),
+        ("UnsupportedParamsError", "bad_request", None),
+        ("Timeout", "timeout", None),
+        ("BadRequestError", "content_filter", None),
+        ("APIConnectionError", "dropped", None),
+        ("InternalServerError", "dropped", None),
+        ("ValueError", "unexpected", None),
+    ],
+)
+def test_its_errors_are_kinds_of_failure_without_keys(litellm, monkeypatch, error, kind, wait):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
+
+    def fail(**_):
+        raise (getattr(litellm, error, None) or ValueError)(f"no: {KEY}")
+
+    litellm.behave = fail
+    with pytest.raises(AttemptError) as caught:
+        ask(find_card("litellm:bedrock/m"))
+    assert (caught.value.kind, caught.value.retry_after) == (kind, wait)
+    assert "no: [hidden]" in caught.value.reason
+    assert caught.value.__context__ is None
+
+
+def test_a_run_through_it_is_stored_like_any_other(litellm, tmp_path, make_tsv):
+    words = (
+        "--model",
+        "litellm:p/m",
+        "--bench",
+        make_tsv(3),
+        "-o",
+        tmp_path / "run",
+        "--quiet",
+        "--no-canary",
+    )
+    answer = call(evaluate, *words)
+    assert "litellm:p/m" in answer
+    replies = read_replies(tmp_path / "run")
+    assert {reply.status for reply in replies.values()} == {"ok"}
+    assert len(litellm.asked) == len(replies) == 12
+
+
+def test_what_cannot_work_is_an_error_before_a_request(litellm, monkeypatch):
+    with pytest.raises(UsageError, match="needs the name of a model"):
+        open_model(find_card("litellm"))
+    with pytest.raises(UsageError, match="takes no option processes"):
+        open_model(set_options(find_card("litellm:p/m"), ["processes=2"]))
+    monkeypatch.setattr("mmdbench.adapters.litellm.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"litellm is not installed.*mmdbench\[litellm\]"):
+        open_model(find_card("litellm:p/m"))
+
+
+def test_its_table_of_prices_is_not_downloaded(litellm):
+    del sys.modules["litellm"]
+    ask(find_card("litellm:p/m"))
+    assert sys.modules["litellm"].IMPORTED_WITH == "True"
