@@ -15,10 +15,11 @@ from mmdbench.models.instructions import find_instruction
 from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.records import Outcome, Question, Request
 
+from ._openai_api.access import read_access
 from ._openai_api.chat_client import ChatClient, first_model
 from ._openai_api.client_pool import ClientPool
 from ._openai_api.pictures import data_uri, fit
-from ._openai_api.settings import ApiSettings, read_key, read_settings
+from ._openai_api.settings import ApiSettings, read_settings
 
 __all__ = ["ADAPTER_VERSION", "OpenAIModel", "chat_body", "load"]
 
@@ -79,9 +80,8 @@ class OpenAIModel:
 
     def _resolve(self) -> None:
         if self._settings.model == "auto":
-            key = read_key(self._settings, self._name)
-            ChatClient(self._settings, key)  # raises if the client is missing
-            self._settings = replace(self._settings, model=first_model(self._settings, key))
+            client = ChatClient(self._settings, read_access(self._settings, self._name))
+            self._settings = replace(self._settings, model=first_model(client, self._settings))
 
 
 def load(card: ModelCard) -> OpenAIModel:

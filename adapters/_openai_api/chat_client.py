@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module, util
 from typing import Any
 
 from mmdbench.errors import MissingExtraError, ModelError
 from mmdbench.models.endpoints import is_local
-from mmdbench.models.failures import AttemptError, error_of, kind_of_connection, short_reason
+from mmdbench.models.failures import AttemptError, error_of, kind_of_connection
 from mmdbench.records import Outcome
+from mmdbench.system.secrets import HIDDEN
 
+from .access import Access, address_advice, is_openai
 from .fast_client import fast_client, fast_http
 from .response import outcome_of
 from .settings import ApiSettings
 
 __all__ = ["ChatClient", "client_parts", "first_model"]
 
-_OPENAI = "https://api.openai.com/"
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 20.0
 # The client would draw a number for each request, to know its own second attempts by; it makes none.
 _ONE_ATTEMPT = "one attempt"
 # Facts about this machine that the client would send with every request: they cost time and are private.
 _LEFT_OUT = tuple(
-    f"X-Stainless-{name}"
-    for name in ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
+    f"x-stainless-{name}"
+    for name in ("lang", "package-version", "os", "arch", "runtime", "runtime-version", "async")
 )
 
 
 class ChatClient:
     """Sends chat completions to one endpoint; its connections belong to the event loop that first uses it."""
 
-    def __init__(self, settings: ApiSettings, key: str) -> None:
+    def __init__(self, settings: ApiSettings, access: Access) -> None:
         if util.find_spec("openai") is None:
             raise MissingExtraError("The openai client", extra="api")
         self._settings = settings
-        self._key = key
+        self._access = access
+        self._options: Mapping[str, Any] = {"idempotency_key": _ONE_ATTEMPT}
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -46,36 +50,57 @@ class ChatClient:
         return f"ChatClient({self._settings.endpoint})"
 
     async def complete(self, body: Mapping[str, Any]) -> Outcome:
-        """Send a request once. Raises AttemptError, which never holds the key."""
-        openai, response_type = client_parts()
-        client = self._opened(openai)
+        """Send a request once. Raises AttemptError, which holds no key and no value of a header."""
+        content_type, content = await self._send("chat/completions", body)
+        return outcome_of(content_type, content, self._access.key)
+
+    async def model_ids(self) -> list[str]:
+        """The ids of the models that the endpoint serves, sorted. Raises AttemptError."""
+        _, content = await self._send("models")
         try:
-            response = await client.post(
-                f"{self._settings.endpoint}/chat/completions",
-                body=body,
-                cast_to=response_type,
-                options={"idempotency_key": _ONE_ATTEMPT},
-            )
+            return sorted(str(model["id"]) for model in json.loads(content)["data"])
+        except (KeyError, TypeError, ValueError) as error:
+            reason = self._access.reason(repr(error))
+        raise AttemptError("malformed", f"its list of models has another form: {reason}")
+
+    async def _send(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[str, bytes]:
+        """The content type and the body of a response; without a `body` the request is a GET."""
+        openai, response_type = client_parts()
+        client, address = self._opened(openai), self._settings.address(path)
+        try:
+            if body is None:
+                options = {**self._options, "timeout": min(_CONNECT_SECONDS, self._settings.timeout)}
+                response = await client.get(address, cast_to=response_type, options=options)
+            else:
+                response = await client.post(address, body=body, cast_to=response_type, options=self._options)
             content = await response.aread()
-        except openai.APIStatusError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
+            failure = self._failure(openai, error)
+        else:
+            for value in self._access.values:
+                content = content.replace(value.encode(), HIDDEN.encode())
+            return response.headers.get("content-type", ""), content
+        # Raised here, it has no reference to the request, whose headers hold the key.
+        raise failure
+
+    def _failure(self, openai: Any, error: Exception) -> AttemptError:
+        access = self._access
+        if isinstance(error, openai.APIStatusError):
             # Not error.body: the client leaves out what is beside {"error": …}, such as a code.
-            failure = error_of(error.status_code, _body(error), error.response.headers, self._key)
-        except openai.APIConnectionError as error:
+            text = access.hidden(error.response.text)
+            failure = error_of(error.status_code, _read_body(text), error.response.headers, access.key)
+            if failure.kind == "not_found" and "model_not_found" not in text:
+                advice = address_advice(self._settings)
+                failure = AttemptError("not_found", f"{failure.reason}{advice}", failure.retry_after)
+            return failure
+        if isinstance(error, openai.APIConnectionError):
             # One transport calls a refused connection a timeout, so the errors behind it decide.
             late = isinstance(error, openai.APITimeoutError)
             kind = kind_of_connection(error, "timeout" if late else "dropped")
             waited = f"no answer within {self._settings.timeout:g} s"
-            failure = AttemptError(
-                kind, waited if kind == "timeout" else short_reason(_deepest(error), self._key)
-            )
-        except openai.OpenAIError as error:
-            failure = AttemptError("malformed", short_reason(f"{type(error).__name__}: {error}", self._key))
-        except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
-            failure = AttemptError("unexpected", short_reason(f"{type(error).__name__}: {error}", self._key))
-        else:
-            return outcome_of(response.headers.get("content-type", ""), content, self._key)
-        # Raised here, it has no reference to the request, whose headers hold the key.
-        raise failure
+            return AttemptError(kind, waited if kind == "timeout" else access.reason(_deepest(error)))
+        kind = "malformed" if isinstance(error, openai.OpenAIError) else "unexpected"
+        return AttemptError(kind, access.reason(f"{type(error).__name__}: {error}"))
 
     async def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -105,32 +130,38 @@ class ChatClient:
             timeout=web.Timeout(settings.timeout, connect=min(_CONNECT_SECONDS, settings.timeout)),
             trust_env=trust_env,
             verify=_certificates(web, trust_env),
+            # At another host a redirect would reveal the card's headers.
+            follow_redirects=not self._access.headers,
         )
         made = fast_client(openai, _LEFT_OUT)(
-            api_key=self._key or "none",
+            api_key=self._access.key or "none",
             base_url=settings.endpoint,
             max_retries=0,
             http_client=client,
         )
-        if not settings.endpoint.startswith(_OPENAI):
-            # The client takes these from the environment; other servers must not see them.
-            made.organization = made.project = None
-        made.fix_headers()
+        own = self._access.headers
+        made.fix_headers(own, is_openai=is_openai(settings.endpoint))
+        if not self._access.key and "authorization" not in map(str.lower, own):
+            # No "none" instead of a key: a server that expects another header may refuse it.
+            self._options = {"idempotency_key": _ONE_ATTEMPT, "headers": {"Authorization": openai.Omit()}}
         return made
 
 
-def first_model(settings: ApiSettings, key: str) -> str:
+def first_model(client: ChatClient, settings: ApiSettings) -> str:
     """The id of the only model that the endpoint serves. Raises ModelError if it serves none, or several."""
-    import openai
 
-    client = openai.OpenAI(
-        api_key=key or "none", base_url=settings.endpoint, max_retries=1, timeout=_CONNECT_SECONDS
-    )
+    async def ask() -> list[str]:
+        try:
+            return await client.model_ids()
+        finally:
+            await client.close()
+
     try:
-        with client:
-            ids = sorted(model.id for model in client.models.list())
-    except openai.OpenAIError as error:
-        reason = short_reason(_deepest(error), key)
+        # In a thread of its own, because the caller may be inside an event loop, such as a notebook's.
+        with ThreadPoolExecutor(1) as thread:
+            ids = thread.submit(asyncio.run, ask()).result()
+    except AttemptError as error:
+        reason = error.reason
     else:
         if len(ids) == 1:
             return ids[0]
@@ -173,11 +204,11 @@ def _transport(openai: Any, name: str) -> Any:
     return kind if has_aiohttp and name != "httpx" else openai.DefaultAsyncHttpxClient
 
 
-def _body(error: Any) -> object:
+def _read_body(text: str) -> object:
     try:
-        return error.response.json()
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return str(error.response.text)
+        return text
 
 
 def _deepest(error: BaseException) -> str:

@@ -31,8 +31,9 @@ from mmdbench.system.processes import (
     read_message_async,
 )
 
+from .access import read_access
 from .chat_client import ChatClient, client_parts
-from .settings import ApiSettings, read_key
+from .settings import ApiSettings
 
 __all__ = ["ClientPool", "useful_helpers"]
 
@@ -55,7 +56,7 @@ class ClientPool:
     def __init__(self, settings: ApiSettings, name: str) -> None:
         self._settings = settings
         self._name = name
-        self._here = ChatClient(settings, read_key(settings, name))
+        self._here = ChatClient(settings, read_access(settings, name))
         self._helpers: list[_HelperProcess] = []
         self._starting: asyncio.Task[None] | None = None
         self._load = _ThreadLoad()
@@ -272,7 +273,7 @@ async def _serve(writer: MessageWriter) -> None:
     if opening is None:
         return
     settings, name = opening
-    client = ChatClient(settings, read_key(settings, name))
+    client = ChatClient(settings, read_access(settings, name))
     client_parts()
     # The imports of the client stay until this process exits: there is no garbage among them.
     gc.collect()

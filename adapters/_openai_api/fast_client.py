@@ -25,9 +25,16 @@ def fast_client(openai: Any, left_out: tuple[str, ...]) -> Any:
         def default_headers(self) -> Mapping[str, Any]:
             return super().default_headers if self._fixed is None else self._fixed
 
-        def fix_headers(self) -> None:
-            headers = super().default_headers
-            self._fixed = {k: v for k, v in headers.items() if k not in left_out and isinstance(v, str)}
+        def fix_headers(self, own: Mapping[str, str], *, is_openai: bool) -> None:
+            """Fix the headers; `own` are those of the model card."""
+            if not is_openai:
+                # The client takes these from the environment; other servers must not see them.
+                self.organization = self.project = None
+                self._custom_headers: Mapping[str, Any] = {}
+            replaced = {*left_out, *(name.lower() for name in own)}
+            headers = super().default_headers.items()
+            kept = {k: v for k, v in headers if k.lower() not in replaced and isinstance(v, str)}
+            self._fixed = {**kept, **own}
 
     return FastClient
 

@@ -22,7 +22,7 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
     """Read a chat completion.
 
     Args:
-        content_type: The response's Content-Type.
+        content_type: The response's Content-Type, which counts only if the body is no JSON.
         body: The response's body.
         key: The key of the endpoint, which is hidden wherever the server repeats it.
 
@@ -32,12 +32,14 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
     Raises:
         AttemptError: The response is no chat completion.
     """
-    if "json" not in content_type.lower():
-        shown = short_reason(body.decode("utf-8", "replace"), key)[:80]  # cut first, half a key could be left
-        raise AttemptError("wrong_content_type", f"the server sent {content_type or 'nothing'}: {shown}")
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
+        if "json" not in content_type.lower():
+            shown = short_reason(body.decode("utf-8", "replace"), key)[:80]  # cut first, half a key is left
+            raise AttemptError(
+                "wrong_content_type", f"the server sent {content_type or 'nothing'}: {shown}"
+            ) from None
         raise AttemptError("malformed", f"the answer is no JSON: {short_reason(str(error), key)}") from None
     _raise_error(answer, key)
     if not answer["choices"]:

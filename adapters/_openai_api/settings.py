@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
+from mmdbench.models.card_secrets import check_headers, refuse_secrets_of_address
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.endpoints import SERVED_BY, is_local, normal_endpoint, server_of
 from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction
@@ -51,6 +52,8 @@ class ApiSettings:
     """Settings of one server; `timeout` is in seconds, `processes` is 0 for as many as are needed.
 
     `server` is the label or address by which the fingerprint knows the server; empty for its endpoint.
+    `endpoint` has no query; `query` is added to every address. The values of `headers` are names of
+    environment variables.
     """
 
     model: str
@@ -67,6 +70,12 @@ class ApiSettings:
     instruction: Instruction | None = None
     generation: Mapping[str, Any] = field(default_factory=dict)
     server: str = ""
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def address(self, path: str) -> str:
+        """The address of a path below the endpoint, such as `chat/completions`."""
+        return f"{self.endpoint}/{path}" + (f"?{self.query}" if self.query else "")
 
     def fingerprint(self) -> dict[str, Any]:
         """The settings that could change a reply, without paths of this machine."""
@@ -103,9 +112,11 @@ def read_settings(card: ModelCard) -> ApiSettings:
         jpeg75=_switch(options.pop("jpeg75", False), "jpeg75"),
         oversize=str(options.pop("oversize", "fail")),
     )
+    endpoint, query = _endpoint(card)
+    check_headers(card.headers, f"The card {card.name!r}")
     return ApiSettings(
         model=card.model or "auto",
-        endpoint=_endpoint(card),
+        endpoint=endpoint,
         key_env=card.key_env,
         pictures=rules,
         throttle=throttle,
@@ -117,6 +128,8 @@ def read_settings(card: ModelCard) -> ApiSettings:
         image_first=_switch(options.pop("image_first", True), "image_first"),
         generation=card.generation,
         server=server_of(card),
+        query=query,
+        headers=card.headers,
     )
 
 
@@ -138,7 +151,9 @@ def read_key(settings: ApiSettings, card_name: str) -> str:
     return key
 
 
-def _endpoint(card: ModelCard) -> str:
+def _endpoint(card: ModelCard) -> tuple[str, str]:
+    """The address without its query, and the query."""
+    refuse_secrets_of_address(card.endpoint)
     unset = re.search(r"\$(\w+)", card.endpoint)
     if unset:
         raise ModelError(
@@ -152,12 +167,12 @@ def _endpoint(card: ModelCard) -> str:
             f"The endpoint of the model {card.name!r} must begin with http:// or https://.",
             hint="Write endpoint = 'https://host/v1' in its card, or --model openai:<model>@https://host/v1.",
         )
-    if parts.username or parts.password or parts.query:
+    if parts.path.rstrip("/").endswith("/chat/completions") or parts.fragment:
         raise UsageError(
-            "The endpoint of a model must hold no user name, password or query.",
-            hint="Put the key into an environment variable and name it: --set key_env=MY_KEY.",
+            f"The endpoint of the model {card.name!r} must be the address before /chat/completions.",
+            hint="For example https://host/v1.",
         )
-    return card.endpoint.rstrip("/")
+    return card.endpoint.partition("?")[0].rstrip("/"), parts.query
 
 
 def _check_generation(card: ModelCard, *, reasoning: bool) -> None:

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.models.card_secrets import refuse_secrets, refuse_secrets_of_address
 from mmdbench.models.prices import Price, listed_price, read_price
-from mmdbench.system.secrets import names_secret
 from mmdbench.system.toml import parse_toml
 
 __all__ = [
@@ -55,7 +55,8 @@ class ModelCard:
     that holds the endpoint's key. `options` go to the adapter; `generation` goes to the model with
     each request, and is part of every reply's key. `images` are the endpoint's limits on pictures
     (`max_bytes`, `max_side`, `formats`, `tokens`); `context` is in tokens. From the day `retired` on, the
-    provider does not answer as this model any more.
+    provider does not answer as this model any more. `headers` go to the endpoint with
+    each request; their values are names of environment variables, such as `$MY_KEY`.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ModelCard:
     context: int | None = None
     images: Mapping[str, Any] = field(default_factory=dict)
     retired: date | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def shipped_cards() -> dict[str, ModelCard]:
@@ -102,7 +104,9 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
 
     A given base URL gets the key in MMDBENCH_API_KEY, never that of the card's own endpoint;
     `--set key_env=NAME` names another variable. An endpoint may hold environment variables: `$NAME/v1`.
+    A card without an endpoint keeps its key and headers.
     """
+    refuse_secrets_of_address(name[name.find("@http") + 1 :] if "@http" in name else "")
     cards = known_cards(files)
     if name in cards:
         return _placed(cards[name])
@@ -119,7 +123,11 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
     made = replace(
         cards[card], name=_short(name, card, model), model=model, price=None, summary="", retired=None
     )
-    return replace(made, endpoint=f"http{url}", key_env=_CUSTOM_KEY) if url else _placed(made)
+    if not url:
+        return _placed(made)
+    if cards[card].endpoint:  # its key and headers are for that endpoint alone
+        made = replace(made, key_env=_CUSTOM_KEY, headers={})
+    return replace(made, endpoint=f"http{url}")
 
 
 def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
@@ -197,7 +205,7 @@ def _check_address(name: str, card: str, model: str) -> None:
         )
 
 
-_TABLES = ("options", "generation", "price", "images")
+_TABLES = ("options", "generation", "price", "images", "headers")
 _FIELDS = ("adapter", "summary", "model", "endpoint", "key_env", "context", "retired", *_TABLES)
 _SHIPPED = "mmdbench/adapters/cards.toml"
 
@@ -239,7 +247,7 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 def _card(name: str, table: Any, where: str) -> ModelCard:
     if not isinstance(table, dict):
         raise UsageError(f"{where}: {name} must be a table: [{name}] and, below it, adapter = '…'.")
-    _refuse_secret(table, name, where)
+    refuse_secrets(table, name, where)
     for key in table:
         if key not in _FIELDS:
             raise UnknownNameError(f"key of model card [{name}] in {where}:", key, (*_FIELDS, "base"))
@@ -267,19 +275,6 @@ _WORDS: Mapping[type, str] = {
     str: "text",
     date: "date such as 2027-01-14",
 }
-
-
-def _refuse_secret(value: Any, name: str, where: str) -> None:
-    if isinstance(value, list):
-        for inner in value:
-            _refuse_secret(inner, name, where)
-    for key, inner in value.items() if isinstance(value, dict) else ():
-        if names_secret(key):
-            raise UsageError(
-                f"{where}: the card [{name}] has a field {key!r}; a card never holds a secret.",
-                hint="Put the secret into an environment variable and name that: key_env = 'MY_KEY'.",
-            )
-        _refuse_secret(inner, name, where)
 
 
 def _as_table(card: ModelCard) -> dict[str, Any]:

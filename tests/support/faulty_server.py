@@ -71,14 +71,23 @@ ERRORS = {
 class FaultyServer:
     """Runs in a thread of its own; `behave(call)` names what happens to a call.
 
-    Beside the names in ERRORS: ok, slow, drop, reset, malformed, empty, html, a dict to send, or a tuple of
-    status, body and headers.
-    `limit` is how many requests it takes at once before it answers 429.
+    Beside the names in ERRORS: ok, slow, drop, reset, malformed, empty, html, a dict to send, or
+    (status, body, headers). `limit` is how many requests it takes at once before it answers 429.
+    It answers at `base` alone, if that is given; `seen` holds the first line and the headers of each request.
     """
 
-    def __init__(self, behave=lambda call: "ok", *, seconds=0.0, limit=10_000, answer=true_answer, tls=None):
+    def __init__(
+        self,
+        behave=lambda call: "ok",
+        *,
+        seconds=0.0,
+        limit=10_000,
+        answer=true_answer,
+        tls=None,
+        base="",
+    ):
         self.behave, self.seconds, self.limit, self.answer = behave, seconds, limit, answer
-        self.calls, self.tls = [], tls
+        self.calls, self.tls, self.base, self.seen = [], tls, base, []
         self.in_flight = 0
         self.peak = 0
         self._ready = threading.Event()
@@ -153,6 +162,10 @@ class FaultyServer:
             writer.close()
 
     async def _respond(self, head, headers, body, writer):
+        line = head.partition("\r\n")[0]
+        self.seen.append((line, headers))
+        if f" {self.base}" not in line:
+            return await _send(writer, 404, {"detail": "Not Found"})
         if head.startswith("GET"):
             return await _send(writer, 200, {"object": "list", "data": [{"id": "toy-1", "object": "model"}]})
         self.in_flight += 1
@@ -170,10 +183,10 @@ class FaultyServer:
 
     async def _act(self, done, call, writer):
         good = completion(self.answer(call.prompt, call.images))
-        if isinstance(done, dict):
-            return await _send(writer, 200, done)
         if isinstance(done, tuple):
             return await _send(writer, *done)
+        if isinstance(done, dict):
+            return await _send(writer, 200, done)
         if done in ERRORS:
             return await _send(writer, *ERRORS[done])
         if done == "slow":

@@ -1,0 +1,332 @@
+"""Addresses, headers and variables of an API: one client for all requests, no secret in a wrong place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from dataclasses import replace
+
+import pytest
+from mmdbench.adapters._openai_api.access import is_openai, read_access
+from mmdbench.adapters._openai_api.response import outcome_of
+from mmdbench.adapters._openai_api.settings import read_settings
+from typer.testing import CliRunner
+
+from faulty_server import FaultyServer, completion
+from mmdbench.cli import app
+from mmdbench.errors import ModelError, UsageError
+from mmdbench.models import open_model
+from mmdbench.models.cards import ModelCard, find_card, read_cards, set_options, shipped_cards
+from mmdbench.models.failures import AttemptError
+from mmdbench.records import Request
+from mmdbench.results.judging.open import open_judge
+from mmdbench.scoring import JudgeCall
+from pictures import write_many
+
+SECRET = "azure-secret-0123456789"
+OPENAIS = {
+    "OPENAI_API_KEY": "sk-of-openai-itself",
+    "OPENAI_ORG_ID": "org-secret",
+    "OPENAI_PROJECT_ID": "proj-secret",
+    "OPENAI_CUSTOM_HEADERS": "X-Gateway: gateway-secret\nAuthorization: Bearer other-secret",
+}
+DEPLOYMENT = "/openai/deployments/toy"
+VERSION = "api-version=2024-10-21"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("OPENAI_BASE_URL", "MMDBENCH_API_KEY", *OPENAIS):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def many(tmp_path):
+    return lambda rows: write_many(tmp_path / "many.tsv", rows)
+
+
+def card_for(server, **fields):
+    return ModelCard("toy", "openai", **{"model": "toy-1", "endpoint": server.url, **fields})
+
+
+def ask(card):
+    async def once():
+        model = open_model(card)
+        try:
+            return await model.agenerate(Request("k", "Question 1?", "Question 1?", {}, ()))
+        finally:
+            await model.aclose()
+
+    return asyncio.run(once())
+
+
+def azure(server, **fields):
+    endpoint = f"{server.url.removesuffix('/v1')}{DEPLOYMENT}?{VERSION}"
+    return card_for(server, endpoint=endpoint, headers={"api-key": "$AZURE_KEY"}, **fields)
+
+
+class TestLookUp:
+    @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+    def test_it_sends_what_the_run_sends(self, monkeypatch, transport):
+        for name, value in OPENAIS.items():
+            monkeypatch.setenv(name, value)
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+        monkeypatch.setenv("MY_KEY", "sk-mine-01234")
+        monkeypatch.setenv("AZURE_KEY", SECRET)
+        with FaultyServer() as server:
+            card = card_for(server, model="", key_env="MY_KEY", headers={"api-key": "$AZURE_KEY"})
+            model = open_model(replace(card, options={"transport": transport}))
+            assert model.fingerprint()["model"] == "toy-1"
+            assert ask(card).status == "ok"
+        headers = [headers for _, headers in server.seen]
+        assert server.seen[0][0].split()[:2] == ["GET", "/v1/models"]
+        assert all(h["authorization"] == "bearer sk-mine-01234" for h in headers)
+        assert all(h["api-key"] == SECRET for h in headers)
+        assert "-secret" not in str([{**h, "api-key": ""} for h in headers])
+        assert not any(name.startswith("x-stainless-os") for h in headers for name in h)
+
+    def test_it_works_inside_an_event_loop(self):
+        async def notebook(server):
+            return open_model(card_for(server, model="")).fingerprint()
+
+        with FaultyServer() as server:
+            assert asyncio.run(notebook(server))["model"] == "toy-1"
+
+    def test_a_wrong_address_is_explained(self):
+        with FaultyServer(base="/v1/") as server:
+            bare = server.url.removesuffix("/v1")
+            with pytest.raises(ModelError, match=rf"404.*below /v1: try {bare}/v1"):
+                open_model(card_for(server, model="", endpoint=bare)).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [("", r"try http://127.0.0.1:\d+/v1"), ("/api/", r"try http://127.0.0.1:\d+/api/v1"), ("/v2", None)],
+)
+def test_an_address_without_v1_that_answers_404_is_explained(endpoint, said):
+    with FaultyServer(base="/v1/") as server, pytest.raises(AttemptError, match="HTTP 404") as caught:
+        ask(card_for(server, endpoint=server.url.removesuffix("/v1") + endpoint))
+    assert caught.value.kind == "not_found"
+    assert ("below /v1" in caught.value.reason) == bool(said)
+    if said:
+        assert caught.match(said)
+
+
+def test_a_model_that_is_not_found_is_no_matter_of_the_address():
+    with FaultyServer(lambda call: "404") as server, pytest.raises(AttemptError) as caught:
+        ask(card_for(server, endpoint=server.url.removesuffix("/v1")))
+    assert "no such model" in caught.value.reason
+    assert "/v1" not in caught.value.reason
+
+
+class TestQueriesAndHeaders:
+    def test_an_azure_deployment_is_asked(self, monkeypatch):
+        monkeypatch.setenv("AZURE_KEY", SECRET + "\n")
+        with FaultyServer(base=DEPLOYMENT) as server:
+            assert ask(azure(server)).status == "ok"
+        ((line, headers),) = server.seen
+        assert line.split()[:2] == ["POST", f"{DEPLOYMENT}/chat/completions?{VERSION}"]
+        assert headers["api-key"] == SECRET
+        assert "authorization" not in headers  # no key, and nothing in its place
+
+    def test_azure_without_its_version_is_explained(self, monkeypatch):
+        monkeypatch.setenv("AZURE_KEY", SECRET)
+        with FaultyServer(base="/nowhere") as server:
+            card = azure(server)
+            with pytest.raises(AttemptError, match="Azure needs its version"):
+                ask(replace(card, endpoint=card.endpoint.partition("?")[0]))
+
+    def test_another_query_is_another_model(self, monkeypatch):
+        card = ModelCard("x", "openai", model="m", endpoint=f"https://host.example/v1?{VERSION}")
+        plain = replace(card, endpoint="https://host.example/v1")
+        prints = [open_model(c).fingerprint() for c in (card, plain, replace(card, headers={"a": "$B"}))]
+        assert prints[0] != prints[1]
+        assert prints[0] == prints[2]
+
+    @pytest.mark.parametrize("trouble", ["ok", "401", "200", "text"])
+    def test_a_header_is_never_written_or_shown(self, many, tmp_path, monkeypatch, trouble):
+        monkeypatch.setenv("AZURE_KEY", SECRET)
+        done = {
+            "ok": completion(f"B, as {SECRET} says"),
+            "401": (401, {"error": {"message": f"bad {SECRET}"}}, {}),
+            "200": {"error": {"message": f"bad {SECRET}", "code": 400}},
+            "text": (200, f"no {SECRET}".encode(), {"Content-Type": "text/html"}),
+        }[trouble]
+        with FaultyServer(lambda call: done) as server:
+            (tmp_path / "models.toml").write_text(
+                f'[toy]\nadapter = "openai"\nmodel = "toy-1"\nendpoint = "{azure(server).endpoint}"\n'
+                'headers = { api-key = "$AZURE_KEY" }\n'
+            )
+            words = ["eval", "--model", "toy", "--bench", many(2), "--level", "clean", "-o", tmp_path / "run"]
+            words += ["--no-canary", "--set", "attempts=1", "--set", "transport=httpx"]
+            shown = CliRunner().invoke(app, [str(word) for word in words])
+        assert server.seen[0][1]["api-key"] == SECRET
+        assert SECRET not in shown.output
+        assert "[hidden]" in (shown.output if trouble == "401" else _replies(tmp_path / "run"))
+        for file in (p for p in tmp_path.rglob("*") if p.is_file()):
+            assert SECRET.encode() not in file.read_bytes(), file
+
+    def test_a_traceback_holds_no_header(self, monkeypatch):
+        monkeypatch.setenv("AZURE_KEY", SECRET)
+        with FaultyServer(lambda call: "401") as server, pytest.raises(AttemptError) as caught:
+            ask(azure(server))
+        error = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        assert SECRET not in "".join(error.format())
+
+    def test_a_redirect_takes_no_header_along(self, monkeypatch):
+        monkeypatch.setenv("AZURE_KEY", SECRET)
+        with FaultyServer() as other:
+            moved = (307, {}, {"Location": f"{other.url}/chat/completions"})
+            with FaultyServer(lambda call: moved) as server, pytest.raises(AttemptError, match="307"):
+                ask(azure(server))
+        assert not other.seen
+
+    def test_a_header_of_the_card_replaces_the_key(self, monkeypatch):
+        monkeypatch.setenv("AZURE_KEY", "Token abc-def")
+        with FaultyServer() as server:
+            ask(card_for(server, headers={"authorization": "${AZURE_KEY}"}))
+        assert server.seen[0][1]["authorization"] == "token abc-def"
+
+    def test_a_variable_that_is_not_set_is_named(self):
+        with FaultyServer() as server, pytest.raises(ModelError, match=r"'api-key'.* AZURE_KEY is not set"):
+            open_model(azure(server)).check()
+
+    @pytest.mark.parametrize("value", ["Basic\x00x", "Ключ"])
+    def test_a_variable_that_is_no_header_is_refused(self, monkeypatch, value):
+        card = ModelCard("x", "openai", model="m", endpoint="https://h.example", headers={"a": "$B"})
+        monkeypatch.setattr("os.environ", {"B": value})
+        with pytest.raises(ModelError, match="variable B holds a character"):
+            read_access(read_settings(card), "x")
+
+    @pytest.mark.parametrize("value", ["literal-secret", "Bearer $B", "$", "$A-B"])
+    def test_a_literal_value_is_refused_and_not_shown(self, tmp_path, value):
+        path = tmp_path / "cards.toml"
+        path.write_text(f'[x]\nadapter = "openai"\nheaders = {{ api-key = "{value}" }}\n')
+        with pytest.raises(UsageError, match="must be the name of an environment variable") as caught:
+            read_cards(path)
+        assert value == "$" or value not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["Host", "content-type", "a b", "a:b"])
+    def test_a_header_of_the_client_is_refused(self, name):
+        with pytest.raises(UsageError, match="cannot set"):
+            open_model(ModelCard("x", "openai", endpoint="https://h.example", headers={name: "$B"}))
+
+    def test_set_names_a_header(self):
+        card = set_options(shipped_cards()["openai"], ["headers.api-key=$AZURE_KEY"])
+        assert card.headers == {"api-key": "$AZURE_KEY"}
+
+    def test_headers_of_a_card_stay_at_its_own_endpoint(self, tmp_path):
+        path = tmp_path / "cards.toml"
+        path.write_text(
+            '[own]\nadapter = "openai"\nendpoint = "https://own.example/v1"\nheaders = { k = "$B" }\n'
+            '[form]\nadapter = "openai"\nkey_env = "C"\nheaders = { k = "$B" }\n'
+        )
+        own, form = (find_card(f"{name}:m@https://h.example/v1?v=1", [path]) for name in ("own", "form"))
+        assert (own.headers, own.key_env) == ({}, "MMDBENCH_API_KEY")
+        assert (form.headers, form.key_env, form.endpoint) == ({"k": "$B"}, "C", "https://h.example/v1?v=1")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["key=abc-hidden", "api-version=1&subscription-key=abc-hidden", "sig=abc-hidden", "apiKey=abc-hidden"],
+)
+def test_a_key_in_the_address_is_refused_before_anything_is_written(query):
+    name = f"openai:m@https://host.example/v1?{query}"
+    for words in (
+        ["doctor", "--model", name],
+        ["list", "models", "--set", f"endpoint=https://h.example?{query}"],
+    ):
+        shown = CliRunner().invoke(app, words)
+        assert shown.exit_code != 0
+        assert "abc-hidden" not in shown.output
+    with pytest.raises(UsageError, match=r"must hold no key.* names one") as caught:
+        find_card(name)
+    assert "abc-hidden" not in str(caught.value)
+
+
+def test_a_secret_of_the_environment_in_a_query_is_refused(monkeypatch):
+    monkeypatch.setenv("MY_API_KEY", "abc-hidden")
+    with pytest.raises(UsageError, match="must hold no key") as caught:
+        find_card("openai:m@https://host.example/v1?x=abc-hidden")
+    assert "abc-hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("endpoint", ["https://h.example/v1/chat/completions", "https://h.example/v1#x"])
+def test_an_address_must_be_the_one_before_the_path_of_the_api(endpoint):
+    with pytest.raises(UsageError, match="before /chat/completions"):
+        read_settings(ModelCard("x", "openai", endpoint=endpoint))
+
+
+class TestVariablesOfOpenAI:
+    def test_its_hosts(self):
+        hosts = [
+            "https://api.openai.com/v1",
+            "https://eu.api.openai.com/v1",
+            "https://api.openai.com.example/v1",
+        ]
+        assert [is_openai(host) for host in hosts] == [True, True, False]
+        assert not is_openai("http://api.openai.com/v1")
+
+    @pytest.mark.parametrize("asked", ["run", "judge"])
+    def test_others_do_not_see_them(self, monkeypatch, asked):
+        for name, value in OPENAIS.items():
+            monkeypatch.setenv(name, value)
+        with FaultyServer() as server:
+            if asked == "run":
+                ask(card_for(server))
+            else:
+                judge = open_judge(f"openai:toy-1@{server.url}")
+                judge.ask(JudgeCall("toy", 1, "p", "p/1", "Question 1?", 1, 0.0, 8))
+                judge.close()
+        ((_, headers),) = server.seen
+        assert "secret" not in str(headers)
+        assert "authorization" not in headers
+
+    def test_openai_sees_them(self, monkeypatch):
+        monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.com/v1/")
+        for name, value in OPENAIS.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("mmdbench.adapters._openai_api.chat_client.is_openai", lambda endpoint: True)
+        with FaultyServer() as server:
+            ask(card_for(server, key_env="OPENAI_API_KEY"))
+        ((_, headers),) = server.seen
+        assert headers["openai-organization"] == "org-secret"
+        assert headers["openai-project"] == "proj-secret"
+        assert headers["x-gateway"] == "gateway-secret"
+
+    def test_another_base_url_is_refused_in_words(self, monkeypatch):
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456")
+        monkeypatch.setenv("OPENAI_BASE_URL", "https://me:pw@gateway.example/v1")
+        with pytest.raises(ModelError, match="OPENAI_BASE_URL names another address") as caught:
+            open_model(shipped_cards()["gpt-4.1"]).check()
+        assert "pw@" not in str(caught.value)
+        monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
+        card = set_options(shipped_cards()["gpt-4.1"], ["endpoint=https://gateway.example/v1"])
+        open_model(card).check()
+        open_model(find_card("vllm:m")).check()
+
+
+class TestContentTypes:
+    @pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream", ""])
+    def test_json_is_read_under_another_name(self, kind):
+        body = json.dumps(completion("B")).encode()
+        assert outcome_of(kind, b"\n " + body).text == "B"
+
+    def test_it_is_read_from_a_server(self):
+        done = (200, completion("B"), {"Content-Type": "text/plain; charset=utf-8"})
+        with FaultyServer(lambda call: done) as server:
+            assert ask(card_for(server)).text == "B"
+
+    @pytest.mark.parametrize("body", [b"<html>login</html>", b"", b"{ oops"])
+    def test_what_is_no_json_is_not(self, body):
+        with pytest.raises(AttemptError) as caught:
+            outcome_of("text/html", body)
+        assert caught.value.kind == "wrong_content_type"
+
+
+def _replies(folder):
+    return "".join(path.read_text() for path in folder.glob("replies-*.jsonl"))
