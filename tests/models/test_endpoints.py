@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mmdbench.adapters._openai_api.pictures import PictureRules
 
 from mmdbench.errors import UsageError
 from mmdbench.models.cards import ModelCard, find_card, set_options, shipped_cards
@@ -51,6 +52,20 @@ def test_a_label_makes_two_addresses_one_model():
     assert open_model(as_here).fingerprint() == open_model(card_at(HERE)).fingerprint()
     with pytest.raises(UsageError, match="must be a label or an address"):
         server_of(card_at(HERE, served_by=" "))
+
+
+def test_the_label_local_gives_the_fingerprint_of_earlier_versions():
+    assert open_model(card_at(HERE, served_by="local")).fingerprint() == {
+        "adapter": "openai",
+        "version": "1",
+        "model": "m",
+        "endpoint": "local",
+        "pictures": PictureRules().as_dict(),
+        "detail": "",
+        "system": "",
+        "image_first": True,
+    }
+    assert judge_id(card_at(HERE, served_by="local")) == "m@local"
 
 
 def test_shipped_cards_at_their_own_endpoints_keep_their_fingerprints():
