@@ -54,7 +54,7 @@ def image_tokens(size: tuple[int, int], rule: Mapping[str, Any]) -> int:
         return int(rule.get("base", 0) + rule["per_tile"] * tiles)
     if "patch" in rule:
         count = _within_edge if "budget" in rule else _within_area if "max_pixels" in rule else _within_cap
-        return math.ceil(count(width, height, rule) * rule.get("factor", 1.0) - _ROUNDING)
+        return math.ceil(count(width, height, rule) * float(rule.get("factor", 1.0)) - _ROUNDING)
     if rule:
         raise _unreadable(rule)
     return _UNKNOWN_IMAGE
@@ -91,7 +91,7 @@ def _within_edge(width: float, height: float, rule: Mapping[str, Any]) -> int:
 
 def _within_area(width: float, height: float, rule: Mapping[str, Any]) -> int:
     """Patches of a picture that is scaled to whole patches, in `min_pixels` to `max_pixels`."""
-    patch, fewest, most = rule["patch"], rule.get("min_pixels", 0), rule["max_pixels"]
+    patch, fewest, most = (float(rule.get(name, 0)) for name in ("patch", "min_pixels", "max_pixels"))
     across, down = (round(side / patch) for side in (width, height))
     if across * down * patch**2 > most:
         shrink = math.sqrt(width * height / most)
