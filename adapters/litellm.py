@@ -33,7 +33,7 @@ __all__ = ["ADAPTER_VERSION", "LiteLLMModel", "load"]
 ADAPTER_VERSION = "1"
 
 _NO_ENDPOINT = "https://litellm.invalid"  # settings need one; litellm finds the provider's own
-_NOT_TAKEN = ("transport", "processes")
+_NOT_TAKEN = ("transport", "processes", "headers", "query")
 _CODES = {
     "ContentPolicyViolationError": "content_policy_violation",
     "ContextWindowExceededError": "context_length_exceeded",
@@ -111,9 +111,10 @@ def load(card: ModelCard) -> LiteLLMModel:
             f"The card {card.name!r} needs the name of a model of litellm.",
             hint="Write litellm:<provider>/<model>.",
         )
+    given = {**card.options, "headers": card.headers, "query": "?" in card.endpoint}
     for name in _NOT_TAKEN:
-        if name in card.options:
-            raise UsageError(f"The adapter litellm takes no option {name}.", hint="Take it out of the card.")
+        if given.get(name):
+            raise UsageError(f"The adapter litellm takes no {name}.", hint="Take it out of the card.")
     if util.find_spec("litellm") is None:
         raise MissingExtraError("litellm", extra="litellm")
     settings = read_settings(replace(card, endpoint=card.endpoint or _NO_ENDPOINT))

@@ -26,6 +26,7 @@ from datetime import date, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.card_secrets import refuse_secrets, refuse_secrets_of_address
@@ -103,7 +104,8 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
     """The card of that name, or one made from `<card>:<model>` or `<card>:<model>@<base-url>`.
 
     A given base URL gets the key in MMDBENCH_API_KEY, never that of the card's own endpoint;
-    `--set key_env=NAME` names another variable. An endpoint may hold environment variables: `$NAME/v1`.
+    `--set key_env=NAME` names another variable. An endpoint may hold environment variables and the model:
+    `$NAME/{model}/v1`.
     A card without an endpoint keeps its key and headers.
     """
     refuse_secrets_of_address(name[name.find("@http") + 1 :] if "@http" in name else "")
@@ -190,8 +192,9 @@ def check_price(card: ModelCard, usd: float | None) -> None:
 
 
 def _placed(card: ModelCard) -> ModelCard:
-    """The card with the environment variables in its endpoint replaced; the adapter refuses unset ones."""
-    return replace(card, endpoint=os.path.expandvars(card.endpoint)) if "$" in card.endpoint else card
+    """The card with the model and the variables of its endpoint in place; the adapter refuses unset ones."""
+    named = card.endpoint.replace("{model}", quote(card.model, safe="")) if card.model else card.endpoint
+    return replace(card, endpoint=os.path.expandvars(named))
 
 
 def _check_address(name: str, card: str, model: str) -> None:

@@ -17,6 +17,7 @@ from mmdbench.run.store import read_replies
 from pictures import picture, png
 from verb_calls import call
 
+PLACE = "endpoint=https://host.example/v1?api-version=1"
 KEY = "sk-the-secret-of-the-provider"
 # acompletion has the names and the order of litellm 1.110.2's, the errors have its names and statuses.
 PACKAGE = """
@@ -181,8 +182,9 @@ def test_a_run_through_it_is_stored_like_any_other(litellm, tmp_path, make_tsv):
 def test_what_cannot_work_is_an_error_before_a_request(litellm, monkeypatch):
     with pytest.raises(UsageError, match="needs the name of a model"):
         open_model(find_card("litellm"))
-    with pytest.raises(UsageError, match="takes no option processes"):
-        open_model(set_options(find_card("litellm:p/m"), ["processes=2"]))
+    for name, change in (("processes", "processes=2"), ("headers", "headers.x=$MY_KEY"), ("query", PLACE)):
+        with pytest.raises(UsageError, match=f"litellm takes no {name}"):
+            open_model(set_options(find_card("litellm:p/m"), [change]))
     monkeypatch.setattr("mmdbench.adapters.litellm.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"litellm is not installed.*mmdbench\[litellm\]"):
         open_model(find_card("litellm:p/m"))

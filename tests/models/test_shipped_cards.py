@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from mmdbench.adapters._openai_api.settings import read_settings
 
+from faulty_server import FaultyServer
 from mmdbench.cli.doctor import doctor
 from mmdbench.cli.evaluate import evaluate
 from mmdbench.cli.listing import list_names
@@ -162,6 +163,20 @@ def test_list_eval_dry_run_and_doctor_name_the_retirement(tmp_path, make_tsv):
             assert sentence in call(evaluate, "--model", name, *words, *more)
         words = (*words[:-1], tmp_path / "other")
     assert "retire" not in call(evaluate, "--model", "chance", *words[:-1], tmp_path / "third", "--dry-run")
+
+
+def test_a_deployment_is_asked_at_the_version_of_the_environment(monkeypatch, make_tsv, tmp_path):
+    with FaultyServer() as server:
+        monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", server.url.removesuffix("/v1"))
+        monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
+        monkeypatch.setenv("AZURE_OPENAI_API_KEY", "key-of-azure-0123")
+        words = ("--bench", make_tsv(2), "--level", "clean", "-o", tmp_path / "run", "--quiet", "--no-canary")
+        call(evaluate, "--model", "azure-dated:my deployment", *words)
+    lines, headers = zip(*server.seen, strict=True)
+    path = "/openai/deployments/my%20deployment/chat/completions?api-version=2024-10-21"
+    assert set(lines) == {f"POST {path} HTTP/1.1"}
+    assert {(sent["api-key"], "authorization" in sent) for sent in headers} == {("key-of-azure-0123", False)}
+    assert "key-of-azure" not in (tmp_path / "run" / "manifest.json").read_text()
 
 
 def test_an_endpoint_may_be_in_the_environment(monkeypatch):
