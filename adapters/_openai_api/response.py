@@ -154,7 +154,7 @@ def _has_error(holder: Mapping[str, Any]) -> bool:
 def _status_in(holder: Mapping[str, Any]) -> int:
     error = holder.get("error")
     code = error.get("code") if isinstance(error, dict) else holder.get("code")
-    status = int(code) if str(code).isdecimal() else 500
+    status = int(str(code)) if str(code).isdecimal() else 500
     return status if 400 <= status < 600 else 500
 
 

@@ -271,7 +271,8 @@ def _on_status(error: HTTPError, part: Path, offset: int, name: str, url: str) -
         raise _InterruptedError("the file changed at its host") from error
     reason = f"the host answered {error.code} {error.reason}"
     if error.code in _RETRIED_STATUS:
-        raise _InterruptedError(reason, retry_after(error.headers), error.code) from error
+        wait_s = retry_after(error.headers, resets=error.code == 429)
+        raise _InterruptedError(reason, wait_s, error.code) from error
     hint = f"{_STATUS_HINTS.get(error.code, '')} Then put it at {_target(part)}".strip()
     raise DownloadError(f"Cannot download {name} from {url}: {reason}.", hint=hint) from error
 

@@ -89,7 +89,8 @@ def _date(text: str) -> datetime | None:
 
 def _until_reset(headers: Mapping[str, str]) -> float | None:
     """The longest wait for a limit with nothing left, else the shortest of those that do not say."""
-    used_up, unknown = [], []
+    used_up: list[float] = []
+    unknown: list[float] = []
     for seconds, remaining in _resets(headers):
         if seconds is not None and (remaining is None or remaining <= 0):
             (unknown if remaining is None else used_up).append(seconds)
@@ -105,5 +106,5 @@ def _resets(headers: Mapping[str, str]) -> Iterator[tuple[float | None, float | 
     for policy in re.split(r',\s*(?=")', headers.get("ratelimit", "")):
         fields = dict(_FIELDS.findall(policy))
         if fields:
-            remaining = fields.get("r", fields.get("remaining", ""))
+            remaining = str(fields.get("r", fields.get("remaining", "")))
             yield seconds_of(fields.get("t", fields.get("reset", ""))), _number(remaining)

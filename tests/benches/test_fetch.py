@@ -330,6 +330,14 @@ def test_a_busy_host_is_given_the_time_that_it_asks_for(host: Host, shop: Shop) 
     assert shop.waits[2] == 4
 
 
+def test_the_end_of_a_used_up_limit_is_awaited(host: Host, shop: Shop) -> None:
+    left = {"RateLimit": '"api";r=0;t=55'}
+    host.replies = [status(429, **left), status(503, **left), good]
+    assert shop.fetch(retries=5).read_bytes() == BODY
+    assert shop.waits[0] == 55
+    assert shop.waits[1] < 55  # a fault of the host is no limit
+
+
 def test_a_host_that_asks_for_an_hour_is_an_error_now(host: Host, shop: Shop) -> None:
     host.replies = [status(429, Retry_After="3600")]
     with pytest.raises(MmdbenchError, match=r"429.*asks to wait 3600 s.*try again later"):
