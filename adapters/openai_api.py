@@ -108,4 +108,5 @@ def chat_body(request: Request, settings: ApiSettings) -> tuple[dict[str, Any], 
         content = request.prompt
     system = [{"role": "system", "content": settings.system}] if settings.system else []
     messages = [*system, {"role": "user", "content": content}]
-    return {"model": settings.model, "messages": messages, **request.generation}, sent
+    asked = {"logprobs": True} if settings.logprobs else {}
+    return {"model": settings.model, "messages": messages, **asked, **request.generation}, sent

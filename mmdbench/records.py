@@ -17,6 +17,7 @@ __all__ = [
     "LEVELS",
     "LEVEL_ORDER",
     "RECODED",
+    "REPLACED",
     "RESTORE_TAG",
     "UNALTERED",
     "UNDEGRADED",
@@ -66,6 +67,9 @@ LEVELS = ("low", "mid", "hard")
 
 LEVEL_ORDER = (CLEAN, RECODED, *LEVELS, UNALTERED)
 """All levels, in the order of every table."""
+
+REPLACED = "replaced_characters"
+"""The entry of a reply's details that counts characters of it that are no Unicode, read as U+FFFD."""
 
 RESTORE_TAG = "<image_restore>"
 """The text by which CLEAR's model asks for a restored image before it answers."""

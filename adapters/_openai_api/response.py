@@ -74,8 +74,20 @@ def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> 
     thoughts = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thoughts, str) and thoughts:
         details["reasoning"] = hide(thoughts, key)
+    tokens = _tokens(choice.get("logprobs"))
+    if tokens:
+        details["logprobs"] = tokens
     status, reason = _status(text, spellings, str(refusal or ""))
     return Outcome(text, status, short_reason(reason, key), details)
+
+
+def _tokens(logprobs: Any) -> list[tuple[str, float]]:
+    """The reply's tokens with their log-probabilities; none if they have another form than OpenAI's."""
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    try:
+        return [(str(token["token"]), float(token["logprob"])) for token in content or ()]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def _status(text: str, spellings: list[str], refusal: str) -> tuple[Status, str]:

@@ -39,6 +39,7 @@ _OPTIONS = (
     "system",
     "image_first",
     "reasoning",
+    "logprobs",
     SERVED_BY,
     *INSTRUCTION_OPTIONS,
 )
@@ -72,6 +73,7 @@ class ApiSettings:
     server: str = ""
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    logprobs: bool = False
 
     def address(self, path: str) -> str:
         """The address of a path below the endpoint, such as `chat/completions`."""
@@ -113,7 +115,6 @@ def read_settings(card: ModelCard) -> ApiSettings:
         oversize=str(options.pop("oversize", "fail")),
     )
     endpoint, query = _endpoint(card)
-    check_headers(card.headers, f"The card {card.name!r}")
     return ApiSettings(
         model=card.model or "auto",
         endpoint=endpoint,
@@ -130,6 +131,7 @@ def read_settings(card: ModelCard) -> ApiSettings:
         server=server_of(card),
         query=query,
         headers=card.headers,
+        logprobs=_switch(options.pop("logprobs", False), "logprobs"),
     )
 
 
@@ -152,8 +154,9 @@ def read_key(settings: ApiSettings, card_name: str) -> str:
 
 
 def _endpoint(card: ModelCard) -> tuple[str, str]:
-    """The address without its query, and the query."""
+    """The address without its query, and the query; address and headers are checked."""
     refuse_secrets_of_address(card.endpoint)
+    check_headers(card.headers, f"The card {card.name!r}")
     unset = re.search(r"\$(\w+)", card.endpoint)
     if unset:
         raise ModelError(

@@ -33,7 +33,8 @@ def refuse_secrets(table: Mapping[str, Any], name: str, where: str) -> None:
     _refuse_fields({key: value for key, value in table.items() if key != "headers"}, name, where)
     if isinstance(headers, dict):
         check_headers(headers, f"{where}: the card [{name}]")
-    for address in (table.get("endpoint"), (table.get("options") or {}).get("served_by")):
+    options = table.get("options")
+    for address in (table.get("endpoint"), options.get("served_by") if isinstance(options, dict) else None):
         if isinstance(address, str):
             refuse_secrets_of_address(address)
 

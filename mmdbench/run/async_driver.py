@@ -25,7 +25,7 @@ from mmdbench.models.tokens import CostEstimate
 from mmdbench.records import Outcome, Reply, Request
 from mmdbench.run.budget import Spending
 from mmdbench.run.prefetch import Prefetch
-from mmdbench.run.replies import image_error_reply, make_reply, make_request
+from mmdbench.run.replies import image_error_reply, make_reply, make_request, readable_outcome
 from mmdbench.system.durations import duration
 
 __all__ = ["AsyncDriver", "FailureLimit", "RequestFailures", "TimedOutcome", "run_with_model"]
@@ -220,7 +220,7 @@ class AsyncDriver:
     async def _attempt(self, request: Request, started: float, tokens: float, usd: float) -> Outcome:
         paid = 0.0
         try:
-            outcome = await self.model.agenerate(request)
+            outcome = readable_outcome(await self.model.agenerate(request))
         except AttemptError as error:
             self.throttle.failed(self.queue.clock(), started, error.rule, error.retry_after)
             self._say_wait(error)

@@ -22,6 +22,7 @@ from mmdbench.records import Outcome, Request
 from mmdbench.run.async_driver import AsyncDriver, run_with_model
 from mmdbench.run.budget import Budget, Spending
 from mmdbench.run.canary import CanaryResult, run_canary
+from mmdbench.run.replies import readable_outcome
 from mmdbench.system.digest import value_digest
 from mmdbench.system.environment import cache_folder
 from mmdbench.system.files import make_folder, write_atomic
@@ -88,7 +89,7 @@ def _ask(
 ) -> list[Outcome]:
     """An outcome for each request, after retries; sent all at once to a model behind a server."""
     if not is_async(model):
-        return list(cast("Model", model).generate(requests))
+        return [readable_outcome(o) for o in cast("Model", model).generate(requests)]
     served = model
     few = replace(throttle_settings(served), attempts=4)
 

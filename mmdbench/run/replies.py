@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mmdbench.errors import MmdbenchError
-from mmdbench.records import Outcome, Reply, Request, Variant
+from mmdbench.records import REPLACED, Outcome, Reply, Request, Variant
+from mmdbench.run.answer_probability import LOGPROBS, answer_probability
 from mmdbench.run.plan import Planned
 from mmdbench.system.digest import derive_seed
+from mmdbench.system.unicode_text import readable
 
-__all__ = ["image_error_reply", "is_image_error", "make_reply", "make_request"]
+__all__ = ["image_error_reply", "is_image_error", "make_reply", "make_request", "readable_outcome"]
 
 _NO_IMAGE = "no image: "
 
@@ -37,6 +40,14 @@ def make_request(planned: Planned, variants: Sequence[Variant], generation: Mapp
     )
 
 
+def readable_outcome(outcome: Outcome) -> Outcome:
+    """The outcome with U+FFFD for what is no Unicode; `details["replaced_characters"]` counts these."""
+    (text, reason, details), replaced = readable((outcome.text, outcome.reason, dict(outcome.details)))
+    if not replaced:
+        return outcome
+    return Outcome(text, outcome.status, reason, {**details, REPLACED: replaced})
+
+
 def make_reply(
     planned: Planned,
     variants: Sequence[Variant],
@@ -56,7 +67,7 @@ def make_reply(
     Returns:
         The reply, under the key of the cell.
     """
-    cell = planned.cell
+    cell, outcome = planned.cell, readable_outcome(_with_probability(planned, outcome))
     details = {**outcome.details, "prompt": planned.prompt} if planned.reworded else outcome.details
     return Reply(
         key=planned.key,
@@ -72,6 +83,14 @@ def make_reply(
         images=tuple(_image_record(variant) for variant in variants),
         details=details,
     )
+
+
+def _with_probability(planned: Planned, outcome: Outcome) -> Outcome:
+    if LOGPROBS not in outcome.details:
+        return outcome
+    kept = {name: value for name, value in outcome.details.items() if name != LOGPROBS}
+    found = answer_probability(outcome.text, planned.question.options, outcome.details[LOGPROBS])
+    return replace(outcome, details=kept | found)
 
 
 def image_error_reply(planned: Planned, error: MmdbenchError) -> Reply:

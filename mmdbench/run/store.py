@@ -22,9 +22,10 @@ from types import TracebackType
 from typing import IO, Any
 
 from mmdbench.errors import StoreError
-from mmdbench.records import Reply
+from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
+from mmdbench.system.unicode_text import readable
 
 __all__ = ["ReplyStore", "read_index", "read_records", "read_replies", "reply_line", "shard_paths"]
 
@@ -178,6 +179,10 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
                     f"{path}, line {number} is not a JSON record: {error}.",
                     hint="Move that line elsewhere; the other lines are good.",
                 ) from error
+            # An earlier version stored replies with halves of surrogate pairs.
+            if b"\\ud" in line and isinstance(record.get("details"), dict):
+                record, replaced = readable(record)
+                record["details"] |= {REPLACED: replaced} if replaced else {}
             yield record
 
 
@@ -193,8 +198,10 @@ def reply_line(reply: Reply) -> bytes:
     record = reply.as_dict()
     try:
         return _LINE.encode(record).encode() + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate, which a JSON escape can hold and UTF-8 cannot
-        return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        record, replaced = readable(record)
+        record["details"][REPLACED] = replaced
+        return _LINE.encode(record).encode() + b"\n"
 
 
 def _interned(record: dict[str, Any]) -> dict[str, Any]:

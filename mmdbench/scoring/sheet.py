@@ -11,6 +11,7 @@ from mmdbench.records import BenchData, Index, Question
 from mmdbench.scoring.extraction import extract_answer, is_open_ended, is_truncated, refuses_thoughts
 from mmdbench.scoring.protocols import ScoringProtocol
 from mmdbench.scoring.thoughts import prompt_opens_thought
+from mmdbench.system.unicode_text import readable
 
 __all__ = ["ANSWERED", "CELLS", "OPENS_THOUGHT", "Sheet", "SheetRow", "Totals", "build_sheet", "by_index"]
 
@@ -169,11 +170,11 @@ def _read_reply(bench: str, index: Index, reply: Any) -> _ReadReply:
     if reply is None:
         return _ReadReply("", "missing")
     if isinstance(reply, str):
-        return _ReadReply(reply, "ok")
+        return _ReadReply(readable(reply)[0], "ok")
     text, status = getattr(reply, "text", None), getattr(reply, "status", None)
     if not isinstance(text, str) or status not in _STATUSES:
         raise UsageError(
             f"{bench}, index {index!r}: a reply of type {type(reply).__name__} with status {status!r}.",
             hint="Give texts, or replies with .text and a .status of " + ", ".join(_STATUSES) + ".",
         )
-    return _ReadReply(text, status, getattr(reply, "details", None) or {})
+    return _ReadReply(readable(text)[0], status, getattr(reply, "details", None) or {})

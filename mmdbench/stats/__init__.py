@@ -7,6 +7,7 @@ functions take and return shares (0..1); nothing is rounded.
 
 from __future__ import annotations
 
+from mmdbench.stats.calibration import CALIBRATION_BINS, calibration_error
 from mmdbench.stats.estimates import CONFIDENCE, Estimate, difference, mean_difference, mean_score
 from mmdbench.stats.means import paired_difference, proportion
 from mmdbench.stats.sizes import detectable_effect, detectable_given, half_width, macro_half_width
@@ -14,10 +15,12 @@ from mmdbench.stats.strata import Stratified, group_balanced, stratify
 from mmdbench.stats.testing import benjamini_hochberg, holm, mcnemar, mcnemar_above
 
 __all__ = [
+    "CALIBRATION_BINS",
     "CONFIDENCE",
     "Estimate",
     "Stratified",
     "benjamini_hochberg",
+    "calibration_error",
     "detectable_effect",
     "detectable_given",
     "difference",

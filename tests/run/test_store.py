@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -25,10 +26,13 @@ def reply(key, status="ok", text="B", index=1):
 
 
 def test_a_reply_comes_back_as_it_was(tmp_path):
-    one = reply("k", text='Ein "Ü"\n\u2028 \U0001f600 \ud800')
+    one = reply("k", text='Ein "Ü"\n\u2028 \U0001f600')
+    half = reply("half", text="B \ud800")
     with ReplyStore(tmp_path) as store:
         store.add(one)
-    assert read_replies(tmp_path) == {"k": one}
+        store.add(half)
+    kept = replace(half, text="B \ufffd", details={"replaced_characters": 1})
+    assert read_replies(tmp_path) == {"k": one, "half": kept}
 
 
 def test_shards_are_json_lines_that_other_tools_read(tmp_path):

@@ -274,6 +274,7 @@ def _answer_tables(
         whole_table(runs),
         replies.capability_table(runs),
         replies.stage_table(runs),
+        replies.confidence_table(runs),
         replies.status_table(runs),
         replies.trigger_table(runs),
         replies.time_table(runs),

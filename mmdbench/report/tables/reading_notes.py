@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mmdbench.models.finish_reasons import FINISHED, finish_kind
-from mmdbench.records import ANSWER, Grade
+from mmdbench.records import ANSWER, REPLACED, Grade
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
@@ -21,7 +21,13 @@ def reading_notes(results: RunResults) -> list[str]:
     """Notes on truncation, finish reasons, letters that are words, and grades of an earlier version."""
     grades = [grade for arm in results.arms for grade in getattr(arm.score, "grades", ())]
     earlier = (*_earlier_version(results, grades), *_earlier_task(results))
-    return [*_truncation(results, grades), *_finish_reasons(results), *earlier, *_words(results, grades)]
+    return [
+        *_truncation(results, grades),
+        *_finish_reasons(results),
+        *_replaced(results),
+        *earlier,
+        *_words(results, grades),
+    ]
 
 
 def _truncation(results: RunResults, grades: list[Grade]) -> Iterator[str]:
@@ -62,6 +68,15 @@ def _finish_reasons(results: RunResults) -> Iterator[str]:
             "Replies that count as answers although their finish reason says that they were cut, refused or "
             f"broken off: {_counted(unlike)}. An earlier version of mmdbench stored them so; "
             "mmdbench eval --fresh asks again."
+        )
+
+
+def _replaced(results: RunResults) -> Iterator[str]:
+    counts = [int(r.details[REPLACED]) for r in results.replies.values() if r.details.get(REPLACED)]
+    if counts:
+        yield (
+            f"{sum(counts)} characters of {len(counts)} replies are no Unicode (halves of surrogate pairs): "
+            "they are read as U+FFFD."
         )
 
 

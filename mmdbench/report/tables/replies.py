@@ -12,10 +12,11 @@ from mmdbench.models.prices import Price
 from mmdbench.records import LEVEL_ORDER, Reply, in_order
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
-from mmdbench.stats import proportion
+from mmdbench.stats import CALIBRATION_BINS, calibration_error, proportion
 
 __all__ = [
     "capability_table",
+    "confidence_table",
     "cost_table",
     "phase_table",
     "stage_table",
@@ -68,6 +69,34 @@ def stage_table(runs: Sequence[RunResults]) -> Table:
     return Table(
         "stages", "How answers were read", ("Model", "Level"), columns, tuple(body), caption, model_at=0
     )
+
+
+def confidence_table(runs: Sequence[RunResults]) -> Table:
+    """Mean probability of the answer's letter and expected calibration error, by level.
+
+    Only answers count whose letter and probability the server gave, and whose letter is the graded one.
+    """
+    body = []
+    for run in runs:
+        grades = run.grades
+        found: dict[str, list[tuple[float, float]]] = {}
+        for cell, reply in run.replies.items():
+            grade, probability = grades.get(cell), reply.details.get("answer_probability")
+            if grade and probability is not None and grade.label == reply.details.get("answer_letter"):
+                found.setdefault(cell.level, []).append((float(probability), grade.hit))
+        for level in in_order(found):
+            sure, hits = zip(*found[level], strict=True)
+            means = [100 * math.fsum(values) / len(values) for values in (sure, hits)]
+            error = calibration_error(sure, hits) or 0.0
+            values = (Value(len(sure)), *(Value(mean, n=len(sure)) for mean in means), Value(100 * error))
+            body.append(Row((run.name, level), values))
+    columns = (Column("answers", "count", 0), Column("confidence", "%"), Column("right", "%"), Column("ECE"))
+    caption = (
+        "Confidence is the probability that the server gives to the answer's letter. ECE is the expected "
+        f"calibration error over {CALIBRATION_BINS} bins of equal width (Guo et al. 2017, equation 3). Only "
+        "answers with such a probability count."
+    )
+    return Table("confidence", "Confidence", ("Model", "Level"), columns, tuple(body), caption, model_at=0)
 
 
 def trigger_table(runs: Sequence[RunResults]) -> Table:
