@@ -25,7 +25,7 @@ def doctor(
     settings: opts.CardSettings = None,
     as_json: opts.Json = False,
 ) -> None:
-    """Check that a model does not mix up pictures, with fourteen small ones that show numbers.
+    """Check that a model does not mix up pictures, with fourteen small ones that show new numbers each time.
 
     Nothing is downloaded: files of the model that are missing are listed with their sizes.
     Exit code: 0 passed, 3 cannot tell, 4 an answer belongs to another picture, or there is none.

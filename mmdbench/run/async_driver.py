@@ -28,7 +28,7 @@ from mmdbench.run.prefetch import Prefetch
 from mmdbench.run.replies import image_error_reply, make_reply, make_request, readable_outcome
 from mmdbench.system.durations import duration
 
-__all__ = ["AsyncDriver", "FailureLimit", "RequestFailures", "TimedOutcome", "run_with_model"]
+__all__ = ["Asides", "AsyncDriver", "FailureLimit", "RequestFailures", "TimedOutcome", "run_with_model"]
 
 T = TypeVar("T")
 
@@ -64,6 +64,18 @@ class FailureLimit(Protocol):
         Returns:
             The reason not to ask the model any more, empty if it may be asked.
         """
+        ...
+
+
+class Asides(Protocol):
+    """Source of requests that are asked between those of a run, by the same driver."""
+
+    def take(self) -> Request | None:
+        """The next request; None if none is due."""
+        ...
+
+    def see(self, request: Request, outcome: Outcome) -> None:
+        """Take the outcome of a request that `take` gave."""
         ...
 
 
@@ -136,13 +148,24 @@ class AsyncDriver:
         self._loop = asyncio.get_running_loop()
         self.spending.on_stop.append(self._stop_soon)
 
-    async def run(self, prefetch: Prefetch, on_reply: Callable[[Reply], None]) -> None:
-        """Send every request of `prefetch`. Raises ModelError if the model cannot be asked."""
+    async def run(
+        self, prefetch: Prefetch, on_reply: Callable[[Reply], None], asides: Asides | None = None
+    ) -> None:
+        """Send every request of a run.
+
+        Args:
+            prefetch: The requests.
+            on_reply: Receives every reply.
+            asides: Requests to send between them; they have no replies.
+
+        Raises:
+            ModelError: The model cannot be asked.
+        """
         seconds = self.spending.seconds_left()
         # A millisecond later than the end, so that a rounded clock does not read a time before it.
         timer = None if seconds is None else self._loop.call_later(seconds + 0.001, self.spending.check_time)
         workers = [
-            asyncio.create_task(self._work(prefetch, on_reply))
+            asyncio.create_task(self._work(prefetch, on_reply, asides))
             for _ in range(max(1, self.throttle.settings.concurrency))
         ]
         try:
@@ -204,8 +227,18 @@ class AsyncDriver:
         """The throttle's bounds."""
         return self.throttle.settings
 
-    async def _work(self, prefetch: Prefetch, on_reply: Callable[[Reply], None]) -> None:
-        while not self.spending.reason and (item := prefetch.take()):
+    async def _work(
+        self, prefetch: Prefetch, on_reply: Callable[[Reply], None], asides: Asides | None
+    ) -> None:
+        while not self.spending.reason:
+            if asides is not None and (aside := asides.take()) is not None:
+                answer = await self.ask(aside)
+                if answer is not None:
+                    asides.see(aside, answer.outcome)
+                continue
+            item = prefetch.take()
+            if item is None:
+                return
             planned, future = item
             try:
                 variants = future.result() if future.done() else await asyncio.wrap_future(future)

@@ -41,12 +41,13 @@ class Spending:
     """Money, time and requests that a run has spent.
 
     `reason` is the reason to stop, empty while requests may start; the functions in `on_stop` are
-    called once, when it is set.
+    called once, when it is set. `held` US dollars are kept for requests at the end.
     """
 
     def __init__(self, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
         self.budget = budget
         self.usd = 0.0
+        self.held = 0.0
         self.sent = 0
         self.reason = ""
         self.on_stop: list[Callable[[], object]] = []
@@ -68,9 +69,9 @@ class Spending:
     def must_wait(self, expected_usd: float) -> bool:
         """True if a request of that cost must wait until requests in flight have shown their real cost."""
         limit = self.budget.usd
-        if limit is None or self._reserved <= 0 or self.usd + expected_usd > limit:
+        if limit is None or self._reserved <= 0 or self.usd + self.held + expected_usd > limit:
             return False
-        return self.usd + self._reserved + expected_usd > limit
+        return self.usd + self.held + self._reserved + expected_usd > limit
 
     def settle(self, expected_usd: float, usd: float) -> None:
         """Record that a request that was started at an expected cost has ended and cost `usd`."""
@@ -98,7 +99,7 @@ class Spending:
     def _spent(self, expected_usd: float) -> str:
         self.check_time()
         usd, requests = self.budget.usd, self.budget.requests
-        if usd is not None and self.usd + expected_usd > usd:
+        if usd is not None and self.usd + self.held + expected_usd > usd:
             if self.usd >= usd:
                 return f"--max-usd {usd:g} is used up ({self.usd:.4g} spent)"
             return (

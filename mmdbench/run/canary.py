@@ -7,14 +7,20 @@ pictures that agree in all of these: the same prompt, EXIF id, size, length and 
 pictures have the same pixel bytes in different shapes; a third one has the wider shape alone, so that a
 model that cannot read this shape is not mistaken for a cache. One picture is plain. Every answer must
 come from its own picture.
+
+Numbers and a faint grain over the pictures are drawn from a seed, another one at every canary, so that no
+cache knows the bytes.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmdbench.records import ImageBytes, Outcome, Request
@@ -24,17 +30,44 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["PROMPT", "CanaryResult", "Probe", "ProbeResult", "make_probes", "run_canary"]
+__all__ = [
+    "PROMPT",
+    "ROUND",
+    "SIZE",
+    "CanaryResult",
+    "Probe",
+    "ProbeResult",
+    "Verdict",
+    "draw_numbers",
+    "draw_seed",
+    "is_misread",
+    "judge_probe",
+    "make_probes",
+    "number_probe",
+    "probe_request",
+    "run_canary",
+]
+
+Verdict = Literal["own", "other", "unread", "failed"]
 
 PROMPT = (
     "Read the picture. If it shows digits, write all of them from left to right, without spaces, and "
     "nothing else. If it shows no digits, write the single word none."
 )
 
-_HEIGHT, _WIDTH = 336, 320
+ROUND = 7
+"""The number of probes of one round."""
+
+SIZE = (320, 336)
+"""Width and height of a probe's picture in pixels; the wide ones have as many."""
+
+_WIDTH, _HEIGHT = SIZE
 _EXIF_ID = "00000000000000000000000000000001"
-_NUMBERS = ("274", "831", "596")
-_TWIN, _ALONE = "45", "61"
+_DIGITS = "23456789"  # neither 0 nor 1, which look like letters
+_LENGTH = 4
+_GRAIN = 3  # grey levels; too faint to see
+_PLAIN_ROWS = 2  # without grain, so that the first kilobyte of all files agrees
+_MISREAD = 0.75
 _CONTROL, _WIDE = "wide, alone", "shape, wide"
 _INK, _PAPER = 16, 240
 _EXIF_FOLDER, _UNIQUE_ID_TAG = 0x8769, 0xA420
@@ -51,12 +84,16 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """Result of a probe: an answer from its `own` or an `other` picture, `unread` digits, or `failed`."""
+    """Result of a probe: an answer from its `own` or an `other` picture, `unread` digits, or `failed`.
+
+    `pictures` is the number of different pictures that the server was shown before it, where it is known.
+    """
 
     name: str
     shows: str
-    verdict: Literal["own", "other", "unread", "failed"]
+    verdict: Verdict
     reply: str
+    pictures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +102,12 @@ class CanaryResult:
 
     `verdict` is `passed` (each answer from its own picture), `caught` (an answer came from another
     picture), `unclear` (the model does not read the digits well enough to tell) or `failed` (a
-    request failed).
+    request failed). `seed` draws the same pictures again.
     """
 
     verdict: Literal["passed", "caught", "unclear", "failed"]
     probes: tuple[ProbeResult, ...]
+    seed: int = 0
 
     @property
     def summary(self) -> str:
@@ -85,45 +123,113 @@ class CanaryResult:
         }[self.verdict]
 
 
-def make_probes() -> tuple[Probe, ...]:
-    """The probes, in the order of the first round."""
-    numbers = [Probe(f"digits {n}", n, _as_png(_picture(n, _HEIGHT, _WIDTH))) for n in _NUMBERS]
+def draw_seed() -> int:
+    """A seed from fresh entropy, 0 to 2^53 - 1: every reader of JSON keeps it."""
+    return secrets.randbits(53)
+
+
+def draw_numbers(seed: int, count: int, taken: Collection[str] = ()) -> list[str]:
+    """Numbers of four different digits, each drawn once.
+
+    Args:
+        seed: The seed of the draw.
+        count: The number of numbers, 1000 at most.
+        taken: Numbers to leave out.
+
+    Returns:
+        The numbers, in random order.
+    """
+    from itertools import permutations
+
+    import numpy as np
+
+    free = [number for digits in permutations(_DIGITS, _LENGTH) if (number := "".join(digits)) not in taken]
+    return [free[at] for at in np.random.default_rng(seed).permutation(len(free))[:count]]
+
+
+def number_probe(number: str, seed: int) -> Probe:
+    """The probe of a number, on a picture with the grain of the seed."""
+    return Probe(f"digits {number}", number, _as_png(_grained(_picture(number, _HEIGHT, _WIDTH), seed)))
+
+
+def make_probes(seed: int, taken: Collection[str] = ()) -> tuple[Probe, ...]:
+    """The probes of one round, in order.
+
+    Args:
+        seed: The seed of numbers and grain.
+        taken: Numbers to leave out.
+
+    Returns:
+        `ROUND` probes.
+    """
+    *numbers, shared = draw_numbers(seed, 4, taken)
+    twin, single = shared[:2], shared[2:]
     # Each row twice: read at half the height, the same bytes show the number twice, side by side.
-    tall, alone = (_picture(n, _HEIGHT // 2, _WIDTH).repeat(2, axis=0) for n in (_TWIN, _ALONE))
+    tall, alone = (
+        _grained(_picture(n, _HEIGHT // 2, _WIDTH).repeat(2, axis=0), seed + at)
+        for at, n in enumerate((twin, single), 4)
+    )
     wide_shape = (_HEIGHT // 2, _WIDTH * 2, 3)
-    plain = _picture("", _HEIGHT, _WIDTH)
+    plain = _grained(_picture("", _HEIGHT, _WIDTH), seed + 6)
     return (
-        *numbers,
-        Probe("shape, tall", _TWIN, _as_png(tall)),
-        Probe(_CONTROL, _ALONE * 2, _as_png(alone.reshape(wide_shape))),
-        Probe(_WIDE, _TWIN * 2, _as_png(tall.reshape(wide_shape))),
+        *(number_probe(number, seed + at) for at, number in enumerate(numbers)),
+        Probe("shape, tall", twin, _as_png(tall)),
+        Probe(_CONTROL, single * 2, _as_png(alone.reshape(wide_shape))),
+        Probe(_WIDE, twin * 2, _as_png(tall.reshape(wide_shape))),
         Probe("plain", "none", _as_png(plain)),
     )
 
 
 def run_canary(
-    ask: Callable[[Sequence[Request]], Sequence[Outcome]], generation: Mapping[str, Any]
+    ask: Callable[[Sequence[Request]], Sequence[Outcome]],
+    generation: Mapping[str, Any],
+    seed: int,
+    rounds: int = 2,
 ) -> CanaryResult:
-    """Ask all probes one by one, then all at once in reverse order, and judge the answers.
+    """Ask a round of probes one by one, then further ones all at once in reverse order.
 
-    `ask` answers the given requests, which may be in flight together.
+    Args:
+        ask: Answers the given requests, which may be in flight together.
+        generation: The generation settings of the model card.
+        seed: The seed of the probes; every round has probes of its own.
+        rounds: The number of rounds, 1 or 2.
+
+    Returns:
+        The result over all rounds.
     """
-    probes = make_probes()
+    probes = list(make_probes(seed))
     results = []
-    for probe in probes:
-        request = _request(probe, 1, generation)
+    for at, probe in enumerate(probes):
+        request = probe_request(probe, f"{seed}, {at}", generation)
         results.append(_judge(probe, ask([request])[0], probes))
         if results[-1].verdict == "failed":
-            return CanaryResult("failed", tuple(results))
-    again = probes[::-1]
-    outcomes = ask([_request(probe, 2, generation) for probe in again])
-    results += [_judge(probe, outcome, probes) for probe, outcome in zip(again, outcomes, strict=True)]
+            return CanaryResult("failed", tuple(results), seed)
+    if rounds > 1:
+        again = make_probes(seed + ROUND, {probe.shows for probe in probes})[::-1]
+        probes += again
+        outcomes = ask([probe_request(p, f"{seed}, {at}", generation) for at, p in enumerate(again, ROUND)])
+        results += [_judge(probe, outcome, probes) for probe, outcome in zip(again, outcomes, strict=True)]
     # A model that does not see the second number writes one number, with or without a cache.
     if not all(r.verdict == "own" for r in results if r.name == _CONTROL):
         results = [
             replace(r, verdict="unread") if r.name == _WIDE and r.verdict == "other" else r for r in results
         ]
-    return CanaryResult(_overall(results), tuple(results))
+    repeated = _repeated_numbers(results)
+    results = [
+        replace(r, pictures=at, verdict="other" if _digits(r.reply) in repeated else r.verdict)
+        for at, r in enumerate(results)
+    ]
+    return CanaryResult(_overall(results), tuple(results), seed)
+
+
+def _repeated_numbers(results: Sequence[ProbeResult]) -> set[str]:
+    """Numbers that no picture shows and several answers name: a cache keeps them from an earlier canary."""
+    named = Counter(_digits(result.reply) for result in results if result.verdict == "unread")
+    return {
+        number
+        for number, count in named.items()
+        if count > 1 and len(number) == _LENGTH == len(set(number)) and set(number) <= set(_DIGITS)
+    }
 
 
 def _overall(results: Sequence[ProbeResult]) -> Literal["passed", "caught", "unclear", "failed"]:
@@ -135,25 +241,56 @@ def _overall(results: Sequence[ProbeResult]) -> Literal["passed", "caught", "unc
     return "unclear" if "unread" in verdicts else "passed"
 
 
-def _judge(probe: Probe, outcome: Outcome, probes: Sequence[Probe]) -> ProbeResult:
+def judge_probe(shows: str, outcome: Outcome, others: Collection[str]) -> Verdict:
+    """The verdict on an answer.
+
+    Args:
+        shows: The digits that the picture shows, or `none`.
+        outcome: The answer.
+        others: The digits of other pictures that were shown.
+
+    Returns:
+        `other` if the answer is the digits of another picture; digits that are nearly right are misread.
+    """
     if outcome.status == "error":
-        return ProbeResult(probe.name, probe.shows, "failed", outcome.reason)
-    # A reasoning model names digits in its thoughts; its answer is the text after them.
-    found = "".join(re.findall(r"\d", outcome.text.rpartition("</think>")[2])) or (
-        "none" if re.search(r"\bnone\b|\bno\b", outcome.text.lower()) else ""
-    )
-    if found == probe.shows:
-        verdict: Literal["own", "other", "unread"] = "own"
-    elif found in {other.shows for other in probes} - {"none"}:
-        verdict = "other"
-    else:
-        verdict = "unread"
-    return ProbeResult(probe.name, probe.shows, verdict, outcome.text)
+        return "failed"
+    found = _digits(outcome.text)
+    if found == shows:
+        return "own"
+    return "other" if found in set(others) - {"none"} and not is_misread(shows, outcome.text) else "unread"
 
 
-def _request(probe: Probe, round_number: int, generation: Mapping[str, Any]) -> Request:
-    key = value_digest(["canary", probe.name, round_number])
+def is_misread(shows: str, text: str) -> bool:
+    """True if a reply differs from the digits of its picture in one of them, or in their order."""
+    return SequenceMatcher(None, shows, _digits(text), autojunk=False).ratio() >= _MISREAD
+
+
+def probe_request(probe: Probe, name: str, generation: Mapping[str, Any]) -> Request:
+    """The request of a probe.
+
+    Args:
+        probe: The probe.
+        name: A name that tells the request apart from others of the same probe.
+        generation: The generation settings of the model card.
+
+    Returns:
+        The request.
+    """
+    key = value_digest(["canary", probe.name, name])
     return Request(key, PROMPT, PROMPT, {}, (probe.image,), derive_seed(key), generation)
+
+
+def _digits(text: str) -> str:
+    # A reasoning model names digits in its thoughts; its answer is the text after them.
+    return "".join(re.findall(r"\d", text.rpartition("</think>")[2])) or (
+        "none" if re.search(r"\bnone\b|\bno\b", text.lower()) else ""
+    )
+
+
+def _judge(probe: Probe, outcome: Outcome, probes: Sequence[Probe]) -> ProbeResult:
+    verdict = judge_probe(probe.shows, outcome, {other.shows for other in probes})
+    reply = outcome.reason if verdict == "failed" else outcome.text
+    return ProbeResult(probe.name, probe.shows, verdict, reply)
 
 
 def _picture(text: str, height: int, width: int) -> NDArray[np.uint8]:
@@ -168,6 +305,16 @@ def _picture(text: str, height: int, width: int) -> NDArray[np.uint8]:
     place = ((width - wide) // 2, (height + tall) // 2)
     cv2.putText(pixels, text, place, font, scale, (_INK,) * 3, thick, cv2.LINE_AA)
     return pixels
+
+
+def _grained(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """The picture with a faint grain, which makes its bytes new."""
+    import numpy as np
+
+    grain = np.random.default_rng(seed).integers(-_GRAIN, _GRAIN + 1, pixels.shape, np.int16)
+    grain[:_PLAIN_ROWS] = 0
+    grained: NDArray[np.uint8] = np.clip(pixels + grain, 0, 255).astype(np.uint8)
+    return grained
 
 
 def _as_png(pixels: NDArray[np.uint8]) -> ImageBytes:

@@ -15,6 +15,8 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Fingerprinted, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
 from mmdbench.records import CLEAN
+from mmdbench.run.canary import PROMPT, SIZE
+from mmdbench.run.canary_share import canary_share
 from mmdbench.run.generations import next_generation
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.manifest import find_manifest
@@ -22,6 +24,7 @@ from mmdbench.run.plan import Planned, plan_requests
 from mmdbench.run.store import read_index, read_records, shard_paths
 from mmdbench.scoring.families import unit_of
 from mmdbench.stats import half_width, macro_half_width
+from mmdbench.system.digest import value_digest
 from mmdbench.system.environment import portable
 from mmdbench.system.files import MANIFEST_FILE, make_folder
 
@@ -50,7 +53,8 @@ class _EarlierReplies:
 class Forecast:
     """The size and the cost of a run.
 
-    `requests` are planned and `answered` of them have a reply; `images`, tokens, `usd` and `seconds`
+    `requests` are planned and `answered` of them have a reply; `canary` are sent besides, and their cost
+    is part of `usd`; `images`, tokens, `usd` and `seconds`
     are for the rest, None where nothing is known. `questions` are counted by benchmark, in its units.
     `score` and `drop` are 95 % half-widths in points, of the mean over benchmarks: of a score of a half,
     and of a drop when one answer in ten flips. `basis` says where the estimates come from.
@@ -67,6 +71,7 @@ class Forecast:
     score: float
     drop: float | None
     basis: str
+    canary: int = 0
 
     @property
     def to_ask(self) -> int:
@@ -88,6 +93,9 @@ def forecast(inputs: RunInputs) -> Forecast:
     todo = [p for key, p in unique.items() if key not in done]
     card, earlier = inputs.card, _earlier_replies(inputs.folder, inputs.model.fingerprint())
     read, written = _tokens(todo, card, earlier)
+    canary = _canary(inputs, len(unique), len(todo))
+    probe_read = request_tokens(PROMPT, [SIZE], card)
+    paid = read + canary * probe_read, written + canary * TYPICAL_OUTPUT
     units = _units(planned, inputs.benches)
     levels = inputs.plan.levels
     counted = [name for name in units if not is_outside(name)] or list(units)
@@ -100,14 +108,24 @@ def forecast(inputs: RunInputs) -> Forecast:
         questions=units,
         tokens_read=read,
         tokens_written=written,
-        usd=card.price.usd(read, written) if card.price else None,
+        usd=card.price.usd(*paid) if card.price else None,
         seconds=_seconds(len(todo), inputs.model, earlier),
         score=100 * _score_half_width(sizes),
         drop=100 * macro_half_width(plain, _FLIPS) if plain and CLEAN in levels and len(levels) > 1 else None,
         basis=f"from {earlier.count} earlier replies of this model"
         if earlier.count
         else "estimated from the sizes of texts and pictures; there is no earlier reply of this model",
+        canary=canary,
     )
+
+
+def _canary(inputs: RunInputs, planned: int, to_ask: int) -> int:
+    """The number of the canary's requests."""
+    if not inputs.settings.canary or not is_async(inputs.model):
+        return 0
+    manifest, fingerprint = find_manifest(inputs.folder), value_digest(dict(inputs.model.fingerprint()))
+    generation = next_generation(manifest, inputs.settings).number
+    return canary_share(planned, to_ask, (manifest or {}).get("canary", {}), fingerprint, generation).total
 
 
 def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierReplies:

@@ -122,7 +122,15 @@ def _merged_manifest(runs: Sequence[Path], manifests: Sequence[Mapping[str, Any]
     return {
         **{name: value for name, value in manifests[0].items() if name != "generation"},
         **({"generation": generation.as_dict()} if generation.number else {}),
+        **_merged_canary(manifests),
         "judge": None,  # a judge's record of one part does not hold for the whole
         "sessions": sorted(sessions, key=lambda session: str(session["begun"])),
         "merged": [run.name for run in runs],
     }
+
+
+def _merged_canary(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The canary's record of the first run, with the suspect times of all."""
+    records = [dict(manifest["canary"]) for manifest in manifests if manifest.get("canary")]
+    suspects = [one for record in records for one in record.get("suspects", ())]
+    return {"canary": {**records[0], **({"suspects": suspects} if suspects else {})}} if records else {}

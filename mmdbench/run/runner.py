@@ -21,8 +21,9 @@ from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Cell, Reply
 from mmdbench.run.async_driver import AsyncDriver, run_with_model
 from mmdbench.run.batch_driver import BatchDriver
-from mmdbench.run.budget import INTERRUPTED, Budget, Spending, stopped_by_ctrl_c
+from mmdbench.run.budget import INTERRUPTED, Spending, stopped_by_ctrl_c
 from mmdbench.run.cache_alarm import SameReplies
+from mmdbench.run.canary_watch import CanaryWatch, watching
 from mmdbench.run.engines.local_dispatcher import LocalDispatcher
 from mmdbench.run.engines.local_pool import LocalPool
 from mmdbench.run.engines.pool import WorkerPool, Workload
@@ -39,7 +40,6 @@ from mmdbench.run.manifest import (
 )
 from mmdbench.run.plan import Planned, plan_requests, write_plan
 from mmdbench.run.prefetch import prefetching
-from mmdbench.run.preflight import check_canary
 from mmdbench.run.served_models import ServedModels, asked_model, moved_note
 from mmdbench.run.store import ReplyStore
 from mmdbench.system.environment import portable
@@ -154,6 +154,7 @@ class _Session:
     written: int = 0
     same: SameReplies = field(default_factory=SameReplies)
     served: ServedModels = field(default_factory=ServedModels)
+    watch: CanaryWatch | None = None
 
     def keep(self, reply: Reply) -> None:
         self.record.write()
@@ -164,6 +165,8 @@ class _Session:
         self.read += int(usage.get("prompt", 0))
         self.written += int(usage.get("completion", 0))
         self.same.see(reply)
+        if self.watch:
+            self.watch.replied(reply)
         if self.served.see(reply.details):
             self.show(reply.cell, self.served.news)
             if self.served.alarm and not self.inputs.settings.allow_model_change:
@@ -179,6 +182,9 @@ class _Session:
             hint="All replies are kept. --fresh asks everything anew; --allow-model-change continues, and "
             "every report of the run says so.",
         )
+
+    def show_note(self, note: str) -> None:
+        self.show(note=note)
 
     def show(self, cell: Cell | None = None, note: str = "") -> None:
         usd, total = self.spending.usd, len(self.todo)
@@ -236,8 +242,9 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
             session.require_one_model()
             session.show(note=_bad_images(planned))
             session.show(note=moved_note(before, record.manifest) if todo else "")
-            session.show(note=_preflight(session, record.manifest))
-            with stopped_by_ctrl_c(spending):
+            counts, manifest = (len(mine), len(todo)), record.manifest
+            watch = watching(inputs, manifest, counts, spending, session.show_note)
+            with watch as session.watch, stopped_by_ctrl_c(spending):
                 _ask(session)
             session.require_one_model()
         finally:
@@ -280,26 +287,9 @@ def _bad_images(planned: Sequence[Planned]) -> str:
     return f"{what}: {problems[0].message.removesuffix('.')}"
 
 
-def _preflight(session: _Session, manifest: dict[str, Any]) -> str:
-    """Check a model behind a server with the canary; the note for the user, empty if all is well."""
-    model = session.inputs.model
-    if not session.todo or not is_async(model):
-        return ""
-    if not session.inputs.settings.canary:
-        manifest.setdefault("canary", {"verdict": "skipped"})
-        return ""
-    apart = Spending(Budget())  # its few requests are paid for, but a small budget does not cut it short
-    try:
-        found = check_canary(model, session.inputs.card, manifest.get("canary"), apart)
-    finally:
-        session.spending.usd += apart.usd
-    manifest["canary"] = found
-    return f"canary: {found['said']}" if found["verdict"] != "passed" else ""
-
-
 def _ask(session: _Session) -> None:
     model, card, spending = session.inputs.model, session.inputs.card, session.spending
-    workload = Workload(session.todo, spending, session.keep, lambda note: session.show(note=note))
+    workload = Workload(session.todo, spending, session.keep, session.show_note)
     if isinstance(model, LocalPool):
         LocalDispatcher(model, workload).run()
         return
@@ -318,7 +308,7 @@ def _ask(session: _Session) -> None:
 
         async def drive() -> None:
             driver = AsyncDriver(served, card, spending, throttle, notify=workload.notify)
-            await driver.run(prefetch, session.keep)
+            await driver.run(prefetch, session.keep, session.watch)
 
         run_with_model(served, drive)
 

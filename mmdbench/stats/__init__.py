@@ -7,6 +7,7 @@ functions take and return shares (0..1); nothing is rounded.
 
 from __future__ import annotations
 
+from mmdbench.stats.cached_keys import FOUND_ABOVE, chance_found, key_bits_found
 from mmdbench.stats.calibration import CALIBRATION_BINS, calibration_error
 from mmdbench.stats.estimates import CONFIDENCE, Estimate, difference, mean_difference, mean_score
 from mmdbench.stats.means import paired_difference, proportion
@@ -17,16 +18,19 @@ from mmdbench.stats.testing import benjamini_hochberg, holm, mcnemar, mcnemar_ab
 __all__ = [
     "CALIBRATION_BINS",
     "CONFIDENCE",
+    "FOUND_ABOVE",
     "Estimate",
     "Stratified",
     "benjamini_hochberg",
     "calibration_error",
+    "chance_found",
     "detectable_effect",
     "detectable_given",
     "difference",
     "group_balanced",
     "half_width",
     "holm",
+    "key_bits_found",
     "macro_half_width",
     "mcnemar",
     "mcnemar_above",

@@ -34,6 +34,7 @@ KINDS = (
     "in our own words",
     "could not settle",
     "Truncated",
+    "SUSPECT",
     "SEVERAL MODELS",
     "System fingerprints",
     "Replies asked",
@@ -74,7 +75,9 @@ def limited_run(folder, errors, unsettled=1):
 
     rows = [question(i, "MMVet", "a cat", category="rec") for i in range(ROWS)]
     bench = {"name": "MMVet", "family": "mmvet", "questions": 60, "sha256": "0" * 64}
-    manifest = {"benches": [bench]}
+    since, until = (f"2026-11-{time}:00:00.000+00:00" for time in ("29T10", "30T12"))
+    span = {"since": since, "until": until, "said": "an answer came from another picture"}
+    manifest = {"benches": [bench], "canary": {"verdict": "caught", "suspects": [span]}}
     names = ("graffiti", "lens_blur", "mean_shift", "gaussian_noise")  # one of each category
     plan = {"model": folder.name, "sample": f"{ROWS}/bench"}
     write_run(folder, rows, answer, "mmvet", names, manifest=manifest, **plan)

@@ -9,16 +9,14 @@ import typer
 from typer.testing import CliRunner
 
 from api_runs import run
-from canary_reader import EXIF_FOLDER, UNIQUE_ID, answering, opened, truth
+from canary_reader import EXIF_FOLDER, UNIQUE_ID, answering, opened, read
 from faulty_server import FaultyServer
 from mmdbench.errors import ModelError
 from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
-from mmdbench.models.prices import Price
 from mmdbench.records import Outcome, Reply
-from mmdbench.run.budget import Budget
 from mmdbench.run.cache_alarm import SameReplies
-from mmdbench.run.canary import PROMPT, make_probes, run_canary
+from mmdbench.run.canary import PROMPT, draw_seed, make_probes, run_canary
 
 CACHES = {
     "placeholder token": lambda prompt, data: prompt,
@@ -29,12 +27,22 @@ CACHES = {
 }
 
 
+SEED = 1
+NUMBER, _, _, TWIN, ALONE, *_ = (probe.shows for probe in make_probes(SEED))
+
+
+def merged(shows, numbers):
+    """Digits as read by a model that writes those of some numbers once where they are shown twice."""
+    half = shows[: len(shows) // 2]
+    return half if shows == half * 2 and half in {n[:2] for n in numbers} else shows
+
+
 def asking(answer):
     return lambda requests: [Outcome(answer(r.prompt, [i.data for i in r.images])) for r in requests]
 
 
 def test_the_probes_agree_in_all_that_a_cache_might_look_at():
-    probes = make_probes()
+    probes = make_probes(draw_seed())
     alike = [p for p in probes if "wide" not in p.name]
     assert len({len(p.image.data) for p in alike}) == 1
     assert len({p.image.data[:750] for p in alike}) == 1  # 1,000 characters of base64
@@ -44,25 +52,34 @@ def test_the_probes_agree_in_all_that_a_cache_might_look_at():
     tall, wide = by_name["shape, tall"], by_name["shape, wide"]
     assert tall.shape != wide.shape
     assert tall.tobytes() == wide.tobytes()
-    assert len(truth()) == len(probes)
+    assert [read(p.image.data) for p in probes] == [p.shows for p in probes]
 
 
 def test_an_independent_reader_reads_the_digits_of_the_probes():
     rapidocr = pytest.importorskip("rapidocr")
     # At their own size: the reader by itself would enlarge the pictures, which takes six times as long.
     reader = rapidocr.RapidOCR(params={"Det.limit_type": "max", "Global.use_cls": False})
-    for probe in make_probes():
+    for probe in make_probes(1):
         found = reader(opened(probe.image.data)[1]).txts or ()
         assert ("".join(found) or "none") == probe.shows, probe.name
 
 
+def test_every_canary_has_numbers_and_bytes_of_its_own():
+    first, second = make_probes(draw_seed()), make_probes(draw_seed())
+    assert {p.shows for p in first} != {p.shows for p in second}
+    assert not {p.image.data for p in first} & {p.image.data for p in second}
+    assert [p.image.data for p in make_probes(5)] == [p.image.data for p in make_probes(5)]
+    rounds = run_canary(asking(answering()), {}, draw_seed()).probes
+    assert len({p.shows for p in rounds} - {"none"}) == 12
+
+
 def test_a_server_that_looks_passes():
-    assert run_canary(asking(answering()), {}).verdict == "passed"
+    assert run_canary(asking(answering()), {}, 1).verdict == "passed"
 
 
 @pytest.mark.parametrize("kind", CACHES)
 def test_each_kind_of_wrong_cache_is_caught(kind):
-    found = run_canary(asking(answering(CACHES[kind])), {})
+    found = run_canary(asking(answering(CACHES[kind])), {}, draw_seed())
     assert found.verdict == "caught", found
     assert "came from another picture" in found.summary
 
@@ -74,7 +91,7 @@ def test_answers_swapped_between_requests_in_flight_are_caught():
         outcomes = right(requests)
         return [outcomes[1], outcomes[0], *outcomes[2:]] if len(outcomes) > 1 else outcomes
 
-    assert run_canary(ask, {}).verdict == "caught"
+    assert run_canary(ask, {}, 1).verdict == "caught"
 
 
 @pytest.mark.parametrize(
@@ -83,18 +100,19 @@ def test_answers_swapped_between_requests_in_flight_are_caught():
         (lambda shows: f"The digits are {shows}." if shows != "none" else "There are no digits.", "passed"),
         (lambda shows: "I see a picture.", "unclear"),
         (lambda shows: "<think>maybe 831?</think> " + shows, "passed"),
-        (lambda shows: {"4545": "45", "6161": "61"}.get(shows, shows), "unclear"),  # merges what repeats
-        (lambda shows: {"4545": "45"}.get(shows, shows), "caught"),
-        (lambda shows: "831" if shows == "none" else shows, "caught"),
+        (lambda shows: merged(shows, (TWIN, ALONE)), "unclear"),  # merges what repeats
+        (lambda shows: merged(shows, (TWIN,)), "caught"),
+        (lambda shows: NUMBER if shows == "none" else shows, "caught"),
+        (lambda shows: shows[:-1] + "0" if len(shows) == 4 else shows, "unclear"),
     ],
 )
 def test_answers_in_many_wordings_are_understood(say, verdict):
     sees = answering()
-    assert run_canary(asking(lambda p, i: say(sees(p, i))), {}).verdict == verdict
+    assert run_canary(asking(lambda p, i: say(sees(p, i))), {}, SEED, rounds=1).verdict == verdict
 
 
 def test_a_failed_request_is_no_pass():
-    found = run_canary(lambda requests: [Outcome("", "error", "no")] * len(requests), {})
+    found = run_canary(lambda requests: [Outcome("", "error", "no")] * len(requests), {}, 1)
     assert found.verdict == "failed"
 
 
@@ -108,11 +126,6 @@ def served(server, **more):
     return ModelCard("toy", "openai", model="toy-1", endpoint=server.url, options=options, **more)
 
 
-def both(right, other):
-    """The canary's pictures to one answer function, every other request to another."""
-    return lambda prompt, images: (right if prompt == PROMPT else other)(prompt, images)
-
-
 @pytest.mark.usefixtures("_own_cache")
 @pytest.mark.parametrize("kind", CACHES)
 def test_a_run_on_a_wrong_cache_never_starts(make_tsv, tmp_path, kind):
@@ -123,43 +136,21 @@ def test_a_run_on_a_wrong_cache_never_starts(make_tsv, tmp_path, kind):
 
 
 @pytest.mark.usefixtures("_own_cache")
-def test_a_model_that_costs_money_is_checked_once_and_every_run_records_it(make_tsv, tmp_path):
-    path = make_tsv(2)
-    price = Price(1.0, 1.0, "2025-01-01")
-    with FaultyServer(answer=both(answering(), lambda p, i: "B")) as server:
-        for number, expected in ((1, 14), (2, 0)):
-            before = len(server.calls)
-            run(path, tmp_path / f"run{number}", served(server, price=price), canary=True)
-            probes = [c for c in server.calls[before:] if c.prompt == PROMPT]
-            assert len(probes) == expected
-            manifest = json.loads((tmp_path / f"run{number}" / "manifest.json").read_text())
-            assert manifest["canary"]["verdict"] == "passed"
-        small = run(path, tmp_path / "small", served(server), canary=True, budget=Budget(requests=1))
-        assert small.asked == 1  # the canary's own requests are not what was limited
-        run(path, tmp_path / "run3", served(server), canary=False)
-        manifest = json.loads((tmp_path / "run3" / "manifest.json").read_text())
-        assert manifest["canary"] == {"verdict": "skipped"}
-        before = len(server.calls)
-        run(path, tmp_path / "run4", served(server), canary=True)  # free: a server may change any day
-        assert len([c for c in server.calls[before:] if c.prompt == PROMPT]) == 14
-
-
-@pytest.mark.usefixtures("_own_cache")
 @pytest.mark.parametrize(
-    ("cache", "eyes", "code", "word"),
+    ("cache", "reads", "code", "word"),
     [
-        (None, None, 0, "passed"),
-        (CACHES["path"], None, 4, "caught"),
-        (None, {("x", "y"): "1"}, 3, "unclear"),
+        (None, read, 0, "passed"),
+        (CACHES["path"], read, 4, "caught"),
+        (None, lambda data: "nothing I know", 3, "unclear"),
     ],
 )
-def test_doctor(tmp_path, cache, eyes, code, word):
+def test_doctor(tmp_path, cache, reads, code, word):
     from mmdbench.cli._shared.errors import guarded
     from mmdbench.cli.doctor import doctor
 
     app = typer.Typer()
     app.command()(guarded(doctor))
-    with FaultyServer(answer=answering(cache, eyes)) as server:
+    with FaultyServer(answer=answering(cache, reads)) as server:
         words = ["--model", f"openai:toy-1@{server.url}"]
         result = CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": "200"})
         assert (result.exit_code, word in result.output) == (code, True), result.output

@@ -132,6 +132,7 @@ def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
         "requests": f"{found.requests:,}",
         "already answered": f"{found.answered:,}",
         "to ask": f"{found.to_ask:,} with {found.images:,} images",
+        **({"canary": f"{found.canary:,} requests with a picture each"} if found.canary else {}),
         "tokens": f"{found.tokens_read:,} read, {found.tokens_written:,} written",
         "cost": cost,
         "time": "unknown" if found.seconds is None else duration(found.seconds),

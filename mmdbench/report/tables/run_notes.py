@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
         )
     if results.complete and not results.settled:
         notes.append(f"JUDGING INCOMPLETE: {results.problem} Drops marked {MARK} rest on it.")
-    notes += [*served_notes(results), *_file_notes(results.manifest)]
+    notes += [*_suspect_notes(results), *served_notes(results), *_file_notes(results.manifest)]
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
     notes += _shares_note(results)
@@ -63,6 +63,17 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
         )
         notes.append(f"{places} – {warning}")
     return tuple(filter(None, [*notes, asked_note(results)]))
+
+
+def _suspect_notes(results: RunResults) -> Iterator[str]:
+    """Notes on replies that a server gave between the last good answer to the canary and a wrong one."""
+    for span in (results.manifest.get("canary") or {}).get("suspects", ()):
+        count = sum(span["since"] <= reply.asked <= span["until"] for reply in results.replies.values())
+        if count:
+            yield (
+                f"SUSPECT: {count} replies were given after the last good answer to the canary "
+                f"({span['since']}) and before the run was stopped, because {span['said']}."
+            )
 
 
 def _shares_note(results: RunResults) -> list[str]:
