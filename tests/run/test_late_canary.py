@@ -66,6 +66,10 @@ class LateCache:
         return self.kept.setdefault(self.key(prompt, images[0]), sees(prompt, images))
 
 
+def noting(notes):
+    return lambda progress: notes.append(progress.note)
+
+
 def probes_of(server):
     return [call for call in server.calls if call.prompt == PROMPT]
 
@@ -191,7 +195,7 @@ def test_a_server_that_begins_to_cache_late_is_stopped_and_the_replies_since_are
 def test_a_healthy_server_passes_with_fourteen_requests_spread_over_the_run(make_tsv, tmp_path):
     notes = []
     with FaultyServer(answer=sees) as server:
-        summary = run(make_tsv(60), tmp_path / "run", served(server), LEVELS, notes, canary=True)
+        summary = run(make_tsv(60), tmp_path / "run", served(server), LEVELS, noting(notes), canary=True)
         places = [at for at, call in enumerate(server.calls) if call.prompt == PROMPT]
         assert len({call.images for call in probes_of(server)}) == len(places) == 14
     assert (summary.asked, summary.stopped) == (240, "")
@@ -236,7 +240,7 @@ def test_a_stopped_run_has_its_last_probes_and_a_resumed_one_spends_what_is_left
         assert "--max-requests" in stopped.stopped
         assert [c["moment"] for c in canary_of_run(tmp_path / "run")["checks"]] == ["before", "after"]
         notes = []
-        run(path, tmp_path / "run", served(server), LEVELS, notes, canary=True)
+        run(path, tmp_path / "run", served(server), LEVELS, noting(notes), canary=True)
         assert 11 < len(probes_of(server)) <= 14
         assert not [note for note in notes if note.startswith("canary")]
 
@@ -247,7 +251,13 @@ def test_the_line_is_printed_in_full_once(make_tsv, tmp_path):
     with FaultyServer(answer=sees) as server:
         for number in (1, 2):
             before = len(server.calls)
-            run(path, tmp_path / f"run{number}", served(server, price=price), notes=notes, canary=True)
+            run(
+                path,
+                tmp_path / f"run{number}",
+                served(server, price=price),
+                on_progress=noting(notes),
+                canary=True,
+            )
             assert sum(c.prompt == PROMPT for c in server.calls[before:]) == 14
         lines = [note for note in notes if note.startswith("canary")]
         assert "answers came from" in lines[0]
@@ -260,7 +270,13 @@ def test_a_model_that_reads_no_digits_is_unclear_and_has_no_late_probes(make_tsv
     notes = []
     with FaultyServer(answer=lambda prompt, images: "a picture") as server:
         for number in (1, 2):
-            run(make_tsv(20), tmp_path / f"run{number}", served(server), notes=notes, canary=True)
+            run(
+                make_tsv(20),
+                tmp_path / f"run{number}",
+                served(server),
+                on_progress=noting(notes),
+                canary=True,
+            )
         assert len(probes_of(server)) == 14
     lines = [note for note in notes if note.startswith("canary")]
     assert "does not read the digits" in lines[0]
