@@ -3,8 +3,8 @@
 `--model litellm:<provider>/<model>`, for example `litellm:bedrock/<model id>` or `litellm:vertex_ai/<model>`.
 litellm reads the provider's keys from the environment under its own names; `key_env` and `endpoint` of a card
 are passed to it if they are set. Requests have the form and the options of the adapter `openai`, without
-`transport` and `processes`. They are retried by the runner, not by litellm. A setting that the provider does
-not take is an error.
+`transport` and `processes`. They are retried by the runner, not by litellm. Settings that the provider does not
+take are learnt as there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from mmdbench.errors import MissingExtraError, ModelError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.failures import AttemptError, error_of, kind_of_connection, short_reason
 from mmdbench.models.instructions import find_instruction
+from mmdbench.models.learning import LearntParameters
 from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.records import Outcome, Question, Request
 from mmdbench.system.secrets import hide_secrets
@@ -47,6 +48,7 @@ class LiteLLMModel:
         self._settings = settings
         self._name = name
         self._places = settings.endpoint != _NO_ENDPOINT
+        self.learnt = LearntParameters(settings.parameters, settings.generation)
 
     def __repr__(self) -> str:
         return f"LiteLLMModel({self._name!r})"
@@ -66,7 +68,7 @@ class LiteLLMModel:
         found = self._settings.fingerprint()
         if not self._places:
             del found["endpoint"]
-        return {"adapter": "litellm", "version": ADAPTER_VERSION, **found}
+        return {"adapter": "litellm", "version": ADAPTER_VERSION, **found, **self.learnt.record}
 
     def check(self) -> None:
         """Raises ModelError if the key that the card names is missing, or if litellm cannot be imported."""
@@ -82,7 +84,12 @@ class LiteLLMModel:
         return default if instruction is None else instruction.after(default)
 
     async def agenerate(self, request: Request) -> Outcome:
-        """Send a request once. Raises AttemptError."""
+        """Send a request once, without the settings that the model does not take. Raises AttemptError."""
+        return await self.learnt.ask(
+            request.generation, lambda sent: self._complete(replace(request, generation=sent))
+        )
+
+    async def _complete(self, request: Request) -> Outcome:
         body, sent = chat_body(request, self._settings)
         key = read_key(self._settings, self._name)
         place = {"base_url": self._settings.endpoint} if self._places else {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.instructions import find_instruction
+from mmdbench.models.learning import LearntParameters
 from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.records import Outcome, Question, Request
 
@@ -33,6 +34,7 @@ class OpenAIModel:
         self._settings = settings
         self._name = name
         self._pool: ClientPool | None = None
+        self.learnt = LearntParameters(settings.parameters, settings.generation)
 
     def __repr__(self) -> str:
         return f"OpenAIModel({self._name!r})"
@@ -48,9 +50,10 @@ class OpenAIModel:
         return self._settings.throttle
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Adapter, model, endpoint, and the settings of pictures and prompts."""
+        """Adapter, model, endpoint, the settings of pictures and prompts, and what the server refuses."""
         self._resolve()
-        return {"adapter": "openai", "version": ADAPTER_VERSION, **self._settings.fingerprint()}
+        settings = self._settings.fingerprint()
+        return {"adapter": "openai", "version": ADAPTER_VERSION, **settings, **self.learnt.record}
 
     def check(self) -> None:
         """Raises ModelError if the key is missing, MissingExtraError without the openai client."""
@@ -63,7 +66,12 @@ class OpenAIModel:
         return default if instruction is None else instruction.after(default)
 
     async def agenerate(self, request: Request) -> Outcome:
-        """Send a request once. Raises AttemptError."""
+        """Send a request once, without the settings that the model does not take. Raises AttemptError."""
+        return await self.learnt.ask(
+            request.generation, lambda sent: self._complete(replace(request, generation=sent))
+        )
+
+    async def _complete(self, request: Request) -> Outcome:
         body, sent = chat_body(request, self._settings)
         outcome = await self._opened_pool().complete(body)
         return replace(outcome, details={**outcome.details, "sent": sent}) if sent else outcome

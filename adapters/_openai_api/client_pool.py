@@ -46,8 +46,8 @@ _TOGETHER = 4
 _BUFFER = 1 << 22
 _SECONDS_TO_END = 5.0
 
-Result = Outcome | tuple[str, str, float | None]
-"""An outcome, or the kind, reason and Retry-After (seconds) of an AttemptError."""
+Result = Outcome | tuple[str, str, float | None, str]
+"""An outcome, or the kind, reason, Retry-After (seconds) and refused parameter of an AttemptError."""
 
 
 class ClientPool:
@@ -255,7 +255,7 @@ class _HelperProcess:
         self.alive = False
         for future in self.waiting.values():
             if not future.done():
-                future.set_result(("dropped", "the process that sent it exited", None))
+                future.set_result(("dropped", "the process that sent it exited", None, ""))
 
 
 def main() -> None:
@@ -303,9 +303,9 @@ async def _result(client: ChatClient, body: Mapping[str, Any]) -> Result:
     try:
         return await client.complete(body)
     except AttemptError as error:
-        return error.kind, error.reason, error.retry_after
+        return error.kind, error.reason, error.retry_after, error.parameter
     except Exception as error:  # noqa: BLE001 - without a result the parent process would wait for ever
-        return "unexpected", type(error).__name__, None
+        return "unexpected", type(error).__name__, None, ""
 
 
 class _ResultQueue:

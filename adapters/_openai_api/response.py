@@ -13,6 +13,8 @@ from mmdbench.records import Outcome, Status
 from mmdbench.system.environment import portable
 from mmdbench.system.secrets import hide
 
+from .thoughts import message_text, message_thoughts, used_effort
+
 __all__ = ["outcome_of"]
 
 _MOST_TOKENS = 10_000_000
@@ -57,7 +59,7 @@ def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> 
     spellings = [short_reason(str(choice.get(f"{name}finish_reason") or ""), key) for name in ("", "native_")]
     if _has_error(choice):
         raise _late_error(choice, key)
-    text = _text(message.get("content"))
+    text = message_text(message.get("content"))
     refusal = message.get("refusal")
     if key:
         text = hide(text, key)
@@ -71,12 +73,14 @@ def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> 
         details["model"] = short_reason(_public(str(answer["model"])), key)
     if answer.get("system_fingerprint"):
         details["system_fingerprint"] = short_reason(str(answer["system_fingerprint"]), key)
-    thoughts = message.get("reasoning_content") or message.get("reasoning")
-    if isinstance(thoughts, str) and thoughts:
+    thoughts, effort = message_thoughts(message), used_effort(answer)
+    if thoughts:
         details["reasoning"] = hide(thoughts, key)
     tokens = _tokens(choice.get("logprobs"))
     if tokens:
         details["logprobs"] = tokens
+    if effort:
+        details["reasoning_effort"] = short_reason(effort, key)
     status, reason = _status(text, spellings, str(refusal or ""))
     return Outcome(text, status, short_reason(reason, key), details)
 
@@ -105,14 +109,6 @@ def _status(text: str, spellings: list[str], refusal: str) -> tuple[Status, str]
     return "ok", ""
 
 
-def _text(content: Any) -> str:
-    if isinstance(content, list):  # parts, as some servers send them
-        return "".join(str(part.get("text") or "") for part in content)
-    if content is None or isinstance(content, str):
-        return content or ""
-    raise TypeError(f"content is a {type(content).__name__}")
-
-
 def _usage(usage: Any) -> dict[str, int]:
     if not isinstance(usage, dict) or _count(usage, "prompt_tokens") is None:
         return {}
@@ -121,7 +117,8 @@ def _usage(usage: Any) -> dict[str, int]:
     if total is not None:  # some servers count thoughts, which are paid for, in the total alone
         written = max(written, total - read)
     cached = min(read, _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0)
-    thought = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    details = [usage.get(f"{name}_tokens_details") for name in ("completion", "output")]
+    thought = next((n for table in (*details, usage) if (n := _count(table, "reasoning_tokens"))), 0)
     found = {"prompt": read, "completion": written}
     return found | ({"cached": cached} if cached else {}) | ({"reasoning": thought} if thought else {})
 

@@ -15,6 +15,7 @@ from mmdbench.models.card_secrets import check_headers, refuse_secrets_of_addres
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.endpoints import SERVED_BY, is_local, normal_endpoint, server_of
 from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction
+from mmdbench.models.parameters import CARD_OPTIONS, Parameters, card_parameters
 from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.system.bounds import require_at_least, require_between
 from mmdbench.system.digest import bytes_digest
@@ -38,7 +39,7 @@ _OPTIONS = (
     "detail",
     "system",
     "image_first",
-    "reasoning",
+    *CARD_OPTIONS,
     "logprobs",
     SERVED_BY,
     *INSTRUCTION_OPTIONS,
@@ -70,6 +71,7 @@ class ApiSettings:
     image_first: bool = True
     instruction: Instruction | None = None
     generation: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=Parameters)
     server: str = ""
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -98,8 +100,6 @@ def read_settings(card: ModelCard) -> ApiSettings:
         if name not in _OPTIONS:
             raise UnknownNameError(f"option of the model {card.name!r}:", name, _OPTIONS)
     options = dict(card.options)
-    reasoning = _switch(options.pop("reasoning", False), "reasoning")
-    _check_generation(card, reasoning=reasoning)
     transport = _choice(options.pop("transport", "auto"), "transport", _TRANSPORTS)
     throttle = ThrottleSettings(
         concurrency=int(_number(options.pop("concurrency", 16), "concurrency")),
@@ -132,6 +132,7 @@ def read_settings(card: ModelCard) -> ApiSettings:
         query=query,
         headers=card.headers,
         logprobs=_switch(options.pop("logprobs", False), "logprobs"),
+        parameters=card_parameters(options, card.generation, card.name),
     )
 
 
@@ -176,17 +177,6 @@ def _endpoint(card: ModelCard) -> tuple[str, str]:
             hint="For example https://host/v1.",
         )
     return card.endpoint.partition("?")[0].rstrip("/"), parts.query
-
-
-def _check_generation(card: ModelCard, *, reasoning: bool) -> None:
-    if not reasoning:
-        return
-    for name in ("temperature", "top_p", "max_tokens"):
-        if name in card.generation:
-            raise UsageError(
-                f"The model {card.name!r} is a reasoning model, which takes no {name}.",
-                hint="Set generation.max_completion_tokens and generation.reasoning_effort.",
-            )
 
 
 def _number(value: Any, name: str, least: float = 1) -> float:

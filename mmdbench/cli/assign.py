@@ -13,7 +13,8 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources, open_benches
-from mmdbench.cli._shared.output import print_judge_usage, print_paths, print_retirement
+from mmdbench.cli._shared.cards import chosen_card
+from mmdbench.cli._shared.output import print_judge_usage, print_paths
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, refuse_incomplete
 from mmdbench.errors import UnknownNameError, UsageError
@@ -100,7 +101,6 @@ def assign(
 
     Run the command again to resume.
     """
-    from mmdbench.models.cards import find_card, set_options
     from mmdbench.run.budget import Budget
     from mmdbench.run.inputs import RunSettings
     from mmdbench.training import AssignmentRules, RowDraw, SetPlan
@@ -138,8 +138,7 @@ def assign(
         rules = AssignmentRules(
             **_known(clean_check=clean_check, right_at=right_at, regenerations=regenerations, seed=seed)
         )
-        card = set_options(find_card(model, model_card or ()), settings or ())
-        print_retirement(card)
+        card = chosen_card(model, model_card, settings)
         how = RunSettings(budget=Budget(max_usd, None, max_requests), **pictures, **change)
         _by_base_model(replace(plan, model=card.name), card, how, rules, work, writers)
     else:

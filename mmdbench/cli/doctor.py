@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.cards import chosen_card
 
 if TYPE_CHECKING:
     from mmdbench.models.cards import ModelCard
@@ -31,17 +32,17 @@ def doctor(
     Exit code: 0 passed, 3 cannot tell, 4 an answer belongs to another picture, or there is none.
     """
     from mmdbench.cli._shared.downloads import refuse_missing
-    from mmdbench.cli._shared.output import print_retirement
-    from mmdbench.models.cards import find_card, set_options
     from mmdbench.models.registry import check_model, open_model
     from mmdbench.run.preflight import canary_of
 
-    card = set_options(find_card(model, model_card or ()), settings or ())
-    print_retirement(card)
+    card = chosen_card(model, model_card, settings)
     refuse_missing(card)
     loaded = open_model(card)
     check_model(loaded)
     found = canary_of(loaded, card)
+    learnt = getattr(loaded, "learnt", None)
+    if learnt is not None and learnt.note:
+        typer.echo(f"mmdbench: {learnt.note}.", err=True)
     if as_json:
         typer.echo(json.dumps({"model": card.name, **asdict(found), "said": found.summary}, indent=1))
     else:

@@ -11,8 +11,9 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
+from mmdbench.cli._shared.cards import chosen_card
 from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
-from mmdbench.cli._shared.output import print_judge_usage, print_retirement
+from mmdbench.cli._shared.output import print_judge_usage
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
 from mmdbench.errors import IncompleteError, MmdbenchError, UsageError
@@ -120,7 +121,6 @@ def evaluate(
 ) -> None:
     """Run a model on clean and degraded questions; run the command again to resume."""
     from mmdbench.benches import expand_benches
-    from mmdbench.models.cards import find_card, set_options
     from mmdbench.results.judging.open import JudgeOptions
     from mmdbench.run.budget import Budget
     from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
@@ -129,8 +129,7 @@ def evaluate(
     from mmdbench.run.inputs import RunSettings
 
     changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
-    card = set_options(find_card(model, model_card or ()), changes)
-    print_retirement(card)
+    card = chosen_card(model, model_card, changes)
     require_between("--max-error-rate", max_error_rate, 0, 1)
     plan = RunPlan(
         model=card.name,

@@ -197,7 +197,9 @@ def _judged(made: Score) -> str:
     record = made.judge_record
     temperatures = ", ".join(f"{t:g}" for t in dict.fromkeys(record["temperatures"]))
     random = " · unresolved: random" if made.on_unresolved == "random" else ""
-    return f"judge {made.judge} at temperature {temperatures}, {record['max_tokens']} tokens{random}"
+    untaken = " and no ".join(record.get("not_taken", ()))
+    untaken = f" (which takes no {untaken})" if untaken else ""
+    return f"judge {made.judge} at temperature {temperatures}, {record['max_tokens']} tokens{untaken}{random}"
 
 
 def _print_changes(made: Regraded) -> None:

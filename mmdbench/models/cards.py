@@ -30,6 +30,7 @@ from urllib.parse import quote
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.card_secrets import refuse_secrets, refuse_secrets_of_address
+from mmdbench.models.card_settings import apply_settings, model_named
 from mmdbench.models.prices import Price, listed_price, read_price
 from mmdbench.system.toml import parse_toml
 
@@ -56,8 +57,8 @@ class ModelCard:
     that holds the endpoint's key. `options` go to the adapter; `generation` goes to the model with
     each request, and is part of every reply's key. `images` are the endpoint's limits on pictures
     (`max_bytes`, `max_side`, `formats`, `tokens`); `context` is in tokens. From the day `retired` on, the
-    provider does not answer as this model any more. `headers` go to the endpoint with
-    each request; their values are names of environment variables, such as `$MY_KEY`.
+    provider does not answer as this model any more. `headers` go to the endpoint with each request; their
+    values are names of environment variables, such as `$MY_KEY`. `notes` are for the user.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ModelCard:
     images: Mapping[str, Any] = field(default_factory=dict)
     retired: date | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def shipped_cards() -> dict[str, ModelCard]:
@@ -122,9 +124,8 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
             hint=f"Write {card}:<model> or {card}:<model>@<base-url>.",
         )
     _check_address(name, card, "" if url else model)
-    made = replace(
-        cards[card], name=_short(name, card, model), model=model, price=None, summary="", retired=None
-    )
+    made = _with_model(replace(cards[card], name=_short(name, card, model), summary=""), model)
+    made = replace(made, price=None, retired=None)
     if not url:
         return _placed(made)
     if cards[card].endpoint:  # its key and headers are for that endpoint alone
@@ -135,30 +136,27 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
 def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
     """The card, changed by `key=value` settings.
 
-    A key is a field (`model=…`), a part of one (`generation.top_p=0.9`) or an option of the adapter. A
-    value is read as TOML, or as text if it is not valid TOML.
+    A key is a field (`model=…`), a part of one (`generation.top_p=0.9`, to any depth) or an option of the
+    adapter. A value is read as TOML, or as text if it is not valid TOML. The value `none`, or an empty one,
+    takes a part of `generation`, `price` or `images` away. With another model, the card loses its price,
+    context and image rules.
     """
+    model = model_named(settings)
+    if isinstance(model, str):
+        card = _with_model(card, model)
     table = _as_table(card)
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(
-                f"--set needs key=value, got {setting!r}.", hint="For example --set max_side=1024."
-            )
-        first, dot, second = key.strip().partition(".")
-        if dot:
-            if first in _FIELDS and first not in _TABLES:
-                raise UsageError(f"Cannot read --set {setting!r}: the card's field {first} is no table.")
-            table[first] = {**table.get(first, {}), second: _value(value)}
-            if first == "price" and second != "source":
-                table[first].pop("source", None)  # it is not the list's price any more
-        elif first in _FIELDS:
-            table[first] = _value(value)
-        elif first in card.generation:
-            table["generation"] = {**table["generation"], first: _value(value)}
-        else:
-            table["options"] = {**table["options"], first: _value(value)}
-    return _card(card.name, table, "--set")
+    apply_settings(table, settings, _FIELDS, _TABLES)
+    return replace(_card(card.name, table, "--set"), notes=card.notes)
+
+
+def _with_model(card: ModelCard, model: str) -> ModelCard:
+    """The card for another model; price, context and image rules belong to the one that it named before."""
+    if card.model in ("", model):
+        return replace(card, model=model)
+    lost = ["image rules" if n == "images" else n for n in ("price", "context", "images") if getattr(card, n)]
+    note = f"the card's {', '.join(lost)} are those of {card.model} and do not count for {model}"
+    notes = (*card.notes, note) if lost else card.notes
+    return replace(card, model=model, price=None, context=None, images={}, retired=None, notes=notes)
 
 
 def with_list_price(card: ModelCard) -> ModelCard:
@@ -210,6 +208,8 @@ def _check_address(name: str, card: str, model: str) -> None:
 
 _TABLES = ("options", "generation", "price", "images", "headers")
 _FIELDS = ("adapter", "summary", "model", "endpoint", "key_env", "context", "retired", *_TABLES)
+# Options that a card may also hold as fields of its own.
+_ASKED = ("sampling", "max_tokens_field")
 _SHIPPED = "mmdbench/adapters/cards.toml"
 
 
@@ -252,8 +252,10 @@ def _card(name: str, table: Any, where: str) -> ModelCard:
         raise UsageError(f"{where}: {name} must be a table: [{name}] and, below it, adapter = '…'.")
     refuse_secrets(table, name, where)
     for key in table:
-        if key not in _FIELDS:
-            raise UnknownNameError(f"key of model card [{name}] in {where}:", key, (*_FIELDS, "base"))
+        if key not in (*_FIELDS, *_ASKED):
+            raise UnknownNameError(
+                f"key of model card [{name}] in {where}:", key, (*_FIELDS, *_ASKED, "base")
+            )
     if not isinstance(table.get("adapter"), str):
         raise UsageError(f"{where}: the card [{name}] must name its adapter: adapter = '…'.")
     for key, value in table.items():
@@ -263,11 +265,14 @@ def _card(name: str, table: Any, where: str) -> ModelCard:
                 f"{where}: {key} of the card [{name}] must be a {_WORDS[wanted]}, not {value!r}."
             )
     price = read_price(table["price"], name, where) if table.get("price") else None
-    return ModelCard(**{"name": name, **table, "price": price})
+    asked = {key: table[key] for key in _ASKED if key in table}
+    fields = {key: value for key, value in table.items() if key not in asked}
+    options = {**table.get("options", {}), **asked}
+    return ModelCard(**{"name": name, **fields, "price": price, "options": options})
 
 
 _KINDS: Mapping[str, type] = {
-    **dict.fromkeys(_FIELDS, str),
+    **dict.fromkeys((*_FIELDS, *_ASKED), str),
     **dict.fromkeys(_TABLES, dict),
     "context": int,
     "retired": date,
@@ -282,16 +287,9 @@ _WORDS: Mapping[type, str] = {
 
 def _as_table(card: ModelCard) -> dict[str, Any]:
     table = asdict(card)
-    del table["name"]
+    del table["name"], table["notes"]
     table["price"] = {key: value for key, value in (table["price"] or {}).items() if value is not None}
     return {key: value for key, value in table.items() if value is not None}
-
-
-def _value(text: str) -> Any:
-    try:
-        return parse_toml(f"value = {text}")["value"]
-    except ValueError:
-        return text
 
 
 def _short(name: str, card: str, model: str) -> str:

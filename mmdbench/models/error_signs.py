@@ -70,13 +70,15 @@ class ErrorSigns:
     """Signs of an error body.
 
     `own` are the codes of the server's own error, `passed_on` those of errors inside it, both as
-    `plain_code` writes them; `texts` are its messages, outermost first; `marked` is the first mark of a
-    content filter, empty without one; `wait_seconds` is the pause that the body asks for.
+    `plain_code` writes them; `texts` are its messages, outermost first; `fields` are the fields of the
+    request that it names; `marked` is the first mark of a content filter, empty without one; `wait_seconds`
+    is the pause that the body asks for.
     """
 
     own: list[str] = field(default_factory=list)
     passed_on: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
     marked: str = ""
     wait_seconds: float | None = None
 
@@ -130,6 +132,10 @@ def _read_value(signs: ErrorSigns, key: str, value: object, own: bool) -> None:
         signs.marked = key
     if key in _WAITS and signs.wait_seconds is None:
         signs.wait_seconds = seconds_of(value)
+    if key == "param" and isinstance(value, str):
+        signs.fields.append(value)
+    if key == "loc" and isinstance(value, list):
+        signs.fields += [part for part in value if isinstance(part, str)]
     if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
         return
     # OpenRouter's own `invalid_prompt` is a message that it cannot read, not one that was refused.

@@ -14,6 +14,7 @@ from typing import Literal
 
 from mmdbench.errors import UnknownNameError
 from mmdbench.models.error_signs import ErrorSigns, kind_of_words, plain_code, read_signs
+from mmdbench.models.parameters import refused_parameter
 from mmdbench.system.http import retry_after
 from mmdbench.system.secrets import hide
 
@@ -71,6 +72,7 @@ RULES: Mapping[str, Rule] = {
     "too_large": Rule("fail", False, "an image or the request is larger than the server allows"),
     "forbidden": Rule("fail", False, "the server forbids this request, or the key to ask at all"),
     "unexpected": Rule("fail", False, "the adapter failed"),
+    "unsupported_setting": Rule("stop", False, "the model does not take a setting that is sent to it"),
     "unauthorised": Rule("stop", False, "the key is missing, wrong or not allowed to do this"),
     "not_found": Rule("stop", False, "there is no such model or no such address"),
     "quota": Rule("stop", False, "the account has no credit left"),
@@ -158,20 +160,21 @@ _OF_THE_REQUEST = ("content_filter", "too_long", "too_large")
 class AttemptError(Exception):
     """Failure of one attempt; the driver turns it into a retry, a status or a ModelError."""
 
-    def __init__(self, kind: str, reason: str, retry_after: float | None = None) -> None:
+    def __init__(self, kind: str, reason: str, retry_after: float | None = None, parameter: str = "") -> None:
         """Describe a failure.
 
         Args:
             kind: A key of `RULES`.
             reason: The error in words, without keys and other secrets.
             retry_after: Seconds that the server asks its clients to wait, if it does.
+            parameter: The name of the setting that the server refuses, if it refuses one.
 
         Raises:
             UnknownNameError: There is no such kind.
         """
         if kind not in RULES:
             raise UnknownNameError("kind of failure", kind, RULES)
-        self.kind, self.reason, self.retry_after = kind, reason, retry_after
+        self.kind, self.reason, self.retry_after, self.parameter = kind, reason, retry_after, parameter
         super().__init__(reason)
 
     @property
@@ -209,7 +212,9 @@ def error_of(status: int, body: object, headers: Mapping[str, str], key: str = "
     if wait_seconds is None and kind == "rate_limited":
         wait_seconds = retry_after(headers, resets=True) if signs.wait_seconds is None else signs.wait_seconds
     texts = dict.fromkeys(signs.texts) or [_SHALLOW.repr(body) if body else ""]
-    return AttemptError(kind, short_reason(f"HTTP {status}: {': '.join(list(texts)[:2])}", key), wait_seconds)
+    refused = refused_parameter(status, signs) if kind == "bad_request" else ""
+    reason = short_reason(f"HTTP {status}: {': '.join(list(texts)[:2])}", key)
+    return AttemptError(kind, reason, wait_seconds, refused)
 
 
 def known_kind(signs: ErrorSigns) -> str:

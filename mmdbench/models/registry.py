@@ -80,8 +80,9 @@ class AsyncModel(Protocol):
     """A model behind a server, which answers many requests at once, each in its own coroutine.
 
     It may also have `prompt` and `check` as a Model, `throttle` (a ThrottleSettings: limits on
-    concurrency, rates and attempts) and `aclose()` (a coroutine that closes the connections; the model
-    can be asked again afterwards, in another event loop).
+    concurrency, rates and attempts), `learnt` (a LearntParameters: the settings that its server takes) and
+    `aclose()` (a coroutine that closes the connections; the model can be asked again afterwards, in another
+    event loop).
     """
 
     @property

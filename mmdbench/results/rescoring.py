@@ -281,12 +281,24 @@ def record_judge(regraded: Regraded, *, default: bool = False) -> None:
         "prompts": [prompts[name] for name in sorted(prompts)],
         "comparable": regraded.comparable,
         "sampling": [{"temperatures": list(t), "max_tokens": most} for t, most in sampling],
+        **_not_taken(records),
         "rules": {k: v for k, v in asdict(regraded.rules).items() if k != "judge"},
         "judged": sum(arm.score.counts["judged"] for arm in regraded.arms),
         "judge_failed": sum(arm.score.counts["judge_failed"] for arm in regraded.arms),
     }
     own = _is_own(regraded.folder, regraded.rules)
     record_scoring(regraded.folder, note, regraded.heads, own_rules=own, default=default)
+
+
+def _not_taken(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings of a protocol that its judge does not take, and what it was sent instead."""
+    found: dict[str, Any] = {}
+    for record in records:
+        if "not_taken" in record:
+            found["not_taken"] = sorted({*found.get("not_taken", ()), *record["not_taken"]})
+        if "sent" in record:
+            found["sent"] = {**found.get("sent", {}), **record["sent"]}
+    return found
 
 
 def _is_own(folder: Path, rules: Rules) -> bool:

@@ -11,8 +11,8 @@ import asyncio
 import gc
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -143,6 +143,7 @@ class AsyncDriver:
         self.estimate = CostEstimate(self.card)
         self._failures = self.failures or RequestFailures(self.settings.concurrency)
         self._said_until = -math.inf
+        self._alone = asyncio.Lock()
         self._stopped = asyncio.Event()
         self._budget_changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -189,22 +190,40 @@ class AsyncDriver:
         while True:
             attempt += 1
             tokens, usd = self.estimate.expect(request.prompt, sizes)
-            started = await self._admitted(tokens, usd)
-            if started is None:
-                return None
-            try:
-                outcome = await self._attempt(request, started, tokens, usd)
-            except AttemptError as error:
-                ended = self._failed_outcome(request, error, attempt)
-                if ended is not None:
-                    return TimedOutcome(ended, attempt, self.queue.clock() - started)
-                if self.fatal is not None or await self._pause(
-                    backoff_seconds(self.settings, attempt, request.key)
-                ):
+            async with self._turn():
+                started = await self._admitted(tokens, usd)
+                if started is None:
                     return None
-            else:
+                result = await self._result(request, started, tokens, usd)
+            if isinstance(result, Outcome):
                 self._failures.reset()
-                return TimedOutcome(outcome, attempt, self.queue.clock() - started)
+                return TimedOutcome(result, attempt, self.queue.clock() - started)
+            ended = self._failed_outcome(request, result, attempt)
+            if ended is not None:
+                return TimedOutcome(ended, attempt, self.queue.clock() - started)
+            if self.fatal is not None or await self._pause(
+                backoff_seconds(self.settings, attempt, request.key)
+            ):
+                return None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Let the first attempt go alone if it may teach which settings the model takes."""
+        learnt = getattr(self.model, "learnt", None)
+        if learnt is not None and learnt.is_open:
+            async with self._alone:
+                if learnt.is_open:
+                    yield
+                    return
+        yield
+
+    async def _result(
+        self, request: Request, started: float, tokens: float, usd: float
+    ) -> Outcome | AttemptError:
+        try:
+            return await self._attempt(request, started, tokens, usd)
+        except AttemptError as error:
+            return error
 
     async def _admitted(self, tokens: float, usd: float) -> float | None:
         """The time at which throttle and budget let a request start; None if the run was stopped first."""
@@ -321,6 +340,8 @@ class AsyncDriver:
             if not self.card.key_env:
                 return "The card names no variable with a key: --set key_env=NAME. "
             return f"Is the key in the environment variable {self.card.key_env} right? "
+        if error.kind == "unsupported_setting":
+            return f"Leave the setting out: --set 'generation.{error.parameter}='. "
         if error.kind == "not_found":
             return "Is the model's name right? Is the path of the endpoint (such as /v1) right? "
         return ""

@@ -123,6 +123,8 @@ class CanaryWatch:
         if self.share.before:
             begun, paid = _now(), self.spending.usd
             found = self._apart(self._first_round)
+            # Its first request may have taught which settings the server takes.
+            self.fingerprint = value_digest(dict(self.model.fingerprint()))
             self.spending.held = (self.spending.usd - paid) / self.share.before * self.share.after
             self._checks.append(_Check("before", found.seed, begun, list(found.probes)))
             self._verdict, self._said, self._good = found.verdict, found.summary, begun

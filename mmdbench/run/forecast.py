@@ -12,6 +12,8 @@ from typing import Any
 from mmdbench.benches import Bench
 from mmdbench.benches.catalog import is_degraded, is_outside
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.learning import recall_learnt
+from mmdbench.models.parameters import is_reasoning
 from mmdbench.models.registry import Fingerprinted, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
 from mmdbench.records import CLEAN
@@ -85,6 +87,7 @@ def forecast(inputs: RunInputs) -> Forecast:
     The folder is made and keeps the digests of the images, nothing else.
     """
     make_folder(inputs.folder)
+    recall_learnt(inputs.model, find_manifest(inputs.folder))
     planned = plan_requests(inputs)
     unique = {p.key: p for p in planned if p.problem is None}  # the others are never sent
     stored = read_index(inputs.folder, next_generation(find_manifest(inputs.folder), inputs.settings).since)
@@ -164,7 +167,7 @@ def _tokens(todo: Sequence[Planned], card: ModelCard, earlier: _EarlierReplies) 
     if earlier.read is not None and earlier.written is not None:
         return round(earlier.read * len(todo)), round(earlier.written * len(todo))
     each, settings = TYPICAL_OUTPUT, card.generation
-    if card.options.get("reasoning") or settings.get("reasoning_effort", "none") != "none":
+    if is_reasoning(card.options) or settings.get("reasoning_effort", "none") != "none":
         most = settings.get("max_completion_tokens", settings.get("max_tokens"))
         each = 10 * TYPICAL_OUTPUT if most is None else min(int(most), 10 * TYPICAL_OUTPUT)
     return sum(request_tokens(p.prompt, p.sizes, card) for p in todo), each * len(todo)

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from typing import Any, cast
 
 from mmdbench.errors import ModelError
+from mmdbench.models.learning import recall_learnt
 from mmdbench.models.registry import AsyncModel, Model, check_model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Cell, Reply
@@ -111,12 +112,25 @@ class _PlanAndManifest:
     ) -> None:
         self._inputs, self._planned, self._earlier = inputs, planned, earlier
         self._generation = generation
-        self.manifest = run_manifest(inputs, earlier) | _picture_record(inputs, planned)
-        if generation.number:
-            self.manifest["generation"] = generation.as_dict()
+        self.manifest: dict[str, Any] = {}
         self._written = False
-        if earlier is None or same_run(earlier, self.manifest):
+        self._make_manifest()
+
+    def _make_manifest(self) -> None:
+        kept = {key: value for key, value in self.manifest.items() if key == "canary"}
+        made = run_manifest(self._inputs, self._earlier) | _picture_record(self._inputs, self._planned)
+        self.manifest.update(made | kept)
+        if self._generation.number:
+            self.manifest["generation"] = self._generation.as_dict()
+        if self._earlier is None or same_run(self._earlier, self.manifest):
             self.write()
+
+    def replan(self, planned: Sequence[Planned]) -> None:
+        """Take another plan, of the same requests under other keys; its manifest is in the same dict."""
+        if self._written:
+            self._earlier = dict(self.manifest)
+        self._planned, self._written = planned, False
+        self._make_manifest()
 
     def write(self) -> None:
         """Write plan and manifest, once."""
@@ -137,16 +151,22 @@ class _PlanAndManifest:
 
 @dataclass
 class _Session:
-    """State and counts of one call of `run_plan`; nothing in it grows with the number of replies."""
+    """State and counts of one call of `run_plan`; nothing in it grows with the number of replies.
+
+    `planned` has the keys for all settings of the card; `keys` leads from them to those for the settings that
+    the server takes, and is empty as long as it takes all.
+    """
 
     inputs: RunInputs
     store: ReplyStore
     record: _PlanAndManifest
-    todo: Sequence[Planned]
-    earlier: int
+    planned: Sequence[Planned]
     on_progress: Callable[[RunProgress], None]
     spending: Spending
     throttle: Throttle | None
+    todo: Sequence[Planned] = ()
+    earlier: int = 0
+    keys: dict[str, str] = field(default_factory=dict)
     begun: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     asked: int = 0
     failed: int = 0
@@ -156,9 +176,40 @@ class _Session:
     served: ServedModels = field(default_factory=ServedModels)
     watch: CanaryWatch | None = None
 
+    def __post_init__(self) -> None:
+        self._known = getattr(getattr(self.inputs.model, "learnt", None), "known", None)
+
+    def choose(self) -> None:
+        """Choose what is to be asked: this shard's requests without a reply."""
+        number, count = self.inputs.settings.shard
+        # A shard is chosen by the keys for the card's settings, which learning does not change.
+        mine = {p.key: p for p in self.planned if count == 1 or shard_of(p.key, count) == number}
+        answered = self.store.answered(errors_count=not self.inputs.settings.retry_errors)
+        self.todo = [p for p in mine.values() if self.key(p.key) not in answered]
+        self.earlier = len(mine) - len(self.todo)
+        stored = {self.store.served.get(self.key(key), "") for key in mine}
+        self.served = ServedModels(asked_model(self.record.manifest), stored - {""})
+
+    def key(self, planned: str) -> str:
+        """The key of a reply."""
+        return self.keys.get(planned, planned)
+
+    def adopt_learnt(self) -> bool:
+        """Plan under other keys, with a note, if the model has learnt more of what its server takes."""
+        learnt: Any = getattr(self.inputs.model, "learnt", None)
+        if learnt is None or learnt.known is self._known:
+            return False
+        self._known = learnt.known
+        planned = plan_requests(self.inputs)
+        self.keys = {old.key: new.key for old, new in zip(self.planned, planned, strict=True)}
+        self.record.replan(planned)
+        self.show(note=learnt.note)
+        return True
+
     def keep(self, reply: Reply) -> None:
+        self.adopt_learnt()
         self.record.write()
-        self.store.add(reply)
+        self.store.add(replace(reply, key=self.key(reply.key)) if self.keys else reply)
         self.asked += 1
         self.failed += reply.status == "error"
         usage = reply.details.get("usage") or {}
@@ -225,32 +276,31 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
         planned = plan_requests(inputs)
         before = find_manifest(folder)
         record = _PlanAndManifest(inputs, planned, before, store.generation)
-        number, count = settings.shard
-        mine = {p.key: p for p in planned if count == 1 or shard_of(p.key, count) == number}
-        answered = store.answered(errors_count=not settings.retry_errors)
-        todo = [p for p in mine.values() if p.key not in answered]
         throttle = Throttle(throttle_settings(model)) if is_async(model) else None
-        spending = Spending(settings.budget)
-        session = _Session(
-            inputs, store, record, todo, len(mine) - len(todo), on_progress, spending, throttle
-        )
-        stored = {store.served[key] for key in mine.keys() & store.served.keys()}
-        session.served = ServedModels(asked_model(record.manifest), stored - {""})
-        if not todo:
-            record.write()
+        session = _Session(inputs, store, record, planned, on_progress, Spending(settings.budget), throttle)
+        recall_learnt(model, before)
+        session.adopt_learnt()
+        session.choose()
+        if not session.todo:
+            session.record.write()
         try:
             session.require_one_model()
             session.show(note=_bad_images(planned))
-            session.show(note=moved_note(before, record.manifest) if todo else "")
-            counts, manifest = (len(mine), len(todo)), record.manifest
-            watch = watching(inputs, manifest, counts, spending, session.show_note)
-            with watch as session.watch, stopped_by_ctrl_c(spending):
+            session.show(note=moved_note(before, session.record.manifest) if session.todo else "")
+            counts, manifest = (
+                (session.earlier + len(session.todo), len(session.todo)),
+                session.record.manifest,
+            )
+            watch = watching(inputs, manifest, counts, session.spending, session.show_note)
+            with watch as session.watch, stopped_by_ctrl_c(session.spending):
+                if session.adopt_learnt():
+                    session.choose()
                 _ask(session)
             session.require_one_model()
         finally:
             summary = session.summary(len(planned), time.monotonic() - started)
-            finished = store.index.keys() >= {p.key for p in planned}
-            record.close(_session_record(session.begun, summary, settings), finished=finished)
+            finished = store.index.keys() >= {session.key(p.key) for p in planned}
+            session.record.close(_session_record(session.begun, summary, settings), finished=finished)
     if summary.stopped == INTERRUPTED:
         raise KeyboardInterrupt
     return summary

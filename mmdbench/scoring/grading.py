@@ -125,7 +125,8 @@ def score(
     grades = grading.grade(sheet, session)
     if session and session.failed and not session.answered:
         raise ModelError(
-            f"{bench.name}: the judge {session.judge.id} answered none of {session.failed} rows.",
+            f"{bench.name}: the judge {session.judge.id} answered none of {session.failed} rows"
+            f"{': ' if session.last_error else ''}{session.last_error.removesuffix('.')}.",
             hint="Check its address and key, or score without a judge.",
         )
     return replace(
@@ -245,6 +246,8 @@ def _judge_record(session: JudgeSession, grading: Grading) -> dict[str, Any]:
         "prompts": [head.as_dict() for _, head in sorted(session.used_heads.items())],
         "temperatures": list(sampling[0]),
         "max_tokens": sampling[1],
+        **({"not_taken": sorted(session.not_taken)} if session.not_taken else {}),
+        **({"sent": dict(sorted(session.sent.items()))} if session.sent else {}),
         "comparable": all(head.comparable for head in session.used_heads.values()),
     }
 

@@ -239,7 +239,7 @@ def test_names_and_identity():
     assert "secret" not in path.id + repr(path)
 
 
-@pytest.mark.parametrize("spec", ["chance", "gpt-5", "openai", "openai:m@http://user:pw@host/v1", "vllm"])
+@pytest.mark.parametrize("spec", ["chance", "openai", "openai:m@http://user:pw@host/v1", "vllm"])
 def test_models_that_cannot_judge_are_refused(spec):
     with pytest.raises(UsageError) as caught:
         open_judge(spec)

@@ -68,6 +68,37 @@ ERRORS = {
 }
 
 
+def openai_refusal(name):
+    """The error by which OpenAI's reasoning models refuse a setting."""
+    if name == "temperature":
+        message = "Unsupported value: 'temperature' does not support 0 with this model. "
+        message += "Only the default (1) value is supported."
+        code = "unsupported_value"
+    else:
+        message = f"Unsupported parameter: '{name}' is not supported with this model."
+        message += " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
+        code = "unsupported_parameter"
+    return {"message": message, "type": "invalid_request_error", "param": name, "code": code}
+
+
+def gateway_refusal(name):
+    """The same as a gateway passes it on, in a text inside its own error."""
+    raw = json.dumps({"error": openai_refusal(name)})
+    return {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "X"}}
+
+
+def refusing(*names, form=openai_refusal, otherwise=lambda call: "ok"):
+    """A behaviour: requests with one of these settings are refused, the first one first."""
+
+    def behave(call):
+        for name in names:
+            if name in call.body:
+                return 400, {"error": form(name)}
+        return otherwise(call)
+
+    return behave
+
+
 class FaultyServer:
     """Runs in a thread of its own; `behave(call)` names what happens to a call.
 
@@ -175,6 +206,8 @@ class FaultyServer:
             self.calls.append(call)
             done = "429" if self.in_flight > self.limit else self.behave(call)
             call.outcome = done if isinstance(done, str) else "own"
+            if isinstance(done, tuple):
+                call.outcome = str(done[0])
             if done != "429":
                 await asyncio.sleep(self.seconds)
             return await self._act(done, call, writer)

@@ -144,6 +144,7 @@ def _judge_notes(results: RunResults) -> list[str]:
             f"INCOMPLETE JUDGING: {results.judge} was not asked about {', '.join(results.unjudged)}. "
             "Ask it: mmdbench score RUN --judge NAME."
         )
+    notes += _settings_not_taken(results)
     others = [judge.name for judge in asked_judges(results.manifest) if judge.name != results.judge]
     if others:
         besides = "Other judges of this run" if results.judge else "No judge's rulings count here; asked were"
@@ -158,6 +159,17 @@ def _judged_by(results: RunResults) -> str:
     names = names_text(list(served), served)
     several = "" if is_one_model(served) else ": BY THEIR NAMES SEVERAL MODELS"
     return f"Judged by {results.judge}, served as {names}{several}."
+
+
+def _settings_not_taken(results: RunResults) -> list[str]:
+    """The note on settings of the protocol that the judge does not take; none if it takes them all."""
+    records = [arm.score.judge_record for arm in results.arms]
+    names = sorted({name for record in records for name in record.get("not_taken", ())})
+    sent = {k: v for record in records for k, v in record.get("sent", {}).items()}
+    if not names:
+        return []
+    instead = f"; sent was {', '.join(f'{k}={v}' for k, v in sent.items())}" if sent else ""
+    return [f"The judge takes no {' and no '.join(names)}, which the protocol sets{instead}."]
 
 
 def _input_notes(manifest: Mapping[str, Any]) -> list[str]:

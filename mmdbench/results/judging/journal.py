@@ -25,7 +25,8 @@ class JudgeJournal(Protocol):
 
     A record holds `key` (a digest of prediction, options, protocol, judge, prompt, attempt and
     sampling), `bench`, `index`, `attempt`, `judge`, `protocol`, `prompt_id`, `prompt_sha256`,
-    `temperature`, `max_tokens`, `status` and `text`, and `served` where the server names its model.
+    `temperature`, `max_tokens`, `status` and `text`; `served` where the server names its model, and `sent`
+    where the model was sent other settings.
     """
 
     def find(self, key: str) -> Mapping[str, Any] | None:
@@ -105,6 +106,7 @@ class JournalledJudge:
         if self._journal is not None:
             record = {"key": key, "bench": call.bench, "index": call.index, **call.as_dict(self.id)}
             record |= {"served": reply.served} if reply.served else {}
+            record |= {} if reply.sent is None else {"sent": dict(reply.sent)}
             with self._writing:
                 self._journal.add({**record, "status": reply.status, "text": reply.text})
         return reply
@@ -115,7 +117,7 @@ def find_reply(journal: JudgeJournal, key: str) -> JudgeReply | None:
     record = journal.find(key)
     if record is None or record.get("status") != "ok" or FAIL_MARKER in record["text"]:
         return None
-    return JudgeReply(record["text"])
+    return JudgeReply(record["text"], sent=record.get("sent"))
 
 
 def _parse(line: str) -> dict[str, Any] | None:

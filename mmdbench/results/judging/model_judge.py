@@ -13,6 +13,7 @@ from mmdbench.errors import IncompleteError, ModelError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.endpoints import host_label, server_of
 from mmdbench.models.failures import AttemptError
+from mmdbench.models.parameters import LEARNABLE
 from mmdbench.models.registry import AsyncModel
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Outcome, Request
@@ -20,6 +21,7 @@ from mmdbench.run.async_driver import AsyncDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending
 from mmdbench.run.served_models import ServedModels
 from mmdbench.scoring import JudgeCall, JudgeReply
+from mmdbench.scoring.thoughts import after_thoughts, thought_start
 from mmdbench.system.digest import bytes_digest
 
 __all__ = ["ModelJudge", "judge_id"]
@@ -90,13 +92,20 @@ class ModelJudge:
             MissingExtraError: The adapter's client is not installed.
         """
         sampling = {"temperature": call.temperature, "max_tokens": call.max_tokens}
-        request = Request(call.key(self.id), call.prompt, call.prompt, {}, call.images, generation=sampling)
+        # The protocol decides on sampling, the card on everything else, such as the effort of reasoning.
+        own = {name: value for name, value in self.card.generation.items() if name not in LEARNABLE}
+        settings = {**own, **sampling}
+        request = Request(call.key(self.id), call.prompt, call.prompt, {}, call.images, generation=settings)
         outcome = asyncio.run_coroutine_threadsafe(self._ask(request), self._running_loop()).result()
         if outcome is None:
             raise self._stopped()
+        learnt = getattr(self._model, "learnt", None)
+        sent = settings if learnt is None else learnt.known.sent(settings)
+        told = None if sent == sampling else sent
         if "failure" in outcome.details:
-            return JudgeReply(outcome.reason, "error")
-        return JudgeReply(outcome.text, served=str(outcome.details.get("model") or ""))
+            return JudgeReply(outcome.reason, "error", told)
+        served = str(outcome.details.get("model") or "")
+        return JudgeReply(_after_thoughts(outcome.text), sent=told, served=served)
 
     def require_one_model(self) -> None:
         """Raise ModelError if the server answered as several models and that is not allowed."""
@@ -178,6 +187,11 @@ class ModelJudge:
             f"The judge {self.id} was stopped: {self.spending.reason}.",
             hint="Every reply so far is in the journal; run the same command again.",
         )
+
+
+def _after_thoughts(text: str) -> str:
+    """The text after a judge's thoughts; nothing of it if it ends inside of one."""
+    return "" if thought_start(text) is not None else text[after_thoughts(text) :]
 
 
 class _RowFailures:

@@ -120,11 +120,6 @@ def open_judge(
         raise UsageError(
             f"The judge {card.name!r} needs the name of a model.", hint=f"Write {card.name}:<model>."
         )
-    if card.options.get("reasoning"):
-        raise UsageError(
-            f"{card.name!r} is a reasoning model, which takes no temperature; judges are asked at 0.",
-            hint="Name another judge, for example gpt-4.1 or gpt-4o-mini.",
-        )
     budget = budget or Budget()
     check_price(card, budget.usd)
     # The card's system prompt is no part of a protocol, and no part of a journal's keys.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -55,12 +56,19 @@ class JudgeCall:
 class JudgeReply:
     """The reply of a judge; if the status is `error`, `text` holds the reason for it.
 
-    `served` is the name of the model as the server gave it, empty for none.
+    `served` is the name of the model as the server gave it, empty for none; `sent` are the settings that the
+    model was sent, where they are not those of the call.
     """
 
     text: str
     status: Literal["ok", "error"] = "ok"
+    sent: Mapping[str, Any] | None = None
     served: str = field(default="", compare=False)
+
+    @property
+    def not_taken(self) -> tuple[str, ...]:
+        """The settings of the call that the model does not take."""
+        return tuple(n for n in ("temperature", "max_tokens") if self.sent is not None and n not in self.sent)
 
 
 class Judge(Protocol):

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from mmdbench.scoring.inference import FAIL_MARKER, REFUSED, infer_option
 from mmdbench.scoring.judging.calls import Judge, JudgeCall, JudgeReply
@@ -42,7 +42,8 @@ class JudgeSession:
     """Decisions of one judge on the rows of one benchmark.
 
     `answered` counts rows with at least one reply, `failed` rows whose calls all failed. `sampling` is
-    that of the latest call: temperatures and the most tokens.
+    that of the latest call: temperatures and the most tokens. `not_taken` are settings of calls that the
+    judge does not take, `sent` those that it got besides; `last_error` is the reason of the latest failure.
     """
 
     judge: Judge
@@ -55,6 +56,9 @@ class JudgeSession:
     failed: int = field(default=0, init=False)
     used_heads: dict[str, Head] = field(default_factory=dict, init=False)
     sampling: tuple[tuple[float, ...], int] | None = field(default=None, init=False)
+    not_taken: set[str] = field(default_factory=set, init=False)
+    sent: dict[str, Any] = field(default_factory=dict, init=False)
+    last_error: str = field(default="", init=False)
 
     def choose(self, row: SheetRow) -> Ruling[str]:
         """Decide on the option that an unresolved reply means, in at most three attempts.
@@ -145,7 +149,14 @@ class JudgeSession:
             max_tokens=max_tokens,
             depends_on=(row.prediction, dict(row.options)),
         )
-        return self.judge.ask(call)
+        reply = self.judge.ask(call)
+        self.not_taken.update(reply.not_taken)
+        self.sent.update(
+            {k: v for k, v in (reply.sent or {}).items() if k not in ("temperature", "max_tokens")}
+        )
+        if reply.status == "error":
+            self.last_error = reply.text
+        return reply
 
 
 def pick_options(options: Mapping[str, str]) -> list[str]:
