@@ -3,8 +3,8 @@
 `--model litellm:<provider>/<model>`, for example `litellm:bedrock/<model id>` or `litellm:vertex_ai/<model>`.
 litellm reads the provider's keys from the environment under its own names; `key_env` and `endpoint` of a card
 are passed to it if they are set. Requests have the form and the options of the adapter `openai`, without
-`transport` and `processes`. They are retried by the runner, not by litellm. Settings that the provider does not
-take are learnt as there.
+`transport` and `processes`. They are retried by the runner, not by litellm. Settings that the provider does
+not take are learnt as there.
 """
 
 from __future__ import annotations

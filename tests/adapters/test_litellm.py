@@ -104,6 +104,22 @@ def ask(card):
     return asyncio.run(open_model(card).agenerate(request()))
 
 
+def test_settings_that_the_provider_does_not_take_are_learnt(litellm):
+    def refuse(**sent):
+        untaken = [name for name in ("temperature", "max_tokens") if name in sent]
+        if untaken:
+            raise litellm.UnsupportedParamsError(
+                f"bedrock does not support parameters: {untaken}, for model=m"
+            )
+
+    litellm.behave = refuse
+    model = open_model(find_card("litellm:bedrock/m"))
+    outcome = asyncio.run(model.agenerate(request()))
+    assert (outcome.status, len(litellm.asked)) == ("ok", 3)
+    assert litellm.asked[-1]["max_completion_tokens"] == 9
+    assert model.fingerprint()["refused"] == ["max_tokens", "temperature"]
+
+
 def test_a_request_has_the_form_of_openais_and_is_sent_once(litellm):
     card = find_card("litellm:bedrock/some.model-v1:0")
     outcome = ask(card)

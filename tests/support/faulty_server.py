@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Call:
-    """One request as the server saw it; `outcome` is what the server did."""
+    """One request as the server saw it; `outcome` is what the server did, `path` has the query too."""
 
     prompt: str
     images: tuple[bytes, ...]
@@ -24,6 +24,7 @@ class Call:
     number: int
     in_flight: int
     outcome: str = ""
+    path: str = ""
     at: float = field(default_factory=time.monotonic)
 
     @property
@@ -203,6 +204,7 @@ class FaultyServer:
         self.peak = max(self.peak, self.in_flight)
         try:
             call = _read_call(json.loads(body), headers, len(self.calls), self.in_flight)
+            call.path = head.split(" ")[1]
             self.calls.append(call)
             done = "429" if self.in_flight > self.limit else self.behave(call)
             call.outcome = done if isinstance(done, str) else "own"
