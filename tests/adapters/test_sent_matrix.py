@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,11 +35,11 @@ HEAD = """| `--model` | key | address | with each request | where `max_tokens` a
 def forms():
     """(card, names) for each form: the cards of one kind together."""
     found = {}
-    for name in shipped_cards():
-        card = find_card(name)
-        if card.adapter == "openai":
+    for name, shipped in shipped_cards().items():
+        if shipped.adapter == "openai":
+            card = find_card(name if shipped.model else f"{name}:MODEL")
             kind = (card.endpoint, card.key_env, repr(card.generation), repr(card.options))
-            found.setdefault(kind, (card, []))[1].append(name if card.model else f"{name}:<model>")
+            found.setdefault(kind, (card, []))[1].append(name if shipped.model else f"{name}:MODEL")
     return found.values()
 
 
@@ -47,7 +48,7 @@ def asked(card, server):
     parts = urlsplit(card.endpoint)
     root = server.url.removesuffix("/v1")
     place = f"{root}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-    model = open_model(replace(card, model=card.model or "m", endpoint=place))
+    model = open_model(replace(card, endpoint=place))
 
     async def ask():
         try:
@@ -72,12 +73,18 @@ def spelled(found):
     return ", ".join(f"`{name}={value}`" for name, value in found.items()) or "nothing"
 
 
+def variables(card):
+    """The environment variables that hold the keys of a card."""
+    return [card.key_env] * bool(card.key_env) + [value[1:] for value in card.headers.values()]
+
+
 @pytest.fixture
 def _keys(monkeypatch):
-    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://resource.openai.azure.com")
     for card in shipped_cards().values():
-        if card.key_env:
-            monkeypatch.setenv(card.key_env, f"key-{card.key_env}")
+        for name in re.findall(r"\$(\w+)", card.endpoint):
+            monkeypatch.setenv(name, "https://HOST" if card.endpoint.startswith(f"${name}") else name.lower())
+        for name in variables(card):
+            monkeypatch.setenv(name, f"key-{name}")
 
 
 @pytest.mark.usefixtures("_keys")
@@ -88,8 +95,9 @@ def test_the_page_shows_what_each_form_sends():
             call, later = asked(card, server), asked(card, strict)
             assert settings(call) == card.generation
             assert {"max_tokens", "temperature"}.isdisjoint(settings(later))
-            key = f"`{card.key_env}`" if card.key_env else "none"
-            assert f"key-{card.key_env}".lower() in str(call.headers) or not card.key_env
+            keys = variables(card)
+            assert all(f"key-{name}".lower() in str(call.headers) for name in keys)
+            key = ", ".join(f"`{name}`" for name in keys) or "none"
             shown = spelled(settings(call) | detail(call))
             after = spelled(settings(later) | detail(later))
             model = ", ".join(f"`{name}`" for name in names)
