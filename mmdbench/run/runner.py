@@ -287,11 +287,8 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
             session.require_one_model()
             session.show(note=_bad_images(planned))
             session.show(note=moved_note(before, session.record.manifest) if session.todo else "")
-            counts, manifest = (
-                (session.earlier + len(session.todo), len(session.todo)),
-                session.record.manifest,
-            )
-            watch = watching(inputs, manifest, counts, session.spending, session.show_note)
+            counts = session.earlier + len(session.todo), len(session.todo)
+            watch = watching(inputs, session.record.manifest, counts, session.spending, session.show_note)
             with watch as session.watch, stopped_by_ctrl_c(session.spending):
                 if session.adopt_learnt():
                     session.choose()
