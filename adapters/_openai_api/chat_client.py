@@ -67,15 +67,16 @@ class ChatClient:
         """The content type and the body of a response; without a `body` the request is a GET."""
         openai, response_type = client_parts()
         client, address = self._opened(openai), self._settings.address(path)
+        seconds = self._settings.timeout if body else min(_CONNECT_SECONDS, self._settings.timeout)
         try:
             if body is None:
-                options = {**self._options, "timeout": min(_CONNECT_SECONDS, self._settings.timeout)}
+                options = {**self._options, "timeout": seconds}
                 response = await client.get(address, cast_to=response_type, options=options)
             else:
                 response = await client.post(address, body=body, cast_to=response_type, options=self._options)
             content = await response.aread()
         except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
-            failure = self._failure(openai, error)
+            failure = self._failure(openai, error, seconds)
         else:
             for value in self._access.values:
                 content = content.replace(value.encode(), HIDDEN.encode())
@@ -83,10 +84,14 @@ class ChatClient:
         # Raised here, it has no reference to the request, whose headers hold the key.
         raise failure
 
-    def _failure(self, openai: Any, error: Exception) -> AttemptError:
+    def _failure(self, openai: Any, error: Exception, seconds: float) -> AttemptError:
         access = self._access
         if isinstance(error, openai.APIStatusError):
             # Not error.body: the client leaves out what is beside {"error": …}, such as a code.
+            if error.response.has_redirect_location:
+                moved = access.reason(error.response.headers["location"])
+                reason = f"the server names another address, where a card's headers are not sent: {moved}"
+                return AttemptError("not_found", f"HTTP {error.status_code}: {reason}")
             text = access.hidden(error.response.text)
             failure = error_of(error.status_code, _read_body(text), error.response.headers, access.key)
             if failure.kind == "not_found" and "model_not_found" not in text:
@@ -97,7 +102,7 @@ class ChatClient:
             # One transport calls a refused connection a timeout, so the errors behind it decide.
             late = isinstance(error, openai.APITimeoutError)
             kind = kind_of_connection(error, "timeout" if late else "dropped")
-            waited = f"no answer within {self._settings.timeout:g} s"
+            waited = f"no answer within {seconds:g} s"
             return AttemptError(kind, waited if kind == "timeout" else access.reason(_deepest(error)))
         kind = "malformed" if isinstance(error, openai.OpenAIError) else "unexpected"
         return AttemptError(kind, access.reason(f"{type(error).__name__}: {error}"))

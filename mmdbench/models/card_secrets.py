@@ -47,9 +47,9 @@ def refuse_secrets_of_address(address: str) -> None:
             "The endpoint of a model must hold no user name, password or key.",
             hint="Put the key into an environment variable and name it: --set key_env=MY_KEY.",
         )
-    names = [name for name, _value in parse_qsl(parts.query, keep_blank_values=True)]
-    bad = next((name for name in names if _PARAMETER.search(name)), None)
-    if bad is None and hide_secrets(parts.query) == parts.query:
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    bad = next((name for name, _ in pairs if _PARAMETER.search(name)), None)
+    if bad is None and all(hide_secrets(text) == text for pair in pairs for text in pair):
         return
     raise UsageError(
         "The endpoint of a model must hold no key"

@@ -109,6 +109,17 @@ def test_every_reader_takes_them(run, tmp_path, words, stored):
                 assert "\ud83d" not in file.read_text("utf-8")
 
 
+@pytest.mark.parametrize("io", ["literal", "compat"])
+def test_files_of_predictions_may_hold_them(tmp_path, io):
+    bench, predictions = write_tsv(tmp_path / "three.tsv", ROWS), tmp_path / "p.jsonl"
+    lines = [{"index": row["index"], "prediction": f"B. {HALF}"} for row in ROWS]
+    predictions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = ["score", "--predictions", predictions, "--bench", bench, "--io", io, "--json"]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["headline"] == 100
+
+
 def test_the_report_says_so(run):
     done = CliRunner().invoke(app, ["report", str(run)])
     assert "characters of 3 replies are no Unicode" in " ".join(done.output.split())
