@@ -25,6 +25,7 @@ from mmdbench.run.budget import Budget, Spending
 from mmdbench.run.canary import PROMPT, draw_numbers
 from mmdbench.run.canary_share import CanaryShare, canary_share
 from mmdbench.run.canary_watch import CanaryWatch
+from mmdbench.run.merge import merge_runs
 from mmdbench.stats import chance_found, key_bits_found
 
 LEVELS = ("clean", "low", "mid", "hard")
@@ -192,6 +193,20 @@ def test_a_server_that_begins_to_cache_late_is_stopped_and_the_replies_since_are
     assert note.startswith(f"SUSPECT: {count} replies")
 
 
+def test_merged_shards_keep_the_suspect_times_of_each(make_tsv, tmp_path):
+    path, parts = make_tsv(12), [tmp_path / "1", tmp_path / "2"]
+    with FaultyServer(answer=sees) as server:
+        for number, folder in enumerate(parts, 1):
+            run(path, folder, served(server), canary=True, shard=(number, 2))
+    spans = [{"since": f"2026-11-0{n}", "until": f"2026-12-0{n}", "said": "why"} for n in (1, 2)]
+    for folder, span in zip(parts, spans, strict=True):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["canary"]["suspects"] = [span]
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    merge_runs(parts, tmp_path / "all")
+    assert canary_of_run(tmp_path / "all")["suspects"] == spans
+
+
 def test_a_healthy_server_passes_with_fourteen_requests_spread_over_the_run(make_tsv, tmp_path):
     notes = []
     with FaultyServer(answer=sees) as server:
@@ -309,6 +324,8 @@ def test_the_dry_run_counts_the_canary(make_tsv, tmp_path):
     assert [one["canary"] for one in found] == [14, 0]
     assert found[0]["usd"] > found[1]["usd"] + 14
     assert found[0]["to_ask"] == found[1]["to_ask"] == 20
+    shown = CliRunner().invoke(app, [word for word in words if word != "--json"], catch_exceptions=False)
+    assert "canary  14 requests with a picture each" in shown.stdout
 
 
 def test_numbers_are_drawn_once_and_never_those_that_were_shown():
