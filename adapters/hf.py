@@ -34,7 +34,8 @@ ADAPTER_VERSION = "1"
 
 
 def load(card: ModelCard) -> Model:
-    """Load the card's checkpoint. Options are those of `HfSettings`, generation its last two.
+    """Load the card's checkpoint. Options are those of `HfSettings`; generation takes `max_new_tokens` and
+    `temperature`.
 
     Raises UsageError or UnknownNameError for options that do not fit, MissingExtraError without
     torch and transformers, ModelError for a checkpoint or a device that cannot be used.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from mmdbench.errors import MissingExtraError, ModelError, UsageError
 
 from .checkpoint import HfCheckpoint, file_digest, open_checkpoint
 from .families import ModelFamily
+from .lora import apply_lora, find_lora
+from .quantization import BYTES, quantization_options
 from .settings import HfSettings
 from .vision_tower import fill_tower, find_tower
 
@@ -30,7 +33,10 @@ _HEADROOM = 2 * 2**30  # bytes
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory with its processor; `ends` are the ids that end an answer, `tower` a digest."""
+    """A model in memory with its processor.
+
+    `ends` are the ids that end an answer; `tower` and `lora` are digests, empty where there is none.
+    """
 
     checkpoint: HfCheckpoint
     model: Any
@@ -39,6 +45,7 @@ class LoadedModel:
     dtype: torch.dtype
     ends: frozenset[int]
     tower: str
+    lora: str = ""
 
 
 def load_checkpoint(settings: HfSettings) -> LoadedModel:
@@ -48,16 +55,23 @@ def load_checkpoint(settings: HfSettings) -> LoadedModel:
     check_torchvision(needed_by=settings.repo if checkpoint.family.needs_torchvision else "")
     device = devices.pick_device(settings.device)
     dtype = devices.pick_dtype(settings.dtype, device)
-    check_memory(checkpoint.parameters * dtype.itemsize, device, dtype)
+    weight = BYTES.get(settings.quantization, dtype.itemsize)
+    quantised = quantization_options(settings.quantization, dtype, device)
+    lora = find_lora(settings.lora) if settings.lora else None
+    check_memory(int(checkpoint.parameters * weight), device, dtype)
     tower = find_tower(settings.vision_tower) if settings.vision_tower else None
     processor = _load_processor(checkpoint, settings)
-    model = _load_model(checkpoint, settings, dtype)
+    model = _load_model(checkpoint, settings, dtype, quantised)
     if tower is not None:
         fill_tower(model, tower)
     ends = _quieten(model, processor.tokenizer)
-    model.to(device).eval().requires_grad_(False)
-    tower_version = "" if tower is None else file_digest(tower)
-    return LoadedModel(checkpoint, model, processor, device, dtype, ends, tower_version)
+    if lora is not None:
+        model = apply_lora(model, lora)
+    if not quantised:
+        model.to(device)
+    model.eval().requires_grad_(False)
+    digests = ("" if tower is None else file_digest(tower), "" if lora is None else lora.digest)
+    return LoadedModel(checkpoint, model, processor, device, dtype, ends, *digests)
 
 
 def _check_transformers() -> None:
@@ -133,12 +147,25 @@ def _load_processor(checkpoint: HfCheckpoint, settings: HfSettings) -> Any:
             f"{type(processor.image_processor).__name__} resizes every picture to a fixed size.",
             hint="Leave min_pixels and max_pixels out of the model card.",
         )
+    _check_variables(settings, family, processor)
     for name, value in family.switches.items():
         setattr(processor, name, value)
     processor.tokenizer.padding_side = "left"
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return processor
+
+
+def _check_variables(settings: HfSettings, family: ModelFamily, processor: Any) -> None:
+    """Refuse a variable that the chat template does not read: it would change nothing."""
+    template = "" if family.template else str(processor.chat_template)
+    for name in settings.chat_template:
+        if not re.search(rf"\b{re.escape(name)}\b", template):
+            raise UsageError(
+                f"The prompt of {settings.repo} does not depend on {name!r}, so chat_template.{name} "
+                "would change nothing.",
+                hint="Leave it out, or take the name from the checkpoint's chat_template.jinja.",
+            )
 
 
 def pixel_limits(family: ModelFamily, settings: HfSettings) -> dict[str, int]:
@@ -152,7 +179,9 @@ def _takes_limits(images: Any) -> bool:
     return hasattr(images, "min_pixels") or bool(size.get("shortest_edge") and size.get("longest_edge"))
 
 
-def _load_model(checkpoint: HfCheckpoint, settings: HfSettings, dtype: torch.dtype) -> Any:
+def _load_model(
+    checkpoint: HfCheckpoint, settings: HfSettings, dtype: torch.dtype, quantised: dict[str, Any]
+) -> Any:
     from transformers import AutoModelForImageTextToText
 
     attention = {"attn_implementation": settings.attn} if settings.attn else {}
@@ -163,6 +192,7 @@ def _load_model(checkpoint: HfCheckpoint, settings: HfSettings, dtype: torch.dty
             dtype=dtype,
             output_loading_info=True,
             **attention,
+            **quantised,
         )
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         raise ModelError(f"Cannot load the weights of {settings.repo}: {error}") from error

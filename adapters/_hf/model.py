@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -17,11 +18,15 @@ from .answers import outcome_of
 from .batches import Batches, grouped
 from .families import PROMPT_RULES
 from .loading import LoadedModel, pixel_limits
-from .prompts import PreparedRequest, prepare, with_ending
+from .prompts import PreparedRequest, prepare, render, with_ending
+from .quantization import quantization_record
 from .sampling import SeededSampling
 from .settings import HfSettings
 
-__all__ = ["HfModel"]
+__all__ = ["THINKING_TOKENS", "HfModel"]
+
+THINKING_TOKENS = 16384
+"""The most tokens of an answer whose prompt opens a thought, unless the card sets another limit."""
 
 _BATCH = {"cuda": 8}
 _Work = tuple[int, PreparedRequest]
@@ -49,7 +54,7 @@ class HfModel:
         self._family = loaded.checkpoint.family
         self._settings = settings
         self._version = version
-        self._tokens = settings.max_new_tokens or self._family.max_new_tokens
+        self._tokens = settings.max_new_tokens or self._usual_tokens()
         self._temperature = (
             self._family.temperature if settings.temperature is None else float(settings.temperature)
         )
@@ -83,7 +88,30 @@ class HfModel:
             },
             "generation": {"do_sample": False, "max_new_tokens": self._tokens, **sampling},
             **({} if self._instruction is None else {"instruction": self._instruction.record()}),
+            **self._changes(),
         }
+
+    def _changes(self) -> dict[str, Any]:
+        """The fingerprint of changes that the card makes to the prompt and the weights; empty without one."""
+        settings = self._settings
+        return {
+            **({"chat_template": dict(settings.chat_template)} if settings.chat_template else {}),
+            **quantization_record(settings.quantization),
+            **({"lora": self._loaded.lora} if self._loaded.lora else {}),
+        }
+
+    def _usual_tokens(self) -> int:
+        """The family's limit; a larger one, with a warning, where the prompt opens a thought."""
+        usual = self._family.max_new_tokens
+        asked = render("?", 1, self._family, self._loaded.processor, self._settings.chat_template)
+        if usual >= THINKING_TOKENS or not begins_thought(asked):
+            return usual
+        logging.getLogger("mmdbench").warning(
+            "%s thinks before it answers, in up to %d tokens. Another limit: --set max_new_tokens=NUMBER.",
+            self._settings.repo if self._settings.folder is None else "The model",
+            THINKING_TOKENS,
+        )
+        return THINKING_TOKENS
 
     def prompt(self, question: Question, default: str) -> str:
         """The benchmark's prompt, with the family's own closing sentence and instruction if it has them."""
@@ -94,9 +122,10 @@ class HfModel:
         """One outcome for each request, in their order. Raises only if every request failed."""
         outcomes: dict[int, Outcome] = {}
         work: list[_Work] = []
+        variables = self._settings.chat_template
         for number, request in enumerate(requests):
             try:
-                work.append((number, prepare(request, self._family, self._loaded.processor)))
+                work.append((number, prepare(request, self._family, self._loaded.processor, variables)))
             except ImageDecodeError as error:
                 outcomes[number] = Outcome("", "error", str(error))
         failures: list[Exception] = []

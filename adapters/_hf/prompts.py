@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -19,6 +21,9 @@ __all__ = ["CLOSING", "PreparedRequest", "prepare", "render", "with_ending"]
 
 CLOSING = "Please select the correct answer from the options above. \n"
 """The benchmarks' closing sentence, which a family's `mcq_ending` replaces."""
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +50,59 @@ def with_ending(question: Question, default: str, ending: str) -> str:
     return default
 
 
-def prepare(request: Request, family: ModelFamily, processor: Any) -> PreparedRequest:
+def prepare(
+    request: Request, family: ModelFamily, processor: Any, variables: Mapping[str, Any] = _NOTHING
+) -> PreparedRequest:
     """Decode the request's images (RGB) and put its prompt into the family's template.
 
-    Raises ImageDecodeError for an image that cannot be read.
+    Args:
+        request: The request.
+        family: The family of the checkpoint.
+        processor: The checkpoint's processor.
+        variables: Variables of its chat template.
+
+    Returns:
+        Text and pictures for the processor.
+
+    Raises:
+        ImageDecodeError: An image cannot be read.
     """
     pictures = tuple(
         Image.fromarray(decode_image(image.data, f"image {number} of the request", max_pixels=NO_LIMIT))
         for number, image in enumerate(request.images, 1)
     )
     text = _without_placeholders(request.prompt, processor)
-    rendered = render(text, len(pictures), family, processor)
+    rendered = render(text, len(pictures), family, processor, variables)
     return PreparedRequest(rendered, pictures, text != request.prompt, request.seed)
 
 
-def render(text: str, images: int, family: ModelFamily, processor: Any) -> str:
-    """The text of a turn with `images` placeholders, up to the beginning of the answer."""
+def render(
+    text: str,
+    images: int,
+    family: ModelFamily,
+    processor: Any,
+    variables: Mapping[str, Any] = _NOTHING,
+) -> str:
+    """The text of a turn, up to the beginning of the answer.
+
+    Args:
+        text: The prompt.
+        images: The number of placeholders for images.
+        family: The family of the checkpoint.
+        processor: The checkpoint's processor.
+        variables: Variables of its chat template.
+
+    Returns:
+        The text.
+    """
     if family.template:
         return family.template.format(images=processor.image_token * images, text=text)
     shown: list[dict[str, str]] = [{"type": "image"}] * images
     said = [{"type": "text", "text": text}]
     content = shown + said if family.image_first else said + shown
     turn = [{"role": "user", "content": content}]
-    return str(processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
+    made = processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False, **variables)
+    return str(made)
 
 
 def _without_placeholders(text: str, processor: Any) -> str:

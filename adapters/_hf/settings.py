@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,18 @@ from mmdbench.system.bounds import require_at_least
 
 from .families import FAMILIES
 
-__all__ = ["HfSettings", "read_settings"]
+__all__ = ["QUANTIZATIONS", "HfSettings", "read_settings"]
+
+QUANTIZATIONS = ("4bit", "8bit")
+"""Kinds of quantised weights."""
 
 _BACKENDS = ("pil", "torchvision")
 _ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
 _GENERATION = ("max_new_tokens", "temperature")
+_TEMPLATE_ARGUMENTS = (
+    *("conversation", "chat_template", "tools", "documents", "add_generation_prompt", "tokenize"),
+    *("continue_final_message", "return_tensors", "return_dict", "processor_kwargs"),
+)
 _DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
@@ -30,7 +37,8 @@ class HfSettings:
     once; `vision_tower` a file, folder or repository with weights for the vision tower;
     `mcq_ending` another closing sentence than the family's ("" for the benchmark's own); `instruction`
     another instruction than the family's ("" for none), which `instruction_file` may hold and
-    `prompt_repository` publish. `temperature` is None for the family's.
+    `prompt_repository` publish. `temperature` is None for the family's. `chat_template` are variables of the
+    checkpoint's chat template, such as `enable_thinking`; `lora` is a folder or repository with LoRA weights.
     """
 
     repo: str
@@ -50,6 +58,9 @@ class HfSettings:
     prompt_repository: str = ""
     max_new_tokens: int = 0
     temperature: float | None = None
+    chat_template: Mapping[str, Any] = field(default_factory=dict)
+    quantization: str = ""
+    lora: str = ""
 
     @property
     def folder(self) -> Path | None:
@@ -91,16 +102,42 @@ def _check_types(values: Mapping[str, Any], where: str) -> None:
     for key, value in values.items():
         if key == "temperature":
             require_at_least(f"{key} in {where}", value, 0)
+        elif key == "chat_template":
+            _check_template(value, where)
         elif key in numbers:
             require_at_least(f"{key} in {where}", value, 1, whole=True)
         elif not isinstance(value, str):
             raise UsageError(f"{key} in {where} must be a text, got {value!r}.")
 
 
+def _check_template(value: Any, where: str) -> None:
+    known = isinstance(value, Mapping) and all(
+        isinstance(v, bool | int | float | str) for v in value.values()
+    )
+    if not known:
+        raise UsageError(
+            f"chat_template in {where} must be a table of texts, numbers, true and false, got {value!r}.",
+            hint="Write --set chat_template.enable_thinking=false.",
+        )
+    taken = [name for name in value if name in _TEMPLATE_ARGUMENTS]
+    if taken:
+        raise UsageError(f"chat_template.{taken[0]} in {where} is set by mmdbench.", hint="Leave it out.")
+
+
 def _check_choices(values: Mapping[str, Any], where: str) -> None:
-    choices = {"family": tuple(FAMILIES), "image_backend": _BACKENDS, "attn": _ATTENTION, "dtype": _DTYPES}
+    choices = {
+        "family": tuple(FAMILIES),
+        "image_backend": _BACKENDS,
+        "attn": _ATTENTION,
+        "dtype": _DTYPES,
+        "quantization": QUANTIZATIONS,
+    }
     for key, known in choices.items():
         if values.get(key) and values[key] not in known:
             raise UnknownNameError(f"{key} in {where}:", values[key], known)
     if 0 < values.get("max_pixels", 0) < values.get("min_pixels", 0):
         raise UsageError(f"max_pixels in {where} is below min_pixels.")
+    if values.get("quantization") and values.get("vision_tower"):
+        raise UsageError(
+            f"vision_tower in {where} cannot replace quantised weights.", hint="Set one of the two."
+        )

@@ -56,9 +56,11 @@ def _read(setting: str) -> tuple[list[str], str]:
 
 
 def _place(path: list[str], table: Mapping[str, Any], fields: Sequence[str]) -> list[str]:
-    """The whole path of a key: a setting of generation or an option may be named alone."""
-    if len(path) > 1 or path[0] in fields:
+    """The whole path of a key: a setting of generation, an option or a part of one may be named alone."""
+    if path[0] in fields:
         return path
+    if len(path) > 1:
+        return ["options", *path]
     return ["generation" if path[0] in table["generation"] else "options", *path]
 
 

@@ -136,10 +136,10 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
 def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
     """The card, changed by `key=value` settings.
 
-    A key is a field (`model=…`), a part of one (`generation.top_p=0.9`, to any depth) or an option of the
-    adapter. A value is read as TOML, or as text if it is not valid TOML. The value `none`, or an empty one,
-    takes a part of `generation`, `price` or `images` away. With another model, the card loses its price,
-    context and image rules.
+    A key is a field (`model=…`), a part of one (`generation.top_p=0.9`, to any depth), an option of the
+    adapter or a part of one. A value is read as TOML, or as text if it is not valid TOML. The value `none`,
+    or an empty one, takes a part of `generation`, `price` or `images` away. With another model, the card
+    loses its price, context and image rules.
     """
     model = model_named(settings)
     if isinstance(model, str):

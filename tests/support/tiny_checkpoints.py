@@ -359,8 +359,8 @@ def internvl(folder: Path) -> Path:
     return _save(folder, InternVLForConditionalGeneration(config), processor, tokenizer)
 
 
-def llava(folder: Path) -> Path:
-    """LLaVA-1.5: a CLIP tower and a Llama."""
+def llava(folder: Path, *, wide: bool = False) -> Path:
+    """LLaVA-1.5: a CLIP tower and a Llama; `wide` for layers of multiples of 64, as 4 bits need on a CPU."""
     from transformers import (
         CLIPImageProcessorPil,
         CLIPVisionConfig,
@@ -371,9 +371,11 @@ def llava(folder: Path) -> Path:
     )
 
     tokenizer = byte_tokenizer("<s>", "</s>", "<pad>", {"image_token": "<image>"})
+    text = {**_TEXT, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    wider = {"intermediate_size": 128} if wide else {}
     config = LlavaConfig(
-        text_config=LlamaConfig(**_TEXT, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id),
-        vision_config=CLIPVisionConfig(**CLIP),
+        text_config=LlamaConfig(**text | wider),
+        vision_config=CLIPVisionConfig(**CLIP | wider | ({"hidden_size": 64} if wide else {})),
         image_token_index=tokenizer.image_token_id,
         image_seq_length=16,
     )
