@@ -93,6 +93,9 @@ def _check_answers(bench: Bench, rows: tuple[Question, ...], kind: str) -> None:
         where = bench.rows[question.index].where("answer")
         if not question.answer.strip():
             raise DataError(f"{where}: the answer is empty.")
+        if kind == "mcq" and not question.options:
+            place = bench.rows[question.index].where()
+            raise DataError(f"{place}: a row of MCQ has no options.", hint="Write them as A.cat; B.dog.")
         if kind == "cap":
             try:
                 references(question.answer)
@@ -101,11 +104,11 @@ def _check_answers(bench: Bench, rows: tuple[Question, ...], kind: str) -> None:
 
 
 def task_of(question: Question) -> str:
-    """The task of a row: mcq if it has options, else by its column `type` or `task`; empty if unknown."""
-    if question.options:
-        return "mcq"
+    """The task of a row by its column `type` or `task`, else mcq if it has options; empty if unknown."""
     told = (question.fields.get("type") or question.fields.get("task") or "").strip().lower()
-    return told if told in TASKS else ""
+    if told in TASKS:
+        return told
+    return "mcq" if question.options else ""
 
 
 def strength_of(question: Question) -> str:

@@ -33,6 +33,7 @@ _ROW_FAMILY = "mmvet"  # the question unchanged, and a judge's grade
 _recipe_option = partial(typer.Option, rich_help_panel="Recipe")
 
 _RECIPES = ("paper", "code", "robust-r1")
+_ALL_LEVELS = "low,mid,hard"
 _OWNERS = {
     "model": ("paper",),
     "clean_check": ("paper",),
@@ -42,6 +43,9 @@ _OWNERS = {
     "p_rl": ("code",),
     "draw": ("paper", "code"),
     "corruption": ("paper", "code"),
+    "level": ("paper", "code"),
+    "judge": ("paper", "code"),
+    "set": ("paper",),
 }
 """Options that some recipes alone have."""
 
@@ -63,7 +67,7 @@ def assign(
         str | None,
         _recipe_option(help="Draw of corruption and level: uniform (paper) or published (code)."),
     ] = None,
-    level: opts.Levels = "low,mid,hard",
+    level: opts.Levels = _ALL_LEVELS,
     corruption: opts.Corruptions = None,
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
@@ -114,6 +118,7 @@ def assign(
         "right_at": right_at,
     }
     given |= {"corruption": corruption, "p_sft": p_sft, "p_rl": p_rl, "regenerations": regenerations}
+    given |= {"level": level if level != _ALL_LEVELS else None, "judge": judge or None, "set": settings}
     _refuse_foreign(recipe, given)
     plan = RunPlan(
         model=model,

@@ -115,6 +115,7 @@ def test_files_that_are_not_there_are_named(tmp_path, monkeypatch) -> None:
         ({"A": "x", "B": "y", "strength": "2"}, "mcq", "mid"),
         ({"A": "x", "B": "y", "type": "MCQ", "strength": "1"}, "mcq", "low"),
         ({"type": "CAP", "strength": "3"}, "cap", "high"),
+        ({"A": "x", "B": "y", "type": "VQA", "strength": "3"}, "vqa", "high"),
         ({"type": "VQA", "strength": "low"}, "vqa", "low"),
         ({"task": "vqa", "strength": "high"}, "vqa", "high"),  # a stored run
         ({"type": "unheard of", "strength": "unheard of"}, "", ""),

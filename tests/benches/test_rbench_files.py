@@ -108,6 +108,8 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_place(tmp_path) -> None:
 
     refused(r"line 2, column 'answer': the answer 'D' is no option", with_cell(0, answer="D"))
     refused("column 'choice': 'A.red' is not a list of two or more options", with_cell(3, choice="A.red"))
+    refused("line .: a row of MCQ has no options", with_cell(3, choice="N"))
+    refused("line .: a row of MCQ has no options", with_cell(0, choice=""))
     refused(
         r"column 'answer': \"\['A sign.'\" is not a list of 1 to 100",
         with_cell(2, answer="['A sign.'"),

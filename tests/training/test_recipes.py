@@ -245,7 +245,15 @@ def test_a_rewriting_without_its_blocks_is_written_again_and_then_dropped(tmp_pa
 
 def test_options_of_other_recipes_are_refused(tmp_path, source) -> None:
     with serving(chain_writer) as server:
-        for option in (("--p-sft", "0.5"), ("--draw", "uniform"), ("--model", "chance"), ("--clean-check",)):
+        for option in (
+            ("--p-sft", "0.5"),
+            ("--draw", "uniform"),
+            ("--model", "chance"),
+            ("--clean-check",),
+            ("--judge", "gpt-4.1"),
+            ("--level", "hard"),
+            ("--set", "generation.seed=1"),
+        ):
             done = assign(tmp_path, server, *option, recipe="robust-r1")
             assert done.exit_code == 2
             assert f"{option[0]} does not belong to the recipe 'robust-r1'" in done.output

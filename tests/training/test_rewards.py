@@ -230,6 +230,8 @@ def test_advantages_of_a_group() -> None:
 def test_equal_rewards_have_no_advantage(scale) -> None:
     # The mean of three times 0.1 is not 0.1 in floating point.
     assert group_advantages([0.1, 0.1, 0.1], scale) == (0, 0, 0)
+    # Nor is 0.1 + 0.2 quite 0.3: what sets these apart is rounding, not an answer.
+    assert group_advantages([0.1 + 0.2, 0.3], scale) == (0, 0)
     assert group_advantages([0.3], scale) == (0,)
     assert group_advantages([], scale) == ()
 

@@ -14,6 +14,7 @@ __all__ = ["AdvantageScale", "RewardWeights", "Rewards", "group_advantages", "we
 AdvantageScale = Literal["population", "sample", "none"]
 _SCALES = ("population", "sample", "none")
 _EPSILON = 1e-4
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def weighted_sum(rewards: Rewards, weights: RewardWeights = RewardWeights()) -> 
 def group_advantages(rewards: Sequence[float], scale: AdvantageScale = "population") -> tuple[float, ...]:
     """The advantages of the completions of one prompt (CLEAR, equation 6): (reward - mean) / deviation.
 
-    All are 0 if all rewards are equal.
+    All are 0 if all rewards are equal, but for rounding.
 
     Args:
         rewards: The rewards of the completions of one prompt.
@@ -79,7 +80,8 @@ def group_advantages(rewards: Sequence[float], scale: AdvantageScale = "populati
     for reward in rewards:
         if not math.isfinite(reward):
             raise UsageError(f"The rewards of a group must be finite numbers, got {reward!r}.")
-    if len(set(rewards)) < 2:
+    # Sums that differ by rounding alone are equal; divided by their deviation they would be worth 1.
+    if all(math.isclose(reward, rewards[0], rel_tol=_ROUNDING, abs_tol=_ROUNDING) for reward in rewards):
         return (0.0,) * len(rewards)
     mean = math.fsum(rewards) / len(rewards)
     residuals = [reward - mean for reward in rewards]
