@@ -124,6 +124,7 @@ def _call(
         temperature=_TEMPERATURES[min(attempt, len(_TEMPERATURES)) - 1],
         max_tokens=_MAX_TOKENS,
         images=images,
+        with_thoughts=True,
     )
 
 

@@ -83,6 +83,7 @@ def write_trace(
             temperature=_TEMPERATURES[min(attempt, len(_TEMPERATURES)) - 1],
             max_tokens=_MAX_TOKENS,
             images=(pair.clean, pair.degraded),
+            with_thoughts=True,
         )
         reply = ask(writer, call)
         text = _well_formed(reply or "")
@@ -135,6 +136,7 @@ def _agent_call(task: AskedQuestion, turn: int, prompt: str, images: tuple[Image
         temperature=_AGENT_TEMPERATURE,
         max_tokens=_AGENT_TOKENS,
         images=images,
+        with_thoughts=True,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,15 @@ def test_a_judges_thoughts_are_no_ruling():
             closing(open_judge(f"openai:j@{server.url}")) as judge,
         ):
             assert judge.ask(question()).text == ruling
+
+
+def test_a_writer_of_traces_is_read_with_its_thoughts():
+    with (
+        serving(lambda _: "<think>A?</think>B") as server,
+        closing(open_judge(f"openai:j@{server.url}")) as judge,
+    ):
+        assert judge.ask(replace(question(), with_thoughts=True)).text == "<think>A?</think>B"
+    assert replace(question(), with_thoughts=True).key("j") == question().key("j")
 
 
 def choice_run():

@@ -105,7 +105,8 @@ class ModelJudge:
         if "failure" in outcome.details:
             return JudgeReply(outcome.reason, "error", told)
         served = str(outcome.details.get("model") or "")
-        return JudgeReply(_after_thoughts(outcome.text), sent=told, served=served)
+        text = outcome.text if call.with_thoughts else _after_thoughts(outcome.text)
+        return JudgeReply(text, sent=told, served=served)
 
     def require_one_model(self) -> None:
         """Raise ModelError if the server answered as several models and that is not allowed."""

@@ -18,7 +18,7 @@ class JudgeCall:
 
     `attempt` is the number of the call for the row, from 1. `depends_on` holds further JSON values that a
     decision is made from, such as the options; they are part of the key, and so are the `images`, which
-    are sent before the prompt.
+    are sent before the prompt. The reply is a ruling, from which thoughts are cut, unless `with_thoughts`.
     """
 
     bench: str
@@ -31,6 +31,7 @@ class JudgeCall:
     max_tokens: int
     depends_on: tuple[Any, ...] = ()
     images: tuple[ImageBytes, ...] = ()
+    with_thoughts: bool = False
 
     def key(self, judge_id: str) -> str:
         """The key under which a journal stores the reply of that judge."""
