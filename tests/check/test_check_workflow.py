@@ -11,6 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from mmdbench.benches import open_bench
+from mmdbench.models.cards import known_cards
+
 WORKFLOW = Path(__file__).parents[2] / "examples" / "github-actions" / "robustness.yml"
 
 
@@ -19,20 +22,38 @@ def steps():
     return {step["name"]: step["run"] for step in job["steps"] if "run" in step}
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ci")
-    program = folder / "bin" / "mmdbench"
+KNOWING = """
+from mmdbench.records import Outcome
+
+class Knowing:
+    def fingerprint(self):
+        return {"adapter": "knowing"}
+
+    def generate(self, requests):
+        return [Outcome("ABCD"[int(r.question.split()[1].rstrip("?")) % 4]) for r in requests]
+
+def load(card):
+    return Knowing()
+"""
+
+
+@pytest.fixture
+def place(make_tsv, tmp_path):
+    """A checkout with a small benchmark, and a model `baseline` that knows its answers."""
+    make_tsv(48)
+    (tmp_path / "models.toml").write_text('[baseline]\nadapter = "knowing.py"\n')
+    (tmp_path / "knowing.py").write_text(KNOWING)
+    program = tmp_path / "bin" / "mmdbench"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mmdbench "$@"\n')
     program.chmod(0o755)
-    return folder
+    return tmp_path
 
 
 def run(place, script, **env):
     workflow = yaml.safe_load(WORKFLOW.read_text("utf-8"))["env"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
-    environment |= {k: str(v) for k, v in workflow.items()} | env
+    environment |= {k: str(v) for k, v in workflow.items()} | {"BENCH": "toy.tsv", "SAMPLE": "40"} | env
     environment["PATH"] = f"{place / 'bin'}{os.pathsep}{environment['PATH']}"
     environment |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(place / "summary.md")}
     # What a runner does with a `run:` step.
@@ -47,6 +68,9 @@ def test_the_workflow_is_one_that_github_reads():
     assert list(steps()) == ["Install", "Evaluate", "Check"]
     uses = [step["uses"] for step in text["jobs"]["robustness"]["steps"] if "uses" in step]
     assert not [action for action in uses if "cache" in action or "download" in action]  # it asks anew
+    bench = open_bench(text["env"]["BENCH"])
+    assert text["env"]["MODEL"] in known_cards()
+    assert text["env"]["SAMPLE"] <= len(bench.questions)
     assert "--fresh" in steps()["Evaluate"]
     assert "--require-fresh" in steps()["Check"]
     assert "secrets." not in WORKFLOW.read_text("utf-8")
@@ -79,6 +103,7 @@ def test_a_worse_model_fails_the_gate_and_the_same_one_passes(place):
         for case in ET.fromstring((place / "robustness.xml").read_text("utf-8"))
         if case.find("failure") is not None
     ]
-    assert failed == ["macro/all/clean"]  # degraded, the small baseline guesses nearly as badly
-    assert "::error title=mmdbench%3A macro/all/clean::" in worse.stdout
+    assert failed == ["macro/all/hard", "macro/all/clean"]
+    for name in failed:
+        assert f"::error title=mmdbench%3A {name}::" in worse.stdout
     assert "✗ regressed" in (place / "summary.md").read_text("utf-8")
