@@ -78,7 +78,7 @@ class Reference:
     def inputs(self, names: list[str]) -> tuple[Any, ...]:
         return tuple(self.picture if n == "image" else self.settings["prompts"][n] for n in names)
 
-    def close(self, name: str, ours: Any, atol: float = ATOL) -> None:
+    def assert_close(self, name: str, ours: Any, atol: float = ATOL) -> None:
         """Compare with a stored array, which may hold every fourth row of ours."""
         stored = self.arrays[name]
         got = np.asarray(ours.detach().cpu() if isinstance(ours, torch.Tensor) else ours)
@@ -222,11 +222,11 @@ def test_preprocessing(reference: Reference) -> None:
     second = resized(first, sizes.vit_transform)
     assert list(first.size) == image["resized_wh"]
     assert list(second.size) == image["vit_wh"]
-    reference.close("prep/vae_image", pixel_values(first), 1e-6)
-    reference.close("prep/vit_image", pixel_values(second), 1e-6)
+    reference.assert_close("prep/vae_image", pixel_values(first), 1e-6)
+    reference.assert_close("prep/vit_image", pixel_values(second), 1e-6)
     cut = patches(pixel_values(second), reference.engine.patch)
     stored = reference.arrays["prep/vit_patches"]
-    reference.close("prep/vit_patches", cut[: len(stored)], 1e-6)
+    reference.assert_close("prep/vit_patches", cut[: len(stored)], 1e-6)
     vit = cell_ids(*image["vit_tokens_hw"], sizes.vit_side)
     latent = cell_ids(*image["latent_tokens_hw"], sizes.latent_side)
     assert vit.tolist() == reference.arrays["pos/vit_ids"].tolist()
@@ -240,10 +240,10 @@ def test_tables_and_time(reference: Reference) -> None:
         ("latent", reference.sizes.latent_side, model.latent_pos_embed),
     ):
         rows = [0, 1, side, side + 1, side**2 - 1]
-        reference.close(f"pos/{name}_table_rows", table.pos_embed[rows], 1e-6)
-    reference.close("time/emb", model.time_embedder(torch.from_numpy(reference.arrays["time/t"])))
+        reference.assert_close(f"pos/{name}_table_rows", table.pos_embed[rows], 1e-6)
+    reference.assert_close("time/emb", model.time_embedder(torch.from_numpy(reference.arrays["time/t"])))
     inter = reference.settings["interleave"]
-    reference.close("time/schedule", schedule(inter["num_timesteps"], inter["timestep_shift"]), 1e-7)
+    reference.assert_close("time/schedule", schedule(inter["num_timesteps"], inter["timestep_shift"]), 1e-7)
 
 
 def test_vision(reference: Reference) -> None:
@@ -252,9 +252,9 @@ def test_vision(reference: Reference) -> None:
     cut = patches(pixel_values(twice), reference.engine.patch)
     ids = cell_ids(*reference.settings["image"]["vit_tokens_hw"], sizes.vit_side)
     features = model.vit_model(cut, ids)
-    reference.close("und/vit_features", features)
-    reference.close("und/connector", model.connector(features))
-    reference.close("und/vit_tokens", model.vit_rows(cut, ids))
+    reference.assert_close("und/vit_features", features)
+    reference.assert_close("und/connector", model.connector(features))
+    reference.assert_close("und/vit_tokens", model.vit_rows(cut, ids))
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
@@ -266,12 +266,12 @@ def test_text_runs(reference: Reference, name: str, speed: str) -> None:
     assert list(written["written"][0].tokens) == expected["token_ids"]
     steps = run.of("step")
     assert [step["chosen"][0] for step in steps] == expected["argmax"]
-    reference.close(f"{name}/logits", run.logits(1)[0], ATOL_WIDE)
-    reference.close(f"{name}/hidden_decode", torch.stack([step["hidden"][0] for step in steps]))
+    reference.assert_close(f"{name}/logits", run.logits(1)[0], ATOL_WIDE)
+    reference.assert_close(f"{name}/hidden_decode", torch.stack([step["hidden"][0] for step in steps]))
     system = reference.settings["text_modes"][name]["system"]
     for entry, facts in _chunks(run, expected["trace"]):
         chunk = "image" if entry["op"] == "image+vit" else entry["op"].removeprefix("text:")
-        reference.close(f"{name}/hidden_{'system' if chunk == system else chunk}", facts["hidden"])
+        reference.assert_close(f"{name}/hidden_{'system' if chunk == system else chunk}", facts["hidden"])
     assert _trace(run) == [_plain(entry) for entry in expected["trace"]]
 
 
@@ -280,17 +280,17 @@ def test_text_plain_inside(reference: Reference) -> None:
     run = reference.run(PLAIN_TEXT, "plain")
     layers = [facts["layers"] for facts in (*run.of("chunk"), run.of("step")[0])]
     last = torch.stack([torch.stack([layer[0, -1] for layer in chunk]) for chunk in layers])
-    reference.close(f"{PLAIN_TEXT}/layers_last_token", last)
+    reference.assert_close(f"{PLAIN_TEXT}/layers_last_token", last)
     context = run.of("written")[0]["contexts"][0]
     keys = torch.cat([segment.keys[0] for segment in context.segments], dim=1).transpose(0, 1)
-    reference.close(f"{PLAIN_TEXT}/keys_layer0", keys[::6])
+    reference.assert_close(f"{PLAIN_TEXT}/keys_layer0", keys[::6])
 
 
 def test_sampling(reference: Reference) -> None:
     logits = torch.from_numpy(reference.arrays[f"{PLAIN_TEXT}/logits"][0])
     for number, how in enumerate(reference.settings["sampling"]):
         weights, ids = probabilities(logits, how["temperature"], how["top_p"])
-        reference.close(f"sampling/probs_{number}", weights)
+        reference.assert_close(f"sampling/probs_{number}", weights)
         assert ids.sort().values.tolist() == list(range(len(logits)))
 
 
@@ -299,26 +299,26 @@ def test_interleave_reading(reference: Reference, speed: str) -> None:
     """Everything up to and into the first restoration, which all scenarios share."""
     run = reference.run(SCENARIOS[0], speed)
     encoded = run.of("encoded")[0]
-    reference.close("inter/vae_moments", encoded["moments"])
-    reference.close("inter/vae_latent", encoded["latent"])
+    reference.assert_close("inter/vae_moments", encoded["moments"])
+    reference.assert_close("inter/vae_latent", encoded["latent"])
     first: dict[str, Any] = {}
     for entry, facts in _chunks(run, reference.expected[SCENARIOS[0]]["trace"]):
         if entry["ctx"] == "main":
             first.setdefault(entry["op"], facts["hidden"])
     names = reference.settings["interleave"]
-    reference.close("inter/hidden_system_interleave", first[f"text:{names['system']}"])
-    reference.close("inter/hidden_vae_image", first["image:vae"])
-    reference.close("inter/hidden_vit_image", first["image:vit"])
-    reference.close("inter/hidden_question", first["text:question"])
+    reference.assert_close("inter/hidden_system_interleave", first[f"text:{names['system']}"])
+    reference.assert_close("inter/hidden_vae_image", first["image:vae"])
+    reference.assert_close("inter/hidden_vit_image", first["image:vit"])
+    reference.assert_close("inter/hidden_question", first["text:question"])
     model, columns = reference.engine.model, reference.arrays["pos/latent_ids"]
     tokens = to_cells(encoded["latent"], reference.sizes.latent_patch)
-    reference.close("inter/vae_tokens", model.latent_rows(tokens, 0.0, torch.from_numpy(columns)))
+    reference.assert_close("inter/vae_tokens", model.latent_rows(tokens, 0.0, torch.from_numpy(columns)))
     inside = run.of("pass")[0]
-    reference.close("inter/flow_hidden_cond", inside["hidden"])
+    reference.assert_close("inter/flow_hidden_cond", inside["hidden"])
     layers = torch.stack([layer[0, :3] for layer in inside["layers"]])
-    reference.close("inter/flow_layers_rows012", layers)
+    reference.assert_close("inter/flow_layers_rows012", layers)
     decoded = reference.run(DECODED, speed).of("decoded")[0]["values"]
-    reference.close("inter/decoded_float_1", decoded[:, ::4, ::4])
+    reference.assert_close("inter/decoded_float_1", decoded[:, ::4, ::4])
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
@@ -327,7 +327,7 @@ def test_interleave_scenarios(reference: Reference, name: str, speed: str) -> No
     """Velocities, latents, pictures and texts of both restorations."""
     run = reference.run(name, speed)
     for number, logits in enumerate(run.logits(3)):
-        reference.close(f"{name}/probe_logits_{number}", logits, ATOL_WIDE)
+        reference.assert_close(f"{name}/probe_logits_{number}", logits, ATOL_WIDE)
     steps = reference.settings["interleave"]["num_timesteps"] - 1
     evaluations = run.of("evaluation")
     assert len(evaluations) == 2 * steps
@@ -335,11 +335,11 @@ def test_interleave_scenarios(reference: Reference, name: str, speed: str) -> No
         start = evaluations[first]
         # Without guidance at the first step, or without that by the picture, there are fewer.
         for kind, velocity in zip(("cond", "text", "img"), start["velocities"], strict=False):
-            reference.close(f"{name}/v_{kind}_{number}", velocity, ATOL_WIDE)
-        reference.close(f"{name}/v_{number}", start["combined"], ATOL_WIDE)
+            reference.assert_close(f"{name}/v_{kind}_{number}", velocity, ATOL_WIDE)
+        reference.assert_close(f"{name}/v_{number}", start["combined"], ATOL_WIDE)
     latents = torch.stack([facts["x"] for facts in evaluations])
-    reference.close(f"{name}/latents_1", latents[:steps], ATOL_WIDE)
-    reference.close(f"{name}/latent_2", latents[-1], ATOL_WIDE)
+    reference.assert_close(f"{name}/latents_1", latents[:steps], ATOL_WIDE)
+    reference.assert_close(f"{name}/latent_2", latents[-1], ATOL_WIDE)
     _check_pictures(reference, name, run)
     _check_feedback(reference, name, run)
 
@@ -362,20 +362,20 @@ def _check_feedback(reference: Reference, name: str, run: Recorder) -> None:
             continue
         counts[entry["op"]] += 1
         kind = "bridge" if entry["op"] == "bridge" else "reenc"
-        reference.close(f"{name}/{kind}_hidden_{counts[entry['op']]}", facts["hidden"])
+        reference.assert_close(f"{name}/{kind}_hidden_{counts[entry['op']]}", facts["hidden"])
     scenario = reference.settings["interleave"]["scenarios"][name]
     assert [count > 0 for count in counts.values()] == [scenario["need_vae"], scenario["need_vit"]]
     model = reference.engine.model
     if scenario["need_vae"]:
         ids = torch.from_numpy(reference.arrays["pos/latent_ids"])
         x = run.of("evaluation")[reference.settings["interleave"]["num_timesteps"] - 2]["x"]
-        reference.close(f"{name}/bridge_tokens_1", model.latent_rows(x, 0.0, ids))
+        reference.assert_close(f"{name}/bridge_tokens_1", model.latent_rows(x, 0.0, ids))
     if scenario["need_vit"]:
         sizes = reference.sizes
         picture = resized(Image.fromarray(reference.arrays[f"{name}/image_1"]), sizes.vae_transform)
         cut = patches(pixel_values(resized(picture, sizes.vit_transform)), reference.engine.patch)
         ids = torch.from_numpy(reference.arrays["pos/vit_ids"])
-        reference.close(f"{name}/reenc_vit_features_1", model.vit_model(cut, ids))
+        reference.assert_close(f"{name}/reenc_vit_features_1", model.vit_model(cut, ids))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -20,7 +20,7 @@ import yaml
 from typer.testing import CliRunner
 
 from canary_reader import answering
-from docs_blocks import PAGES, ROOT, SHELLS, blocks_of, commands_of
+from docs_blocks import PAGES, ROOT, SHELLS, Block, blocks_of, commands_of
 from docs_folder import environment, fill_folder
 from docs_names import missing_names
 from faulty_server import FaultyServer, true_answer
@@ -126,9 +126,28 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, in_folder, monkeyp
     for block in blocks:
         if block.title:
             Path(block.title).write_text(block.code, encoding="utf-8")
-    for block in blocks:
-        for command in commands_of(block) if block.language in SHELLS else ():
-            run_command(command, monkeypatch)
+    commands = [c for block in blocks if block.language in SHELLS for c in commands_of(block)]
+    assert commands
+    for command in commands:
+        run_command(command, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mmdbench report nowhere",
+        "mmdbench demo --colour blue",
+        "python nothing.py",
+        "pip install 'mmdbench[nonsense]'",
+        "make nonsense",
+        "nonsense --help",
+    ],
+)
+def test_a_command_that_is_wrong_is_found(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (command,) = commands_of(Block(ROOT / "docs" / "none.md", 1, "sh", "", line))
+    with pytest.raises(AssertionError):
+        run_command(command, monkeypatch)
 
 
 def run_command(command, monkeypatch):
@@ -284,6 +303,7 @@ def test_a_snippet_runs(block, in_folder):
         warnings.simplefilter("ignore", UserWarning)  # what other packages say while they are imported
         names = {"__name__": "snippet"}
         exec(compile(block.code, block.where, "exec", __future__.annotations.compiler_flag), names)
+    assert names.keys() - {"__name__", "__builtins__"}, "it defines nothing and imports nothing"
 
 
 def test_the_library_page_shows_every_integration():
@@ -326,12 +346,14 @@ def test_a_corruption_is_added_as_the_page_says(tmp_path):
 # --- data, links and verbs ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_data_of_a_page_can_be_read(page):
-    readers = {"toml": tomllib.loads, "json": json.loads, "yaml": yaml.safe_load, "yml": yaml.safe_load}
-    for block in blocks_of(page):
-        if block.language in readers:
-            readers[block.language](block.code)
+READERS = {"toml": tomllib.loads, "json": json.loads, "yaml": yaml.safe_load, "yml": yaml.safe_load}
+
+
+def test_the_data_of_the_pages_can_be_read():
+    data = [block for page in PAGES for block in blocks_of(page) if block.language in READERS]
+    assert len(data) > 10
+    for block in data:
+        assert READERS[block.language](block.code), block.where
 
 
 def test_every_language_is_one_that_is_checked():

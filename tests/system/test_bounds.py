@@ -11,11 +11,20 @@ from mmdbench.errors import UsageError
 from mmdbench.system.bounds import require_above, require_at_least, require_between
 
 
-@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
-def test_numbers_within_the_bounds_pass(value):
-    require_between("p", value, 0, 1)
-    require_at_least("p", value, 0)
-    require_above("p", value, -1, below=2)
+def accepts(require, *arguments, **options):
+    """True if a check lets its arguments pass."""
+    try:
+        require(*arguments, **options)
+    except UsageError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.int64(1), -0.1, 1.1, -1, 2])
+def test_a_number_passes_where_it_keeps_the_rule(value):
+    assert accepts(require_between, "p", value, 0, 1) == (0 <= value <= 1)
+    assert accepts(require_at_least, "p", value, 0) == (value >= 0)
+    assert accepts(require_above, "p", value, -1, below=2) == (-1 < value < 2)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf, True, "1", None, [1]])
