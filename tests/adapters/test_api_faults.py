@@ -217,13 +217,13 @@ def test_retry_after_is_honoured_by_everybody(many, tmp_path):
 def test_a_permanent_failure_stops_the_run(many, tmp_path, trouble, message):
     with FaultyServer(lambda call: trouble if call.number >= 20 else "ok") as server:
         with pytest.raises(ModelError, match=message):
-            run(many(300), tmp_path / "run", card_for(server, served_by="lab"))
+            run(many(120), tmp_path / "run", card_for(server, served_by="lab"))
         assert len(server.calls) < 90
     replies = read_replies(tmp_path / "run").values()
     assert Counter(r.status for r in replies) == {"ok": 20}
     with FaultyServer() as server:
-        summary = run(many(300), tmp_path / "run", card_for(server, served_by="lab"))
-        assert (summary.earlier, len(server.calls)) == (20, 280)
+        summary = run(many(120), tmp_path / "run", card_for(server, served_by="lab"))
+        assert (summary.earlier, len(server.calls)) == (20, 100)
 
 
 def test_a_bad_request_costs_one_answer_and_is_asked_again_next_time(many, tmp_path):

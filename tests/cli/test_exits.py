@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from child_processes import Child, command_line
 from mmdbench.cli import app
 from mmdbench.cli._shared.errors import guarded
 from pictures import picture, png
@@ -22,15 +22,6 @@ from run_folders import question, write_run
 def run(tmp_path):
     questions = [question(i, question="Größer – 大きい?") for i in range(8)]
     return write_run(tmp_path / "run", questions, lambda q, *_: q.fields["answer"], levels=("clean", "hard"))
-
-
-def mmdbench(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "mmdbench", *map(str, words)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), ZeroDivisionError("by 0"), OSError("odd"), SystemExit(1)])
@@ -125,12 +116,19 @@ def test_an_exception_outside_a_verb_exits_with_70(tmp_path):
     assert "Please report it" in done.stderr
 
 
+def on_a_console_of(encoding, *words):
+    """The command line with PYTHONIOENCODING set, which the interpreter reads when it starts."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding=encoding, errors="strict")
+    command_line(*words)
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("words", [["report"], ["report", "--markdown"], ["cite"]])
 def test_what_the_console_cannot_show_is_replaced(run, words, encoding):
-    done = mmdbench(*words, run, PYTHONIOENCODING=encoding)
-    assert done.returncode == 0, done.stderr
-    assert b"toy-model" in done.stdout
+    with Child([encoding, *words, run], on_a_console_of) as done:
+        assert done.wait() == 0, done.stderr
+    assert "toy-model" in done.stdout
 
 
 def test_a_name_that_cannot_be_written_is_one_line(run, tmp_path):

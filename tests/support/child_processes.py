@@ -112,7 +112,7 @@ class Child:
 
     def _text(self, name: str) -> str:
         path = self._outputs / name
-        return self._read.get(name) or (path.read_text("utf-8") if path.exists() else "")
+        return self._read.get(name) or (path.read_text("utf-8", "replace") if path.exists() else "")
 
 
 def run_command(*words: object, folder: Path | None = None) -> str:
