@@ -17,7 +17,7 @@ contract:
 	$(PYTHON) -c "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
 
 test:
-	$(PYTHON) -m pytest -n 2
+	$(PYTHON) -m pytest -n 2 --dist worksteal
 
 smoke:
 	$(PYTHON) benchmarks/run.py --smoke

@@ -14,6 +14,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+import page_runs
 from mmdbench.cli.page import page
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
@@ -22,7 +23,7 @@ from mmdbench.report.page import write_page
 from mmdbench.report.page.embedded_pictures import LADDER, collect, make_pictures
 from mmdbench.report.page.examples import choose, gather
 from mmdbench.report.page.quality_curves import quality_curves
-from mmdbench.report.page.thumbnails import Thumbnails
+from mmdbench.report.page.thumbnails import ThumbnailJob, Thumbnails
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import ranks
 from mmdbench.results.pictures import own_pictures, remake
@@ -301,6 +302,21 @@ def test_pictures_keep_to_their_budget(tmp_path):
     assert poor.left_out > 0
     assert set(poor.cells) >= set(examples[0].cells)
     assert [shape.side for shape in LADDER] == sorted((shape.side for shape in LADDER), reverse=True)
+
+
+def test_a_smaller_format_is_chosen_before_a_picture_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_runs, "picture", lambda seed: picture(seed, 300, 400))
+    asked, shapes, make = questions(2), [], ThumbnailJob.make
+    monkeypatch.setattr(ThumbnailJob, "make", lambda job, shape: shapes.append(shape) or make(job, shape))
+    write_bench(tmp_path / "data", asked)
+    runs, _ = graded(write_pictured_run(tmp_path / "run", asked))
+    examples = choose(gather(runs), 100)
+    rich = make_pictures(runs, examples, load_spec(), budget=10**7, data_dir=tmp_path / "data")
+    assert shapes == [LADDER[0]] * 2  # of each question once, although all are looked at to choose a format
+    poor = make_pictures(runs, examples, load_spec(), budget=rich.size // 2, data_dir=tmp_path / "data")
+    assert (poor.left_out, poor.cells.keys()) == (0, rich.cells.keys())
+    assert shapes[-1] in LADDER[1:-1]
+    assert poor.size <= rich.size // 2
 
 
 def test_the_first_examples_keep_their_pictures_when_there_is_no_room(tmp_path):
