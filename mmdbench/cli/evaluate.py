@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,6 +90,16 @@ def evaluate(
         ),
     ] = False,
     allow_model_change: opts.AllowModelChange = False,
+    serve: Annotated[
+        str,
+        opts.model_option(
+            help="Command that serves the model on this machine, started and ended by the run; {port} is a "
+            "free port."
+        ),
+    ] = "",
+    serve_minutes: Annotated[
+        float, opts.model_option(help="Longest time in minutes until that server answers.")
+    ] = 30.0,
     protocol: opts.Protocol = "clear/1",
     extraction: opts.Extraction = "sane",
     judge: opts.Judge = "",
@@ -121,6 +132,7 @@ def evaluate(
 ) -> None:
     """Run a model on clean and degraded questions; run the command again to resume."""
     from mmdbench.benches import expand_benches
+    from mmdbench.models.local_server import LocalServer
     from mmdbench.results.judging.open import JudgeOptions
     from mmdbench.run.budget import Budget
     from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
@@ -130,6 +142,8 @@ def evaluate(
 
     changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
     card = chosen_card(model, model_card, changes)
+    server = LocalServer(serve, card, serve_minutes) if serve else None
+    card = server.card if server else card
     require_between("--max-error-rate", max_error_rate, 0, 1)
     plan = RunPlan(
         model=card.name,
@@ -190,7 +204,7 @@ def evaluate(
         raise UsageError("--judge-heads needs a judge.", hint="Add --judge.")
     answers: Answers = "check" if task == ANSWER else "any"
     sources = Sources(data_dir, offline, family, answers, yes, dry_run)
-    with open_run(evaluation, sources, quiet=quiet) as inputs:
+    with server or nullcontext(), open_run(evaluation, sources, server, quiet=quiet) as inputs:
         if dry_run:
             show_forecast(inputs, as_json=as_json)
         elif target_ci is not None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -19,12 +21,14 @@ from pathlib import Path
 import pytest
 
 from mmdbench.benches import open_bench
+from mmdbench.cli.evaluate import evaluate
 from mmdbench.models import open_model
 from mmdbench.models.cards import find_card, set_options
 from mmdbench.records import RunPlan
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
+from verb_calls import call
 
 PYTHON = os.environ.get("MMDBENCH_SERVE_PYTHON", sys.executable)
 NEEDED = "import torch, transformers, fastapi, uvicorn; from transformers.cli import serve"
@@ -36,6 +40,8 @@ from pathlib import Path
 from tiny_checkpoints import FAMILIES
 FAMILIES["gemma3"](Path(sys.argv[2]))
 """
+
+SERVE = "import sys; from transformers.cli.transformers import main; sys.argv[0] = 'transformers'; main()"
 
 GENERATE = """
 import base64, io, json, sys
@@ -90,8 +96,8 @@ class Remembering:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """Address and checkpoint of a server that runs until the tests of this file are done."""
+def checkpoint(tmp_path_factory):
+    """A tiny checkpoint, and the environment in which it is served."""
     if reason := _why_not():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("served")
@@ -100,16 +106,23 @@ def served(tmp_path_factory):
     checkpoint.mkdir()
     build = [PYTHON, "-c", BUILD, str(Path(__file__).parents[1] / "support"), str(checkpoint)]
     subprocess.run(build, check=True, capture_output=True, env=environment)
+    return checkpoint, environment
+
+
+@pytest.fixture(scope="module")
+def served(checkpoint, tmp_path_factory):
+    """Address and checkpoint of a server that runs until the tests of this file are done."""
+    checkpoint, environment = checkpoint
+    folder = tmp_path_factory.mktemp("served")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    serve = "import sys; from transformers.cli.transformers import main; sys.argv[0] = 'transformers'; main()"
     words = ["serve", str(checkpoint), "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
     log = (folder / "log").open("wb")
     with (
         log,
         subprocess.Popen(
-            [PYTHON, "-c", serve, *words], env=environment, stdout=log, stderr=subprocess.STDOUT
+            [PYTHON, "-c", SERVE, *words], env=environment, stdout=log, stderr=subprocess.STDOUT
         ) as server,
     ):
         try:
@@ -169,6 +182,25 @@ def test_a_real_server_answers_all_of_mini_with_the_texts_of_generate(served, tm
     assert len(said) == len(some) >= 40
     assert {key: replies[key].text for key in said} == said
     assert len(set(said.values())) >= 5  # it does look at the pictures
+
+
+@pytest.mark.slow
+def test_eval_starts_uses_and_ends_a_real_server(checkpoint, make_tsv, tmp_path, monkeypatch):
+    checkpoint, environment = checkpoint
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = [PYTHON, "-c", SERVE, "serve", checkpoint, "--device", "cpu", "--host", "127.0.0.1", "--port"]
+    serve = f"{shlex.join(map(str, command))} {{port}}"
+    model = ["--model", f"transformers-serve:{checkpoint}", "--set", f"max_tokens={TOKENS}", "--no-canary"]
+    bench = ["--bench", make_tsv(3), "--level", "clean", "-o", tmp_path / "run"]
+    said = call(evaluate, *model, "--serve", serve, *bench)
+    replies = read_replies(tmp_path / "run")
+    assert len(replies) == 3
+    assert {reply.status for reply in replies.values()} <= {"ok", "truncated"}
+    place = re.search(r"at (http://127\.0\.0\.1:\d+/v1);", said)[1]
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{place}/models", timeout=5)
+    assert "Uvicorn running" in (tmp_path / "run" / "logs" / "server.log").read_text()
 
 
 def _base64(data):

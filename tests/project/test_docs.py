@@ -44,6 +44,7 @@ PARSED = {
     "--judge-heads": "needs VLMEvalKit's files; tests/results/test_judges.py reads them",
     "--model vlmeval:": "needs VLMEvalKit; tests/adapters/test_vlmevalkit.py runs one of its models",
     "--set served_by": "needs servers; tests/run/test_served_models.py asks two at one label",
+    "--serve": "needs vLLM; tests/adapters/test_serve.py starts `transformers serve` with it",
     "--engine ray": "needs Ray; tests/run/test_ray_cluster.py runs it",
     "--restore my-net": "needs a network's weights; tests/variants/test_restoration.py makes one",
     "data get": "downloads; tests/benches/test_fetch.py does it from a server of its own",

@@ -106,6 +106,7 @@ class FaultyServer:
     Beside the names in ERRORS: ok, slow, drop, reset, malformed, empty, html, a dict to send, or
     (status, body, headers). `limit` is how many requests it takes at once before it answers 429.
     It answers at `base` alone, if that is given; `seen` holds the first line and the headers of each request.
+    `port` is a free one unless it is given.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class FaultyServer:
         answer=true_answer,
         tls=None,
         base="",
+        port=0,
     ):
         self.behave, self.seconds, self.limit, self.answer = behave, seconds, limit, answer
         self.calls, self.tls, self.base, self.seen = [], tls, base, []
@@ -125,7 +127,7 @@ class FaultyServer:
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._writers = set()
-        self._port = 0
+        self._port = port
 
     @property
     def url(self):

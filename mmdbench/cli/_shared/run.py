@@ -15,6 +15,9 @@ from mmdbench.errors import IncompleteError
 from mmdbench.system.durations import duration
 
 if TYPE_CHECKING:
+    from mmdbench.models.cards import ModelCard
+    from mmdbench.models.local_server import LocalServer
+    from mmdbench.models.registry import Fingerprinted
     from mmdbench.results.graded_run import RunResults
     from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.inputs import RunInputs
@@ -23,12 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["ask_model", "open_run", "print_report", "refuse_incomplete", "show_forecast"]
 
 
-def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> AbstractContextManager[RunInputs]:
+def open_run(
+    evaluation: Evaluation, sources: Sources, server: LocalServer | None = None, *, quiet: bool
+) -> AbstractContextManager[RunInputs]:
     """Open an evaluation: download what is missing, with progress, and with consent above 1 GB.
 
     Args:
         evaluation: The plan and its settings.
         sources: The places of the benchmarks.
+        server: The server of the model, which is started once all else is open; not for a dry run.
         quiet: Show no progress.
 
     Returns:
@@ -36,10 +42,21 @@ def open_run(evaluation: Evaluation, sources: Sources, *, quiet: bool) -> Abstra
     """
     from mmdbench.cli._shared.downloads import Fetching
     from mmdbench.run.evaluate import Missing, open_evaluation
+    from mmdbench.run.folder import LOGS
 
     fetching = Fetching(sources.yes, sources.offline, sources.dry_run, quiet)
-    missing = Missing(fetching.released, fetching.model)
+
+    def fetch_model(card: ModelCard) -> Fingerprinted | None:
+        if server is not None and not sources.dry_run:
+            server.start(evaluation.folder / LOGS / "server.log", _say)
+        return fetching.model(card)
+
+    missing = Missing(fetching.released, fetch_model)
     return open_evaluation(evaluation, lambda names: open_benches(names, sources, quiet=quiet), missing)
+
+
+def _say(sentence: str) -> None:
+    print(f"mmdbench: {sentence}", file=sys.stderr)
 
 
 def ask_model(inputs: RunInputs, *, quiet: bool) -> RunSummary:
