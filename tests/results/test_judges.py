@@ -416,7 +416,7 @@ def test_a_judge_that_never_answers_is_an_error():
 # a journal that an earlier version wrote
 
 STORED = Path(__file__).parents[1] / "data" / "judge"
-TEXTS = ("hm", "不知道 é", "who \ud800 knows")
+TEXTS = ("hm", "不知道 é", "who \ufffd said")
 
 
 class Stored:
