@@ -17,6 +17,7 @@ from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.records import Outcome, Question, Request
 
 from ._openai_api.access import read_access
+from ._openai_api.batches import OpenAIBatches
 from ._openai_api.chat_client import ChatClient, first_model
 from ._openai_api.client_pool import ClientPool
 from ._openai_api.pictures import data_uri, fit
@@ -75,6 +76,16 @@ class OpenAIModel:
         body, sent = chat_body(request, self._settings)
         outcome = await self._opened_pool().complete(body)
         return replace(outcome, details={**outcome.details, "sent": sent}) if sent else outcome
+
+    def batches(self) -> OpenAIBatches:
+        """The batch endpoint of the server. Raises ModelError if the key is missing."""
+        self._resolve()
+
+        def body(request: Request) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            sent = self.learnt.known.sent(request.generation)
+            return chat_body(replace(request, generation=sent), self._settings)
+
+        return OpenAIBatches(self._settings, read_access(self._settings, self._name), body)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -96,6 +96,10 @@ def facts(card: ModelCard, entry: Mapping[str, Any]) -> Iterator[tuple[str, Any,
     for name, key in FIELDS.items():
         theirs = None if entry.get(key) is None else round(entry[key] * 1e6, 6)
         yield f"price.{name}", getattr(card.price, name), theirs
+    if card.price and card.price.batch is not None:  # the others have no batch endpoint in OpenAI's style
+        for name in ("input", "output"):
+            theirs = round(entry.get(f"{FIELDS[name]}_batches", 0) * 1e6, 6)
+            yield f"price.{name} in a batch", round(getattr(card.price.in_batch(), name), 6), theirs
     yield "retired", str(card.retired or "never"), entry.get("deprecation_date", "never")
     short = card.context is not None and card.context < entry.get("max_input_tokens", 0)
     yield "context", card.context, entry["max_input_tokens"] if short else None
@@ -108,7 +112,12 @@ def triple(price: Price) -> tuple[float, float | None, float]:
 
 def line(price: Price) -> str:
     """A price as a card has it."""
-    numbers = {"input": price.input, "cached_input": price.cached_input, "output": price.output}
+    numbers = {
+        "input": price.input,
+        "cached_input": price.cached_input,
+        "output": price.output,
+        "batch": price.batch,
+    }
     shown = ", ".join(f"{name} = {value:g}" for name, value in numbers.items() if value is not None)
     return f'{{ {shown}, date = "{price.date}", source = "{price.source}" }}'
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module, util
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from mmdbench.errors import MissingExtraError, ModelError
 from mmdbench.models.endpoints import is_local
@@ -22,6 +23,8 @@ from .response import outcome_of
 from .settings import ApiSettings
 
 __all__ = ["ChatClient", "client_parts", "first_model"]
+
+T = TypeVar("T")
 
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 20.0
@@ -62,6 +65,22 @@ class ChatClient:
         except (KeyError, TypeError, ValueError) as error:
             reason = self._access.reason(repr(error))
         raise AttemptError("malformed", f"its list of models has another form: {reason}")
+
+    async def call(self, task: Callable[[Any, Mapping[str, Any]], Awaitable[T]]) -> T:
+        """Run a task with the openai client and the arguments that each of the client's methods needs.
+
+        Raises AttemptError, which holds no key and no value of a header.
+        """
+        openai, _ = client_parts()
+        client = self._opened(openai)
+        extra: dict[str, Any] = {"extra_headers": self._options.get("headers")}
+        if self._settings.query:
+            extra["extra_query"] = dict(parse_qsl(self._settings.query))
+        try:
+            return await task(client, extra)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
+            failure = self._failure(openai, error, self._settings.timeout)
+        raise failure
 
     async def _send(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[str, bytes]:
         """The content type and the body of a response; without a `body` the request is a GET."""

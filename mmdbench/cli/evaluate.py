@@ -82,6 +82,7 @@ def evaluate(
     canary: Annotated[
         bool, opts.model_option(help="Check first that a server answers about the pictures it is sent.")
     ] = True,
+    batch: opts.Batch = False,
     keep_images: Annotated[
         bool,
         opts.model_option(
@@ -138,7 +139,7 @@ def evaluate(
     from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
     from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.folder import default_folder
-    from mmdbench.run.inputs import RunSettings
+    from mmdbench.run.inputs import BatchSettings, RunSettings
 
     changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
     card = chosen_card(model, model_card, changes)
@@ -183,6 +184,7 @@ def evaluate(
             fresh=fresh,
             max_age=opts.parse_age("--max-age", max_age),
             allow_model_change=allow_model_change,
+            batch=BatchSettings() if batch else None,
         ),
         EngineSettings() if dry_run else where,
         restorer_cards=restore_card or (),

@@ -163,7 +163,10 @@ def with_list_price(card: ModelCard) -> ModelCard:
     """The card with the price of an installed genai-prices, if its own is a list price or missing."""
     if (card.price and not card.price.source) or not card.endpoint.startswith("https://"):
         return card
-    return replace(card, price=listed_price(card.model, card.endpoint) or card.price)
+    price = listed_price(card.model, card.endpoint)
+    if price and card.price:
+        price = replace(price, batch=card.price.batch)  # genai-prices has none
+    return replace(card, price=price or card.price)
 
 
 def retirement(card: ModelCard, today: date | None = None) -> str:

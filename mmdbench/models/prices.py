@@ -7,12 +7,13 @@ knows prices by date, replaces such a list price; a price without a source is th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from importlib import metadata, util
 from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.system.bounds import require_between
 
 __all__ = ["Price", "listed_price", "read_price"]
 
@@ -25,7 +26,8 @@ class Price:
     """US dollars for a million tokens read and written, and the date of these prices (ISO 8601).
 
     `cached_input` is the price of tokens read from the server's cache; `input` if absent. `source` names the
-    price list and its version; empty for a price of the user's own.
+    price list and its version; empty for a price of the user's own. `batch` is the share of the price, from
+    0 to 1, that the server takes for requests in a batch; None if it is not known.
     """
 
     input: float
@@ -33,6 +35,13 @@ class Price:
     date: str
     cached_input: float | None = None
     source: str = ""
+    batch: float | None = None
+
+    def in_batch(self) -> Price:
+        """The price of requests in a batch; the same price if no other one is known."""
+        share = 1.0 if self.batch is None else self.batch
+        cached = None if self.cached_input is None else self.cached_input * share
+        return replace(self, input=self.input * share, output=self.output * share, cached_input=cached)
 
     def __str__(self) -> str:
         origin = f"{self.source}, {self.date}" if self.source else self.date
@@ -71,7 +80,7 @@ def read_price(table: Mapping[str, Any], name: str, where: str) -> Price:
         UnknownNameError: A key of the table is not known.
         UsageError: A price or the date is missing, or no number of at least 0.
     """
-    known = ("input", "output", "date", "cached_input", "source")
+    known = ("input", "output", "date", "cached_input", "source", "batch")
     for key in table:
         if key not in known:
             raise UnknownNameError(f"key of the price of [{name}] in {where}:", key, known)
@@ -83,6 +92,8 @@ def read_price(table: Mapping[str, Any], name: str, where: str) -> Price:
             "and the date of that price.",
             hint='For example price = { input = 0.4, output = 1.6, date = "2025-04-14" }.',
         )
+    if "batch" in table:
+        require_between(f"{where}: price.batch of [{name}]", table["batch"], 0, 1)
     return Price(**{**table, "date": str(table["date"]), "source": str(table.get("source", ""))})
 
 

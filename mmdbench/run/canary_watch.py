@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -331,6 +331,8 @@ def watching(
     fingerprint, earlier = value_digest(dict(model.fingerprint())), manifest.get("canary", {})
     generation = read_generation(manifest).number
     share = canary_share(planned, to_ask, earlier, fingerprint, generation)
+    if inputs.settings.batch is not None:  # no request is live, so no probe comes between two
+        share = replace(share, during=0, after=share.during + share.after)
     watch = CanaryWatch(model, inputs.card, share, fingerprint, to_ask, spending, earlier, generation)
     try:
         on_note(watch.before())

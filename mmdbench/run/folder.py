@@ -9,6 +9,8 @@ from mmdbench.system.digest import value_digest
 from mmdbench.system.files import REPLY_FILES
 
 __all__ = [
+    "BATCHES",
+    "BATCH_JOURNAL",
     "CELLS_FILE",
     "IMAGES",
     "IMAGE_DIGESTS_FILE",
@@ -44,6 +46,12 @@ ROWS = "rows"
 
 LOGS = "logs"
 """Folder of the workers' logs."""
+
+BATCH_JOURNAL = "batches.jsonl"
+"""The batches that a run sent to a batch endpoint, written before they are waited for."""
+
+BATCHES = "batches"
+"""Folder of the requests in batches that are not collected yet."""
 
 JUDGE_JOURNAL = "judge.jsonl"
 """Everything that judges answered about this run."""

@@ -30,7 +30,7 @@ from mmdbench.system.digest import value_digest
 from mmdbench.system.environment import portable
 from mmdbench.system.files import MANIFEST_FILE, make_folder
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Forecast", "expected_tokens", "forecast"]
 
 _FLIPS = 0.10
 _LOOKED_AT = 2000
@@ -97,8 +97,6 @@ def forecast(inputs: RunInputs) -> Forecast:
     card, earlier = inputs.card, _earlier_replies(inputs.folder, inputs.model.fingerprint())
     read, written = _tokens(todo, card, earlier)
     canary = _canary(inputs, len(unique), len(todo))
-    probe_read = request_tokens(PROMPT, [SIZE], card)
-    paid = read + canary * probe_read, written + canary * TYPICAL_OUTPUT
     units = _units(planned, inputs.benches)
     levels = inputs.plan.levels
     counted = [name for name in units if not is_outside(name)] or list(units)
@@ -111,8 +109,8 @@ def forecast(inputs: RunInputs) -> Forecast:
         questions=units,
         tokens_read=read,
         tokens_written=written,
-        usd=card.price.usd(*paid) if card.price else None,
-        seconds=_seconds(len(todo), inputs.model, earlier),
+        usd=_usd(inputs, (read, written), canary),
+        seconds=None if inputs.settings.batch and todo else _seconds(len(todo), inputs.model, earlier),
         score=100 * _score_half_width(sizes),
         drop=100 * macro_half_width(plain, _FLIPS) if plain and CLEAN in levels and len(levels) > 1 else None,
         basis=f"from {earlier.count} earlier replies of this model"
@@ -120,6 +118,21 @@ def forecast(inputs: RunInputs) -> Forecast:
         else "estimated from the sizes of texts and pictures; there is no earlier reply of this model",
         canary=canary,
     )
+
+
+def expected_tokens(todo: Sequence[Planned], inputs: RunInputs) -> tuple[int, int]:
+    """Tokens, read and written, of planned requests: from earlier replies of the model, else from sizes."""
+    return _tokens(todo, inputs.card, _earlier_replies(inputs.folder, inputs.model.fingerprint()))
+
+
+def _usd(inputs: RunInputs, tokens: tuple[int, int], canary: int) -> float | None:
+    """The cost of tokens, read and written, and of the canary's requests, which no batch makes cheaper."""
+    card = inputs.card
+    if card.price is None:
+        return None
+    price = card.price.in_batch() if inputs.settings.batch else card.price
+    probe_read = request_tokens(PROMPT, [SIZE], card)
+    return price.usd(*tokens) + card.price.usd(canary * probe_read, canary * TYPICAL_OUTPUT)
 
 
 def _canary(inputs: RunInputs, planned: int, to_ask: int) -> int:
@@ -142,23 +155,27 @@ def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierRe
         manifest = find_manifest(run) or {}
         if manifest.get("model", {}).get("fingerprint") != wanted:
             continue
-        rates += [s["asked"] / s["seconds"] for s in manifest.get("sessions", []) if s["asked"] >= 20]
+        live = (s for s in manifest.get("sessions", []) if not s.get("batches"))
+        rates += [s["asked"] / s["seconds"] for s in live if s["asked"] >= 20]
         records = (record for path in shard_paths(run) for record in read_records(path))
         answers = (record for record in records if record.get("status") != "error")
         for record in islice(answers, _LOOKED_AT):
             counts["replies"] += 1
-            sums["seconds"] += record.get("seconds", 0.0)
-            usage = record.get("details", {}).get("usage") or {}
+            details = record.get("details", {})
+            if "batch" not in details:
+                counts["timed"] += 1
+                sums["seconds"] += record.get("seconds", 0.0)
+            usage = details.get("usage") or {}
             if "prompt" in usage:
                 counts["counted"] += 1
                 sums["read"] += usage["prompt"]
                 sums["written"] += usage.get("completion", 0)
-    replies, counted = counts["replies"], counts["counted"]
+    replies, counted, timed = counts["replies"], counts["counted"], counts["timed"]
     return _EarlierReplies(
         replies,
         sums["read"] / counted if counted else None,
         sums["written"] / counted if counted else None,
-        sums["seconds"] / replies if replies else None,
+        sums["seconds"] / timed if timed else None,
         sum(rates) / len(rates) if rates else None,
     )
 

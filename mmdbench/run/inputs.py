@@ -17,7 +17,21 @@ from mmdbench.system.images import MAX_PIXELS, check_bad_image
 from mmdbench.variants.released import ReleasedCopies
 from mmdbench.variants.restoration import Restorer
 
-__all__ = ["PictureSources", "RunInputs", "RunSettings"]
+__all__ = ["BatchSettings", "PictureSources", "RunInputs", "RunSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """Limits of the files of a batch endpoint, and the pauses in seconds between looks at a batch.
+
+    The limits are those of OpenAI's API: 50,000 requests and 200 MB for a file
+    (https://developers.openai.com/api/reference/resources/batches). The pause grows from look to look.
+    """
+
+    most_requests: int = 50_000
+    most_bytes: int = 200_000_000
+    first_pause: float = 10.0
+    longest_pause: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,8 @@ class RunSettings:
     Rows whose picture cannot be read, or has more than `max_pixels` pixels, are failed replies where
     `on_bad_image` is `count`, and stop the run before it asks anything where it is `error`.
     `fresh` asks for everything again, `max_age` for what is older. With `allow_model_change` a run continues
-    where the server begins to answer as another model.
+    where the server begins to answer as another model. With `batch` requests go through the server's
+    batch endpoint.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -42,6 +57,7 @@ class RunSettings:
     fresh: bool = False
     max_age: timedelta | None = None
     allow_model_change: bool = False
+    batch: BatchSettings | None = None
 
     def __post_init__(self) -> None:
         number, count = self.shard

@@ -26,6 +26,7 @@ __all__ = [
     "RUN_FIELDS",
     "RUN_KIND",
     "find_manifest",
+    "picture_record",
     "read_manifest",
     "require_own_folder",
     "require_run",
@@ -73,6 +74,18 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
         **({} if earlier else {"extraction": extraction_version(plan.extraction)}),
         **kept,
     }
+
+
+def picture_record(inputs: RunInputs, *, reworded: bool) -> dict[str, Any]:
+    """The manifest's fields about prompts and pictures that are not the benchmark's own."""
+    pictures = inputs.pictures
+    record: dict[str, Any] = {"prompt_override": reworded}
+    if pictures.restorer is not None:
+        fingerprint = portable(pictures.restorer.fingerprint())
+        record["restoration"] = {"fingerprint": fingerprint, "clean": inputs.plan.restore_clean}
+    if pictures.released:
+        record["released"] = [copy.record() for copy in pictures.released.values()]
+    return record
 
 
 def same_run(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

@@ -52,6 +52,7 @@ __all__ = [
     "Planned",
     "PlannedCell",
     "StoredBench",
+    "bad_images",
     "check_plan",
     "plan_requests",
     "read_cells",
@@ -327,3 +328,12 @@ class _ImageDigests:
                 for name, seen in sorted(self._known.items())
             )
             write_atomic(self._path, "".join(canonical_json(row) + "\n" for row in rows))
+
+
+def bad_images(planned: Sequence[Planned]) -> str:
+    """The note about cells that cannot be asked, empty if there is none."""
+    problems = [p.problem for p in planned if p.problem is not None]
+    if not problems:
+        return ""
+    what = f"{len(problems)} of {len(planned)} requests have no picture and count as failed; the first"
+    return f"{what}: {problems[0].message.removesuffix('.')}"

@@ -13,7 +13,14 @@ from mmdbench.run.plan import Planned
 from mmdbench.system.digest import derive_seed
 from mmdbench.system.unicode_text import readable
 
-__all__ = ["image_error_reply", "is_image_error", "make_reply", "make_request", "readable_outcome"]
+__all__ = [
+    "image_error_reply",
+    "is_image_error",
+    "make_reply",
+    "make_request",
+    "readable_outcome",
+    "stored_outcome",
+]
 
 _NO_IMAGE = "no image: "
 
@@ -67,7 +74,7 @@ def make_reply(
     Returns:
         The reply, under the key of the cell.
     """
-    cell, outcome = planned.cell, readable_outcome(_with_probability(planned, outcome))
+    cell, outcome = planned.cell, stored_outcome(outcome, planned.question.options)
     details = {**outcome.details, "prompt": planned.prompt} if planned.reworded else outcome.details
     return Reply(
         key=planned.key,
@@ -85,11 +92,16 @@ def make_reply(
     )
 
 
-def _with_probability(planned: Planned, outcome: Outcome) -> Outcome:
+def stored_outcome(outcome: Outcome, options: Mapping[str, str]) -> Outcome:
+    """The outcome as it is stored: readable text, and in place of log-probabilities that of the answer."""
+    return readable_outcome(_with_probability(outcome, options))
+
+
+def _with_probability(outcome: Outcome, options: Mapping[str, str]) -> Outcome:
     if LOGPROBS not in outcome.details:
         return outcome
     kept = {name: value for name, value in outcome.details.items() if name != LOGPROBS}
-    found = answer_probability(outcome.text, planned.question.options, outcome.details[LOGPROBS])
+    found = answer_probability(outcome.text, options, outcome.details[LOGPROBS])
     return replace(outcome, details=kept | found)
 
 

@@ -21,6 +21,8 @@ from mmdbench.models.registry import AsyncModel, Model, check_model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.records import Cell, Reply
 from mmdbench.run.async_driver import AsyncDriver, run_with_model
+from mmdbench.run.batch_api import BatchHooks, BatchRun
+from mmdbench.run.batch_check import check_batches
 from mmdbench.run.batch_driver import BatchDriver
 from mmdbench.run.budget import INTERRUPTED, Spending, stopped_by_ctrl_c
 from mmdbench.run.cache_alarm import SameReplies
@@ -34,16 +36,16 @@ from mmdbench.run.generations import Generation, next_generation, time_stamp
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.manifest import (
     find_manifest,
+    picture_record,
     require_own_folder,
     run_manifest,
     same_run,
     save_manifest,
 )
-from mmdbench.run.plan import Planned, plan_requests, write_plan
+from mmdbench.run.plan import Planned, bad_images, plan_requests, write_plan
 from mmdbench.run.prefetch import prefetching
 from mmdbench.run.served_models import ServedModels, asked_model, moved_note
 from mmdbench.run.store import ReplyStore
-from mmdbench.system.environment import portable
 from mmdbench.system.files import make_folder
 from mmdbench.system.locks import folder_lock
 
@@ -78,7 +80,8 @@ class RunSummary:
     `stopped` is the reason if not everything was asked, `alarm` a warning about suspicious replies;
     both are empty otherwise. `sent` counts requests with their retries, `tokens` are (read, written);
     `throttle` holds limit, cuts and trace, `workers` the replies of each worker and their restarts, `served`
-    the numbers of replies by the model's name and system fingerprint as the server gave them.
+    the numbers of replies by the model's name and system fingerprint as the server gave them, `batches` the
+    status of each batch of the run by its id.
     """
 
     cells: int
@@ -94,6 +97,7 @@ class RunSummary:
     throttle: dict[str, Any] = field(default_factory=dict)
     workers: dict[str, Any] = field(default_factory=dict)
     served: dict[str, dict[str, int]] = field(default_factory=dict)
+    batches: dict[str, Any] = field(default_factory=dict)
 
 
 class _PlanAndManifest:
@@ -118,7 +122,8 @@ class _PlanAndManifest:
 
     def _make_manifest(self) -> None:
         kept = {key: value for key, value in self.manifest.items() if key == "canary"}
-        made = run_manifest(self._inputs, self._earlier) | _picture_record(self._inputs, self._planned)
+        reworded = any(p.reworded for p in self._planned)
+        made = run_manifest(self._inputs, self._earlier) | picture_record(self._inputs, reworded=reworded)
         self.manifest.update(made | kept)
         if self._generation.number:
             self.manifest["generation"] = self._generation.as_dict()
@@ -175,6 +180,7 @@ class _Session:
     same: SameReplies = field(default_factory=SameReplies)
     served: ServedModels = field(default_factory=ServedModels)
     watch: CanaryWatch | None = None
+    batches: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._known = getattr(getattr(self.inputs.model, "learnt", None), "known", None)
@@ -252,6 +258,7 @@ class _Session:
             stopped=self.spending.reason,
             alarm="; ".join(filter(None, [self.same.alarm, self.served.alarm])),
             served=self.served.as_dict(),
+            batches=self.batches,
             usd=round(self.spending.usd, 6),
             sent=self.spending.sent,
             tokens=(self.read, self.written),
@@ -272,6 +279,7 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
     folder, model, settings = inputs.folder, inputs.model, inputs.settings
     require_own_folder(folder, inputs.plan, inputs.card, inputs.benches)
     check_model(model)
+    check_batches(inputs)
     with folder_lock(make_folder(folder), "running a model"), _open_store(inputs) as store:
         planned = plan_requests(inputs)
         before = find_manifest(folder)
@@ -285,7 +293,7 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
             session.record.write()
         try:
             session.require_one_model()
-            session.show(note=_bad_images(planned))
+            session.show(note=bad_images(planned))
             session.show(note=moved_note(before, session.record.manifest) if session.todo else "")
             counts = session.earlier + len(session.todo), len(session.todo)
             watch = watching(inputs, session.record.manifest, counts, session.spending, session.show_note)
@@ -313,29 +321,11 @@ def shard_of(key: str, count: int) -> int:
     return int(key[:12], 16) % count + 1
 
 
-def _picture_record(inputs: RunInputs, planned: Sequence[Planned]) -> dict[str, Any]:
-    """The manifest's fields about prompts and pictures that are not the benchmark's own."""
-    pictures = inputs.pictures
-    record: dict[str, Any] = {"prompt_override": any(p.reworded for p in planned)}
-    if pictures.restorer is not None:
-        fingerprint = portable(pictures.restorer.fingerprint())
-        record["restoration"] = {"fingerprint": fingerprint, "clean": inputs.plan.restore_clean}
-    if pictures.released:
-        record["released"] = [copy.record() for copy in pictures.released.values()]
-    return record
-
-
-def _bad_images(planned: Sequence[Planned]) -> str:
-    """The note about cells that cannot be asked, empty if there is none."""
-    problems = [p.problem for p in planned if p.problem is not None]
-    if not problems:
-        return ""
-    what = f"{len(problems)} of {len(planned)} requests have no picture and count as failed; the first"
-    return f"{what}: {problems[0].message.removesuffix('.')}"
-
-
 def _ask(session: _Session) -> None:
     model, card, spending = session.inputs.model, session.inputs.card, session.spending
+    if session.inputs.settings.batch is not None:
+        _ask_in_batches(session)
+        return
     workload = Workload(session.todo, spending, session.keep, session.show_note)
     if isinstance(model, LocalPool):
         LocalDispatcher(model, workload).run()
@@ -358,6 +348,22 @@ def _ask(session: _Session) -> None:
             await driver.run(prefetch, session.keep, session.watch)
 
         run_with_model(served, drive)
+
+
+def _ask_in_batches(session: _Session) -> None:
+    hooks = BatchHooks(
+        session.keep,
+        session.show_note,
+        session.record.write,
+        session.key,
+        session.store.index,
+        session.store.generation.number,
+    )
+    driver = BatchRun(session.inputs, session.spending, hooks)
+    try:
+        driver.run(session.todo)
+    finally:
+        session.batches = driver.journal.record()
 
 
 def _throttle_record(throttle: Throttle, seconds: float) -> dict[str, Any]:
@@ -385,4 +391,5 @@ def _session_record(begun: datetime, summary: RunSummary, settings: RunSettings)
         "throttle": throttle,
         "workers": summary.workers,
         **({"served": summary.served} if summary.served else {}),
+        **({"batches": summary.batches} if summary.batches else {}),
     }

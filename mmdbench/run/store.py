@@ -27,7 +27,15 @@ from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
 from mmdbench.system.unicode_text import readable
 
-__all__ = ["ReplyStore", "read_index", "read_records", "read_replies", "reply_line", "shard_paths"]
+__all__ = [
+    "ReplyStore",
+    "cut_torn_tail",
+    "read_index",
+    "read_records",
+    "read_replies",
+    "reply_line",
+    "shard_paths",
+]
 
 _SYNC_SECONDS = 1.0
 # Made once: `json.dumps` makes a new encoder in every call that has settings.
@@ -57,7 +65,7 @@ class ReplyStore:
     def __enter__(self) -> ReplyStore:
         try:
             self._file = self.path.open("ab")
-            _cut_torn_tail(self.path)
+            cut_torn_tail(self.path)
         except OSError as error:
             raise StoreError(f"Cannot write {self.path}: {error.strerror}.") from error
         return self
@@ -234,7 +242,8 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _cut_torn_tail(path: Path) -> None:
+def cut_torn_tail(path: Path) -> None:
+    """Remove an incomplete last line from a file of JSON lines, before it is appended to."""
     with path.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         end = size

@@ -46,6 +46,7 @@ def test_the_shipped_cards_have_the_facts_of_the_list_that_they_name(tool):
             {"input_cost_per_token": 2e-7},
             "gpt-6-luna: price.input is 0.1, litellm 1.110.2 has",
         ),
+        ("gpt-5", {"output_cost_per_token_batches": 8e-6}, "gpt-5: price.output in a batch is 5.0, litellm"),
         ("xai/grok-4.7", {"cache_read_input_token_cost": 1e-7}, "price.cached_input is 0.5, litellm"),
         (
             "claude-opus-5-5",

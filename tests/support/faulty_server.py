@@ -101,7 +101,7 @@ def refusing(*names, form=openai_refusal, otherwise=lambda call: "ok"):
 
 
 class FaultyServer:
-    """Runs in a thread of its own; `behave(call)` names what happens to a call.
+    """Runs in a thread of its own; `behave(call)` names what happens to a call; `batches` is a BatchEndpoint.
 
     Beside the names in ERRORS: ok, slow, drop, reset, malformed, empty, html, a dict to send, or
     (status, body, headers). `limit` is how many requests it takes at once before it answers 429.
@@ -119,8 +119,10 @@ class FaultyServer:
         tls=None,
         base="",
         port=0,
+        batches=None,
     ):
         self.behave, self.seconds, self.limit, self.answer = behave, seconds, limit, answer
+        self.batches = batches
         self.calls, self.tls, self.base, self.seen = [], tls, base, []
         self.in_flight = 0
         self.peak = 0
@@ -200,6 +202,8 @@ class FaultyServer:
         self.seen.append((line, headers))
         if f" {self.base}" not in line:
             return await _send(writer, 404, {"detail": "Not Found"})
+        if "/batches" in line or "/files" in line:
+            return await self._respond_batch(line, body, writer)
         if head.startswith("GET"):
             return await _send(writer, 200, {"object": "list", "data": [{"id": "toy-1", "object": "model"}]})
         self.in_flight += 1
@@ -217,6 +221,21 @@ class FaultyServer:
             return await self._act(done, call, writer)
         finally:
             self.in_flight -= 1
+
+    async def _respond_batch(self, line, body, writer):
+        method, path, _ = line.split(" ")
+        if self.batches is None:
+            return await _send(writer, 404, {"detail": "Not Found"})
+
+        def complete(asked):
+            call = _read_call(asked, {}, len(self.calls), 0)
+            return completion(self.answer(call.prompt, call.images))
+
+        response = self.batches.respond(method, path.partition("?")[0], body, complete)
+        if response is None:
+            writer.transport.abort()
+            return False
+        return await _send(writer, *response)
 
     async def _act(self, done, call, writer):
         good = completion(self.answer(call.prompt, call.images))

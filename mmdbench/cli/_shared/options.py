@@ -100,6 +100,13 @@ CardSettings = Annotated[
     model_option("--set", help="key=value: a field or option of the model card; repeatable."),
 ]
 
+Batch = Annotated[
+    bool,
+    model_option(
+        "--batch",
+        help="Ask through the server's batch endpoint: cheaper, and answered within a day.",
+    ),
+]
 AllowModelChange = Annotated[
     bool,
     model_option(

@@ -141,10 +141,12 @@ def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
         print_json({**asdict(found), "to_ask": found.to_ask})
         return
     price = inputs.card.price
+    if price and inputs.settings.batch:
+        price = price.in_batch()
     questions = ", ".join(f"{name} {count}" for name, count in found.questions.items())
     cost = "unknown: the model card has no price" if found.usd is None else f"{found.usd:,.2f} US dollars"
     if price and found.usd is not None:
-        cost += f" at {price}"
+        cost += f" at {price}" + (" in batches" if inputs.settings.batch else "")
     rows = {
         "requests": f"{found.requests:,}",
         "already answered": f"{found.answered:,}",
