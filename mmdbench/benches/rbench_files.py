@@ -28,7 +28,9 @@ COLUMNS = ("name", "question", "choice", "answer", "type", "score", "distortion"
 """The published columns beside the pictures."""
 
 PUBLISHED = ("R-Bench.parquet", "R-Bench.csv", "Ref_Release.csv")
-"""Names of the published files with all three tasks, in the order in which they are looked for."""
+"""Names of the published files with all three tasks, in the order in which they are looked for.
+
+Parts of the first, in a folder, come before the others."""
 
 _PARTS = "R-Bench"
 """The folder of a Parquet file in several parts."""
@@ -40,15 +42,16 @@ _Row = Mapping[str, str]
 
 def find_published(data_dir: str | Path | None = None) -> list[Path]:
     """The published file with all tasks, or the parts of it, in the data folders; none if it is not there."""
-    for name in PUBLISHED:
-        path = find_file(name, data_dir)
-        if path is not None:
-            return [path]
+    whole, *tables = PUBLISHED
+    path = find_file(whole, data_dir)
+    if path is not None:
+        return [path]
     for folder in data_folders(data_dir):
         parts = sorted((folder / _PARTS).glob("*.parquet"))
         if parts:
             return parts
-    return []
+    path = next(filter(None, (find_file(name, data_dir) for name in tables)), None)
+    return [] if path is None else [path]
 
 
 def published_tsv(sources: Sequence[Path], pictures: str) -> Path:

@@ -187,12 +187,14 @@ def _writers(
     from mmdbench.training import Writers
     from mmdbench.training.prompts import AGENT_SYSTEM
 
-    def options(name: str, system: str = "") -> JudgeOptions | None:
+    def options(role: str, name: str, system: str = "") -> JudgeOptions | None:
         if not name:
             return None
-        return JudgeOptions(name, None, cards, **limits, system=system, on_usage=print_judge_usage)
+        on_usage = partial(print_judge_usage, role=role)
+        return JudgeOptions(name, None, cards, **limits, system=system, on_usage=on_usage)
 
-    found = Writers(options(judge), options(trace, AGENT_SYSTEM if recipe == "code" else ""))
+    system = AGENT_SYSTEM if recipe == "code" else ""
+    found = Writers(options("judge", judge), options("writer", trace, system))
     found.check()
     return found
 

@@ -12,6 +12,7 @@ from mmdbench.benches import build_prompt, expand_benches, open_bench
 from mmdbench.benches.catalog import is_degraded, refuse_degraded
 from mmdbench.benches.option_columns import lettered_options
 from mmdbench.benches.rbench import distortion_of, strength_of
+from mmdbench.benches.rbench_files import find_published
 from mmdbench.errors import DataError, UsageError
 from rbench_samples import picture_of, published_rows, write_csv, write_parquet
 
@@ -48,6 +49,16 @@ def test_every_form_gives_the_same_questions_and_pictures(data) -> None:
                 assert question.fields["choice"] == row["choice"]
                 (image,) = question.images
                 assert image.read() == picture_of(question.index, kind)
+
+
+def test_parquet_parts_which_hold_their_pictures_come_before_the_csv(tmp_path) -> None:
+    path = write_csv(tmp_path)
+    (tmp_path / "R-Bench").mkdir()
+    part = tmp_path / "R-Bench" / "part-0.parquet"
+    part.touch()
+    assert find_published(tmp_path) == [part]
+    part.unlink()
+    assert find_published(tmp_path) == [path]
 
 
 def test_options_are_read_from_one_cell(data) -> None:

@@ -375,11 +375,13 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
     with serving(script) as server:
         cards(server)
         assert "--max-usd 3 is used up" in made("--max-usd", "3", code=4)
-        made()
+        said = made()
         asked = len(server.bodies)
         made()
         assert len(server.bodies) == asked  # nothing is asked twice
     place = host_label(server.url)
+    assert f"mmdbench: writer w@{place}: " in said
+    assert "judge w@" not in said
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
     assert (manifest["judge"]["id"], manifest["judge"]["prompts"][0]["id"]) == (
         f"j@{place}",

@@ -45,11 +45,11 @@ def print_retirement(card: ModelCard) -> None:
         typer.echo(f"mmdbench: {sentence}", err=True)
 
 
-def print_judge_usage(usage: Mapping[str, Any]) -> None:
-    """Print what `ModelJudge.usage` counted to stderr."""
+def print_judge_usage(usage: Mapping[str, Any], role: str = "judge") -> None:
+    """Print what `ModelJudge.usage` counted to stderr, of a judge or of a model with another role."""
     tokens = usage["tokens"]
     typer.echo(
-        f"mmdbench: judge {usage['judge']}: {usage['requests_sent']} requests, {tokens['read']} tokens read, "
+        f"mmdbench: {role} {usage['judge']}: {usage['requests_sent']} requests, {tokens['read']} tokens read, "
         f"{tokens['written']} written, ${usage['cost_usd']:.4g}",
         err=True,
     )
