@@ -126,7 +126,7 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
         *(f"the difference is – where {why}" for why in reasons),
         *(f"{run.name}: {note}" for note in run_notes(run)),
         *published.notes,
-        *notes_beside_published(run),
+        *notes_beside_published(run, {published.paper}),
     )
     table = marked(table, frozenset() if run.settled else {run.name})
     return Comparison(published.label, run.name, (), (table,), notes)

@@ -96,7 +96,17 @@ def published_rows(name: str, benchmarks: Sequence[str] = ()) -> PublishedRows:
     if by_corruption:
         notes.insert(1, f"its scores by corruption are means over {', '.join(paper_tables()['benchmarks'])}")
         overall = next(row for row in _means(known, slug, ()) if row.id == AVERAGE)
-    return PublishedRows(name, tuple(rows), by_corruption, tuple(notes), overall, rbench=_rbench(slug))
+    return PublishedRows(
+        name, tuple(rows), by_corruption, tuple(notes), overall, rbench=_rbench(slug), paper=_paper(slug)
+    )
+
+
+def _paper(slug: str) -> str:
+    """The paper of a result; the other models of R-Bench are in Robust-R1's tables."""
+    if slug in _clear_slugs():
+        return "CLEAR"
+    own = (*paper_tables()["rbench_absolute"], *paper_tables()["rbench_relative"])
+    return "R-Bench" if slug in map(_slug, own) else "Robust-R1"
 
 
 def _clear_slugs() -> set[str]:

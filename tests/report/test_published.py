@@ -211,6 +211,25 @@ def test_a_report_beside_a_published_result_says_what_is_not_the_same():
         assert words not in alone
 
 
+@pytest.mark.parametrize(
+    ("name", "protocol", "said"),
+    [
+        ("paper:clear-rl", "rbench/official", ["CLEAR are of the authors' released", "rules of clear/1"]),
+        ("paper:robust-r1-sft", "vlmevalkit/1", ["Robust-R1 are of degraded pictures of its own"]),
+        ("paper:gpt4o", "clear/1", ["R-Bench are graded by the rules of rbench/official"]),
+        ("paper:gpt4o", "rbench/official", []),
+    ],
+)
+def test_differences_to_published_scores_are_noted_by_paper(name, protocol, said):
+    run = run_of("mine", {"MMStar": {"clean": 70, "hard": 60}})
+    run = replace(run, plan=replace(run.plan, protocol=protocol))
+    notes = [
+        n for n in make_tables(run, load_spec(), [published_rows(name)]).notes if "published scores" in n
+    ]
+    assert len(notes) == len(said)
+    assert all(words in note for words, note in zip(said, notes, strict=True))
+
+
 def test_scores_have_the_interval_of_their_number_of_questions():
     row = next(r for r in published_rows("paper:clear-rl").main if r.name == "MMVP")
     score = row.scores["hard"]

@@ -49,7 +49,7 @@ def print_judge_usage(usage: Mapping[str, Any], role: str = "judge") -> None:
     """Print what `ModelJudge.usage` counted to stderr, of a judge or of a model with another role."""
     tokens = usage["tokens"]
     typer.echo(
-        f"mmdbench: {role} {usage['judge']}: {usage['requests_sent']} requests, {tokens['read']} tokens read, "
-        f"{tokens['written']} written, ${usage['cost_usd']:.4g}",
+        f"mmdbench: {role} {usage['judge']}: {usage['requests_sent']} requests, "
+        f"{tokens['read']} tokens read, {tokens['written']} written, ${usage['cost_usd']:.4g}",
         err=True,
     )

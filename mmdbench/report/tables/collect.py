@@ -55,6 +55,7 @@ _POOLED = (
 class PublishedRows:
     """A published result to show beside runs: its main rows, its corruption rows, and notes on them.
 
+    `paper` is CLEAR, Robust-R1 or R-Bench.
     `overall` is the mean over the benchmarks of the corruption rows. `rbench` holds the nine cells of R-Bench
     and its overall score (0..1) as printed, `absolute` and `relative`.
     """
@@ -65,6 +66,7 @@ class PublishedRows:
     notes: tuple[str, ...] = ()
     overall: LevelRow | None = None
     rbench: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    paper: str = "CLEAR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +324,8 @@ def _header(run: RunResults | None, labels: Sequence[str], spec: Spec) -> dict[s
 
 def _notes(runs: Sequence[RunResults], published: Sequence[PublishedRows]) -> list[str]:
     notes = []
+    papers = {result.paper for result in published}
     for run in runs:
-        own = [*run_notes(run), *(notes_beside_published(run) if published else ())]
+        own = [*run_notes(run), *notes_beside_published(run, papers)]
         notes += [f"{run.name}: {note}" if len(runs) > 1 else note for note in own]
     return notes + [f"{result.label}: {note}" for result in published for note in result.notes]

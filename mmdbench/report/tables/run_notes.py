@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from mmdbench.run.served_models import names_text
 from mmdbench.variants.released_data import KNOWN_SHA256
 
 __all__ = ["notes_beside_published", "run_notes", "unpublished_files"]
+
+_RULES = {"CLEAR": "clear/1", "R-Bench": "rbench/official"}
+"""The protocol that has the rules of a paper's scores."""
 
 _SHARE_OFF = 0.03
 """Difference from an equal share that is worth a note: 3 of 100 rows."""
@@ -202,17 +205,29 @@ def _input_notes(manifest: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def notes_beside_published(run: RunResults) -> list[str]:
-    """Notes on differences between a run and published results: images, questions and rules."""
-    notes = (
-        []
-        if run.plan.design == "released"
-        else ["the published scores are of the authors' released images, which the design `released` shows"]
-    )
-    if run.plan.sample:
-        notes.append(f"the run asked a sample ({run.plan.sample}) of the questions")
-    if run.plan.protocol != "clear/1":
+def notes_beside_published(run: RunResults, papers: Collection[str]) -> list[str]:
+    """Notes on differences between a run and published results: images, questions and rules.
+
+    Args:
+        run: The run.
+        papers: The papers of the results: CLEAR, Robust-R1, R-Bench.
+
+    Returns:
+        The notes; none if no result is published.
+    """
+    notes = []
+    if "CLEAR" in papers and run.plan.design != "released":
         notes.append(
-            f"the published scores are graded by the rules of clear/1, the run by {run.plan.protocol}"
+            "the published scores of CLEAR are of the authors' released images, which the design "
+            "`released` shows"
         )
+    if "Robust-R1" in papers:
+        notes.append("the published scores of Robust-R1 are of degraded pictures of its own")
+    if papers and run.plan.sample:
+        notes.append(f"the run asked a sample ({run.plan.sample}) of the questions")
+    notes += [
+        f"the published scores of {paper} are graded by the rules of {rules}, the run by {run.plan.protocol}"
+        for paper, rules in _RULES.items()
+        if paper in papers and run.plan.protocol != rules
+    ]
     return notes
