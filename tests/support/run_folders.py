@@ -23,7 +23,7 @@ def results(hits, statuses=None, label="", replies=None, manifest=None, **change
     changes.setdefault("levels", ("clean", "hard"))
     plan = RunPlan(model="m", benches=("toy",), **changes)
     statuses = {"ok": len(hits)} if statuses is None else statuses
-    score = SimpleNamespace(warnings=(), grades=(), metrics={}, judge=None, headline=None)
+    score = SimpleNamespace(warnings=(), grades=(), metrics={}, judge=None, judge_record={}, headline=None)
     arms = tuple(
         SimpleNamespace(bench=bench, level="hard", corruption=None, no_ops=0, score=score)
         for bench in dict.fromkeys(h.bench for h in hits)
