@@ -18,7 +18,7 @@ from mmdbench.system.digest import value_digest
 from .families import FAMILIES, FOREIGN, ModelFamily, family_of
 from .settings import HfSettings
 
-__all__ = ["HfCheckpoint", "file_digest", "open_checkpoint"]
+__all__ = ["HfCheckpoint", "file_digest", "folder_version", "hub_commit", "open_checkpoint"]
 
 _STORED = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _INDEX = "model.safetensors.index.json"
@@ -75,8 +75,23 @@ def open_checkpoint(settings: HfSettings) -> HfCheckpoint:
         return HfCheckpoint(settings.repo, settings.revision, model_type, family, version, parameters)
     files = _weight_files(folder)
     parameters = sum(_float_weights(file) for file in files if file.suffix == ".safetensors")
-    version = value_digest({f.name: file_digest(f) for f in (*_small_files(folder), *files)})
+    version = folder_version(folder)
     return HfCheckpoint(str(folder), "", model_type, family, version, parameters)
+
+
+def folder_version(folder: Path) -> str:
+    """A digest of a checkpoint's files. Raises ModelError if its weights are missing or incomplete."""
+    files = (*_small_files(folder), *_weight_files(folder))
+    return value_digest({f.name: file_digest(f) for f in files})
+
+
+def hub_commit(repo: str, revision: str) -> str:
+    """The commit of a repository's revision on the Hub. Raises ModelError if it is not there."""
+    settings = HfSettings(repo, revision=revision)
+    _, commit = _read_config(settings)
+    if not commit:
+        raise ModelError(f"The commit of {repo} is unknown.", hint=_where_hint(settings))
+    return commit
 
 
 def _read_config(settings: HfSettings) -> tuple[dict[str, Any], str]:
