@@ -75,10 +75,10 @@ def address_advice(settings: ApiSettings) -> str:
     """A sentence on the address of a server that does not know it; empty if the address looks right."""
     path = urlsplit(settings.endpoint).path
     if "/deployments/" in path:
-        return "" if settings.query else " Azure needs its version in the address: …?api-version=<date>."
+        return "" if settings.query else "Azure needs its version in the address: …?api-version=<date>"
     if re.search(r"/v\d", path):
         return ""
-    return f" Most servers answer below /v1: try {settings.endpoint}/v1."
+    return f"Most servers answer below /v1: try {settings.endpoint}/v1"
 
 
 def _refuse_other_address(endpoint: str, card_name: str) -> None:

@@ -113,9 +113,10 @@ class ChatClient:
                 return AttemptError("not_found", f"HTTP {error.status_code}: {reason}")
             text = access.hidden(error.response.text)
             failure = error_of(error.status_code, _read_body(text), error.response.headers, access.key)
-            if failure.kind == "not_found" and "model_not_found" not in text:
-                advice = address_advice(self._settings)
-                failure = AttemptError("not_found", f"{failure.reason}{advice}", failure.retry_after)
+            advice = address_advice(self._settings)
+            if advice and failure.kind == "not_found" and "model_not_found" not in text:
+                reason = f"{failure.reason.rstrip('.')}. {advice}"
+                return AttemptError("not_found", reason, failure.retry_after)
             return failure
         if isinstance(error, openai.APIConnectionError):
             # One transport calls a refused connection a timeout, so the errors behind it decide.

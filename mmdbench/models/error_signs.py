@@ -44,7 +44,7 @@ _REFUSED = re.compile(
     r"|(?:response|output|prompt)\s+(?:was|is|were|has been)\s+blocked"
     r"|blocked by .{0,60}(?:polic|filter|safety|moderation)"
     r"|guardrail(?!.{0,80}(?:budget|spend|limit|restriction|data polic))"
-    r"|considered high risk"
+    r"|considered high risk|content exists risk"
     r"|敏感|违规|不安全内容"
 )
 _NOT_REFUSED = re.compile(
@@ -61,6 +61,7 @@ _NO_CREDIT = re.compile(
 _LIMITED = re.compile(
     r"rate[\s_-]*limit|too[\s_-]*many[\s_-]*requests|slow[\s_-]*down|throttl|\b[rt]p[mds]\b"
     r"|(?:requests|tokens|calls) (?:per|a|/) ?(?:second|minute|hour|day)|concurren"
+    r"|(?:request|call|usage|daily|hourly)s? limit (?:\w+ ){0,2}(?:reached|exceeded)"
     r"|quota[\s_]*exceeded|exceeded .{0,60}quota|try again (?:later|in \d)"
 )
 

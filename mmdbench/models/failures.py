@@ -92,13 +92,18 @@ STATUS_KINDS: Mapping[int, str] = {
     422: "bad_request",
     425: "conflict",
     429: "rate_limited",
+    498: "overloaded",
+    499: "interrupted",
     500: "server_error",
     502: "overloaded",
     503: "overloaded",
     504: "timeout",
     529: "overloaded",
 }
-"""HTTP status → kind; other 4xx are `bad_request`, other 5xx are `server_error`."""
+"""HTTP status → kind; other 4xx are `bad_request`, other 5xx are `server_error`.
+
+498 is Groq's for a lack of capacity, 499 several servers' for a request that was cancelled.
+"""
 
 CODE_KINDS: Mapping[str, str] = {
     "content_filter": "content_filter",

@@ -4,7 +4,7 @@ Spellings are compared without case and punctuation, so `MAX_TOKENS`, `maxTokens
 Of `content_filter: PROHIBITED_CONTENT` the part before the colon counts where the whole is not known.
 Sources: the types of the packages openai 3.57.0, anthropic 2.14.0, google-genai 3.6.1 and mistralai 3.7.0;
 the finish reasons that litellm 1.110.2 maps; DeepSeek's `insufficient_system_resource`; vLLM's `abort` and
-`repetition` (a text that repeats itself is cut).
+`repetition` (a text that repeats itself is cut); Cohere's `ERROR_LIMIT` and `USER_CANCEL`, from Oracle's SDK.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _SPELLINGS: Mapping[str, str] = {
     "tool_calls tool_call tool_use function_call",
     TRUNCATED: "length max_tokens max_output_tokens max_completion_tokens max_length model_length "
     "token_limit model_context_window_exceeded context_length_exceeded context_window_exceeded "
-    "max_tokens_exceeded pause_turn compaction continuation repetition incomplete",
+    "max_tokens_exceeded error_limit pause_turn compaction continuation repetition incomplete",
     REFUSED: "content_filter content_filtered content_policy content_policy_violation content_blocked safety "
     "image_safety prohibited_content image_prohibited_content blocklist spii recitation image_recitation "
     "language escalation model_armor jailbreak sensitive refusal refused guardrail guardrails "
     "guardrail_intervened error_toxic moderation blocked",
-    "interrupted": "error network_error abort aborted cancelled canceled interrupt interrupted other failed "
-    "malformed_function_call malformed_response unexpected_tool_call too_many_tool_calls "
-    "missing_thought_signature no_image image_other",
+    "interrupted": "error network_error abort aborted cancelled canceled user_cancel interrupt interrupted "
+    "other failed malformed_function_call malformed_response unexpected_tool_call "
+    "too_many_tool_calls missing_thought_signature no_image image_other",
     "overloaded": "insufficient_system_resource",
     "timeout": "timeout",
     "forbidden": "pup_limited_disabled",
@@ -51,9 +51,12 @@ _PLAIN = {_plain(spelling): kind for spelling, kind in FINISH_REASONS.items()}
 
 @lru_cache(maxsize=256)
 def finish_kind(spelling: str) -> str | None:
-    """The kind of end that a finish reason means; None if the table does not hold it.
+    """The kind of end that a finish reason means; None if it is not known.
 
-    >>> [finish_kind(s) for s in ("STOP", "maxTokens", "content_filter: OTHER", "network_error", "foo")]
+    One that the table does not hold is `interrupted` if it speaks of an error.
+
+    >>> [finish_kind(s) for s in ("STOP", "maxTokens", "content_filter: OTHER", "server_error", "foo")]
     ['finished', 'truncated', 'refused', 'interrupted', None]
     """
-    return _PLAIN.get(_plain(spelling)) or _PLAIN.get(_plain(spelling.partition(":")[0]))
+    known = _PLAIN.get(_plain(spelling)) or _PLAIN.get(_plain(spelling.partition(":")[0]))
+    return known or ("interrupted" if "error" in _plain(spelling) else None)

@@ -22,7 +22,7 @@ _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _DATE = re.compile(
     rf"[-@](20\d\d-{_MONTH}-{_DAY}|20\d\d{_MONTH}{_DAY}"  # 2025-04-14, 20241022
     rf"|{_MONTH}-20\d\d|{_MONTH}-{_DAY}"  # 09-2025, 05-20
-    rf"|{_MONTH}{_DAY}|2\d{_MONTH}"  # 0613, 2411
+    rf"|{_MONTH}{_DAY}|2\d{_MONTH}(?:{_DAY})?"  # 0613, 2411, 260428
     r"|00\d)"  # 001, a revision
     r"(-preview)?$"
 )

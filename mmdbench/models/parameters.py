@@ -52,7 +52,7 @@ _REFUSAL = re.compile(
     r"unsupported|not (?:be )?(?:support|permit|allow|accept|compatible|available)|n.t support"
     r"|unrecogni[sz]ed|unknown (?:name|par|arg|field)|unexpected (?:keyword|par|arg|field)"
     r"|extra[_ ]forbidden|extra inputs|deprecated|cannot both|use only one"
-    r"|only (?:the default|\S+ is (?:allowed|supported))",
+    r"|may only be|only (?:the default|\S+ is (?:allowed|supported))",
     re.IGNORECASE,
 )
 # A value out of range is no refusal of the setting.

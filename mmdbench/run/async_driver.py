@@ -113,7 +113,7 @@ class RequestFailures:
         is_shut_out = error.kind == "forbidden" and not self._has_answered
         if self._in_a_row < (_FAILURES_IN_A_ROW if is_shut_out else self._limit):
             return ""
-        return f"failed at {self._in_a_row} requests in a row, the most allowed: {error.reason}."
+        return f"failed at {self._in_a_row} requests in a row, the most allowed: {error.reason.rstrip('.')}."
 
 
 @dataclass

@@ -105,7 +105,11 @@ class TestLookUp:
 
 @pytest.mark.parametrize(
     ("endpoint", "said"),
-    [("", r"try http://127.0.0.1:\d+/v1"), ("/api/", r"try http://127.0.0.1:\d+/api/v1"), ("/v2", None)],
+    [
+        ("", r"Not Found\. Most servers .* try http://127.0.0.1:\d+/v1"),
+        ("/api/", r"try http://127.0.0.1:\d+/api/v1"),
+        ("/v2", None),
+    ],
 )
 def test_an_address_without_v1_that_answers_404_is_explained(endpoint, said):
     with FaultyServer(base="/v1/") as server, pytest.raises(AttemptError, match="HTTP 404") as caught:

@@ -36,6 +36,7 @@ REFUSALS = {
     "Zhipu": (400, {"contentFilter": [{"level": 1}], "error": {"code": "1301", "message": "x"}}),
     "Moonshot": (400, {"error": {"type": "content_filter", "message": "considered high risk"}}),
     "Volcengine": (400, {"error": {"code": "InputImageRiskDetection", "message": "x", "type": "BadRequest"}}),
+    "DeepSeek": (400, {"error": {"message": "Content Exists Risk", "code": "invalid_request_error"}}),
     "xAI": (403, {"code": "The caller does not have permission to execute the operation", "error": USAGE}),
     "Gemini, a list": (400, [{"error": {"code": 400, "message": "x", "status": "PROHIBITED_CONTENT"}}]),
     "a page in words": (403, "<html>The image was flagged by our filter</html>"),
@@ -55,6 +56,10 @@ def test_a_content_filter_is_a_refusal_in_every_form(form):
         (403, {"error": {"message": "Rate limit exceeded, slow down"}}, {}, "rate_limited"),
         (403, {"error": {"errors": [{"reason": "userRateLimitExceeded"}]}}, {}, "rate_limited"),
         (403, {"error": {"message": "no"}}, {"Retry-After": "3"}, "rate_limited"),
+        (403, {"message": "Daily request limit reached"}, {}, "rate_limited"),
+        (400, {"message": "Too long: the token limit was exceeded"}, {}, "bad_request"),
+        (498, {"error": {"message": "Flex tier capacity exceeded"}}, {}, "overloaded"),
+        (499, {"error": {"code": 499, "status": "CANCELLED"}}, {}, "interrupted"),
         (400, {"__type": "ThrottlingException", "code": "ThrottlingException"}, {}, "rate_limited"),
         (429, {"error": {"message": "You exceeded your current quota, check your plan"}}, {}, "rate_limited"),
         (429, {"error": {"message": "Provider returned error", "metadata": {

@@ -13,12 +13,16 @@ from mmdbench.models.finish_reasons import FINISH_REASONS, FINISHED, REFUSED, TR
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 BEGIN, END = "<!-- made by tests/models/test_finish_reasons.py -->\n", "<!-- end -->\n"
 
-LENGTH = "length max_tokens MAX_TOKENS maxTokens max_output_tokens model_length model_context_window_exceeded"
+LENGTH = (
+    "length max_tokens MAX_TOKENS maxTokens max_output_tokens model_length model_context_window_exceeded "
+)
+LENGTH += "ERROR_LIMIT"
 FILTERED = (
     "content_filter SAFETY PROHIBITED_CONTENT BLOCKLIST SPII RECITATION IMAGE_SAFETY sensitive refusal "
     "guardrail_intervened MODEL_ARMOR content_filtered ContentFiltered FinishReason.SAFETY"
 )
-BROKEN = "error network_error abort MALFORMED_FUNCTION_CALL insufficient_system_resource OTHER timeout"
+BROKEN = "error network_error abort MALFORMED_FUNCTION_CALL insufficient_system_resource OTHER timeout "
+BROKEN += "USER_CANCEL SERVER_ERROR internal_error error_unknown"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ LITELLM = (
         (422, {"object": "error", "message": DETAIL, "type": "invalid_request_error", "code": 3051}, "top_p"),
         (400, {"message": "invalid temperature: only 1 is allowed for this model"}, "temperature"),
         (400, {"message": "`temperature` is deprecated for this model."}, "temperature"),
+        (400, {"message": "`temperature` may only be set to 1 when thinking is enabled."}, "temperature"),
         (400, {"message": "`temperature` and `top_p` cannot both be specified for this model."}, "top_p"),
         (400, {"message": 'Invalid JSON payload. Unknown name "min_p": Cannot find field.'}, "min_p"),
         (400, {"message": "property 'max_completion_tokens' is unsupported"}, "max_completion_tokens"),

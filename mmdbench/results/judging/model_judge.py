@@ -221,4 +221,4 @@ class _RowFailures:
         self._in_a_row += 1
         if self._in_a_row < (_SILENT_ROWS if error.kind in _SILENT_KINDS else _FAILED_ROWS):
             return ""
-        return f"failed on {self._in_a_row} rows in a row: {error.reason}."
+        return f"failed on {self._in_a_row} rows in a row: {error.reason.rstrip('.')}."
