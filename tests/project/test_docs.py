@@ -19,6 +19,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from batch_endpoint import BatchEndpoint
 from canary_reader import answering
 from docs_blocks import PAGES, ROOT, SHELLS, Block, blocks_of, commands_of
 from docs_folder import environment, fill_folder
@@ -70,7 +71,7 @@ def servers():
     def answer(prompt, images):
         return seeing(prompt, images) if prompt == PROMPT else true_answer(prompt, images)[:1]
 
-    with FaultyServer(answer=answer) as model, serving(judge) as judging:
+    with FaultyServer(answer=answer, batches=BatchEndpoint()) as model, serving(judge) as judging:
         yield {"model": model.url, "judge": judging.url}
 
 

@@ -18,6 +18,7 @@ from mmdbench.cli import app
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.models.cards import ModelCard, shipped_cards
 from mmdbench.models.prices import Price
+from mmdbench.results.graded_run import load_results
 from mmdbench.run.budget import Budget
 from mmdbench.run.inputs import BatchSettings
 from mmdbench.run.store import read_records, read_replies
@@ -127,18 +128,19 @@ class Killed(BaseException):
     """The end of the process, as soon as the server has the batch."""
 
 
+def killed_in_batch(progress):
+    if progress.note.startswith("batch batch_0"):
+        raise Killed
+
+
 @pytest.mark.parametrize("lost", ["while waiting", "at the start"])
 def test_a_killed_run_takes_up_its_batch_and_pays_nothing_twice(six, tmp_path, lost):
     folder = tmp_path / "run"
 
-    def kill(progress):
-        if progress.note.startswith("batch batch_0"):
-            raise Killed
-
     endpoint = BatchEndpoint(looks=2)
     with FaultyServer(batches=endpoint) as server:
         with pytest.raises(Killed):
-            run(six, folder, card_for(server), batch=QUICK, on_progress=kill)
+            run(six, folder, card_for(server), batch=QUICK, on_progress=killed_in_batch)
         if lost == "at the start":  # killed before the server's answer was written down
             lines = (folder / "batches.jsonl").read_bytes().splitlines(keepends=True)
             (folder / "batches.jsonl").write_bytes(lines[0] + lines[1][:9])
@@ -326,6 +328,52 @@ def test_the_canary_is_asked_live_before_a_batch(six, tmp_path):
         assert not any(call.prompt.startswith("Question") for call in server.calls)
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["canary"]["verdict"] == "passed"
+    assert len(replies(tmp_path / "run")) == 6
+
+
+def refused(name):
+    message = f"Unsupported parameter: '{name}' is not supported with this model."
+    return 400, {"error": {"message": message, "code": "unsupported_parameter", "param": name}}
+
+
+def test_a_batch_leaves_out_what_the_canary_has_learnt_that_the_model_refuses(six, tmp_path):
+    def answer(prompt, images):
+        return "B" if prompt.startswith("Question") else answering()(prompt, images)
+
+    def behave(call):
+        return refused("temperature") if "temperature" in call.body else "ok"
+
+    folder, endpoint = tmp_path / "run", BatchEndpoint(looks=2)
+    with FaultyServer(behave, batches=endpoint, answer=answer) as server:
+        card = card_for(server, generation={"temperature": 0, "max_tokens": 9})
+        with pytest.raises(Killed):
+            run(six, folder, card, batch=QUICK, canary=True, on_progress=killed_in_batch)
+        sent = [json.loads(line) for line in endpoint.files["file-0"].splitlines()]
+        assert all("temperature" not in row["body"] and row["body"]["max_tokens"] == 9 for row in sent)
+        run(six, folder, card, batch=QUICK, canary=False)
+        assert len(endpoint.batches) == 1
+    assert set(read_replies(folder)) == {row["custom_id"] for row in sent}
+    assert len(load_results(folder).arms) == 1
+    assert load_results(folder).unanswered == 0
+
+
+def test_a_setting_that_a_batch_refuses_ends_the_run_with_advice(six, tmp_path):
+    with FaultyServer(batches=BatchEndpoint(row=lambda name, number: refused("temperature"))) as server:
+        card = card_for(server, generation={"temperature": 0})
+        with pytest.raises(ModelError, match=r"temperature.* learnt from the live canary"):
+            run(six, tmp_path / "run", card, batch=QUICK)
+
+
+def test_a_query_and_headers_in_place_of_a_key_go_with_every_request(six, tmp_path, monkeypatch):
+    monkeypatch.setenv("AZURE", "azure-secret-0123456789")
+    with FaultyServer(batches=BatchEndpoint()) as server:
+        card = card_for(server, headers={"api-key": "$AZURE"})
+        card = replace(card, endpoint=f"{server.url}?api-version=2024-10-21")
+        run(six, tmp_path / "run", card, batch=QUICK)
+        assert {line.partition("?")[2] for line, _ in server.seen} >= {"api-version=2024-10-21 HTTP/1.1"}
+        assert all("api-version=2024-10-21" in line for line, _ in server.seen)
+        assert {headers["api-key"] for _, headers in server.seen} == {"azure-secret-0123456789"}
+        assert not any("authorization" in headers for _, headers in server.seen)
     assert len(replies(tmp_path / "run")) == 6
 
 

@@ -79,7 +79,8 @@ class BatchEndpoint:
             if batch["status"] == "expired" and 2 * place >= len(rows):
                 bad.append(_row(row, None, {"code": "batch_expired", "message": "not in time"}))
                 continue
-            fault = self.row(int(re.search(r"Question (\d+)\?", json.dumps(row["body"]))[1]), number)
+            asked = re.search(r"Question (\d+)\?", json.dumps(row["body"]))
+            fault = self.row(int(asked[1]) if asked else place, number)
             if isinstance(fault, str):
                 bad.append(_row(row, None, {"code": fault, "message": fault}))
             elif fault:
