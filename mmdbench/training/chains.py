@@ -17,6 +17,7 @@ from mmdbench.records import ImageBytes
 from mmdbench.scoring import Judge, JudgeCall
 from mmdbench.training.asking import AskedQuestion, ask
 from mmdbench.training.prompts import chain_conclusion, chain_influence, chain_reasoning, chain_rewrite
+from mmdbench.training.robust_r1 import BLOCKS
 from mmdbench.training.traces import PicturePair
 
 __all__ = ["CHAIN_IDS", "ReasoningChain", "target_words", "type_list", "write_chain"]
@@ -24,7 +25,7 @@ __all__ = ["CHAIN_IDS", "ReasoningChain", "target_words", "type_list", "write_ch
 CHAIN_IDS = {step: f"mmdbench-chain-{step}/1" for step in ("influence", "reasoning", "conclusion", "rewrite")}
 """Ids of the four prompts."""
 
-_BLOCKS = ("INFLUENCE", "REASONING", "CONCLUSION")
+_BLOCKS = BLOCKS[1:-1]
 _TEMPERATURES = (0.0, 0.5, 1.0)
 _MAX_TOKENS = 1024
 _LEAST_WORDS, _WORDS_BY_STRENGTH = 40, 40
