@@ -56,7 +56,7 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
 
 def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> Outcome:
     message = choice.get("message") or {}
-    spellings = [short_reason(str(choice.get(f"{name}finish_reason") or ""), key) for name in ("", "native_")]
+    spellings = [short_reason(finish, key) for finish in (_text(choice, "finish_reason"), _native(choice))]
     if _has_error(choice):
         raise _late_error(choice, key)
     text = message_text(message.get("content"))
@@ -83,6 +83,17 @@ def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> 
         details["reasoning_effort"] = short_reason(effort, key)
     status, reason = _status(text, spellings, str(refusal or ""))
     return Outcome(text, status, short_reason(reason, key), details)
+
+
+def _native(choice: Mapping[str, Any]) -> str:
+    """The provider's own finish reason, as OpenRouter gives it, or litellm, which calls many `stop`."""
+    inner = choice.get("provider_specific_fields")
+    name = "native_finish_reason"
+    return _text(choice, name) or (_text(inner, name) if isinstance(inner, Mapping) else "")
+
+
+def _text(table: Mapping[str, Any], name: str) -> str:
+    return str(table.get(name) or "")
 
 
 def _tokens(logprobs: Any) -> list[tuple[str, float]]:

@@ -60,6 +60,8 @@ def ended(finish, text="B", **choice):
         (ended("content_filter: PROHIBITED_CONTENT", ""), "refused"),
         (ended("stop", native_finish_reason="RECITATION"), "refused"),
         (ended("stop", native_finish_reason="STOP"), "ok"),
+        (ended("stop", provider_specific_fields={"native_finish_reason": "ERROR_LIMIT"}), "truncated"),
+        (ended("stop", provider_specific_fields=None), "ok"),
         (ended("foo"), "ok"),
         (ended("foo", ""), "empty"),
         (ended(None), "ok"),
@@ -97,6 +99,7 @@ LATE = {"code": 502, "message": "Provider disconnected"}
         ({"code": "DataInspectionFailed", "message": "Output data may …"}, "content_filter"),
         ({"base_resp": {"status_code": 1008, "status_msg": "x"}, "choices": None}, "malformed"),
         (ended("insufficient_system_resource"), "overloaded"),
+        (ended("stop", provider_specific_fields={"native_finish_reason": "network_error"}), "interrupted"),
         (ended("MALFORMED_FUNCTION_CALL", ""), "interrupted"),
     ],
 )

@@ -148,3 +148,8 @@ def test_letters_that_are_words_are_counted(asked):
     other = load_results(run, protocol="vlmevalkit/1")
     assert other.arms[0].score.headline == 50
     assert "single letter" not in " ".join(make_tables(other, load_spec()).notes)
+
+
+def test_a_providers_finish_reason_that_its_gateway_calls_stop_is_shown(asked):
+    ended = {"finish_reason": "stop", "native_finish_reason": "bar"}
+    assert "does not know: 'bar' 8. They" in notes(asked(lambda _: Outcome("A", details=ended)))

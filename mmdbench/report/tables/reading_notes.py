@@ -53,7 +53,10 @@ def _finish_reasons(results: RunResults) -> Iterator[str]:
     unlike: Counter[str] = Counter()
     for reply in results.replies.values():
         finish = str(reply.details.get("finish_reason") or "")
-        kind = finish_kind(finish) or finish_kind(str(reply.details.get("native_finish_reason") or ""))
+        native = str(reply.details.get("native_finish_reason") or "")
+        if native and finish_kind(finish) == FINISHED:  # a gateway may call any end a stop
+            finish = native
+        kind = finish_kind(finish) or finish_kind(native)
         if finish and kind is None:
             unknown[finish] += 1
         elif kind not in (None, FINISHED) and reply.status in ("ok", "empty"):
