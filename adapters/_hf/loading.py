@@ -52,7 +52,7 @@ def load_checkpoint(settings: HfSettings) -> LoadedModel:
     """Load a checkpoint; every check that needs no weights comes first. Raises ModelError."""
     _check_transformers()
     checkpoint = open_checkpoint(settings)
-    check_torchvision(needed_by=settings.repo if checkpoint.family.needs_torchvision else "")
+    check_torchvision(needed_by=settings.repo if _needs_torchvision(checkpoint) else "")
     device = devices.pick_device(settings.device)
     dtype = devices.pick_dtype(settings.dtype, device)
     weight = BYTES.get(settings.quantization, dtype.itemsize)
@@ -82,6 +82,13 @@ def _check_transformers() -> None:
             f"transformers {version} is too old for this adapter.",
             hint="Run: pip install --upgrade 'mmdbench[hf]'",
         )
+
+
+def _needs_torchvision(checkpoint: HfCheckpoint) -> bool:
+    """True if the family says so, or if its processor prepares videos, which torchvision does."""
+    from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
+
+    return checkpoint.family.needs_torchvision or checkpoint.model_type in VIDEO_PROCESSOR_MAPPING_NAMES
 
 
 def check_torchvision(*, needed_by: str) -> None:

@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerFast
 from mmdbench.models import ModelCard
 from mmdbench.models.instructions import find_instruction
 
-_TEXT: dict[str, Any] = {
+TEXT: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
@@ -45,7 +45,7 @@ CLIP = {**_VISION, "intermediate_size": 64, "projection_dim": 16}
 _LEAKY = {"do_sample": True, "temperature": 0.9, "top_p": 0.5, "top_k": 7, "repetition_penalty": 1.7}
 """Defaults as in releases: none of them may change a greedy run."""
 
-_CHATML = (
+CHATML = (
     "{% for m in messages %}{% if loop.first and m.role != 'system' %}<|im_start|>system\n"
     "You are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ m.role }}\n"
     "{% for c in m.content %}{% if c.type == 'image' %}IMAGE{% else %}{{ c.text }}{% endif %}{% endfor %}"
@@ -71,11 +71,11 @@ def byte_tokenizer(bos: str, eos: str, pad: str, named: Mapping[str, str], more:
     return tokenizer
 
 
-def _special_ids(tokenizer: Any) -> dict[str, int]:
+def special_ids(tokenizer: Any) -> dict[str, int]:
     return {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
 
 
-def _save(folder: Path, model: Any, processor: Any, tokenizer: Any) -> Path:
+def save(folder: Path, model: Any, processor: Any, tokenizer: Any) -> Path:
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for tensor in model.parameters():
@@ -88,7 +88,7 @@ def _save(folder: Path, model: Any, processor: Any, tokenizer: Any) -> Path:
         # Special tokens other than the end are never the likeliest: what is written can be read.
         silent = [i for i in tokenizer.get_added_vocab().values() if i != tokenizer.eos_token_id]
         model.get_output_embeddings().weight[silent] = 0
-    for name, value in {**_LEAKY, **_special_ids(tokenizer)}.items():
+    for name, value in {**_LEAKY, **special_ids(tokenizer)}.items():
         setattr(model.generation_config, name, value)
     model.save_pretrained(folder, max_shard_size="400KB")
     processor.save_pretrained(folder)
@@ -134,7 +134,7 @@ def janus(folder: Path) -> Path:
     )
     patches = 4
     config = JanusConfig(
-        text_config=LlamaConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **_TEXT),
+        text_config=LlamaConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **TEXT),
         vision_config=JanusVisionConfig(
             **_VISION, mlp_ratio=2.0, projection_dim=64, num_image_tokens=patches**2
         ),
@@ -162,7 +162,7 @@ def janus(folder: Path) -> Path:
         use_default_system_prompt=True,
         num_image_tokens=patches**2,
     )
-    return _save(folder, JanusForConditionalGeneration(config), processor, tokenizer)
+    return save(folder, JanusForConditionalGeneration(config), processor, tokenizer)
 
 
 def emu3(folder: Path) -> Path:
@@ -191,7 +191,7 @@ def emu3(folder: Path) -> Path:
         ("<|extra_200|>", *(f"<|visual token {i:06d}|>" for i in range(codes))),
     )
     config = Emu3Config(
-        text_config=Emu3TextConfig(vocab_size=len(tokenizer), **_special_ids(tokenizer), **_TEXT),
+        text_config=Emu3TextConfig(vocab_size=len(tokenizer), **special_ids(tokenizer), **TEXT),
         vq_config=Emu3VQVAEConfig(
             codebook_size=codes,
             embed_dim=4,
@@ -208,7 +208,7 @@ def emu3(folder: Path) -> Path:
         image_mean=[0.5] * 3, image_std=[0.5] * 3, min_pixels=32 * 32, max_pixels=48 * 48
     )
     processor = Emu3Processor(pictures, tokenizer)
-    return _save(folder, Emu3ForConditionalGeneration(config), processor, tokenizer)
+    return save(folder, Emu3ForConditionalGeneration(config), processor, tokenizer)
 
 
 def qwen2_5_vl(folder: Path) -> Path:
@@ -234,10 +234,10 @@ def qwen2_5_vl(folder: Path) -> Path:
     )
     config = Qwen2_5_VLConfig(
         text_config={
-            **_TEXT,
+            **TEXT,
             "vocab_size": len(tokenizer),
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
-            **_special_ids(tokenizer),
+            **special_ids(tokenizer),
         },
         vision_config={
             "depth": 2,
@@ -258,9 +258,9 @@ def qwen2_5_vl(folder: Path) -> Path:
         Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=28 * 28 * 16),
         tokenizer,
         Qwen2VLVideoProcessor(),
-        chat_template=_CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>"),
+        chat_template=CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>"),
     )
-    return _save(folder, Qwen2_5_VLForConditionalGeneration(config), processor, tokenizer)
+    return save(folder, Qwen2_5_VLForConditionalGeneration(config), processor, tokenizer)
 
 
 def gemma3(folder: Path) -> Path:
@@ -287,13 +287,13 @@ def gemma3(folder: Path) -> Path:
     )
     config = Gemma3Config(
         text_config=Gemma3TextConfig(
-            **_TEXT,
+            **TEXT,
             vocab_size=len(tokenizer),
             head_dim=16,
             sliding_window=64,
             query_pre_attn_scalar=16,
             layer_types=["sliding_attention", "full_attention"],
-            **_special_ids(tokenizer),
+            **special_ids(tokenizer),
         ),
         vision_config=SiglipVisionConfig(**_VISION, intermediate_size=48, vision_use_head=False),
         mm_tokens_per_image=4,
@@ -312,7 +312,7 @@ def gemma3(folder: Path) -> Path:
         chat_template=template,
         image_seq_length=4,
     )
-    return _save(folder, Gemma3ForConditionalGeneration(config), processor, tokenizer)
+    return save(folder, Gemma3ForConditionalGeneration(config), processor, tokenizer)
 
 
 def internvl(folder: Path) -> Path:
@@ -339,7 +339,7 @@ def internvl(folder: Path) -> Path:
         },
     )
     config = InternVLConfig(
-        text_config=Qwen2Config(**_TEXT, vocab_size=len(tokenizer), **_special_ids(tokenizer)),
+        text_config=Qwen2Config(**TEXT, vocab_size=len(tokenizer), **special_ids(tokenizer)),
         vision_config=InternVLVisionConfig(
             **{**_VISION, "image_size": [32, 32], "patch_size": [8, 8]}, intermediate_size=48
         ),
@@ -354,9 +354,9 @@ def internvl(folder: Path) -> Path:
         tokenizer,
         InternVLVideoProcessor(size={"height": 32, "width": 32}),
         image_seq_length=4,
-        chat_template=_CHATML.replace("IMAGE", "<IMG_CONTEXT>\n"),
+        chat_template=CHATML.replace("IMAGE", "<IMG_CONTEXT>\n"),
     )
-    return _save(folder, InternVLForConditionalGeneration(config), processor, tokenizer)
+    return save(folder, InternVLForConditionalGeneration(config), processor, tokenizer)
 
 
 def llava(folder: Path, *, wide: bool = False) -> Path:
@@ -371,7 +371,7 @@ def llava(folder: Path, *, wide: bool = False) -> Path:
     )
 
     tokenizer = byte_tokenizer("<s>", "</s>", "<pad>", {"image_token": "<image>"})
-    text = {**_TEXT, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    text = {**TEXT, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     wider = {"intermediate_size": 128} if wide else {}
     config = LlavaConfig(
         text_config=LlamaConfig(**text | wider),
@@ -392,7 +392,7 @@ def llava(folder: Path, *, wide: bool = False) -> Path:
         chat_template=template,
         num_additional_image_tokens=1,
     )
-    return _save(folder, LlavaForConditionalGeneration(config), processor, tokenizer)
+    return save(folder, LlavaForConditionalGeneration(config), processor, tokenizer)
 
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
