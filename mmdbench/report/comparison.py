@@ -133,7 +133,7 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
 
 
 def _named(rows: Mapping[str, LevelRow]) -> str:
-    return ", ".join(sorted(row.name for row in rows.values()))
+    return ", ".join(sorted(row.name for row in rows.values())) or "none"
 
 
 def _published_row(ours: LevelRow, theirs: LevelRow, level: str) -> tuple[Row, str]:

@@ -168,6 +168,8 @@ def test_a_published_result_is_compared_unpaired():
     text = " ".join(found.notes)
     for word in ("released", "1500/bench", "vlmevalkit/1", "without per-question grades"):
         assert word in text
+    with pytest.raises(IncomparableError, match=r"share no benchmark.* Published: none\."):
+        compare_published(run, published_rows("paper:mplugowl3"))  # relative scores of R-Bench alone
     with pytest.raises(IncomparableError, match="share no benchmark"):
         compare_published(run_of((8, 6)), published_rows("paper:clear-rl"))
 
