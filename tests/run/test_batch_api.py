@@ -18,6 +18,7 @@ from mmdbench.cli import app
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.models.cards import ModelCard, shipped_cards
 from mmdbench.models.prices import Price
+from mmdbench.report.tables.replies import cost_table
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.budget import Budget
 from mmdbench.run.inputs import BatchSettings
@@ -81,6 +82,8 @@ def test_a_batch_gives_the_replies_of_a_live_run_at_its_price(six, tmp_path):
     }
     assert summary.usd == pytest.approx(live.usd / 2)
     assert summary.batches == {"batch_0": "completed"}
+    cost = cost_table([load_results(tmp_path / "batch")])
+    assert sum(row.values[-1].value for row in cost.rows) == pytest.approx(summary.usd)
     manifest = json.loads((tmp_path / "batch" / "manifest.json").read_text())
     assert manifest["sessions"][-1]["batches"] == {"batch_0": "completed"}
     said = [note for note in notes if note]

@@ -252,7 +252,9 @@ def _usd(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
     read, written = _tokens_in(reply), tokens_written(reply)
     if price is None or read is None or written is None:
         return None
-    return Price(**price).usd(int(read), int(written), int(_usage(reply, "cached") or 0))
+    live = Price(**price)
+    paid = live.in_batch() if "batch" in reply.details else live
+    return paid.usd(int(read), int(written), int(_usage(reply, "cached") or 0))
 
 
 def _usage(reply: Reply, *names: str) -> float | None:
