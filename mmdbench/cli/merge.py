@@ -26,4 +26,6 @@ def merge(
     done = merge_runs(runs, out)
     failed = f", {done.failed} of them failed" if done.failed else ""
     typer.echo(f"{done.runs} runs, {done.replies} of {done.planned} planned replies{failed}: {out}")
+    if done.alarm:
+        typer.echo(f"mmdbench: {done.alarm}.", err=True)
     typer.echo(f"mmdbench report {out}")

@@ -18,6 +18,7 @@ from mmdbench.run.folder import IMAGES, PLAN_FILES, replies_file
 from mmdbench.run.generations import read_generation
 from mmdbench.run.manifest import read_manifest, require_run, run_identity, save_manifest
 from mmdbench.run.plan import read_cells
+from mmdbench.run.served_models import ServedModels
 from mmdbench.run.store import read_replies, reply_line, shard_paths
 from mmdbench.system.files import MANIFEST_FILE, make_folder, open_atomic
 from mmdbench.system.locks import folder_lock
@@ -27,12 +28,16 @@ __all__ = ["MergeSummary", "merge_runs"]
 
 @dataclass(frozen=True, slots=True)
 class MergeSummary:
-    """Counts of a merge: `runs`, their `replies` to the `planned` requests, and `failed` ones among these."""
+    """Counts of a merge: `runs`, their `replies` to the `planned` requests, and `failed` ones among these.
+
+    `alarm` is a sentence on the served models if they are several by their names, else empty.
+    """
 
     runs: int
     replies: int
     planned: int
     failed: int
+    alarm: str = ""
 
 
 def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
@@ -53,13 +58,17 @@ def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
             if (runs[0] / name).exists():
                 shutil.copyfile(runs[0] / name, out / name)
         keys = list(dict.fromkeys(cell.key for cell in read_cells(out)))
-        statuses = _write_replies(runs, keys, out)
+        replies = _write_replies(runs, keys, out)
         _copy_kept(runs, out)
         save_manifest(out, _merged_manifest(runs, manifests))
-    return MergeSummary(len(runs), len(statuses), len(keys), statuses.count("error"))
+    served = ServedModels()
+    for reply in replies:
+        served.see(reply.details)
+    failed = sum(reply.status == "error" for reply in replies)
+    return MergeSummary(len(runs), len(replies), len(keys), failed, served.alarm)
 
 
-def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list[str]:
+def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list[Reply]:
     merged: dict[str, Reply] = {}
     for run in runs:
         for key, reply in read_replies(run).items():
@@ -76,7 +85,7 @@ def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list
     for path in shard_paths(out):
         if path.name != replies_file():
             path.unlink()
-    return [merged[key].status for key in ordered]
+    return [merged[key] for key in ordered]
 
 
 def _copy_kept(runs: Sequence[Path], out: Path) -> None:

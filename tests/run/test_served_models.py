@@ -252,6 +252,18 @@ def test_shards_of_two_addresses_merge_by_their_label(make_tsv, tmp_path):
         merge_runs([tmp_path / "s1", tmp_path / "s3"], tmp_path / "not")
 
 
+def test_a_merge_of_parts_by_several_models_says_so(make_tsv, tmp_path):
+    path = make_tsv(8)
+    for number, name in ((1, OLD), (2, NEW)):
+        with FaultyServer(lambda call, name=name: named(name, call)) as server:
+            run(path, tmp_path / f"s{number}", card(server, served_by="lab"), shard=(number, 2))
+    words = ["merge", str(tmp_path / "s1"), str(tmp_path / "s2"), "-o", str(tmp_path / "whole")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0
+    assert f"mmdbench: the server answered as {OLD}, {NEW}: by their names not one model" in done.output
+    assert "SEVERAL MODELS" in note_of(tmp_path / "whole", "SEVERAL")
+
+
 def test_a_resumed_run_finds_its_replies_at_another_address_with_its_label(make_tsv, tmp_path):
     path = make_tsv(4)
     words = ["--bench", str(path), "--level", "clean", "--no-canary", "--quiet", "-o", str(tmp_path / "run")]
