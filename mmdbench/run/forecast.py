@@ -59,7 +59,8 @@ class Forecast:
     is part of `usd`; `images`, tokens, `usd` and `seconds`
     are for the rest, None where nothing is known. `questions` are counted by benchmark, in its units.
     `score` and `drop` are 95 % half-widths in points, of the mean over benchmarks: of a score of a half,
-    and of a drop when one answer in ten flips. `basis` says where the estimates come from.
+    and of a drop when one answer in ten flips, at the level with the fewest questions. `basis` says
+    where the estimates come from.
     """
 
     requests: int
@@ -98,10 +99,8 @@ def forecast(inputs: RunInputs) -> Forecast:
     read, written = _tokens(todo, card, earlier)
     canary = _canary(inputs, len(unique), len(todo))
     units = _units(planned, inputs.benches)
-    levels = inputs.plan.levels
     counted = [name for name in units if not is_outside(name)] or list(units)
-    plain = [units[name] for name in counted if not is_degraded(name)]
-    sizes = plain or [units[name] for name in counted]
+    plain = [name for name in counted if not is_degraded(name)]
     return Forecast(
         requests=len(unique),
         answered=len(done),
@@ -111,8 +110,8 @@ def forecast(inputs: RunInputs) -> Forecast:
         tokens_written=written,
         usd=_usd(inputs, (read, written), canary),
         seconds=None if inputs.settings.batch and todo else _seconds(len(todo), inputs.model, earlier),
-        score=100 * _score_half_width(sizes),
-        drop=100 * macro_half_width(plain, _FLIPS) if plain and CLEAN in levels and len(levels) > 1 else None,
+        score=100 * _score_half_width([units[name] for name in plain or counted]),
+        drop=_drop_points(planned, inputs, plain),
         basis=f"from {earlier.count} earlier replies of this model"
         if earlier.count
         else "estimated from the sizes of texts and pictures; there is no earlier reply of this model",
@@ -204,6 +203,18 @@ def _units(planned: Sequence[Planned], benches: Sequence[Bench]) -> dict[str, in
     families = {bench.name: bench.family for bench in benches}
     units = {(p.cell.bench, unit_of(p.question, families[p.cell.bench])) for p in planned}
     return dict(Counter(bench for bench, _ in sorted(units, key=str)))
+
+
+def _drop_points(planned: Sequence[Planned], inputs: RunInputs, plain: Sequence[str]) -> float | None:
+    """The half-width of the drop at the level that has the fewest questions; None without a drop."""
+    if not plain or CLEAN not in inputs.plan.levels:
+        return None
+    widths = []
+    for level in inputs.plan.levels:
+        at = _units([p for p in planned if p.cell.level == level], inputs.benches)
+        if level != CLEAN and all(name in at for name in plain):
+            widths.append(macro_half_width([at[name] for name in plain], _FLIPS))
+    return 100 * max(widths) if widths else None
 
 
 def _score_half_width(sizes: Sequence[int]) -> float:

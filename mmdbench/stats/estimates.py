@@ -25,9 +25,9 @@ class Estimate:
     """A value with its interval and the number of questions behind it; `low ≤ value ≤ high`.
 
     Score intervals are not symmetric about the value: `centre` is the middle of the interval, and
-    `variance` belongs to it. `sampling` is the variance of the value: of a difference as it was
-    measured, of a score with half a right and half a wrong answer added, so that it is not 0 where
-    every answer is right. Means of scores are made from it.
+    `variance` belongs to it. `sampling` is the variance of the value as it was measured, and `fourth`
+    the sum of the fourth powers of the questions' shares in it: where few questions make the
+    variance, it is itself uncertain. Means of scores are made from both.
     """
 
     value: float
@@ -37,6 +37,7 @@ class Estimate:
     centre: float
     variance: float
     sampling: float = 0.0
+    fourth: float = 0.0
 
     def scaled(self, factor: float) -> Estimate:
         """The same estimate in another unit: `scaled(100)` turns shares into points."""
@@ -48,6 +49,7 @@ class Estimate:
             self.centre * factor,
             self.variance * factor**2,
             self.sampling * factor**2,
+            self.fourth * factor**4,
         )
 
     def bounds(self, confidence: float) -> tuple[float, float]:
@@ -89,12 +91,16 @@ def mean_difference(estimates: Sequence[Estimate], confidence: float = CONFIDENC
 def mean_score(
     estimates: Sequence[Estimate], confidence: float = CONFIDENCE, *, whole: float = 1.0
 ) -> Estimate | None:
-    """The unweighted mean of independent scores, one for each benchmark, with Wilson's interval.
+    """The unweighted mean of independent scores, one for each benchmark, with a score interval.
 
-    The mean m enters Wilson's formula with the number of answers that would give it its variance,
-    m(1 − m) / variance (Korn and Graubard, Survey Methodology 24 (1998) 193). The variance of each
-    score is taken with half a right and half a wrong answer added (`Estimate.sampling`), so that
-    benchmarks with every answer right do not count as certain.
+    Wilson's interval (J. Am. Stat. Assoc. 22 (1927) 209), with one variance for each benchmark. It
+    holds every truth whose distance to the mean is at most the quantile times the standard error
+    at that truth; a truth that is farther away is shared among the benchmarks as their variances are.
+    For one benchmark, and no answer added, it is Wilson's. Each benchmark enters with its effective
+    number of answers (Korn and Graubard, Survey Methodology 24 (1998) 193). For the variances, two
+    right and two wrong answers (A. Agresti and B. A. Coull, Am. Stat. 52 (1998) 119) are shared
+    among the benchmarks, so that those with every answer right are not certain; where that is less than
+    one answer for each, the rest of it is an answer as good as the mean.
 
     Args:
         estimates: Scores of `proportion` or of this function.
@@ -107,18 +113,45 @@ def mean_score(
     >>> from mmdbench.stats import proportion
     >>> e = mean_score([proportion([1] * 38 + [0] * 2)] * 6)
     >>> round(e.low, 3), round(e.value, 3), round(e.high, 3)
-    (0.91, 0.95, 0.973)
+    (0.913, 0.95, 0.973)
     """
     if len(estimates) < 2:
         return estimates[0] if estimates else None
-    count = len(estimates)
+    count, square = len(estimates), normal_quantile(confidence) ** 2
     value = math.fsum(e.value for e in estimates) / count
-    p = min(max(value / whole, 0.0), 1.0)
-    sampling = math.fsum(e.sampling for e in estimates) / (count * whole) ** 2
-    n = sum(e.n for e in estimates)
-    size = p * (1 - p) / sampling if 0 < p < 1 and sampling else n
-    mean = wilson(p, size, n, confidence)
-    return replace(replace(mean, sampling=sampling).scaled(whole), value=value)
+    shares = [min(max(e.value / whole, 0.0), 1.0) for e in estimates]
+    design = _design_effect(estimates, shares, whole)
+    sizes, added, mean = [e.n / design for e in estimates], 4 / count, value / whole
+    right = added / 2 + max(0.0, 1 - added) * mean
+    raised = [(n * p + right) / (n + max(1.0, added)) for n, p in zip(sizes, shares, strict=True)]
+    parts = [p * (1 - p) / n for n, p in zip(sizes, raised, strict=True)]
+    total = math.fsum(parts)
+    weights = [part / total for part in parts]
+    slope = math.fsum(w * (1 - 2 * p) / n for w, p, n in zip(weights, shares, sizes, strict=True)) / count
+    bend = 1 + square * math.fsum(w * w / n for w, n in zip(weights, sizes, strict=True))
+    shift = square * slope / 2 / bend
+    half = math.sqrt(shift**2 + square * total / count**2 / bend)
+    low, high, n = max(0.0, mean + shift - half), min(1.0, mean + shift + half), sum(e.n for e in estimates)
+    found = Estimate(mean, min(low, mean), max(high, mean), n, mean + shift, half**2 / square).scaled(whole)
+    sampling = math.fsum(e.sampling for e in estimates) / count**2
+    fourth = math.fsum(e.fourth for e in estimates) / count**4
+    return replace(found, value=value, sampling=sampling, fourth=fourth)
+
+
+def _design_effect(estimates: Sequence[Estimate], shares: Sequence[float], whole: float) -> float:
+    """The variance of all scores together as a share of that of single answers, one for each question.
+
+    Where it is below 1 (several answers to a question, grades) it was measured on few questions:
+    with ν of them, effectively, it is raised by 3/(2ν) of itself and by 1/(2ν²), and stays below 1
+    (docs/decisions/intervals.md). ν is the square of the variance over the sum of fourth powers.
+    """
+    binomial = math.fsum(p * (1 - p) / e.n for p, e in zip(shares, estimates, strict=True))
+    variance = math.fsum(e.sampling for e in estimates) / whole**2
+    fourth = math.fsum(e.fourth for e in estimates) / whole**4
+    if binomial < 1e-15 or variance < 1e-15:
+        return 1.0
+    effect, doubt = variance / binomial, fourth / variance**2
+    return max(effect, min(1.0, effect * (1 + 1.5 * doubt) + doubt**2 / 2))
 
 
 def wilson(p: float, size: float, n: int, confidence: float = CONFIDENCE) -> Estimate:

@@ -65,9 +65,9 @@ def proportion(
     own = (math.fsum(spread * spread) + binomial) / (n + 1) * (1 - fraction)
     # At 0 and 1 the sample holds no variance of any kind, and Wilson's limit needs only the number.
     size = n * binomial / own if own > 1e-15 else n / max(1 - fraction, 1e-12)
-    # Half an answer among the effective ones: sixteen answers to a question make half of one count for less.
-    halved = (size * p + 0.5) / (size + 1)
-    return replace(wilson(p, size, n, confidence), sampling=halved * (1 - halved) / size)
+    measured = spread / n * math.sqrt(1 - fraction)
+    sampling, fourth = math.fsum(measured**2), math.fsum(measured**4)
+    return replace(wilson(p, size, n, confidence), sampling=sampling, fourth=fourth)
 
 
 def paired_difference(

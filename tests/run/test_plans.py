@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from mmdbench.benches import open_bench
 from mmdbench.cli import app
 from mmdbench.cli._shared.errors import guarded
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, IncomparableError, StoreError, UsageError
 from mmdbench.models.prices import Price
 from mmdbench.records import Outcome, RunPlan
@@ -25,6 +27,7 @@ from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.runner import run_plan, shard_of
 from mmdbench.run.store import read_records, read_replies
+from mmdbench.variants.design import plan_cells
 from recording_model import CARD, Recorder, toy_run
 
 PRICED = replace(CARD, price=Price(2.0, 10.0, "2025-01-01"), images={"tokens": {"base": 100, "per_tile": 0}})
@@ -84,6 +87,17 @@ def test_the_interval_of_a_forecast_is_that_of_its_questions(make_tsv, tmp_path)
     assert wide.score / narrow.score == pytest.approx(2)
     assert narrow.drop == pytest.approx(196 * (0.1 / 40) ** 0.5, rel=1e-3)
     assert foretell(make_tsv(10), tmp_path / "c", levels=("clean",)).drop is None
+
+
+def test_a_drop_is_foretold_from_the_questions_of_one_level(make_tsv, tmp_path):
+    path = make_tsv(30)
+    found = foretell(path, tmp_path / "drawn", design="drawn")
+    planned = plan_cells(RunPlan("toy", (str(path),), design="drawn"), [open_bench(path)], load_spec())
+    fewest = min(Counter(c.level for _, cells in planned for c in cells if c.level != "clean").values())
+    assert found.questions == {"toy": 30}
+    assert fewest <= 10
+    assert found.drop == pytest.approx(196 * (0.1 / fewest) ** 0.5, rel=1e-3)
+    assert foretell(path, tmp_path / "mixed").drop == pytest.approx(196 * (0.1 / 30) ** 0.5, rel=1e-3)
 
 
 def test_the_interval_of_a_forecast_is_that_of_the_mean_over_benchmarks(make_tsv, tmp_path):

@@ -107,7 +107,7 @@ class Table:
 
 def as_record(value: Any) -> dict[str, Any]:
     """A dataclass as a JSON-able dict, without the fields that the program alone reads."""
-    hidden = ("id", "ids", "model_at", "rests_on", "covers", "asked", "outside", "cut")
+    hidden = ("id", "ids", "model_at", "rests_on", "covers", "asked", "outside", "cut", "fourth")
     return asdict(value, dict_factory=lambda items: {k: v for k, v in items if k not in hidden})
 
 
