@@ -113,3 +113,97 @@ CURRENT: dict[str, Callable[[Path], Path]] = {
     "glm4v": _patch_model("Glm4v", "Glm4vProcessor", "Glm4v", _GLM, _GLM_VISION),
     "glm46v": _patch_model("Glm46V", "Glm46VProcessor", "Glm46V", _GLM, _GLM_VISION),
 }
+
+
+def smolvlm(folder: Path) -> Path:
+    """SmolVLM2: a SigLIP-like tower, pictures cut into tiles, and a Llama."""
+    tokenizer = tiny.byte_tokenizer(
+        "<|im_start|>",
+        "<end_of_utterance>",
+        "<pad>",
+        {
+            "image_token": "<image>",
+            "fake_image_token": "<fake_token_around_image>",
+            "global_image_token": "<global-img>",
+        },
+    )
+    config = transformers.SmolVLMConfig(
+        text_config={
+            **tiny.TEXT,
+            "model_type": "llama",
+            "vocab_size": len(tokenizer),
+            **tiny.special_ids(tokenizer),
+        },
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 32,
+            "patch_size": 8,
+        },
+        image_token_id=tokenizer.image_token_id,
+        scale_factor=2,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    picture = transformers.SmolVLMImageProcessorPil(
+        size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
+    )
+    processor = transformers.SmolVLMProcessor(
+        picture,
+        tokenizer,
+        transformers.SmolVLMVideoProcessor(),
+        image_seq_len=4,
+        chat_template=tiny.CHATML.replace("IMAGE", "<image>"),
+    )
+    return tiny.save(folder, transformers.SmolVLMForConditionalGeneration(config), processor, tokenizer)
+
+
+def llava_onevision(folder: Path) -> Path:
+    """LLaVA-OneVision: a SigLIP tower and a Qwen2."""
+    tokenizer = tiny.byte_tokenizer(
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|endoftext|>",
+        {"image_token": "<image>", "video_token": "<video>"},
+    )
+    config = transformers.LlavaOnevisionConfig(
+        text_config={
+            **tiny.TEXT,
+            "model_type": "qwen2",
+            "vocab_size": len(tokenizer),
+            **tiny.special_ids(tokenizer),
+        },
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 32,
+            "patch_size": 8,
+            "vision_use_head": False,
+        },
+        image_token_index=tokenizer.image_token_id,
+        video_token_index=tokenizer.video_token_id,
+        image_grid_pinpoints=[[32, 32], [32, 64], [64, 32]],
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+    )
+    picture = transformers.LlavaOnevisionImageProcessorPil(
+        size={"height": 32, "width": 32}, image_grid_pinpoints=[[32, 32], [32, 64], [64, 32]]
+    )
+    processor = transformers.LlavaOnevisionProcessor(
+        picture,
+        tokenizer,
+        transformers.LlavaOnevisionVideoProcessor(),
+        num_image_tokens=16,
+        vision_feature_select_strategy="full",
+        chat_template=tiny.CHATML.replace("IMAGE", "<image>\n"),
+    )
+    return tiny.save(
+        folder, transformers.LlavaOnevisionForConditionalGeneration(config), processor, tokenizer
+    )
+
+
+CURRENT |= {"smolvlm": smolvlm, "llava_onevision": llava_onevision}
