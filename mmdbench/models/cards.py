@@ -139,7 +139,7 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
     A key is a field (`model=…`), a part of one (`generation.top_p=0.9`, to any depth), an option of the
     adapter or a part of one. A value is read as TOML, or as text if it is not valid TOML. The value `none`,
     or an empty one, takes a part of `generation`, `price` or `images` away. With another model, the card
-    loses its price, context and image rules.
+    loses its price, context, image rules and retirement.
     """
     model = model_named(settings)
     if isinstance(model, str):
@@ -150,10 +150,11 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
 
 
 def _with_model(card: ModelCard, model: str) -> ModelCard:
-    """The card for another model; price, context and image rules belong to the one that it named before."""
+    """The card for another model; what the card says of the one that it named before is left out."""
     if card.model in ("", model):
         return replace(card, model=model)
-    lost = ["image rules" if n == "images" else n for n in ("price", "context", "images") if getattr(card, n)]
+    facts = {"price": "price", "context": "context", "images": "image rules", "retired": "retirement"}
+    lost = [said for name, said in facts.items() if getattr(card, name)]
     note = f"the card's {', '.join(lost)} are those of {card.model} and do not count for {model}"
     notes = (*card.notes, note) if lost else card.notes
     return replace(card, model=model, price=None, context=None, images={}, retired=None, notes=notes)

@@ -9,9 +9,10 @@ the finish reasons that litellm 1.110.2 maps; DeepSeek's `insufficient_system_re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
+
+from mmdbench.models.error_signs import plain_code
 
 __all__ = ["FINISHED", "FINISH_REASONS", "REFUSED", "TRUNCATED", "finish_kind"]
 
@@ -43,7 +44,7 @@ FINISH_REASONS: Mapping[str, str] = {
 
 
 def _plain(spelling: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", spelling.lower()).removeprefix("finishreason")
+    return plain_code(spelling).removeprefix("finishreason")
 
 
 _PLAIN = {_plain(spelling): kind for spelling, kind in FINISH_REASONS.items()}

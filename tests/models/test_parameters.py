@@ -129,7 +129,10 @@ def test_another_model_loses_price_context_and_image_rules_with_a_note():
     for changed in (set_options(card, ["model=other"]), find_card("gpt-4.1-mini:other")):
         assert (changed.price, changed.context, dict(changed.images)) == (None, None, {})
         (note,) = changed.notes
-        assert "price, context, image rules are those of gpt-4.1-mini and do not count for other" in note
+        assert (
+            "price, context, image rules, retirement are those of gpt-4.1-mini and do not count for other"
+            in note
+        )
         assert changed.options == card.options
     same = set_options(card, ["model=gpt-4.1-mini", "temperature=1"])
     assert (same.price, same.images, same.notes) == (card.price, card.images, ())
