@@ -1,4 +1,4 @@
-"""All of `mini`, asked by one command at providers of several kinds, played by servers on this machine."""
+"""All of `mini`, asked by one command at providers of five kinds, played by servers on this machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from typer.testing import CliRunner
 
+from batch_endpoint import BatchEndpoint
 from canary_reader import read
 from faulty_server import FaultyServer, gateway_refusal, refusing, true_answer
 from mmdbench.cli import app
@@ -38,6 +39,7 @@ PROVIDERS = {
         {"max_tokens"},
     ),
     "azure": (lambda call: "ok", "azure-dated:toy-1", {"max_tokens", "temperature"}),
+    "batch": (lambda call: "ok", "openai:toy-1@{url}", {"max_tokens", "temperature"}),
 }
 
 
@@ -45,18 +47,20 @@ PROVIDERS = {
 def test_mini_is_asked_to_the_end(kind, tmp_path, monkeypatch):
     behave, model, settings = PROVIDERS[kind]
     monkeypatch.chdir(tmp_path)
-    with FaultyServer(behave, answer=answer) as server:
+    batches = BatchEndpoint(looks=0) if kind == "batch" else None
+    with FaultyServer(behave, answer=answer, batches=batches) as server:
         monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", server.url.removesuffix("/v1"))
         monkeypatch.setenv("AZURE_OPENAI_API_KEY", "azure-secret-0123456789")
         monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
         words = ["eval", "--model", model.format(url=server.url), "--bench", "mini", "--level", "clean"]
-        result = CliRunner().invoke(app, [*words, "-o", "run"])
+        result = CliRunner().invoke(app, [*words, "-o", "run", *["--batch"] * (kind == "batch")])
     assert result.exit_code == 0, result.output
     replies = [json.loads(line) for line in (tmp_path / "run/replies-0.jsonl").read_text().splitlines()]
     assert len({reply["key"] for reply in replies}) == QUESTIONS
     refused = sum(REFUSED in call.prompt for call in server.calls if call.outcome == "403")
     assert Counter(reply["status"] for reply in replies) == Counter(ok=QUESTIONS - refused, refused=refused)
     assert bool(refused) == (kind == "gateway")
+    assert all(("batch" in reply["details"]) == (kind == "batch") for reply in replies)
     last = server.calls[-1]
     assert set(last.body) - {"model", "messages"} == settings
     assert ("api-version=2024-10-21" in last.path) == (kind == "azure")

@@ -82,7 +82,8 @@ def confidence_table(runs: Sequence[RunResults]) -> Table:
         found: dict[str, list[tuple[float, float]]] = {}
         for cell, reply in run.replies.items():
             grade, probability = grades.get(cell), reply.details.get("answer_probability")
-            if grade and probability is not None and grade.label == reply.details.get("answer_letter"):
+            letter = reply.details.get("answer_letter")
+            if grade and probability is not None and letter is not None and grade.label == letter:
                 found.setdefault(cell.level, []).append((float(probability), grade.hit))
         for level in in_order(found):
             sure, hits = zip(*found[level], strict=True)
