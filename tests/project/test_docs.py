@@ -76,9 +76,11 @@ def servers():
 
 
 def judge(body):
-    """A judge's reply: a grade after a table's cell, a vote if it is asked for one, else an option."""
-    prompt = body["messages"][0]["content"]
-    return "0.5" if prompt.endswith(" | ") else "1" if prompt.endswith("Score: ") else "A"
+    """A grade after a table's cell, a vote if it is asked for one, else an option, also as a trace."""
+    content = body["messages"][-1]["content"]
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    text = "".join(part["text"] for part in parts if part["type"] == "text")
+    return "0.5" if text.endswith(" | ") else "1" if text.endswith("Score: ") else "A"
 
 
 @pytest.fixture(scope="module")

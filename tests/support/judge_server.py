@@ -19,7 +19,7 @@ class JudgeServer(ThreadingHTTPServer):
 
     def __init__(self, script: Callable[[dict], object]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.script, self.bodies, self.headers = script, [], []
+        self.script, self.bodies, self.headers, self.broken = script, [], [], []
         self.lock, self.now, self.most = threading.Lock(), 0, 0
 
     @property
@@ -44,6 +44,9 @@ class _Handler(BaseHTTPRequestHandler):
             server.most = max(server.most, server.now)
         try:
             made = server.script(body)
+        except Exception as error:
+            server.broken.append(error)
+            raise
         finally:
             with server.lock:
                 server.now -= 1
@@ -74,6 +77,7 @@ def serving(script: Callable[[dict], object]):
         finally:
             server.shutdown()
             thread.join()
+        assert server.broken == [], "the script cannot reply to a request"
 
 
 def error(status: int, message: str = "no", code: str = "", **headers: str):
