@@ -138,7 +138,11 @@ def _check_kind(repo: str, model_type: str) -> None:
     known = ", ".join(t for f in FAMILIES.values() for t in f.model_types)
     raise ModelError(
         f"The installed transformers has no model for images and text of the type {model_type!r} ({repo}).",
-        hint=FOREIGN.get(model_type, f"Model types that are known to work: {known}."),
+        hint=FOREIGN.get(
+            model_type,
+            "If it is newer: pip install --upgrade transformers. Model types that are known to work: "
+            f"{known}, and most others of its image-text-to-text models.",
+        ),
     )
 
 

@@ -97,9 +97,11 @@ FAMILIES: Mapping[str, ModelFamily] = {
 FOREIGN: Mapping[str, str] = {
     "multi_modality": "Use the converted checkpoint, deepseek-community/Janus-Pro-1B or -7B.",
     "Emu3": "Use the converted checkpoint, BAAI/Emu3-Chat-hf.",
-    "internvl_chat": "Use the converted checkpoint, the same name with -hf at its end.",
+    "internvl_chat": "Use the converted checkpoint, the same name with -hf (InternVL 3.5: -HF) at its end.",
     "llava_llama": "Use the converted checkpoint, llava-hf/llava-1.5-7b-hf.",
     "llava_qwen": "Use the converted checkpoint of llava-hf.",
+    "minicpmv": "Use MiniCPM-V 4.6 or later, or ask this one from a server: vllm:<model>@<url>.",
+    "molmo": "Use Molmo 2, or ask this one from a server: vllm:<model>@<url>.",
 }
 """Model types of releases in a format of their own, with a hint to the converted checkpoint."""
 

@@ -151,9 +151,10 @@ def _load_processor(checkpoint: HfCheckpoint, settings: HfSettings) -> Any:
         )
     if pixel_limits(family, settings) and not _takes_limits(processor.image_processor):
         raise UsageError(
-            f"{type(processor.image_processor).__name__} resizes every picture to a fixed size.",
+            f"{type(processor.image_processor).__name__} has no bounds of pixels: it scales by another rule.",
             hint="Leave min_pixels and max_pixels out of the model card.",
         )
+    _check_backend(settings, processor.image_processor)
     _check_variables(settings, family, processor)
     for name, value in family.switches.items():
         setattr(processor, name, value)
@@ -161,6 +162,19 @@ def _load_processor(checkpoint: HfCheckpoint, settings: HfSettings) -> Any:
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return processor
+
+
+def _check_backend(settings: HfSettings, images: Any) -> None:
+    """Refuse a backend that was asked for and replaced, as a family with one of them does."""
+    from transformers.image_processing_backends import PilBackend, TorchvisionBackend
+
+    others = {"pil": TorchvisionBackend, "torchvision": PilBackend}
+    if settings.image_backend and isinstance(images, others[settings.image_backend]):
+        raise UsageError(
+            f"{settings.repo} has no image processor for image_backend = {settings.image_backend!r}, "
+            f"only {type(images).__name__}.",
+            hint="Leave image_backend out of the model card.",
+        )
 
 
 def _check_variables(settings: HfSettings, family: ModelFamily, processor: Any) -> None:
@@ -182,7 +196,7 @@ def pixel_limits(family: ModelFamily, settings: HfSettings) -> dict[str, int]:
 
 
 def _takes_limits(images: Any) -> bool:
-    size = dict(images.size)
+    size = dict(images.size or {})  # None where a number of tokens decides, as in Gemma 4
     return hasattr(images, "min_pixels") or bool(size.get("shortest_edge") and size.get("longest_edge"))
 
 

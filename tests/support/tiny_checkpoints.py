@@ -315,8 +315,8 @@ def gemma3(folder: Path) -> Path:
     return save(folder, Gemma3ForConditionalGeneration(config), processor, tokenizer)
 
 
-def internvl(folder: Path) -> Path:
-    """InternVL3: pictures cut into tiles, each of a fixed number of tokens."""
+def internvl(folder: Path, *, text: type[Any] | None = None) -> Path:
+    """InternVL3: pictures cut into tiles, each of a fixed number of tokens; `text` is another text config."""
     from transformers import (
         GotOcr2ImageProcessorPil,
         InternVLConfig,
@@ -339,7 +339,7 @@ def internvl(folder: Path) -> Path:
         },
     )
     config = InternVLConfig(
-        text_config=Qwen2Config(**TEXT, vocab_size=len(tokenizer), **special_ids(tokenizer)),
+        text_config=(text or Qwen2Config)(**TEXT, vocab_size=len(tokenizer), **special_ids(tokenizer)),
         vision_config=InternVLVisionConfig(
             **{**_VISION, "image_size": [32, 32], "patch_size": [8, 8]}, intermediate_size=48
         ),

@@ -75,7 +75,7 @@ _ROPE = {
     },
     "head_dim": 16,
 }
-_HYBRID = {
+HYBRID = {
     "rope_parameters": {
         "rope_type": "default",
         "rope_theta": 1e6,
@@ -108,7 +108,14 @@ CURRENT: dict[str, Callable[[Path], Path]] = {
         {"deepstack_visual_indexes": [1], "num_position_embeddings": 64},
     ),
     "qwen3_5": _patch_model(
-        "Qwen3_5", "Qwen3VLProcessor", "Qwen2VL", _HYBRID, {"num_position_embeddings": 64}
+        "Qwen3_5", "Qwen3VLProcessor", "Qwen2VL", HYBRID, {"num_position_embeddings": 64}
+    ),
+    "qwen3_vl_moe": _patch_model(
+        "Qwen3VLMoe",
+        "Qwen3VLProcessor",
+        "Qwen2VL",
+        {**_ROPE, "moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2},
+        {"deepstack_visual_indexes": [1], "num_position_embeddings": 64},
     ),
     "glm4v": _patch_model("Glm4v", "Glm4vProcessor", "Glm4v", _GLM, _GLM_VISION),
     "glm46v": _patch_model("Glm46V", "Glm46VProcessor", "Glm46V", _GLM, _GLM_VISION),
