@@ -78,7 +78,7 @@ def build_killed(source: Path, folder: Path, rows: int, kills: int, levels: str)
         return json.loads(checkpoint.read_text()).get("rows", rows) if checkpoint.exists() else 0
 
     for kill in range(kills):
-        wanted = max(1, rows * kill // kills)
+        wanted = max(1, rows * kill // (kills + 1))
         with run_child(source, folder, 2, levels, 0.02) as child:
             before = saved()
             while child.poll() is None and (saved() < wanted or saved() == before):

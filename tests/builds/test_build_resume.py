@@ -416,7 +416,7 @@ def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_the_same_bytes_with_any_workers_and_after_many_kills(tmp_path: Path) -> None:
-    rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "64"))
+    rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "80"))
     kills = int(os.environ.get("MMDBENCH_PROOF_KILLS", "4"))
     lines = load_proof().prove(tmp_path, rows, kills)
     assert lines[-1].startswith(f"verified: {rows} rows")
