@@ -22,10 +22,11 @@ from typer.testing import CliRunner
 from batch_endpoint import BatchEndpoint
 from canary_reader import answering
 from docs_blocks import PAGES, ROOT, SHELLS, Block, blocks_of, commands_of
-from docs_folder import environment, fill_folder
+from docs_folder import environment, fill_folder, write_small_mini
 from docs_names import missing_names
 from faulty_server import FaultyServer, true_answer
 from judge_server import serving
+from mmdbench.benches import fetch
 from mmdbench.cli import app
 from mmdbench.records import LEVEL_ORDER
 from mmdbench.run.canary import PROMPT
@@ -81,6 +82,20 @@ def judge(body):
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     text = "".join(part["text"] for part in parts if part["type"] == "text")
     return "0.5" if text.endswith(" | ") else "1" if text.endswith("Score: ") else "A"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_mini(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mini") / "mini.tsv"
+    write_small_mini(path)
+    with pytest.MonkeyPatch.context() as patch:
+        found = fetch.find_bench_file
+        patch.setattr(
+            fetch,
+            "find_bench_file",
+            lambda info, *folders: path if info.name == "mini" else found(info, *folders),
+        )
+        yield
 
 
 @pytest.fixture(scope="module")
