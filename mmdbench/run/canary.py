@@ -162,7 +162,9 @@ def make_probes(seed: int, taken: Collection[str] = ()) -> tuple[Probe, ...]:
     Returns:
         `ROUND` probes.
     """
-    *numbers, shared = draw_numbers(seed, 4, taken)
+    drawn = draw_numbers(seed, 100, taken)
+    halves = {number[:2] for number in taken if number in (number[:2], number[:2] * 2)}
+    numbers, shared = drawn[:3], next(n for n in drawn[3:] if not halves & {n[:2], n[2:]})
     twin, single = shared[:2], shared[2:]
     # Each row twice: read at half the height, the same bytes show the number twice, side by side.
     tall, alone = (
