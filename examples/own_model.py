@@ -4,7 +4,8 @@
     adapter = "own_model.py"
     options = { threshold = 100 }
 
-and run `mmdbench eval --model my-model --bench mini`. Put your network where the brightness is.
+and run `mmdbench eval --model my-model --model-card models.toml --bench mini`. Put your network where the
+brightness is.
 """
 
 from __future__ import annotations

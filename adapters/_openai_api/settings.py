@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.card_secrets import check_headers, refuse_secrets_of_address
-from mmdbench.models.cards import ModelCard
+from mmdbench.models.cards import CUSTOM_KEY, ModelCard
 from mmdbench.models.endpoints import SERVED_BY, is_local, normal_endpoint, server_of
 from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction
 from mmdbench.models.parameters import CARD_OPTIONS, Parameters, card_parameters
@@ -141,7 +141,7 @@ def read_key(settings: ApiSettings, card_name: str) -> str:
     name = settings.key_env
     key = os.environ.get(name, "").strip() if name else ""
     if not key:
-        if not name or name == "MMDBENCH_API_KEY" or is_local(settings.endpoint):
+        if not name or name == CUSTOM_KEY or is_local(settings.endpoint):
             return ""
         raise ModelError(
             f"The model {card_name!r} needs a key, and the environment variable {name} is not set.",

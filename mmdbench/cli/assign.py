@@ -14,7 +14,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources, open_benches
 from mmdbench.cli._shared.cards import chosen_card
-from mmdbench.cli._shared.output import print_judge_usage, print_paths
+from mmdbench.cli._shared.output import print_judge_usage, print_note, print_paths
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, refuse_incomplete
 from mmdbench.errors import UnknownNameError, UsageError
@@ -191,7 +191,7 @@ def _writers(
         if not name:
             return None
         on_usage = partial(print_judge_usage, role=role)
-        return JudgeOptions(name, None, cards, **limits, system=system, on_usage=on_usage)
+        return JudgeOptions(name, None, cards, **limits, system=system, on_usage=on_usage, on_note=print_note)
 
     system = AGENT_SYSTEM if recipe == "code" else ""
     found = Writers(options("judge", judge), options("writer", trace, system))

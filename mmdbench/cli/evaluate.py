@@ -14,7 +14,7 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
 from mmdbench.cli._shared.cards import chosen_card
 from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
-from mmdbench.cli._shared.output import print_judge_usage
+from mmdbench.cli._shared.output import print_judge_usage, print_note
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
 from mmdbench.errors import IncompleteError, MmdbenchError, UsageError
@@ -225,7 +225,10 @@ def _check_judge(judge: JudgeOptions, evaluation: Evaluation) -> None:
         raise UsageError(f"--judge is for the task {ANSWER}.")
     if evaluation.settings.shard[1] > 1:
         raise UsageError("A shard is not judged.", hint="Merge all shards, then: mmdbench score RUN --judge.")
-    open_judge(judge.name, judge.cards, Budget(usd=judge.max_usd)).close()
+    opened = open_judge(judge.name, judge.cards, Budget(usd=judge.max_usd))
+    opened.close()
+    for note in opened.card.notes:
+        print_note(note)
     load_heads(judge.heads)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
-from mmdbench.cli._shared.output import print_json, print_judge_usage, print_paths
+from mmdbench.cli._shared.output import print_json, print_judge_usage, print_note, print_paths
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.urls import BENCH, OUT
 from mmdbench.errors import UsageError
@@ -112,6 +112,7 @@ def score(
                 bar.update,
                 print_judge_usage,
                 allow_model_change=allow_model_change,
+                on_note=print_note,
             )
         if predictions is None:
             assert run is not None

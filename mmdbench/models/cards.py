@@ -13,7 +13,8 @@
 
 A card takes what it does not say itself from the card in `base`, also within a table. Cards are read from
 the given files, from `./models.toml`, from `~/.config/mmdbench/models.toml` and from mmdbench itself; of
-several cards with one name, the first counts. A card never holds a key, only the name of the environment
+several cards with one name, the first counts. Those of `./models.toml` never count in place of one that comes
+with mmdbench (`folder_cards`). A card never holds a key, only the name of the environment
 variable that does. A card whose name begins with `_` is only a base.
 """
 
@@ -31,10 +32,18 @@ from urllib.parse import quote
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.card_secrets import refuse_secrets, refuse_secrets_of_address
 from mmdbench.models.card_settings import apply_settings, model_named
+from mmdbench.models.folder_cards import (
+    FOLDER_FILE,
+    announcement,
+    needs_model_card,
+    refuse_untrusted,
+    replaces_shipped,
+)
 from mmdbench.models.prices import Price, listed_price, read_price
 from mmdbench.system.toml import parse_toml
 
 __all__ = [
+    "CUSTOM_KEY",
     "ModelCard",
     "check_price",
     "find_card",
@@ -46,7 +55,8 @@ __all__ = [
     "with_list_price",
 ]
 
-_CUSTOM_KEY = "MMDBENCH_API_KEY"
+CUSTOM_KEY = "MMDBENCH_API_KEY"
+"""The environment variable with the key for an address after `--model NAME@`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +105,8 @@ def read_cards(path: Path) -> dict[str, ModelCard]:
 
 
 def known_cards(files: Sequence[Path] = ()) -> dict[str, ModelCard]:
-    """All cards by name: those of the given files first, then the user's, then the shipped ones."""
-    found: dict[str, ModelCard] = {}
-    for path in [*files, *(path for path in _user_files() if path.is_file())]:
-        found = read_cards(path) | found
-    return shipped_cards() | found
+    """All cards by name, as `find_card` finds them."""
+    return _read_sources(files).cards
 
 
 def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
@@ -111,26 +118,73 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
     A card without an endpoint keeps its key and headers.
     """
     refuse_secrets_of_address(name[name.find("@http") + 1 :] if "@http" in name else "")
-    cards = known_cards(files)
-    if name in cards:
-        return _placed(cards[name])
-    card, colon, rest = name.partition(":")
-    if not colon or card not in cards:
-        raise UnknownNameError("model", name, cards, see="mmdbench list models")
-    model, _, url = rest.partition("@http")
+    sources = _read_sources(files)
+    wanted = sources.key_of(name)
+    if wanted in sources.hidden:
+        raise needs_model_card(wanted, "would be asked instead of one that comes with mmdbench")
+    if name in sources.cards:
+        made = sources.cards[name]
+    elif wanted in sources.cards and wanted != name:
+        made = _for_model(name, wanted, sources.cards[wanted])
+    else:
+        raise UnknownNameError("model", name, sources.cards, see="mmdbench list models")
+    made = _placed(made)
+    if wanted not in sources.folder:
+        return made
+    refuse_untrusted(wanted, sources.folder[wanted], made, [_placed(card) for card in sources.trusted])
+    return replace(made, notes=(*made.notes, announcement(wanted, made)))
+
+
+def _for_model(name: str, key: str, card: ModelCard) -> ModelCard:
+    """The card `key` for the model, and the address if there is one, that a name adds to it."""
+    model, _, url = name.removeprefix(f"{key}:").partition("@http")
     if not model:
         raise UsageError(
-            f"A model of the card {card!r} needs a name after the colon, got {name!r}.",
-            hint=f"Write {card}:<model> or {card}:<model>@<base-url>.",
+            f"A model of the card {key!r} needs a name after the colon, got {name!r}.",
+            hint=f"Write {key}:<model> or {key}:<model>@<base-url>.",
         )
-    _check_address(name, card, "" if url else model)
-    made = _with_model(replace(cards[card], name=_short(name, card, model), summary=""), model)
+    _check_address(name, key, "" if url else model)
+    made = _with_model(replace(card, name=_short(name, key, model), summary=""), model)
     made = replace(made, price=None, retired=None)
     if not url:
-        return _placed(made)
-    if cards[card].endpoint:  # its key and headers are for that endpoint alone
-        made = replace(made, key_env=_CUSTOM_KEY, headers={})
+        return made
+    if card.endpoint:  # its key and headers are for that endpoint alone
+        made = replace(made, key_env=CUSTOM_KEY, headers={})
     return replace(made, endpoint=f"http{url}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """The cards of all files: `cards` are those in use, and `folder` those of them from the working folder.
+
+    `hidden` are names in the working folder that mean a card which comes with mmdbench. `trusted` are the
+    cards that come with mmdbench, and the user's own.
+    """
+
+    cards: Mapping[str, ModelCard]
+    folder: Mapping[str, ModelCard]
+    hidden: frozenset[str]
+    trusted: tuple[ModelCard, ...]
+
+    def key_of(self, name: str) -> str:
+        """The name of the card that a name means: itself, or its part before the colon."""
+        return name if name in self.cards or name in self.hidden else name.partition(":")[0]
+
+
+def _read_sources(files: Sequence[Path]) -> _Sources:
+    shipped, here, own = shipped_cards(), Path(FOLDER_FILE), _own_file()
+    given: dict[str, ModelCard] = {}
+    for path in files:
+        given = read_cards(path) | given
+    users = read_cards(own) if own.is_file() else {}
+    is_folder = here.is_file() and not (own.is_file() and here.samefile(own))
+    folder = {
+        name: card for name, card in (read_cards(here) if is_folder else {}).items() if name not in given
+    }
+    hidden = {n for n, card in folder.items() if replaces_shipped(n, shipped) and card != shipped.get(n)}
+    shown = {name: card for name, card in folder.items() if name not in hidden and name not in shipped}
+    cards = {**shipped, **users, **shown, **given}
+    return _Sources(cards, shown, frozenset(hidden), (*shipped.values(), *users.values()))
 
 
 def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
@@ -301,6 +355,6 @@ def _short(name: str, card: str, model: str) -> str:
     return f"{card}:{Path(model).name}" if Path(model).is_absolute() else name
 
 
-def _user_files() -> tuple[Path, ...]:
+def _own_file() -> Path:
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path("models.toml"), Path(config) / "mmdbench" / "models.toml"
+    return Path(config) / "mmdbench" / FOLDER_FILE

@@ -41,7 +41,8 @@ def load(card):
 def place(make_tsv, tmp_path):
     """A checkout with a small benchmark, and a model `baseline` that knows its answers."""
     make_tsv(48)
-    (tmp_path / "models.toml").write_text('[baseline]\nadapter = "knowing.py"\n')
+    (tmp_path / "config" / "mmdbench").mkdir(parents=True)
+    (tmp_path / "config" / "mmdbench" / "models.toml").write_text('[baseline]\nadapter = "knowing.py"\n')
     (tmp_path / "knowing.py").write_text(KNOWING)
     program = tmp_path / "bin" / "mmdbench"
     program.parent.mkdir()
@@ -56,6 +57,7 @@ def run(place, script, **env):
     environment |= {k: str(v) for k, v in workflow.items()} | {"BENCH": "toy.tsv", "SAMPLE": "40"} | env
     environment["PATH"] = f"{place / 'bin'}{os.pathsep}{environment['PATH']}"
     environment |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(place / "summary.md")}
+    environment["XDG_CONFIG_HOME"] = str(place / "config")
     # What a runner does with a `run:` step.
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)

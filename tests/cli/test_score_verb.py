@@ -30,6 +30,7 @@ needs_xlsx = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("xlsxwriter", "openpyxl")), reason="needs the extra `compat`"
 )
 SECRET = "sk-very-secret-0123456789"
+CARDS = Path("config/mmdbench/models.toml")
 LATE = "word " * 8 + "B " + "word " * 8
 MMVET = [
     # index, question, truth, category, reply, what the judge says
@@ -48,7 +49,9 @@ def _inside(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("MMDBENCH_API_KEY", SECRET)
     card = 'adapter = "openai"\nendpoint = "https://api.openai.com/v1"\nkey_env = "OPENAI_API_KEY"\n'
-    Path("models.toml").write_text(f"[openai]\n{card}options = {{ attempts = 2, backoff = 0.001 }}\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    CARDS.parent.mkdir(parents=True)
+    CARDS.write_text(f"[openai]\n{card}options = {{ attempts = 2, backoff = 0.001 }}\n")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -148,8 +151,8 @@ def test_with_vlmevalkits_own_judge_prompts_numbers_are_comparable(tmp_path):
 @needs_openai
 def test_a_judge_that_fails_ends_in_an_error(tmp_path):
     _, run = choice_run(tmp_path)
-    own = Path("models.toml").read_text().replace("attempts = 2", 'attempts = 2, served_by = "lab"')
-    Path("models.toml").write_text(own)  # three addresses of one judge
+    own = CARDS.read_text().replace("attempts = 2", 'attempts = 2, served_by = "lab"')
+    CARDS.write_text(own)  # three addresses of one judge
     with serving(lambda _: error(401, f"bad key {SECRET}")) as server:
         assert "cannot be asked" in call(run, "--judge", f"openai:j@{server.url}", code=4)
     with serving(lambda body: error(500) if "q2" in str(body) else "A") as server:

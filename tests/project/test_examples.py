@@ -28,7 +28,7 @@ EXAMPLES = ROOT / "examples"
 @pytest.fixture(autouse=True)
 def _inside(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     Image.fromarray(picture(1, 96, 128)).save("photo.jpg")
 
 
@@ -84,7 +84,8 @@ def test_a_model_of_your_own(make_tsv):
     (card,) = re.findall(r"^    (\[my-model\]\n(?:    .*\n)+)", text, re.MULTILINE)
     Path("models.toml").write_text(card.replace("\n    ", "\n"), encoding="utf-8")
     path = make_tsv(6)
-    command = ["-m", "mmdbench", "eval", "--model", "my-model", "--bench", path, "-o", "out", "--quiet"]
+    command = ["-m", "mmdbench", "eval", "--model", "my-model", "--model-card", "models.toml"]
+    command += ["--bench", path, "-o", "out", "--quiet"]
     run(*command, "--level", "clean")
     rows = [json.loads(line) for line in Path("out/replies-0.jsonl").read_text("utf-8").splitlines()]
     assert len(rows) == 6
@@ -104,7 +105,9 @@ def test_a_model_file_that_is_none(adapter, said, make_tsv):
     Path("broken.py").write_text("1 / 0\n")
     Path("empty.py").write_text("")
     Path("models.toml").write_text(f'[mine]\nadapter = "{adapter}"\n')
-    done = CliRunner().invoke(app, ["eval", "--model", "mine", "--bench", str(make_tsv(2))])
+    done = CliRunner().invoke(
+        app, ["eval", "--model", "mine", "--model-card", "models.toml", "--bench", str(make_tsv(2))]
+    )
     assert done.exit_code == 4
     assert said in done.output
     assert "Traceback" not in done.output
@@ -167,6 +170,9 @@ def test_the_notebook(monkeypatch):
     head = "import matplotlib\nmatplotlib.use('agg')\n"
     Path("cells.py").write_text(head + "\n\n".join(cells), encoding="utf-8")
     monkeypatch.setenv("QUESTIONS", "8")
-    Path("models.toml").write_text('[baseline]\nadapter = "chance"\n')  # the real one reads texts, slowly
+    Path("config/mmdbench").mkdir(parents=True)
+    Path("config/mmdbench/models.toml").write_text(
+        '[baseline]\nadapter = "chance"\n'
+    )  # the real one reads texts, slowly
     run("cells.py")
     assert Path("drops.png").stat().st_size > 5000

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmdbench.cli._shared.output import print_retirement
+from mmdbench.cli._shared.output import print_note, print_retirement
 
 if TYPE_CHECKING:
     from mmdbench.models.cards import ModelCard
@@ -30,6 +29,6 @@ def chosen_card(name: str, files: Sequence[Path] | None, settings: Sequence[str]
 
     card = set_options(find_card(name, files or ()), settings or ())
     for note in card.notes:
-        print(f"mmdbench: {note}.", file=sys.stderr)
+        print_note(note)
     print_retirement(card)
     return card

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from mmdbench.models.cards import ModelCard
     from mmdbench.results.graded_run import RunResults
 
-__all__ = ["print_freshness", "print_json", "print_judge_usage", "print_paths", "print_retirement"]
+__all__ = [
+    "print_freshness",
+    "print_json",
+    "print_judge_usage",
+    "print_note",
+    "print_paths",
+    "print_retirement",
+]
 
 
 def print_json(value: Any) -> None:
@@ -43,6 +50,11 @@ def print_retirement(card: ModelCard) -> None:
     sentence = retirement(card)
     if sentence:
         typer.echo(f"mmdbench: {sentence}", err=True)
+
+
+def print_note(note: str) -> None:
+    """Print a note on a model card to stderr."""
+    typer.echo(f"mmdbench: {note}.", err=True)
 
 
 def print_judge_usage(usage: Mapping[str, Any], role: str = "judge") -> None:

@@ -29,7 +29,7 @@ class JudgeOptions:
     `system` is the system prompt of a model that is asked for more than grades. With `allow_model_change` a
     judge is asked on whose server answers as another model than before. `on_progress` gets the number
     of answered calls, and of all. `on_usage` gets the calls, tokens and
-    cost at the end, if there were any calls.
+    cost at the end, if there were any calls. `on_note` gets a sentence for each note on the judge's card.
     """
 
     name: str
@@ -41,6 +41,7 @@ class JudgeOptions:
     max_requests: int | None = None
     system: str = ""
     allow_model_change: bool = False
+    on_note: Callable[[str], None] = lambda _note: None
 
 
 @contextmanager
@@ -71,6 +72,8 @@ def open_judging(
         system=options.system,
         allow_model_change=options.allow_model_change,
     )
+    for note in judge.card.notes:
+        options.on_note(note)
     try:
         with stopped_by_ctrl_c(judge.spending):
             heads = load_heads(options.heads)
