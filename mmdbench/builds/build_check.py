@@ -42,6 +42,7 @@ class BuildCheck:
         sources: The benchmarks that it was made from, as far as they were found.
         sample: The number of pictures to check, evenly spread over all outputs; 0 is all.
         workers: Threads.
+        max_pixels: The largest picture, in pixels, that is read.
         on_progress: Called with the pictures checked and their total.
     """
 
@@ -52,6 +53,7 @@ class BuildCheck:
     sources: SourceBenches
     sample: int
     workers: int
+    max_pixels: int
     on_progress: Callable[[int, int], None]
 
     def wanted(self, number: int) -> bool:

@@ -112,7 +112,8 @@ class ImageMaker:
         return found
 
     def _variant(self, clean: CleanImage, cell: Cell) -> Variant:
-        return make_variant(clean, recipe_for(cell, clean.digest, self.plan, self.spec))
+        recipe = recipe_for(cell, clean.digest, self.plan, self.spec)
+        return make_variant(clean, recipe, self.max_pixels)
 
     def _encoded(self, variants: Sequence[Variant], quote: bytes) -> RowImages:
         records = tuple(image_record(variant) for variant in variants)

@@ -16,9 +16,11 @@ from mmdbench.builds.verify_images import check_decoded, check_remade
 from mmdbench.builds.verify_rows import check_files, check_plan, check_rows
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, StoreError
+from mmdbench.system.bounds import require_at_least
+from mmdbench.system.images import MAX_PIXELS
 from mmdbench.system.opencv import single_threaded_opencv
 
-__all__ = ["Verification", "verify_build"]
+__all__ = ["Verification", "VerifySettings", "verify_build"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,30 @@ def _silent(done: int, total: int) -> None:
     """Ignore the progress."""
 
 
+@dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """Settings of a verification.
+
+    Attributes:
+        sample: The number of pictures to check, evenly spread; 0 is all.
+        workers: Threads; 0 is one for each CPU.
+        max_pixels: The largest picture, in pixels, that is read.
+        on_progress: Called with the number of pictures checked so far, and their total.
+    """
+
+    sample: int = 0
+    workers: int = 0
+    max_pixels: int = MAX_PIXELS
+    on_progress: Callable[[int, int], None] = _silent
+
+    def __post_init__(self) -> None:
+        require_at_least("--max-pixels", self.max_pixels, 1, whole=True)
+
+
 def verify_build(
     folder: Path,
     sources: SourceBenches,
-    *,
-    sample: int = 0,
-    workers: int = 0,
-    on_progress: Callable[[int, int], None] = _silent,
+    settings: VerifySettings | None = None,
 ) -> Verification:
     """Check every file and row of a build, and make its pictures again.
 
@@ -61,9 +80,7 @@ def verify_build(
     Args:
         folder: The build's folder.
         sources: The benchmarks that it was made from.
-        sample: The number of pictures to check, evenly spread; 0 is all.
-        workers: Threads; 0 is one for each CPU.
-        on_progress: Called with the number of pictures checked so far, and their total.
+        settings: The sample, the threads and the largest picture.
 
     Returns:
         Counts and problems.
@@ -72,6 +89,7 @@ def verify_build(
         StoreError: The build is unfinished.
         IncomparableError: The build was made with another spec, so its pictures cannot be made again.
     """
+    settings = settings or VerifySettings()
     manifest = read_build(folder)
     _require_verifiable(manifest, folder, sources)
     check = BuildCheck(
@@ -80,9 +98,10 @@ def verify_build(
         tuple(BuiltOutput.from_dict(record) for record in manifest["outputs"]),
         {record["name"]: record["family"] for record in manifest["benches"]},
         sources,
-        sample,
-        workers or default_workers(),
-        on_progress,
+        settings.sample,
+        settings.workers or default_workers(),
+        settings.max_pixels,
+        settings.on_progress,
     )
     problems = [problem for output in check.built for problem in check_files(check, output)]
     problems += [problem for output in check.built for problem in check_rows(check, output)]

@@ -17,7 +17,6 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import Cell, Question
 from mmdbench.system.digest import pixel_digest
-from mmdbench.system.images import NO_LIMIT
 
 __all__ = ["check_decoded", "check_remade"]
 
@@ -33,7 +32,7 @@ class _Job:
 
 def check_remade(check: BuildCheck, source: Bench) -> Checked:
     """Make the pictures of a benchmark again, those in the sample, and compare them with the logs."""
-    maker = ImageMaker(check.plan.as_run_plan(), load_spec(), as_cells=False, max_pixels=NO_LIMIT)
+    maker = ImageMaker(check.plan.as_run_plan(), load_spec(), as_cells=False, max_pixels=check.max_pixels)
 
     def remake(job: _Job, stop: threading.Event) -> tuple[int, list[Problem]]:
         problems: list[Problem] = []
@@ -58,7 +57,10 @@ def check_decoded(check: BuildCheck, name: str) -> Checked:
     def decode(item: tuple[str, str, bytes, str], _stop: threading.Event) -> tuple[int, list[Problem]]:
         file, index, data, pixels = item
         try:
-            right = pixel_digest(decode_image(data, f"{file}, index {index}", max_pixels=NO_LIMIT)) == pixels
+            right = (
+                pixel_digest(decode_image(data, f"{file}, index {index}", max_pixels=check.max_pixels))
+                == pixels
+            )
         except MmdbenchError as error:
             return 1, [Problem(file, index, error.message)]
         return 1, [] if right else [Problem(file, index, "its pixels differ from those in the log.")]

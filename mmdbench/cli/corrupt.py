@@ -13,8 +13,6 @@ from mmdbench.system.images import MAX_PIXELS, check_bad_image
 
 __all__ = ["corrupt"]
 
-_MAX_PIXELS = 2 * MAX_PIXELS  # the user names these files: only what Pillow itself refuses is refused
-
 
 def corrupt(
     source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures.", metavar="IN")],
@@ -27,7 +25,7 @@ def corrupt(
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
     on_bad_image: opts.OnBadImage = "count",
-    max_pixels: opts.MaxPixels = _MAX_PIXELS,
+    max_pixels: opts.MaxPixels = MAX_PIXELS,
 ) -> None:
     """Degrade a picture, or every picture in a folder.
 

@@ -9,6 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.urls import FOLDER
+from mmdbench.system.images import MAX_PIXELS
 
 __all__ = ["verify"]
 
@@ -25,6 +26,7 @@ def verify(
         bool, typer.Option("--files-only", help="Check the files only, without the source.")
     ] = False,
     workers: opts.Workers = 0,
+    max_pixels: opts.MaxPixels = MAX_PIXELS,
     quiet: opts.Quiet = False,
 ) -> None:
     """Check the files of a build, and make its pictures again to compare them.
@@ -33,14 +35,15 @@ def verify(
     """
     from mmdbench.builds.manifest import read_build
     from mmdbench.builds.source_benches import SourceBenches, find_source_benches
-    from mmdbench.builds.verify import verify_build
+    from mmdbench.builds.verify import VerifySettings, verify_build
     from mmdbench.cli._shared.progress import Bar
 
     sources = SourceBenches()
     if not files_only:
         sources = find_source_benches(read_build(folder), folder, data_dir=data_dir, files=source or ())
     with Bar("Verifying", quiet=quiet) as bar:
-        result = verify_build(folder, sources, sample=sample, workers=workers, on_progress=bar.update)
+        settings = VerifySettings(sample, workers, max_pixels, bar.update)
+        result = verify_build(folder, sources, settings)
     for problem in result.problems:
         typer.echo(str(problem))
     for name, reason in result.missing.items():

@@ -34,9 +34,7 @@ def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
     return [(path, target / path.relative_to(source)) for path in pictures]
 
 
-def corrupt_file(
-    source: Path, target: Path, name: str, *, max_pixels: int = 2 * MAX_PIXELS, **call: Any
-) -> None:
+def corrupt_file(source: Path, target: Path, name: str, *, max_pixels: int = MAX_PIXELS, **call: Any) -> None:
     """Write the corrupted copy of a picture; size, mode and format by suffix are kept.
 
     Args:

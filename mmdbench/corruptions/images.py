@@ -18,8 +18,8 @@ __all__ = ["MAX_SIDE", "as_rgb", "grey_of"]
 Image = NDArray[np.uint8]
 Restore = Callable[[Image], Any]
 
-MAX_SIDE = 32767
-"""The longest side, in px, that OpenCV's 16-bit coordinates allow."""
+MAX_SIDE = 32766
+"""The longest side, in px, that every function of OpenCV takes; `remap` takes no 32,767."""
 
 _KINDS = "Give a PIL.Image or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4 (RGBA)."
 _PIL_HINTS = {

@@ -68,7 +68,7 @@ def corrupt(
 
     Args:
         image: A `PIL.Image` of any 8-bit mode or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4, from
-            1×1 to 32,767 px a side; or a list or tuple of these. It is not changed.
+            1×1 to 32,766 px a side; or a list or tuple of these. It is not changed.
         name: The corruption, for example "motion_blur".
         level: "low", "mid" or "hard".
         intensity: A number in (0, 1].

@@ -194,7 +194,7 @@ class BatchRun:
     def _lines(self, todo: Sequence[Planned]) -> Iterator[tuple[bytes, SentRequest]]:
         """Each request as a line and as a reply without an answer; those that cannot be made are stored."""
         workers = self.inputs.settings.workers or min(8, os.cpu_count() or 1)
-        with prefetching(todo, workers, _AHEAD) as prefetch:
+        with prefetching(todo, workers, _AHEAD, self.inputs.settings.max_pixels) as prefetch:
             while (item := prefetch.take()) is not None:
                 planned, future = item
                 try:

@@ -34,19 +34,22 @@ class Prefetch:
     made faster than threads exchange them are made in the calling thread, when they are taken.
     """
 
-    def __init__(self, todo: Iterable[Planned], pool: ThreadPoolExecutor, ahead: int) -> None:
+    def __init__(
+        self, todo: Iterable[Planned], pool: ThreadPoolExecutor, ahead: int, max_pixels: int = MAX_PIXELS
+    ) -> None:
         """Prepare the queue; nothing is made yet.
 
         Args:
             todo: The requests, in the order in which they are taken.
             pool: Threads that make variants.
             ahead: The most requests that hold images at a time.
+            max_pixels: The most pixels that threads work on at once.
         """
         self._rest = iter(todo)
         self._pool = pool
         self._ahead = ahead
         self._waiting: deque[tuple[Planned, Future[list[Variant]]]] = deque()
-        self._images = CleanImageCache()
+        self._images = CleanImageCache(max_pixels)
         self._times: deque[float] = deque(maxlen=_TIMED)
         self._waits: deque[float] = deque(maxlen=_TIMED)
         self._by_threads = 0
@@ -91,13 +94,16 @@ class Prefetch:
 
 
 @contextmanager
-def prefetching(todo: Iterable[Planned], workers: int, ahead: int) -> Iterator[Prefetch]:
+def prefetching(
+    todo: Iterable[Planned], workers: int, ahead: int, max_pixels: int = MAX_PIXELS
+) -> Iterator[Prefetch]:
     """Context of a Prefetch whose threads end with the block.
 
     Args:
         todo: The requests, in the order in which they are taken.
         workers: Number of threads, at least 1.
         ahead: The most requests that hold images at a time, at least 1.
+        max_pixels: The most pixels that threads work on at once.
 
     Yields:
         The queue to take requests from.
@@ -105,38 +111,48 @@ def prefetching(todo: Iterable[Planned], workers: int, ahead: int) -> Iterator[P
     pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="variants")
     try:
         with single_threaded_opencv():
-            yield Prefetch(todo, pool, max(1, ahead))
+            yield Prefetch(todo, pool, max(1, ahead), max_pixels)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 class CleanImageCache:
-    """Cache of the clean images that were used last; each is decoded once, also with several threads."""
+    """Cache of the clean images that were used last; each is decoded once, also with several threads.
 
-    def __init__(self) -> None:
+    It keeps eight at most, and no more pixels than `max_pixels`, which is also the most that threads decode
+    or degrade at once; an image that the plan has let pass is never refused.
+    """
+
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+        self.max_pixels = max_pixels
         self._lock = threading.Lock()
-        self._kept: dict[int, tuple[ImageSource, Future[CleanImage]]] = {}
+        self._kept: dict[int, tuple[ImageSource, int, Future[CleanImage]]] = {}
 
-    def get(self, source: ImageSource, max_pixels: int = MAX_PIXELS) -> CleanImage:
-        """The decoded image of a source, with the usual limit of pixels or a higher one.
+    def get(self, source: ImageSource, pixels: int) -> CleanImage:
+        """The decoded image of a source, which has at most so many pixels.
 
         Raises the errors of decoding it.
         """
         name = id(source)  # no other source has it as long as this one is kept
         with self._lock:
-            _, future = self._kept.get(name, (source, None))
+            _, _, future = self._kept.get(name, (source, 0, None))
             mine = future is None
             if future is None:
                 future = Future()
-                self._kept[name] = (source, future)
-                while len(self._kept) > _IMAGES_KEPT:
+                self._kept[name] = (source, pixels, future)
+                while len(self._kept) > 1 and self._is_full():
                     del self._kept[next(iter(self._kept))]
         if mine:
             try:
-                future.set_result(clean_image(source.read(), source.where, max(max_pixels, MAX_PIXELS)))
+                limit = max(pixels, self.max_pixels)
+                future.set_result(clean_image(source.read(), source.where, limit))
             except BaseException as error:  # noqa: BLE001 - every thread that waits for this image gets the same
                 future.set_exception(error)
         return future.result()
+
+    def _is_full(self) -> bool:
+        pixels = sum(pixels for _, pixels, _ in self._kept.values())
+        return len(self._kept) > _IMAGES_KEPT or pixels > self.max_pixels
 
 
 def make_variants(planned: Planned, images: CleanImageCache) -> list[Variant]:
@@ -146,8 +162,7 @@ def make_variants(planned: Planned, images: CleanImageCache) -> list[Variant]:
     """
     if planned.problem is not None:
         raise planned.problem
-    # The plan has let these images pass, however large.
-    limit = max((width * height for width, height in planned.sizes), default=0)
+    largest = max((width * height for width, height in planned.sizes), default=0)
     pairs = zip(planned.images, planned.recipes, strict=True)
-    made = [make_variant(images.get(source, limit), recipe) for source, recipe in pairs]
+    made = [make_variant(images.get(source, largest), recipe, images.max_pixels) for source, recipe in pairs]
     return made if planned.restorer is None else [restored(one, planned.restorer) for one in made]

@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.errors import ImageDecodeError, UnknownNameError, UsageError
+from mmdbench.errors import ImageDecodeError, MmdbenchError, UnknownNameError, UsageError
 from mmdbench.system.bounds import require_at_least
+from mmdbench.system.pixel_budget import PIXELS_AT_WORK, out_of_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,11 +31,16 @@ __all__ = [
     "opened_picture",
     "picture_files",
     "picture_size",
+    "plain_mime",
     "refuse_large",
 ]
 
-MAX_PIXELS = 89_478_485
-"""The largest image that is decoded, in pixels: Pillow's own limit against decompression bombs."""
+MAX_PIXELS = 50_000_000
+"""The largest picture that is decoded, in pixels, and the most that threads work on at once.
+
+A frame of 8K video has 33 million, a page of A4 at 600 dpi 35 million. Degrading 50 million takes up to
+2.8 GB.
+"""
 
 NO_LIMIT = sys.maxsize
 """No limit of pixels, for an image that a limit has let pass before."""
@@ -62,27 +68,28 @@ def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> ND
     Args:
         data: The encoded image.
         where: The place of the image, for messages.
-        max_pixels: The largest width × height to decode.
+        max_pixels: The largest width × height to decode, and the most that threads work on at once.
 
     Returns:
         The pixels, uint8 H×W×3.
 
     Raises:
         ImageDecodeError: The data is truncated, too large or not an image.
+        MmdbenchError: There is not enough memory for it.
     """
     import numpy as np
     from PIL import ImageOps
 
-    try:
-        with opened_picture(data) as image:
-            refuse_large((image.width, image.height), where, max_pixels)
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            pixels = np.array(_to_rgb(upright), dtype=np.uint8, order="C")
-    except ImageDecodeError:
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly every built-in kind on broken data
-        raise _unreadable(data, where, error) from error
+    with _reading(data, where), opened_picture(data) as image:
+        width, height = image.size
+        refuse_large((width, height), where, max_pixels)
+        with PIXELS_AT_WORK.hold(width * height, max_pixels):
+            try:
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                pixels = np.array(_to_rgb(upright), dtype=np.uint8, order="C")
+            except MemoryError as error:
+                raise out_of_memory(where, width, height) from error
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ImageDecodeError(f"{where}: the picture has no pixels.")
     return pixels
@@ -120,11 +127,23 @@ def picture_size(data: bytes, where: str) -> tuple[int, int]:
     No pixel is decoded, so there is no limit on the size. Raises ImageDecodeError if the data is not
     an image.
     """
-    try:
-        with opened_picture(data) as image:
-            return int(image.width), int(image.height)
-    except Exception as error:  # as in `decode_image`
-        raise _unreadable(data, where, error) from error
+    with _reading(data, where), opened_picture(data) as image:
+        return int(image.width), int(image.height)
+
+
+def plain_mime(data: bytes, where: str) -> str:
+    """MIME type of a picture for which every decoder gives the same pixels; empty for any other.
+
+    Such a picture is an RGB JPEG, PNG or WebP that is upright and not animated. Raises ImageDecodeError if
+    the data is not an image, or one with a damaged page or frame.
+    """
+    from PIL import Image
+
+    with _reading(data, where), opened_picture(data) as image:
+        still = getattr(image, "n_frames", 1) == 1
+        upright = image.getexif().get(0x0112, 1) == 1
+        plain = still and upright and image.mode == "RGB" and image.format in ("JPEG", "PNG", "WEBP")
+        return Image.MIME[str(image.format)] if plain else ""
 
 
 def picture_files(source: Path) -> list[Path]:
@@ -174,6 +193,16 @@ def opened_picture(data: bytes | Path) -> Iterator[Image.Image]:
             Image.MAX_IMAGE_PIXELS = before
     with image:
         yield image
+
+
+@contextmanager
+def _reading(data: bytes, where: str) -> Iterator[None]:
+    try:
+        yield
+    except MmdbenchError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly every built-in kind on broken data
+        raise _unreadable(data, where, error) from error
 
 
 def _unreadable(data: bytes, where: str, error: Exception) -> ImageDecodeError:

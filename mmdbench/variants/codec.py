@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.errors import UsageError
+from mmdbench.errors import ImageInputError, UsageError
 from mmdbench.records import ImageBytes
 from mmdbench.system.images import NO_LIMIT, decode_image
 
@@ -55,11 +55,11 @@ def parse_codec(text: str) -> Codec:
 def encode(pixels: NDArray[np.uint8], codec: Codec) -> ImageBytes:
     """Encode RGB pixels (H×W×3, uint8); JPEG is baseline with 4:2:0 chroma, as in the release.
 
-    Raises UsageError for an image with more pixels per side than the format allows.
+    Raises ImageInputError for an image with more pixels per side than the format allows.
     """
     if codec.name != "png" and max(pixels.shape[:2]) > _SIDE_LIMITS[codec.name]:
         height, width = pixels.shape[:2]
-        raise UsageError(
+        raise ImageInputError(
             f"{codec.name} cannot store an image of {width}×{height} px.", hint="Use the codec png."
         )
     data = _encode_jpeg(pixels, codec.quality) if codec.name == "jpeg" else _encode_by_pillow(pixels, codec)

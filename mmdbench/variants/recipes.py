@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import apply, image_seed, sample
 from mmdbench.corruptions.spec import Spec
+from mmdbench.errors import ImageDecodeError, ImageInputError
 from mmdbench.records import (
     CLEAN,
     UNALTERED,
@@ -25,7 +26,8 @@ from mmdbench.records import (
     chain_steps,
 )
 from mmdbench.system.digest import pixel_digest
-from mmdbench.system.images import MAX_PIXELS, decode_image, opened_picture
+from mmdbench.system.images import MAX_PIXELS, decode_image, plain_mime
+from mmdbench.system.pixel_budget import PIXELS_AT_WORK, out_of_memory
 from mmdbench.variants.codec import Codec, decode_encoded, encode, parse_codec
 
 if TYPE_CHECKING:
@@ -51,11 +53,12 @@ RELEASED = "released"
 
 @dataclass(frozen=True, slots=True)
 class CleanImage:
-    """A decoded image of a benchmark: RGB pixels (H×W×3, uint8), their digest, and its bytes."""
+    """A decoded image of a benchmark: RGB pixels (H×W×3, uint8), their digest, its bytes and its place."""
 
     pixels: NDArray[np.uint8]
     digest: str
     source: ImageBytes
+    where: str = "a picture"
 
 
 def clean_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> CleanImage:
@@ -68,7 +71,7 @@ def clean_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> CleanI
     Args:
         data: The encoded image.
         where: The place of the image, for messages.
-        max_pixels: The largest width × height to decode.
+        max_pixels: The largest width × height to decode, and the most that threads work on at once.
 
     Returns:
         The decoded image.
@@ -77,9 +80,9 @@ def clean_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> CleanI
         ImageDecodeError: The data is truncated, too large or not an image.
     """
     pixels = decode_image(data, where, max_pixels=max_pixels)
-    plain = _plain_mime(data)
+    plain = plain_mime(data, where)
     source = ImageBytes(data, plain) if plain else encode(pixels, Codec("png"))
-    return CleanImage(pixels, pixel_digest(pixels), source)
+    return CleanImage(pixels, pixel_digest(pixels), source, where)
 
 
 def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
@@ -110,18 +113,41 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
     )
 
 
-def make_variant(clean: CleanImage, recipe: Recipe) -> Variant:
+def make_variant(clean: CleanImage, recipe: Recipe, max_pixels: int = MAX_PIXELS) -> Variant:
     """Make the variant of a recipe from the clean image that the recipe names.
 
     The corruptions of a chain are drawn as those of `Chain.of`: each layout follows from the clean image.
+
+    Args:
+        clean: The clean image.
+        recipe: The recipe.
+        max_pixels: The most pixels of pictures that threads work on at once.
+
+    Returns:
+        The variant.
+
+    Raises:
+        ImageDecodeError: The picture is too large for the corruption or the codec.
+        MmdbenchError: There is not enough memory for it.
     """
+    import cv2
+
     drawn = {}
-    for name in chain_steps(recipe.corruption):
-        seed = image_seed(clean.digest, name, recipe.seed)
-        drawn[name] = sample(
-            name, clean.pixels.shape, intensity=recipe.intensity, seed=seed, profile=recipe.profile
-        )
-    return apply_recipe(clean, recipe, drawn if len(drawn) != 1 else drawn[name])
+    height, width = clean.pixels.shape[:2]
+    with PIXELS_AT_WORK.hold(width * height, max_pixels):
+        try:
+            for name in chain_steps(recipe.corruption):
+                seed = image_seed(clean.digest, name, recipe.seed)
+                drawn[name] = sample(
+                    name, clean.pixels.shape, intensity=recipe.intensity, seed=seed, profile=recipe.profile
+                )
+            return apply_recipe(clean, recipe, drawn if len(drawn) != 1 else drawn[name])
+        except (cv2.error, ImageInputError, MemoryError) as error:
+            if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem:
+                raise out_of_memory(clean.where, width, height) from error
+            reason = getattr(error, "message", "") or f"OpenCV refuses a picture of {width}×{height} px."
+            made = recipe.corruption or recipe.codec
+            raise ImageDecodeError(f"{clean.where}: no picture with {made}: {reason}") from error
 
 
 def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -> Variant:
@@ -146,14 +172,3 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     decoded = pixels if image.mime == "image/png" else decode_encoded(image)
     no_op = recipe.corruption is not None and bool((pixels == clean.pixels).all())
     return Variant(recipe, params, image, pixel_digest(decoded), no_op)
-
-
-def _plain_mime(data: bytes) -> str:
-    from PIL import Image
-
-    with opened_picture(data) as image:
-        upright = image.getexif().get(0x0112, 1) == 1
-        still = getattr(image, "n_frames", 1) == 1
-        if upright and still and image.mode == "RGB" and image.format in ("JPEG", "PNG", "WEBP"):
-            return Image.MIME[image.format]
-    return ""

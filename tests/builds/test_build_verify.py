@@ -14,7 +14,7 @@ from mmdbench.builds import verify
 from mmdbench.builds.manifest import read_build
 from mmdbench.builds.replay import ImageQuery, find_picture, read_manifest_of, replay
 from mmdbench.builds.source_benches import SourceBenches, find_source_benches
-from mmdbench.builds.verify import Verification, verify_build
+from mmdbench.builds.verify import Verification, VerifySettings, verify_build
 from mmdbench.errors import DataError, IncomparableError, StoreError, UsageError
 from mmdbench.system.digest import bytes_digest
 
@@ -30,7 +30,7 @@ def check(folder: Path, source: Path | None, **options: int) -> Verification:
         if source
         else SourceBenches(missing={"own": "gone"})
     )
-    return verify_build(folder, sources, **options)
+    return verify_build(folder, sources, VerifySettings(**options))
 
 
 def sign_again(folder: Path) -> None:

@@ -42,7 +42,6 @@ DIFFERENT = {
 # Options whose default differs between verbs, and why.
 DEFAULTS = {
     "--level": "only eval shows clean pictures without being asked to",
-    "--max-pixels": "corrupt refuses only what Pillow itself refuses",
     "--protocol": "verbs that read a run keep its own",
     "--extraction": "verbs that read a run keep its own",
     "--out": "only some verbs know a place",

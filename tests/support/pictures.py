@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +36,16 @@ def write_many(path: Path, rows: int) -> Path:
             image = base64.b64encode(png(picture(i, 8, 12))).decode()
             writer.writerow([i, f"Question {i}?", "red", "green", "blue", "grey", "ABCD"[i % 4], image])
     return path
+
+
+def damaged_pages(pixels: np.ndarray) -> bytes:
+    """A TIFF of two pages, whose second one has no size."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.save(buffer, "TIFF", save_all=True, append_images=[image])
+    data = bytearray(buffer.getvalue())
+    first = struct.unpack_from("<I", data, 4)[0]
+    (entries,) = struct.unpack_from("<H", data, first)
+    (second,) = struct.unpack_from("<I", data, first + 2 + 12 * entries)
+    struct.pack_into("<H", data, second, 0)
+    return bytes(data)

@@ -157,7 +157,13 @@ OnBadImage = Annotated[
         help="Missing, broken or too large pictures: count (them as failed) or error.",
     ),
 ]
-MaxPixels = Annotated[int, limit_option("--max-pixels", help="Largest picture to read, in pixels.")]
+MaxPixels = Annotated[
+    int,
+    limit_option(
+        "--max-pixels",
+        help="Largest picture to read, and the most that threads work on at once, in pixels (of 55 bytes).",
+    ),
+]
 
 Engine = Annotated[str, process_option("--engine", help="Place of the work: local or ray.")]
 RayAddress = Annotated[
