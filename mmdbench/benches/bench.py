@@ -19,6 +19,7 @@ from mmdbench.benches.tsv_table import LongCell, TsvRow, TsvTable
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Index, Question
 from mmdbench.scoring.families import get_family, infer_family, selectable_families
+from mmdbench.system.inner_paths import plain_name
 
 __all__ = ["Answers", "Bench", "build_prompt", "read_bench"]
 
@@ -102,7 +103,12 @@ class Bench:
 
 
 def read_bench(
-    path: Path, *, info: BenchInfo | None = None, family: str | None = None, answers: Answers = "check"
+    path: Path,
+    *,
+    info: BenchInfo | None = None,
+    family: str | None = None,
+    answers: Answers = "check",
+    image_root: Path | None = None,
 ) -> Bench:
     """Read a TSV file as a benchmark.
 
@@ -111,6 +117,7 @@ def read_bench(
         info: The benchmark's entry in the catalogue; without it the name is the file's, without `.tsv`.
         family: The family to use in place of the catalogue's, or of the one that the file looks like.
         answers: Treatment of right answers. Those of a published file, by its MD5, are left as they are.
+        image_root: A folder that image files may be in beside the TSV's own.
 
     Returns:
         The benchmark with all its questions.
@@ -125,7 +132,7 @@ def read_bench(
     _require(table, ("index", _PICTURES))
     if not table.rows:
         raise DataError(f"{path}, line 1: a header, but no rows.", hint="Is the file complete?")
-    name = info.name if info else path.stem
+    name = plain_name(path.parent, info.name if info else path.stem, path, DataError)
     indices = _indices(table)
     known = info or clean_bench(path.stem)
     options = RowOptions(
@@ -138,7 +145,7 @@ def read_bench(
     truth = _truth(table, options, chosen, None if answers == "as is" else known.md5)
     if answers != "any" and truth.problem is not None:
         raise truth.problem
-    pictures = zip(indices, table.rows, table_images(table, indices), strict=True)
+    pictures = zip(indices, table.rows, table_images(table, indices, image_root), strict=True)
     questions = tuple(
         Question(name, index, _fields(row, options.listed[number], truth.answers.get(number)), images)
         for number, (index, row, images) in enumerate(pictures)

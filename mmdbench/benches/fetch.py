@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from mmdbench.benches.download import Download, DownloadProgress, FetchSettings, download_to, mirrored
 from mmdbench.errors import DataError, StoreError
 from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.inner_paths import is_plain_name
 from mmdbench.system.remote import add_from_data_url, data_folder, is_url
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ def data_folders(data_dir: str | Path | None = None) -> tuple[Path, ...]:
 
 
 def find_file(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """The first file of that name in the data folders, or None."""
-    for folder in data_folders(data_dir):
+    """The first file of that name in the data folders, or None; a name that leads out of them finds none."""
+    for folder in data_folders(data_dir) if is_plain_name(name) else ():
         add_from_data_url(folder, name)
         with suppress(OSError, ValueError):
             if (folder / name).is_file():

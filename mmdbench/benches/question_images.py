@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from mmdbench.benches.tsv_table import LongCell, TsvRow, TsvTable, unquote
 from mmdbench.errors import DataError, ImageDecodeError
+from mmdbench.system.inner_paths import path_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,13 +95,26 @@ class MissingImage:
         raise ImageDecodeError(self.reason, hint=self.hint)
 
 
-def table_images(table: TsvTable, indices: Sequence[Index]) -> list[tuple[ImageSource, ...]]:
+def table_images(
+    table: TsvTable, indices: Sequence[Index], image_root: Path | None = None
+) -> list[tuple[ImageSource, ...]]:
     """The images of every row, in order: a MissingImage for a row that has none.
 
     A row that refers to another one has the same source objects. A reference to a missing row, to a
-    row without an image, or to another reference is none. Raises DataError if no row has an image.
+    row without an image, or to another reference is none.
+
+    Args:
+        table: The rows.
+        indices: The index of each.
+        image_root: A folder that image files may be in beside the TSV's; names may be relative to it.
+
+    Returns:
+        The images of each row.
+
+    Raises:
+        DataError: No row has an image.
     """
-    find_file = partial(_find_beside, table.header.source.path)
+    find_file = partial(_find_file, table.header.source.path, image_root)
     column = table.header.position("image")
     places = {str(index): number for number, index in enumerate(indices)}
     own: list[tuple[ImageSource, ...]] = []
@@ -210,11 +224,15 @@ def _files(row: TsvRow, index: Index, find_file: Callable[[str], Path | None]) -
     found: list[ImageSource] = []
     for part, name in enumerate(names):
         number = part if len(names) > 1 else None
-        path = find_file(name)
+        try:
+            path = find_file(name)
+        except DataError as error:
+            where = _where(row, "image_path", index, number)
+            raise DataError(f"{where}: {error.message}", hint=error.hint) from None
         if path is None:
             raise DataError(
                 f"{_where(row, 'image_path', index, number)}: there is no file {name!r}.",
-                hint="Paths are relative to the TSV's folder, or to a folder 'images' in it.",
+                hint="Paths are relative to the TSV's folder, to 'images' in it, or to --image-root.",
             )
         found.append(FileImage(path, row, index, number))
     return tuple(found)
@@ -247,12 +265,22 @@ def _plain_integer(cell: str) -> str:
     return str(int(cell)) if digits.isascii() and digits.isdecimal() else cell
 
 
-def _find_beside(tsv: Path, name: str) -> Path | None:
-    """A file beside the TSV, in the folder `images` there, or in `images/<name of the TSV>`."""
-    for folder in (tsv.parent, tsv.parent / "images", tsv.parent / "images" / tsv.stem):
-        with suppress(OSError, ValueError):
-            if (folder / name).is_file():
-                return folder / name
+def _find_file(tsv: Path, image_root: Path | None, name: str) -> Path | None:
+    """A file beside the TSV, in the folder `images` there, in `images/<name of the TSV>`, or below the root.
+
+    Raises DataError if the name leads out of the TSV's folder and of the root.
+    """
+    roots = [tsv.parent, *([image_root] if image_root else [])]
+    for place in (tsv.parent, tsv.parent / "images", tsv.parent / "images" / tsv.stem, *roots[1:]):
+        for path in filter(None, (path_within(root, place / name) for root in roots)):
+            with suppress(OSError, ValueError):
+                if path.is_file():
+                    return path
+    if not any(path_within(root, place / name) for place in roots for root in roots):
+        raise DataError(
+            f"{name!r} is outside the folder {tsv.parent}.",
+            hint="Name the folder that the pictures are in: --image-root DIR.",
+        )
     return None
 
 

@@ -55,7 +55,9 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, answers: Answe
     name = f"R-Bench-{kind.upper()}{'-Ref' if dash else ''}"
     own_names = (f"{name}.tsv", f"R-bench-{task}.tsv")
     path, source = _find(own_names, pictures or "dis", data_dir)
-    bench = read_bench(path, family=PLAIN.name, answers=answers if kind == "mcq" else "any")
+    # The TSV made of a CSV file is in a folder beside the pictures.
+    wanted: Answers = answers if kind == "mcq" else "any"
+    bench = read_bench(path, family=PLAIN.name, answers=wanted, image_root=source.parent)
     own = source.name in own_names
     rows = tuple(_marked(q, name, kind) for q in bench.questions if own or task_of(q) == kind)
     if not rows:

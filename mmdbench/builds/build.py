@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.builds.build_folder import PARTS, move_output, take_over
+from mmdbench.builds.build_folder import check_outputs, move_output, parts_folder, remove_parts, take_over
 from mmdbench.builds.manifest import LEFT_OUT, BuiltOutput, Identity, read_log, write_build
 from mmdbench.builds.output_format import MAX_FILE_BYTES, SinkPlan
 from mmdbench.builds.output_writer import (
@@ -171,7 +170,7 @@ def run_build(
                 else:
                     session.earlier += len(bench_plan.questions)
                 built += outputs
-        shutil.rmtree(folder / PARTS, ignore_errors=True)
+        remove_parts(folder, (bench_plan.bench.name for bench_plan in planned))
         write_build(folder, identity, built, complete=True)
     seconds = time.monotonic() - started
     return BuildSummary(tuple(built), session.made, session.earlier, tuple(session.remade), seconds)
@@ -183,13 +182,13 @@ def _pictures(rows: Iterable[RowPlan]) -> int:
 
 
 def _build_bench(planned: BenchPlan, session: _Session) -> list[BuiltOutput]:
-    parts = make_folder(session.folder / PARTS / planned.bench.name)
+    parts = parts_folder(session.folder, planned.bench.name)
     try:
         return _continue_bench(planned, session, parts)
     except DamagedPartError:
         session.remade.append(planned.bench.name)
-        shutil.rmtree(parts, ignore_errors=True)
-        return _continue_bench(planned, session, make_folder(parts))
+        remove_parts(session.folder, [planned.bench.name])
+        return _continue_bench(planned, session, parts_folder(session.folder, planned.bench.name))
 
 
 def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[BuiltOutput]:
@@ -197,6 +196,7 @@ def _continue_bench(planned: BenchPlan, session: _Session, parts: Path) -> list[
     finished = checkpoint is not None and "finished" in checkpoint
     if checkpoint is not None and finished:
         built = [BuiltOutput.from_dict(record) for record in checkpoint["finished"]]
+        check_outputs(built, planned.outputs, parts)
     else:
         built = _write_bench(planned, session, parts, checkpoint)
         _refuse_empty(parts, built)
@@ -226,14 +226,15 @@ def _write_bench(
     try:
         session.earlier += start
         session.total -= _pictures(islice(planned.rows(), start))
-        _write_rows(planned, session, opened, start)
+        _write_rows(planned, session, opened, start, parts)
         return [output.finish() for output in opened]
     finally:
         close_outputs(opened)
 
 
-def _write_rows(planned: BenchPlan, session: _Session, opened: Sequence[OutputWriter], start: int) -> None:
-    parts = session.folder / PARTS / planned.bench.name
+def _write_rows(
+    planned: BenchPlan, session: _Session, opened: Sequence[OutputWriter], start: int, parts: Path
+) -> None:
     settings = session.settings
     as_cells = session.plan.format == "tsv"
     images = ImageMaker(session.plan.as_run_plan(), session.spec, as_cells, settings.max_pixels)

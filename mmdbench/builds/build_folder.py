@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mmdbench.builds.manifest import (
@@ -14,18 +16,23 @@ from mmdbench.builds.manifest import (
     read_log,
     write_build,
 )
-from mmdbench.builds.part_files import FileRecord, check_file, disk_error, file_record
-from mmdbench.builds.plan import BenchPlan
+from mmdbench.builds.part_files import FileRecord, built_path, check_file, disk_error, file_record
+from mmdbench.builds.plan import BenchPlan, Output
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.system.files import MANIFEST_FILE, make_folder
+from mmdbench.system.inner_paths import inner_path, refuse_links
 
-__all__ = ["LOGS", "PARTS", "TakenOver", "move_output", "take_over"]
-
-PARTS = ".parts"
-"""Subfolder of unfinished files, with a folder for each bench."""
+__all__ = ["LOGS", "TakenOver", "check_outputs", "move_output", "parts_folder", "remove_parts", "take_over"]
 
 LOGS = "manifests"
 """Subfolder of the outputs' logs."""
+
+_PARTS = ".parts"
+"""Subfolder of unfinished files, with a folder for each bench."""
+
+# The names that the formats of a build give their files, after that of the output.
+_FILE = re.compile(r"\.tsv|_part\d+\.tsv|-\d{5}\.tar|-\d{5}-of-\d{5}\.parquet|/metadata\.jsonl")
+_PICTURE = re.compile(r"(row\.\d+|[A-Za-z0-9_-]{1,100})(\.\d+)?\.(jpg|png|webp)")
 
 TakenOver = tuple[dict[str, list[BuiltOutput]], list[str]]
 
@@ -43,6 +50,7 @@ def take_over(folder: Path, identity: Identity, planned: Sequence[BenchPlan]) ->
 
     Raises:
         UsageError: The folder holds another build, or other files under the names needed.
+        StoreError: The manifest names other files than those of this build.
     """
     if not (folder / MANIFEST_FILE).exists():
         _refuse_other_files(folder, planned)
@@ -57,13 +65,52 @@ def take_over(folder: Path, identity: Identity, planned: Sequence[BenchPlan]) ->
             hint="Name another folder with -o, or delete that one.",
         )
     finished: dict[str, list[BuiltOutput]] = {}
-    for record in manifest["outputs"]:
-        built = BuiltOutput.from_dict(record)
+    recorded = [BuiltOutput.from_dict(record) for record in manifest["outputs"]]
+    check_outputs(recorded, (output for plan in planned for output in plan.outputs), folder / MANIFEST_FILE)
+    for built in recorded:
         finished.setdefault(built.output.bench, []).append(built)
     damaged = [name for name, outputs in finished.items() if not all(_is_whole(folder, b) for b in outputs)]
     for name in damaged:
         _remove(folder, finished.pop(name))
     return finished, damaged
+
+
+def check_outputs(recorded: Iterable[BuiltOutput], planned: Iterable[Output], where: Path) -> None:
+    """Check that records name the files that these outputs have: only such files are moved or removed.
+
+    Args:
+        recorded: The records.
+        planned: The outputs that the build has.
+        where: The manifest or checkpoint of the records.
+
+    Raises:
+        StoreError: A record is of another output, or names another file.
+    """
+    known = set(planned)
+    for built in recorded:
+        name = built.output.name
+        wrong = [r.file for r in built.files if not _is_file_of(name, r.file)]
+        wrong += [built.log.file] if built.log.file != f"{LOGS}/{name}.jsonl" else []
+        if wrong or built.output not in known:
+            raise StoreError(
+                f"{where} names {wrong[0] if wrong else name!r}, which is not a file of this build.",
+                hint="Nothing was changed. Build into another folder.",
+            )
+
+
+def parts_folder(folder: Path, bench: str) -> Path:
+    """The folder of a bench's unfinished files, which is made; nothing in it may be a link."""
+    parts = inner_path(folder, f"{_PARTS}/{bench}", f"The build {folder}")
+    refuse_links(make_folder(parts))
+    return parts
+
+
+def remove_parts(folder: Path, benches: Iterable[str]) -> None:
+    """Remove the folders of the benches' unfinished files."""
+    for bench in benches:
+        shutil.rmtree(inner_path(folder, f"{_PARTS}/{bench}", f"The build {folder}"), ignore_errors=True)
+    with suppress(OSError):
+        (folder / _PARTS).rmdir()
 
 
 def move_output(parts: Path, folder: Path, built: BuiltOutput, *, check: bool) -> None:
@@ -87,7 +134,7 @@ def move_output(parts: Path, folder: Path, built: BuiltOutput, *, check: bool) -
 
 def _move(parts: Path, folder: Path, what: tuple[str, FileRecord], *, check: bool) -> None:
     name, record = what
-    source, target = parts / name, folder / name
+    source, target = built_path(parts, name), built_path(folder, name)
     try:
         waiting = source.exists()
         if check:
@@ -95,7 +142,7 @@ def _move(parts: Path, folder: Path, what: tuple[str, FileRecord], *, check: boo
         if waiting:
             make_folder(target.parent)
             if target.is_dir():
-                shutil.rmtree(target)
+                _remove_pictures(target)
             source.replace(target)
     except OSError as error:
         raise disk_error(target, error) from error
@@ -118,7 +165,7 @@ def _is_whole(folder: Path, built: BuiltOutput) -> bool:
     try:
         if any(file_record(folder, record.file) != record for record in (built.log, *built.files)):
             return False
-        for row in read_log(folder / built.log.file):
+        for row in read_log(built_path(folder, built.log.file)):
             for name, image in zip(row.get("files", ()), row["images"], strict=False):
                 if file_record(folder, name).sha256 != image["bytes"]:
                     return False
@@ -129,10 +176,43 @@ def _is_whole(folder: Path, built: BuiltOutput) -> bool:
 
 def _remove(folder: Path, outputs: Sequence[BuiltOutput]) -> None:
     for built in outputs:
-        for record in built.files:
-            path = folder / record.file.partition("/")[0]
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        (folder / built.log.file).unlink(missing_ok=True)
+        for record in (*built.files, built.log):
+            name, inside, _ = record.file.partition("/")
+            path = built_path(folder, record.file)
+            try:
+                if inside and record is not built.log:
+                    _remove_pictures(folder / name)
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise disk_error(path, error) from error
+
+
+def _is_file_of(output: str, file: str) -> bool:
+    return file.startswith(output) and _FILE.fullmatch(file[len(output) :]) is not None
+
+
+def _remove_pictures(folder: Path) -> None:
+    """Remove an output that is a folder of pictures, if it holds nothing else."""
+    for path in _foreign(folder):
+        raise UsageError(
+            f"{path} is not a file of the build, and {folder} must be made again.",
+            hint=f"Move it out of {folder}, and run the same command again.",
+        )
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _foreign(folder: Path) -> Iterator[Path]:
+    """Whatever a folder of pictures holds beside pictures and their metadata."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else [folder] if folder.exists() else []:
+        if path.is_symlink() or path.is_dir() != (path.name == "images"):
+            yield path
+        elif path.is_dir():
+            yield from (p for p in sorted(path.iterdir()) if p.is_symlink() or not _is_picture(p))
+        elif path.name != "metadata.jsonl":
+            yield path
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and _PICTURE.fullmatch(path.name) is not None

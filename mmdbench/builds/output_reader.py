@@ -14,7 +14,9 @@ from mmdbench.benches.bench import Bench, read_bench
 from mmdbench.benches.tsv_table import TsvRow
 from mmdbench.builds.manifest import BuiltOutput
 from mmdbench.builds.parquet_output import load_pyarrow
+from mmdbench.builds.part_files import built_path
 from mmdbench.errors import DataError, StoreError
+from mmdbench.system.inner_paths import inner_path
 
 __all__ = ["StoredRow", "read_output"]
 
@@ -57,29 +59,33 @@ def read_output(folder: Path, built: BuiltOutput, kind: str, family: str) -> Ite
 
 def _tsv(folder: Path, names: Sequence[str], family: str) -> Iterator[StoredRow]:
     for name in names:
-        bench: Bench = read_bench(folder / name, family=family, answers="any")
+        bench: Bench = read_bench(built_path(folder, name), family=family, answers="any")
         for question in bench.questions:
             pictures = [image.read() for image in question.images]
             yield StoredRow(name, str(question.index), pictures, bench.rows[question.index])
 
 
 def _folder(folder: Path, name: str) -> Iterator[StoredRow]:
-    place = (folder / name).parent
-    with _reading(folder / name) as file:
+    path = built_path(folder, name)
+    with _reading(path) as file:
         for line in file:
-            record = _object(line, folder / name)
+            record = _object(line, path)
             names = record["images_file_names"] if "images_file_names" in record else [record["file_name"]]
-            yield StoredRow(name, str(record["index"]), [_bytes(place / picture) for picture in names])
+            pictures = [_bytes(inner_path(path.parent, picture, path)) for picture in names]
+            yield StoredRow(name, str(record["index"]), pictures)
 
 
 def _webdataset(folder: Path, names: Sequence[str]) -> Iterator[StoredRow]:
     for name in names:
         pictures: list[bytes] = []
         try:
-            with tarfile.open(folder / name, "r:") as shard:
+            with tarfile.open(built_path(folder, name), "r:") as shard:
                 for member in shard:
-                    data = shard.extractfile(member)
-                    content = b"" if data is None else data.read()
+                    # Nothing is unpacked, so a member's name is no path; a link would be to another member.
+                    data = shard.extractfile(member) if member.isfile() else None
+                    if data is None:
+                        raise StoreError(f"{folder / name} holds {member.name!r}, which is not a file.")
+                    content = data.read()
                     if not member.name.endswith(".json"):
                         pictures.append(content)
                         continue
@@ -93,7 +99,7 @@ def _parquet(folder: Path, names: Sequence[str]) -> Iterator[StoredRow]:
     arrow, parquet = load_pyarrow()
     for name in names:
         try:
-            with parquet.ParquetFile(folder / name) as file:
+            with parquet.ParquetFile(built_path(folder, name)) as file:
                 for batch in file.iter_batches(batch_size=32):
                     for record in batch.to_pylist():
                         pictures = record["images"] if "images" in record else [record["image"]]

@@ -12,8 +12,17 @@ from typing import Any
 
 from mmdbench.errors import StoreError
 from mmdbench.system.files import make_folder
+from mmdbench.system.inner_paths import inner_path
 
-__all__ = ["DamagedPartError", "FileRecord", "PartFile", "check_file", "disk_error", "file_record"]
+__all__ = [
+    "DamagedPartError",
+    "FileRecord",
+    "PartFile",
+    "built_path",
+    "check_file",
+    "disk_error",
+    "file_record",
+]
 
 _HINTS = {
     errno.ENOSPC: "The disk is full. Free some space and run the same command again: it resumes here.",
@@ -119,17 +128,23 @@ def disk_error(path: Path, error: OSError) -> StoreError:
     return StoreError(f"Cannot write {path}: {error.strerror or error}.", hint=hint)
 
 
+def built_path(folder: Path, file: str) -> Path:
+    """The path of a file that a record of a build names. Raises StoreError for one outside its folder."""
+    return inner_path(folder, file, f"A record of the build {folder}")
+
+
 def file_record(folder: Path, file: str) -> FileRecord:
     """The record of a finished file. Raises StoreError if it cannot be read."""
     digest = hashlib.sha256()
     size = 0
+    path = built_path(folder, file)
     try:
-        with (folder / file).open("rb") as opened:
+        with path.open("rb") as opened:
             while data := opened.read(1 << 20):
                 digest.update(data)
                 size += len(data)
     except OSError as error:
-        raise StoreError(f"Cannot read {folder / file}: {error.strerror}.") from error
+        raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
     return FileRecord(file, size, digest.hexdigest())
 
 
@@ -145,5 +160,5 @@ def check_file(folder: Path, file: str, sha256: str) -> None:
         DamagedPartError: The file is missing or has another digest.
         StoreError: The file cannot be read.
     """
-    if not (folder / file).is_file() or file_record(folder, file).sha256 != sha256:
+    if not built_path(folder, file).is_file() or file_record(folder, file).sha256 != sha256:
         raise DamagedPartError(f"{folder / file} is missing or was changed since it was written.")

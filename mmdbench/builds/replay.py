@@ -10,6 +10,7 @@ from typing import Any
 
 from mmdbench.benches import Bench
 from mmdbench.builds.manifest import BUILD_KIND, LOG_KIND, BuiltOutput, read_build, read_log
+from mmdbench.builds.part_files import built_path
 from mmdbench.builds.plan import Output
 from mmdbench.errors import DataError, StoreError, UsageError
 from mmdbench.records import Recipe, Variant
@@ -57,7 +58,7 @@ def read_manifest_of(path: Path) -> tuple[dict[str, Any], list[tuple[Output, Pat
         folder = path if path.is_dir() else path.parent
         manifest = read_build(folder)
         built = [BuiltOutput.from_dict(record) for record in manifest["outputs"]]
-        return manifest, [(b.output, folder / b.log.file) for b in built]
+        return manifest, [(b.output, built_path(folder, b.log.file)) for b in built]
     try:
         with path.open("rb") as file:
             head = json.loads(file.readline())

@@ -10,6 +10,7 @@ from typing import Any
 from mmdbench.benches import Bench, get_bench_names, open_bench
 from mmdbench.benches.fetch import find_file
 from mmdbench.errors import MmdbenchError, UsageError
+from mmdbench.system.inner_paths import plain_name
 
 __all__ = ["SourceBenches", "find_source_benches"]
 
@@ -81,6 +82,7 @@ def _places(
     places: list[str | Path] = list(files)
     if record["name"] in get_bench_names():
         places.append(record["name"])
-    candidates = (find_file(record["file"], data_dir), Path(record["file"]), beside.parent / record["file"])
+    name = plain_name(beside.parent, record["file"], f"The manifest of {beside}")
+    candidates = (find_file(name, data_dir), Path(name), beside.parent / name)
     places += [path for path in candidates if path is not None and path.is_file()]
     return places

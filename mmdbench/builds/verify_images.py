@@ -11,6 +11,7 @@ from mmdbench.benches import Bench, decode_image
 from mmdbench.builds.build_check import BuildCheck, Checked, Problem
 from mmdbench.builds.manifest import read_log
 from mmdbench.builds.output_reader import read_output
+from mmdbench.builds.part_files import built_path
 from mmdbench.builds.pipeline import Lookahead, in_order
 from mmdbench.builds.row_images import ImageMaker, image_record
 from mmdbench.corruptions.spec_file import load_spec
@@ -71,7 +72,7 @@ def check_decoded(check: BuildCheck, name: str) -> Checked:
 def _jobs(check: BuildCheck, source: Bench) -> Iterator[_Job]:
     outputs = [built for built in check.built if built.output.bench == source.name]
     numbers = check.offsets()
-    logs = {built.output.name: read_log(check.folder / built.log.file) for built in outputs}
+    logs = {built.output.name: read_log(built_path(check.folder, built.log.file)) for built in outputs}
     heads = {name: next(log, None) for name, log in logs.items()}
     for question in source.questions:
         wanted, cells = [], []
@@ -115,7 +116,7 @@ def _encoded(check: BuildCheck, name: str) -> Iterator[tuple[str, str, bytes, st
             continue
         number = numbers[built.output.name]
         try:
-            log = read_log(check.folder / built.log.file)
+            log = read_log(built_path(check.folder, built.log.file))
             rows = read_output(check.folder, built, check.plan.format, check.families[name])
             for logged, stored in zip(log, rows, strict=False):
                 for image, data in zip(logged["images"], stored.pictures, strict=False):

@@ -12,7 +12,7 @@ from mmdbench.benches.tsv_table import TsvRow
 from mmdbench.builds.build_check import BuildCheck, Problem
 from mmdbench.builds.manifest import BuiltOutput, read_log
 from mmdbench.builds.output_reader import StoredRow, read_output
-from mmdbench.builds.part_files import file_record
+from mmdbench.builds.part_files import built_path, file_record
 from mmdbench.builds.plan import BenchPlan, BuildPlan, Output, plain_integer, plan_benches
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import MmdbenchError, StoreError
@@ -48,7 +48,7 @@ def check_rows(check: BuildCheck, built: BuiltOutput) -> Iterator[Problem]:
     digests: dict[str, list[str]] = {}
     where = built.log.file
     try:
-        log = read_log(check.folder / built.log.file)
+        log = read_log(built_path(check.folder, built.log.file))
         for stored in read_output(check.folder, built, check.plan.format, check.families[built.output.bench]):
             where = stored.file
             logged = next(log, None)
@@ -134,7 +134,7 @@ def _differences(
 ) -> Iterator[Problem]:
     file = built.log.file
     try:
-        for wanted, logged in zip_longest(rows, read_log(folder / file, left_out=True)):
+        for wanted, logged in zip_longest(rows, read_log(built_path(folder, file), left_out=True)):
             if logged is None:
                 yield Problem(file, str(wanted[0]), "the plan has this row, the build does not.")
             elif wanted is None or logged["index"] != wanted[0]:

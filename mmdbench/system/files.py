@@ -71,6 +71,8 @@ def cannot_write(path: Path, error: OSError) -> StoreError:
         errno.EROFS: "That file system is read-only. Name another folder.",
         errno.ENOTDIR: "A file is in the way of a folder. Name another folder.",
         errno.EEXIST: "A file is in the way of a folder. Name another folder.",
+        errno.EISDIR: "A folder is in the way of a file. Name another folder.",
+        errno.ELOOP: "A link is in the way. Remove it.",
     }
     what = error.strerror or str(error)
     return StoreError(f"Cannot write {path}: {what}.", hint=reasons.get(error.errno or 0, ""))

@@ -80,7 +80,8 @@ def file_lock(path: Path, *, wait_s: float, sleep: Callable[[float], None] = tim
     finally:
         # Removed while still held: a process that opened it before finds that its file is gone, and retries.
         with suppress(OSError):
-            path.unlink()
+            if os.fstat(handle).st_size == 0:  # a file that holds something is not of our making
+                path.unlink()
         os.close(handle)
 
 
@@ -95,7 +96,8 @@ def _wait_for(path: Path, wait_s: float, sleep: Callable[[float], None]) -> int 
 
 def _try_lock(path: Path) -> int | None:
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # A lock that is a link would make an empty file wherever it leads.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmdbench.benches import Bench, build_prompt, decode_image, open_bench
+from mmdbench.benches.bench import read_bench
 from mmdbench.benches.catalog import clean_bench
 from mmdbench.benches.fetch import data_folders
 from mmdbench.benches.question_images import decode_text, split_list
@@ -240,6 +241,45 @@ def test_image_path_beside_the_file_or_in_images(tmp_path: Path) -> None:
         bench.questions[0].images[0].read()
     with pytest.raises(DataError, match=r"index 1: there is no file 'a.jpg'"):
         opened(tmp_path, *rows, names="index question image_path").questions[0].images[0].read()
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.jpg", "{above}/secret.jpg", "images/../../secret.jpg", "..", "x\0"]
+)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_row_shows_no_file_outside_the_folder_of_its_tsv(tmp_path: Path, name: str, as_list: bool) -> None:
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "secret.jpg").write_bytes(RED)
+    (tmp_path / "data" / "a.jpg").write_bytes(BLUE)
+    cell = name.format(above=tmp_path)
+    rows = ["1", "q", "./a.jpg"], ["2", "q", f"['a.jpg', {cell!r}]" if as_list else cell]
+    bench = opened(tmp_path / "data", *rows, names="index question image_path")
+    assert pictures(bench.with_pictures) == [[BLUE]]
+    with pytest.raises(DataError, match=r"line 3, column 'image_path', index 2.* is outside .*--image-root"):
+        bench.questions[1].images[0].read()
+
+
+def test_an_image_root_holds_files_that_rows_name(tmp_path: Path) -> None:
+    for folder in ("data", "root/photos"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "root" / "photos" / "a.jpg").write_bytes(RED)
+    (tmp_path / "secret.jpg").write_bytes(RED)
+    names = ("photos/a.jpg", str(tmp_path / "root/photos/a.jpg"), "../root/photos/a.jpg", "../secret.jpg")
+    rows = [[str(number), "q", name] for number, name in enumerate(names)]
+    path = tsv(tmp_path / "data" / "own.tsv", "index question image_path", *rows)
+    bench = read_bench(path, answers="any", image_root=tmp_path / "root")
+    assert pictures(bench.with_pictures) == [[RED]] * 3
+    with pytest.raises(DataError, match="No row has a picture"):
+        read_bench(path, answers="any")
+
+
+def test_links_below_the_users_own_data_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a.jpg").write_bytes(RED)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "images").symlink_to(tmp_path / "disk")
+    bench = opened(tmp_path / "data", ["1", "q", "a.jpg"], names="index question image_path")
+    assert pictures(bench) == [[RED]]
 
 
 @pytest.mark.parametrize(

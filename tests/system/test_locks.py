@@ -68,3 +68,21 @@ def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", no_locks)
     with pytest.raises(StoreError, match="cannot lock"), folder_lock(tmp_path, "testing"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_lock_that_is_a_link_makes_no_file_elsewhere(tmp_path):
+    for name in (".lock", "own.lock"):
+        (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="A link is in the way"), folder_lock(tmp_path, "working"):
+        pass
+    with pytest.raises(StoreError, match="A link is in the way"), file_lock(tmp_path / "own.lock", wait_s=0):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_of_the_user_with_the_name_of_a_lock_is_not_removed(tmp_path):
+    (tmp_path / "own.lock").write_text("mine")
+    with file_lock(tmp_path / "own.lock", wait_s=0):
+        pass
+    assert (tmp_path / "own.lock").read_text() == "mine"

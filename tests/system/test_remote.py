@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from mmdbench.cli import app
 from mmdbench.errors import LockedError, MissingExtraError, StoreError, UnknownNameError, UsageError
 from mmdbench.system.remote import (
+    add_from_data_url,
     data_folder,
     fetch_file,
     is_url,
@@ -745,3 +746,52 @@ def test_no_secret_of_a_url_is_written_anywhere(tmp_path, monkeypatch, store, ur
     assert secret.encode() not in b"".join(everything)
     assert not [path for path in tmp_path.rglob("*") if secret in str(path)]
     assert secret not in said
+
+
+# Keys that are no names of files
+
+
+@pytest.mark.parametrize(
+    "key", ["/{elsewhere}/x", "../x", "a/../../x", "a//b", ".hidden//x", "a/./b", "C:x", "a\\..\\x"]
+)
+@pytest.mark.parametrize("open_copy", [reading_copy, working_copy])
+def test_a_key_that_leads_out_of_the_copy_is_refused(url, store, tmp_path, key, open_copy):
+    """`run//home/me/x` is a key that object stores accept; joined to a folder it is an absolute path."""
+    (tmp_path / "x").write_text("mine")
+    put(f"{url}/manifest.json", "{}")
+    store.store[f"/{url.partition('://')[2]}/{key.format(elsewhere=tmp_path)}"] = store.store[
+        f"/{url.partition('://')[2]}/manifest.json"
+    ]
+    with pytest.raises(StoreError, match="which is not inside"), open_copy(url):
+        pass
+    assert (tmp_path / "x").read_text() == "mine"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "x"]
+
+
+def test_a_key_that_stands_for_a_folder_is_no_file(url, store):
+    put(f"{url}/manifest.json", "{}")
+    store.store[f"/{url.partition('://')[2]}/logs/"] = store.store[
+        f"/{url.partition('://')[2]}/manifest.json"
+    ]
+    with reading_copy(url) as folder:
+        assert [p.name for p in folder.iterdir()] == ["manifest.json"]
+
+
+def test_the_list_of_a_remote_folder_names_no_file_elsewhere(url, tmp_path):
+    (tmp_path / "x").write_text("mine")
+    listing = {"kind": "mmdbench remote folder", "files": {f"{tmp_path}/x": {"size": 2, "sha256": ""}}}
+    put(f"{url}/remote.json", json.dumps(listing))
+    refuses_to_read(url, "only partly uploaded")
+    assert (tmp_path / "x").read_text() == "mine"
+
+
+@pytest.mark.parametrize("end", ["..", "run/..", "."])
+def test_a_url_that_ends_above_itself_is_copied_to_a_folder_of_its_own(end):
+    assert open_remote(f"memory://bucket/{end}").name == "root"
+
+
+def test_a_data_folder_gives_no_file_elsewhere(url, tmp_path):
+    put(f"{url}/own.tsv", "x")
+    folder = data_folder(url)
+    with pytest.raises(StoreError, match="which is not inside"):
+        add_from_data_url(folder, "../own.tsv")

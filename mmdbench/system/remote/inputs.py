@@ -12,6 +12,7 @@ from typing import Any
 
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.inner_paths import plain_name
 from mmdbench.system.remote.urls import (
     RemotePath,
     local_path,
@@ -81,7 +82,7 @@ def add_from_data_url(folder: Path, wanted: str | Callable[[str], bool]) -> None
 
 
 def _copy_here(remote: RemotePath, folder: Path, name: str) -> None:
-    target = folder / name
+    target = folder / plain_name(folder, name, remote.shown)
     if target in _looked_up:
         return
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmdbench.errors import StoreError
 from mmdbench.system.files import write_atomic
+from mmdbench.system.inner_paths import is_plain_name, plain_name
 from mmdbench.system.remote.urls import RemotePath, remote_errors
 
 __all__ = ["LISTING", "CopyState", "SyncedFile", "files_there", "listing_bytes", "read_listing"]
@@ -49,7 +50,9 @@ class CopyState:
         try:
             record = json.loads(path.read_text("utf-8"))
             files = {
-                name: SyncedFile(**{**known, "here": tuple(known["here"])}) for name, known in record.items()
+                name: SyncedFile(**{**known, "here": tuple(known["here"])})
+                for name, known in record.items()
+                if is_plain_name(name)
             }
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             files = {}
@@ -84,7 +87,10 @@ def read_listing(data: bytes, where: str) -> dict[str, dict[str, Any]]:
 
 
 def files_there(remote: RemotePath) -> dict[str, Any]:
-    """Every file below a URL that is not hidden, by its name with slashes, with its record."""
+    """Every file below a URL that is not hidden, by its name with slashes, with its record.
+
+    Raises StoreError for a key that is no name of a file below it: a copy of it would be elsewhere.
+    """
     remote.files.invalidate_cache()
     with remote_errors("list", remote):
         try:
@@ -92,5 +98,8 @@ def files_there(remote: RemotePath) -> dict[str, Any]:
         except FileNotFoundError:
             return {}
     start = remote.path.rstrip("/") + "/"
-    names = {path.removeprefix(start): info for path, info in found.items() if path.startswith(start)}
-    return {n: i for n, i in names.items() if n and not any(part.startswith(".") for part in n.split("/"))}
+    # A key that ends with a slash stands for a folder.
+    names = {p.removeprefix(start): i for p, i in found.items() if p.startswith(start) and p[-1] != "/"}
+    for name in names:
+        plain_name(Path(), name, remote.shown)
+    return {n: i for n, i in names.items() if not any(part.startswith(".") for part in n.split("/"))}

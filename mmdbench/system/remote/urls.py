@@ -13,6 +13,7 @@ from typing import Any
 
 from mmdbench.errors import MissingExtraError, MmdbenchError, StoreError, UnknownNameError, UsageError
 from mmdbench.system.digest import value_digest
+from mmdbench.system.inner_paths import is_plain_name
 
 __all__ = ["RemotePath", "is_url", "local_path", "open_remote", "plain_url", "remote_errors", "version_mark"]
 
@@ -57,8 +58,9 @@ class RemotePath:
 
     @property
     def name(self) -> str:
-        """The last part of the URL."""
-        return re.split(r"[/:]", self.shown.rstrip("/"))[-1] or "root"
+        """The last part of the URL, as the name of a local copy."""
+        name = re.split(r"[/:]", self.shown.rstrip("/"))[-1]
+        return name if is_plain_name(name) else "root"
 
 
 def is_url(text: object) -> bool:
