@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from mmdbench.errors import ModelError
+from mmdbench.models.endpoints import refuse_clear_text
 from mmdbench.models.failures import short_reason
 from mmdbench.system.secrets import hide
 
@@ -58,10 +59,13 @@ def read_access(settings: ApiSettings, card_name: str) -> Access:
     Raises:
         ModelError: A variable is not set, or holds what no header can; or OPENAI_BASE_URL names another
             address than a card of OpenAI.
+        UsageError: A value would be sent in clear text.
     """
     if is_openai(settings.endpoint):
         _refuse_other_address(settings.endpoint, card_name)
     headers = {name: _value(name, variable, card_name) for name, variable in settings.headers.items()}
+    for variable in settings.headers.values():
+        refuse_clear_text(settings.endpoint, variable.strip("${}"), card_name, allow_http=settings.allow_http)
     return Access(read_key(settings, card_name), headers, _client_headers(settings.endpoint))
 
 

@@ -109,7 +109,7 @@ class ChatClient:
             # Not error.body: the client leaves out what is beside {"error": …}, such as a code.
             if error.response.has_redirect_location:
                 moved = access.reason(error.response.headers["location"])
-                reason = f"the server names another address, where a card's headers are not sent: {moved}"
+                reason = f"the server names another address, where nothing is sent: {moved}"
                 return AttemptError("not_found", f"HTTP {error.status_code}: {reason}")
             text = access.hidden(error.response.text)
             failure = error_of(error.status_code, _read_body(text), error.response.headers, access.key)
@@ -155,8 +155,6 @@ class ChatClient:
             timeout=web.Timeout(settings.timeout, connect=min(_CONNECT_SECONDS, settings.timeout)),
             trust_env=trust_env,
             verify=_certificates(web, trust_env),
-            # At another host a redirect would reveal the card's headers.
-            follow_redirects=not self._access.headers,
         )
         made = fast_client(openai, _LEFT_OUT)(
             api_key=self._access.key or "none",

@@ -11,6 +11,8 @@ from typing import Any
 
 __all__ = ["fast_client", "fast_http"]
 
+_MOST_REDIRECTS = 5
+
 
 def fast_client(openai: Any, left_out: tuple[str, ...]) -> Any:
     """A class like `openai.AsyncOpenAI` whose default headers never change after `fix_headers()`.
@@ -40,7 +42,11 @@ def fast_client(openai: Any, left_out: tuple[str, ...]) -> Any:
 
 
 def fast_http(base: Any) -> Any:
-    """A class like `base`, an asynchronous HTTP client, that passes a request directly to its connection."""
+    """A class like `base`, an asynchronous HTTP client, that passes a request directly to its connection.
+
+    A redirect is followed at the same scheme, host and port alone: elsewhere it would reveal the question and
+    its pictures and, in some headers, the key. Another redirect is returned as the response.
+    """
 
     class FastHttp(base):  # type: ignore[misc]  # an Any
         _has_moved = False
@@ -48,7 +54,7 @@ def fast_http(base: Any) -> Any:
         async def send(self, request: Any, **settings: Any) -> Any:
             find = getattr(self, "_transport_for_url", None)  # the client's choice between proxies
             if find is None or self._has_moved or settings.get("auth") is not None or settings.get("stream"):
-                return await super().send(request, **settings)
+                return await self._send_within_server(request, settings)
             response = await find(request.url).handle_async_request(request)
             response.request = request
             try:
@@ -60,6 +66,21 @@ def fast_http(base: Any) -> Any:
                 raise
             await response.aclose()
             self._has_moved = True
-            return await super().send(request, **settings)
+            return await self._send_within_server(request, settings)
+
+        async def _send_within_server(self, request: Any, settings: dict[str, Any]) -> Any:
+            settings = {**settings, "follow_redirects": False}
+            response = await super().send(request, **settings)
+            for _ in range(_MOST_REDIRECTS):
+                moved = response.next_request
+                if moved is None or _server(moved.url) != _server(request.url):
+                    break
+                await response.aclose()
+                response = await super().send(moved, **settings)
+            return response
 
     return FastHttp
+
+
+def _server(url: Any) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port  # the client leaves out the port of a scheme

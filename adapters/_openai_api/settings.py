@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
 from mmdbench.models.card_secrets import check_headers, refuse_secrets_of_address
 from mmdbench.models.cards import CUSTOM_KEY, ModelCard
-from mmdbench.models.endpoints import SERVED_BY, is_local, normal_endpoint, server_of
+from mmdbench.models.endpoints import SERVED_BY, is_local, normal_endpoint, refuse_clear_text, server_of
 from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction
 from mmdbench.models.parameters import CARD_OPTIONS, Parameters, card_parameters
 from mmdbench.models.throttle import ThrottleSettings
@@ -41,6 +41,7 @@ _OPTIONS = (
     "image_first",
     *CARD_OPTIONS,
     "logprobs",
+    "allow_http",
     SERVED_BY,
     *INSTRUCTION_OPTIONS,
 )
@@ -55,7 +56,7 @@ class ApiSettings:
 
     `server` is the label or address by which the fingerprint knows the server; empty for its endpoint.
     `endpoint` has no query; `query` is added to every address. The values of `headers` are names of
-    environment variables.
+    environment variables. With `allow_http` a key may be sent over http to another machine.
     """
 
     model: str
@@ -76,6 +77,7 @@ class ApiSettings:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     logprobs: bool = False
+    allow_http: bool = False
 
     def address(self, path: str) -> str:
         """The address of a path below the endpoint, such as `chat/completions`."""
@@ -132,12 +134,16 @@ def read_settings(card: ModelCard) -> ApiSettings:
         query=query,
         headers=card.headers,
         logprobs=_switch(options.pop("logprobs", False), "logprobs"),
+        allow_http=_switch(options.pop("allow_http", False), "allow_http"),
         parameters=card_parameters(options, card.generation, card.name),
     )
 
 
 def read_key(settings: ApiSettings, card_name: str) -> str:
-    """The key from the environment. Raises ModelError if the endpoint needs one and there is none."""
+    """The key from the environment.
+
+    Raises ModelError if the endpoint needs one and there is none, UsageError if it would be sent in clear.
+    """
     name = settings.key_env
     key = os.environ.get(name, "").strip() if name else ""
     if not key:
@@ -151,6 +157,7 @@ def read_key(settings: ApiSettings, card_name: str) -> str:
         raise ModelError(
             f"The environment variable {name} holds a character that no key has.", hint="Set it again."
         ) from None
+    refuse_clear_text(settings.endpoint, name, card_name, allow_http=settings.allow_http)
     return key
 
 

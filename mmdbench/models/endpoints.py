@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from mmdbench.errors import UsageError
 from mmdbench.models.cards import ModelCard, shipped_cards
+from mmdbench.models.folder_cards import variables_of
 from mmdbench.system.digest import bytes_digest
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "normal_endpoint",
     "public_address",
     "public_name",
+    "refuse_clear_text",
     "server_of",
     "without_address",
 ]
@@ -124,6 +126,34 @@ def without_address(text: str, endpoint: str) -> str:
         return text
     label = public_address(endpoint)
     return text.replace(parts.netloc, label).replace(parts.hostname, label)
+
+
+def refuse_clear_text(endpoint: str, variable: str, card_name: str, *, allow_http: bool) -> None:
+    """Raise UsageError if the value of an environment variable would be sent to another machine over http.
+
+    Args:
+        endpoint: The address that it is sent to.
+        variable: The variable with a key, or with the value of a header.
+        card_name: The model card, for messages.
+        allow_http: Permit it, unless the variable is that of a card which comes with mmdbench.
+    """
+    if urlsplit(endpoint).scheme == "https" or is_local(endpoint):
+        return
+    if variable in _shipped_variables():
+        raise UsageError(
+            f"The model {card_name!r} would send {variable} over http, where others can read it.",
+            hint="Use an https address, or set key_env to a variable with another key.",
+        )
+    if not allow_http:
+        raise UsageError(
+            f"The model {card_name!r} would send the key in {variable} over http, where others can read it.",
+            hint="Use an https address; or, on a network of your own, add --set allow_http=true.",
+        )
+
+
+@cache
+def _shipped_variables() -> frozenset[str]:
+    return frozenset().union(*map(variables_of, shipped_cards().values()))
 
 
 @cache

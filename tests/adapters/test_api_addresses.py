@@ -13,6 +13,7 @@ from mmdbench.adapters._openai_api.response import outcome_of
 from mmdbench.adapters._openai_api.settings import read_settings
 from typer.testing import CliRunner
 
+from batch_endpoint import BatchEndpoint
 from faulty_server import FaultyServer, completion
 from mmdbench.cli import app
 from mmdbench.errors import ModelError, UsageError
@@ -61,6 +62,14 @@ def ask(card):
             await model.aclose()
 
     return asyncio.run(once())
+
+
+async def look_for_batches(card):
+    batches = open_model(card).batches()
+    try:
+        await batches.check()
+    finally:
+        await batches.aclose()
 
 
 def azure(server, **fields):
@@ -267,6 +276,130 @@ def test_an_address_must_be_the_one_before_the_path_of_the_api(endpoint):
         read_settings(ModelCard("x", "openai", endpoint=endpoint))
 
 
+class TestRedirects:
+    """Two ports of this machine are two servers, as two hosts are."""
+
+    @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_another_server_gets_neither_question_nor_key(self, monkeypatch, transport, status):
+        monkeypatch.setenv("MY_KEY", SECRET)
+        with FaultyServer() as other:
+            moved = (status, {}, {"Location": f"{other.url}/chat/completions?k={SECRET}"})
+            with FaultyServer(lambda call: moved) as server, pytest.raises(AttemptError) as caught:
+                ask(card_for(server, key_env="MY_KEY", options={"transport": transport}))
+        assert caught.value.kind == "not_found"
+        assert f"names another address, where nothing is sent: {other.url}" in caught.value.reason
+        assert SECRET not in caught.value.reason
+        assert other.seen == []
+
+    def test_a_chain_of_redirects_ends_where_it_leaves_the_server(self):
+        with FaultyServer() as other:
+            away = (307, {}, {"Location": f"{other.url}/chat/completions"})
+            within = (307, {}, {"Location": "/v1/there/chat/completions"})
+            with FaultyServer(lambda call: away if "/there/" in call.path else within) as server:
+                for _ in range(2):  # a client that has seen a redirect takes another way
+                    with pytest.raises(AttemptError, match="names another address"):
+                        ask(card_for(server))
+        assert len(server.calls) >= 4
+        assert other.seen == []
+
+    @pytest.mark.parametrize("place", ["http://localhost:{port}/v1", "//127.0.0.1:1/v1", "/v1\x00"])
+    def test_another_spelling_of_a_host_is_another_server(self, place):
+        port = []
+        with FaultyServer(lambda call: (307, {}, {"Location": place.format(port=port[0])})) as server:
+            port.append(server.url.rpartition(":")[2].partition("/")[0])
+            with pytest.raises(AttemptError):
+                ask(card_for(server))
+        assert len({line for line, _ in server.seen}) == 1
+
+    def test_a_judge_is_not_asked_elsewhere(self, monkeypatch):
+        monkeypatch.setenv("MMDBENCH_API_KEY", SECRET)
+        with FaultyServer() as other:
+            moved = (307, {}, {"Location": f"{other.url}/chat/completions"})
+            with FaultyServer(lambda call: moved) as server:
+                judge = open_judge(f"openai:toy-1@{server.url}")
+                with pytest.raises(ModelError, match="names another address"):
+                    judge.ask(JudgeCall("toy", 1, "p", "p/1", "Question 1?", 1, 0.0, 8))
+                judge.close()
+        assert server.seen[0][1]["authorization"] == f"bearer {SECRET}"
+        assert other.seen == []
+
+    @pytest.mark.parametrize("part", ["/files", "/batches", "/files/"])
+    def test_a_batch_is_not_sent_elsewhere(self, many, tmp_path, monkeypatch, part):
+        monkeypatch.setenv("MMDBENCH_API_KEY", SECRET)
+
+        class Moved(BatchEndpoint):
+            def respond(self, method, path, body, complete):
+                tail = path.removeprefix("/v1")
+                if tail == part or (part == "/files/" and tail.startswith(part)):
+                    return 307, {}, {"Location": f"{other.url}{tail}"}
+                return super().respond(method, path, body, complete)
+
+        with FaultyServer() as other, FaultyServer(batches=Moved(looks=0)) as server:
+            words = ["eval", "--model", f"openai:toy-1@{server.url}", "--bench", many(2), "--level", "clean"]
+            words += ["-o", tmp_path / "run", "--batch", "--no-canary", "--quiet"]
+            shown = CliRunner().invoke(app, [str(word) for word in words])
+        assert shown.exit_code == 4, shown.output
+        assert "names another address" in shown.output
+        assert other.seen == []
+
+
+class TestKeysOverHttp:
+    """A key is sent over http to this machine alone; for one of the user's own `allow_http` permits it."""
+
+    @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "GEMINI_API_KEY", "AZURE_OPENAI_API_KEY"])
+    @pytest.mark.parametrize("options", [{}, {"allow_http": True}])
+    def test_a_shipped_key_never_is(self, monkeypatch, name, options):
+        monkeypatch.setenv(name, SECRET)
+        card = ModelCard("x", "openai", model="m", endpoint="http://h.example/v1", options=options)
+        for fields in ({"key_env": name}, {"headers": {"api-key": f"${name}"}}):
+            with pytest.raises(UsageError, match=f"would send {name} over http") as caught:
+                open_model(replace(card, **fields)).check()
+            assert SECRET not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["MMDBENCH_API_KEY", "LAB_KEY"])
+    def test_another_key_needs_allow_http(self, monkeypatch, name):
+        card = ModelCard("x", "openai", model="m", endpoint="http://h.example:8000/v1", key_env=name)
+        header = replace(card, key_env="", headers={"x-key": f"${{{name}}}"})
+        monkeypatch.setenv(name, SECRET)
+        for one in (card, header):
+            with pytest.raises(UsageError, match=rf"key in {name} over http.*--set allow_http=true"):
+                open_model(one).check()
+            permitted = set_options(one, ["allow_http=true"])
+            access = read_access(read_settings(permitted), "x")
+            assert SECRET in (access.key, *access.headers.values())
+            assert open_model(permitted).fingerprint() == open_model(one).fingerprint()
+
+    def test_without_a_key_there_is_nothing_to_permit(self, monkeypatch):
+        read_access(read_settings(find_card("vllm:m@http://gpu-box:8000/v1")), "x")
+        monkeypatch.setenv("MMDBENCH_API_KEY", SECRET)
+        for host in ("127.0.0.1", "localhost", "[::1]"):
+            assert read_access(read_settings(find_card(f"vllm:m@http://{host}:8000/v1")), "x").key == SECRET
+
+    @pytest.mark.parametrize("asked", ["eval", "doctor", "judge", "batch", "litellm"])
+    def test_nothing_is_sent_before_it_is_refused(self, monkeypatch, many, tmp_path, asked):
+        monkeypatch.setenv("MMDBENCH_API_KEY", SECRET)
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("a name was looked up"))
+        name = "openai:m@http://h.example/v1"
+        if asked == "judge":
+            judge = open_judge(name)
+            with pytest.raises(UsageError, match="over http"):
+                judge.ask(JudgeCall("toy", 1, "p", "p/1", "Question 1?", 1, 0.0, 8))
+            judge.close()
+            return
+        words = ["doctor", "--model", name]
+        if asked != "doctor":
+            words = ["eval", "--model", name, "--bench", many(2), "-o", tmp_path / "run", "--quiet"]
+        words += ["--batch"] * (asked == "batch")
+        if asked == "litellm":
+            monkeypatch.setattr("mmdbench.adapters.litellm.util.find_spec", lambda name: True)
+            words += ["--set", "adapter=litellm"]
+        shown = CliRunner().invoke(app, [str(word) for word in words])
+        assert shown.exit_code == 2, shown.output
+        assert "over http" in shown.output
+        assert SECRET not in shown.output
+
+
 class TestVariablesOfOpenAI:
     def test_its_hosts(self):
         hosts = [
@@ -277,13 +410,16 @@ class TestVariablesOfOpenAI:
         assert [is_openai(host) for host in hosts] == [True, True, False]
         assert not is_openai("http://api.openai.com/v1")
 
-    @pytest.mark.parametrize("asked", ["run", "judge"])
+    @pytest.mark.parametrize("asked", ["run", "judge", "batch"])
     def test_others_do_not_see_them(self, monkeypatch, asked):
         for name, value in OPENAIS.items():
             monkeypatch.setenv(name, value)
         with FaultyServer() as server:
             if asked == "run":
                 ask(card_for(server))
+            elif asked == "batch":
+                with pytest.raises(AttemptError):  # this server has none
+                    asyncio.run(look_for_batches(card_for(server)))
             else:
                 judge = open_judge(f"openai:toy-1@{server.url}")
                 judge.ask(JudgeCall("toy", 1, "p", "p/1", "Question 1?", 1, 0.0, 8))
