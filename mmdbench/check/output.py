@@ -6,10 +6,11 @@ import math
 from xml.etree import ElementTree as ET
 
 from mmdbench.check.verdicts import CheckReport, CheckRow
-from mmdbench.report.render.markdown import markdown_table
+from mmdbench.report.render.markdown import markdown_table, markdown_text
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Column, Row, Table, Value
 from mmdbench.results.freshness import freshness_line
+from mmdbench.system.printable import one_line
 
 __all__ = ["check_table", "detectable_losses", "github_lines", "junit_xml", "markdown_summary", "row_text"]
 
@@ -76,19 +77,20 @@ def detectable_losses(report: CheckReport) -> list[str]:
 def markdown_summary(report: CheckReport) -> str:
     """The report as Markdown for a GitHub step summary; ends with a newline."""
     counts = {v: sum(row.verdict == v for row in report.rows) for v in _MARK}
-    lines = [f"# mmdbench check: {report.model}", ""]
+    lines = [f"# mmdbench check: {markdown_text(report.model)}", ""]
     if report.problem:
-        lines += [f"**INCOMPLETE**: {report.problem}", ""]
+        lines += [f"**INCOMPLETE**: {markdown_text(report.problem)}", ""]
     else:
         lines += [
             ", ".join(f"{n} {v}" for v, n in counts.items() if n),
             "",
             markdown_table(check_table(report)),
         ]
-    lines += [f"{line}\n" if i == 0 else f"- {line}" for i, line in enumerate(detectable_losses(report))]
-    lines += [f"- {freshness_line(report.freshness)}"] if report.freshness else []
-    lines += [f"- differs from the baseline in {note}" for note in report.notes]
-    lines += [f"- {note}" for note in report.run_notes]
+    for place, line in enumerate(detectable_losses(report)):
+        lines.append(f"- {markdown_text(line)}" if place else f"{line}\n")
+    rest = [freshness_line(report.freshness)] if report.freshness else []
+    rest += [f"differs from the baseline in {note}" for note in report.notes]
+    lines += [f"- {markdown_text(line)}" for line in (*rest, *report.run_notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -118,22 +120,24 @@ def junit_xml(report: CheckReport) -> str:
         skipped=str(skipped),
     )
     if report.run_notes:
-        ET.SubElement(suite, "system-out").text = "\n".join(report.run_notes)
+        ET.SubElement(suite, "system-out").text = "\n".join(map(one_line, report.run_notes))
+    model = one_line(report.model)
     if report.problem:
-        case = ET.SubElement(suite, "testcase", classname=report.model, name="complete")
-        ET.SubElement(case, "error", message=report.problem)
+        case = ET.SubElement(suite, "testcase", classname=model, name="complete")
+        ET.SubElement(case, "error", message=one_line(report.problem))
     for row in report.rows:
-        case = ET.SubElement(suite, "testcase", classname=report.model, name=row.name)
+        case = ET.SubElement(suite, "testcase", classname=model, name=one_line(row.name))
         kind = {"regressed": "failure", "cannot tell": "skipped"}.get(row.verdict)
+        said = one_line(row_text(row))
         if kind:
-            ET.SubElement(case, kind, message=row_text(row))
-        ET.SubElement(case, "system-out").text = row_text(row)
+            ET.SubElement(case, kind, message=said)
+        ET.SubElement(case, "system-out").text = said
     ET.indent(suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
 
 
 def _command(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return one_line(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:

@@ -35,6 +35,7 @@ from mmdbench.cli import (
     verify,
 )
 from mmdbench.cli._shared.errors import UNEXPECTED, guarded, print_unexpected, replace_unprintable
+from mmdbench.cli._shared.output import say
 
 __all__ = ["app", "main"]
 
@@ -52,7 +53,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from mmdbench._version import __version__
 
-        typer.echo(f"mmdbench {__version__}")
+        say(f"mmdbench {__version__}")
         raise typer.Exit
 
 

@@ -14,7 +14,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources, open_benches
 from mmdbench.cli._shared.cards import chosen_card
-from mmdbench.cli._shared.output import print_judge_usage, print_note, print_paths
+from mmdbench.cli._shared.output import print_judge_usage, print_note, print_paths, say
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, refuse_incomplete
 from mmdbench.errors import UnknownNameError, UsageError
@@ -276,7 +276,7 @@ def _print(made: TrainingSet, rows_left_out: Mapping[str, int]) -> None:
     from mmdbench.training import RL, SFT, SUMMARY
 
     for label, value in made.statistics.items():
-        typer.echo(f"{label:>28}  {value:,}")
+        say(f"{label:>28}  {value:,}")
     for reason, count in [*sorted(rows_left_out.items()), *made.left_out.items()]:
-        typer.echo(f"  {count} left out: {reason}")
+        say(f"  {count} left out: {reason}")
     print_paths(made.folder / name for name in (SFT, RL, SUMMARY))

@@ -11,6 +11,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources, open_benches
+from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import OUT
 from mmdbench.system.images import MAX_PIXELS
 
@@ -116,13 +117,11 @@ def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: i
     for bench, bench_plan in zip(benches, planned, strict=True):
         gone = bench.without_picture
         note = f", {gone} rows without a picture left out" if gone else ""
-        typer.echo(
-            f"{bench.name}: {len(bench_plan.questions)} questions, family {bench.family}{note}", err=True
-        )
+        say(f"{bench.name}: {len(bench_plan.questions)} questions, family {bench.family}{note}", err=True)
     for line in _count_lines(estimate):
-        typer.echo(f"  {line}", err=True)
+        say(f"  {line}", err=True)
     files = sum(len(bench_plan.outputs) for bench_plan in planned)
-    typer.echo(
+    say(
         f"{sum(estimate.variants.values())} pictures in {files} {plan.format} "
         f"output{'s' * (files != 1)} in {out}: "
         f"about {_bytes(estimate.bytes)}, {_time(estimate.wall_seconds)} with {estimate.workers} threads.",
@@ -130,11 +129,11 @@ def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: i
     )
     if estimate.slow_seconds:
         share = estimate.slow_seconds / estimate.cpu_seconds
-        typer.echo(f"mean_shift takes {share:.0%} of that time.", err=True)
+        say(f"mean_shift takes {share:.0%} of that time.", err=True)
     # Numba compiles for some seconds the first time, which a small saving does not make up for.
     if estimate.saved_seconds > (0 if estimate.slow_seconds else 30):
         left = (estimate.cpu_seconds - estimate.saved_seconds) / estimate.workers
-        typer.echo(f"With numba it would be {_time(left)}: pip install 'mmdbench[fast]'", err=True)
+        say(f"With numba it would be {_time(left)}: pip install 'mmdbench[fast]'", err=True)
 
 
 def _count_lines(estimate: BuildEstimate) -> list[str]:
@@ -149,19 +148,17 @@ def _count_lines(estimate: BuildEstimate) -> list[str]:
 
 def _print_summary(summary: BuildSummary, out: Path) -> None:
     for name in summary.remade:
-        typer.echo(f"{name}: damaged files were made again.", err=True)
+        say(f"{name}: damaged files were made again.", err=True)
     for built in summary.outputs:
         notes = [f"{built.pictures} pictures"]
         notes += [f"{built.references} rows refer to them"] if built.references else []
         notes += [f"{built.no_ops} unchanged by their corruption"] if built.no_ops else []
         notes += [f"{built.left_out} rows left out, see {built.log.file}"] if built.left_out else []
-        typer.echo(f"  {out / built.files[0].file}  {built.rows} rows, {', '.join(notes)}")
+        say(f"  {out / built.files[0].file}  {built.rows} rows, {', '.join(notes)}")
         if len(built.files) > 1:
-            typer.echo(f"    warning: split into {len(built.files)} files of less than 1 GB", err=True)
+            say(f"    warning: split into {len(built.files)} files of less than 1 GB", err=True)
     earlier = f", {summary.earlier} rows were there" if summary.earlier else ""
-    typer.echo(
-        f"{summary.made} rows made in {_time(summary.seconds)}{earlier}. To check: mmdbench verify {out}"
-    )
+    say(f"{summary.made} rows made in {_time(summary.seconds)}{earlier}. To check: mmdbench verify {out}")
 
 
 def _time(seconds: float) -> str:

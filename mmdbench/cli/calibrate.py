@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def calibrate(
 
     settings = CalibrationSettings(sizes or SIZES, names or (), profile, seed, enlarge)
     pictures = _read_pictures(images)
-    found = measure(pictures, settings, lambda step: typer.echo(f"measuring {step}", err=True))
+    found = measure(pictures, settings, lambda step: say(f"measuring {step}", err=True))
     _print(found)
     if json_file is not None:
         write_atomic(json_file, json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n")
@@ -67,12 +68,12 @@ def _read_pictures(sources: list[Path]) -> dict[str, NDArray[np.uint8]]:
 
 
 def _print(found: Calibration) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from mmdbench.cli._shared.screen import Screen
     from mmdbench.records import LEVELS
 
-    console = Console()
+    console = Screen()
     cells = {(e.corruption, e.size, e.level): e for e in found.effects}
     for size in dict.fromkeys(effect.size for effect in found.effects):
         count = next(effect.images for effect in found.effects if effect.size == size)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_freshness, print_json
+from mmdbench.cli._shared.output import print_freshness, print_json, print_rendering, say
 
 if TYPE_CHECKING:
     from mmdbench.check import CheckReport
@@ -55,7 +55,7 @@ def check(
     if accept:
         count = write_baseline(results, baseline, oldest, allow_model_change=allow_model_change)
         print_freshness([results])
-        typer.echo(f"{count} grades of {results.name} are now the baseline {baseline}")
+        say(f"{count} grades of {results.name} are now the baseline {baseline}")
         return
     # A run that gets no verdict says so whether its baseline can be read or not.
     report = refusal(results, alpha, oldest)
@@ -69,7 +69,8 @@ def check(
         _print(report)
     if os.environ.get("GITHUB_ACTIONS"):
         for line in github_lines(report):
-            typer.echo(line, err=as_json)  # GitHub reads both streams; standard output is for JSON alone
+            # GitHub reads both streams; standard output is for JSON alone.
+            print_rendering(f"{line}\n", err=as_json)
     raise typer.Exit(report.exit_code)
 
 
@@ -86,25 +87,24 @@ def _write(report: CheckReport, path: Path | None) -> None:
 
 
 def _print(report: CheckReport) -> None:
-    from rich.console import Console
-    from rich.text import Text
 
     from mmdbench.check.output import check_table, detectable_losses
+    from mmdbench.cli._shared.screen import Screen, styled
     from mmdbench.report.render.console import grid
     from mmdbench.results.freshness import freshness_line
 
-    screen = Console()
+    screen = Screen()
     for note in report.notes:
-        screen.print(Text(f"differs from the baseline in {note}", style="dim"))
+        screen.print(styled(f"differs from the baseline in {note}", style="dim"))
     for note in report.run_notes:
-        screen.print(Text(note, style="bold red" if report.problem else "dim"))
+        screen.print(styled(note, style="bold red" if report.problem else "dim"))
     if report.freshness:
-        screen.print(Text(freshness_line(report.freshness), style="dim"))
+        screen.print(styled(freshness_line(report.freshness), style="dim"))
     if report.problem:
-        screen.print(Text(f"INCOMPLETE: {report.problem}", style="bold red"))
+        screen.print(styled(f"INCOMPLETE: {report.problem}", style="bold red"))
     else:
         screen.print(grid(check_table(report)))
         for place, line in enumerate(detectable_losses(report)):
-            screen.print(Text(f"  {line}" if place else line))
+            screen.print(styled(f"  {line}" if place else line))
     meaning = {0: "no regression", 1: "regression", 3: "cannot tell", 4: "incomplete"}
-    screen.print(Text(f"{meaning[report.exit_code]} (exit code {report.exit_code})", style="bold"))
+    screen.print(styled(f"{meaning[report.exit_code]} (exit code {report.exit_code})", style="bold"))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import print_rendering
 from mmdbench.cli._shared.urls import FOLDER
 
 __all__ = ["cite"]
@@ -23,5 +24,5 @@ def cite(
 
     results = [load_results(folder, judged_by=judge) for folder in runs or ()]
     for run in results:
-        typer.echo(methods(run))
-    typer.echo(citations(results), nl=False)
+        print_rendering(methods(run) + "\n")
+    print_rendering(citations(results))

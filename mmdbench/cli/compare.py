@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_json
+from mmdbench.cli._shared.output import print_json, print_rendering
 
 if TYPE_CHECKING:
     from mmdbench.report.comparison import Comparison
@@ -48,20 +48,20 @@ def _print(comparison: Comparison, *, markdown: bool) -> None:
     lines = (lines or ["no difference in recorded settings"]) + list(comparison.notes)
     title = f"{comparison.new} − {comparison.old} (new − old)"
     if markdown:
-        from mmdbench.report.render.markdown import markdown_table
+        from mmdbench.report.render.markdown import markdown_table, markdown_text
 
-        head = "\n".join(f"- {line}" for line in lines)
-        typer.echo("\n\n".join([f"# {title}", head, *map(markdown_table, comparison.tables)]) + "\n")
+        head = "\n".join(f"- {markdown_text(line)}" for line in lines)
+        tables = map(markdown_table, comparison.tables)
+        print_rendering("\n\n".join([f"# {markdown_text(title)}", head, *tables]) + "\n\n")
         return
-    from rich.console import Console
-    from rich.text import Text
 
+    from mmdbench.cli._shared.screen import Screen, styled
     from mmdbench.report.render.console import grid
 
-    screen = Console()
-    screen.print(Text(title, style="bold"))
+    screen = Screen()
+    screen.print(styled(title, style="bold"))
     for line in lines:
-        screen.print(Text(f"  {line}", style="dim"))
+        screen.print(styled(f"  {line}", style="dim"))
     for table in comparison.tables:
         screen.print()
         screen.print(grid(table))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 from mmdbench.errors import ImageDecodeError, UsageError
 from mmdbench.system.images import MAX_PIXELS, check_bad_image
 
@@ -48,9 +49,9 @@ def corrupt(
             if source.is_file() or on_bad_image == "error":
                 raise
             broken.append(picture)
-            typer.echo(f"{picture}: {error}", err=True)
+            say(f"{picture}: {error}", err=True)
     made = len(pairs) - len(broken)
-    typer.echo(f"{made} picture{'s' * (made != 1)} written to {target}")
+    say(f"{made} picture{'s' * (made != 1)} written to {target}")
     if broken:
         names = ", ".join(str(picture.relative_to(source)) for picture in broken)
         raise ImageDecodeError(f"{len(broken)} of {len(pairs)} pictures could not be degraded: {names}.")

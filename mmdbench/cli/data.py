@@ -10,6 +10,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.errors import guarded
+from mmdbench.cli._shared.output import say
 
 if TYPE_CHECKING:
     from mmdbench.benches.data_files import DataFile
@@ -46,7 +47,7 @@ def list_files(
         return
     _print(list_data(data_dir))
     _print_released(local_released(data_dir))
-    typer.echo(f"The authors' degraded files are in {DATASET}: mmdbench data list --released")
+    say(f"The authors' degraded files are in {DATASET}: mmdbench data list --released")
 
 
 @guarded
@@ -97,7 +98,7 @@ def path(
     from mmdbench.benches.data_files import data_path
     from mmdbench.benches.fetch import find_file
 
-    typer.echo(find_file(f"{name}.tsv", data_dir) or data_path(name, data_dir=data_dir))
+    say(find_file(f"{name}.tsv", data_dir) or data_path(name, data_dir=data_dir))
 
 
 def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -133,11 +134,10 @@ def _require_published(files: Sequence[DataFile], released: Sequence[ReleasedSta
 
 
 def _print_released(files: Sequence[ReleasedState]) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from mmdbench.cli._shared.downloads import size_text
+    from mmdbench.cli._shared.screen import Screen, styled
 
     if not files:
         return
@@ -147,19 +147,19 @@ def _print_released(files: Sequence[ReleasedState]) -> None:
     for file in files:
         size = size_text(file.bytes) if file.bytes else ""
         cells = (file.name, file.state, size, file.checksum, str(file.path or ""))
-        table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table)
+        table.add_row(*(styled(cell) for cell in cells))
+    Screen().print(table)
     for file in files:
         if file.checksum == "mismatch":
-            typer.echo(f"{file.name}: not the published file (SHA-256 {file.sha256}). {file.note}".strip())
+            say(f"{file.name}: not the published file (SHA-256 {file.sha256}). {file.note}".strip())
 
 
 def _print(files: tuple[DataFile, ...]) -> None:
     if not files:
         return
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
+
+    from mmdbench.cli._shared.screen import Screen, styled
 
     table = Table()
     for name in ("name", "state", "size", "rows", "published", "checksum", "where"):
@@ -175,11 +175,11 @@ def _print(files: tuple[DataFile, ...]) -> None:
         )
         published = {"ok": "yes", "mismatch": "no"}.get(file.checksum, "?") if file.path else ""
         cells = (file.info.name, file.state, size, rows, published, file.checksum, str(file.path or ""))
-        table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table)
+        table.add_row(*(styled(cell) for cell in cells))
+    Screen().print(table)
     for file in files:
         if file.checksum == "mismatch":
-            typer.echo(f"{file.info.name}: not the published file ({file.md5}). {file.note}".strip())
+            say(f"{file.info.name}: not the published file ({file.md5}). {file.note}".strip())
 
 
 app.command("list")(list_files)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 from mmdbench.records import RunPlan
 
 __all__ = ["demo"]
@@ -19,10 +18,9 @@ def demo(out: opts.RunOut = Path("runs/demo"), quiet: opts.Quiet = False) -> Non
     from mmdbench.models.cards import find_card
     from mmdbench.run.evaluate import Evaluation
 
-    typer.echo(
-        "160 questions about photographs, clean and at three severities, are asked of the model `baseline`:\n"
-        "a COCO detector, OCR and colour statistics. It is no VLM, and shows how an evaluation works.\n"
-    )
+    say("160 questions about photographs, clean and at three severities, are asked of the model `baseline`:")
+    say("a COCO detector, OCR and colour statistics. It is no VLM, and shows how an evaluation works.")
+    say("")
     card = find_card("baseline")
     evaluation = Evaluation(RunPlan(model=card.name, benches=("mini",)), card, out)
     with open_run(evaluation, Sources(), quiet=quiet) as inputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.cards import chosen_card
+from mmdbench.cli._shared.output import print_json, say
 
 if TYPE_CHECKING:
     from mmdbench.models.cards import ModelCard
@@ -42,24 +42,24 @@ def doctor(
     found = canary_of(loaded, card)
     learnt = getattr(loaded, "learnt", None)
     if learnt is not None and learnt.note:
-        typer.echo(f"mmdbench: {learnt.note}.", err=True)
+        say(f"mmdbench: {learnt.note}.", err=True)
     if as_json:
-        typer.echo(json.dumps({"model": card.name, **asdict(found), "said": found.summary}, indent=1))
+        print_json({"model": card.name, **asdict(found), "said": found.summary})
     else:
         _print(card, found)
     raise typer.Exit(_EXIT_CODES[found.verdict])
 
 
 def _print(card: ModelCard, found: CanaryResult) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
+
+    from mmdbench.cli._shared.screen import Screen, styled
 
     table = Table(title=f"{card.name} at {card.endpoint}" if card.endpoint else card.name)
     for name in ("picture", "shows", "reply", "verdict"):
         table.add_column(name)
     for probe in found.probes:
-        table.add_row(probe.name, probe.shows, Text(probe.reply[:60]), probe.verdict)
-    screen = Console()
+        table.add_row(probe.name, probe.shows, styled(probe.reply[:60]), probe.verdict)
+    screen = Screen()
     screen.print(table)
-    screen.print(Text(f"{found.verdict}: {found.summary}"))
+    screen.print(styled(f"{found.verdict}: {found.summary}"))

@@ -14,7 +14,7 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.benches import Sources
 from mmdbench.cli._shared.cards import chosen_card
 from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
-from mmdbench.cli._shared.output import print_judge_usage, print_note
+from mmdbench.cli._shared.output import print_judge_usage, print_note, say
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
 from mmdbench.errors import IncompleteError, MmdbenchError, UsageError
@@ -256,7 +256,7 @@ def _ask_judge(
 def _finish(inputs: RunInputs, summary: RunSummary, judged: Regraded | None, *, by_judge: bool) -> None:
     results = print_report(inputs.folder, judged.judged_by if judged else "")
     for line in shown_by_report(judged) if judged else ():
-        typer.echo(line, err=True)
+        say(line, err=True)
     refuse_incomplete(results, summary)
     if by_judge and judged is None:
         raise IncompleteError(
@@ -270,7 +270,7 @@ def _finish(inputs: RunInputs, summary: RunSummary, judged: Regraded | None, *, 
 def _run_once(inputs: RunInputs, judge: JudgeOptions | None, *, quiet: bool) -> None:
     summary = ask_model(inputs, quiet=quiet)
     if inputs.settings.shard[1] > 1:
-        typer.echo(f"  {inputs.folder}: shard done; merge all shards with mmdbench merge")
+        say(f"  {inputs.folder}: shard done; merge all shards with mmdbench merge")
         return
     judged = _ask_judge(inputs, [summary], judge, quiet=quiet)
     _finish(inputs, summary, judged, by_judge=judge is not None)
@@ -297,5 +297,5 @@ def _run_until_precise(inputs: RunInputs, target: float, judge: JudgeOptions | N
 
     for step in until_precise(inputs.plan, inputs.benches, target, carry_out):
         reached = "reached" if step.reached else "not yet"
-        typer.echo(f"{step.questions} questions: ± {step.half_width:.2f} points ({reached})", err=True)
+        say(f"{step.questions} questions: ± {step.half_width:.2f} points ({reached})", err=True)
     _finish(inputs, summaries[-1], judged[-1], by_judge=judge is not None)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 
 __all__ = ["export"]
 
@@ -24,17 +25,17 @@ def export(
 
     made = export_run(run, out, form=format, extraction=extraction)
     for file in made:
-        typer.echo(f"  {file.path}  {file.dataset}, {file.rows} rows")
+        say(f"  {file.path}  {file.dataset}, {file.rows} rows")
     if format != "vlmevalkit":
         return
     without = sum(file.without_answer for file in made)
     if without:
-        typer.echo(f"{without} rows have no reply; they read {NO_ANSWER!r}, which is a miss there as here.")
+        say(f"{without} rows have no reply; they read {NO_ANSWER!r}, which is a miss there as here.")
     rewritten = sum(file.rewritten for file in made)
     if rewritten:
-        typer.echo(
+        say(
             f"{rewritten} replies hold formulas, links or control characters. They are written as they are; "
             "in a spreadsheet of its own VLMEvalKit would have changed them."
         )
     if made:
-        typer.echo(f"Grade one with: vlmutil eval {made[0].dataset} {made[0].path}")
+        say(f"Grade one with: vlmutil eval {made[0].dataset} {made[0].path}")

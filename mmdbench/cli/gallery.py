@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 
 __all__ = ["gallery"]
 
@@ -26,4 +27,4 @@ def gallery(
 
     sheet = corruption_sheet(image, names=names or (), width=width, seed=seed, profile=profile)
     save_sheet(sheet, out)
-    typer.echo(f"Sheet of {sheet.width} × {sheet.height} px written to {out}")
+    say(f"Sheet of {sheet.width} × {sheet.height} px written to {out}")

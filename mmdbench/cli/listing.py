@@ -81,13 +81,13 @@ def _print(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) ->
     if as_json:
         print_json(rows)
         return
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
+
+    from mmdbench.cli._shared.screen import Screen, styled
 
     table = Table()
     for name in columns:
         table.add_column(name, no_wrap=name == "name")
     for row in rows:
-        table.add_row(*(Text("?" if row[name] is None else str(row[name])) for name in columns))
-    Console().print(table)
+        table.add_row(*(styled("?" if row[name] is None else str(row[name])) for name in columns))
+    Screen().print(table)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER
 
 __all__ = ["merge"]
@@ -25,7 +26,7 @@ def merge(
 
     done = merge_runs(runs, out)
     failed = f", {done.failed} of them failed" if done.failed else ""
-    typer.echo(f"{done.runs} runs, {done.replies} of {done.planned} planned replies{failed}: {out}")
+    say(f"{done.runs} runs, {done.replies} of {done.planned} planned replies{failed}: {out}")
     if done.alarm:
-        typer.echo(f"mmdbench: {done.alarm}.", err=True)
-    typer.echo(f"mmdbench report {out}")
+        say(f"mmdbench: {done.alarm}.", err=True)
+    say(f"mmdbench report {out}")

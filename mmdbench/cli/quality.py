@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_json
+from mmdbench.cli._shared.output import print_json, say
 from mmdbench.cli._shared.urls import OUT
 from mmdbench.errors import UsageError
 
@@ -48,10 +47,10 @@ def quality(
     if not folder.is_dir():
         raise UsageError(f"FOLDER must be a folder of a run or of pictures, got {folder}.")
     opened = open_metrics(names, weights_dir=weights_dir, device=device)
-    print(LICENCE_NOTICE, file=sys.stderr)
+    say(LICENCE_NOTICE, err=True)
     pictures, missing = open_pictures(folder, data_dir)
     for reason in missing:
-        print(f"mmdbench: not measured: {reason}", file=sys.stderr)
+        say(f"mmdbench: not measured: {reason}", err=True)
     if not pictures:
         raise UsageError(
             f"No picture of {folder} can be made again.",
@@ -66,14 +65,14 @@ def quality(
         print_json(record)
         return
     _print_means(record)
-    typer.echo(f"  {folder / QUALITY_FILE}")
+    say(f"  {folder / QUALITY_FILE}")
 
 
 def _print_means(record: dict[str, Any]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from mmdbench.cli._shared.screen import Screen
     from mmdbench.report.tables.rounding import fixed
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -92,7 +91,7 @@ def _print_means(record: dict[str, Any]) -> None:
             mean = fixed(sum(known) / len(known), 2) if known else "–"
             cells.append(mean + (f" ({lost} not measurable)" if lost else ""))
         grid.add_row(*cells)
-    console = Console()
+    console = Screen()
     console.print(grid)
     for name, how in record["implementations"].items():
         console.print(f"{name}: {how.get('package')} {how.get('version')}, {how.get('weights')}", style="dim")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER
 from mmdbench.errors import DataError, UsageError
 
@@ -52,7 +53,7 @@ def replay(
     made = f"{recipe.corruption} at {recipe.intensity}" if recipe.corruption else found.output.level
     is_same = bytes_digest(variant.image.data) == found.record["bytes"]
     same = "" if is_same else " (the same pixels, encoded in other bytes)"
-    typer.echo(f"{found.name}: {made}, pixels as logged{same} → {out}")
+    say(f"{found.name}: {made}, pixels as logged{same} → {out}")
 
 
 def _as_file(data: bytes, mime: str, out: Path) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_freshness, print_paths
+from mmdbench.cli._shared.output import print_freshness, print_paths, print_rendering
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,14 +55,13 @@ def report(
         print_freshness(results)
         return
     if markdown or latex or as_csv or as_json:
-        typer.echo(_text(tables, keys, (markdown, latex, as_csv), intervals=intervals), nl=False)
+        print_rendering(_text(tables, keys, (markdown, latex, as_csv), intervals=intervals))
         print_freshness(results, err=True)
         return
-    from rich.console import Console
-
+    from mmdbench.cli._shared.screen import Screen
     from mmdbench.report.render.console import console
 
-    Console().print(console(tables, keys))
+    Screen().print(console(tables, keys))
     print_freshness(results)
     if len(results) == len(runs) == 1 and not (keys or protocol or extraction or judge):
         from mmdbench.report.render.report_files import write_report

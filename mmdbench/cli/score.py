@@ -10,7 +10,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
-from mmdbench.cli._shared.output import print_json, print_judge_usage, print_note, print_paths
+from mmdbench.cli._shared.output import print_json, print_judge_usage, print_note, print_paths, say
 from mmdbench.cli._shared.progress import Bar
 from mmdbench.cli._shared.urls import BENCH, OUT
 from mmdbench.errors import UsageError
@@ -139,7 +139,7 @@ def _print_run(made: Regraded, files: Sequence[Path], *, as_json: bool) -> None:
         _print_changes(made)
         print_paths(files)
     for line in shown_by_report(made):
-        typer.echo(line, err=True)
+        say(line, err=True)
     refuse_unjudged([arm.score for arm in made.arms])
 
 
@@ -154,7 +154,7 @@ def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
 
 def _print_notes(notes: Iterable[str]) -> None:
     for note in notes:
-        typer.echo(f"Note: {note}")
+        say(f"Note: {note}")
 
 
 def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
@@ -162,15 +162,15 @@ def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
 
     first = scores[0][1]
     read_by = extraction_version(first.extraction)
-    typer.echo(f"protocol {first.protocol} · extraction {read_by} · io {first.io} · {_judged(first)}")
+    say(f"protocol {first.protocol} · extraction {read_by} · io {first.io} · {_judged(first)}")
     for name, made in scores:
         least = f"{_points(made.headline)} {made.metric}, at most {_points(made.upper_bound)}"
-        typer.echo(f"{made.bench} {name}: {least}")
-        typer.echo(f"  {_counted(made)}")
+        say(f"{made.bench} {name}: {least}")
+        say(f"  {_counted(made)}")
         if len(made.metrics) > 1:
-            typer.echo(f"  {_spelled(made.metrics)}")
+            say(f"  {_spelled(made.metrics)}")
     for line in dict.fromkeys(_remarks(scores)):
-        typer.echo(line)
+        say(line)
 
 
 def _counted(made: Score) -> str:
@@ -205,11 +205,11 @@ def _judged(made: Score) -> str:
 
 def _print_changes(made: Regraded) -> None:
     planned = sum(arm.score.counts["planned"] for arm in made.arms)
-    typer.echo(f"{len(made.changes)} of {planned} rows are graded otherwise than under {made.against}.")
+    say(f"{len(made.changes)} of {planned} rows are graded otherwise than under {made.against}.")
     for change in made.changes[:_SHOWN]:
-        typer.echo(f"  {_change(change)}")
+        say(f"  {_change(change)}")
     if len(made.changes) > _SHOWN:
-        typer.echo(f"  … and {len(made.changes) - _SHOWN} more; --json and the file of scores list all.")
+        say(f"  … and {len(made.changes) - _SHOWN} more; --json and the file of scores list all.")
 
 
 def _change(change: RowChange) -> str:

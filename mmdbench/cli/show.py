@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER
 from mmdbench.errors import UnknownNameError, UsageError
 
@@ -53,11 +54,11 @@ def show(
     met = [c.corruption for r in runs for c in r.cells if (c.bench, c.index) == (asked.bench, asked.index)]
     names = corruption or list(dict.fromkeys(n for n in met if n)) or list(spec.corruptions)
     for line in question_lines(asked):
-        typer.echo(line)
+        say(line)
     for one in runs:
         for line in reply_lines(one, asked, corruption or ()):
-            typer.echo(line)
+            say(line)
     path = out or Path(f"{bench.name}_{asked.index}.png")
     sheet = question_sheet(asked, names, plan, spec, width)
     save_sheet(sheet, path)
-    typer.echo(f"Sheet of {sheet.width} × {sheet.height} px written to {path}")
+    say(f"Sheet of {sheet.width} × {sheet.height} px written to {path}")

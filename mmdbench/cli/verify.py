@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER
 from mmdbench.system.images import MAX_PIXELS
 
@@ -45,10 +46,10 @@ def verify(
         settings = VerifySettings(sample, workers, max_pixels, bar.update)
         result = verify_build(folder, sources, settings)
     for problem in result.problems:
-        typer.echo(str(problem))
+        say(str(problem))
     for name, reason in result.missing.items():
-        typer.echo(f"{name}: without its source, only the files were checked. {reason}", err=True)
-    typer.echo(
+        say(f"{name}: without its source, only the files were checked. {reason}", err=True)
+    say(
         f"{result.files} files, {result.rows} rows; "
         f"{result.remade} pictures made again, {result.decoded} decoded: "
         + (f"{len(result.problems)} wrong." if result.problems else "all right.")

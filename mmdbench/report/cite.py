@@ -9,6 +9,7 @@ from mmdbench.report.scores import levels_of
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
+from mmdbench.system.printable import log_line
 
 __all__ = ["citations", "methods"]
 
@@ -80,9 +81,10 @@ def methods(run: RunResults) -> str:
         f"{came} "
         "Intervals are 95 %: Wilson for scores, Bonett and Price's paired interval for drops, with the "
         "question as the unit. "
-        f"Versions: {used or 'unknown'}.\n"
+        f"Versions: {used or 'unknown'}."
     )
-    notes = "".join(f"- {note}\n" for note in run_notes(run))
+    notes = "".join(f"- {log_line(note)}\n" for note in run_notes(run))
+    paragraph = f"{log_line(paragraph)}\n"
     parts = [paragraph, notes] if run.settled else [notes, paragraph]
     return "\n".join(part for part in parts if part)
 

@@ -9,6 +9,7 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, Cell, Question, RunPlan
 from mmdbench.results.graded_run import RunResults
+from mmdbench.system.printable import visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,7 +39,7 @@ def question_lines(question: Question) -> list[str]:
         lines.append(f"  → {question.answer}")
     if question.category:
         lines.append(f"  category: {question.category}")
-    return lines
+    return [part for line in lines for part in visible(line).split("\n")]
 
 
 def reply_lines(run: RunResults, question: Question, corruptions: Sequence[str]) -> Iterator[str]:

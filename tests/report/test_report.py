@@ -575,7 +575,7 @@ def test_best_and_second_are_judged_as_shown():
 
 def test_markdown_marks_best_and_escapes():
     page = markdown(whole_report(), ["scores-hard"])
-    assert "| better_&_best | **80.00** |" in page
+    assert r"| better\_&\_best | **80.00** |" in page
     assert "| base | <u>60.00</u> |" in page
     hits = [hit(0, "clean", 1, category="a|b<c")]
     assert "a\\|b&lt;c" in markdown(tables(hits))

@@ -16,6 +16,7 @@ from pictures import picture, png
 from run_folders import question, write_run
 
 HOSTILE = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=2"> & ]]> <!-- \' \u2028'
+SHOWN = HOSTILE.replace("\u2028", r"\u2028")  # the page shows control characters as Python writes them
 CORRUPTIONS = ("graffiti", "lens_blur", "scan_lines", "gaussian_noise")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.progress import Bar
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False)
                 answers=sources.answers,
             )
             if looks_like_path(name) and not (sources.family or quiet):
-                print(f"{bench.name}: family {bench.family} ({bench.family_reason})", file=sys.stderr)
+                say(f"{bench.name}: family {bench.family} ({bench.family_reason})", err=True)
             difference = unlike_published(bench.name, len(bench.questions), bench.unpublished_md5)
             if difference:
-                print(f"mmdbench: FILE of {bench.name}: {difference}.", file=sys.stderr)
+                say(f"mmdbench: FILE of {bench.name}: {difference}.", err=True)
             for note in () if quiet else bench.notes:
-                print(f"{bench.name}: {note}", file=sys.stderr)
+                say(f"{bench.name}: {note}", err=True)
             benches.append(bench)
     return benches
 

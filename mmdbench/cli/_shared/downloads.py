@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mmdbench.cli._shared.benches import download_progress
+from mmdbench.cli._shared.output import say
 from mmdbench.errors import DataError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Fetching:
             return None
         show_missing(missing)
         if self.dry_run:
-            typer.echo("Replies of earlier runs are not counted: that takes the model's files.", err=True)
+            say("Replies of earlier runs are not counted: that takes the model's files.", err=True)
             return _WithoutFiles()
         require_consent(sum(file.bytes or 0 for file in missing), yes=self.yes)
         with download_progress(quiet=self.quiet) as settings:
@@ -89,7 +90,7 @@ class Fetching:
             require_consent(sum(file.bytes for file in missing), yes=self.yes)
             for state in fetch_published(missing, data_dir, settings):
                 if state.checksum == "mismatch":
-                    typer.echo(f"{state.path} is not the file that was published. {state.note}", err=True)
+                    say(f"{state.path} is not the file that was published. {state.note}", err=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,9 @@ def show_missing(missing: Sequence[MissingFile]) -> None:
     """Print the missing files with their sizes and their sum to standard error."""
     for file in missing:
         size = "small" if file.bytes is None else size_text(file.bytes)
-        print(f"  {size:>9}  {file.name}  from {file.source}", file=sys.stderr)
+        say(f"  {size:>9}  {file.name}  from {file.source}", err=True)
     count, total = len(missing), sum(file.bytes or 0 for file in missing)
-    print(f"{count} file{'s' * (count != 1)} to download, {size_text(total)}.", file=sys.stderr)
+    say(f"{count} file{'s' * (count != 1)} to download, {size_text(total)}.", err=True)
 
 
 def released_files(files: Sequence[PublishedFile]) -> list[MissingFile]:

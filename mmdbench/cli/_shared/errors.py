@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import os
 import re
 import shlex
@@ -21,8 +22,10 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
+from mmdbench.cli._shared.output import print_rendering, say
 from mmdbench.cli._shared.urls import open_urls
 from mmdbench.errors import MmdbenchError, UsageError
+from mmdbench.system.printable import log_line
 
 __all__ = ["INTERRUPTED", "PIPE_CLOSED", "UNEXPECTED", "guarded", "print_unexpected", "replace_unprintable"]
 
@@ -48,10 +51,10 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             with _plain_warnings(), open_urls(kwargs) as values:
                 return verb(*args, **values)
         except MmdbenchError as error:
-            print(f"mmdbench: {error}", file=sys.stderr)
+            say(f"mmdbench: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
-            print(f"mmdbench: stopped. Run the same command to resume{_command()}", file=sys.stderr)
+            say(f"mmdbench: stopped. Run the same command to resume{_command()}", err=True)
             raise typer.Exit(INTERRUPTED) from interrupt
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
@@ -62,7 +65,7 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             if not _is_name(error):
                 print_unexpected(error)
                 raise typer.Exit(UNEXPECTED) from error
-            print(f"mmdbench: {_unwritable_name(error)}", file=sys.stderr)
+            say(f"mmdbench: {_unwritable_name(error)}", err=True)
             raise typer.Exit(UsageError.exit_code) from error
         except (Exception, SystemExit) as error:
             print_unexpected(error)
@@ -91,12 +94,12 @@ def _unwritable_name(error: UnicodeEncodeError) -> str:
 
 def print_unexpected(error: BaseException) -> None:
     """Print the traceback of an exception, and a line that says how to report it."""
-    traceback.print_exception(error)
+    print_rendering(_plain_lines("".join(traceback.format_exception(error))), err=True)
     what = traceback.format_exception_only(error)[-1].strip()
-    print(
+    say(
         f"mmdbench: unexpected error ({what}), a fault of mmdbench or of a plug-in; stored replies are safe. "
         "Please report it to its maintainers with the lines above, the command, and mmdbench --version.",
-        file=sys.stderr,
+        err=True,
     )
 
 
@@ -134,18 +137,34 @@ def _plain(word: str) -> str:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print warnings of mmdbench as one line, without a place in the code."""
+    """Print warnings of mmdbench as one line, without a place in the code, and others and logs as text."""
     original = warnings.formatwarning
 
     def form(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         if category.__module__.partition(".")[0] == "mmdbench":
-            return f"mmdbench: warning: {message}\n"
-        return original(message, category, filename, lineno, line)
+            return f"mmdbench: warning: {log_line(str(message))}\n"
+        return _plain_lines(original(message, category, filename, lineno, line))
 
     warnings.formatwarning = form
+    last = logging.lastResort  # the handler of a program that has set up none
+    if last is not None:
+        last.setFormatter(_PlainFormatter())
     try:
         yield
     finally:
         warnings.formatwarning = original
+        if last is not None:
+            last.setFormatter(None)
+
+
+class _PlainFormatter(logging.Formatter):
+    """Writes a log record as `log_line` shows each of its lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _plain_lines(super().format(record)).removesuffix("\n")
+
+
+def _plain_lines(text: str) -> str:
+    return "".join(f"{log_line(line)}\n" for line in text.splitlines())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from mmdbench.system.printable import json_text, log_line
 
 if TYPE_CHECKING:
     from mmdbench.models.cards import ModelCard
@@ -19,19 +20,31 @@ __all__ = [
     "print_judge_usage",
     "print_note",
     "print_paths",
+    "print_rendering",
     "print_retirement",
+    "say",
 ]
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line of text to standard output or to stderr, as `log_line` shows it."""
+    typer.echo(log_line(line), err=err)  # noqa: TID251 - here
+
+
+def print_rendering(text: str, *, err: bool = False) -> None:
+    """Print lines that their renderer has made safe, such as Markdown, CSV or commands of GitHub."""
+    typer.echo(text, nl=False, err=err)  # noqa: TID251 - here
 
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    print_rendering(json_text(value, indent=1) + "\n")
 
 
 def print_paths(paths: Iterable[Path]) -> None:
     """Print the written files, one a line."""
     for path in paths:
-        typer.echo(f"  {path}")
+        say(f"  {path}")
 
 
 def print_freshness(runs: Sequence[RunResults], *, err: bool = False) -> None:
@@ -40,7 +53,7 @@ def print_freshness(runs: Sequence[RunResults], *, err: bool = False) -> None:
 
     for run in runs:
         name = f"{run.name}: " if len(runs) > 1 else ""
-        typer.echo(f"{name}{freshness_line(freshness(run))}", err=err)
+        say(f"{name}{freshness_line(freshness(run))}", err=err)
 
 
 def print_retirement(card: ModelCard) -> None:
@@ -49,18 +62,18 @@ def print_retirement(card: ModelCard) -> None:
 
     sentence = retirement(card)
     if sentence:
-        typer.echo(f"mmdbench: {sentence}", err=True)
+        say(f"mmdbench: {sentence}", err=True)
 
 
 def print_note(note: str) -> None:
     """Print a note on a model card to stderr."""
-    typer.echo(f"mmdbench: {note}.", err=True)
+    say(f"mmdbench: {note}.", err=True)
 
 
 def print_judge_usage(usage: Mapping[str, Any], role: str = "judge") -> None:
     """Print what `ModelJudge.usage` counted to stderr, of a judge or of a model with another role."""
     tokens = usage["tokens"]
-    typer.echo(
+    say(
         f"mmdbench: {role} {usage['judge']}: {usage['requests_sent']} requests, "
         f"{tokens['read']} tokens read, {tokens['written']} written, ${usage['cost_usd']:.4g}",
         err=True,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.progress import Bar
 
 if TYPE_CHECKING:
@@ -43,6 +42,6 @@ def save_page(
     with Bar("Pictures", quiet=quiet, unit="questions") as bar:
         made = write_page(results, tables, out, data_dir=data_dir, examples=examples, on_progress=bar.update)
     for note in made.notes:
-        typer.echo(note)
+        say(note)
     size = f"{made.size / 1e6:.1f} MB"
-    typer.echo(f"  {made.path} ({size}, {made.examples} examples, {made.pictures} pictures)")
+    say(f"  {made.path} ({size}, {made.examples} examples, {made.pictures} pictures)")

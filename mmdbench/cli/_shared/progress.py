@@ -6,6 +6,8 @@ import sys
 import time
 from types import TracebackType
 
+from mmdbench.cli._shared.output import say
+
 __all__ = ["Bar"]
 
 _EARLY_PAUSE_SECONDS, _LATE_PAUSE_SECONDS = 10.0, 60.0
@@ -31,17 +33,18 @@ class Bar:
 
     def __enter__(self) -> Bar:
         if self._live:
-            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+            from mmdbench.cli._shared.screen import Screen
+
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[rate]}", markup=False),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
+                TextColumn("{task.fields[note]}", markup=False),
+                console=Screen(stderr=True),
             )
             self._bar.start()
             self._task = self._bar.add_task(self._what, total=None, rate="", note="")
@@ -68,9 +71,9 @@ class Bar:
         elif not self._quiet and (done == total or self._is_due(seconds)):
             self._printed = time.monotonic()
             left = f", {seconds / done * (total - done):.0f} s left" if 0 < done < total else ""
-            print(
+            say(
                 f"{self._what}: {done} of {total}{self._unit} ({rate or '–'}{left}) {note}".rstrip(),
-                file=sys.stderr,
+                err=True,
             )
 
     def _is_due(self, seconds: float) -> bool:

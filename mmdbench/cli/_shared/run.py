@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from mmdbench.cli._shared.benches import Sources, open_benches
-from mmdbench.cli._shared.output import print_freshness, print_json, print_paths
+from mmdbench.cli._shared.output import print_freshness, print_json, print_paths, say
 from mmdbench.errors import IncompleteError
 from mmdbench.system.durations import duration
 
@@ -56,7 +53,7 @@ def open_run(
 
 
 def _say(sentence: str) -> None:
-    print(f"mmdbench: {sentence}", file=sys.stderr)
+    say(f"mmdbench: {sentence}", err=True)
 
 
 def ask_model(inputs: RunInputs, *, quiet: bool) -> RunSummary:
@@ -68,14 +65,14 @@ def ask_model(inputs: RunInputs, *, quiet: bool) -> RunSummary:
 
         def show(progress: RunProgress) -> None:
             if progress.note:
-                print(f"mmdbench: {progress.note}.", file=sys.stderr)
+                say(f"mmdbench: {progress.note}.", err=True)
             bar.update(progress.done, progress.total, _note(progress))
 
         summary = run_plan(inputs, show)
     report = _workers(summary, inputs.folder)
     for what in (report, summary.alarm, summary.stopped and f"stopped: {summary.stopped}"):
         if what:
-            print(f"mmdbench: {what}", file=sys.stderr)
+            say(f"mmdbench: {what}", err=True)
     return summary
 
 
@@ -84,8 +81,7 @@ def print_report(folder: Path, judge: str = "") -> RunResults:
 
     `judge` names a judge of the run to show; files are only written of the run's default.
     """
-    from rich.console import Console
-
+    from mmdbench.cli._shared.screen import Screen
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.report.render.console import console
     from mmdbench.report.render.report_files import write_report
@@ -95,7 +91,7 @@ def print_report(folder: Path, judge: str = "") -> RunResults:
 
     results = load_results(folder, judged_by=judge)
     tables = make_tables([results], load_spec())
-    Console().print(console(tables))
+    Screen().print(console(tables))
     print_freshness([results])
     usual = default_judge(results.manifest)
     if not judge or (usual and usual.name == judge):
@@ -162,7 +158,7 @@ def show_forecast(inputs: RunInputs, *, as_json: bool) -> None:
     if found.drop is not None:
         rows["… of a drop"] = f"± {found.drop:.1f} points, if one answer in ten flips"
     for name, value in rows.items():
-        typer.echo(f"{name:>17}  {value}")
+        say(f"{name:>17}  {value}")
 
 
 def _workers(summary: RunSummary, folder: Path) -> str:

@@ -7,13 +7,13 @@ refused, and never becomes a path.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdbench.cli._shared.output import say
 from mmdbench.errors import UsageError
 
 __all__ = ["BENCH", "DATA_DIR", "FILE", "FOLDER", "OUT", "RUN", "open_urls"]
@@ -109,7 +109,7 @@ def _folder(url: _Url) -> str:
 
 
 def _print_note(text: str) -> None:
-    print(f"mmdbench: {text}", file=sys.stderr)
+    say(f"mmdbench: {text}", err=True)
 
 
 def _refuse_clashes(values: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import MARK, Column, Value, shown
+from mmdbench.system.printable import visible
 
-__all__ = ["DASH", "PageNumbers", "box", "tag"]
+__all__ = ["DASH", "PageNumbers", "box", "html_text", "tag"]
 
 DASH = "–"
 
@@ -95,6 +96,11 @@ class PageNumbers:
         return self.known(path) and not self.at(f"{path}/low") <= 0 <= self.at(f"{path}/high")
 
 
+def html_text(text: str) -> str:
+    """A text as HTML, inside an element or a quoted attribute, with its control characters shown."""
+    return escape(visible(text))
+
+
 def tag(name: str, text: str = "", /, **attributes: Any) -> str:
     """An HTML element with text.
 
@@ -110,7 +116,7 @@ def tag(name: str, text: str = "", /, **attributes: Any) -> str:
     >>> tag("td", "1 < 2", class_="n", data_of="a/b")
     '<td class="n" data-of="a/b">1 &lt; 2</td>'
     """
-    return box(name, escape(text), **attributes)
+    return box(name, html_text(text), **attributes)
 
 
 def box(name: str, /, *inside: str, **attributes: Any) -> str:
@@ -125,6 +131,6 @@ def box(name: str, /, *inside: str, **attributes: Any) -> str:
         The element as HTML.
     """
     kept = ((k.rstrip("_").replace("_", "-"), v) for k, v in attributes.items() if v is not None)
-    head = "".join(f' {k}="{escape(str(v))}"' for k, v in kept)
+    head = "".join(f' {k}="{html_text(str(v))}"' for k, v in kept)
     body = "".join(inside)
     return f"<{name}{head}/>" if name in _VOID and not body else f"<{name}{head}>{body}</{name}>"

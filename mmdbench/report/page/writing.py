@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -24,13 +21,14 @@ from mmdbench.report.page.embedded_pictures import EmbeddedPictures, make_pictur
 from mmdbench.report.page.examples import Example, choose, gather
 from mmdbench.report.page.examples_json import LONGEST, example_record, length_that_fits
 from mmdbench.report.page.heat_maps import heat_maps
-from mmdbench.report.page.numbers import PageNumbers, box, tag
+from mmdbench.report.page.numbers import PageNumbers, box, html_text, tag
 from mmdbench.report.page.quality_curves import quality_curves
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import ranks
 from mmdbench.results.graded_run import RunResults
 from mmdbench.system.bounds import require_at_least
 from mmdbench.system.files import write_atomic
+from mmdbench.system.printable import json_text, visible
 
 __all__ = ["PAGE_BYTES", "PageContent", "PageSummary", "page_html", "write_page"]
 
@@ -125,9 +123,9 @@ def page_html(content: PageContent, spec: Spec) -> str:
     script = _file("page.js")
     quality = charts.quality(numbers)
     return Template(_file("page.html")).substitute(
-        title=escape(f"{', '.join(labels.runs)} – mmdbench"),
-        heading=escape(", ".join(labels.runs)),
-        version=escape(__version__),
+        title=html_text(f"{', '.join(labels.runs)} – mmdbench"),
+        heading=html_text(", ".join(labels.runs)),
+        version=__version__,
         hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         css=_file("page.css"),
         js=script,
@@ -146,7 +144,7 @@ def page_html(content: PageContent, spec: Spec) -> str:
         viewer_notes="".join(tag("p", note) for note in content.notes),
         no_examples="" if content.examples else "hidden",
         facts=_json({**tables.as_dict(), "quality": quality_record}),
-        examples=_json(_viewer(content, categories)),
+        examples=_json(_shown(_viewer(content, categories))),
         pictures=_chunks(content.pictures.data),
     )
 
@@ -195,10 +193,18 @@ def _notes(kept: Sequence[Example], found: int, pictures: EmbeddedPictures) -> l
     return notes
 
 
+def _shown(value: Any) -> Any:
+    """A JSON-able value whose texts, keys included, show their control characters."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {_shown(key): _shown(inner) for key, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def _json(value: Any) -> str:
     # Inside a script element only "<" could end it or open a comment.
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half.group()):04x}", text)
+    return json_text(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _bytes(html: str) -> bytes:

@@ -8,13 +8,14 @@ from textwrap import wrap
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult  # noqa: TID251 - a type
 from rich.table import Table as Grid
 from rich.text import Text
 
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.rounding import RULE, fixed
 from mmdbench.report.tables.table import Table, Value, chosen, ranks, shown
+from mmdbench.system.printable import one_line
 
 __all__ = ["console", "footer", "grid", "interval", "summary_keys"]
 
@@ -37,14 +38,14 @@ def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
     """The report for rich to print: the tables of the given keys, or those of `summary_keys`."""
     found = chosen(tables.tables, keys or summary_keys(tables))
     parts: list[RenderableType] = [
-        Text(" · ".join(f"{k}: {v}" for k, v in tables.header.items()), style="dim"),
+        Text(one_line(" · ".join(f"{k}: {v}" for k, v in tables.header.items())), style="dim"),
         Text(),
     ]
     before, _ = tables.notes_around()
-    parts += [*(Text(line, style="bold red") for line in before), *([Text()] if before else [])]
+    parts += [*(Text(one_line(line), style="bold red") for line in before), *([Text()] if before else [])]
     for table in found:
         parts += [grid(table), Text()]
-    parts += [Text(line, style="dim") for line in footer(tables)]
+    parts += [Text(one_line(line), style="dim") for line in footer(tables)]
     rest = [table.key for table in tables.tables if table not in found]
     if rest:
         parts.append(Text(f"More tables (--table NAME, --table all): {', '.join(rest)}.", style="dim"))
@@ -76,10 +77,10 @@ class _Fitted:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         cells = _cells(self.table)
-        yield Text(self.table.title, style="bold")
+        yield Text(one_line(self.table.title), style="bold")
         yield from _blocks(self.table, cells, options.max_width)
         if self.table.caption:
-            yield Text(self.table.caption, style="dim italic")
+            yield Text(one_line(self.table.caption), style="dim italic")
 
 
 def _cells(table: Table) -> list[list[Text]]:
@@ -91,7 +92,7 @@ def _cells(table: Table) -> list[list[Text]]:
         for place, (value, column) in enumerate(zip(row.values, table.columns, strict=True)):
             plain = "bold" if row.summary else ""
             mark = {1: "bold", 2: "underline"}.get(best.get((number, place), 0), plain)
-            cell = Text(shown(value, column), style=mark)
+            cell = Text(one_line(shown(value, column)), style=mark)
             if value is not None and value.low is not None and column.intervals:
                 cell.append(gap + interval(value, column.digits), style="dim")
             cells.append(cell)
@@ -100,12 +101,15 @@ def _cells(table: Table) -> list[list[Text]]:
 
 
 def _blocks(table: Table, cells: Sequence[Sequence[Text]], width: int) -> Iterator[Grid | Text]:
-    labels = [max(map(cell_len, (n, *(r.labels[i] for r in table.rows)))) for i, n in enumerate(table.labels)]
+    labels = [
+        max(map(cell_len, (n, *(one_line(r.labels[i]) for r in table.rows))))
+        for i, n in enumerate(table.labels)
+    ]
     numbers = [
         max((cell_len(line) for row in cells for line in row[i].plain.splitlines()), default=0)
         for i in range(len(table.columns))
     ]
-    names = [column.name for column in table.columns]
+    names = [one_line(column.name) for column in table.columns]
     natural = sum(labels) + sum(map(max, numbers, map(cell_len, names)))
     if natural + 3 * (len(labels) + len(names) - 1) + 2 <= width:
         yield _made(table, cells, range(len(names)), names)
@@ -131,11 +135,11 @@ def _made(
     """The columns at some places as a grid; `most` limits the width of labels, 0 for no limit."""
     made = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=not most, collapse_padding=bool(most))
     for number, name in enumerate(table.labels):
-        made.add_column(name, no_wrap=number == 0 and not most, overflow="fold", max_width=most or None)
+        made.add_column(Text(name), no_wrap=number == 0 and not most, overflow="fold", max_width=most or None)
     for place in places:
         text = table.columns[place].unit == "text"
         made.add_column(
-            heads[place],
+            Text(heads[place]),
             justify="left" if text else "right",
             no_wrap=not text,
             overflow="fold",
@@ -147,7 +151,9 @@ def _made(
             made.add_section()
         section = row.section
         style = "bold" if row.summary else ""
-        made.add_row(*(Text(label, style=style) for label in row.labels), *(line[i] for i in places))
+        made.add_row(
+            *(Text(one_line(label), style=style) for label in row.labels), *(line[i] for i in places)
+        )
     return made
 
 

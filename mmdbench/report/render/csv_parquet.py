@@ -11,13 +11,16 @@ from typing import Any
 from mmdbench.errors import MissingExtraError, StoreError
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import chosen
+from mmdbench.system.printable import log_line
 
-__all__ = ["FIELDS", "as_csv", "records", "write_parquet"]
+__all__ = ["FIELDS", "as_csv", "csv_text", "records", "write_parquet"]
 
 FIELDS = (
     *("table", "row", "column", "unit", "value", "text", "low", "high", "n", "mark"),
     *("protocol", "design", "notes"),
 )
+
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
@@ -41,12 +44,31 @@ def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]
 
 
 def as_csv(tables: Tables, keys: Sequence[str] = ()) -> str:
-    """The records as CSV with a header line."""
+    """The records as CSV with a header line; texts as `csv_text` writes them."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records(tables, keys))
+    for record in records(tables, keys):
+        writer.writerow({k: csv_text(v) if isinstance(v, str) else v for k, v in record.items()})
     return buffer.getvalue()
+
+
+def csv_text(text: str) -> str:
+    r"""A text as a cell of one line; an apostrophe stands before what a spreadsheet takes for a formula.
+
+    >>> csv_text("=1+1"), csv_text("@a\tb"), csv_text("-1.5"), csv_text("a-b")
+    ("'=1+1", "'@a b", '-1.5', 'a-b')
+    """
+    line = log_line(text)
+    return f"'{line}" if line.lstrip().startswith(_FORMULA) and not _is_number(line) else line
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def write_parquet(tables: Tables, path: Path, keys: Sequence[str] = ()) -> None:

@@ -14,6 +14,7 @@ from mmdbench.report.scores import CORRUPTION, LevelRow, overall_row, worst_leve
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import MARK
+from mmdbench.system.printable import one_line
 
 __all__ = ["FORMATS", "draw_figures"]
 
@@ -29,6 +30,7 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
     "font.size": 9,
+    "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -90,7 +92,7 @@ def _write_notes(figure: Any, tables: Tables) -> None:
     for notes, write, colour in zip(
         tables.notes_around(), (figure.suptitle, figure.supxlabel), ("#b00020", "0.3"), strict=True
     ):
-        lines = [line for note in notes for line in wrap(note, per_line)]
+        lines = [line for note in notes for line in wrap(one_line(note), per_line)]
         if lines:
             figure.set_size_inches(width, height + _NOTE_INCHES * len(lines))
             write("\n".join(lines), fontsize=_NOTE_POINTS, color=colour, ha="center")
@@ -107,7 +109,7 @@ def _levels(figure: Any, tables: Tables) -> bool:
         known = [level for level in levels if level in row.scores]
         places = [levels.index(level) for level in known]
         scores = [row.scores[level] for level in known]
-        axes.plot(places, [e.value for e in scores], "o-", color=colour, label=row.run, markersize=4)
+        axes.plot(places, [e.value for e in scores], "o-", color=colour, label=_label(row.run), markersize=4)
         axes.fill_between(
             places, [e.low for e in scores], [e.high for e in scores], color=colour, alpha=0.15, linewidth=0
         )
@@ -140,12 +142,12 @@ def _drops(figure: Any, tables: Tables) -> bool:
             xerr=errors,
             fmt="o",
             color=colour,
-            label=run + _mark(tables, run),
+            label=_label(run + _mark(tables, run)),
             markersize=4,
             capsize=2,
         )
     axes.axvline(0, color="0.6", linewidth=0.8)
-    axes.set_yticks(range(len(names)), names.values())
+    axes.set_yticks(range(len(names)), map(one_line, names.values()))
     axes.invert_yaxis()
     mark = _mark(tables, runs[0]) if len(runs) == 1 else ""
     paired = "paired, " if tables.runs else ""
@@ -177,10 +179,16 @@ def _corruptions(figure: Any, tables: Tables) -> bool:
                 ink = "white" if abs(value) > 0.6 * edge else "black"
                 axes.text(x, y, fixed(value) + mark, ha="center", va="center", color=ink, fontsize=7)
     axes.set_xticks(range(len(levels)), levels)
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.set_title(f"{first}: drop from clean, points", fontsize=8)
+    axes.set_yticks(range(len(rows)), [one_line(row.name) for row in rows])
+    axes.set_title(f"{one_line(first)}: drop from clean, points", fontsize=8)
     axes.set_xlabel(_rules(tables), fontsize=6)
     return True
+
+
+def _label(name: str) -> str:
+    """A name in a legend, where matplotlib leaves out names that begin with an underscore."""
+    line = one_line(name)
+    return f" {line}" if line.startswith("_") else line
 
 
 def _mark(tables: Tables, run: str) -> str:
@@ -198,4 +206,4 @@ def _cycle(count: int) -> list[str]:
 
 
 def _rules(tables: Tables) -> str:
-    return f"{tables.header['protocol']}, {tables.header['design']}".replace(" (", "\n(")
+    return one_line(f"{tables.header['protocol']}, {tables.header['design']}").replace(" (", "\n(")

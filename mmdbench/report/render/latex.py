@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Row, Table, Value, chosen, ranks, shown
+from mmdbench.system.printable import log_line
 
 __all__ = ["latex", "latex_table"]
 
@@ -40,7 +41,7 @@ def latex(tables: Tables, keys: Sequence[str] = (), *, intervals: bool = False) 
         LaTeX, with the report's header as comments, and its notes in every float.
     """
     found = chosen(tables.tables, keys)
-    head = ["% needs \\usepackage{booktabs}"] + [f"% {k}: {v}" for k, v in tables.header.items()]
+    head = ["% needs \\usepackage{booktabs}"] + [f"% {k}: {log_line(v)}" for k, v in tables.header.items()]
     notes = tables.notes_around()
     floats = [latex_table(table, notes, intervals=intervals) for table in found]
     return "\n".join(head) + "\n\n" + "\n\n".join(floats) + "\n"
@@ -106,4 +107,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(_SPECIAL.get(c, c) for c in text)
+    line = "".join(_SPECIAL.get(c, c) for c in log_line(text))
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line  # behind \\\\ these belong to it

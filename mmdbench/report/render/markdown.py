@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mmdbench.report.render.console import footer, interval
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import Table, chosen, ranks, shown
+from mmdbench.system.printable import one_line
 
-__all__ = ["markdown", "markdown_table"]
+__all__ = ["markdown", "markdown_table", "markdown_text"]
+
+_MARK = re.compile(
+    r"[\\`*\[\]|>~]"
+    r"|(?<![^\W_])_|_(?![^\W_])"  # inside a word it is no emphasis
+    r"|&(?=#?\w+;)"
+    r"|(?<=:)/(?=/)|(?<=\bwww)\.",  # GitHub makes links of bare addresses
+    re.IGNORECASE,
+)
+_BLOCK = re.compile(r"^(\s*\d*)([#+.)-])(?=[\s#]|$)")
+"""The mark of a heading or list at the beginning of a text."""
 
 
 def markdown(tables: Tables, keys: Sequence[str] = ()) -> str:
     """The report as Markdown, with the tables of the given keys (see `chosen`)."""
-    head = "\n".join(f"- {key}: {_escape(value)}" for key, value in tables.header.items())
-    before = "\n".join(f"- **{_escape(line)}**" for line in tables.notes_around()[0])
+    head = "\n".join(f"- {key}: {markdown_text(value)}" for key, value in tables.header.items())
+    before = "\n".join(f"- **{markdown_text(line)}**" for line in tables.notes_around()[0])
     found = chosen(tables.tables, keys)
-    foot = "\n".join(f"- {_escape(line)}" for line in footer(tables))
+    foot = "\n".join(f"- {markdown_text(line)}" for line in footer(tables))
     pages = [markdown_table(table) for table in found]
-    parts = [f"# {_escape(tables.header['model'])}", head, before, *pages, foot]
+    parts = [f"# {markdown_text(tables.header['model'])}", head, before, *pages, foot]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -29,21 +41,27 @@ def markdown_table(table: Table) -> str:
     lines = [_line(columns), rule]
     best = ranks(table)
     for number, row in enumerate(table.rows):
-        cells = [f"**{_escape(x)}**" if row.summary else _escape(x) for x in row.labels]
+        cells = [f"**{markdown_text(x)}**" if row.summary else markdown_text(x) for x in row.labels]
         for place, (value, column) in enumerate(zip(row.values, table.columns, strict=True)):
-            text = _escape(shown(value, column))
+            text = markdown_text(shown(value, column))
             mark = best.get((number, place), 0)
             text = f"**{text}**" if mark == 1 else f"<u>{text}</u>" if mark == 2 else text
             known = interval(value, column.digits) if value is not None and column.intervals else ""
             cells.append(f"{text} [{known}]" if known else text)
         lines.append("| " + " | ".join(cells) + " |")
-    caption = f"\n\n{_escape(table.caption)}" if table.caption else ""
-    return f"## {_escape(table.title)}\n\n" + "\n".join(lines) + caption
+    caption = f"\n\n{markdown_text(table.caption)}" if table.caption else ""
+    return f"## {markdown_text(table.title)}\n\n" + "\n".join(lines) + caption
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
+    return "| " + " | ".join(markdown_text(cell) for cell in cells) + " |"
 
 
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+def markdown_text(text: str) -> str:
+    r"""A text as Markdown that shows it on one line, with no link, picture, HTML or other mark in it.
+
+    >>> markdown_text("[a](b) **motion_blur** https://c <d>")
+    '\\[a\\](b) \\*\\*motion_blur\\*\\* https:\\//c &lt;d\\>'
+    """
+    marked = _MARK.sub(r"\\\g<0>", one_line(text)).replace("<", "&lt;")
+    return _BLOCK.sub(r"\g<1>\\\g<2>", marked)

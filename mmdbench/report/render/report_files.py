@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import chosen
 from mmdbench.results.graded_run import RunResults
 from mmdbench.system.files import write_atomic
+from mmdbench.system.printable import json_text
 
 __all__ = ["as_json", "write_report"]
 
@@ -21,7 +21,7 @@ __all__ = ["as_json", "write_report"]
 def as_json(tables: Tables, keys: Sequence[str] = ()) -> str:
     """The tables of the given keys (see `chosen`) as JSON, unrounded."""
     kept = replace(tables, tables=tuple(chosen(tables.tables, keys)))
-    return json.dumps(kept.as_dict(), indent=1, ensure_ascii=False) + "\n"
+    return json_text(kept.as_dict(), indent=1) + "\n"
 
 
 def write_report(folder: Path, results: RunResults, tables: Tables) -> tuple[Path, ...]:
@@ -64,5 +64,5 @@ def _grade_lines(results: RunResults) -> list[str]:
                 "label": grade.label,
                 "stage": grade.stage,
             }
-            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+            lines.append(json_text(row) + "\n")
     return lines

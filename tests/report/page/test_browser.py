@@ -25,7 +25,7 @@ from mmdbench.report.page.thumbnails import Thumbnails
 from mmdbench.report.page.writing import PAGE_BYTES, PageContent, page_html
 from mmdbench.report.tables.rounding import fixed
 from optional_packages import needs
-from page_runs import CORRUPTIONS, HOSTILE, graded, hard_to_see, questions, write_bench, write_pictured_run
+from page_runs import CORRUPTIONS, SHOWN, graded, hard_to_see, questions, write_bench, write_pictured_run
 from run_folders import question, write_run
 
 pytestmark = needs("playwright")
@@ -249,7 +249,7 @@ def test_an_example_shows_pictures_options_replies_thoughts_and_the_models_own_p
     assert "read by: letter · option B" in body.text_content()
     assert "Picture that the model made" in body.text_content()
     body.locator("details summary").click()
-    assert HOSTILE in body.locator("details pre").first.text_content()
+    assert SHOWN in body.locator("details pre").first.text_content()
     assert (
         one.page.evaluate(
             "(async () => { const all = [...document.querySelectorAll('#d-body img')];"
@@ -266,9 +266,9 @@ def test_hostile_text_is_text(visit):
     one = visit()
     one.page.fill("#f-text", "window.pwned")
     one.page.wait_for_timeout(250)
-    assert HOSTILE in one.page.locator(".row .ask").first.text_content()
+    assert SHOWN in one.page.locator(".row .ask").first.text_content()
     one.page.locator(".row").first.click()
-    assert one.page.locator("#d-body .d-ask").text_content() == HOSTILE
+    assert one.page.locator("#d-body .d-ask").text_content() == SHOWN
     assert one.page.evaluate("window.pwned") is None
 
 

@@ -29,7 +29,7 @@ from mmdbench.report.tables.table import ranks
 from mmdbench.results.pictures import own_pictures, remake
 from mmdbench.variants.recipes import clean_image
 from page_runs import (
-    HOSTILE,
+    SHOWN,
     digest_of,
     graded,
     hard_to_see,
@@ -175,8 +175,8 @@ def test_texts_of_questions_and_replies_are_escaped(built):
     assert not any("onerror" in attributes for _, attributes in read.tags)
     assert not any(name == "img" for name, _ in read.tags)
     examples = {e["i"]: e for e in read.json("data-examples")["examples"]}
-    assert examples[0]["q"] == examples[0]["o"]["A"] == examples[0]["m"] == HOSTILE
-    assert HOSTILE in examples[1]["s"]["hard"]["a"][0]["th"][0]
+    assert examples[0]["q"] == examples[0]["o"]["A"] == examples[0]["m"] == SHOWN
+    assert SHOWN in examples[1]["s"]["hard"]["a"][0]["th"][0]
 
 
 def test_the_policy_lets_nothing_load_and_only_this_script_run(built):
@@ -363,7 +363,7 @@ def test_half_a_surrogate_pair_is_no_obstacle(tmp_path):
     write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path)
     viewer = Page((tmp_path / "p.html").read_text("utf-8")).json("data-examples")
     examples = {e["i"]: e for e in viewer["examples"]}
-    assert examples[0]["q"] == "half \ud83d"
+    assert examples[0]["q"] == r"half \ud83d"
     assert examples[1]["s"]["hard"]["a"][0]["t"] == "said \ufffd"
 
 

@@ -1,0 +1,35 @@
+"""The terminal for rich: tables, lines with a style, and the live bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType  # noqa: TID251 - here
+from rich.segment import Segment
+from rich.text import Text
+
+from mmdbench.system.printable import log_line
+
+__all__ = ["Screen", "styled"]
+
+
+class Screen(Console):
+    """A rich console that reads no text as markup and lets no control character of a text through.
+
+    Args:
+        stderr: Write to standard error.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Parts of a renderable; the texts that it was made of are shown as `log_line` shows them."""
+        for text, style, control in super().render(renderable, options):
+            lines = text if control else "\n".join(map(log_line, text.split("\n")))
+            yield Segment(lines, style, control)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """A text as one line for a `Screen`, with a style of rich's."""
+    return Text(log_line(text), style=style)
