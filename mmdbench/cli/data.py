@@ -98,7 +98,7 @@ def path(
     from mmdbench.benches.data_files import data_path
     from mmdbench.benches.fetch import find_file
 
-    say(find_file(f"{name}.tsv", data_dir) or data_path(name, data_dir=data_dir))
+    say(str(find_file(f"{name}.tsv", data_dir) or data_path(name, data_dir=data_dir)))
 
 
 def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:

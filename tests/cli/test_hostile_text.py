@@ -139,6 +139,7 @@ ONE, TWO = (f"./{name}" for name in FOLDERS)
         ("score", ONE, "--json"),
         ("show", f"data/{BENCH}.tsv:3", "--run", ONE, "-o", "sheet.png"),
         ("data", "list", "--data-dir", f"{FOLDERS[0]}"),
+        ("data", "path", "mini"),
         ("list", "models"),
         ("list", "models", "--json"),
     ],
