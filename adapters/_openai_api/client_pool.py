@@ -30,6 +30,7 @@ from mmdbench.system.processes import (
     message_bytes,
     read_message_async,
 )
+from mmdbench.system.stop_signals import ignore_stop_signals
 
 from .access import read_access
 from .chat_client import ChatClient, client_parts
@@ -260,6 +261,7 @@ class _HelperProcess:
 
 def main() -> None:
     """Send the requests that the parent process gives, until it closes this process's input."""
+    ignore_stop_signals()
     writer = MessageWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # printed text must not get between the messages
     asyncio.run(_serve(writer))

@@ -34,8 +34,15 @@ from mmdbench.cli import (
     show,
     verify,
 )
-from mmdbench.cli._shared.errors import UNEXPECTED, guarded, print_unexpected, replace_unprintable
+from mmdbench.cli._shared.errors import (
+    UNEXPECTED,
+    end_stopped,
+    guarded,
+    print_unexpected,
+    replace_unprintable,
+)
 from mmdbench.cli._shared.output import say
+from mmdbench.system.stop_signals import end_at_stop_signals
 
 __all__ = ["app", "main"]
 
@@ -94,6 +101,7 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command line."""
     replace_unprintable()
+    end_at_stop_signals(end_stopped)
     try:
         app()
     except Exception as error:  # noqa: BLE001 - outside the verbs, which guard themselves

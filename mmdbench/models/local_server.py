@@ -7,17 +7,16 @@ import shlex
 import signal
 import socket
 import subprocess
-import threading
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 from mmdbench.errors import ModelError, UsageError
@@ -33,6 +32,14 @@ _PORT = "{port}"
 _LINES, _LINE_CHARACTERS = 12, 300
 _GRACE_SECONDS = 20.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between two questions whether it answers
+_WATCH = """
+import os, signal, sys
+for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
+sys.stdin.read()
+os.killpg(int(sys.argv[1]), signal.SIGKILL)
+"""
+"""A program that kills a group of processes when its standard input ends, however our process ended."""
 
 
 class LocalServer:
@@ -71,8 +78,8 @@ class LocalServer:
         self.card = replace(card, options=options)
         self._seconds = minutes * 60
         self._process: subprocess.Popen[bytes] | None = None
+        self._watching = ExitStack()
         self._log = Path(os.devnull)
-        self._former: Any = None
         self._say: Callable[[str], None] = print
         if any(_PORT in word for word in self._words):
             port = _free_port()
@@ -91,16 +98,13 @@ class LocalServer:
             return
         if process.poll() is not None:
             self._say(self._end())
-        try:
+        with self._watching:
             _end_group(process)
-        finally:
-            if self._former is not None:
-                signal.signal(signal.SIGTERM, self._former)
 
     def start(self, log: Path, say: Callable[[str], None]) -> None:
         """Start the server and wait until it lists its models.
 
-        SIGTERM is from then on as Ctrl-C is, so that it ends the server too.
+        If this process is killed, the server is killed too.
 
         Args:
             log: The file for what it prints; its folder is made.
@@ -120,8 +124,6 @@ class LocalServer:
         self._log = log
         self._say = say
         say(f"starting {self._words[0]} at {place}; what it prints is in {log}.")
-        if threading.current_thread() is threading.main_thread():
-            self._former = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with log.open("wb") as file:
                 self._process = subprocess.Popen(  # noqa: S603 - the command is the user's own
@@ -135,6 +137,7 @@ class LocalServer:
             raise ModelError(
                 f"Cannot run {self._words[0]}: {error.strerror or error}.", hint="Is it installed?"
             ) from error
+        self._watching.callback(_end_watch, _watch(self._process))
         self._wait(self._process)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
@@ -179,6 +182,17 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _watch(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """A process that kills the group of `process` when this one ends without having ended it."""
+    words = [sys.executable, "-I", "-S", "-c", _WATCH, str(process.pid)]
+    return subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own code
+
+
+def _end_watch(watch: subprocess.Popen[bytes]) -> None:
+    watch.kill()
+    watch.communicate()
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

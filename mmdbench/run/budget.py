@@ -7,20 +7,18 @@ exceed the budget, so that many at once do not overshoot together.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 from mmdbench.system.bounds import require_above
+from mmdbench.system.stop_signals import on_stop_signal
 
-__all__ = ["INTERRUPTED", "Budget", "Spending", "stopped_by_ctrl_c"]
+__all__ = ["INTERRUPTED", "Budget", "Spending", "stopped_by_signals"]
 
 INTERRUPTED = "interrupted"
-"""The reason of a run that was stopped by Ctrl-C."""
+"""The reason of a run that was stopped by Ctrl-C, SIGTERM or SIGHUP; it replaces another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,11 @@ class Spending:
         self.usd += usd
 
     def stop(self, reason: str) -> None:
-        """Let no further request start; the first reason is kept."""
-        if not self.reason:
+        """Let no further request start; of several reasons the first is kept, unless one is INTERRUPTED."""
+        is_first = not self.reason
+        if is_first or reason == INTERRUPTED:
             self.reason = reason
+        if is_first:
             for call in self.on_stop:
                 call()
 
@@ -112,19 +112,7 @@ class Spending:
 
 
 @contextmanager
-def stopped_by_ctrl_c(spending: Spending) -> Iterator[None]:
-    """Stop spending at the first Ctrl-C, so that requests in flight are finished; the second interrupts."""
-    if threading.current_thread() is not threading.main_thread():
+def stopped_by_signals(spending: Spending) -> Iterator[None]:
+    """Stop spending at the first Ctrl-C, SIGTERM or SIGHUP, so that requests in flight are finished."""
+    with on_stop_signal(lambda: spending.stop(INTERRUPTED)):
         yield
-        return
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if spending.reason:
-            raise KeyboardInterrupt
-        spending.stop(INTERRUPTED)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

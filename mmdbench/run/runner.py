@@ -24,7 +24,7 @@ from mmdbench.run.async_driver import AsyncDriver, run_with_model
 from mmdbench.run.batch_api import BatchHooks, BatchRun
 from mmdbench.run.batch_check import check_batches
 from mmdbench.run.batch_driver import BatchDriver
-from mmdbench.run.budget import INTERRUPTED, Spending, stopped_by_ctrl_c
+from mmdbench.run.budget import INTERRUPTED, Spending, stopped_by_signals
 from mmdbench.run.cache_alarm import SameReplies
 from mmdbench.run.canary_watch import CanaryWatch, watching
 from mmdbench.run.engines.local_dispatcher import LocalDispatcher
@@ -270,10 +270,10 @@ class _Session:
 def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lambda _: None) -> RunSummary:
     """Ask the model for everything in the plan that the run's folder does not answer yet.
 
-    Ctrl-C (KeyboardInterrupt, after requests in flight are stored) and SIGKILL leave the folder whole:
-    the same call resumes there. Raises LockedError if another process runs in the folder, StoreError
-    if it cannot be written, ModelError if the model cannot be asked, fails at every request, or if the server
-    answers as another model than before.
+    Ctrl-C, SIGTERM and SIGHUP (KeyboardInterrupt, after requests in flight are stored) and SIGKILL leave the
+    folder whole: the same call resumes there. Raises LockedError if another process runs in the folder,
+    StoreError if it cannot be written, ModelError if the model cannot be asked, fails at every request, or if
+    the server answers as another model than before.
     """
     started = time.monotonic()
     folder, model, settings = inputs.folder, inputs.model, inputs.settings
@@ -297,7 +297,7 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
             session.show(note=moved_note(before, session.record.manifest) if session.todo else "")
             counts = session.earlier + len(session.todo), len(session.todo)
             watch = watching(inputs, session.record.manifest, counts, session.spending, session.show_note)
-            with watch as session.watch, stopped_by_ctrl_c(session.spending):
+            with watch as session.watch, stopped_by_signals(session.spending):
                 if session.adopt_learnt():
                     session.choose()
                 _ask(session)

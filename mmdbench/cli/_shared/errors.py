@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,7 +28,15 @@ from mmdbench.cli._shared.urls import open_urls
 from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.system.printable import log_line
 
-__all__ = ["INTERRUPTED", "PIPE_CLOSED", "UNEXPECTED", "guarded", "print_unexpected", "replace_unprintable"]
+__all__ = [
+    "INTERRUPTED",
+    "PIPE_CLOSED",
+    "UNEXPECTED",
+    "end_stopped",
+    "guarded",
+    "print_unexpected",
+    "replace_unprintable",
+]
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -38,12 +47,17 @@ UNEXPECTED = 70
 _NEXT_URL = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.\-]+://)")
 _START = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 
+_STOP_SAID = threading.Event()
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def guarded(verb: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a verb: URLs become paths, errors of mmdbench become one line, and Ctrl-C exits with 130."""
+    """Wrap a verb: URLs become paths, errors of mmdbench become one line, and a stop exits with 130.
+
+    Stops are Ctrl-C, SIGTERM and SIGHUP.
+    """
 
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -54,7 +68,8 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             say(f"mmdbench: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
-            say(f"mmdbench: stopped. Run the same command to resume{_command()}", err=True)
+            _STOP_SAID.set()
+            say(_stopped(), err=True)
             raise typer.Exit(INTERRUPTED) from interrupt
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
@@ -72,6 +87,18 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(UNEXPECTED) from error
 
     return run
+
+
+def end_stopped() -> None:
+    """End the process, whatever its threads wait for; what is not stored by now is lost."""
+    with suppress(OSError):
+        if not _STOP_SAID.is_set():
+            os.write(2, f"{_stopped()}\n".encode())  # a print would wait for one that was interrupted
+    os._exit(INTERRUPTED)
+
+
+def _stopped() -> str:
+    return f"mmdbench: stopped. Run the same command to resume{_command()}"
 
 
 def _is_name(error: UnicodeEncodeError) -> bool:

@@ -88,7 +88,7 @@ class ModelJudge:
             ModelError: No call can succeed (key, model, address, credit), the server stays dead, or it
                 answers as another model than before.
             IncompleteError: The budget is used up.
-            KeyboardInterrupt: `spending` was stopped by Ctrl-C.
+            KeyboardInterrupt: `spending` was stopped by Ctrl-C, SIGTERM or SIGHUP.
             MissingExtraError: The adapter's client is not installed.
         """
         sampling = {"temperature": call.temperature, "max_tokens": call.max_tokens}

@@ -15,7 +15,7 @@ from mmdbench.models.registry import is_async, open_model
 from mmdbench.results.graded_arms import Judging
 from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.results.judging.model_judge import ModelJudge
-from mmdbench.run.budget import Budget, stopped_by_ctrl_c
+from mmdbench.run.budget import INTERRUPTED, Budget, stopped_by_signals
 from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.scoring import load_heads
 
@@ -48,7 +48,7 @@ class JudgeOptions:
 def open_judging(
     options: JudgeOptions | None, journal: Path, run: Path | None = None
 ) -> Iterator[Judging | None]:
-    """Open a judge, and close it on exit; Ctrl-C keeps the replies that it has given.
+    """Open a judge, and close it on exit; Ctrl-C, SIGTERM and SIGHUP keep the replies that it has given.
 
     Args:
         options: The judge; None for none.
@@ -60,6 +60,7 @@ def open_judging(
 
     Raises:
         ModelError: The server answered as several models, in the journal or now.
+        KeyboardInterrupt: A signal stopped the judge, also if everything was answered before.
     """
     if options is None:
         yield None
@@ -75,13 +76,15 @@ def open_judging(
     for note in judge.card.notes:
         options.on_note(note)
     try:
-        with stopped_by_ctrl_c(judge.spending):
+        with stopped_by_signals(judge.spending):
             heads = load_heads(options.heads)
             kept = JsonlJournal(journal)
             judge.served.earlier = kept.served(judge.id)
             judge.require_one_model()
             yield Judging(judge, heads, kept, on_progress=options.on_progress)
         judge.require_one_model()
+        if judge.spending.reason == INTERRUPTED:
+            raise KeyboardInterrupt
     finally:
         judge.close()
         usage = judge.usage()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from collections import deque
@@ -27,6 +26,7 @@ from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.system.opencv import single_threaded_opencv
 from mmdbench.system.processes import MessageWriter, read_message
+from mmdbench.system.stop_signals import ignore_stop_signals
 
 __all__ = ["main"]
 
@@ -93,7 +93,7 @@ class _RequestQueue:
 
 def main() -> None:
     """Answer the requests of the pool that started this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the pool, which stops its workers
+    ignore_stop_signals()
     sender = MessageWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     opening = read_message(sys.stdin.buffer)
