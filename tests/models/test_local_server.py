@@ -97,7 +97,7 @@ def test_a_run_starts_uses_and_ends_its_server_and_resumes_with_another_port(tmp
     assert "serve-" in str(read_manifest(tmp_path / "run"))
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_an_interrupted_run_ends_its_server(stop, tmp_path, make_tsv):
     pids, out = tmp_path / "pids", tmp_path / "run"
     serve = python(SERVER.replace("FaultyServer(port", "FaultyServer(seconds=600, port"), "{port}", pids)

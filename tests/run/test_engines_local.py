@@ -21,6 +21,7 @@ from mmdbench.run.engines.local_dispatcher import LocalDispatcher
 from mmdbench.run.engines.local_pool import LocalWorker
 from mmdbench.run.engines.pool import ModelFacts, Workload
 from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
+from mmdbench.run.manifest import read_manifest
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.plan import Planned
 from mmdbench.run.store import read_replies
@@ -245,6 +246,23 @@ def test_ctrl_c_finishes_what_workers_ask_and_the_same_command_resumes(make_tsv,
     assert 0 < len(read_replies(tmp_path / "run")) < 40
     assert "workers: 1 gave" in run_command(*words)
     asked_once(tmp_path / "run", 40)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_workers_finish_when_a_signal_reaches_their_whole_group(make_tsv, tmp_path, odd, number):
+    cards = tmp_path / "cards.toml"
+    cards.write_text(f"[guess]\nadapter = {str(tmp_path / 'odd_model.py')!r}\noptions = {{seconds = 0.2}}\n")
+    odd()
+    with Child(_words(make_tsv(30), cards, tmp_path / "run")) as run:
+        run.wait_until(lambda: _has_asked(tmp_path / "run"))
+        workers = {r.details["pid"] for r in read_replies(tmp_path / "run").values()}
+        for pid in (*workers, run.pid):
+            os.kill(pid, number)
+        assert run.wait() == 130, run.stderr
+    assert "restarted" not in run.stderr
+    (session,) = read_manifest(tmp_path / "run")["sessions"]
+    assert session["requests_sent"] == len(read_replies(tmp_path / "run")) < 30
+    assert not any(_lives(pid) for pid in workers)
 
 
 def test_a_driver_that_is_killed_leaves_no_worker_behind(make_tsv, tmp_path, odd):

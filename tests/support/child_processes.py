@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _PRELOADED = [
@@ -104,7 +105,8 @@ class Child:
     def send_signal(self, number: int) -> None:
         """Send a signal, if the process still runs."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End the process as nothing can prevent."""
