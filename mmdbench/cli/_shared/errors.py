@@ -93,7 +93,7 @@ def end_stopped() -> None:
     """End the process, whatever its threads wait for; what is not stored by now is lost."""
     with suppress(OSError):
         if not _STOP_SAID.is_set():
-            os.write(2, f"{log_line(_stopped())}\n".encode())  # a print would wait for one that was interrupted
+            os.write(2, f"{log_line(_stopped())}\n".encode())  # a print may have been interrupted
     os._exit(INTERRUPTED)
 
 
