@@ -16,10 +16,10 @@ from mmdbench.builds.manifest import (
     read_log,
     write_build,
 )
-from mmdbench.builds.part_files import FileRecord, built_path, check_file, disk_error, file_record
+from mmdbench.builds.part_files import FileRecord, built_path, check_file, file_record
 from mmdbench.builds.plan import BenchPlan, Output
 from mmdbench.errors import StoreError, UsageError
-from mmdbench.system.files import MANIFEST_FILE, make_folder
+from mmdbench.system.files import MANIFEST_FILE, cannot_write, make_folder
 from mmdbench.system.inner_paths import inner_path, refuse_links
 
 __all__ = ["LOGS", "TakenOver", "check_outputs", "move_output", "parts_folder", "remove_parts", "take_over"]
@@ -145,7 +145,7 @@ def _move(parts: Path, folder: Path, what: tuple[str, FileRecord], *, check: boo
                 _remove_pictures(target)
             source.replace(target)
     except OSError as error:
-        raise disk_error(target, error) from error
+        raise cannot_write(target, error) from error
 
 
 def _refuse_other_files(folder: Path, planned: Sequence[BenchPlan]) -> None:
@@ -185,7 +185,7 @@ def _remove(folder: Path, outputs: Sequence[BuiltOutput]) -> None:
                 else:
                     path.unlink(missing_ok=True)
             except OSError as error:
-                raise disk_error(path, error) from error
+                raise cannot_write(path, error) from error
 
 
 def _is_file_of(output: str, file: str) -> bool:

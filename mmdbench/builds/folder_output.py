@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.builds.output_format import OutputRow, SinkPlan, image_names, row_fields, text_columns
-from mmdbench.builds.part_files import FileRecord, PartFile, check_file, disk_error
+from mmdbench.builds.part_files import FileRecord, PartFile, check_file
 from mmdbench.builds.row_images import json_line
 from mmdbench.system.digest import bytes_digest
-from mmdbench.system.files import make_folder
+from mmdbench.system.files import cannot_write, make_folder
 
 __all__ = ["FolderSink"]
 
@@ -82,4 +82,4 @@ def _write(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise disk_error(path, error) from error
+        raise cannot_write(path, error) from error

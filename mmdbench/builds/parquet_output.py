@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.builds.output_format import OutputRow, SinkPlan, image_names, row_fields, text_columns
-from mmdbench.builds.part_files import FileRecord, PartFile, disk_error, file_record
+from mmdbench.builds.part_files import FileRecord, PartFile, file_record
 from mmdbench.errors import MissingExtraError
+from mmdbench.system.files import cannot_write
 
 __all__ = ["ParquetSink", "load_pyarrow"]
 
@@ -66,7 +67,7 @@ class ParquetSink:
             for name, count in zip(names, shards, strict=True):
                 self._write(name, rows, count)
         except OSError as error:
-            raise disk_error(self._spool.path, error) from error
+            raise cannot_write(self._spool.path, error) from error
         return [file_record(self._plan.folder, name) for name in names]
 
     def abandon(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import StoreError
-from mmdbench.system.files import make_folder
+from mmdbench.system.files import cannot_write, make_folder
 from mmdbench.system.inner_paths import inner_path
 
 __all__ = [
@@ -20,19 +19,8 @@ __all__ = [
     "PartFile",
     "built_path",
     "check_file",
-    "disk_error",
     "file_record",
 ]
-
-_HINTS = {
-    errno.ENOSPC: "The disk is full. Free some space and run the same command again: it resumes here.",
-    errno.EDQUOT: "Your quota is used up. Free some space and run the same command again.",
-    errno.EFBIG: "A file may not be that large here. Raise the limit (ulimit -f), or name another folder.",
-    errno.EACCES: "You may not write there. Name another folder.",
-    errno.EPERM: "You may not write there. Name another folder.",
-    errno.EROFS: "That file system is read-only. Name another folder.",
-    errno.EMFILE: "Raise the limit of open files (ulimit -n), or build fewer corruptions at once.",
-}
 
 
 class DamagedPartError(StoreError):
@@ -84,7 +72,7 @@ class PartFile:
         except FileNotFoundError as error:
             raise DamagedPartError(f"{self.path} is missing.") from error
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise cannot_write(self.path, error) from error
 
     def write(self, data: bytes) -> None:
         """Append all of `data`. Raises StoreError if it cannot be written."""
@@ -93,7 +81,7 @@ class PartFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise cannot_write(self.path, error) from error
         self._digest.update(data)
         self.size += len(data)
 
@@ -108,7 +96,7 @@ class PartFile:
                 os.fsync(self._file.fileno())
             self._file.close()
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise cannot_write(self.path, error) from error
 
     def _resume(self, record: FileRecord) -> None:
         left = record.bytes
@@ -120,12 +108,6 @@ class PartFile:
             raise DamagedPartError(f"{self.path} was changed since it was written.")
         self._file.truncate(record.bytes)
         self.size = record.bytes
-
-
-def disk_error(path: Path, error: OSError) -> StoreError:
-    """The error for a failed write, with a hint for the common causes."""
-    hint = _HINTS.get(error.errno or 0, "")
-    return StoreError(f"Cannot write {path}: {error.strerror or error}.", hint=hint)
 
 
 def built_path(folder: Path, file: str) -> Path:

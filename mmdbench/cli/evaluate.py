@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mmdbench.results.rescoring import Regraded
     from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.inputs import RunInputs
-    from mmdbench.run.runner import RunSummary
+    from mmdbench.run.summary import RunSummary
 
 __all__ = ["evaluate"]
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, cast
 
-from mmdbench.errors import ModelError
+from mmdbench.errors import ModelError, StoreError
 from mmdbench.models.learning import recall_learnt
 from mmdbench.models.registry import AsyncModel, Model, check_model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
@@ -32,8 +33,8 @@ from mmdbench.run.engines.local_pool import LocalPool
 from mmdbench.run.engines.pool import WorkerPool, Workload
 from mmdbench.run.engines.ray_dispatcher import RayDispatcher
 from mmdbench.run.engines.ray_pool import RayPool
-from mmdbench.run.generations import Generation, next_generation, time_stamp
-from mmdbench.run.inputs import RunInputs, RunSettings
+from mmdbench.run.generations import Generation, next_generation
+from mmdbench.run.inputs import RunInputs
 from mmdbench.run.manifest import (
     find_manifest,
     picture_record,
@@ -46,58 +47,13 @@ from mmdbench.run.plan import Planned, bad_images, plan_requests, write_plan
 from mmdbench.run.prefetch import prefetching
 from mmdbench.run.served_models import ServedModels, asked_model, moved_note
 from mmdbench.run.store import ReplyStore
+from mmdbench.run.summary import RunProgress, RunSummary, session_record, throttle_record
 from mmdbench.system.files import make_folder
 from mmdbench.system.locks import folder_lock
 
-__all__ = ["RunProgress", "RunSummary", "run_plan", "shard_of"]
+__all__ = ["run_plan", "shard_of"]
 
 _AHEAD = 8
-_TRACE_SHOWN = 200
-
-
-@dataclass(frozen=True, slots=True)
-class RunProgress:
-    """Progress of a run, sent after each reply.
-
-    `done` of `total` requests are answered in this call, `failed` of them with an error; `earlier` were
-    answered before; `cell` is the latest; `usd` is spent. `note` is a message for the user, sent once.
-    """
-
-    done: int
-    total: int
-    earlier: int
-    failed: int
-    cell: Cell | None = None
-    usd: float = 0.0
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """Result of one call of `run_plan`.
-
-    `cells` are planned, `asked` in this call, answered `earlier`, `failed`; `seconds` are wall time.
-    `stopped` is the reason if not everything was asked, `alarm` a warning about suspicious replies;
-    both are empty otherwise. `sent` counts requests with their retries, `tokens` are (read, written);
-    `throttle` holds limit, cuts and trace, `workers` the replies of each worker and their restarts, `served`
-    the numbers of replies by the model's name and system fingerprint as the server gave them, `batches` the
-    status of each batch of the run by its id.
-    """
-
-    cells: int
-    asked: int
-    earlier: int
-    failed: int
-    seconds: float
-    stopped: str = ""
-    alarm: str = ""
-    usd: float = 0.0
-    sent: int = 0
-    tokens: tuple[int, int] = (0, 0)
-    throttle: dict[str, Any] = field(default_factory=dict)
-    workers: dict[str, Any] = field(default_factory=dict)
-    served: dict[str, dict[str, int]] = field(default_factory=dict)
-    batches: dict[str, Any] = field(default_factory=dict)
 
 
 class _PlanAndManifest:
@@ -140,9 +96,9 @@ class _PlanAndManifest:
     def write(self) -> None:
         """Write plan and manifest, once."""
         if not self._written:
-            self._written = True
             write_plan(self._inputs.folder, self._planned, self._inputs.benches)
             save_manifest(self._inputs.folder, self.manifest)
+            self._written = True
 
     def close(self, session: Mapping[str, Any], *, finished: bool) -> None:
         """Write the manifest with the session that ends, and with its generation if that is finished."""
@@ -181,6 +137,8 @@ class _Session:
     served: ServedModels = field(default_factory=ServedModels)
     watch: CanaryWatch | None = None
     batches: dict[str, Any] = field(default_factory=dict)
+    lost: int = 0
+    unwritten: StoreError | None = None
 
     def __post_init__(self) -> None:
         self._known = getattr(getattr(self.inputs.model, "learnt", None), "known", None)
@@ -212,10 +170,34 @@ class _Session:
         self.show(note=learnt.note)
         return True
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Context of a write that may fail: nothing more is asked then, and the first error is kept."""
+        try:
+            yield
+        except StoreError as error:
+            if self.unwritten is None:
+                self.unwritten = error
+                self.show(note=f"{error.message} Nothing more is asked; requests in flight are finished")
+            self.spending.stop("the run's folder cannot be written to")
+
+    def keep_or_stop(self, reply: Reply) -> None:
+        """Store a reply; if it cannot be stored it is counted, and those in flight are still waited for."""
+        with self.writing():
+            self.keep(reply)
+
     def keep(self, reply: Reply) -> None:
-        self.adopt_learnt()
-        self.record.write()
-        self.store.add(replace(reply, key=self.key(reply.key)) if self.keys else reply)
+        """Store a reply. Raises StoreError."""
+        with self.writing():
+            self.adopt_learnt()
+            self.record.write()
+        try:
+            self.store.add(replace(reply, key=self.key(reply.key)) if self.keys else reply)
+        except StoreError:
+            self.lost += 1
+            raise
+        with self.writing():
+            self.store.sync_when_due()
         self.asked += 1
         self.failed += reply.status == "error"
         usage = reply.details.get("usage") or {}
@@ -229,6 +211,15 @@ class _Session:
             if self.served.alarm and not self.inputs.settings.allow_model_change:
                 self.spending.stop(self.served.alarm)
         self.show(reply.cell)
+
+    def require_written(self) -> None:
+        """Raise StoreError if anything of this call could not be written."""
+        if self.unwritten is None:
+            return
+        kept = "Every answer is stored."
+        if self.lost:
+            kept = f"{self.lost} answer{'s' * (self.lost > 1)} could not be stored, all others are."
+        raise StoreError(f"{self.unwritten.message} {kept}", hint=self.unwritten.hint) from self.unwritten
 
     def require_one_model(self) -> None:
         """Raise ModelError if the server answered as several models, unless the settings allow it."""
@@ -262,7 +253,7 @@ class _Session:
             usd=round(self.spending.usd, 6),
             sent=self.spending.sent,
             tokens=(self.read, self.written),
-            throttle=_throttle_record(self.throttle, seconds) if self.throttle else {},
+            throttle=throttle_record(self.throttle, seconds) if self.throttle else {},
             workers=model.report() if isinstance(model, WorkerPool) else {},
         )
 
@@ -305,7 +296,11 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
         finally:
             summary = session.summary(len(planned), time.monotonic() - started)
             finished = store.index.keys() >= {session.key(p.key) for p in planned}
-            session.record.close(_session_record(session.begun, summary, settings), finished=finished)
+            with session.writing():
+                store.sync()
+            with session.writing():
+                session.record.close(session_record(session.begun, summary, settings), finished=finished)
+        session.require_written()
     if summary.stopped == INTERRUPTED:
         raise KeyboardInterrupt
     return summary
@@ -326,7 +321,7 @@ def _ask(session: _Session) -> None:
     if session.inputs.settings.batch is not None:
         _ask_in_batches(session)
         return
-    workload = Workload(session.todo, spending, session.keep, session.show_note)
+    workload = Workload(session.todo, spending, session.keep_or_stop, session.show_note)
     if isinstance(model, LocalPool):
         LocalDispatcher(model, workload).run()
         return
@@ -334,7 +329,7 @@ def _ask(session: _Session) -> None:
         RayDispatcher(model, workload).run()
         return
     throttle = session.throttle
-    driver = BatchDriver(cast("Model", model), card, session.keep)
+    driver = BatchDriver(cast("Model", model), card, session.keep_or_stop)
     at_once = throttle.settings.concurrency if throttle else driver.batch_size
     workers = session.inputs.settings.workers or min(8, os.cpu_count() or 1)
     max_pixels = session.inputs.settings.max_pixels
@@ -346,7 +341,7 @@ def _ask(session: _Session) -> None:
 
         async def drive() -> None:
             driver = AsyncDriver(served, card, spending, throttle, notify=workload.notify)
-            await driver.run(prefetch, session.keep, session.watch)
+            await driver.run(prefetch, session.keep_or_stop, session.watch)
 
         run_with_model(served, drive)
 
@@ -365,32 +360,3 @@ def _ask_in_batches(session: _Session) -> None:
         driver.run(session.todo)
     finally:
         session.batches = driver.journal.record()
-
-
-def _throttle_record(throttle: Throttle, seconds: float) -> dict[str, Any]:
-    begun = time.monotonic() - seconds  # the throttle's clock is the event loop's, which is this one
-    trace = [[round(p.seconds - begun, 2), round(p.limit, 1), p.why] for p in throttle.trace]
-    return {"limit": int(throttle.limit), "cuts": throttle.cuts, "trace": trace}
-
-
-def _session_record(begun: datetime, summary: RunSummary, settings: RunSettings) -> dict[str, Any]:
-    throttle = dict(summary.throttle)
-    if throttle:
-        throttle["trace"] = throttle["trace"][-_TRACE_SHOWN:]
-    return {
-        "begun": time_stamp(begun),
-        "seconds": round(summary.seconds, 2),
-        "asked": summary.asked,
-        "answered_before": summary.earlier,
-        "failed": summary.failed,
-        "requests_sent": summary.sent,
-        "tokens": {"read": summary.tokens[0], "written": summary.tokens[1]},
-        "cost_usd": summary.usd,
-        "stopped": summary.stopped,
-        "alarm": summary.alarm,
-        "shard": list(settings.shard),
-        "throttle": throttle,
-        "workers": summary.workers,
-        **({"served": summary.served} if summary.served else {}),
-        **({"batches": summary.batches} if summary.batches else {}),
-    }

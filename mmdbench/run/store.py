@@ -11,9 +11,10 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmdbench.errors import StoreError
 from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
+from mmdbench.system.files import cannot_write, make_folder, open_atomic
 from mmdbench.system.unicode_text import readable
 
 __all__ = [
@@ -64,48 +66,97 @@ class ReplyStore:
 
     def __enter__(self) -> ReplyStore:
         try:
-            self._file = self.path.open("ab")
+            self._file = self.path.open("a+b", buffering=0)
             cut_torn_tail(self.path)
         except OSError as error:
-            raise StoreError(f"Cannot write {self.path}: {error.strerror}.") from error
+            raise cannot_write(self.path, error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._sync()
-            self._file.close()
-            self._file = None
+        try:
+            self.sync()
+        except StoreError:
+            if kind is None:  # or else the block's own error is the first one
+                raise
+        finally:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def answered(self, *, errors_count: bool = False) -> set[str]:
         """The keys that are not asked again; a stored error counts only if `errors_count`."""
         return {key for key, status in self.index.items() if errors_count or status != "error"}
 
     def add(self, reply: Reply) -> None:
-        """Append a reply; when this returns, the operating system has it."""
+        """Append a reply; when this returns, the operating system has it.
+
+        Raises StoreError if it cannot be written: the file then ends with the reply before it, and a shorter
+        one may still fit.
+        """
         if self._file is None:
             raise StoreError(f"The store {self.path} is not open for writing.")
         asked = time_stamp(datetime.now(timezone.utc))
         reply = replace(reply, asked=asked, generation=self.generation.number)
-        try:
-            self._file.write(reply_line(reply))
-            self._file.flush()
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
-                self._sync()
-        except OSError as error:
-            raise StoreError(
-                f"Cannot write {self.path}: {error.strerror}.",
-                hint="Every earlier reply is safe; free some space and run the same command again.",
-            ) from error
+        self._append(self._file, reply_line(reply))
         if _counts(self.index.get(reply.key), reply.status):
             self.index[reply.key] = reply.status
 
-    def _sync(self) -> None:
-        if self._file is not None:
-            self._file.flush()
+    def sync_when_due(self) -> None:
+        """Do as `sync` if the last time is a second ago."""
+        if time.monotonic() - self._synced > _SYNC_SECONDS:
+            self.sync()
+
+    def _append(self, file: IO[bytes], line: bytes) -> None:
+        end = file.seek(0, os.SEEK_END)
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                file.truncate(end)
+            raise cannot_write(self.path, error) from error
+
+    def sync(self) -> None:
+        """Force the replies to the disk.
+
+        Raises StoreError if that fails, or if the file was removed or replaced; it is written again then.
+        """
+        if self._file is None:
+            return
+        self._synced = time.monotonic()
+        try:
             os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
+            if not _is_at(self._file, self.path):
+                self._write_again(self._file)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def _write_again(self, lost: IO[bytes]) -> None:
+        """Copy the file, which was removed but is still open, to its place, or beside what is there now."""
+        gone, number = self.path, 1
+        make_folder(gone.parent)
+        while self.path.exists():
+            self.path, number = gone.with_name(f"{gone.stem}-{number}{gone.suffix}"), number + 1
+        lost.seek(0)
+        with open_atomic(self.path) as copy:
+            shutil.copyfileobj(lost, copy)
+        self._file = self.path.open("a+b", buffering=0)
+        lost.close()
+        raise StoreError(
+            f"{gone} was removed or replaced while the run was writing to it.",
+            hint=f"Its replies are in {self.path} now; run the same command again.",
+        )
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """True if an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def shard_paths(folder: Path) -> list[Path]:

@@ -63,16 +63,24 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
                 Path(temporary).unlink()
 
 
+_AGAIN = "Free some space and run the same command again."
+_ELSEWHERE = "Name another folder."
+_HINTS = {
+    errno.ENOSPC: f"The disk is full. {_AGAIN}",
+    errno.EDQUOT: f"Your quota is used up. {_AGAIN}",
+    errno.EFBIG: "A file may not be that long here: raise the limit (ulimit -f), or name another folder.",
+    errno.EMFILE: "Too many files are open: raise the limit (ulimit -n), or lower the concurrency.",
+    errno.ENFILE: "Too many files are open on this machine: close other programs.",
+    errno.EACCES: f"You may not write there. {_ELSEWHERE}",
+    errno.EPERM: f"You may not write there. {_ELSEWHERE}",
+    errno.EROFS: f"That file system is read-only. {_ELSEWHERE}",
+    errno.ENOTDIR: f"A file is in the way of a folder. {_ELSEWHERE}",
+    errno.EEXIST: f"A file is in the way of a folder. {_ELSEWHERE}",
+    errno.EIO: "The disk reports an error; look at it before you write there again.",
+}
+
+
 def cannot_write(path: Path, error: OSError) -> StoreError:
     """The error to raise for a path that cannot be written, with what to do about it."""
-    reasons = {
-        errno.ENOSPC: "The disk is full. Free some space and run the same command again.",
-        errno.EACCES: "You may not write there. Name another folder.",
-        errno.EROFS: "That file system is read-only. Name another folder.",
-        errno.ENOTDIR: "A file is in the way of a folder. Name another folder.",
-        errno.EEXIST: "A file is in the way of a folder. Name another folder.",
-        errno.EISDIR: "A folder is in the way of a file. Name another folder.",
-        errno.ELOOP: "A link is in the way. Remove it.",
-    }
     what = error.strerror or str(error)
-    return StoreError(f"Cannot write {path}: {what}.", hint=reasons.get(error.errno or 0, ""))
+    return StoreError(f"Cannot write {path}: {what}.", hint=_HINTS.get(error.errno or 0, ""))

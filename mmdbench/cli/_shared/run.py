@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmdbench.results.graded_run import RunResults
     from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.inputs import RunInputs
-    from mmdbench.run.runner import RunProgress, RunSummary
+    from mmdbench.run.summary import RunProgress, RunSummary
 
 __all__ = ["ask_model", "open_run", "print_report", "refuse_incomplete", "show_forecast"]
 
