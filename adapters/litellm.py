@@ -3,7 +3,7 @@
 `--model litellm:<provider>/<model>`, for example `litellm:bedrock/<model id>` or `litellm:vertex_ai/<model>`.
 litellm reads the provider's keys from the environment under its own names; `key_env` and `endpoint` of a card
 are passed to it if they are set. Requests have the form and the options of the adapter `openai`, without
-`transport` and `processes`. They are retried by the runner, not by litellm. Settings that the provider does
+`reply_mb`. They are retried by the runner, not by litellm. Settings that the provider does
 not take are learnt as there.
 """
 
@@ -34,7 +34,7 @@ __all__ = ["ADAPTER_VERSION", "LiteLLMModel", "load"]
 ADAPTER_VERSION = "1"
 
 _NO_ENDPOINT = "https://litellm.invalid"  # settings need one; litellm finds the provider's own
-_NOT_TAKEN = ("transport", "processes", "headers", "query")
+_NOT_TAKEN = ("reply_mb", "headers", "query")
 _CODES = {
     "ContentPolicyViolationError": "content_policy_violation",
     "ContextWindowExceededError": "context_length_exceeded",

@@ -1,8 +1,8 @@
 """Requests per second of the runner, against a local server that takes 50 ms per answer, 64 at once.
 
 The ideal time is requests / concurrency × 50 ms: neither the runner nor the server, which shares this
-machine's cores, costs anything. Pictures are tiny and each is shown with fifty questions, so that
-asking and storing are measured, not the making of pictures. Also measured: growth of memory with the
+machine's cores, costs anything. Each picture is shown with many questions, so that asking and storing
+are measured, not the making of pictures; they are of 85 kB, then tiny. Also measured: growth of memory with the
 number of requests, and the time to load 400,000 stored replies.
 
     python benchmarks/throughput.py [--smoke]
@@ -87,17 +87,33 @@ async def serve(seconds):
     await server.serve_forever()
 
 
-def write_bench(path, rows, questions_a_picture):
+def photograph(kilobytes, seed):
+    """A JPEG of about so many kilobytes; 0 for a tiny PNG."""
+    import numpy as np
     from PIL import Image
 
+    buffer = io.BytesIO()
+    if not kilobytes:
+        Image.new("RGB", (16, 12), (90, 120, 30)).save(buffer, "PNG")
+        return buffer.getvalue()
+    rng = np.random.default_rng(seed)
+    grain = rng.normal(rng.integers(60, 200, 3), 18, (213, 320, 3)).repeat(2, 0).repeat(2, 1)
+    for quality in range(60, 100, 2):
+        buffer = io.BytesIO()
+        Image.fromarray(grain.clip(0, 255).astype("uint8")).save(buffer, "JPEG", quality=quality)
+        if buffer.tell() >= kilobytes * 1000:
+            break
+    return buffer.getvalue()
+
+
+def write_bench(path, rows, questions_a_picture, kilobytes):
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter="\t")
         writer.writerow(["index", "question", "A", "B", "answer", "image"])
-        buffer = io.BytesIO()
-        Image.new("RGB", (16, 12), (90, 120, 30)).save(buffer, "PNG")
-        image = base64.b64encode(buffer.getvalue()).decode()
         for i in range(rows):
             first = i - i % questions_a_picture
+            if i == first and (kilobytes or i == 0):
+                image = base64.b64encode(photograph(kilobytes, i)).decode()
             writer.writerow([i, f"Question {i}?", "yes", "no", "AB"[i % 2], image if i == first else first])
 
 
@@ -123,8 +139,8 @@ def served(seconds):
             server.kill()
 
 
-def ask(rows, seconds, concurrency, options, questions_a_picture=1):
-    """Run `rows` requests; returns requests per second, of all and without the first quarter, and MiB."""
+def ask(rows, seconds, concurrency, questions_a_picture=1, kilobytes=0):
+    """Run `rows` requests; requests per second after the first reply, CPU seconds for each, and MiB."""
     from mmdbench.benches import open_bench
     from mmdbench.models import open_model
     from mmdbench.models.cards import ModelCard
@@ -133,30 +149,30 @@ def ask(rows, seconds, concurrency, options, questions_a_picture=1):
     from mmdbench.run.runner import run_plan
 
     with tempfile.TemporaryDirectory() as folder, served(seconds) as (url, server):
-        write_bench(Path(folder) / "toy.tsv", rows, questions_a_picture)
-        options = {"concurrency": concurrency, **options}
-        card = ModelCard("toy", "openai", model="toy", endpoint=url, options=options)
-        marks, times = {}, {}
+        write_bench(Path(folder) / "toy.tsv", rows, questions_a_picture, kilobytes)
+        card = ModelCard("toy", "openai", model="toy", endpoint=url, options={"concurrency": concurrency})
+        marks, times = {}, []
 
         def watch(progress):
             if progress.done in (0, rows // 4, rows // 2, rows):
                 marks[progress.done] = resident_mib(server)
-                times[progress.done] = time.perf_counter()
+            if progress.done in (1, rows):
+                times.append((time.perf_counter(), time.process_time()))
 
         plan = RunPlan(model="toy", benches=("toy",), levels=("clean",))
         bench = open_bench(Path(folder) / "toy.tsv")
         settings = RunSettings(canary=False)
         run_plan(RunInputs(plan, [bench], open_model(card), card, Path(folder) / "run", settings), watch)
-        started, quarter, ended = times[0], times[rows // 4], times[rows]
-        return rows / (ended - started), (rows - rows // 4) / (ended - quarter), marks
+        (started, busy), (ended, busy_at_end) = times[0], times[-1]
+        return rows / (ended - started), (busy_at_end - busy) / rows, marks
 
 
-def ask_barely(requests, seconds, concurrency):
+def ask_barely(requests, seconds, concurrency, characters=120):
     """Requests per second of the HTTP library alone, which neither reads nor stores answers."""
     import aiohttp
 
     text = {"type": "text", "text": "Question 1?" + " " * 120}
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 120}}
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * characters}}
     messages = [{"role": "user", "content": [picture, text]}]
     body = json.dumps({"model": "toy", "messages": messages}).encode()
 
@@ -232,30 +248,24 @@ def main():
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, default=0, help="requests against the server that takes 50 ms")
     parser.add_argument("--rate-only", action="store_true", help="measure neither memory nor loading")
-    parser.add_argument("--transport", default="auto")
-    parser.add_argument(
-        "--processes", type=int, default=0, help="1: no helper processes; 0: as many as needed"
-    )
     words = parser.parse_args()
     if words.serve is not None:
         asyncio.run(serve(words.serve))
         return 0
-    rows = words.rows or (3_000 if words.smoke else 40_000)
-    ideal = 64 / 0.05
-    barely = ask_barely(rows // 4, 0.05, 64)
-    options = {"transport": words.transport, "processes": words.processes}
-    whole, rate, _ = ask(rows, 0.05, 64, options, questions_a_picture=50)
-    print(f"{rows} requests, 50 ms, 64 at once: {rate:.0f}/s of {ideal:.0f}/s, {ideal / rate:.2f} × ideal")
-    print(f"with the first quarter, in which helpers start: {whole:.0f}/s, {ideal / whole:.2f} × ideal")
-    print(f"aiohttp alone: {barely:.0f}/s, {ideal / barely:.2f} × ideal")
-    slow = ideal / rate > (4 if words.smoke else 1.3)
+    ideal, slow = 64 / 0.05, False
+    for kilobytes, usual in ((85, 5_000), (0, 40_000)):
+        rows = words.rows or (2_000 if words.smoke else usual)
+        barely = ask_barely(rows, 0.05, 64, max(120, kilobytes * 1333))
+        rate, busy, _ = ask(rows, 0.05, 64, questions_a_picture=100, kilobytes=kilobytes)
+        shown = f"{kilobytes} kB" if kilobytes else "tiny"
+        print(f"{rows} requests with {shown} pictures, 50 ms, 64 at once: {rate:.0f}/s of {ideal:.0f}/s,")
+        print(f"  {busy * 1e6:.0f} µs of a core each; aiohttp alone: {barely:.0f}/s")
+        slow = slow or rate < (100 if words.smoke else 800)
     if words.rate_only:
         return int(slow)
-    if words.smoke:  # a run too short to tell the start of helper processes from growth
-        options["processes"] = 1
-    rate, _, marks = ask(3_000 if words.smoke else 100_000, 0.0, 64, options)
+    rate, _, marks = ask(3_000 if words.smoke else 100_000, 0.0, 64)
     shown = ", ".join(f"{mib:.0f} MiB after {done}" for done, mib in marks.items())
-    print(f"as fast as possible: {rate:.0f}/s, {1e6 / rate:.0f} µs each; resident, helpers too: {shown}")
+    print(f"as fast as possible: {rate:.0f}/s, {1e6 / rate:.0f} µs each; resident: {shown}")
     size, keys, replies = load(20_000 if words.smoke else 400_000)
     print(f"a store of {size:.0f} MiB: keys in {keys:.1f} s, replies in {replies:.1f} s")
     growth = max(marks.values()) - marks[min(m for m in marks if m)]

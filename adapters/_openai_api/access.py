@@ -19,23 +19,24 @@ __all__ = ["Access", "address_advice", "is_openai", "read_access"]
 
 _BASE_URL = "OPENAI_BASE_URL"
 _CUSTOM_HEADERS = "OPENAI_CUSTOM_HEADERS"
+_OF_OPENAI = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
 
 
 @dataclass(frozen=True, repr=False)
 class Access:
     """The key of an endpoint and the headers of its card, with their values.
 
-    `others` are values of headers that the openai client takes from the environment.
+    `of_openai` are the headers of the environment for OpenAI's own hosts.
     """
 
     key: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    others: tuple[str, ...] = ()
+    of_openai: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def values(self) -> tuple[str, ...]:
         """The values of all headers."""
-        return (*self.headers.values(), *self.others)
+        return (*self.headers.values(), *self.of_openai.values())
 
     def hidden(self, text: str) -> str:
         """The text without the values of headers."""
@@ -66,7 +67,7 @@ def read_access(settings: ApiSettings, card_name: str) -> Access:
     headers = {name: _value(name, variable, card_name) for name, variable in settings.headers.items()}
     for variable in settings.headers.values():
         refuse_clear_text(settings.endpoint, variable.strip("${}"), card_name, allow_http=settings.allow_http)
-    return Access(read_key(settings, card_name), headers, _client_headers(settings.endpoint))
+    return Access(read_key(settings, card_name), headers, _openai_headers(settings.endpoint))
 
 
 def is_openai(endpoint: str) -> bool:
@@ -111,8 +112,12 @@ def _value(name: str, variable: str, card_name: str) -> str:
     return value
 
 
-def _client_headers(endpoint: str) -> tuple[str, ...]:
+def _openai_headers(endpoint: str) -> dict[str, str]:
+    """The headers that the variables of OpenAI's own client name; empty for other hosts."""
     if not is_openai(endpoint):
-        return ()
-    lines = os.environ.get(_CUSTOM_HEADERS, "").split("\n")
-    return tuple(filter(None, (line.partition(":")[2].strip() for line in lines)))
+        return {}
+    given = {name: os.environ.get(variable, "").strip() for name, variable in _OF_OPENAI.items()}
+    for line in os.environ.get(_CUSTOM_HEADERS, "").split("\n"):
+        name, _, value = line.partition(":")
+        given[name.strip()] = value.strip()
+    return {name: value for name, value in given.items() if name and value}

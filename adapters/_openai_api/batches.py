@@ -13,7 +13,7 @@ from mmdbench.records import Request
 from mmdbench.system.secrets import HIDDEN
 
 from .access import Access
-from .chat_client import ChatClient
+from .openai_client import OpenAIClient
 from .response import outcome_of
 from .settings import ApiSettings
 
@@ -23,6 +23,7 @@ _URL = "/v1/chat/completions"
 _WINDOW = "24h"  # the only one that the API knows
 _NAME = "mmdbench_batch"
 _LOOKED_THROUGH = 1000
+_FILE_SECONDS = 3600.0  # a file of pictures may have hundreds of MB
 _NOT_SENT = ("batch_expired", "batch_cancelled")
 
 Body = Callable[[Request], tuple[dict[str, Any], list[dict[str, Any]]]]
@@ -39,7 +40,7 @@ class OpenAIBatches:
 
     def __init__(self, settings: ApiSettings, access: Access, body: Body) -> None:
         self._settings, self._access, self._body = settings, access, body
-        self._client = ChatClient(settings, access)
+        self._client = OpenAIClient(settings, access)
 
     async def check(self) -> None:
         """Raise AttemptError if the server has no batch endpoint, or the key may not use it."""
@@ -54,7 +55,7 @@ class OpenAIBatches:
     async def submit(self, path: Path, name: str) -> BatchState:
         """Upload a file and start its batch, which `find` then knows by its name. Raises AttemptError."""
         file = await self._client.call(
-            lambda client, extra: client.files.create(file=path, purpose="batch", **extra)
+            lambda client, extra: client.files.create(file=path, purpose="batch", **extra), _FILE_SECONDS
         )
         return self._state(
             await self._client.call(
@@ -102,7 +103,9 @@ class OpenAIBatches:
         await self._client.close()
 
     async def _content(self, file: str) -> bytes:
-        found = await self._client.call(lambda client, extra: client.files.content(file, **extra))
+        found = await self._client.call(
+            lambda client, extra: client.files.content(file, **extra), _FILE_SECONDS
+        )
         data = bytes(found.content)
         for value in self._access.values:
             data = data.replace(value.encode(), HIDDEN.encode())

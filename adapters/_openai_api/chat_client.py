@@ -1,131 +1,75 @@
-"""Client of one endpoint: the openai client with explicit limits, and one attempt for each request."""
+"""Client of one endpoint: one attempt for each chat completion, with explicit limits."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import re
+import secrets
+import zlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from importlib import import_module, util
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from importlib import util
+from urllib.parse import urljoin, urlsplit
 
+from mmdbench import __version__
 from mmdbench.errors import MissingExtraError, ModelError
-from mmdbench.models.endpoints import is_local
 from mmdbench.models.failures import AttemptError, error_of, kind_of_connection
 from mmdbench.records import Outcome
 from mmdbench.system.secrets import HIDDEN
 
-from .access import Access, address_advice, is_openai
-from .fast_client import fast_client, fast_http
+from .access import Access, address_advice
+from .http_client import HttpClient, HttpResponse, is_of_connection
 from .response import outcome_of
 from .settings import ApiSettings
 
-__all__ = ["ChatClient", "client_parts", "first_model"]
+__all__ = ["ChatClient", "deepest", "first_model", "status_failure"]
 
-T = TypeVar("T")
-
-_IDLE_SECONDS = 30.0
-_CONNECT_SECONDS = 20.0
-# The client would draw a number for each request, to know its own second attempts by; it makes none.
-_ONE_ATTEMPT = "one attempt"
-# Facts about this machine that the client would send with every request: they cost time and are private.
-_LEFT_OUT = tuple(
-    f"x-stainless-{name}"
-    for name in ("lang", "package-version", "os", "arch", "runtime", "runtime-version", "async")
-)
+_LOOK_UP_SECONDS = 20.0
+_MOST_REDIRECTS = 3
+_OWN_NAME = "mmdbench-"
+_NAMED = re.compile(rf"{_OWN_NAME}([0-9a-f]{{8}})-")
+_ID = re.compile(rb'"id"\s*:\s*"([^"]*)"')
+_numbers = itertools.count()
+_process = secrets.token_hex(4)
 
 
 class ChatClient:
     """Sends chat completions to one endpoint; its connections belong to the event loop that first uses it."""
 
     def __init__(self, settings: ApiSettings, access: Access) -> None:
-        if util.find_spec("openai") is None:
-            raise MissingExtraError("The openai client", extra="api")
+        if util.find_spec("aiohttp") is None:
+            raise MissingExtraError("aiohttp", extra="api")
         self._settings = settings
         self._access = access
-        self._options: Mapping[str, Any] = {"idempotency_key": _ONE_ATTEMPT}
-        self._client: Any = None
+        self._headers = _headers(access)
+        self._client: HttpClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"ChatClient({self._settings.endpoint})"
 
-    async def complete(self, body: Mapping[str, Any]) -> Outcome:
+    async def complete(self, body: bytes) -> Outcome:
         """Send a request once. Raises AttemptError, which holds no key and no value of a header."""
-        content_type, content = await self._send("chat/completions", body)
-        return outcome_of(content_type, content, self._access.key)
+        response = await self._send("chat/completions", body)
+        try:
+            return outcome_of(
+                response.headers.get("Content-Type", ""), self._hidden(response), self._access.key
+            )
+        except AttemptError as error:
+            if error.rule.action == "retry":
+                response.mistrust()
+            raise
 
     async def model_ids(self) -> list[str]:
         """The ids of the models that the endpoint serves, sorted. Raises AttemptError."""
-        _, content = await self._send("models")
+        response = await self._send("models")
         try:
-            return sorted(str(model["id"]) for model in json.loads(content)["data"])
+            return sorted(str(model["id"]) for model in json.loads(self._hidden(response))["data"])
         except (KeyError, TypeError, ValueError) as error:
             reason = self._access.reason(repr(error))
         raise AttemptError("malformed", f"its list of models has another form: {reason}")
-
-    async def call(self, task: Callable[[Any, Mapping[str, Any]], Awaitable[T]]) -> T:
-        """Run a task with the openai client and the arguments that each of the client's methods needs.
-
-        Raises AttemptError, which holds no key and no value of a header.
-        """
-        openai, _ = client_parts()
-        client = self._opened(openai)
-        extra: dict[str, Any] = {"extra_headers": self._options.get("headers")}
-        if self._settings.query:
-            extra["extra_query"] = dict(parse_qsl(self._settings.query))
-        try:
-            return await task(client, extra)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
-            failure = self._failure(openai, error, self._settings.timeout)
-        raise failure
-
-    async def _send(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[str, bytes]:
-        """The content type and the body of a response; without a `body` the request is a GET."""
-        openai, response_type = client_parts()
-        client, address = self._opened(openai), self._settings.address(path)
-        seconds = self._settings.timeout if body else min(_CONNECT_SECONDS, self._settings.timeout)
-        try:
-            if body is None:
-                options = {**self._options, "timeout": seconds}
-                response = await client.get(address, cast_to=response_type, options=options)
-            else:
-                response = await client.post(address, body=body, cast_to=response_type, options=self._options)
-            content = await response.aread()
-        except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
-            failure = self._failure(openai, error, seconds)
-        else:
-            for value in self._access.values:
-                content = content.replace(value.encode(), HIDDEN.encode())
-            return response.headers.get("content-type", ""), content
-        # Raised here, it has no reference to the request, whose headers hold the key.
-        raise failure
-
-    def _failure(self, openai: Any, error: Exception, seconds: float) -> AttemptError:
-        access = self._access
-        if isinstance(error, openai.APIStatusError):
-            # Not error.body: the client leaves out what is beside {"error": …}, such as a code.
-            if error.response.has_redirect_location:
-                moved = access.reason(error.response.headers["location"])
-                reason = f"the server names another address, where nothing is sent: {moved}"
-                return AttemptError("not_found", f"HTTP {error.status_code}: {reason}")
-            text = access.hidden(error.response.text)
-            failure = error_of(error.status_code, _read_body(text), error.response.headers, access.key)
-            advice = address_advice(self._settings)
-            if advice and failure.kind == "not_found" and "model_not_found" not in text:
-                reason = f"{failure.reason.rstrip('.')}. {advice}"
-                return AttemptError("not_found", reason, failure.retry_after)
-            return failure
-        if isinstance(error, openai.APIConnectionError):
-            # One transport calls a refused connection a timeout, so the errors behind it decide.
-            late = isinstance(error, openai.APITimeoutError)
-            kind = kind_of_connection(error, "timeout" if late else "dropped")
-            waited = f"no answer within {seconds:g} s"
-            return AttemptError(kind, waited if kind == "timeout" else access.reason(_deepest(error)))
-        kind = "malformed" if isinstance(error, openai.OpenAIError) else "unexpected"
-        return AttemptError(kind, access.reason(f"{type(error).__name__}: {error}"))
 
     async def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -133,41 +77,68 @@ class ChatClient:
         if client is not None:
             await client.close()
 
-    def _opened(self, openai: Any) -> Any:
+    async def _send(self, path: str, body: bytes | None = None) -> HttpResponse:
+        """A response with a status of success; without a `body` the request is a GET."""
+        address, clock = self._settings.address(path), asyncio.get_running_loop().time
+        timeout = self._settings.timeout if body else min(_LOOK_UP_SECONDS, self._settings.timeout)
+        ends = clock() + timeout
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = await self._attempt(address, body, max(0.001, ends - clock()))
+            moved = _moved(address, response)
+            if not moved:
+                break
+            address = moved
+        if 200 <= response.status < 300:
+            return response
+        response.mistrust()
+        text = self._access.hidden(response.content.decode("utf-8", "replace"))
+        raise status_failure(response.status, text, response.headers, self._access, self._settings)
+
+    async def _attempt(self, address: str, body: bytes | None, seconds: float) -> HttpResponse:
+        name = f"{_OWN_NAME}{zlib.crc32(body or b''):08x}-{_process}{next(_numbers):x}"
+        method = "GET" if body is None else "POST"
+        client = self._opened()
+        try:
+            response = await client.send(method, address, self._headers_of(name), body, seconds)
+        except AttemptError as error:
+            failure = AttemptError(error.kind, error.reason)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its message may hold the key
+            failure = self._failure(error)
+        else:
+            if _is_answer_to(response, name):
+                return response
+            response.mistrust()
+            failure = AttemptError("mixed_up", "the answer is one to another request")
+        # Raised here, it has no reference to the request, whose headers hold the key.
+        raise failure
+
+    def _failure(self, error: Exception) -> AttemptError:
+        late = isinstance(error, asyncio.TimeoutError)
+        kind = kind_of_connection(error, "timeout" if late else "dropped")
+        if kind == "timeout":
+            return AttemptError(kind, f"no answer within {self._settings.timeout:g} s")
+        if not is_of_connection(error):
+            kind = "unexpected"
+        return AttemptError(kind, self._access.reason(deepest(error)))
+
+    def _headers_of(self, name: str) -> dict[str, str]:
+        return {"X-Request-Id": name, **self._headers}
+
+    def _opened(self) -> HttpClient:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
-            self._client, self._loop = self._open(openai), loop
+            settings = self._settings
+            self._client = HttpClient(
+                settings.endpoint, settings.throttle.concurrency, round(settings.reply_mb * 1e6)
+            )
+            self._loop = loop
         return self._client
 
-    def _open(self, openai: Any) -> Any:
-        settings = self._settings
-        web = import_module(_web_module(openai))
-        # One connection for each request in flight: the default limits are lower than the concurrency
-        # of a run, and requests would wait behind them unnoticed.
-        limits = web.Limits(
-            max_connections=settings.throttle.concurrency,
-            max_keepalive_connections=settings.throttle.concurrency,
-            keepalive_expiry=_IDLE_SECONDS,
-        )
-        trust_env = not is_local(settings.endpoint)  # a proxy is for other machines, never for this one
-        client = fast_http(_transport(openai, settings.transport))(
-            limits=limits,
-            timeout=web.Timeout(settings.timeout, connect=min(_CONNECT_SECONDS, settings.timeout)),
-            trust_env=trust_env,
-            verify=_certificates(web, trust_env),
-        )
-        made = fast_client(openai, _LEFT_OUT)(
-            api_key=self._access.key or "none",
-            base_url=settings.endpoint,
-            max_retries=0,
-            http_client=client,
-        )
-        own = self._access.headers
-        made.fix_headers(own, is_openai=is_openai(settings.endpoint))
-        if not self._access.key and "authorization" not in map(str.lower, own):
-            # No "none" instead of a key: a server that expects another header may refuse it.
-            self._options = {"idempotency_key": _ONE_ATTEMPT, "headers": {"Authorization": openai.Omit()}}
-        return made
+    def _hidden(self, response: HttpResponse) -> bytes:
+        content = response.content
+        for value in self._access.values:
+            content = content.replace(value.encode(), HIDDEN.encode())
+        return content
 
 
 def first_model(client: ChatClient, settings: ApiSettings) -> str:
@@ -195,46 +166,79 @@ def first_model(client: ChatClient, settings: ApiSettings) -> str:
     ) from None
 
 
-@cache
-def client_parts() -> tuple[Any, Any]:
-    """The openai client, whose import takes a second, and its type of a raw response."""
-    import openai
+def status_failure(
+    status: int, text: str, headers: Mapping[str, str], access: Access, settings: ApiSettings
+) -> AttemptError:
+    """The failure behind a response of an endpoint that is no success.
 
-    return openai, import_module(_web_module(openai)).Response
+    Args:
+        status: Its HTTP status.
+        text: Its body, without the values of headers.
+        headers: Its headers.
+        access: The key of the endpoint.
+        settings: The settings of the endpoint.
 
-
-@cache
-def _certificates(web: Any, trust_env: bool) -> Any:
-    """The trusted certificates of this machine, read once: a client that reads them takes 30 ms to open."""
-    return web.create_ssl_context(trust_env=trust_env)
-
-
-def _web_module(openai: Any) -> str:
-    # The client's HTTP library is httpx, or httpx2 in its newer versions; ours must be the same one.
-    for kind in openai.DefaultAsyncHttpxClient.__mro__:
-        if kind.__name__ == "AsyncClient":
-            return str(kind.__module__).partition(".")[0]
-    return "httpx"
-
-
-def _transport(openai: Any, name: str) -> Any:
-    kind = getattr(openai, "DefaultAioHttpClient", None)
-    has_aiohttp = (
-        kind is not None and "Missing" not in kind.__name__ and util.find_spec("aiohttp") is not None
-    )
-    if name == "aiohttp" and not has_aiohttp:
-        raise MissingExtraError("aiohttp", extra="api")
-    return kind if has_aiohttp and name != "httpx" else openai.DefaultAsyncHttpxClient
+    Returns:
+        The error to raise, with advice if the address may be wrong.
+    """
+    if 300 <= status < 400 and "Location" in headers:
+        moved = access.reason(str(headers["Location"]))
+        said = "the server names another address, where nothing is sent"
+        return AttemptError("not_found", f"HTTP {status}: {said}: {moved}")
+    failure = error_of(status, _read_body(text), headers, access.key)
+    advice = address_advice(settings)
+    if advice and failure.kind == "not_found" and "model_not_found" not in text:
+        reason = f"{failure.reason.rstrip('.')}. {advice}"
+        return AttemptError("not_found", reason, failure.retry_after)
+    return failure
 
 
 def _read_body(text: str) -> object:
+    """The JSON of a body, or the text itself."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
 
 
-def _deepest(error: BaseException) -> str:
+def _headers(access: Access) -> dict[str, str]:
+    """The headers of each request; those of the card replace others."""
+    own = {
+        "Accept": "application/json",
+        # A compressed answer could be of any size, and answers are short.
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": f"mmdbench/{__version__}",
+        **({"Authorization": f"Bearer {access.key}"} if access.key else {}),
+    }
+    tables = (own, access.of_openai, access.headers)
+    return dict({name.lower(): (name, value) for table in tables for name, value in table.items()}.values())
+
+
+def _moved(address: str, response: HttpResponse) -> str:
+    """The address to which a request is redirected as it is, on the same server; empty if it is not."""
+    if response.status not in (307, 308):
+        return ""
+    try:
+        target = urljoin(address, response.headers.get("Location", ""))
+        return target if urlsplit(target)[:2] == urlsplit(address)[:2] else ""
+    except ValueError:
+        return ""
+
+
+def _is_answer_to(response: HttpResponse, name: str) -> bool:
+    """False if a response repeats the name of a request with another body; most servers repeat none."""
+    found = _ID.search(response.content[:4096])
+    repeated = [
+        response.headers.get("X-Request-Id", ""),
+        found[1].decode("utf-8", "replace") if found else "",
+    ]
+    bodies = [match[1] for match in map(_NAMED.search, repeated) if match]
+    return all(name.startswith(f"{_OWN_NAME}{body}-") for body in bodies)
+
+
+def deepest(error: BaseException) -> str:
+    """The error that others were raised from, with its type."""
     seen = error
     while (inner := seen.__cause__ or seen.__context__) is not None:
         seen = inner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from mmdbench.errors import UnknownNameError
 from mmdbench.models.failures import AttemptError
 from mmdbench.records import ImageBytes
+from mmdbench.system.base64_text import encode
 from mmdbench.system.bounds import require_at_least
 
 __all__ = ["PictureRules", "data_uri", "fit"]
@@ -81,7 +81,7 @@ def fit(image: ImageBytes, rules: PictureRules) -> tuple[ImageBytes, dict[str, A
 
 def data_uri(image: ImageBytes) -> str:
     """The picture as a data URI."""
-    return f"data:{image.mime};base64,{base64.b64encode(image.data).decode('ascii')}"
+    return f"data:{image.mime};base64,{encode(image.data).decode('ascii')}"
 
 
 def _fit_size(

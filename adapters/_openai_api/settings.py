@@ -17,7 +17,7 @@ from mmdbench.models.endpoints import SERVED_BY, is_local, normal_endpoint, refu
 from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction
 from mmdbench.models.parameters import CARD_OPTIONS, Parameters, card_parameters
 from mmdbench.models.throttle import ThrottleSettings
-from mmdbench.system.bounds import require_at_least, require_between
+from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import bytes_digest
 
 from .pictures import PictureRules
@@ -32,8 +32,7 @@ _OPTIONS = (
     "backoff",
     "longest_wait",
     "timeout",
-    "transport",
-    "processes",
+    "reply_mb",
     "jpeg75",
     "oversize",
     "detail",
@@ -45,14 +44,14 @@ _OPTIONS = (
     SERVED_BY,
     *INSTRUCTION_OPTIONS,
 )
-_MOST_PROCESSES = 64
-_TRANSPORTS = ("auto", "httpx", "aiohttp")
+_MOST = 1e9
+_DAY_SECONDS = 86_400.0
 _DETAILS = ("", "low", "high", "auto")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Settings of one server; `timeout` is in seconds, `processes` is 0 for as many as are needed.
+    """Settings of one server; `timeout` is in seconds, `reply_mb` the largest response in millions of bytes.
 
     `server` is the label or address by which the fingerprint knows the server; empty for its endpoint.
     `endpoint` has no query; `query` is added to every address. The values of `headers` are names of
@@ -65,8 +64,7 @@ class ApiSettings:
     pictures: PictureRules
     throttle: ThrottleSettings
     timeout: float = 300.0
-    transport: str = "auto"
-    processes: int = 0
+    reply_mb: float = 16.0
     detail: str = ""
     system: str = ""
     image_first: bool = True
@@ -102,14 +100,13 @@ def read_settings(card: ModelCard) -> ApiSettings:
         if name not in _OPTIONS:
             raise UnknownNameError(f"option of the model {card.name!r}:", name, _OPTIONS)
     options = dict(card.options)
-    transport = _choice(options.pop("transport", "auto"), "transport", _TRANSPORTS)
     throttle = ThrottleSettings(
-        concurrency=int(_number(options.pop("concurrency", 16), "concurrency")),
+        concurrency=int(_number(options.pop("concurrency", 16), "concurrency", most=10_000)),
         rpm=_number(options.pop("rpm", 0), "rpm", least=0),
         tpm=_number(options.pop("tpm", 0), "tpm", least=0),
-        attempts=int(_number(options.pop("attempts", 8), "attempts")),
-        backoff=_number(options.pop("backoff", 0.5), "backoff", least=0),
-        longest_wait=_number(options.pop("longest_wait", 600), "longest_wait", least=0),
+        attempts=int(_number(options.pop("attempts", 8), "attempts", most=1000)),
+        backoff=_number(options.pop("backoff", 0.5), "backoff", least=0, most=_DAY_SECONDS),
+        longest_wait=_number(options.pop("longest_wait", 600), "longest_wait", least=0, most=_DAY_SECONDS),
     )
     rules = PictureRules.read(
         card.images,
@@ -123,9 +120,8 @@ def read_settings(card: ModelCard) -> ApiSettings:
         key_env=card.key_env,
         pictures=rules,
         throttle=throttle,
-        timeout=_number(options.pop("timeout", 300.0), "timeout", least=0.001),
-        transport=transport,
-        processes=_processes(options.pop("processes", 0)),
+        timeout=_number(options.pop("timeout", 300.0), "timeout", least=0.001, most=_DAY_SECONDS),
+        reply_mb=_number(options.pop("reply_mb", 16.0), "reply_mb", least=0.001, most=1000),
         detail=_choice(options.pop("detail", ""), "detail", _DETAILS),
         system=str(options.pop("system", "")),
         image_first=_switch(options.pop("image_first", True), "image_first"),
@@ -186,14 +182,9 @@ def _endpoint(card: ModelCard) -> tuple[str, str]:
     return card.endpoint.partition("?")[0].rstrip("/"), parts.query
 
 
-def _number(value: Any, name: str, least: float = 1) -> float:
-    require_at_least(f"The option {name}", value, least)
+def _number(value: Any, name: str, least: float = 1, most: float = _MOST) -> float:
+    require_between(f"The option {name}", value, least, most)
     return float(value)
-
-
-def _processes(value: Any) -> int:
-    require_between("The option processes", value, 0, _MOST_PROCESSES, whole=True)
-    return int(value)
 
 
 def _switch(value: Any, name: str) -> bool:

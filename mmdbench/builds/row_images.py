@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 from mmdbench.benches import Bench
@@ -20,6 +17,7 @@ from mmdbench.builds.plan import RowPlan, Target
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import ImageDecodeError
 from mmdbench.records import Cell, ImageBytes, Question, RunPlan, Variant
+from mmdbench.system.base64_text import encode
 from mmdbench.system.digest import bytes_digest
 from mmdbench.system.images import MAX_PIXELS
 from mmdbench.variants.recipes import CleanImage, clean_image, make_variant, recipe_for
@@ -209,7 +207,7 @@ def json_line(record: Mapping[str, Any]) -> bytes:
 
 
 def _text(image: ImageBytes) -> bytes:
-    text = _base64()(image.data)
+    text = encode(image.data)
     if len(text) > REFERENCE_CHARACTERS:
         return text
     # A cell that short would be read as another row's index.
@@ -219,12 +217,3 @@ def _text(image: ImageBytes) -> bytes:
 def _list_cell(texts: Sequence[bytes], quote: bytes) -> bytes:
     body = b"[" + b", ".join(quote + text + quote for text in texts) + b"]"
     return b'"' + body.replace(b'"', b'""') + b'"' if quote == b'"' else body
-
-
-@lru_cache(maxsize=1)
-def _base64() -> Callable[[bytes], bytes]:
-    try:
-        encode: Callable[[bytes], bytes] = import_module("pybase64").b64encode
-    except ImportError:
-        return lambda data: binascii.b2a_base64(data, newline=False)
-    return encode

@@ -18,6 +18,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)")
 _FIRST_UNIX_SECONDS, _FIRST_UNIX_MILLISECONDS = 1e9, 1e12
 """From here on a number is a time (since 2001), not a duration (of 31 years)."""
 
+_LONGEST_TEXT = 100
+
 _RESET = re.compile(r"^(?=.*rate-?limit).*\breset\b")
 _FIELDS = re.compile(r"(?:^|[;,\s])(t|reset|r|remaining)=\s*(\d+(?:\.\d+)?)")
 
@@ -55,6 +57,8 @@ def seconds_of(value: object) -> float | None:
     [7.0, 360.0, 0.0, None, 0.12, 0.0]
     """
     text = str(value).strip()
+    if len(text) > _LONGEST_TEXT:
+        return None
     number = _number(text)
     if number is not None:
         if number >= _FIRST_UNIX_SECONDS:
@@ -63,7 +67,7 @@ def seconds_of(value: object) -> float | None:
     compact = text.lower().replace(" ", "")
     parts = _PART.findall(compact)
     if parts and "".join(amount + unit for amount, unit in parts) == compact:
-        return sum(float(amount) * _UNITS[unit] for amount, unit in parts)
+        return _finite(sum(float(amount) * _UNITS[unit] for amount, unit in parts))
     when = _date(text)
     return None if when is None else max(0.0, when.timestamp() - time.time())
 
@@ -73,6 +77,10 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
+    return _finite(number)
+
+
+def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 

@@ -5,7 +5,6 @@ A message is a tuple, pickled, with its length in bytes before it.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 import struct
@@ -18,9 +17,7 @@ __all__ = [
     "available_cpus",
     "child_command",
     "child_environment",
-    "message_bytes",
     "read_message",
-    "read_message_async",
 ]
 
 _LENGTH = struct.Struct("<Q")
@@ -55,27 +52,12 @@ class MessageWriter:
 
     def send(self, *message: Any) -> None:
         """Write a message. Raises BrokenPipeError (an OSError) if the reader has closed the pipe."""
-        rest = memoryview(message_bytes(*message))
+        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        rest = memoryview(_LENGTH.pack(len(data)) + data)
         with self._turn:
             while rest:  # a pipe without a buffer may take only a part at once
                 rest = rest[self._file.write(rest) :]
             self._file.flush()
-
-
-def message_bytes(*message: Any) -> bytes:
-    """The bytes of a message in a pipe."""
-    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    return _LENGTH.pack(len(data)) + data
-
-
-async def read_message_async(reader: asyncio.StreamReader) -> tuple[Any, ...] | None:
-    """The next message, for a coroutine; None as in `read_message`."""
-    try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        message: tuple[Any, ...] = pickle.loads(await reader.readexactly(length))  # noqa: S301 - as below
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
-    return message
 
 
 def read_message(file: IO[bytes]) -> tuple[Any, ...] | None:

@@ -78,8 +78,7 @@ def azure(server, **fields):
 
 
 class TestLookUp:
-    @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-    def test_it_sends_what_the_run_sends(self, monkeypatch, transport):
+    def test_it_sends_what_the_run_sends(self, monkeypatch):
         for name, value in OPENAIS.items():
             monkeypatch.setenv(name, value)
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
@@ -88,7 +87,7 @@ class TestLookUp:
         monkeypatch.setenv("AZURE_KEY", SECRET)
         with FaultyServer() as server:
             card = card_for(server, model="", key_env="MY_KEY", headers={"api-key": "$AZURE_KEY"})
-            model = open_model(replace(card, options={"transport": transport}))
+            model = open_model(card)
             assert model.fingerprint()["model"] == "toy-1"
             assert ask(card).status == "ok"
         headers = [headers for _, headers in server.seen]
@@ -175,7 +174,7 @@ class TestQueriesAndHeaders:
                 'headers = { api-key = "$AZURE_KEY" }\n'
             )
             words = ["eval", "--model", "toy", "--bench", many(2), "--level", "clean", "-o", tmp_path / "run"]
-            words += ["--no-canary", "--set", "attempts=1", "--set", "transport=httpx"]
+            words += ["--no-canary", "--set", "attempts=1"]
             shown = CliRunner().invoke(app, [str(word) for word in words])
         assert server.seen[0][1]["api-key"] == SECRET
         assert SECRET not in shown.output
@@ -279,18 +278,29 @@ def test_an_address_must_be_the_one_before_the_path_of_the_api(endpoint):
 class TestRedirects:
     """Two ports of this machine are two servers, as two hosts are."""
 
-    @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_another_server_gets_neither_question_nor_key(self, monkeypatch, transport, status):
+    def test_another_server_gets_neither_question_nor_key(self, monkeypatch, status):
         monkeypatch.setenv("MY_KEY", SECRET)
         with FaultyServer() as other:
             moved = (status, {}, {"Location": f"{other.url}/chat/completions?k={SECRET}"})
             with FaultyServer(lambda call: moved) as server, pytest.raises(AttemptError) as caught:
-                ask(card_for(server, key_env="MY_KEY", options={"transport": transport}))
+                ask(card_for(server, key_env="MY_KEY"))
         assert caught.value.kind == "not_found"
         assert f"names another address, where nothing is sent: {other.url}" in caught.value.reason
         assert SECRET not in caught.value.reason
         assert other.seen == []
+
+    def test_one_of_its_own_server_is_followed(self):
+        moved = (308, {}, {"Location": "/v1/chat/completions"})
+        with FaultyServer(lambda call: moved if "/old/" in call.path else "ok") as server:
+            assert ask(card_for(server, endpoint=server.url.replace("/v1", "/old"))).status == "ok"
+
+    def test_one_that_never_ends_is_a_failure(self):
+        moved = (308, {}, {"Location": "/v1/chat/completions"})
+        with FaultyServer(lambda call: moved) as server:
+            with pytest.raises(AttemptError, match="HTTP 308: the server names another address"):
+                ask(card_for(server))
+            assert len(server.calls) < 10
 
     def test_a_chain_of_redirects_ends_where_it_leaves_the_server(self):
         with FaultyServer() as other:
@@ -429,11 +439,11 @@ class TestVariablesOfOpenAI:
         assert "authorization" not in headers
 
     def test_openai_sees_them(self, monkeypatch):
-        monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.com/v1/")
         for name, value in OPENAIS.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("mmdbench.adapters._openai_api.chat_client.is_openai", lambda endpoint: True)
+        monkeypatch.setattr("mmdbench.adapters._openai_api.access.is_openai", lambda endpoint: True)
         with FaultyServer() as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/")
             ask(card_for(server, key_env="OPENAI_API_KEY"))
         ((_, headers),) = server.seen
         assert headers["openai-organization"] == "org-secret"

@@ -267,7 +267,7 @@ def test_only_settings_that_change_replies_change_the_fingerprint():
         "rpm=5",
         "timeout=9",
         "key_env=OTHER",
-        "transport=httpx",
+        "reply_mb=3",
         "price.input=7",
     ):
         assert name(change) == name(), change
@@ -320,8 +320,11 @@ def test_tokens_of_thoughts_are_counted_also_where_only_the_total_has_them(usage
     assert outcome_of("application/json", body).details.get("usage") == counted
 
 
-@pytest.mark.parametrize("value", [-1, 65, 2.5, True, "2"])
-def test_a_number_of_processes_that_is_none_is_refused(value):
-    card = ModelCard("x", "openai", model="m", endpoint="http://127.0.0.1/v1", options={"processes": value})
-    with pytest.raises(UsageError, match="processes must be a whole number between 0 and 64"):
+@pytest.mark.parametrize(
+    "name", ["concurrency", "rpm", "tpm", "attempts", "backoff", "longest_wait", "timeout", "reply_mb"]
+)
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, 1e300, True, "2"])
+def test_a_limit_that_is_none_is_refused(name, value):
+    card = ModelCard("x", "openai", model="m", endpoint="http://127.0.0.1/v1", options={name: value})
+    with pytest.raises(UsageError, match=f"The option {name} must be between"):
         read_settings(card)

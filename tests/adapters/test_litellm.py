@@ -198,7 +198,7 @@ def test_a_run_through_it_is_stored_like_any_other(litellm, tmp_path, make_tsv):
 def test_what_cannot_work_is_an_error_before_a_request(litellm, monkeypatch):
     with pytest.raises(UsageError, match="needs the name of a model"):
         open_model(find_card("litellm"))
-    for name, change in (("processes", "processes=2"), ("headers", "headers.x=$MY_KEY"), ("query", PLACE)):
+    for name, change in (("reply_mb", "reply_mb=2"), ("headers", "headers.x=$MY_KEY"), ("query", PLACE)):
         with pytest.raises(UsageError, match=f"litellm takes no {name}"):
             open_model(set_options(find_card("litellm:p/m"), [change]))
     monkeypatch.setattr("mmdbench.adapters.litellm.util.find_spec", lambda name: None)

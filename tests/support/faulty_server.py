@@ -100,10 +100,34 @@ def refusing(*names, form=openai_refusal, otherwise=lambda call: "ok"):
     return behave
 
 
+@dataclass(frozen=True)
+class Wire:
+    """Exactly what is written to a connection: bytes, and pauses in seconds; then it is kept, or ended."""
+
+    parts: tuple
+    end: str = "keep"  # or close, half (closed for writing), reset, hold (open and silent)
+
+
+def response_bytes(body, status="200 OK", length=None, **headers):
+    """A response as bytes; `length` replaces that of its body, and no header is sent that is None."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    found = {
+        "Content-Type": "application/json",
+        "Content-Length": len(data) if length is None else length,
+        **named,
+    }
+    lines = [
+        f"HTTP/1.1 {status}",
+        *(f"{name}: {value}" for name, value in found.items() if value is not None),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + data
+
+
 class FaultyServer:
     """Runs in a thread of its own; `behave(call)` names what happens to a call; `batches` is a BatchEndpoint.
 
-    Beside the names in ERRORS: ok, slow, drop, reset, malformed, empty, html, a dict to send, or
+    Beside the names in ERRORS: ok, slow, drop, reset, malformed, empty, html, a dict to send, a Wire, or
     (status, body, headers). `limit` is how many requests it takes at once before it answers 429.
     It answers at `base` alone, if that is given; `seen` holds the first line and the headers of each request.
     `port` is a free one unless it is given.
@@ -243,6 +267,8 @@ class FaultyServer:
             return await _send(writer, *done)
         if isinstance(done, dict):
             return await _send(writer, 200, done)
+        if isinstance(done, Wire):
+            return await _write(writer, done)
         if done in ERRORS:
             return await _send(writer, *ERRORS[done])
         if done == "slow":
@@ -289,3 +315,19 @@ async def _send(writer, status, body, headers=None):
     writer.write(_head(status, len(data), headers or {}) + data)
     await writer.drain()
     return True
+
+
+async def _write(writer, wire):
+    for part in wire.parts:
+        if isinstance(part, bytes):
+            writer.write(part)
+            await writer.drain()
+        else:
+            await asyncio.sleep(part)
+    if wire.end == "reset":
+        writer.transport.abort()
+    if wire.end == "half":
+        writer.write_eof()
+    if wire.end in ("half", "hold"):
+        await asyncio.sleep(60)
+    return wire.end == "keep"
