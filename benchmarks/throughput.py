@@ -2,8 +2,8 @@
 
 The ideal time is requests / concurrency × 50 ms: neither the runner nor the server, which shares this
 machine's cores, costs anything. Each picture is shown with many questions, so that asking and storing
-are measured, not the making of pictures; they are of 85 kB, then tiny. Also measured: growth of memory with the
-number of requests, and the time to load 400,000 stored replies.
+are measured, not the making of pictures; they are of 85 kB, then tiny. Also measured: growth of memory
+with the number of requests, and the time to load 400,000 stored replies.
 
     python benchmarks/throughput.py [--smoke]
 """
