@@ -16,6 +16,7 @@ from typing import Any
 from mmdbench.adapters._local.weights_header import Entry, read_header
 
 from mmdbench.errors import ModelError, UsageError
+from mmdbench.system.inner_paths import plain_name
 
 from .settings import Architecture, LanguageSizes, Sizes, VisionSizes
 
@@ -97,7 +98,8 @@ def _read_index(path: Path) -> Weights:
     shards = _read_json(path).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise ModelError(f"{path} has no weight_map.", hint="It must be the index of a sharded checkpoint.")
-    files = tuple(sorted({path.parent / name for name in shards.values()}))
+    names = {plain_name(path.parent, name, path, ModelError) for name in shards.values()}
+    files = tuple(sorted(path.parent / name for name in names))
     headers = {file: read_header(file) for file in files}
     entries = {}
     for key, name in shards.items():

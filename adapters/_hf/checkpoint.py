@@ -14,6 +14,7 @@ from mmdbench.adapters._local.weights_header import FLOAT_DTYPES, read_header
 
 from mmdbench.errors import ModelError
 from mmdbench.system.digest import value_digest
+from mmdbench.system.inner_paths import plain_name
 
 from .families import FAMILIES, FOREIGN, ModelFamily, family_of
 from .settings import HfSettings
@@ -153,7 +154,7 @@ def _weight_files(folder: Path) -> list[Path]:
             names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{index} is not an index of weights.", hint="Download it again.") from error
-        missing = [name for name in names if not (folder / name).is_file()]
+        missing = [n for n in names if not (folder / plain_name(folder, n, index, ModelError)).is_file()]
         if missing:
             raise ModelError(
                 f"{folder} lacks {len(missing)} of the {len(names)} weights files in its index, the first "

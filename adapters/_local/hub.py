@@ -28,6 +28,7 @@ from mmdbench.errors import (
 )
 from mmdbench.models.registry import MissingFile
 from mmdbench.system.files import make_folder
+from mmdbench.system.inner_paths import plain_name
 
 __all__ = ["HubFiles", "HubSource", "cached_files", "fetch_hub_files", "missing_hub_files", "parse_source"]
 
@@ -183,7 +184,7 @@ def _missing(files: HubFiles) -> list[_Listed]:
         file = siblings[name]
         if isinstance(hub.try_to_load_from_cache(source.repo, name, revision=info.sha), str):
             continue
-        sha256 = file.lfs.sha256 if file.lfs else ""
+        sha256 = plain_name(blobs, file.lfs.sha256, source.repo, ModelError) if file.lfs else ""
         listed.append(_Listed(source, name, file.size or 0, sha256, str(info.sha), blobs))
     return listed
 

@@ -28,6 +28,7 @@ __all__ = [
     "FileImage",
     "MissingImage",
     "decode_text",
+    "find_picture_file",
     "is_reference",
     "split_list",
     "table_images",
@@ -115,7 +116,9 @@ def table_images(
     Raises:
         DataError: No row has an image.
     """
-    find_file = partial(_find_file, table.header.source.path, image_root)
+    tsv = table.header.source.path
+    more = ("images", f"images/{tsv.stem}")
+    find_file = partial(find_picture_file, folder=tsv.parent, more=more, root=image_root)
     column = table.header.position("image")
     places = {str(index): number for number, index in enumerate(indices)}
     own: list[tuple[ImageSource, ...]] = []
@@ -268,20 +271,32 @@ def _plain_integer(cell: str) -> str:
     return str(int(cell)) if digits.isascii() and digits.isdecimal() else cell
 
 
-def _find_file(tsv: Path, image_root: Path | None, name: str) -> Path | None:
-    """A file beside the TSV, in the folder `images` there, in `images/<name of the TSV>`, or below the root.
+def find_picture_file(
+    name: str, folder: Path, *, more: Sequence[str] = (), root: Path | None = None
+) -> Path | None:
+    """The image file that a table of the user's names; links below the folders are followed.
 
-    Raises DataError if the name leads out of the TSV's folder and of the root.
+    Args:
+        name: The name: a path relative to one of the folders, or an absolute one in one of them.
+        folder: The table's folder.
+        more: Folders in that folder which are searched after it.
+        root: Another folder that image files may be in, which is searched last.
+
+    Returns:
+        The path, None if there is no such file.
+
+    Raises:
+        DataError: The name leads out of the folder and the root.
     """
-    roots = [tsv.parent, *([image_root] if image_root else [])]
-    for place in (tsv.parent, tsv.parent / "images", tsv.parent / "images" / tsv.stem, *roots[1:]):
+    roots = [folder, *([root] if root else [])]
+    for place in (folder, *(folder / inner for inner in more), *roots[1:]):
         for path in filter(None, (path_within(root, place / name) for root in roots)):
             with suppress(OSError, ValueError):
                 if path.is_file():
                     return path
     if not any(path_within(root, place / name) for place in roots for root in roots):
         raise DataError(
-            f"{name!r} is outside the folder {tsv.parent}.",
+            f"{name!r} is outside the folder {folder}.",
             hint="Name the folder that the pictures are in: --image-root DIR.",
         )
     return None

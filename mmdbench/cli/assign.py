@@ -165,9 +165,11 @@ class _Work:
         """Open benchmarks; rows with conversations are copied into the folder first."""
         from mmdbench.benches import open_bench
         from mmdbench.run.folder import ROWS
+        from mmdbench.system.inner_paths import refuse_links
         from mmdbench.training import bench_of_rows
         from mmdbench.training.rows import is_row_source
 
+        refuse_links(folder)
         found = []
         for name in names:
             if not is_row_source(name):

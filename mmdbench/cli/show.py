@@ -10,7 +10,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER
-from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.errors import DataError, UnknownNameError, UsageError
 
 __all__ = ["show"]
 
@@ -39,6 +39,7 @@ def show(
     from mmdbench.report.question_sheet import find_question, question_lines, question_sheet, reply_lines
     from mmdbench.results.graded_run import load_results
     from mmdbench.system.contact_sheet import save_sheet
+    from mmdbench.system.inner_paths import plain_name
 
     name, colon, index = question.rpartition(":")
     if not colon or not name:
@@ -58,7 +59,7 @@ def show(
     for one in runs:
         for line in reply_lines(one, asked, corruption or ()):
             say(line)
-    path = out or Path(f"{bench.name}_{asked.index}.png")
+    path = out or Path(plain_name(Path(), f"{bench.name}_{asked.index}.png", bench.path, DataError))
     sheet = question_sheet(asked, names, plan, spec, width)
     save_sheet(sheet, path)
     say(f"Sheet of {sheet.width} × {sheet.height} px written to {path}")

@@ -22,6 +22,7 @@ from mmdbench.scoring import DEFAULT_PROTOCOL, extract_answer, get_protocol, wri
 from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT, grade_by_rules
 from mmdbench.scoring.sheet import Sheet, SheetRow, build_sheet
 from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.inner_paths import plain_name
 
 __all__ = ["FORMATS", "NO_ANSWER", "Exported", "export_run"]
 
@@ -73,6 +74,7 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
     Raises:
         UnknownNameError: There is no such format or extraction.
         MissingExtraError: Spreadsheets need packages that are not installed.
+        StoreError: The run has a model or level whose name is no name of a folder.
     """
     if form not in FORMATS:
         raise UnknownNameError("export format", form, FORMATS)
@@ -82,7 +84,8 @@ def export_run(folder: Path, out: Path, *, form: str = "vlmevalkit", extraction:
     made: dict[Path, Exported] = {}
     for arm in read_run(folder).arms:
         dataset = _dataset(arm.bench.name)
-        path = out / _arm_folder(arm, dataset) / model / f"{model}_{_safe(dataset)}.{FORMATS[form]}"
+        file = f"{_arm_folder(arm, dataset)}/{model}/{model}_{_safe(dataset)}.{FORMATS[form]}"
+        path = out / plain_name(out, file, folder)
         make_folder(path.parent)
         sheet = build_sheet(arm.bench, arm.replies, get_protocol(DEFAULT_PROTOCOL), mode, partial=False)
         texts = {row.index: _prediction(sheet, row) for row in sheet.rows}

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.benches import decode_image, open_bench
+from mmdbench.benches.lookup import looks_like_path
 from mmdbench.errors import DataError, MmdbenchError
 from mmdbench.records import Index, Question, Recipe, Reply, RunPlan
 from mmdbench.run.folder import IMAGES
 from mmdbench.system.images import NO_LIMIT
+from mmdbench.system.inner_paths import is_plain_name
 from mmdbench.variants.recipes import RELEASED, SOURCE, CleanImage, make_variant
 
 if TYPE_CHECKING:
@@ -43,10 +45,11 @@ def open_questions(
     found: dict[tuple[str, Index], Question] = {}
     missing = []
     for name in sorted(benches):
-        tries: list[str | Path] = [name]
+        # The names are from the run's folder: none of them may mean a URL, or a file elsewhere.
+        tries: list[str | Path] = [] if looks_like_path(name) else [name]
         if name in files:
             tries[:0] = [folder / files[name] for folder in (data_dir, Path()) if folder is not None]
-        reason = ""
+        reason = "That is no name of a benchmark."
         for place in tries:
             try:
                 bench = open_bench(place, data_dir=data_dir, offline=True, answers="any")
@@ -94,7 +97,8 @@ def own_pictures(reply: Reply, folder: Path | None, manifest: Mapping[str, Any])
     images = reply.details.get("images", ())
     named = str(manifest.get("model", {}).get("options", {}).get("keep_images", ""))
     roots = [root for root in (folder, Path()) if root is not None]
-    folders = [root / part for root in roots for part in ("", IMAGES, named)]
+    parts = ("", IMAGES, named if is_plain_name(named) else "")
+    folders = [root / part for root in roots for part in parts]
     for image in images if isinstance(images, list | tuple) else ():
         if len(str(image)) < _NAME_AT_MOST:
             # Only the last part of the path is used, so that a reply cannot name any other file.

@@ -8,6 +8,7 @@ answer: its answers can be stored without the plan that it was made from.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ from mmdbench.run.folder import BATCH_JOURNAL, BATCHES
 from mmdbench.run.inputs import BatchSettings
 from mmdbench.run.store import cut_torn_tail, read_records
 from mmdbench.system.files import cannot_write, make_folder
+from mmdbench.system.inner_paths import inner_path
 
 __all__ = ["BatchFile", "BatchJournal", "SentBatch", "SentRequest"]
+
+_OWN_FILE = re.compile(r"[0-9a-f]{32}(\.upload)?\.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class BatchJournal:
         kept = {_requests_path(self._folder, batch.name) for batch in self.open}
         folder = self._folder / BATCHES
         for path in folder.glob("*.jsonl"):
-            if path not in kept:
+            if path not in kept and _OWN_FILE.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         with suppress(OSError):  # open batches have files there
             folder.rmdir()
@@ -127,4 +131,4 @@ class BatchJournal:
 
 
 def _requests_path(folder: Path, name: str) -> Path:
-    return folder / BATCHES / f"{name}.jsonl"
+    return inner_path(folder, f"{BATCHES}/{name}.jsonl", folder / BATCH_JOURNAL)

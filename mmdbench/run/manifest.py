@@ -21,6 +21,7 @@ from mmdbench.scoring import extraction_version
 from mmdbench.system.digest import canonical_json
 from mmdbench.system.environment import git_state, portable, versions
 from mmdbench.system.files import MANIFEST_FILE, REPLY_FILES, write_atomic
+from mmdbench.system.inner_paths import refuse_links
 
 __all__ = [
     "RUN_FIELDS",
@@ -124,16 +125,22 @@ def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run or of a build. Raises StoreError if there is none or it is damaged."""
+    """The manifest of a run or of a build.
+
+    Raises StoreError if there is none or it is damaged, or if the folder of a run holds a link.
+    """
     path = folder / MANIFEST_FILE
     try:
-        return dict(json.loads(path.read_text("utf-8")))
+        manifest = dict(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         raise StoreError(
             f"{folder} holds no {MANIFEST_FILE}.", hint="Name the folder of a run or of a build."
         ) from None
     except (OSError, TypeError, ValueError) as error:
         raise StoreError(f"Cannot read {path}: {error}.") from error
+    if manifest.get("kind") == RUN_KIND:
+        refuse_links(folder)
+    return manifest
 
 
 def require_run(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -177,6 +184,7 @@ def require_own_folder(folder: Path, plan: RunPlan, card: ModelCard, benches: Se
         others = _other_files(folder)
         if others:
             raise UsageError(f"{folder} holds no run, but other files: {', '.join(others[:3])}.", hint=hint)
+        refuse_links(folder)
         return
     manifest = read_manifest(folder)
     if manifest.get("kind") != RUN_KIND:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import IncomparableError, UsageError
+from mmdbench.errors import IncomparableError, StoreError, UsageError
 from mmdbench.records import Reply
 from mmdbench.run.folder import IMAGES, PLAN_FILES, replies_file
 from mmdbench.run.generations import read_generation
@@ -20,7 +20,7 @@ from mmdbench.run.manifest import read_manifest, require_run, run_identity, save
 from mmdbench.run.plan import read_cells
 from mmdbench.run.served_models import ServedModels
 from mmdbench.run.store import read_replies, reply_line, shard_paths
-from mmdbench.system.files import MANIFEST_FILE, make_folder, open_atomic
+from mmdbench.system.files import MANIFEST_FILE, cannot_write, make_folder, open_atomic
 from mmdbench.system.locks import folder_lock
 
 __all__ = ["MergeSummary", "merge_runs"]
@@ -56,7 +56,7 @@ def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
     with folder_lock(make_folder(out), "merging"):
         for name in PLAN_FILES:
             if (runs[0] / name).exists():
-                shutil.copyfile(runs[0] / name, out / name)
+                _copy(runs[0] / name, out / name)
         keys = list(dict.fromkeys(cell.key for cell in read_cells(out)))
         replies = _write_replies(runs, keys, out)
         _copy_kept(runs, out)
@@ -84,7 +84,10 @@ def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list
             file.write(reply_line(merged[key]))
     for path in shard_paths(out):
         if path.name != replies_file():
-            path.unlink()
+            try:
+                path.unlink()
+            except OSError as error:
+                raise cannot_write(path, error) from error
     return [merged[key] for key in ordered]
 
 
@@ -94,7 +97,14 @@ def _copy_kept(runs: Sequence[Path], out: Path) -> None:
         for picture in sorted((run / IMAGES).glob("[!.]*")):
             target = make_folder(out / IMAGES) / picture.name
             if not target.exists():
-                shutil.copyfile(picture, target)
+                _copy(picture, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise StoreError(f"Cannot copy {source} to {target}: {error.strerror or error}.") from error
 
 
 def _check_same(first: Path, wanted: Mapping[str, Any], run: Path, manifest: Mapping[str, Any]) -> None:

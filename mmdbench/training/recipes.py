@@ -27,6 +27,7 @@ from mmdbench.system.bounds import require_at_least
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import MANIFEST_FILE, make_folder
 from mmdbench.system.images import MAX_PIXELS
+from mmdbench.system.inner_paths import refuse_links
 from mmdbench.system.locks import folder_lock
 from mmdbench.training.asking import AskedQuestion, in_order
 from mmdbench.training.chains import CHAIN_IDS, write_chain
@@ -118,8 +119,10 @@ def claim_set_folder(folder: Path, plan: SetPlan) -> None:
 
     Raises:
         UsageError: The folder holds something else, or a set with other settings.
+        StoreError: The folder holds a link.
     """
     hint = "Name a new folder with -o."
+    refuse_links(folder)
     found = find_manifest(folder)
     if found is None:
         others = [p.name for p in folder.iterdir() if p.name[:1] != "."] if folder.is_dir() else []

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches.question_images import decode_text
+from mmdbench.benches.question_images import decode_text, find_picture_file
 from mmdbench.builds.parquet_output import load_pyarrow
 from mmdbench.errors import DataError, ImageDecodeError
 from mmdbench.records import Question
@@ -47,7 +47,9 @@ def is_row_source(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES) or ("/" in name and Path(name).is_dir())
 
 
-def bench_of_rows(source: Path, folder: Path, draw: RowDraw | None = None) -> RowBench:
+def bench_of_rows(
+    source: Path, folder: Path, draw: RowDraw | None = None, image_root: Path | None = None
+) -> RowBench:
     """Copy the rows of a file, or of all files in a folder, to a TSV file, unless that was done before.
 
     Args:
@@ -55,6 +57,7 @@ def bench_of_rows(source: Path, folder: Path, draw: RowDraw | None = None) -> Ro
             name of the benchmark.
         folder: The folder for the TSV file.
         draw: Copy only rows that it draws and that pass the filters of CLEAR's published recipe.
+        image_root: A folder that pictures may be in beside the file's own; names may be relative to it.
 
     Returns:
         The TSV file.
@@ -65,13 +68,15 @@ def bench_of_rows(source: Path, folder: Path, draw: RowDraw | None = None) -> Ro
     """
     files = _files(source)
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    made = folder / value_digest([states, asdict(draw) if draw else None])[:8]
+    settings = [states, asdict(draw) if draw else None, *([str(image_root)] if image_root else [])]
+    made = folder / value_digest(settings)[:8]
     name = source.resolve().name if source.is_dir() else source.stem
     path, record = made / f"{name}.tsv", made / "left_out.json"
     if not record.exists():
         left_out: Counter[str] = Counter()
         rows = ((file, *row) for file in files for row in _rows(file))
-        _write_tsv(make_folder(made) / path.name, _usable(name, rows, draw, left_out), source)
+        usable = _usable(name, rows, draw, image_root, left_out)
+        _write_tsv(make_folder(made) / path.name, usable, source)
         write_atomic(record, json.dumps(left_out))
     return RowBench(path, json.loads(record.read_text("utf-8")))
 
@@ -137,6 +142,7 @@ def _usable(
     name: str,
     rows: Iterable[tuple[Path, str, Mapping[str, Any]]],
     draw: RowDraw | None,
+    image_root: Path | None,
     left_out: Counter[str],
 ) -> Iterator[list[str]]:
     """The cells of each row that can be used; the others are counted."""
@@ -145,7 +151,7 @@ def _usable(
             left_out["not drawn"] += 1
             continue
         conversation = read_conversation(row["conversations"], where)
-        picture, reason = _picture(row.get("image"), path, where)
+        picture, reason = _picture(row.get("image"), (path.parent, image_root), where)
         if draw and not reason:
             reason = _unfit(conversation, picture, where)
         if not conversation.solution.strip():
@@ -159,7 +165,7 @@ def _usable(
         yield [str(index), *texts, base64.b64encode(picture).decode()]
 
 
-def _picture(image: Any, path: Path, where: str) -> tuple[bytes, str]:
+def _picture(image: Any, folders: tuple[Path, Path | None], where: str) -> tuple[bytes, str]:
     """The encoded picture of a row, or the reason why there is none to use."""
     if isinstance(image, list) and len(image) <= 1:
         image = image[0] if image else None
@@ -176,9 +182,12 @@ def _picture(image: Any, path: Path, where: str) -> tuple[bytes, str]:
     if not image.lower().endswith(PICTURE_SUFFIXES):
         return decode_text(image.encode(), where), ""
     try:
-        return (path.parent / image).read_bytes(), ""
+        path = find_picture_file(image, folders[0], root=folders[1])
+        return (path or folders[0] / image).read_bytes(), ""
+    except DataError as error:
+        raise DataError(f"{where}: {error.message}", hint=error.hint) from None
     except OSError as error:
-        hint = "Paths are relative to the file's folder."
+        hint = "Paths are relative to the file's folder, or to --image-root."
         raise DataError(
             f"{where}: cannot read the picture {image!r}: {error.strerror}.", hint=hint
         ) from error

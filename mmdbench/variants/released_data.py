@@ -25,6 +25,7 @@ from mmdbench.benches.fetch import data_folders, file_hash, find_file
 from mmdbench.errors import DataError, DownloadError, StoreError, UnknownNameError, UsageError
 from mmdbench.records import UNDEGRADED, RunPlan
 from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.inner_paths import plain_name
 from mmdbench.variants.released import ReleasedFile, find_released_files, parse_released_name
 
 __all__ = [
@@ -201,7 +202,8 @@ def fetch_published(
     states = []
     for file in files:
         if find_file(f"{file.name}.tsv", data_dir) is None:
-            target = make_folder(data_folders(data_dir)[0]) / f"{file.name}.tsv"
+            folder = make_folder(data_folders(data_dir)[0])
+            target = folder / plain_name(folder, f"{file.name}.tsv", DATASET, DataError)
             url = mirrored(f"{_HOST}/datasets/{DATASET}/resolve/main/{quote(file.path)}", settings.endpoint)
 
             def is_right(part: Path, sha256: str = file.sha256) -> bool:

@@ -139,6 +139,14 @@ def test_a_sharded_checkpoint(folder: Path) -> None:
         read_weights(path)
 
 
+@pytest.mark.parametrize("name", ["../a.safetensors", "/a.safetensors", "", 7])
+def test_an_index_names_no_weights_elsewhere(tmp_path: Path, name: object) -> None:
+    path = tmp_path / "ema.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"a": name}}), "utf-8")
+    with pytest.raises(ModelError, match="which is not inside"):
+        read_weights(path)
+
+
 def test_finding_weights(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="do not exist"):
         find_weights(tmp_path / "none", None)

@@ -18,6 +18,7 @@ if reason := torchvision_shim.why_not("torch", "torchvision", "transformers"):
 
 import torch
 from mmdbench.adapters._hf import loading
+from mmdbench.adapters._hf.checkpoint import folder_version
 from mmdbench.adapters._hf.vision_tower import read_tower
 from mmdbench.adapters.hf import load
 from safetensors.torch import load_file, save_file
@@ -148,6 +149,13 @@ def test_a_repository_that_cannot_be_reached_says_what_to_check(monkeypatch, tmp
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=r"HF_TOKEN.*HF_ENDPOINT.*HF_HUB_OFFLINE"):
         load(card("nobody/nothing"))
+
+
+@pytest.mark.parametrize("name", ["../a.safetensors", "/a.safetensors", ""])
+def test_an_index_names_no_weights_elsewhere(tmp_path, name):
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(ModelError, match="which is not inside"):
+        folder_version(tmp_path)
 
 
 def test_a_folder_without_a_config(tmp_path):

@@ -206,6 +206,25 @@ def test_a_damaged_file_is_not_kept(hub: LocalHub, tmp_path: Path) -> None:
     assert evaluate(tmp_path / "run").exit_code == 0
 
 
+def test_a_listed_digest_is_no_path_out_of_the_cache(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large file is kept under its digest, which the host gives."""
+    real = huggingface_hub.HfApi.model_info
+
+    def forged(*words: object, **options: object) -> object:
+        info = real(*words, **options)
+        for file in info.siblings:
+            if file.lfs:
+                file.lfs.sha256 = f"../../{tmp_path.name}"
+        return info
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", forged)
+    result = evaluate(tmp_path / "run")
+    assert (result.exit_code, "which is not inside" in result.output) == (4, True)
+    assert hub.asked("GET", "", large=True) == []
+
+
 def test_the_token_goes_to_the_hub_and_nowhere_else(
     hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

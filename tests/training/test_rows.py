@@ -53,6 +53,29 @@ def test_a_picture_may_be_a_path_base64_a_data_uri_or_an_object(tmp_path) -> Non
     assert [q.images[0].read() for q in bench.questions] == [data] * 5
 
 
+@pytest.mark.parametrize("name", ["../secret.png", "{above}/secret.png", "a/../../secret.png", "x\0.png"])
+def test_a_row_shows_no_file_outside_the_folder_of_its_file(tmp_path, name) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "secret.png").write_bytes(png(picture(3)))
+    path = write_jsonl(tmp_path / "data" / "x.jsonl", [row(0, image=name.format(above=tmp_path))])
+    with pytest.raises(DataError, match=r"x.jsonl, line 1: .* is outside the folder .*--image-root"):
+        opened(path, tmp_path)
+
+
+def test_an_image_root_holds_the_pictures_of_rows(tmp_path) -> None:
+    for folder in ("data", "root"):
+        (tmp_path / folder).mkdir()
+    data = png(picture(3))
+    (tmp_path / "root" / "a.png").write_bytes(data)
+    names = ("a.png", str(tmp_path / "root/a.png"), "../root/a.png")
+    path = write_jsonl(tmp_path / "data" / "x.jsonl", [row(i, image=name) for i, name in enumerate(names)])
+    made = bench_of_rows(path, tmp_path / "rows", image_root=tmp_path / "root")
+    bench = open_bench(made.path, family="mmvet", answers="as is")
+    assert [q.images[0].read() for q in bench.questions] == [data] * 3
+    with pytest.raises(DataError, match="No such file"):
+        opened(path, tmp_path)
+
+
 def test_rows_without_a_picture_or_an_answer_are_counted(tmp_path) -> None:
     rows = [row(0), row(1, answer=" "), {**row(2), "image": None}, row(3, image=["a", "b"])]
     bench, left_out = opened(write_jsonl(tmp_path / "r.jsonl", rows), tmp_path)

@@ -16,11 +16,17 @@ from typer.testing import CliRunner, Result
 from mmdbench.benches.download import FetchSettings
 from mmdbench.cli import app
 from mmdbench.cli._shared import downloads
-from mmdbench.errors import DownloadError
+from mmdbench.errors import DataError, DownloadError
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.manifest import read_manifest
-from mmdbench.variants.released_data import DATASET, KNOWN_SHA256, fetch_published, list_published
+from mmdbench.variants.released_data import (
+    DATASET,
+    KNOWN_SHA256,
+    PublishedFile,
+    fetch_published,
+    list_published,
+)
 
 from local_hub import LocalHub, serve_hub  # isort: skip
 from pictures import picture, png  # isort: skip
@@ -163,6 +169,12 @@ def test_a_file_that_changed_after_its_download_is_found(hub: LocalHub, tmp_path
     path = tmp_path / "data" / "MMStar_LOW_LEVEL_LOW.tsv"
     path.write_bytes(path.read_bytes()[:-1])
     assert call("data", "verify").exit_code == 4
+
+
+def test_a_listed_file_is_not_written_outside_the_data_folder(hub: LocalHub, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="which is not inside"):
+        fetch_published([PublishedFile("a\\..\\..\\x.tsv", 1)], tmp_path / "data", FetchSettings())
+    assert hub.seen == []
 
 
 def test_a_damaged_download_is_refused_and_one_that_stopped_resumes(hub: LocalHub, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from mmdbench.results.judging.model_judge import judge_id
 from mmdbench.run.folder import JUDGE_HEADS
 from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import JudgeHeads, kept_heads
+from mmdbench.system.files import MANIFEST_FILE
+from mmdbench.system.inner_paths import inner_path
 
 __all__ = [
     "NO_JUDGE",
@@ -25,6 +27,7 @@ __all__ = [
     "asked_judges",
     "default_judge",
     "find_judge",
+    "heads_of",
     "name_in_run",
     "same_words",
 ]
@@ -113,6 +116,11 @@ def find_judge(name: str, known: Sequence[AskedJudge], default: AskedJudge | Non
     return fits[0]
 
 
+def heads_of(folder: Path, judge: AskedJudge) -> JudgeHeads | None:
+    """The kept beginnings of a judge's prompts; None if there are none. Raises StoreError."""
+    return kept_heads(inner_path(folder, judge.heads, folder / MANIFEST_FILE))
+
+
 def name_in_run(folder: Path, judge: str, heads: JudgeHeads | None) -> str:
     """The name of a judge among the judges of a run.
 
@@ -125,7 +133,7 @@ def name_in_run(folder: Path, judge: str, heads: JudgeHeads | None) -> str:
         The name; the id if it is none of them.
     """
     for asked in asked_judges(read_manifest(folder)):
-        if asked.id == judge and (heads is None or same_words(heads, kept_heads(folder / asked.heads))):
+        if asked.id == judge and (heads is None or same_words(heads, heads_of(folder, asked))):
             return asked.name
     return judge
 

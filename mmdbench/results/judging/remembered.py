@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.results.judging.asked import NO_JUDGE, asked_judges, default_judge, find_judge, same_words
+from mmdbench.results.judging.asked import (
+    NO_JUDGE,
+    asked_judges,
+    default_judge,
+    find_judge,
+    heads_of,
+    same_words,
+)
 from mmdbench.results.judging.journal import JsonlJournal, JudgeJournal, find_reply
 from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest, save_manifest
@@ -61,7 +68,7 @@ def remembered_judge(folder: Path, name: str = "") -> RememberedJudge | None:
         chosen = find_judge(name, asked_judges(manifest, journal), chosen)
     if chosen is None:
         return None
-    heads = kept_heads(folder / chosen.heads)
+    heads = heads_of(folder, chosen)
     return RememberedJudge(chosen.id, chosen.name, chosen.protocols, journal, heads)
 
 
