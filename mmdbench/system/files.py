@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from mmdbench.errors import StoreError
+from mmdbench.system.unfinished_files import unfinished_file
 
 __all__ = ["MANIFEST_FILE", "REPLY_FILES", "cannot_write", "make_folder", "open_atomic", "write_atomic"]
 
@@ -43,24 +43,15 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 @contextlib.contextmanager
 def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to, which appears at `path` when the block ends, and not at all if it fails."""
-    temporary = ""
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)  # it can only be read by setting it
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(path)
-        temporary = ""
+        with unfinished_file(path) as part:
+            with part.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
 
 
 _AGAIN = "Free some space and run the same command again."

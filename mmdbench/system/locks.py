@@ -10,9 +10,7 @@ The system releases a lock when the process that holds it ends, however it ends:
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from mmdbench.errors import LockedError, StoreError
 from mmdbench.system.files import cannot_write, make_folder
+from mmdbench.system.lock_handles import is_same_file, lock_handle
 
 __all__ = ["file_lock", "folder_lock"]
 
@@ -101,7 +100,7 @@ def _try_lock(path: Path) -> int | None:
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
-        if _system_lock(handle, path) and _is_same_file(path, handle):
+        if _system_lock(handle, path) and is_same_file(path, handle):
             return handle
     except BaseException:
         os.close(handle)
@@ -110,25 +109,8 @@ def _try_lock(path: Path) -> int | None:
     return None
 
 
-def _is_same_file(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
-
-
 def _system_lock(handle: int, path: Path) -> bool:
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_handle(handle)
     except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
-            return False
         raise StoreError(f"This file system cannot lock {path}: {error.strerror}.") from error
-    return True

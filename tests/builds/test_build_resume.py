@@ -408,7 +408,7 @@ def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     source = write_tsv(tmp_path / "own.tsv", 3)
-    monkeypatch.setattr("mmdbench.system.files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("mmdbench.system.unfinished_files.tempfile.mkstemp", refuse)
     with pytest.raises(StoreError, match=r"file system is read-only\. Name another folder"):
         build(source, tmp_path / "out", **PLAN)
     assert not list((tmp_path / "out").glob("own*"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mmdbench.system.remote.urls import (
     remote_errors,
     version_mark,
 )
+from mmdbench.system.unfinished_files import unfinished_file
 
 __all__ = ["add_from_data_url", "data_folder", "download_file", "fetch_file", "size_and_digests"]
 
@@ -119,8 +119,7 @@ def download_file(
         StoreError: The file cannot be read, or has another size or digest.
     """
     make_folder(target.parent)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as room:
-        part = Path(room) / "file"
+    with unfinished_file(target) as part:
         with remote_errors("read", remote):
             remote.files.get_file(path, str(part))
         size, digests = size_and_digests(part)
