@@ -21,15 +21,32 @@ if TYPE_CHECKING:
     from mmdbench import benches, corruptions, scoring
     from mmdbench.corruptions import corrupt, get_corruption_names
     from mmdbench.corruptions.chain import Chain
+    from mmdbench.library import Report, Run, batched, compare, evaluate, forecast, load_run, report
+    from mmdbench.models.cards import ModelCard
+    from mmdbench.models.registry import AsyncModel, Model
+    from mmdbench.records import Outcome, Request
 
 __all__ = [
+    "AsyncModel",
     "Chain",
+    "Model",
+    "ModelCard",
+    "Outcome",
+    "Report",
+    "Request",
+    "Run",
     "__version__",
+    "batched",
     "benches",
+    "compare",
     "corrupt",
     "corruptions",
     "errors",
+    "evaluate",
+    "forecast",
     "get_corruption_names",
+    "load_run",
+    "report",
     "scoring",
 ]
 
@@ -37,6 +54,13 @@ _LAZY = {
     "Chain": "mmdbench.corruptions.chain",
     "corrupt": "mmdbench.corruptions",
     "get_corruption_names": "mmdbench.corruptions",
+    **dict.fromkeys(("ModelCard",), "mmdbench.models.cards"),
+    **dict.fromkeys(("AsyncModel", "Model"), "mmdbench.models.registry"),
+    **dict.fromkeys(("Outcome", "Request"), "mmdbench.records"),
+    **dict.fromkeys(
+        ("Report", "Run", "batched", "compare", "evaluate", "forecast", "load_run", "report"),
+        "mmdbench.library",
+    ),
 }
 
 

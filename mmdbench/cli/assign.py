@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.benches import Sources, open_benches
-from mmdbench.cli._shared.cards import chosen_card
-from mmdbench.cli._shared.output import print_judge_usage, print_note, print_paths, say
-from mmdbench.cli._shared.progress import Bar
-from mmdbench.cli._shared.run import ask_model, refuse_incomplete
+from mmdbench.cli._shared.output import print_paths, say
+from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.library.asking import ask_model, refuse_incomplete
+from mmdbench.library.options import chosen_levels
+from mmdbench.library.sources import Sources, open_benches
 from mmdbench.records import CLEAN, RECODED, RunPlan
 from mmdbench.system.images import MAX_PIXELS
 
@@ -105,6 +105,7 @@ def assign(
 
     Run the command again to resume.
     """
+    from mmdbench.library.given_models import chosen_card
     from mmdbench.run.budget import Budget
     from mmdbench.run.inputs import RunSettings
     from mmdbench.training import AssignmentRules, RowDraw, SetPlan
@@ -132,10 +133,11 @@ def assign(
         codec=codec,
     )
     rows = RowDraw(**_known(p_sft=p_sft, p_rl=p_rl, seed=seed)) if recipe == "code" else None
-    work = _Work(Sources(data_dir, offline, family, yes=yes), out, rows, quiet)
+    screen = Terminal(quiet=quiet)
+    work = _Work(Sources(data_dir, offline, family, yes=yes), out, rows, screen)
     change: dict[str, Any] = {"allow_model_change": allow_model_change}
     limits = {"max_usd": max_usd, "max_requests": max_requests, **change}
-    writers = _writers(recipe, judge, trace, model_card or (), limits)
+    writers = _writers(recipe, judge, trace, model_card or (), limits, screen)
     pictures: dict[str, Any] = {"on_bad_image": on_bad_image, "max_pixels": max_pixels}
     if recipe == "paper":
         if not model:
@@ -143,7 +145,7 @@ def assign(
         rules = AssignmentRules(
             **_known(clean_check=clean_check, right_at=right_at, regenerations=regenerations, seed=seed)
         )
-        card = chosen_card(model, model_card, settings)
+        card = chosen_card(model, model_card or (), settings or (), screen)
         how = RunSettings(budget=Budget(max_usd, None, max_requests), **pictures, **change)
         _by_base_model(replace(plan, model=card.name), card, how, rules, work, writers)
     else:
@@ -158,7 +160,7 @@ class _Work:
     sources: Sources
     out: Path | None
     draw: RowDraw | None
-    quiet: bool
+    screen: Terminal
     left_out: Counter[str] = field(default_factory=Counter)
 
     def open(self, names: Sequence[str], folder: Path) -> list[Bench]:
@@ -173,7 +175,7 @@ class _Work:
         found = []
         for name in names:
             if not is_row_source(name):
-                found += open_benches([name], self.sources, quiet=self.quiet)
+                found += open_benches([name], self.sources, self.screen)
                 continue
             rows = bench_of_rows(Path(name), folder / ROWS, self.draw)
             self.left_out.update(rows.left_out)
@@ -182,7 +184,7 @@ class _Work:
 
 
 def _writers(
-    recipe: str, judge: str, trace: str, cards: Sequence[Path], limits: Mapping[str, Any]
+    recipe: str, judge: str, trace: str, cards: Sequence[Path], limits: Mapping[str, Any], screen: Terminal
 ) -> Writers:
     """Judge and writer by name; a wrong name fails before anything is paid for."""
     from mmdbench.results.judging.open import JudgeOptions
@@ -192,8 +194,10 @@ def _writers(
     def options(role: str, name: str, system: str = "") -> JudgeOptions | None:
         if not name:
             return None
-        on_usage = partial(print_judge_usage, role=role)
-        return JudgeOptions(name, None, cards, **limits, system=system, on_usage=on_usage, on_note=print_note)
+        on_usage = partial(screen.judge_usage, role=role)
+        return JudgeOptions(
+            name, None, cards, **limits, system=system, on_usage=on_usage, on_note=screen.remark
+        )
 
     system = AGENT_SYSTEM if recipe == "code" else ""
     found = Writers(options("judge", judge), options("writer", trace, system))
@@ -214,8 +218,8 @@ def _by_base_model(
     folder = default_folder(plan) if work.out is None else work.out
     evaluation = Evaluation(plan, card, folder, how, data_dir=work.sources.data_dir)
     with open_evaluation(evaluation, lambda names: work.open(names, folder)) as inputs:
-        summary = ask_model(inputs, quiet=work.quiet)
-        with Bar("Samples", quiet=work.quiet) as bar:
+        summary = ask_model(inputs, work.screen)
+        with work.screen.bar("Samples") as bar:
             rest = writers.after(summary.usd)
             made = assign_samples(inputs, rules, rest, left_out=work.left_out, on_sample=bar.update)
     _print(made.made, work.left_out)
@@ -232,7 +236,7 @@ def _without_base_model(plan: SetPlan, work: _Work, writers: Writers) -> None:
     folder = default_set_folder(plan) if work.out is None else work.out
     claim_set_folder(folder, plan)
     benches = work.open(plan.pictures.benches, folder)
-    with Bar("Samples", quiet=work.quiet) as bar:
+    with work.screen.bar("Samples") as bar:
         made = make_set(plan, benches, folder, writers, left_out=work.left_out, on_sample=bar.update)
     _print(made, work.left_out)
 
@@ -260,7 +264,7 @@ def _names(bench: Sequence[str]) -> tuple[str, ...]:
 
 
 def _levels(text: str, *, clean: bool) -> tuple[str, ...]:
-    levels = opts.parse_levels(text)
+    levels = chosen_levels(opts.split_list(text))
     if {CLEAN, RECODED} & set(levels):
         raise UsageError(
             f"--level must name degraded levels (low, mid, hard), got {text!r}.",

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.benches import Sources, open_benches
 from mmdbench.cli._shared.output import say
+from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import OUT
+from mmdbench.library.options import chosen_levels
+from mmdbench.library.sources import Sources, open_benches
 from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def build(
 
     plan = BuildPlan(
         benches=expand_benches(bench),
-        levels=opts.parse_levels(level),
+        levels=chosen_levels(opts.split_list(level)),
         design=design,
         corruptions=opts.split_list(*(corruption or ())),
         sample=sample,
@@ -73,7 +75,9 @@ def build(
     )
     check_build_plan(plan, load_spec())
     where = EngineSettings(engine, address=ray_address, runtime_env=read_runtime_env(runtime_env))
-    benches = open_benches(plan.benches, Sources(data_dir, offline, family, answers="any"), quiet=quiet)
+    benches = open_benches(
+        plan.benches, Sources(data_dir, offline, family, answers="any"), Terminal(quiet=quiet)
+    )
     if dry_run or not quiet:
         _print_plan(plan, benches, out, workers)
     if not dry_run:
@@ -93,7 +97,7 @@ def _run(
     from mmdbench.builds import BuildProgress, run_build
     from mmdbench.builds.build import by_threads
     from mmdbench.builds.ray_rows import by_ray
-    from mmdbench.cli._shared.progress import Bar
+    from mmdbench.library.progress import Bar
 
     on_ray = where.engine == "ray"
     with (

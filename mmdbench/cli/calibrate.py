@@ -70,7 +70,7 @@ def _read_pictures(sources: list[Path]) -> dict[str, NDArray[np.uint8]]:
 def _print(found: Calibration) -> None:
     from rich.table import Table
 
-    from mmdbench.cli._shared.screen import Screen
+    from mmdbench.library.screen import Screen
     from mmdbench.records import LEVELS
 
     console = Screen()

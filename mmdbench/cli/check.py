@@ -48,10 +48,11 @@ def check(
     from mmdbench.check.output import github_lines
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.results.graded_run import load_results
+    from mmdbench.system.durations import parse_age
 
     gates = [parse_gate(text) for text in gate or ()]
     results = load_results(run, judged_by=judge)
-    oldest = opts.parse_age("--require-fresh", require_fresh)
+    oldest = parse_age("--require-fresh", require_fresh)
     if accept:
         count = write_baseline(results, baseline, oldest, allow_model_change=allow_model_change)
         print_freshness([results])
@@ -89,7 +90,7 @@ def _write(report: CheckReport, path: Path | None) -> None:
 def _print(report: CheckReport) -> None:
 
     from mmdbench.check.output import check_table, detectable_losses
-    from mmdbench.cli._shared.screen import Screen, styled
+    from mmdbench.library.screen import Screen, styled
     from mmdbench.report.render.console import grid
     from mmdbench.results.freshness import freshness_line
 

@@ -55,7 +55,7 @@ def _print(comparison: Comparison, *, markdown: bool) -> None:
         print_rendering("\n\n".join([f"# {markdown_text(title)}", head, *tables]) + "\n\n")
         return
 
-    from mmdbench.cli._shared.screen import Screen, styled
+    from mmdbench.library.screen import Screen, styled
     from mmdbench.report.render.console import grid
 
     screen = Screen()

@@ -11,6 +11,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli._shared.output import say
+from mmdbench.cli._shared.terminal import Terminal
 
 if TYPE_CHECKING:
     from mmdbench.benches.data_files import DataFile
@@ -54,10 +55,10 @@ def list_files(
 def get(names: Names, data_dir: opts.LocalDataDir = None, yes: opts.Yes = False) -> None:
     """Download missing files; run the command again to resume; exit 4 if a file is not the published one."""
     from mmdbench.benches.data_files import get_data
-    from mmdbench.cli._shared.benches import download_progress
+    from mmdbench.library.sources import download_progress
 
     released, names = _split(names)
-    with download_progress() as settings:
+    with download_progress(Terminal()) as settings:
         states = _get_released(released, data_dir, settings, yes=yes) if released else ()
         found = get_data(names, data_dir=data_dir, settings=settings)
     _print(found)
@@ -112,7 +113,7 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
 def _get_released(
     names: Sequence[str], data_dir: Path | None, settings: FetchSettings, *, yes: bool
 ) -> tuple[ReleasedState, ...]:
-    from mmdbench.cli._shared.downloads import released_files, require_consent, show_missing
+    from mmdbench.library.downloads import released_files, require_consent, show_missing
     from mmdbench.variants.released_data import (
         choose_published,
         fetch_published,
@@ -123,8 +124,9 @@ def _get_released(
     chosen = choose_published(names, list_published(settings))
     missing = [file for file in chosen if released_state(file, data_dir).path is None]
     if missing:
-        show_missing(released_files(missing))
-        require_consent(sum(file.bytes for file in missing), yes=yes)
+        screen = Terminal()
+        show_missing(released_files(missing), screen)
+        require_consent(sum(file.bytes for file in missing), screen, yes=yes)
     return fetch_published(chosen, data_dir, settings)
 
 
@@ -136,8 +138,8 @@ def _require_published(files: Sequence[DataFile], released: Sequence[ReleasedSta
 def _print_released(files: Sequence[ReleasedState]) -> None:
     from rich.table import Table
 
-    from mmdbench.cli._shared.downloads import size_text
-    from mmdbench.cli._shared.screen import Screen, styled
+    from mmdbench.library.downloads import size_text
+    from mmdbench.library.screen import Screen, styled
 
     if not files:
         return
@@ -159,7 +161,7 @@ def _print(files: tuple[DataFile, ...]) -> None:
         return
     from rich.table import Table
 
-    from mmdbench.cli._shared.screen import Screen, styled
+    from mmdbench.library.screen import Screen, styled
 
     table = Table()
     for name in ("name", "state", "size", "rows", "published", "checksum", "where"):

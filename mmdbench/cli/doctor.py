@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.cards import chosen_card
 from mmdbench.cli._shared.output import print_json, say
+from mmdbench.cli._shared.terminal import Terminal
 
 if TYPE_CHECKING:
     from mmdbench.models.cards import ModelCard
@@ -31,12 +31,14 @@ def doctor(
     Nothing is downloaded: files of the model that are missing are listed with their sizes.
     Exit code: 0 passed, 3 cannot tell, 4 an answer belongs to another picture, or there is none.
     """
-    from mmdbench.cli._shared.downloads import refuse_missing
+    from mmdbench.library.downloads import refuse_missing
+    from mmdbench.library.given_models import chosen_card
     from mmdbench.models.registry import check_model, open_model
     from mmdbench.run.preflight import canary_of
 
-    card = chosen_card(model, model_card, settings)
-    refuse_missing(card)
+    screen = Terminal()
+    card = chosen_card(model, model_card or (), settings or (), screen)
+    refuse_missing(card, screen)
     loaded = open_model(card)
     check_model(loaded)
     found = canary_of(loaded, card)
@@ -53,7 +55,7 @@ def doctor(
 def _print(card: ModelCard, found: CanaryResult) -> None:
     from rich.table import Table
 
-    from mmdbench.cli._shared.screen import Screen, styled
+    from mmdbench.library.screen import Screen, styled
 
     table = Table(title=f"{card.name} at {card.endpoint}" if card.endpoint else card.name)
     for name in ("picture", "shows", "reply", "verdict"):

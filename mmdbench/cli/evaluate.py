@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.benches import Sources
-from mmdbench.cli._shared.cards import chosen_card
-from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
-from mmdbench.cli._shared.output import print_judge_usage, print_note, say
-from mmdbench.cli._shared.progress import Bar
-from mmdbench.cli._shared.run import ask_model, open_run, print_report, refuse_incomplete, show_forecast
-from mmdbench.errors import IncompleteError, MmdbenchError, UsageError
-from mmdbench.records import ANSWER, RunPlan
-from mmdbench.system.bounds import require_between
+from mmdbench.cli._shared.output import print_forecast, print_run, say
+from mmdbench.cli._shared.terminal import Terminal
+from mmdbench.records import ANSWER
 from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from mmdbench.benches.bench import Answers
-    from mmdbench.results.judging.open import JudgeOptions
-    from mmdbench.results.rescoring import Regraded
-    from mmdbench.run.evaluate import Evaluation
-    from mmdbench.run.inputs import RunInputs
-    from mmdbench.run.summary import RunSummary
+    from mmdbench.library import EvaluateOptions
 
 __all__ = ["evaluate"]
 
@@ -132,170 +118,70 @@ def evaluate(
     runtime_env: opts.RuntimeEnv = None,
 ) -> None:
     """Run a model on clean and degraded questions; run the command again to resume."""
-    from mmdbench.benches import expand_benches
-    from mmdbench.models.local_server import LocalServer
-    from mmdbench.results.judging.open import JudgeOptions
-    from mmdbench.run.budget import Budget
-    from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
-    from mmdbench.run.evaluate import Evaluation
-    from mmdbench.run.folder import default_folder
-    from mmdbench.run.inputs import BatchSettings, RunSettings
+    from mmdbench.library import evaluate as evaluate_model
+    from mmdbench.library import forecast
+    from mmdbench.system.durations import parse_age
 
-    changes = [*(settings or ()), *([f"concurrency={concurrency}"] if concurrency else ())]
-    card = chosen_card(model, model_card, changes)
-    server = LocalServer(serve, card, serve_minutes) if serve else None
-    card = server.card if server else card
-    require_between("--max-error-rate", max_error_rate, 0, 1)
-    plan = RunPlan(
-        model=card.name,
-        benches=expand_benches(bench),
-        levels=opts.parse_levels(level),
-        design=design,
-        corruptions=opts.split_list(*(corruption or ())),
-        sample=sample,
-        seed=seed,
-        profile=profile,
-        codec=codec,
-        protocol=protocol,
-        extraction=extraction,
-        max_error_rate=max_error_rate,
-        restore=restore,
-        restore_clean=restore_clean,
-        degrade_again=degrade_again,
-        task=task,
-    )
-    if target_ci is not None and task != ANSWER:
-        raise UsageError(f"--target-ci is for the task {ANSWER}.", hint="Name a --sample.")
-    where = EngineSettings(
-        engine, read_gpus(gpus), processes, gpus_each, ray_address, read_runtime_env(runtime_env)
-    )
-    evaluation = Evaluation(
-        plan,
-        card,
-        default_folder(plan) if out is None else out,
-        RunSettings(
-            budget=Budget(max_usd, max_minutes, max_requests),
-            retry_errors=retry_errors,
-            canary=canary,
-            workers=workers,
-            shard=opts.parse_shard(shard),
-            on_bad_image=on_bad_image,
-            max_pixels=max_pixels,
-            fresh=fresh,
-            max_age=opts.parse_age("--max-age", max_age),
-            allow_model_change=allow_model_change,
-            batch=BatchSettings() if batch else None,
-        ),
-        EngineSettings() if dry_run else where,
-        restorer_cards=restore_card or (),
-        data_dir=data_dir,
-        keep_images=keep_images,
-    )
-    judged_by = None
-    if judge:
-        judged_by = JudgeOptions(
-            judge,
-            judge_heads,
-            model_card or (),
-            max_usd,
-            on_usage=print_judge_usage,
-            allow_model_change=allow_model_change,
-        )
-        _check_judge(judged_by, evaluation)
-    elif judge_heads is not None:
-        raise UsageError("--judge-heads needs a judge.", hint="Add --judge.")
-    answers: Answers = "check" if task == ANSWER else "any"
-    sources = Sources(data_dir, offline, family, answers, yes, dry_run)
-    with server or nullcontext(), open_run(evaluation, sources, server, quiet=quiet) as inputs:
-        if dry_run:
-            show_forecast(inputs, as_json=as_json)
-        elif target_ci is not None:
-            _run_until_precise(inputs, target_ci, judged_by, quiet=quiet)
-        else:
-            _run_once(inputs, judged_by, quiet=quiet)
-
-
-def _check_judge(judge: JudgeOptions, evaluation: Evaluation) -> None:
-    """Refuse what no judge can be asked about, before the model is paid."""
-    from mmdbench.results.judging.open import open_judge
-    from mmdbench.run.budget import Budget
-    from mmdbench.scoring import load_heads
-
-    if evaluation.plan.task != ANSWER:
-        raise UsageError(f"--judge is for the task {ANSWER}.")
-    if evaluation.settings.shard[1] > 1:
-        raise UsageError("A shard is not judged.", hint="Merge all shards, then: mmdbench score RUN --judge.")
-    opened = open_judge(judge.name, judge.cards, Budget(usd=judge.max_usd))
-    opened.close()
-    for note in opened.card.notes:
-        print_note(note)
-    load_heads(judge.heads)
-
-
-def _ask_judge(
-    inputs: RunInputs, summaries: Sequence[RunSummary], judge: JudgeOptions | None, *, quiet: bool
-) -> Regraded | None:
-    """Let the judge grade what rules cannot, for what is left of the cost; not after a stopped run."""
-    spent = sum(summary.usd for summary in summaries)
-    left = None if judge is None or judge.max_usd is None else judge.max_usd - spent
-    if judge is None or summaries[-1].stopped or (left is not None and left <= 0):
-        return None
-    from mmdbench.results.rescoring import regrade_and_save
-    from mmdbench.scoring import Rules
-
-    with Bar("Judge", quiet=quiet) as bar:
-        options = replace(judge, max_usd=left, on_progress=bar.update)
-        try:
-            made, _ = regrade_and_save(inputs.folder, Rules("", ""), options)
-        except MmdbenchError:
-            print_report(inputs.folder)  # the model's replies are paid for, whatever the judge does
-            raise
-    return made
-
-
-def _finish(inputs: RunInputs, summary: RunSummary, judged: Regraded | None, *, by_judge: bool) -> None:
-    results = print_report(inputs.folder, judged.judged_by if judged else "")
-    for line in shown_by_report(judged) if judged else ():
-        say(line, err=True)
-    refuse_incomplete(results, summary)
-    if by_judge and judged is None:
-        raise IncompleteError(
-            f"The judge was not asked: {summary.stopped or '--max-usd is used up'}.",
-            hint="Run the same command again, with more to spend if that is used up.",
-        )
-    if judged:
-        refuse_unjudged([arm.score for arm in judged.arms])
-
-
-def _run_once(inputs: RunInputs, judge: JudgeOptions | None, *, quiet: bool) -> None:
-    summary = ask_model(inputs, quiet=quiet)
-    if inputs.settings.shard[1] > 1:
-        say(f"  {inputs.folder}: shard done; merge all shards with mmdbench merge")
+    number, count = opts.parse_shard(shard)
+    options: EvaluateOptions = {
+        "out": out,
+        "levels": opts.split_list(level),
+        "sample": sample,
+        "design": design,
+        "corruptions": opts.split_list(*(corruption or ())),
+        "seed": seed,
+        "profile": profile,
+        "codec": codec,
+        "target_ci": target_ci,
+        "task": task,
+        "family": family,
+        "data_dir": data_dir,
+        "offline": offline,
+        "yes": yes,
+        "degrade_again": degrade_again,
+        "restore": restore,
+        "restore_cards": restore_card or (),
+        "restore_clean": restore_clean,
+        "model_cards": model_card or (),
+        "settings": settings or (),
+        "concurrency": concurrency,
+        "canary": canary,
+        "batch": batch,
+        "keep_images": keep_images,
+        "allow_model_change": allow_model_change,
+        "serve": serve,
+        "serve_minutes": serve_minutes,
+        "protocol": protocol,
+        "extraction": extraction,
+        "judge": judge,
+        "judge_heads": judge_heads,
+        "max_usd": max_usd,
+        "max_minutes": max_minutes,
+        "max_requests": max_requests,
+        "max_error_rate": max_error_rate,
+        "retry_errors": retry_errors,
+        "on_bad_image": on_bad_image,
+        "max_pixels": max_pixels,
+        "fresh": fresh,
+        "max_age": parse_age("--max-age", max_age),
+        "shard": (number, count),
+        "workers": workers,
+        "engine": engine,
+        "gpus": gpus,
+        "processes": processes,
+        "gpus_each": gpus_each,
+        "ray_address": ray_address,
+        "runtime_env": runtime_env,
+    }
+    screen = Terminal(quiet=quiet)
+    if dry_run:
+        print_forecast(forecast(model, bench, progress=screen, **options), as_json=as_json)
         return
-    judged = _ask_judge(inputs, [summary], judge, quiet=quiet)
-    _finish(inputs, summary, judged, by_judge=judge is not None)
-
-
-def _run_until_precise(inputs: RunInputs, target: float, judge: JudgeOptions | None, *, quiet: bool) -> None:
-    from mmdbench.results.graded_run import load_results
-    from mmdbench.results.precision import half_width_points, until_precise
-
-    summaries: list[RunSummary] = []
-    judged: list[Regraded | None] = []
-
-    def carry_out(plan: RunPlan) -> float | None:
-        # Only the first step starts a generation, and the others add to it.
-        settings = inputs.settings
-        if summaries:
-            settings = replace(settings, fresh=False, max_age=None)
-        summaries.append(ask_model(replace(inputs, plan=plan, settings=settings), quiet=quiet))
-        judged.append(_ask_judge(inputs, summaries, judge, quiet=quiet))
-        if summaries[-1].stopped:
-            return None
-        last = judged[-1]
-        return half_width_points(load_results(inputs.folder, judged_by=last.judged_by if last else ""))
-
-    for step in until_precise(inputs.plan, inputs.benches, target, carry_out):
-        reached = "reached" if step.reached else "not yet"
-        say(f"{step.questions} questions: ± {step.half_width:.2f} points ({reached})", err=True)
-    _finish(inputs, summaries[-1], judged[-1], by_judge=judge is not None)
+    run = evaluate_model(model, bench, progress=screen, **options)
+    if count > 1:
+        say(f"  {run.folder}: shard done; merge all shards with mmdbench merge")
+        return
+    print_run(run)
+    for line in run.shown_by_report():
+        say(line, err=True)
+    run.require_complete()

@@ -83,7 +83,7 @@ def _print(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) ->
         return
     from rich.table import Table
 
-    from mmdbench.cli._shared.screen import Screen, styled
+    from mmdbench.library.screen import Screen, styled
 
     table = Table()
     for name in columns:

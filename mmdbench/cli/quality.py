@@ -33,7 +33,7 @@ def quality(
 
     Figures are written to quality.json beside the pictures.
     """
-    from mmdbench.cli._shared.progress import Bar
+    from mmdbench.library.progress import Bar
     from mmdbench.results.quality.measure import measure, write_quality
     from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
     from mmdbench.results.quality.pictures import open_pictures
@@ -72,7 +72,7 @@ def _print_means(record: dict[str, Any]) -> None:
     from rich import box
     from rich.table import Table
 
-    from mmdbench.cli._shared.screen import Screen
+    from mmdbench.library.screen import Screen
     from mmdbench.report.tables.rounding import fixed
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}

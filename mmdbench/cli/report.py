@@ -58,7 +58,7 @@ def report(
         print_rendering(_text(tables, keys, (markdown, latex, as_csv), intervals=intervals))
         print_freshness(results, err=True)
         return
-    from mmdbench.cli._shared.screen import Screen
+    from mmdbench.library.screen import Screen
     from mmdbench.report.render.console import console
 
     Screen().print(console(tables, keys))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.judging import refuse_unjudged, shown_by_report
-from mmdbench.cli._shared.output import print_json, print_judge_usage, print_note, print_paths, say
-from mmdbench.cli._shared.progress import Bar
+from mmdbench.cli._shared.output import print_json, print_paths, say
+from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import BENCH, OUT
 from mmdbench.errors import UsageError
+from mmdbench.library.judging import refuse_unjudged, shown_by_report
 
 if TYPE_CHECKING:
     from mmdbench.results.rescoring import Regraded, RowChange
@@ -92,16 +92,16 @@ def score(
     for option, given in without.items():
         if given and not judge:
             raise UsageError(f"{option} needs a judge.", hint="Add --judge.")
-    from mmdbench.cli._shared.benches import Sources, open_benches
+    from mmdbench.library.sources import Sources, open_benches
     from mmdbench.results.judging.open import JudgeOptions
     from mmdbench.results.rescoring import regrade_and_save, score_predictions
     from mmdbench.scoring import Rules
 
     rules = Rules(protocol, extraction, io, on_unresolved, seed)
-    benches = []
+    benches, screen = [], Terminal(quiet=quiet or as_json or not judge)
     if predictions is not None:
-        benches = open_benches([bench], Sources(data_dir, offline, family), quiet=quiet or as_json)
-    with Bar("Judge", quiet=quiet or as_json or not judge) as bar:
+        benches = open_benches([bench], Sources(data_dir, offline, family), screen)
+    with screen.bar("Judge") as bar:
         judged_by = None
         if judge:
             judged_by = JudgeOptions(
@@ -109,10 +109,10 @@ def score(
                 judge_heads,
                 model_card or (),
                 max_usd,
-                bar.update,
-                print_judge_usage,
+                on_progress=bar.update,
+                on_usage=screen.judge_usage,
+                on_note=screen.remark,
                 allow_model_change=allow_model_change,
-                on_note=print_note,
             )
         if predictions is None:
             assert run is not None

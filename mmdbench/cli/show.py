@@ -33,8 +33,9 @@ def show(
 
     With --run, seed and profile are those of the first run.
     """
-    from mmdbench.cli._shared.benches import Sources, open_benches
+    from mmdbench.cli._shared.terminal import Terminal
     from mmdbench.corruptions.spec_file import load_spec
+    from mmdbench.library.sources import Sources, open_benches
     from mmdbench.records import RunPlan
     from mmdbench.report.question_sheet import find_question, question_lines, question_sheet, reply_lines
     from mmdbench.results.graded_run import load_results
@@ -49,7 +50,7 @@ def show(
         if wanted not in spec.corruptions:
             raise UnknownNameError("corruption", wanted, spec.corruptions, see="mmdbench list corruptions")
     runs = [load_results(folder, judged_by=judge) for folder in run or ()]
-    (bench,) = open_benches([name], Sources(data_dir, offline, answers="any"), quiet=True)
+    (bench,) = open_benches([name], Sources(data_dir, offline, answers="any"), Terminal(quiet=True))
     asked = find_question(bench, index)
     plan = runs[0].plan if runs else RunPlan("", (bench.name,), seed=seed, profile=profile)
     met = [c.corruption for r in runs for c in r.cells if (c.bench, c.index) == (asked.bench, asked.index)]

@@ -37,7 +37,7 @@ def verify(
     from mmdbench.builds.manifest import read_build
     from mmdbench.builds.source_benches import SourceBenches, find_source_benches
     from mmdbench.builds.verify import VerifySettings, verify_build
-    from mmdbench.cli._shared.progress import Bar
+    from mmdbench.library.progress import Bar
 
     sources = SourceBenches()
     if not files_only:

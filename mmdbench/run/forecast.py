@@ -60,7 +60,7 @@ class Forecast:
     are for the rest, None where nothing is known. `questions` are counted by benchmark, in its units.
     `score` and `drop` are 95 % half-widths in points, of the mean over benchmarks: of a score of a half,
     and of a drop when one answer in ten flips, at the level with the fewest questions. `basis` says
-    where the estimates come from.
+    where the estimates come from, `price` is that of the tokens in words, empty if it is unknown.
     """
 
     requests: int
@@ -75,6 +75,7 @@ class Forecast:
     drop: float | None
     basis: str
     canary: int = 0
+    price: str = ""
 
     @property
     def to_ask(self) -> int:
@@ -116,12 +117,20 @@ def forecast(inputs: RunInputs) -> Forecast:
         if earlier.count
         else "estimated from the sizes of texts and pictures; there is no earlier reply of this model",
         canary=canary,
+        price=_price_text(inputs),
     )
 
 
 def expected_tokens(todo: Sequence[Planned], inputs: RunInputs) -> tuple[int, int]:
     """Tokens, read and written, of planned requests: from earlier replies of the model, else from sizes."""
     return _tokens(todo, inputs.card, _earlier_replies(inputs.folder, inputs.model.fingerprint()))
+
+
+def _price_text(inputs: RunInputs) -> str:
+    price = inputs.card.price
+    if price is None:
+        return ""
+    return f"{price.in_batch()} in batches" if inputs.settings.batch else str(price)
 
 
 def _usd(inputs: RunInputs, tokens: tuple[int, int], canary: int) -> float | None:

@@ -30,8 +30,9 @@ from mmdbench.adapters._local.hub import HubSource, parse_source  # noqa: E402
 
 from local_hub import LocalHub, serve_hub  # noqa: E402
 from mmdbench.cli import app  # noqa: E402
-from mmdbench.cli._shared.downloads import require_consent, size_text  # noqa: E402
+from mmdbench.cli._shared.terminal import Terminal  # noqa: E402
 from mmdbench.errors import UsageError  # noqa: E402
+from mmdbench.library.downloads import require_consent, size_text  # noqa: E402
 from mmdbench.run.store import read_replies  # noqa: E402
 
 BASE, CLEAR = "models/ByteDance-Seed/BAGEL-7B-MoT", "models/CUDAOUTOFMEMORY/CLEAR"
@@ -144,7 +145,7 @@ def test_a_dry_run_and_doctor_say_what_is_missing(hub: LocalHub, tmp_path: Path)
 def test_more_than_a_gigabyte_needs_consent(
     hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmdbench.cli._shared.downloads.ASKED_ABOVE_BYTES", 1000)
+    monkeypatch.setattr("mmdbench.library.downloads.ASKED_ABOVE_BYTES", 1000)
     refused = evaluate(tmp_path / "run")
     assert refused.exit_code == 2
     assert "would be downloaded" in refused.output
@@ -159,10 +160,10 @@ def test_a_terminal_is_asked(answer: bool, monkeypatch: pytest.MonkeyPatch) -> N
     asked: list[str] = []
     monkeypatch.setattr("typer.confirm", lambda text, **_: asked.append(text) or answer)
     if answer:
-        require_consent(58_400_000_000, yes=False)
+        require_consent(58_400_000_000, Terminal(), yes=False)
     else:
         with pytest.raises(UsageError, match="Nothing was downloaded"):
-            require_consent(58_400_000_000, yes=False)
+            require_consent(58_400_000_000, Terminal(), yes=False)
     assert asked == ["Download 58.4 GB?"]
 
 

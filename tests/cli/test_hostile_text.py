@@ -17,8 +17,8 @@ from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from mmdbench.cli import app
-from mmdbench.cli._shared.progress import Bar
 from mmdbench.errors import MmdbenchError
+from mmdbench.library.progress import Bar
 from page_runs import write_bench
 from run_folders import question, write_run
 from verb_calls import call as call_verb

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +9,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared.urls import BENCH, DATA_DIR, FILE, FOLDER, OUT, RUN
-from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.records import CLEAN, LEVELS, RECODED
+from mmdbench.errors import UsageError
 
 # Options under one heading of `--help`.
 question_option = partial(typer.Option, rich_help_panel="Questions")
@@ -185,41 +182,12 @@ Workers = Annotated[
 ]
 
 
-def parse_age(option: str, text: str) -> timedelta | None:
-    """`7d` → seven days; None for an empty text.
-
-    >>> parse_age("--max-age", "90m")
-    datetime.timedelta(seconds=5400)
-    """
-    if not text:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text)
-    if not found or len(found[1]) > 6:
-        raise UsageError(f"{option} must be an age, got {text!r}.", hint="Write 30m, 12h, 7d or 2w.")
-    unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[found[2]]
-    return timedelta(**{unit: float(found[1])})
-
-
 def parse_shard(text: str) -> tuple[int, int]:
     """`3/8` → (3, 8)."""
     number, slash, count = text.partition("/")
     if not (slash and number.isdecimal() and count.isdecimal()):
         raise UsageError(f"--shard must be NUMBER/COUNT, got {text!r}.", hint="Write 1/8 … 8/8.")
     return int(number), int(count)
-
-
-def parse_levels(text: str) -> tuple[str, ...]:
-    """`hard,clean` → ("clean", "hard"): each level once, in the order of strength."""
-    known = (CLEAN, RECODED, *LEVELS)
-    wanted = split_list(text)
-    for name in wanted:
-        if name not in known:
-            raise UnknownNameError("level", name, known)
-    if not wanted:
-        raise UsageError(
-            f"--level must name a level, got {text!r}.", hint=f"Name some of {', '.join(known)}."
-        )
-    return tuple(name for name in known if name in wanted)
 
 
 def split_list(*texts: str) -> tuple[str, ...]:

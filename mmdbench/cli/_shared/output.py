@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mmdbench.system.durations import duration
 from mmdbench.system.printable import json_text, log_line
 
 if TYPE_CHECKING:
-    from mmdbench.models.cards import ModelCard
+    from mmdbench.library import Forecast, Run
     from mmdbench.results.graded_run import RunResults
 
 __all__ = [
+    "print_forecast",
     "print_freshness",
     "print_json",
-    "print_judge_usage",
-    "print_note",
     "print_paths",
     "print_rendering",
-    "print_retirement",
+    "print_run",
     "say",
 ]
 
@@ -56,25 +57,42 @@ def print_freshness(runs: Sequence[RunResults], *, err: bool = False) -> None:
         say(f"{name}{freshness_line(freshness(run))}", err=err)
 
 
-def print_retirement(card: ModelCard) -> None:
-    """Print the day of the model's retirement by its provider to stderr, if one is announced."""
-    from mmdbench.models.cards import retirement
+def print_run(run: Run) -> None:
+    """Print the report of a run with the places of its files.
 
-    sentence = retirement(card)
-    if sentence:
-        say(f"mmdbench: {sentence}", err=True)
+    Files are only written of the run's default judge.
+    """
+    from mmdbench.library.screen import Screen
+    from mmdbench.report.render.console import console
+
+    Screen().print(console(run.report.content))
+    print_freshness([run.results])
+    if run.shown_by_default:
+        print_paths(run.report.write(run.folder))
 
 
-def print_note(note: str) -> None:
-    """Print a note on a model card to stderr."""
-    say(f"mmdbench: {note}.", err=True)
-
-
-def print_judge_usage(usage: Mapping[str, Any], role: str = "judge") -> None:
-    """Print what `ModelJudge.usage` counted to stderr, of a judge or of a model with another role."""
-    tokens = usage["tokens"]
-    say(
-        f"mmdbench: {role} {usage['judge']}: {usage['requests_sent']} requests, "
-        f"{tokens['read']} tokens read, {tokens['written']} written, ${usage['cost_usd']:.4g}",
-        err=True,
-    )
+def print_forecast(found: Forecast, *, as_json: bool) -> None:
+    """Print the forecast of a run."""
+    if as_json:
+        print_json({**asdict(found), "to_ask": found.to_ask})
+        return
+    questions = ", ".join(f"{name} {count}" for name, count in found.questions.items())
+    cost = "unknown: the model card has no price" if found.usd is None else f"{found.usd:,.2f} US dollars"
+    if found.price and found.usd is not None:
+        cost += f" at {found.price}"
+    rows = {
+        "requests": f"{found.requests:,}",
+        "already answered": f"{found.answered:,}",
+        "to ask": f"{found.to_ask:,} with {found.images:,} images",
+        **({"canary": f"{found.canary:,} requests with a picture each"} if found.canary else {}),
+        "tokens": f"{found.tokens_read:,} read, {found.tokens_written:,} written",
+        "cost": cost,
+        "time": "unknown" if found.seconds is None else duration(found.seconds),
+        "basis": found.basis,
+        "questions": questions,
+        "95 % interval": f"± {found.score:.1f} points on a score of a half",
+    }
+    if found.drop is not None:
+        rows["… of a drop"] = f"± {found.drop:.1f} points, if one answer in ten flips"
+    for name, value in rows.items():
+        say(f"{name:>17}  {value}")

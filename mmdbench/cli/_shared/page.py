@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdbench.cli._shared.output import say
-from mmdbench.cli._shared.progress import Bar
+from mmdbench.library.progress import Bar
 
 if TYPE_CHECKING:
     from mmdbench.report.tables.collect import Tables

@@ -22,8 +22,10 @@ __all__ = [
     "stage_table",
     "status_table",
     "time_table",
+    "tokens_read",
     "tokens_written",
     "trigger_table",
+    "usd_of",
 ]
 
 _STATUSES = ("ok", "refused", "empty", "truncated", "error", "missing")
@@ -156,7 +158,9 @@ def cost_table(runs: Sequence[RunResults]) -> Table:
     for run in runs:
         for level, replies in _levels(run):
             price = run.manifest.get("model", {}).get("price")
-            sums = [_sum(replies, read) for read in (_tokens_in, tokens_written, partial(_usd, price=price))]
+            sums = [
+                _sum(replies, read) for read in (tokens_read, tokens_written, partial(usd_of, price=price))
+            ]
             if any(value is not None for value in sums):
                 body.append(Row((run.name, level), (Value(len(replies)), *sums)))
     columns = (
@@ -240,7 +244,8 @@ def _sum(replies: Sequence[Reply], read: Callable[[Reply], float | None]) -> Val
     return Value(math.fsum(known), n=len(known)) if known else None
 
 
-def _tokens_in(reply: Reply) -> float | None:
+def tokens_read(reply: Reply) -> float | None:
+    """The number of tokens that a model read for a reply, None if its adapter does not count them."""
     return _usage(reply, "prompt", "input_tokens", "prompt_tokens")
 
 
@@ -249,8 +254,9 @@ def tokens_written(reply: Reply) -> float | None:
     return _usage(reply, "completion", "output_tokens", "completion_tokens")
 
 
-def _usd(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
-    read, written = _tokens_in(reply), tokens_written(reply)
+def usd_of(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
+    """The cost of a reply in US dollars at the price in a manifest, None if one of them is unknown."""
+    read, written = tokens_read(reply), tokens_written(reply)
     if price is None or read is None or written is None:
         return None
     live = Price(**price)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import IO
 
 from rich.console import Console, ConsoleOptions, RenderableType  # noqa: TID251 - here
 from rich.segment import Segment
@@ -18,10 +19,14 @@ class Screen(Console):
 
     Args:
         stderr: Write to standard error.
+        file: Write to this file.
+        width: Width in characters; by default that of the terminal.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+    def __init__(
+        self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None
+    ) -> None:
+        super().__init__(stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Parts of a renderable; the texts that it was made of are shown as `log_line` shows them."""

@@ -6,7 +6,7 @@ import sys
 import time
 from types import TracebackType
 
-from mmdbench.cli._shared.output import say
+from mmdbench.library.notes import show_note
 
 __all__ = ["Bar"]
 
@@ -35,7 +35,7 @@ class Bar:
         if self._live:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            from mmdbench.cli._shared.screen import Screen
+            from mmdbench.library.screen import Screen
 
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
@@ -71,9 +71,8 @@ class Bar:
         elif not self._quiet and (done == total or self._is_due(seconds)):
             self._printed = time.monotonic()
             left = f", {seconds / done * (total - done):.0f} s left" if 0 < done < total else ""
-            say(
+            show_note(
                 f"{self._what}: {done} of {total}{self._unit} ({rate or '–'}{left}) {note}".rstrip(),
-                err=True,
             )
 
     def _is_due(self, seconds: float) -> bool:

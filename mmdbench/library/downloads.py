@@ -1,17 +1,14 @@
-"""Files that a verb must download first: their sizes, the user's consent, and their progress."""
+"""Files to download before long work: their sizes, the user's consent, and their progress."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from mmdbench.cli._shared.benches import download_progress
-from mmdbench.cli._shared.output import say
 from mmdbench.errors import DataError, ModelError, UsageError
+from mmdbench.library.sources import download_progress
+from mmdbench.library.user_interface import UserInterface
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,12 +35,12 @@ ASKED_ABOVE_BYTES = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """Fetches what a verb lacks: asks above 1 GB unless `yes`, or only shows it in a dry run."""
+    """Fetches what is missing: asks above 1 GB unless `yes`, or only shows it in a dry run."""
 
     yes: bool = False
     offline: bool = False
     dry_run: bool = False
-    quiet: bool = False
+    interface: UserInterface = field(default_factory=UserInterface)
 
     def model(self, card: ModelCard) -> Fingerprinted | None:
         """Download the files of a card that are missing.
@@ -58,39 +55,45 @@ class Fetching:
         missing = missing_files(card)
         if not missing:
             return None
-        show_missing(missing)
+        show_missing(missing, self.interface)
         if self.dry_run:
-            say("Replies of earlier runs are not counted: that takes the model's files.", err=True)
+            self.interface.note("Replies of earlier runs are not counted: that takes the model's files.")
             return _WithoutFiles()
-        require_consent(sum(file.bytes or 0 for file in missing), yes=self.yes)
-        with download_progress(quiet=self.quiet) as settings:
+        require_consent(sum(file.bytes or 0 for file in missing), self.interface, yes=self.yes)
+        with download_progress(self.interface) as settings:
             fetch_files(card, settings)
         return None
 
     def released(self, plan: RunPlan, benches: Sequence[Bench], data_dir: Path | None) -> None:
         """Download the authors' degraded files that a plan shows and that are missing.
 
-        Raises DataError in a dry run that lacks some: its work cannot be counted without their pictures.
+        Args:
+            plan: The plan.
+            benches: Its benchmarks, opened.
+            data_dir: Folder of benchmark files.
+
+        Raises:
+            DataError: Some are missing in a dry run: its work cannot be counted without their pictures.
         """
         from mmdbench.system.environment import is_offline
         from mmdbench.variants.released_data import fetch_published, missing_published
 
         if self.offline or is_offline():
             return
-        with download_progress(quiet=self.quiet) as settings:
+        with download_progress(self.interface) as settings:
             missing = missing_published(plan, benches, data_dir, settings)
             if not missing:
                 return
-            show_missing(released_files(missing))
+            show_missing(released_files(missing), self.interface)
             if self.dry_run:
                 raise DataError(
                     "The work on released files cannot be counted before they are downloaded.",
                     hint="Leave out --dry-run, or get them first: mmdbench data get NAME",
                 )
-            require_consent(sum(file.bytes for file in missing), yes=self.yes)
+            require_consent(sum(file.bytes for file in missing), self.interface, yes=self.yes)
             for state in fetch_published(missing, data_dir, settings):
                 if state.checksum == "mismatch":
-                    say(f"{state.path} is not the file that was published. {state.note}", err=True)
+                    self.interface.note(f"{state.path} is not the file that was published. {state.note}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,27 +104,27 @@ class _WithoutFiles:
         return {"files": "missing"}
 
 
-def refuse_missing(card: ModelCard) -> None:
+def refuse_missing(card: ModelCard, interface: UserInterface) -> None:
     """Raise ModelError, after a list with sizes, if files of a card's model are missing."""
     from mmdbench.models.registry import missing_files
     from mmdbench.system.environment import is_offline
 
     missing = () if is_offline() else missing_files(card)
     if missing:
-        show_missing(missing)
+        show_missing(missing, interface)
         raise ModelError(
             f"Files of the model {card.name} are missing.",
             hint="mmdbench eval downloads them before it starts.",
         )
 
 
-def show_missing(missing: Sequence[MissingFile]) -> None:
-    """Print the missing files with their sizes and their sum to standard error."""
+def show_missing(missing: Sequence[MissingFile], interface: UserInterface) -> None:
+    """Show the missing files with their sizes and their sum."""
     for file in missing:
         size = "small" if file.bytes is None else size_text(file.bytes)
-        say(f"  {size:>9}  {file.name}  from {file.source}", err=True)
+        interface.note(f"  {size:>9}  {file.name}  from {file.source}")
     count, total = len(missing), sum(file.bytes or 0 for file in missing)
-    say(f"{count} file{'s' * (count != 1)} to download, {size_text(total)}.", err=True)
+    interface.note(f"{count} file{'s' * (count != 1)} to download, {size_text(total)}.")
 
 
 def released_files(files: Sequence[PublishedFile]) -> list[MissingFile]:
@@ -132,16 +135,26 @@ def released_files(files: Sequence[PublishedFile]) -> list[MissingFile]:
     return [MissingFile(f"{file.name}.tsv", f"hf:datasets/{DATASET}", file.bytes) for file in files]
 
 
-def require_consent(total: int, *, yes: bool) -> None:
-    """Ask on a terminal before more than 1 GB is downloaded. Raises UsageError without a yes."""
+def require_consent(total: int, interface: UserInterface, *, yes: bool) -> None:
+    """Ask before more than 1 GB is downloaded.
+
+    Args:
+        total: The number of bytes.
+        interface: Asks the user.
+        yes: The user agreed already.
+
+    Raises:
+        UsageError: The user did not agree, or cannot be asked.
+    """
     if yes or total <= ASKED_ABOVE_BYTES:
         return
-    if not sys.stdin.isatty():
+    answer = interface.agree(f"Download {size_text(total)}?")
+    if answer is None:
         raise UsageError(
             f"{size_text(total)} would be downloaded, and there is no terminal to ask on.",
-            hint="Add --yes to agree.",
+            hint="Add --yes to agree (yes=True in Python).",
         )
-    if not typer.confirm(f"Download {size_text(total)}?", err=True):
+    if not answer:
         raise UsageError("Nothing was downloaded.", hint="Name files of your own, or answer y.")
 
 

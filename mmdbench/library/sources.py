@@ -1,15 +1,14 @@
-"""Benchmarks for a verb: opened, with a progress bar of downloads and a line on inferred families."""
+"""Benchmarks, opened: with a progress bar of downloads and a line on inferred families."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmdbench.cli._shared.output import say
-from mmdbench.cli._shared.progress import Bar
+from mmdbench.library.user_interface import ProgressBar, UserInterface
 
 if TYPE_CHECKING:
     from mmdbench.benches import Bench
@@ -34,15 +33,15 @@ class Sources:
     dry_run: bool = False
 
 
-def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False) -> list[Bench]:
-    """Open benchmarks, download missing ones, and print the families that were inferred.
+def open_benches(names: Sequence[str], sources: Sources, interface: UserInterface) -> list[Bench]:
+    """Open benchmarks, download missing ones, and say which families were inferred.
 
     A file that is not the published one is always named.
 
     Args:
         names: Names of benchmarks and paths of TSV files.
         sources: Options that open them.
-        quiet: Print nothing else.
+        interface: Shows the progress of downloads, and notes.
 
     Returns:
         The benchmarks, in the order of the names.
@@ -52,7 +51,7 @@ def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False)
     from mmdbench.benches.lookup import looks_like_path
 
     benches = []
-    with download_progress(quiet=quiet) as settings:
+    with download_progress(interface) as settings:
         for name in names:
             bench = open_bench(
                 name,
@@ -62,32 +61,29 @@ def open_benches(names: Sequence[str], sources: Sources, *, quiet: bool = False)
                 settings=settings,
                 answers=sources.answers,
             )
-            if looks_like_path(name) and not (sources.family or quiet):
-                say(f"{bench.name}: family {bench.family} ({bench.family_reason})", err=True)
+            if looks_like_path(name) and not (sources.family or interface.quiet):
+                interface.note(f"{bench.name}: family {bench.family} ({bench.family_reason})")
             difference = unlike_published(bench.name, len(bench.questions), bench.unpublished_md5)
             if difference:
-                say(f"mmdbench: FILE of {bench.name}: {difference}.", err=True)
-            for note in () if quiet else bench.notes:
-                say(f"{bench.name}: {note}", err=True)
+                interface.note(f"mmdbench: FILE of {bench.name}: {difference}.")
+            for note in () if interface.quiet else bench.notes:
+                interface.note(f"{bench.name}: {note}")
             benches.append(bench)
     return benches
 
 
 @contextmanager
-def download_progress(*, quiet: bool = False) -> Iterator[FetchSettings]:
+def download_progress(interface: UserInterface) -> Iterator[FetchSettings]:
     """Settings of a download with a progress bar, which appears with the first byte."""
     from mmdbench.benches.fetch import DownloadProgress, FetchSettings
 
-    bars: list[Bar] = []
+    with ExitStack() as stack:
+        bars: list[ProgressBar] = []
 
-    def show(progress: DownloadProgress) -> None:
-        if not bars:
-            bars.append(Bar("Download", quiet=quiet, unit="MB").__enter__())
-        megabytes = (progress.done // 1_000_000, (progress.total or progress.done) // 1_000_000)
-        bars[0].update(*megabytes, f"{progress.name} {progress.note}".strip())
+        def show(progress: DownloadProgress) -> None:
+            if not bars:
+                bars.append(stack.enter_context(interface.bar("Download", "MB")))
+            megabytes = (progress.done // 1_000_000, (progress.total or progress.done) // 1_000_000)
+            bars[0].update(*megabytes, f"{progress.name} {progress.note}".strip())
 
-    try:
         yield FetchSettings(progress=show)
-    finally:
-        for bar in bars:
-            bar.__exit__(None, None, None)

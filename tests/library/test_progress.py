@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from mmdbench.cli._shared import progress
-from mmdbench.cli._shared.progress import Bar
+from mmdbench.library import progress
+from mmdbench.library.progress import Bar
 
 
 class Clock:

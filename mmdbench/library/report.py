@@ -1,0 +1,136 @@
+"""`report`: the tables of runs and published results, side by side, in every form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import UnknownNameError
+from mmdbench.library.shown_tables import TableSet
+from mmdbench.library.user_interface import UserInterface
+from mmdbench.report.load import open_runs
+from mmdbench.report.page import PageSummary, write_page
+from mmdbench.report.render.csv_parquet import as_csv, write_parquet
+from mmdbench.report.render.figures import FORMATS, draw_figures
+from mmdbench.report.render.latex import latex
+from mmdbench.report.render.markdown import markdown
+from mmdbench.report.render.report_files import as_json, write_report
+from mmdbench.report.tables.collect import Tables
+from mmdbench.results.graded_run import RunResults
+
+__all__ = ["EXAMPLES", "FORMS", "Report", "report"]
+
+EXAMPLES = 2000
+"""Most examples with pictures on a page, unless a number is given."""
+
+FORMS = ("markdown", "latex", "csv", "json")
+"""The texts that a report can be written as."""
+
+
+class Report:
+    """Graded runs and published results in tables; `tables["drops"]` is one of them.
+
+    Notebooks show the tables that the command prints.
+    """
+
+    def __init__(self, results: Sequence[RunResults], content: Tables) -> None:
+        self.results, self.content = tuple(results), content
+
+    @property
+    def tables(self) -> TableSet:
+        """All tables by their keys."""
+        return TableSet(self.content)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes that limit the numbers."""
+        return self.content.notes
+
+    def text(self, form: str = "markdown", tables: Sequence[str] = (), *, intervals: bool = False) -> str:
+        """The report as a text.
+
+        Args:
+            form: `markdown`, `latex` (booktabs), `csv` (a line for each number) or `json`.
+            tables: Keys of the tables; by default all but those of times, and `all` for all.
+            intervals: Show intervals in LaTeX too.
+
+        Returns:
+            The text.
+        """
+        if form not in FORMS:
+            raise UnknownNameError("form of a report", form, FORMS)
+        if form == "latex":
+            return latex(self.content, tables, intervals=intervals)
+        return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](self.content, tables)
+
+    def parquet(self, path: str | Path, tables: Sequence[str] = ()) -> Path:
+        """Write the numbers to a Parquet file, a record each. Raises MissingExtraError without pyarrow."""
+        write_parquet(self.content, Path(path), tables)
+        return Path(path)
+
+    def page(
+        self,
+        out: str | Path,
+        *,
+        examples: int = EXAMPLES,
+        data_dir: str | Path | None = None,
+        interface: UserInterface | None = None,
+    ) -> PageSummary:
+        """Write one HTML page with tables, answers and pictures; it works offline.
+
+        Args:
+            out: File to write.
+            examples: Most examples with pictures.
+            data_dir: Folder of benchmark files.
+            interface: Shows the progress; nothing by default.
+
+        Returns:
+            The file with its numbers of examples and pictures, and notes on what it leaves out.
+        """
+        shows = interface or UserInterface(quiet=True)
+        folder = None if data_dir is None else Path(data_dir)
+        with shows.bar("Pictures", "questions") as bar:
+            return write_page(
+                list(self.results),
+                self.content,
+                Path(out),
+                data_dir=folder,
+                examples=examples,
+                on_progress=bar.update,
+            )
+
+    def figures(self, folder: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+        """Draw the figures as `svg` and `pdf` files. Raises MissingExtraError without matplotlib."""
+        return draw_figures(self.content, Path(folder), formats)
+
+    def write(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl` of one run."""
+        return write_report(Path(folder), self.results[0], self.content)
+
+    def _repr_markdown_(self) -> str:
+        return markdown(self.content)
+
+    def __repr__(self) -> str:
+        return f"<Report of {self.content.header['model']}: {', '.join(self.tables)}>"
+
+
+def report(*runs: Any, protocol: str = "", extraction: str = "", judge: str = "") -> Report:
+    """The tables of runs and published results, side by side; no model is asked.
+
+    Args:
+        *runs: Runs, folders of runs, and names of published results such as `paper:clear-rl`; the first is
+            the reference.
+        protocol: Grading protocol; by default each run's own.
+        extraction: Answer extraction; by default each run's own.
+        judge: A judge that was asked about the runs, `none` for none; by default each run's own.
+
+    Returns:
+        The report.
+
+    Raises:
+        StoreError: A folder holds no run.
+        IncomparableError: The runs differ in a setting that must be equal.
+    """
+    names = [str(getattr(run, "folder", run)) for run in runs]
+    return Report(*open_runs(names, protocol, extraction, judge))
