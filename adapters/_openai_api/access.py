@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from mmdbench.errors import ModelError
+from mmdbench.models.card_secrets import shown_variable
 from mmdbench.models.endpoints import refuse_clear_text
 from mmdbench.models.failures import short_reason
-from mmdbench.system.secrets import hide
+from mmdbench.system.secrets import hide, hide_in_addresses, hide_secrets
 
 from .settings import ApiSettings, read_key
 
@@ -44,7 +45,7 @@ class Access:
 
     def reason(self, text: str) -> str:
         """The text as a reason of a failure: short, without key and values of headers."""
-        return short_reason(self.hidden(text), self.key)
+        return short_reason(hide_secrets(hide_in_addresses(self.hidden(text))), self.key)
 
 
 def read_access(settings: ApiSettings, card_name: str) -> Access:
@@ -101,9 +102,9 @@ def _value(name: str, variable: str, card_name: str) -> str:
     value = os.environ.get(variable, "").strip()
     if not value:
         raise ModelError(
-            f"The model {card_name!r} needs the header {name!r}, and the environment variable {variable} "
-            "is not set.",
-            hint=f"Run: export {variable}=…",
+            f"The model {card_name!r} needs the header {name!r}, and the environment variable "
+            f"{shown_variable(variable)} is not set.",
+            hint=f"Run: export {variable}=…" if variable.isupper() else "",
         )
     if not value.isascii() or not value.isprintable():
         raise ModelError(

@@ -11,7 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
-from mmdbench.models.card_secrets import check_headers, refuse_secrets_of_address
+from mmdbench.models.card_secrets import (
+    check_headers,
+    check_variable,
+    refuse_secrets_of_address,
+    shown_variable,
+)
 from mmdbench.models.cards import CUSTOM_KEY, ModelCard
 from mmdbench.models.endpoints import SERVED_BY, is_local, normal_endpoint, refuse_clear_text, server_of
 from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction
@@ -146,8 +151,9 @@ def read_key(settings: ApiSettings, card_name: str) -> str:
         if not name or name == CUSTOM_KEY or is_local(settings.endpoint):
             return ""
         raise ModelError(
-            f"The model {card_name!r} needs a key, and the environment variable {name} is not set.",
-            hint=f"Run: export {name}=…",
+            f"The model {card_name!r} needs a key, and the environment variable {shown_variable(name)} "
+            "is not set.",
+            hint=f"Run: export {name}=…" if name.isupper() else "",
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ModelError(
@@ -161,6 +167,8 @@ def _endpoint(card: ModelCard) -> tuple[str, str]:
     """The address without its query, and the query; address and headers are checked."""
     refuse_secrets_of_address(card.endpoint)
     check_headers(card.headers, f"The card {card.name!r}")
+    if card.key_env:
+        check_variable(card.key_env, f"key_env of the card {card.name!r}")
     unset = re.search(r"\$(\w+)", card.endpoint)
     if unset:
         raise ModelError(

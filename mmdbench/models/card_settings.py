@@ -34,10 +34,10 @@ def apply_settings(
     """
     pairs = [_read(setting) for setting in settings]
     paths = [_place(path, table, fields) for path, _ in pairs]
-    for path, (_, text), setting in zip(paths, pairs, settings, strict=True):
+    for path, (_, text) in zip(paths, pairs, strict=True):
         if len(path) > 1 and path[0] in fields and path[0] not in tables:
-            raise UsageError(f"Cannot read --set {setting!r}: the card's field {path[0]} is no table.")
-        _put(table, path, text, setting)
+            raise UsageError(f"Cannot read --set {'.'.join(path)}=…: the card's field {path[0]} is no table.")
+        _put(table, path, text)
     if any(path[0] == "price" and path[1:] not in ([], ["source"]) for path in paths):
         table["price"].pop("source", None)  # it is not the list's price any more
     _settle_generation(table, paths)
@@ -51,7 +51,7 @@ def model_named(settings: Sequence[str]) -> Any:
 def _read(setting: str) -> tuple[list[str], str]:
     key, equals, value = setting.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set needs key=value, got {setting!r}.", hint="For example --set max_side=1024.")
+        raise UsageError("--set needs key=value.", hint="For example --set max_side=1024.")
     return key.strip().split("."), value
 
 
@@ -64,12 +64,12 @@ def _place(path: list[str], table: Mapping[str, Any], fields: Sequence[str]) -> 
     return ["generation" if path[0] in table["generation"] else "options", *path]
 
 
-def _put(table: dict[str, Any], path: list[str], text: str, setting: str) -> None:
+def _put(table: dict[str, Any], path: list[str], text: str) -> None:
     *parents, name = path
     for parent in parents:
         inner = table.get(parent, {})
         if not isinstance(inner, Mapping):
-            raise UsageError(f"Cannot read --set {setting!r}: {parent} is no table.")
+            raise UsageError(f"Cannot read --set {'.'.join(path)}=…: {parent} is no table.")
         table[parent] = table = dict(inner)
     if _takes_away(path, text):
         table.pop(name, None)

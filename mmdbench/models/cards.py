@@ -24,13 +24,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.models.card_secrets import refuse_secrets, refuse_secrets_of_address
+from mmdbench.models.card_secrets import (
+    refuse_secrets,
+    refuse_secrets_of_address,
+    refuse_secrets_of_name,
+    refuse_secrets_of_settings,
+)
 from mmdbench.models.card_settings import apply_settings, model_named
 from mmdbench.models.folder_cards import (
     FOLDER_FILE,
@@ -89,8 +95,7 @@ class ModelCard:
 
 def shipped_cards() -> dict[str, ModelCard]:
     """The cards that come with mmdbench, by name."""
-    tables = _shipped_tables()
-    return {name: _card(name, table, _SHIPPED) for name, table in tables.items() if name[:1] != "_"}
+    return dict(_shipped_cards())
 
 
 def read_cards(path: Path) -> dict[str, ModelCard]:
@@ -117,7 +122,7 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
     `$NAME/{model}/v1`.
     A card without an endpoint keeps its key and headers.
     """
-    refuse_secrets_of_address(name[name.find("@http") + 1 :] if "@http" in name else "")
+    refuse_secrets_of_name(name)
     sources = _read_sources(files)
     wanted = sources.key_of(name)
     if wanted in sources.hidden:
@@ -127,7 +132,7 @@ def find_card(name: str, files: Sequence[Path] = ()) -> ModelCard:
     elif wanted in sources.cards and wanted != name:
         made = _for_model(name, wanted, sources.cards[wanted])
     else:
-        raise UnknownNameError("model", name, sources.cards, see="mmdbench list models")
+        raise UnknownNameError("model", wanted, sources.cards, see="mmdbench list models")
     made = _placed(made)
     if wanted not in sources.folder:
         return made
@@ -195,6 +200,7 @@ def set_options(card: ModelCard, settings: Sequence[str]) -> ModelCard:
     or an empty one, takes a part of `generation`, `price` or `images` away. With another model, the card
     loses its price, context, image rules and retirement.
     """
+    refuse_secrets_of_settings(settings)
     model = model_named(settings)
     if isinstance(model, str):
         card = _with_model(card, model)
@@ -250,7 +256,9 @@ def check_price(card: ModelCard, usd: float | None) -> None:
 def _placed(card: ModelCard) -> ModelCard:
     """The card with the model and the variables of its endpoint in place; the adapter refuses unset ones."""
     named = card.endpoint.replace("{model}", quote(card.model, safe="")) if card.model else card.endpoint
-    return replace(card, endpoint=os.path.expandvars(named))
+    placed = os.path.expandvars(named)
+    refuse_secrets_of_address(placed)
+    return replace(card, endpoint=placed)
 
 
 def _check_address(name: str, card: str, model: str) -> None:
@@ -271,6 +279,13 @@ _ASKED = ("sampling", "max_tokens_field")
 _SHIPPED = "mmdbench/adapters/cards.toml"
 
 
+@cache
+def _shipped_cards() -> Mapping[str, ModelCard]:
+    tables = _shipped_tables()
+    return {name: _card(name, table, _SHIPPED) for name, table in tables.items() if name[:1] != "_"}
+
+
+@cache
 def _shipped_tables() -> dict[str, Any]:
     """The tables of the cards that come with mmdbench, with all that they take from their bases."""
     text = resources.files("mmdbench.adapters").joinpath("cards.toml").read_text("utf-8")
@@ -320,7 +335,8 @@ def _card(name: str, table: Any, where: str) -> ModelCard:
         wanted = _KINDS[key]
         if not isinstance(value, wanted) or isinstance(value, bool | datetime):
             raise UsageError(
-                f"{where}: {key} of the card [{name}] must be a {_WORDS[wanted]}, not {value!r}."
+                f"{where}: {key} of the card [{name}] must be a {_WORDS[wanted]}, "
+                f"not of the type {type(value).__name__}."
             )
     price = read_price(table["price"], name, where) if table.get("price") else None
     asked = {key: table[key] for key in _ASKED if key in table}

@@ -24,7 +24,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.endpoints import SERVED_BY, is_local
 from mmdbench.system.bounds import require_above
 from mmdbench.system.digest import bytes_digest
-from mmdbench.system.secrets import hide_secrets
+from mmdbench.system.secrets import hide_in_options, hide_secrets
 
 __all__ = ["LocalServer"]
 
@@ -70,6 +70,11 @@ class LocalServer:
             self._words = shlex.split(command)
         except ValueError as error:
             raise UsageError(f"--serve {command!r} cannot be read: {error}.") from error
+        if hide_in_options(command) != command:
+            raise UsageError(
+                "--serve must hold no key: others could read it.",
+                hint="Put it into the environment, where the server reads it; vLLM's is VLLM_API_KEY.",
+            )
         if not self._words:
             raise UsageError(
                 "--serve needs a command.", hint='Write --serve "vllm serve MODEL --port {port}".'

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdbench.errors import DownloadError, ModelError, UsageError
+from mmdbench.models.card_secrets import refuse_secrets_of_address
 from mmdbench.system.environment import cache_folder, is_offline
 from mmdbench.system.files import make_folder, write_atomic
 
@@ -123,6 +124,7 @@ def fetch_published_text(known: PublishedText, repository: str = "") -> str:
     repository = (repository or known.repository).rstrip("/").removesuffix(".git")
     if not repository.startswith(("https://", "http://")):
         raise UsageError(f"The repository {repository!r} must be an https address.")
+    refuse_secrets_of_address(repository, f"The repository of the text {known.name!r}")
     place = f"raw/{known.commit}/{known.file}" if known.file else f"archive/{known.commit}.tar.gz"
     address = f"{repository}/{place}"
     data = _download(known, address, _LARGEST_FILE if known.file else _LARGEST_ARCHIVE)

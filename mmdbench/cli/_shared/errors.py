@@ -27,6 +27,7 @@ from mmdbench.cli._shared.output import print_rendering, say
 from mmdbench.cli._shared.urls import open_urls
 from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.system.printable import log_line
+from mmdbench.system.secrets import hide_in_addresses, hide_in_options, hide_secrets
 
 __all__ = [
     "INTERRUPTED",
@@ -65,7 +66,7 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             with _plain_warnings(), open_urls(kwargs) as values:
                 return verb(*args, **values)
         except MmdbenchError as error:
-            say(f"mmdbench: {error}", err=True)
+            say(f"mmdbench: {hide_in_addresses(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
             _STOP_SAID.set()
@@ -121,13 +122,18 @@ def _unwritable_name(error: UnicodeEncodeError) -> str:
 
 def print_unexpected(error: BaseException) -> None:
     """Print the traceback of an exception, and a line that says how to report it."""
-    print_rendering(_plain_lines("".join(traceback.format_exception(error))), err=True)
-    what = traceback.format_exception_only(error)[-1].strip()
+    lines = _without_secrets("".join(traceback.format_exception(error)))
+    print_rendering(_plain_lines(lines), err=True)
+    what = _without_secrets(traceback.format_exception_only(error)[-1].strip())
     say(
         f"mmdbench: unexpected error ({what}), a fault of mmdbench or of a plug-in; stored replies are safe. "
         "Please report it to its maintainers with the lines above, the command, and mmdbench --version.",
         err=True,
     )
+
+
+def _without_secrets(text: str) -> str:
+    return hide_secrets(hide_in_addresses(text))
 
 
 def replace_unprintable() -> None:
@@ -147,7 +153,7 @@ def _command() -> str:
     # Inside another program, such as a test runner, sys.argv is not a command of ours.
     if Path(sys.argv[0]).stem not in ("mmdbench", "__main__"):
         return "."
-    return f": {shlex.join(['mmdbench', *map(_plain, sys.argv[1:])])}"
+    return f": {hide_in_options(shlex.join(['mmdbench', *map(_plain, sys.argv[1:])]))}"
 
 
 def _plain(word: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import MmdbenchError, UnknownNameError, UsageError
+from mmdbench.models.card_secrets import refuse_secrets_of_name
 from mmdbench.models.cards import find_card
 from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.results.judging.model_judge import judge_id
@@ -102,6 +103,7 @@ def find_judge(name: str, known: Sequence[AskedJudge], default: AskedJudge | Non
         UnknownNameError: That judge was not asked about the run.
         UsageError: The name fits several judges.
     """
+    refuse_secrets_of_name(name, "--judge")
     model, _, wording = name.partition(_WORDING)
     fits = [judge for judge in known if name == judge.name] or list(_fitting(model, known))
     if wording:
