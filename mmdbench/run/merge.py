@@ -1,18 +1,19 @@
 """Merging the shards of one run, made on several machines, into one run.
 
 Every shard holds the whole plan and the replies to its part of it, so shards must agree in plan,
-model, data and spec. The order of the shards does not matter, and a merge can be repeated.
+model, data and spec. The order of the shards does not matter unless two of them hold different answers to
+one request, and a merge can be repeated.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import IncomparableError, StoreError, UsageError
+from mmdbench.errors import IncomparableError, StoreError, UnknownNameError, UsageError
 from mmdbench.records import Reply
 from mmdbench.run.folder import IMAGES, PLAN_FILES, replies_file
 from mmdbench.run.generations import read_generation
@@ -20,16 +21,23 @@ from mmdbench.run.manifest import read_manifest, require_run, run_identity, save
 from mmdbench.run.plan import read_cells
 from mmdbench.run.served_models import ServedModels
 from mmdbench.run.store import read_replies, reply_line, shard_paths
-from mmdbench.system.files import MANIFEST_FILE, cannot_write, make_folder, open_atomic
+from mmdbench.system.files import MANIFEST_FILE, cannot_write, make_folder, open_atomic, write_atomic
 from mmdbench.system.locks import folder_lock
 
-__all__ = ["MergeSummary", "merge_runs"]
+__all__ = ["PREFERENCES", "MergeSummary", "merge_runs"]
+
+PREFERENCES = ("first", "newest")
+"""The rules for two answers to one request: that of the run named first, or the one asked last."""
+
+_MERGING = ".merging"
+"""A file that says that a folder's files are those of a merge which has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class MergeSummary:
     """Counts of a merge: `runs`, their `replies` to the `planned` requests, and `failed` ones among these.
 
+    `different` is the number of requests with different answers in the runs, one of which was preferred.
     `alarm` is a sentence on the served models if they are several by their names, else empty.
     """
 
@@ -38,44 +46,99 @@ class MergeSummary:
     planned: int
     failed: int
     alarm: str = ""
+    different: int = 0
 
 
-def merge_runs(runs: Sequence[Path], out: Path) -> MergeSummary:
-    """Merge runs into a new folder, or into one that an earlier merge made.
+def merge_runs(runs: Sequence[Path], out: Path, prefer: str = "") -> MergeSummary:
+    """Merge runs into a new folder, or into one that an earlier merge made or began.
 
-    Raises StoreError for a folder that holds no run, IncomparableError if the runs are not parts of one,
-    UsageError if `out` holds anything but a merge.
+    Args:
+        runs: The folders of the runs.
+        out: The folder of the whole.
+        prefer: One of PREFERENCES, for different answers to one request; empty if there should be none.
+
+    Returns:
+        Its counts.
+
+    Raises:
+        StoreError: A folder holds no run, or a file cannot be read or written.
+        IncomparableError: The runs are not parts of one, or hold different answers and none is preferred.
+        UsageError: `out` holds anything but a merge.
     """
     if not runs:
         raise UsageError("No run to merge.")
+    if prefer not in ("", *PREFERENCES):
+        raise UnknownNameError("preference", prefer, PREFERENCES)
     manifests = [read_manifest(run) for run in runs]
     for run, manifest in zip(runs, manifests, strict=True):
         require_run(run, manifest)
         _check_same(runs[0], manifests[0], run, manifest)
     _check_out(runs, out)
+    merged = _Merged(prefer)
+    for run in runs:
+        merged.add(run)
+    merged.require_one_answer()
     with folder_lock(make_folder(out), "merging"):
+        write_atomic(out / _MERGING, "")
         for name in PLAN_FILES:
             if (runs[0] / name).exists():
                 _copy(runs[0] / name, out / name)
         keys = list(dict.fromkeys(cell.key for cell in read_cells(out)))
-        replies = _write_replies(runs, keys, out)
+        replies = _write_replies(merged.replies, keys, out)
         _copy_kept(runs, out)
         save_manifest(out, _merged_manifest(runs, manifests))
+        (out / _MERGING).unlink(missing_ok=True)
     served = ServedModels()
     for reply in replies:
         served.see(reply.details)
     failed = sum(reply.status == "error" for reply in replies)
-    return MergeSummary(len(runs), len(replies), len(keys), failed, served.alarm)
+    return MergeSummary(len(runs), len(replies), len(keys), failed, served.alarm, len(merged.different))
 
 
-def _write_replies(runs: Sequence[Path], keys: Sequence[str], out: Path) -> list[Reply]:
-    merged: dict[str, Reply] = {}
-    for run in runs:
+@dataclass
+class _Merged:
+    """The replies of several runs by key, and where two of them hold different answers."""
+
+    prefer: str
+    replies: dict[str, Reply] = field(default_factory=dict)
+    different: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    _runs: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, run: Path) -> None:
+        """Add the replies of a run."""
         for key, reply in read_replies(run).items():
-            earlier = merged.get(key)
-            newer = reply.generation - (earlier.generation if earlier else 0)
-            if earlier is None or newer > 0 or (newer == 0 and earlier.status == "error"):
-                merged[key] = reply
+            earlier = self.replies.get(key)
+            if earlier is None or self._counts(reply, earlier, run):
+                self.replies[key], self._runs[key] = reply, run
+
+    def _counts(self, reply: Reply, earlier: Reply, run: Path) -> bool:
+        """True if a reply takes the place of that of an earlier run."""
+        if reply.generation > earlier.generation:
+            self.different.pop(reply.key, None)
+        if reply.generation != earlier.generation:
+            return reply.generation > earlier.generation
+        if "error" in (reply.status, earlier.status):
+            return earlier.status == "error"
+        if (reply.status, reply.text) == (earlier.status, earlier.text):
+            return False
+        self.different.setdefault(reply.key, (self._runs[reply.key], run))
+        return self.prefer == "newest" and reply.asked > earlier.asked
+
+    def require_one_answer(self) -> None:
+        """Raise IncomparableError if there are different answers and none is preferred."""
+        if not self.different or self.prefer:
+            return
+        key, (first, second) = next(iter(self.different.items()))
+        cell = self.replies[key].cell
+        where = f"{cell.bench} {cell.index} at {cell.level}" + f", {cell.corruption}" * bool(cell.corruption)
+        raise IncomparableError(
+            f"The runs hold different answers to {len(self.different)} requests, such as {where}, "
+            f"in {first} and {second}.",
+            hint="Say which count: --prefer first (of the run that is named first) or --prefer newest.",
+        )
+
+
+def _write_replies(merged: Mapping[str, Reply], keys: Sequence[str], out: Path) -> list[Reply]:
     # In the plan's order, so that equal replies make equal files; then those of earlier plans.
     ordered = [key for key in keys if key in merged]
     rest = sorted(merged.keys() - set(ordered))
@@ -102,7 +165,8 @@ def _copy_kept(runs: Sequence[Path], out: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     try:
-        shutil.copyfile(source, target)
+        with source.open("rb") as opened, open_atomic(target) as file:
+            shutil.copyfileobj(opened, file)
     except OSError as error:
         raise StoreError(f"Cannot copy {source} to {target}: {error.strerror or error}.") from error
 
@@ -131,7 +195,9 @@ def _check_out(runs: Sequence[Path], out: Path) -> None:
         raise UsageError(f"{out} is one of the runs.", hint="Name a new folder.")
     if (out / MANIFEST_FILE).exists() and "merged" not in read_manifest(out):
         raise UsageError(f"{out} holds a run that no merge made.", hint="Name a new folder.")
-    if not (out / MANIFEST_FILE).exists() and out.is_dir() and any(out.iterdir()):
+    is_ours = (out / MANIFEST_FILE).exists() or (out / _MERGING).exists()
+    # A merge that was killed early leaves its lock and what it began to write: hidden files.
+    if not is_ours and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise UsageError(f"{out} is not empty.", hint="Name a new folder.")
 
 
