@@ -16,6 +16,7 @@ __all__ = [
     "CLEAN",
     "LEVELS",
     "LEVEL_ORDER",
+    "NO_USAGE",
     "RECODED",
     "REPLACED",
     "RESTORE_TAG",
@@ -70,6 +71,9 @@ LEVEL_ORDER = (CLEAN, RECODED, *LEVELS, UNALTERED)
 
 REPLACED = "replaced_characters"
 """The entry of a reply's details that counts characters of it that are no Unicode, read as U+FFFD."""
+
+NO_USAGE = "usage_not_understood"
+"""The entry of a reply's details with what came in place of numbers of tokens."""
 
 RESTORE_TAG = "<image_restore>"
 """The text by which CLEAR's model asks for a restored image before it answers."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdbench.models.error_signs import read_signs
 from mmdbench.models.failures import RULES, AttemptError, error_of, known_kind, short_reason
 from mmdbench.models.finish_reasons import FINISHED, REFUSED, TRUNCATED, finish_kind
-from mmdbench.records import Outcome, Status
+from mmdbench.models.tokens import shown_usage, token_count
+from mmdbench.records import NO_USAGE, Outcome, Status
 from mmdbench.system.environment import portable
 from mmdbench.system.secrets import hide
 
@@ -17,7 +19,8 @@ from .thoughts import message_text, message_thoughts, used_effort
 
 __all__ = ["outcome_of"]
 
-_MOST_TOKENS = 10_000_000
+_PAID = ("prompt_tokens", "completion_tokens", "total_tokens")
+_COUNTS = (*_PAID, "cached_tokens", "reasoning_tokens")
 
 
 def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
@@ -35,7 +38,7 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
         AttemptError: The response is no chat completion.
     """
     try:
-        answer = json.loads(body)
+        answer = json.loads(body, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         if "json" not in content_type.lower():
             shown = short_reason(body.decode("utf-8", "replace"), key)[:80]  # cut first, half a key is left
@@ -66,9 +69,7 @@ def _outcome(answer: Mapping[str, Any], choice: Mapping[str, Any], key: str) -> 
     details: dict[str, Any] = {"finish_reason": spellings[0]}
     if spellings[1] not in ("", spellings[0]):
         details["native_finish_reason"] = spellings[1]
-    usage = _usage(answer.get("usage"))
-    if usage:
-        details["usage"] = usage
+    details |= _usage(answer.get("usage"))
     if answer.get("model"):
         details["model"] = short_reason(_public(str(answer["model"])), key)
     if answer.get("system_fingerprint"):
@@ -120,10 +121,29 @@ def _status(text: str, spellings: list[str], refusal: str) -> tuple[Status, str]
     return "ok", ""
 
 
-def _usage(usage: Any) -> dict[str, int]:
-    if not isinstance(usage, dict) or _count(usage, "prompt_tokens") is None:
+def _usage(usage: Any) -> dict[str, Any]:
+    """Details with the numbers of tokens, and with what came in place of one."""
+    if usage is None:
         return {}
-    read, total = _count(usage, "prompt_tokens") or 0, _count(usage, "total_tokens")
+    if not isinstance(usage, dict):
+        return {NO_USAGE: shown_usage(usage)}
+    inner = [usage.get(f"{name}_tokens_details") for name in ("prompt", "completion", "output")]
+    tables = [usage, *(table for table in inner if table is not None)]
+    is_odd = any(not isinstance(table, dict) or _has_odd(table, _COUNTS) for table in tables)
+    found = _counts(usage)
+    return ({"usage": found} if found else {}) | ({NO_USAGE: shown_usage(usage)} if is_odd else {})
+
+
+def _has_odd(table: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return any(table.get(name) is not None and _count(table, name) is None for name in names)
+
+
+def _counts(usage: Mapping[str, Any]) -> dict[str, int]:
+    if _has_odd(usage, _PAID):
+        return {}  # a part of it would make the reply too cheap
+    read, total = _count(usage, "prompt_tokens"), _count(usage, "total_tokens")
+    if read is None:
+        return {}
     written = _count(usage, "completion_tokens") or 0
     if total is not None:  # some servers count thoughts, which are paid for, in the total alone
         written = max(written, total - read)
@@ -135,11 +155,15 @@ def _usage(usage: Any) -> dict[str, int]:
 
 
 def _count(counts: Any, name: str) -> int | None:
-    """A number of tokens, None if it is none; budgets and rates must not follow one that cannot be."""
-    count = counts.get(name) if isinstance(counts, dict) else None
-    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= _MOST_TOKENS:
-        return None
-    return int(count)
+    return token_count(counts.get(name)) if isinstance(counts, dict) else None
+
+
+def _whole(digits: str) -> float:
+    """A number of an answer; one of thousands of digits, which Python does not read, is infinite."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _raise_error(answer: Any, key: str) -> None:
@@ -174,7 +198,7 @@ def _has_error(holder: Mapping[str, Any]) -> bool:
 def _status_in(holder: Mapping[str, Any]) -> int:
     error = holder.get("error")
     code = error.get("code") if isinstance(error, dict) else holder.get("code")
-    status = int(str(code)) if str(code).isdecimal() else 500
+    status = int(str(code)) if re.fullmatch("[0-9]{3}", str(code)) else 500
     return status if 400 <= status < 600 else 500
 
 

@@ -93,7 +93,10 @@ def ask_model(inputs: RunInputs, interface: UserInterface) -> RunSummary:
 
         summary = run_plan(inputs, show)
     report = _workers(summary, inputs.folder)
-    for what in (report, summary.alarm, summary.stopped and f"stopped: {summary.stopped}"):
+    uncounted = summary.uncounted and (
+        f"{summary.uncounted} replies came with numbers of tokens that cannot be any; their cost is estimated"
+    )
+    for what in (report, uncounted, summary.alarm, summary.stopped and f"stopped: {summary.stopped}"):
         if what:
             interface.note(f"mmdbench: {what}")
     return summary

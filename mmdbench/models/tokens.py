@@ -18,12 +18,22 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from reprlib import Repr
 from typing import Any
 
 from mmdbench.errors import UsageError
 from mmdbench.models.cards import ModelCard
+from mmdbench.records import NO_USAGE
 
-__all__ = ["TYPICAL_OUTPUT", "CostEstimate", "image_tokens", "request_tokens"]
+__all__ = [
+    "TYPICAL_OUTPUT",
+    "CostEstimate",
+    "checked_usage",
+    "image_tokens",
+    "request_tokens",
+    "shown_usage",
+    "token_count",
+]
 
 TYPICAL_OUTPUT = 60
 """Tokens of a reply of which nothing else is known: a letter and a sentence."""
@@ -32,6 +42,46 @@ _MAY_BE_NONE = ("base", "per_tile")  # some models count every picture alike
 _UNKNOWN_IMAGE = 1000
 _ROUNDING = 1e-9  # a product of whole tokens is not rounded up for a last binary digit
 _TEXT_CHARACTERS = 4
+_MOST_TOKENS = 10_000_000
+_SHOWN = Repr()
+_COUNTS = ("prompt", "completion", "cached", "reasoning")
+_SHOWN_CHARACTERS = 200
+
+
+def token_count(value: object) -> int | None:
+    """A number of tokens; None for anything that cannot be one: budgets and rates must not follow it.
+
+    >>> [token_count(value) for value in (7, 7.0, -1, 10**400, float("nan"), "7", True, [7])]
+    [7, 7, None, None, None, None, None, None]
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_TOKENS:
+        return None
+    return int(value)
+
+
+def checked_usage(details: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Details of a reply whose `usage` holds numbers of tokens alone.
+
+    If one of its own counts is none, or `usage` is no table, it is kept as text under `NO_USAGE`.
+    """
+    usage = details.get("usage")
+    if usage is None:
+        return details
+    if isinstance(usage, Mapping) and all(
+        token_count(usage[name]) is not None for name in _COUNTS if name in usage
+    ):
+        return details
+    rest = {name: value for name, value in details.items() if name != "usage"}
+    return {**rest, NO_USAGE: shown_usage(usage)}
+
+
+def shown_usage(usage: object) -> str:
+    """A short text of a value that came in place of numbers of tokens."""
+    try:
+        text = _SHOWN.repr(usage)
+    except ValueError:  # Python writes no number of more than some thousand digits
+        text = "a number with too many digits"
+    return text[:_SHOWN_CHARACTERS]
 
 
 def image_tokens(size: tuple[int, int], rule: Mapping[str, Any]) -> int:
@@ -149,15 +199,15 @@ class CostEstimate:
 
     def update(self, usage: Mapping[str, Any]) -> tuple[float, float | None]:
         """Update the means with a server's count; returns its tokens and their price, None if unknown."""
-        if "prompt" not in usage:
+        read, written = token_count(usage.get("prompt")), token_count(usage.get("completion", 0))
+        if read is None or written is None:
             return self.read + self.written, None
-        read, written = int(usage["prompt"]), int(usage.get("completion", 0))
         self.counted += 1
         weight = 1 / min(self.counted, 200)
         self.read += (read - self.read) * weight
         self.written += (written - self.written) * weight
-        price = self.card.price
-        return read + written, price.usd(read, written, int(usage.get("cached", 0))) if price else None
+        price, cached = self.card.price, token_count(usage.get("cached")) or 0
+        return read + written, price.usd(read, written, min(read, cached)) if price else None
 
 
 def _scaled(width: int, height: int, rule: Mapping[str, Any]) -> tuple[int, int]:

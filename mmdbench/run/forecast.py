@@ -15,7 +15,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.learning import recall_learnt
 from mmdbench.models.parameters import is_reasoning
 from mmdbench.models.registry import Fingerprinted, is_async
-from mmdbench.models.tokens import TYPICAL_OUTPUT, request_tokens
+from mmdbench.models.tokens import TYPICAL_OUTPUT, checked_usage, request_tokens
 from mmdbench.records import CLEAN
 from mmdbench.run.canary import PROMPT, SIZE
 from mmdbench.run.canary_share import canary_share
@@ -173,7 +173,7 @@ def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierRe
             if "batch" not in details:
                 counts["timed"] += 1
                 sums["seconds"] += record.get("seconds", 0.0)
-            usage = details.get("usage") or {}
+            usage = checked_usage(details).get("usage") or {}
             if "prompt" in usage:
                 counts["counted"] += 1
                 sums["read"] += usage["prompt"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mmdbench.errors import MmdbenchError
+from mmdbench.models.tokens import checked_usage
 from mmdbench.records import REPLACED, Outcome, Reply, Request, Variant
 from mmdbench.run.answer_probability import LOGPROBS, answer_probability
 from mmdbench.run.plan import Planned
@@ -48,10 +49,14 @@ def make_request(planned: Planned, variants: Sequence[Variant], generation: Mapp
 
 
 def readable_outcome(outcome: Outcome) -> Outcome:
-    """The outcome with U+FFFD for what is no Unicode; `details["replaced_characters"]` counts these."""
-    (text, reason, details), replaced = readable((outcome.text, outcome.reason, dict(outcome.details)))
+    """The outcome with numbers of tokens alone in its usage, and with U+FFFD for what is no Unicode.
+
+    `details["replaced_characters"]` counts these characters.
+    """
+    usual = checked_usage(outcome.details)
+    (text, reason, details), replaced = readable((outcome.text, outcome.reason, dict(usual)))
     if not replaced:
-        return outcome
+        return outcome if usual is outcome.details else replace(outcome, details=usual)
     return Outcome(text, outcome.status, reason, {**details, REPLACED: replaced})
 
 

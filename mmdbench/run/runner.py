@@ -20,7 +20,8 @@ from mmdbench.errors import ModelError, StoreError
 from mmdbench.models.learning import recall_learnt
 from mmdbench.models.registry import AsyncModel, Model, check_model, is_async
 from mmdbench.models.throttle import Throttle, throttle_settings
-from mmdbench.records import Cell, Reply
+from mmdbench.models.tokens import checked_usage
+from mmdbench.records import NO_USAGE, Cell, Reply
 from mmdbench.run.async_driver import AsyncDriver, run_with_model
 from mmdbench.run.batch_api import BatchHooks, BatchRun
 from mmdbench.run.batch_check import check_batches
@@ -133,6 +134,7 @@ class _Session:
     failed: int = 0
     read: int = 0
     written: int = 0
+    uncounted: int = 0
     same: SameReplies = field(default_factory=SameReplies)
     served: ServedModels = field(default_factory=ServedModels)
     watch: CanaryWatch | None = None
@@ -200,9 +202,10 @@ class _Session:
             self.store.sync_when_due()
         self.asked += 1
         self.failed += reply.status == "error"
-        usage = reply.details.get("usage") or {}
+        usage = checked_usage(reply.details).get("usage") or {}
         self.read += int(usage.get("prompt", 0))
         self.written += int(usage.get("completion", 0))
+        self.uncounted += NO_USAGE in reply.details
         self.same.see(reply)
         if self.watch:
             self.watch.replied(reply)
@@ -253,6 +256,7 @@ class _Session:
             usd=round(self.spending.usd, 6),
             sent=self.spending.sent,
             tokens=(self.read, self.written),
+            uncounted=self.uncounted,
             throttle=throttle_record(self.throttle, seconds) if self.throttle else {},
             workers=model.report() if isinstance(model, WorkerPool) else {},
         )

@@ -41,6 +41,7 @@ class RunSummary:
     `cells` are planned, `asked` in this call, answered `earlier`, `failed`; `seconds` are wall time.
     `stopped` is the reason if not everything was asked, `alarm` a warning about suspicious replies;
     both are empty otherwise. `sent` counts requests with their retries, `tokens` are (read, written);
+    `uncounted` replies came with numbers of tokens that cannot be any;
     `throttle` holds limit, cuts and trace, `workers` the replies of each worker and their restarts, `served`
     the numbers of replies by the model's name and system fingerprint as the server gave them, `batches` the
     status of each batch of the run by its id.
@@ -56,6 +57,7 @@ class RunSummary:
     usd: float = 0.0
     sent: int = 0
     tokens: tuple[int, int] = (0, 0)
+    uncounted: int = 0
     throttle: dict[str, Any] = field(default_factory=dict)
     workers: dict[str, Any] = field(default_factory=dict)
     served: dict[str, dict[str, int]] = field(default_factory=dict)

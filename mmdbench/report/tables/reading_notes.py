@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mmdbench.models.finish_reasons import FINISHED, finish_kind
-from mmdbench.records import ANSWER, REPLACED, Grade
+from mmdbench.records import ANSWER, NO_USAGE, REPLACED, Grade
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
@@ -25,6 +25,7 @@ def reading_notes(results: RunResults) -> list[str]:
         *_truncation(results, grades),
         *_finish_reasons(results),
         *_replaced(results),
+        *_uncounted(results),
         *earlier,
         *_words(results, grades),
     ]
@@ -80,6 +81,15 @@ def _replaced(results: RunResults) -> Iterator[str]:
         yield (
             f"{sum(counts)} characters of {len(counts)} replies are no Unicode (halves of surrogate pairs): "
             "they are read as U+FFFD."
+        )
+
+
+def _uncounted(results: RunResults) -> Iterator[str]:
+    count = sum(NO_USAGE in reply.details for reply in results.replies.values())
+    if count:
+        yield (
+            f"{count} replies came with numbers of tokens that cannot be any: they count in no sum of tokens "
+            f"or costs. What came is in `details.{NO_USAGE}` of each reply."
         )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from mmdbench.models.prices import Price
+from mmdbench.models.tokens import token_count
 from mmdbench.records import LEVEL_ORDER, Reply, in_order
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
@@ -266,5 +267,5 @@ def usd_of(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
 
 def _usage(reply: Reply, *names: str) -> float | None:
     usage = reply.details.get("usage")
-    found = [usage.get(name) for name in names] if isinstance(usage, Mapping) else []
-    return next((float(value) for value in found if isinstance(value, (int, float))), None)
+    found = [token_count(usage.get(name)) for name in names] if isinstance(usage, Mapping) else []
+    return next((float(count) for count in found if count is not None), None)

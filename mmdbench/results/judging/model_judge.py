@@ -16,6 +16,7 @@ from mmdbench.models.failures import AttemptError
 from mmdbench.models.parameters import LEARNABLE
 from mmdbench.models.registry import AsyncModel
 from mmdbench.models.throttle import Throttle, throttle_settings
+from mmdbench.models.tokens import checked_usage
 from mmdbench.records import Outcome, Request
 from mmdbench.run.async_driver import AsyncDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending
@@ -158,7 +159,7 @@ class ModelJudge:
             return None
         if self.served.see(timed.outcome.details) and self.served.alarm and not self._allow_model_change:
             self.spending.stop(self.served.alarm)
-        usage = timed.outcome.details.get("usage") or {}
+        usage = checked_usage(timed.outcome.details).get("usage") or {}
         self._asked += 1
         self._failed += timed.outcome.status == "error"
         self._read += int(usage.get("prompt", 0))
