@@ -10,6 +10,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
+from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ __all__ = ["calibrate"]
 
 def calibrate(
     images: Annotated[
-        list[Path], typer.Argument(help="Pictures, or folders of pictures.", metavar="IMAGES...")
+        list[Path],
+        typer.Argument(parser=LOCAL, help="Pictures, or folders of pictures.", metavar="IMAGES..."),
     ],
     sizes: Annotated[
         list[int] | None,
@@ -34,10 +36,10 @@ def calibrate(
     seed: opts.Seed = 0,
     enlarge: Annotated[bool, typer.Option("--enlarge", help="Enlarge pictures that are too small.")] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the numbers to this JSON file too.")
+        Path | None, typer.Option("--json", parser=LOCAL, help="Write the numbers to this JSON file too.")
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="Write a page to this Markdown file too.")
+        Path | None, typer.Option("--markdown", parser=LOCAL, help="Write a page to this Markdown file too.")
     ] = None,
 ) -> None:
     """Measure the corruptions on your own pictures.

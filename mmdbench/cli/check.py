@@ -11,6 +11,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_freshness, print_json, print_rendering, say
+from mmdbench.cli._shared.urls import LOCAL
 
 if TYPE_CHECKING:
     from mmdbench.check import CheckReport
@@ -20,7 +21,7 @@ __all__ = ["check"]
 
 def check(
     run: opts.RunFolder,
-    baseline: Annotated[Path, typer.Option(help="File of the baseline, made to be committed.")],
+    baseline: Annotated[Path, typer.Option(parser=LOCAL, help="File of the baseline, made to be committed.")],
     gate: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,7 +35,7 @@ def check(
     require_fresh: Annotated[
         str, typer.Option(help="Exit with 4 if the oldest reply is older than this: 12h, 7d.")
     ] = "",
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+    junit: Annotated[Path | None, typer.Option(parser=LOCAL, help="Write JUnit XML to this file.")] = None,
     as_json: opts.Json = False,
     judge: opts.Judge = "",
     allow_model_change: opts.AllowModelChange = False,

@@ -9,6 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
+from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import ImageDecodeError, UsageError
 from mmdbench.system.images import MAX_PIXELS, check_bad_image
 
@@ -16,8 +17,10 @@ __all__ = ["corrupt"]
 
 
 def corrupt(
-    source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures.", metavar="IN")],
-    target: Annotated[Path, typer.Argument(help="File or folder to write.", metavar="OUT")],
+    source: Annotated[
+        Path, typer.Argument(parser=LOCAL, help="A picture, or a folder of pictures.", metavar="IN")
+    ],
+    target: Annotated[Path, typer.Argument(parser=LOCAL, help="File or folder to write.", metavar="OUT")],
     name: Annotated[str, opts.picture_option(help="Name of the corruption; see: mmdbench list corruptions")],
     level: Annotated[str, opts.picture_option(help="Level: low, mid or hard.")] = "",
     intensity: Annotated[

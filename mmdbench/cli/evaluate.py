@@ -10,6 +10,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_forecast, print_run, say
 from mmdbench.cli._shared.terminal import Terminal
+from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.records import ANSWER
 from mmdbench.system.images import MAX_PIXELS
 
@@ -56,7 +57,7 @@ def evaluate(
         ),
     ] = "",
     restore_card: Annotated[
-        list[Path] | None, opts.picture_option(help="TOML file with restorers; repeatable.")
+        list[Path] | None, opts.picture_option(parser=LOCAL, help="TOML file with restorers; repeatable.")
     ] = None,
     restore_clean: Annotated[bool, opts.picture_option(help="Restore clean pictures too.")] = True,
     degrade_again: opts.DegradeAgain = False,

@@ -9,12 +9,13 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
+from mmdbench.cli._shared.urls import LOCAL
 
 __all__ = ["gallery"]
 
 
 def gallery(
-    image: Annotated[Path, typer.Argument(help="A picture.")],
+    image: Annotated[Path, typer.Argument(parser=LOCAL, help="A picture.")],
     out: opts.SheetOut,
     names: opts.CorruptionNames = None,
     width: opts.Width = 240,

@@ -10,13 +10,16 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_freshness
 from mmdbench.cli._shared.page import EXAMPLES, save_page
+from mmdbench.cli._shared.urls import LOCAL
 
 __all__ = ["page"]
 
 
 def page(
     runs: opts.RunsOrPublished,
-    out: Annotated[Path, typer.Option("-o", "--out", help="HTML file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("-o", "--out", parser=LOCAL, help="HTML file to write.")] = Path(
+        "report.html"
+    ),
     examples: Annotated[int, typer.Option(min=0, help="Most examples with pictures.")] = EXAMPLES,
     data_dir: opts.DataDir = None,
     quiet: opts.Quiet = False,

@@ -9,7 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_json, say
-from mmdbench.cli._shared.urls import OUT
+from mmdbench.cli._shared.urls import LOCAL, OUT
 from mmdbench.errors import UsageError
 
 __all__ = ["quality"]
@@ -21,7 +21,8 @@ def quality(
         str, typer.Option(help="Metrics, with commas: brisque, niqe, musiq.")
     ] = "brisque,niqe,musiq",
     weights_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the metrics' weights; else $TORCH_HOME/hub/pyiqa.")
+        Path | None,
+        typer.Option(parser=LOCAL, help="Folder of the metrics' weights; else $TORCH_HOME/hub/pyiqa."),
     ] = None,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:1.")] = "auto",
     batch: Annotated[int, typer.Option(help="Pictures of one size to measure together.")] = 8,

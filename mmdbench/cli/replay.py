@@ -9,7 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
-from mmdbench.cli._shared.urls import FOLDER
+from mmdbench.cli._shared.urls import FOLDER, LOCAL
 from mmdbench.errors import DataError, UsageError
 
 __all__ = ["replay"]
@@ -20,7 +20,9 @@ def replay(
         Path, typer.Argument(parser=FOLDER, help="A build's folder, its manifest.json, or one of its logs.")
     ],
     index: Annotated[str, typer.Option(help="Index of the row.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Picture to write: .png, or the build's format.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=LOCAL, help="Picture to write: .png, or the build's format.")
+    ],
     bench: Annotated[str, typer.Option(help="Benchmark of the row, if the build has several.")] = "",
     level: Annotated[str, typer.Option(help="Level of the picture, if the build has several.")] = "",
     corruption: Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_freshness, print_paths, print_rendering
+from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,9 +30,12 @@ def report(
     ] = False,
     as_json: opts.Json = False,
     html: Annotated[
-        Path | None, typer.Option(help="Write one HTML page to this file; see: mmdbench page --help")
+        Path | None,
+        typer.Option(parser=LOCAL, help="Write one HTML page to this file; see: mmdbench page --help"),
     ] = None,
-    parquet: Annotated[Path | None, typer.Option(help="Write the numbers to this Parquet file.")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(parser=LOCAL, help="Write the numbers to this Parquet file.")
+    ] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Print intervals in LaTeX too.")] = False,
     protocol: opts.Protocol = "",
     extraction: opts.Extraction = "",

@@ -11,7 +11,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_json, print_paths, say
 from mmdbench.cli._shared.terminal import Terminal
-from mmdbench.cli._shared.urls import BENCH, OUT
+from mmdbench.cli._shared.urls import BENCH, LOCAL, OUT
 from mmdbench.errors import UsageError
 from mmdbench.library.judging import refuse_unjudged, shown_by_report
 
@@ -29,16 +29,18 @@ _SHOWN = 20
 def score(
     run: Annotated[Path | None, typer.Argument(parser=OUT, help="Folder of a run.")] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="File of predictions made elsewhere: .xlsx, .tsv, .json, .jsonl.")
+        Path | None,
+        typer.Option(parser=LOCAL, help="File of predictions made elsewhere: .xlsx, .tsv, .json, .jsonl."),
     ] = None,
     bench: Annotated[
-        str, typer.Option(parser=BENCH, help="Benchmark of the predictions, or its TSV file.")
-    ] = "",
+        str | None, typer.Option(parser=BENCH, help="Benchmark of the predictions, or its TSV file.")
+    ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out questions without a prediction.")
     ] = False,
     against: Annotated[
-        Path | None, typer.Option(help="Earlier grades to compare with (default: the run's own rules).")
+        Path | None,
+        typer.Option(parser=LOCAL, help="Earlier grades to compare with (default: the run's own rules)."),
     ] = None,
     as_json: opts.Json = False,
     quiet: opts.Quiet = False,
@@ -100,7 +102,7 @@ def score(
     rules = Rules(protocol, extraction, io, on_unresolved, seed)
     benches, screen = [], Terminal(quiet=quiet or as_json or not judge)
     if predictions is not None:
-        benches = open_benches([bench], Sources(data_dir, offline, family), screen)
+        benches = open_benches([bench or ""], Sources(data_dir, offline, family), screen)
     with screen.bar("Judge") as bar:
         judged_by = None
         if judge:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmdbench.cli._shared.urls import BENCH, DATA_DIR, FILE, FOLDER, OUT, RUN
+from mmdbench.cli._shared.urls import BENCH, DATA_DIR, FILE, FOLDER, LOCAL, OUT, RUN
 from mmdbench.errors import UsageError
 
 # Options under one heading of `--help`.
@@ -32,7 +32,7 @@ Benches = Annotated[
 ]
 RunOut = Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder of the run.")]
 RunOutOrNone = Annotated[Path | None, typer.Option("-o", "--out", parser=OUT, help="Folder of the run.")]
-FilesOut = Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")]
+FilesOut = Annotated[Path, typer.Option("-o", "--out", parser=LOCAL, help="Folder for the files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with unrounded numbers.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random draws.")]
@@ -40,7 +40,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the amount of work and its cost, then exit.")]
 
 DataDir = Annotated[Path | None, question_option("--data-dir", parser=DATA_DIR, help=_DATA_DIR_HELP)]
-LocalDataDir = Annotated[Path | None, question_option("--data-dir", help=_DATA_DIR_HELP)]
+LocalDataDir = Annotated[Path | None, question_option("--data-dir", parser=LOCAL, help=_DATA_DIR_HELP)]
 """`--data-dir` of verbs that download into it or check it, and so take no URL."""
 Offline = Annotated[bool, question_option("--offline", help="Never download.")]
 Yes = Annotated[bool, question_option("--yes", help="Download more than 1 GB without asking.")]
@@ -80,9 +80,11 @@ DegradeAgain = Annotated[
 ]
 Profile = Annotated[str, picture_option("--profile", help="Parameters of the corruptions: paper or scaled.")]
 Codec = Annotated[str, picture_option("--codec", help="Encoding of degraded images: jpeg:Q, webp:Q or png.")]
-SheetOut = Annotated[Path, typer.Option("-o", "--out", help="Sheet to write: a .png or .jpg file.")]
+SheetOut = Annotated[
+    Path, typer.Option("-o", "--out", parser=LOCAL, help="Sheet to write: a .png or .jpg file.")
+]
 SheetOutOrNone = Annotated[
-    Path | None, typer.Option("-o", "--out", help="Sheet to write: a .png or .jpg file.")
+    Path | None, typer.Option("-o", "--out", parser=LOCAL, help="Sheet to write: a .png or .jpg file.")
 ]
 Width = Annotated[
     int, typer.Option("--width", help="Width of one picture on the sheet, in pixels.", min=16, max=2000)
@@ -90,7 +92,7 @@ Width = Annotated[
 
 ModelCards = Annotated[
     list[Path] | None,
-    model_option("--model-card", help="TOML file with model cards of your own; repeatable."),
+    model_option("--model-card", parser=LOCAL, help="TOML file with model cards of your own; repeatable."),
 ]
 CardSettings = Annotated[
     list[str] | None,
@@ -139,7 +141,9 @@ Judge = Annotated[
 JudgeHeads = Annotated[
     Path | None,
     grading_option(
-        "--judge-heads", help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts."
+        "--judge-heads",
+        parser=LOCAL,
+        help="VLMEvalKit's judge prompts: a wheel, a checkout or a folder of texts.",
     ),
 ]
 
@@ -172,7 +176,9 @@ RayAddress = Annotated[
 ]
 RuntimeEnv = Annotated[
     Path | None,
-    process_option("--runtime-env", help="YAML file with Ray's runtime environment (pip, env_vars …)."),
+    process_option(
+        "--runtime-env", parser=LOCAL, help="YAML file with Ray's runtime environment (pip, env_vars …)."
+    ),
 ]
 Workers = Annotated[
     int,

@@ -1,7 +1,7 @@
-"""URLs on the command line: inputs are copied to this machine first, outputs are uploaded afterwards.
+"""Paths and URLs on the command line: inputs are copied here first, outputs are uploaded afterwards.
 
-A parameter that takes URLs names one of the parsers below. A URL given to any other parameter is
-refused, and never becomes a path.
+Every parameter that is a path names one of the parsers below, which refuse an empty text. A URL given to a
+parameter that takes none is refused, and never becomes a path.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from mmdbench.cli._shared.output import say
 from mmdbench.errors import UsageError
 
-__all__ = ["BENCH", "DATA_DIR", "FILE", "FOLDER", "OUT", "RUN", "open_urls"]
+__all__ = ["BENCH", "DATA_DIR", "FILE", "FOLDER", "LOCAL", "OUT", "RUN", "open_urls"]
 
 _MANGLED = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):[/\\]+[^/\\]")
 
@@ -32,16 +34,22 @@ class _Url:
         return self.text
 
 
-def _parser(use: str, plain: Callable[[str], Any] = Path) -> Callable[[str], Any]:
+def _parser(use: str = "", plain: Callable[[str], Any] = Path) -> Callable[[str], Any]:
     def path(given: str) -> Any:
         text = str(given)
-        return _Url(text, use) if "://" in text else plain(text)
+        if (
+            not text.strip()
+        ):  # as of a variable that a script did not set; Path("") would be the working folder
+            raise typer.BadParameter("must not be empty.")
+        return _Url(text, use) if use and "://" in text else plain(text)
 
     return path
 
 
 BENCH = _parser("bench", str)
 """Names and files of benchmarks, with commas between them."""
+LOCAL = _parser()
+"""A file or folder on this machine."""
 DATA_DIR = _parser("data")
 """A folder of benchmark files; each is fetched when it is opened."""
 FILE = _parser("file")
