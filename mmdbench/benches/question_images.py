@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from mmdbench.benches.tsv_table import LongCell, TsvRow, TsvTable, unquote
 from mmdbench.errors import DataError, ImageDecodeError
 from mmdbench.system.base64_text import decode_strict
+from mmdbench.system.files import cannot_open_more
 from mmdbench.system.inner_paths import path_within
 
 if TYPE_CHECKING:
@@ -77,11 +78,13 @@ class FileImage:
         return f"{self.path} ({_where(self.row, 'image_path', self.index, self.part)})"
 
     def read(self) -> bytes:
-        """The file's bytes. Raises ImageDecodeError if it cannot be read."""
+        """The file's bytes. Raises ImageDecodeError if it cannot be read, StoreError if too many are open."""
         try:
             return self.path.read_bytes()
         except OSError as error:
-            raise ImageDecodeError(f"Cannot read {self.where}: {error.strerror}.") from error
+            raise cannot_open_more(self.path, error) or ImageDecodeError(
+                f"Cannot read {self.where}: {error.strerror}."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.builds.build_folder import check_outputs, move_output, parts_folder, remove_parts, take_over
+from mmdbench.builds.build_folder import (
+    check_outputs,
+    move_output,
+    parts_folder,
+    remove_parts,
+    require_outputs,
+    take_over,
+)
 from mmdbench.builds.manifest import LEFT_OUT, BuiltOutput, Identity, read_log, write_build
 from mmdbench.builds.output_format import MAX_FILE_BYTES, SinkPlan
 from mmdbench.builds.output_writer import (
@@ -171,6 +178,7 @@ def run_build(
                     session.earlier += len(bench_plan.questions)
                 built += outputs
         remove_parts(folder, (bench_plan.bench.name for bench_plan in planned))
+        require_outputs(folder, built)
         write_build(folder, identity, built, complete=True)
     seconds = time.monotonic() - started
     return BuildSummary(tuple(built), session.made, session.earlier, tuple(session.remade), seconds)

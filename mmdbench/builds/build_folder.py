@@ -16,13 +16,22 @@ from mmdbench.builds.manifest import (
     read_log,
     write_build,
 )
-from mmdbench.builds.part_files import FileRecord, built_path, check_file, file_record
+from mmdbench.builds.part_files import DamagedPartError, FileRecord, built_path, check_file, file_record
 from mmdbench.builds.plan import BenchPlan, Output
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.system.files import MANIFEST_FILE, cannot_write, make_folder
 from mmdbench.system.inner_paths import inner_path, refuse_links
 
-__all__ = ["LOGS", "TakenOver", "check_outputs", "move_output", "parts_folder", "remove_parts", "take_over"]
+__all__ = [
+    "LOGS",
+    "TakenOver",
+    "check_outputs",
+    "move_output",
+    "parts_folder",
+    "remove_parts",
+    "require_outputs",
+    "take_over",
+]
 
 LOGS = "manifests"
 """Subfolder of the outputs' logs."""
@@ -123,13 +132,35 @@ def move_output(parts: Path, folder: Path, built: BuiltOutput, *, check: bool) -
         check: True to compare each file with its digest first.
 
     Raises:
-        DamagedPartError: A file differs from its digest.
+        DamagedPartError: A file is missing, or differs from its digest.
         StoreError: A file cannot be moved.
     """
     for record in built.files:
         # Files in a folder of their own move with it.
         _move(parts, folder, (record.file.partition("/")[0], record), check=check)
     _move(parts, folder, (built.log.file, built.log), check=check)
+    for path in _missing(folder, built):
+        raise DamagedPartError(f"{path} was removed before it was in its place.")
+
+
+def require_outputs(folder: Path, outputs: Iterable[BuiltOutput]) -> None:
+    """Raise StoreError if a file of these outputs is not there in its length, or a picture is not there."""
+    for built in outputs:
+        for path in _missing(folder, built):
+            raise StoreError(
+                f"{path} was removed or changed while the build was running.",
+                hint="Run the same command again: it makes that benchmark anew.",
+            )
+
+
+def _missing(folder: Path, built: BuiltOutput) -> Iterator[Path]:
+    for record in (built.log, *built.files):
+        path = built_path(folder, record.file)
+        if not path.is_file() or path.stat().st_size != record.bytes:
+            yield path
+            return
+    for row in read_log(built_path(folder, built.log.file)):
+        yield from (folder / name for name in row.get("files", ()) if not built_path(folder, name).is_file())
 
 
 def _move(parts: Path, folder: Path, what: tuple[str, FileRecord], *, check: bool) -> None:

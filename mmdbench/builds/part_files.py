@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import StoreError
-from mmdbench.system.files import cannot_write, make_folder
+from mmdbench.system.files import cannot_write, is_at, make_folder
 from mmdbench.system.inner_paths import inner_path
 
 __all__ = [
@@ -86,13 +86,16 @@ class PartFile:
         self.size += len(data)
 
     def record(self) -> FileRecord:
-        """The record of the file as it is now."""
+        """The record of the file as it is now. Raises DamagedPartError if it was removed while it is open."""
+        if not self._file.closed and not is_at(self._file, self.path):
+            raise DamagedPartError(f"{self.path} was removed or replaced while it was being written.")
         return FileRecord(self.file, self.size, self._digest.hexdigest())
 
     def close(self, *, durable: bool = True) -> None:
         """Close the file, by default after forcing it to the disk."""
         try:
             if durable and not self._file.closed:
+                self.record()
                 os.fsync(self._file.fileno())
             self._file.close()
         except OSError as error:

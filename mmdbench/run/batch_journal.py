@@ -21,7 +21,7 @@ from mmdbench.records import Reply, known_fields
 from mmdbench.run.folder import BATCH_JOURNAL, BATCHES
 from mmdbench.run.inputs import BatchSettings
 from mmdbench.run.store import cut_torn_tail, read_records
-from mmdbench.system.files import cannot_write, make_folder
+from mmdbench.system.files import append_whole, cannot_write, make_folder
 from mmdbench.system.inner_paths import inner_path
 
 __all__ = ["BatchFile", "BatchJournal", "SentBatch", "SentRequest"]
@@ -105,9 +105,9 @@ class BatchJournal:
         """Append what is new about a batch; when this returns, the operating system has it."""
         self.batches[batch.name] = batch
         try:
-            with self.path.open("ab") as file:
+            with self.path.open("ab", buffering=0) as file:
                 cut_torn_tail(self.path)
-                file.write(json.dumps({"name": batch.name, **changed}).encode() + b"\n")
+                append_whole(file, json.dumps({"name": batch.name, **changed}).encode() + b"\n")
         except OSError as error:
             raise cannot_write(self.path, error) from error
 

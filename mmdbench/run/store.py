@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,7 +26,7 @@ from mmdbench.errors import StoreError
 from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
-from mmdbench.system.files import cannot_write, make_folder, open_atomic
+from mmdbench.system.files import append_whole, cannot_write, is_at, make_folder, open_atomic
 from mmdbench.system.unicode_text import readable
 
 __all__ = [
@@ -99,7 +99,10 @@ class ReplyStore:
             raise StoreError(f"The store {self.path} is not open for writing.")
         asked = time_stamp(datetime.now(timezone.utc))
         reply = replace(reply, asked=asked, generation=self.generation.number)
-        self._append(self._file, reply_line(reply))
+        try:
+            append_whole(self._file, reply_line(reply))
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
         if _counts(self.index.get(reply.key), reply.status):
             self.index[reply.key] = reply.status
 
@@ -107,17 +110,6 @@ class ReplyStore:
         """Do as `sync` if the last time is a second ago."""
         if time.monotonic() - self._synced > _SYNC_SECONDS:
             self.sync()
-
-    def _append(self, file: IO[bytes], line: bytes) -> None:
-        end = file.seek(0, os.SEEK_END)
-        rest = memoryview(line)
-        try:
-            while rest:
-                rest = rest[file.write(rest) :]
-        except OSError as error:
-            with suppress(OSError):
-                file.truncate(end)
-            raise cannot_write(self.path, error) from error
 
     def sync(self) -> None:
         """Force the replies to the disk.
@@ -129,7 +121,7 @@ class ReplyStore:
         self._synced = time.monotonic()
         try:
             os.fsync(self._file.fileno())
-            if not _is_at(self._file, self.path):
+            if not is_at(self._file, self.path):
                 self._write_again(self._file)
         except OSError as error:
             raise cannot_write(self.path, error) from error
@@ -149,14 +141,6 @@ class ReplyStore:
             f"{gone} was removed or replaced while the run was writing to it.",
             hint=f"Its replies are in {self.path} now; run the same command again.",
         )
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    """True if an open file is the one at a path."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def shard_paths(folder: Path) -> list[Path]:

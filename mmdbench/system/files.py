@@ -16,7 +16,17 @@ from typing import IO
 from mmdbench.errors import StoreError
 from mmdbench.system.unfinished_files import unfinished_file
 
-__all__ = ["MANIFEST_FILE", "REPLY_FILES", "cannot_write", "make_folder", "open_atomic", "write_atomic"]
+__all__ = [
+    "MANIFEST_FILE",
+    "REPLY_FILES",
+    "append_whole",
+    "cannot_open_more",
+    "cannot_write",
+    "is_at",
+    "make_folder",
+    "open_atomic",
+    "write_atomic",
+]
 
 MANIFEST_FILE = "manifest.json"
 """The file that describes a run or build, in its folder; it is the last to be uploaded."""
@@ -69,6 +79,34 @@ _HINTS = {
     errno.EEXIST: f"A file is in the way of a folder. {_ELSEWHERE}",
     errno.EIO: "The disk reports an error; look at it before you write there again.",
 }
+
+
+def append_whole(file: IO[bytes], data: bytes) -> None:
+    """Append all of `data` to an unbuffered file, or nothing of it. Raises OSError."""
+    end = file.seek(0, os.SEEK_END)
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(end)
+        raise
+
+
+def is_at(file: IO[bytes], path: Path) -> bool:
+    """True if an open file is the one at a path, and was neither removed nor replaced."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def cannot_open_more(path: Path, error: OSError) -> StoreError | None:
+    """The error if a file cannot be read because too many are open; None for any other cause."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    return StoreError(f"Cannot read {path}: {error.strerror}.", hint=_HINTS[error.errno])
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer
 
-from build_samples import build, contents, load_proof, write_tsv
+from build_samples import build, contents, load_proof, photograph, write_tsv
 from child_processes import Child
+from file_limits import limited
 from mmdbench.benches import open_bench
-from mmdbench.builds import BuildPlan, BuildSettings, run_build
+from mmdbench.builds import BuildPlan, BuildProgress, BuildSettings, BuildSummary, run_build
 from mmdbench.builds import build as build_module
 from mmdbench.builds.pipeline import Lookahead, in_order
 from mmdbench.builds.source_benches import SourceBenches
@@ -376,6 +379,86 @@ def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("*.tsv"))
     assert build(source, tmp_path / "out", **PLAN).earlier > 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def on_row(number: int, act: Callable[[], object]) -> Callable[[BuildProgress], None]:
+    """A progress callback that acts once, after so many pictures."""
+    done = []
+
+    def see(progress: BuildProgress) -> None:
+        if progress.done == number and not done:
+            done.append(act())
+
+    return see
+
+
+def watched(sources: list[Path], folder: Path, on_progress: Callable[..., None], kind: str) -> BuildSummary:
+    plan = BuildPlan(tuple(map(str, sources)), levels=("hard",), format=kind)
+    settings = BuildSettings(workers=1, on_progress=on_progress)
+    return run_build(plan, [open_bench(source, answers="any") for source in sources], folder, settings)
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "parquet"])
+@pytest.mark.parametrize("what", ["*.*", "manifests/*.jsonl"])
+def test_a_part_file_that_is_removed_during_a_build_is_made_again(
+    tmp_path: Path, kind: str, what: str
+) -> None:
+    source, out = write_tsv(tmp_path / "own.tsv", 4), tmp_path / "out"
+
+    def remove() -> None:
+        for path in [p for p in (out / ".parts" / "own").glob(what) if p.is_file()]:
+            path.unlink()
+        for path in (out / ".parts" / "own").glob("own_hard/metadata.jsonl"):
+            path.unlink()
+
+    summary = watched([source], out, on_row(3, remove), kind)
+    assert summary.remade == ("own",)
+    watched([source], tmp_path / "whole", lambda _: None, kind)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_build_is_not_complete_with_a_file_that_is_not_there(tmp_path: Path, kind: str) -> None:
+    sources, out = [write_tsv(tmp_path / f"{name}.tsv", 3) for name in ("one", "two")], tmp_path / "out"
+
+    def remove() -> None:
+        (path,) = out.glob("one_hard/images/0.jpg" if kind == "folder" else "one_hard*")
+        path.unlink()
+
+    with pytest.raises(StoreError, match="was removed or changed while the build was running"):
+        watched(sources, out, on_row(5, remove), kind)
+    assert not json.loads((out / "manifest.json").read_text())["complete"]
+    assert watched(sources, out, lambda _: None, kind).remade == ("one",)
+    watched(sources, tmp_path / "whole", lambda _: None, kind)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "parquet"])
+def test_a_file_limit_ends_a_build_of_any_format_with_one_error(tmp_path: Path, kind: str) -> None:
+    source, out = write_tsv(tmp_path / "own.tsv", 4), tmp_path / "out"
+    most = 1000 if kind == "folder" else 8000
+    with limited(most=most), pytest.raises(StoreError, match=r"Cannot write .*ulimit -f"):
+        watched([source], out, lambda _: None, kind)
+    watched([source], out, lambda _: None, kind)
+    watched([source], tmp_path / "whole", lambda _: None, kind)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_too_many_open_files_end_a_build_and_leave_no_row_out(tmp_path: Path) -> None:
+    picture = tmp_path / "own.jpg"
+    picture.write_bytes(photograph())
+    source = tmp_path / "own.tsv"
+    source.write_text(f"index\tquestion\tA\tB\tanswer\timage_path\n0\tQ?\tx\ty\tA\t{picture.name}\n")
+    image = open_bench(source).questions[0].images[0]
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    with (
+        limited(resource.RLIMIT_NOFILE, free),
+        pytest.raises(StoreError, match=r"Too many open files.*ulimit -n"),
+    ):
+        image.read()
+    with limited(resource.RLIMIT_NOFILE, free + 6), pytest.raises(StoreError, match="Too many open files"):
+        build(source, tmp_path / "out", design="grid", levels=("low", "mid", "hard"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")

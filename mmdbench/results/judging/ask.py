@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
+from mmdbench.errors import StoreError
 from mmdbench.records import Index
 from mmdbench.results.judging.journal import JournalledJudge, JudgeJournal, find_reply
 from mmdbench.scoring import Judge, JudgeCall, JudgeReply
@@ -41,6 +42,7 @@ def grade_with_judge(
 
     Raises:
         ModelError: The judge cannot be asked. Replies of calls in flight are still in the journal.
+        StoreError: The journal cannot be written. Replies in flight are stored as far as they fit.
     """
     journalled = JournalledJudge(judge, journal)
     if workers <= 1:
@@ -90,5 +92,11 @@ def _ask_all(judge: Judge, calls: Mapping[str, JudgeCall], workers: int) -> Iter
         keys = {pool.submit(judge.ask, call): key for key, call in calls.items()}
         for future in as_completed(keys):
             yield keys[future], future.result()
+    except StoreError as error:
+        pool.shutdown(wait=True, cancel_futures=True)
+        ended = [future for future in keys if not future.cancelled()]
+        lost = sum(isinstance(future.exception(), StoreError) for future in ended)
+        what = f"{lost} of the judge's replies could not be stored, all others are."
+        raise StoreError(f"{error.message} {what}", hint=error.hint) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

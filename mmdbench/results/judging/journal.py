@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from mmdbench.errors import StoreError
 from mmdbench.scoring import Judge, JudgeCall, JudgeReply
 from mmdbench.scoring.inference import FAIL_MARKER
+from mmdbench.system.files import append_whole, cannot_write, make_folder
 
 __all__ = [
     "JournalledJudge",
@@ -71,14 +72,15 @@ class JsonlJournal:
         return self._records.get(key)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append one record to the file. Raises StoreError if that fails."""
-        line = json.dumps(dict(record), ensure_ascii=True) + "\n"
+        """Append one record to the file, with all earlier ones if it was removed. Raises StoreError."""
+        make_folder(self.path.parent)
+        kept = () if self.path.exists() else self._records.values()
+        lines = "".join(json.dumps(dict(one), ensure_ascii=True) + "\n" for one in (*kept, record))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write("\n" + line if self._needs_newline else line)
+            with self.path.open("ab", buffering=0) as file:
+                append_whole(file, ("\n" * self._needs_newline + lines).encode())
         except OSError as error:
-            raise StoreError(f"The judge's journal {self.path} cannot be written: {error}.") from error
+            raise cannot_write(self.path, error) from error
         self._needs_newline = False
         self._records[record["key"]] = record
 
