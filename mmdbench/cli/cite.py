@@ -19,10 +19,6 @@ def cite(
     judge: opts.Judge = "",
 ) -> None:
     """Print BibTeX entries, and for each run a paragraph of methods."""
-    from mmdbench.report.cite import citations, methods
-    from mmdbench.results.graded_run import load_results
+    from mmdbench.library.citing import cite as text_of
 
-    results = [load_results(folder, judged_by=judge) for folder in runs or ()]
-    for run in results:
-        print_rendering(methods(run) + "\n")
-    print_rendering(citations(results))
+    print_rendering(text_of(*(runs or ()), judge=judge))

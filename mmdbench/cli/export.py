@@ -21,9 +21,10 @@ def export(
     extraction: opts.Extraction = "",
 ) -> None:
     """Write a run's replies as prediction files, for VLMEvalKit or as JSON lines."""
-    from mmdbench.results.export import NO_ANSWER, export_run
+    from mmdbench.library import Run
+    from mmdbench.library.run import NO_ANSWER
 
-    made = export_run(run, out, form=format, extraction=extraction)
+    made = Run(run).export(out, form=format, extraction=extraction)
     for file in made:
         say(f"  {file.path}  {file.dataset}, {file.rows} rows")
     if format != "vlmevalkit":

@@ -24,8 +24,6 @@ def figures(
 
     Scores by level, drops by benchmark, and a map of corruptions × levels.
     """
-    from mmdbench.report.load import open_runs
-    from mmdbench.report.render.figures import FORMATS, draw_figures
+    from mmdbench.library import report
 
-    _, tables = open_runs(runs, judge=judge)
-    print_paths(draw_figures(tables, out, formats or FORMATS))
+    print_paths(report(*runs, judge=judge).figures(out, formats or ()))

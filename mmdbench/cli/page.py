@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_freshness
-from mmdbench.cli._shared.page import EXAMPLES, save_page
+from mmdbench.cli._shared.output import EXAMPLES, print_ages, print_page
+from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL
 
 __all__ = ["page"]
@@ -26,8 +26,8 @@ def page(
     judge: opts.Judge = "",
 ) -> None:
     """Write one HTML page with the tables, answers and pictures of runs; it works offline."""
-    from mmdbench.report.load import open_runs
+    from mmdbench.library import report
 
-    results, tables = open_runs(runs, judge=judge)
-    print_freshness(results)
-    save_page(results, tables, out, data_dir=data_dir, examples=examples, quiet=quiet)
+    found = report(*runs, judge=judge)
+    print_ages(found)
+    print_page(found, out, Terminal(quiet=quiet), data_dir=data_dir, examples=examples)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_freshness, print_paths, print_rendering
+from mmdbench.cli._shared.output import print_ages, print_page, print_paths, print_rendering
+from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from mmdbench.report.tables.collect import Tables
 
 __all__ = ["report"]
 
@@ -44,40 +42,23 @@ def report(
     """Print the tables of a run, or of several side by side; no model is asked."""
     if markdown + latex + as_csv + as_json > 1:
         raise UsageError("Only one of --markdown, --latex, --csv and --json may be given.")
-    from mmdbench.report.load import open_runs
+    from mmdbench.library import report as report_on
+    from mmdbench.library.screen import Screen
 
-    results, tables = open_runs(runs, protocol, extraction, judge)
+    found = report_on(*runs, protocol=protocol, extraction=extraction, judge=judge)
     keys = tuple(table or ())
     if parquet:
-        from mmdbench.report.render.csv_parquet import write_parquet
-
-        write_parquet(tables, parquet, keys)
+        found.parquet(parquet, keys)
     if html:
-        from mmdbench.cli._shared.page import save_page
-
-        save_page(results, tables, html)
-        print_freshness(results)
+        print_page(found, html, Terminal())
+        print_ages(found)
         return
-    if markdown or latex or as_csv or as_json:
-        print_rendering(_text(tables, keys, (markdown, latex, as_csv), intervals=intervals))
-        print_freshness(results, err=True)
+    forms = {"markdown": markdown, "latex": latex, "csv": as_csv, "json": as_json}
+    for form in (name for name, wanted in forms.items() if wanted):
+        print_rendering(found.text(form, keys, intervals=intervals))
+        print_ages(found, err=True)
         return
-    from mmdbench.library.screen import Screen
-    from mmdbench.report.render.console import console
-
-    Screen().print(console(tables, keys))
-    print_freshness(results)
-    if len(results) == len(runs) == 1 and not (keys or protocol or extraction or judge):
-        from mmdbench.report.render.report_files import write_report
-
-        print_paths(write_report(Path(runs[0]), results[0], tables))
-
-
-def _text(tables: Tables, keys: tuple[str, ...], wanted: tuple[bool, bool, bool], *, intervals: bool) -> str:
-    from mmdbench.report.render import csv_parquet, latex, markdown, report_files
-
-    if wanted[0]:
-        return markdown.markdown(tables, keys)
-    if wanted[1]:
-        return latex.latex(tables, keys, intervals=intervals)
-    return csv_parquet.as_csv(tables, keys) if wanted[2] else report_files.as_json(tables, keys)
+    Screen().print(found.renderable(keys))
+    print_ages(found)
+    if len(found.results) == len(runs) == 1 and not (keys or protocol or extraction or judge):
+        print_paths(found.write(runs[0]))

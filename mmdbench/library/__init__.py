@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mmdbench.library.callables import batched
-from mmdbench.library.comparing import compare
+from mmdbench.library.checking import CheckResult
+from mmdbench.library.citing import cite
+from mmdbench.library.comparing import RunComparison, compare
 from mmdbench.library.evaluating import Forecast, evaluate, forecast
 from mmdbench.library.options import EvaluateOptions
 from mmdbench.library.report import Report, report
@@ -12,14 +14,17 @@ from mmdbench.library.shown_tables import ShownTable, TableSet
 from mmdbench.library.user_interface import Progress
 
 __all__ = [
+    "CheckResult",
     "EvaluateOptions",
     "Forecast",
     "Progress",
     "Report",
     "Run",
+    "RunComparison",
     "ShownTable",
     "TableSet",
     "batched",
+    "cite",
     "compare",
     "evaluate",
     "forecast",

@@ -4,19 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mmdbench.library.run import Run
+from mmdbench.library.screen import styled
+from mmdbench.library.shown_tables import Origin, TableSet
 from mmdbench.report.comparison import Comparison
 from mmdbench.report.load import open_comparisons
+from mmdbench.report.render.markdown import markdown_table, markdown_text
+from mmdbench.report.tables.table import as_record
 
-__all__ = ["compare", "compare_all"]
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["RunComparison", "compare", "compare_all"]
 
 AnyRun = Run | str | Path
 
 
+class RunComparison:
+    """The differences of two runs: in settings, and tables of new − old in points."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+
+    @property
+    def title(self) -> str:
+        """The names of the new run and of the old one."""
+        return f"{self._comparison.new} − {self._comparison.old} (new − old)"
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """The settings that differ, as sentences."""
+        found = tuple(f"differs in {difference}" for difference in self._comparison.differences)
+        return found or ("no difference in recorded settings",)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes that limit the numbers."""
+        return self._comparison.notes
+
+    @property
+    def tables(self) -> TableSet:
+        """The tables by their keys."""
+        return TableSet(self._comparison.tables, Origin("", "", self.notes))
+
+    def markdown(self) -> str:
+        """The comparison as Markdown."""
+        head = "\n".join(f"- {markdown_text(line)}" for line in (*self.differences, *self.notes))
+        tables = map(markdown_table, self._comparison.tables)
+        return "\n\n".join([f"# {markdown_text(self.title)}", head, *tables]) + "\n"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The comparison as a JSON-able dict, unrounded."""
+        return as_record(self._comparison)
+
+    def __rich__(self) -> RenderableType:
+        from rich.console import Group
+
+        parts: list[RenderableType] = [styled(self.title, "bold")]
+        parts += [styled(f"  {line}", "dim") for line in (*self.differences, *self.notes)]
+        for table in self.tables.values():
+            parts += ["", table]
+        return Group(*parts)
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def __repr__(self) -> str:
+        return f"<RunComparison of {self.title}: {', '.join(self.tables)}>"
+
+
 def compare(
     a: AnyRun, b: AnyRun, *, shared: bool = False, protocol: str = "", extraction: str = "", judge: str = ""
-) -> Comparison:
+) -> RunComparison:
     """Compare two runs: settings, then paired differences b − a with intervals and tests.
 
     Args:
@@ -28,7 +89,7 @@ def compare(
         judge: A judge that was asked about both, `none` for none.
 
     Returns:
-        The comparison, which notebooks show.
+        The comparison.
 
     Raises:
         IncomparableError: The runs differ in what must be equal.
@@ -37,16 +98,25 @@ def compare(
     return found
 
 
-def compare_all(runs: Sequence[AnyRun], *, shared: bool = False, **rules: str) -> list[Comparison]:
+def compare_all(
+    runs: Sequence[AnyRun],
+    *,
+    shared: bool = False,
+    protocol: str = "",
+    extraction: str = "",
+    judge: str = "",
+) -> list[RunComparison]:
     """Compare the first run with each of the others.
 
     Args:
         runs: Runs, their folders and names of published results; the first is a run.
         shared: As for `compare`.
-        **rules: protocol, extraction and judge, as for `compare`.
+        protocol: As for `compare`.
+        extraction: As for `compare`.
+        judge: As for `compare`.
 
     Returns:
         A comparison for each of the others.
     """
     names = [str(getattr(run, "folder", run)) for run in runs]
-    return open_comparisons(names, shared=shared, **rules)
+    return [RunComparison(c) for c in open_comparisons(names, protocol, extraction, judge, shared=shared)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 
 from mmdbench.benches import expand_benches
@@ -128,7 +127,6 @@ def _plan(model: str, benches: Sequence[str | Path], options: EvaluateOptions) -
 
 
 def _run_settings(options: EvaluateOptions, *, asked_anew: bool) -> RunSettings:
-    age = options.get("max_age")
     budget = Budget(options.get("max_usd"), options.get("max_minutes"), options.get("max_requests"))
     return RunSettings(
         budget=budget,
@@ -139,7 +137,7 @@ def _run_settings(options: EvaluateOptions, *, asked_anew: bool) -> RunSettings:
         on_bad_image=options.get("on_bad_image", "count"),
         max_pixels=options.get("max_pixels", MAX_PIXELS),
         fresh=options.get("fresh", asked_anew),
-        max_age=age if isinstance(age, timedelta) else parse_age("--max-age", age or ""),
+        max_age=parse_age("--max-age", options.get("max_age")),
         allow_model_change=options.get("allow_model_change", False),
         batch=BatchSettings() if options.get("batch") else None,
     )

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import UnknownNameError
-from mmdbench.library.shown_tables import TableSet
+from mmdbench.library.shown_tables import Origin, TableSet
 from mmdbench.library.user_interface import UserInterface
 from mmdbench.report.load import open_runs
 from mmdbench.report.page import PageSummary, write_page
+from mmdbench.report.render.console import console
 from mmdbench.report.render.csv_parquet import as_csv, write_parquet
 from mmdbench.report.render.figures import FORMATS, draw_figures
 from mmdbench.report.render.latex import latex
 from mmdbench.report.render.markdown import markdown
 from mmdbench.report.render.report_files import as_json, write_report
 from mmdbench.report.tables.collect import Tables
+from mmdbench.results.freshness import freshness, freshness_line
 from mmdbench.results.graded_run import RunResults
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 __all__ = ["EXAMPLES", "FORMS", "Report", "report"]
 
@@ -40,12 +45,24 @@ class Report:
     @property
     def tables(self) -> TableSet:
         """All tables by their keys."""
-        return TableSet(self.content)
+        header = self.content.header
+        origin = Origin(header["protocol"], header["design"], self.content.notes)
+        return TableSet(self.content.tables, origin)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """The notes that limit the numbers."""
         return self.content.notes
+
+    def renderable(self, tables: Sequence[str] = ()) -> RenderableType:
+        """The tables of the given keys, or the main ones, for rich to print."""
+        return console(self.content, tables)
+
+    def ages(self) -> list[str]:
+        """A line for each run on the ages of its replies."""
+        several = len(self.results) > 1
+        lines = [(run.name, freshness_line(freshness(run))) for run in self.results]
+        return [f"{name}: {line}" if several else line for name, line in lines]
 
     def text(self, form: str = "markdown", tables: Sequence[str] = (), *, intervals: bool = False) -> str:
         """The report as a text.
@@ -100,13 +117,16 @@ class Report:
                 on_progress=bar.update,
             )
 
-    def figures(self, folder: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    def figures(self, folder: str | Path, formats: Sequence[str] = ()) -> list[Path]:
         """Draw the figures as `svg` and `pdf` files. Raises MissingExtraError without matplotlib."""
-        return draw_figures(self.content, Path(folder), formats)
+        return draw_figures(self.content, Path(folder), formats or FORMATS)
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
         """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl` of one run."""
         return write_report(Path(folder), self.results[0], self.content)
+
+    def __rich__(self) -> RenderableType:
+        return self.renderable()
 
     def _repr_markdown_(self) -> str:
         return markdown(self.content)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.check import ALPHA, CheckReport, accept, check_run, parse_gate, read_baseline, refusal
+from mmdbench.check import ALPHA, accept, check_run, parse_gate, read_baseline, refusal
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import MmdbenchError, UnknownNameError
 from mmdbench.library.asking import refuse_incomplete
+from mmdbench.library.checking import CheckResult
 from mmdbench.library.frames import REPLY_COLUMNS, arrow_table, data_frame, reply_rows
 from mmdbench.library.judging import refuse_unjudged, shown_by_report
 from mmdbench.library.report import EXAMPLES, Report
-from mmdbench.library.shown_tables import ShownTable, TableSet
-from mmdbench.report.cite import methods
+from mmdbench.library.shown_tables import Origin, ShownTable, TableSet
 from mmdbench.report.tables.collect import make_tables
+from mmdbench.results.export import NO_ANSWER, Exported, export_run
 from mmdbench.results.graded_run import RunResults, load_results
 from mmdbench.results.judging.asked import default_judge
 from mmdbench.results.rescoring import Regraded
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Run", "Session", "load_run"]
+__all__ = ["NO_ANSWER", "Run", "Session", "load_run"]
 
 _PARTS = ("benchmark", "corruption", "corruption-category", "question-category")
 
@@ -177,9 +179,9 @@ class Run:
         gates: Sequence[str] = (),
         *,
         alpha: float = ALPHA,
-        require_fresh: str = "",
+        require_fresh: str | timedelta = "",
         allow_model_change: bool = False,
-    ) -> CheckReport:
+    ) -> CheckResult:
         """Compare the run with a baseline.
 
         Args:
@@ -190,23 +192,24 @@ class Run:
             allow_model_change: Compare runs although the server answers as another model.
 
         Returns:
-            The verdict of each row; `verdict` is that of all, `exit_code` that of the command.
+            The verdict of each row, and of all together.
 
         Raises:
             UsageError: There is no baseline, or a gate names no row.
             IncomparableError: Run and baseline are of different questions or settings.
         """
         wanted = [parse_gate(text) for text in gates]
-        oldest = parse_age("require_fresh", require_fresh)
+        oldest = parse_age("--require-fresh", require_fresh)
         # A run that gets no verdict says so whether its baseline can be read or not.
-        refused = refusal(self.results, alpha, oldest)
-        if refused is not None:
-            return refused
-        before = read_baseline(Path(baseline), allow_model_change=allow_model_change)
-        return check_run(self.results, before, load_spec(), wanted, alpha, oldest)
+        found = refusal(self.results, alpha, oldest)
+        if found is None:
+            before = read_baseline(Path(baseline), allow_model_change=allow_model_change)
+            found = check_run(self.results, before, load_spec(), wanted, alpha, oldest)
+        header = self.report.content.header
+        return CheckResult(found, Origin(header["protocol"], header["design"], found.run_notes))
 
     def accept(
-        self, baseline: str | Path, *, require_fresh: str = "", allow_model_change: bool = False
+        self, baseline: str | Path, *, require_fresh: str | timedelta = "", allow_model_change: bool = False
     ) -> int:
         """Write the run as the baseline of later checks.
 
@@ -221,12 +224,21 @@ class Run:
         Raises:
             IncompleteError: Answers are missing, too old or not judged.
         """
-        oldest = parse_age("require_fresh", require_fresh)
+        oldest = parse_age("--require-fresh", require_fresh)
         return accept(self.results, Path(baseline), oldest, allow_model_change=allow_model_change)
 
-    def methods(self) -> str:
-        """A paragraph for a paper's methods section."""
-        return methods(self.results)
+    def export(self, out: str | Path, *, form: str = "vlmevalkit", extraction: str = "") -> list[Exported]:
+        """Write the replies arm by arm for other tools.
+
+        Args:
+            out: The folder to write to.
+            form: `vlmevalkit` (spreadsheets of predictions) or `jsonl`.
+            extraction: The way to extract answers; by default the run's own.
+
+        Returns:
+            The files.
+        """
+        return export_run(self.folder, Path(out), form=form, extraction=extraction)
 
     def _repr_markdown_(self) -> str:
         return self.scores().markdown()

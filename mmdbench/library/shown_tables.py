@@ -1,37 +1,49 @@
-"""Tables of a report as notebooks and Python code read them."""
+"""Tables as notebooks, terminals and Python code read them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import UnknownNameError
 from mmdbench.library.frames import NUMBER_COLUMNS, arrow_table, data_frame
-from mmdbench.report.render.csv_parquet import records
-from mmdbench.report.render.markdown import markdown_table
-from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.table import Table, Value, shown
+from mmdbench.report.render.console import grid, interval
+from mmdbench.report.render.csv_parquet import table_records
+from mmdbench.report.render.markdown import markdown_table, markdown_text
+from mmdbench.report.tables.table import Column, Table, Value, shown
+from mmdbench.system.printable import log_line
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from rich.console import RenderableType
 
-__all__ = ["ShownTable", "TableSet"]
+__all__ = ["Origin", "ShownTable", "TableSet"]
+
+_WIDTH = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The rules that the numbers of a table are by, and the notes that limit them."""
+
+    protocol: str
+    design: str
+    notes: tuple[str, ...] = ()
 
 
 class ShownTable:
     """One table: shown by notebooks, printed as text, and read number by number.
 
     `table["AVG", "hard"]` is the `Value` in a row and a column: its `value`, unrounded, with `low`, `high`
-    and `n`. Rows and columns have the names that are shown; several labels of a row are a tuple. `notes` are
-    those of the report, which limit its numbers.
+    and `n`. Rows and columns have the names that are shown; several labels of a row are a tuple.
     """
 
-    def __init__(self, tables: Tables, table: Table) -> None:
-        self._tables, self._table = tables, table
+    def __init__(self, table: Table, origin: Origin) -> None:
+        self._table, self._origin = table, origin
 
     @property
     def key(self) -> str:
@@ -45,8 +57,8 @@ class ShownTable:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The notes of the report."""
-        return self._tables.notes
+        """The notes that limit the numbers."""
+        return self._origin.notes
 
     def __getitem__(self, place: tuple[str | tuple[str, ...], str]) -> Value | None:
         wanted, column = place
@@ -61,8 +73,9 @@ class ShownTable:
         raise UnknownNameError(f"row of the table {self.key}:", " / ".join(labels), known)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dict for each number, with the columns of `NUMBER_COLUMNS`."""
-        return list(records(replace(self._tables, tables=(self._table,)), [self.key]))
+        """One dict for each number, with the keys of `NUMBER_COLUMNS`."""
+        origin = self._origin
+        return list(table_records(self._table, origin.protocol, origin.design, origin.notes))
 
     def frame(self) -> pd.DataFrame:
         """The rows as a data frame."""
@@ -73,69 +86,72 @@ class ShownTable:
         return arrow_table(self.rows(), NUMBER_COLUMNS)
 
     def markdown(self) -> str:
-        """The table as Markdown, with the notes of the report."""
-        notes = "".join(f"\n- {note}" for note in self.notes)
+        """The table as Markdown, with the notes."""
+        notes = "".join(f"\n- {markdown_text(note)}" for note in self.notes)
         return markdown_table(self._table) + (f"\n{notes}" if notes else "") + "\n"
 
     def _repr_markdown_(self) -> str:
         return self.markdown()
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(c)}</th>" for c in (*self._table.labels, *self._column_names()))
-        body = "".join(
-            "<tr>"
-            + "".join(f"<th>{escape(label)}</th>" for label in row.labels)
-            + "".join(
-                f"<td>{escape(_with_interval(value, shown(value, column)))}</td>"
-                for value, column in zip(row.values, self._table.columns, strict=True)
-            )
-            + "</tr>"
-            for row in self._table.rows
+        heads = [*self._table.labels, *(column.name for column in self._table.columns)]
+        rows = [_html_row([*map(_head, heads)])]
+        for row in self._table.rows:
+            cells = zip(row.values, self._table.columns, strict=True)
+            rows.append(_html_row([*map(_head, row.labels), *(_cell(v, column) for v, column in cells)]))
+        notes = "".join(f"<li>{_html(note)}</li>" for note in self.notes)
+        return (
+            f"<table><caption>{_html(self.title)}</caption>{''.join(rows)}</table>"
+            f"<p>{_html(self._table.caption)}</p>" + (f"<ul>{notes}</ul>" if notes else "")
         )
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        caption = f"<caption>{escape(self.title)}</caption>"
-        foot = f"<p>{escape(self._table.caption)}</p>" + (f"<ul>{notes}</ul>" if notes else "")
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}"
+
+    def __rich__(self) -> RenderableType:
+        return grid(self._table)
 
     def __repr__(self) -> str:
         from mmdbench.library.screen import Screen
-        from mmdbench.report.render.console import grid
 
         text = StringIO()
-        Screen(file=text, width=100).print(grid(self._table))
+        Screen(file=text, width=_WIDTH).print(self)
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-    def _column_names(self) -> list[str]:
-        return [column.name for column in self._table.columns]
 
 
 class TableSet(Mapping[str, ShownTable]):
-    """All tables of a report by their keys: `run.tables["drops"]`."""
+    """Tables by their keys, in the order in which they are shown."""
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    def __init__(self, tables: Sequence[Table], origin: Origin) -> None:
+        self._tables, self._origin = {table.key: table for table in tables}, origin
 
     def __getitem__(self, key: str) -> ShownTable:
-        found = self._tables.find(key)
-        if found is None:
+        if key not in self._tables:
             raise UnknownNameError("table", key, list(self))
-        return ShownTable(self._tables, found)
+        return ShownTable(self._tables[key], self._origin)
 
     def __iter__(self) -> Iterator[str]:
-        return (table.key for table in self._tables.tables)
+        return iter(self._tables)
 
     def __len__(self) -> int:
-        return len(self._tables.tables)
+        return len(self._tables)
 
     def __contains__(self, key: object) -> bool:
-        return any(table.key == key for table in self._tables.tables)
+        return key in self._tables
 
     def __repr__(self) -> str:
         return f"TableSet({', '.join(self)})"
 
 
-def _with_interval(value: Value | None, text: str) -> str:
-    from mmdbench.report.render.console import interval
+def _html_row(cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(cells)}</tr>"
 
-    known = "" if value is None or isinstance(value.value, str) else interval(value, 1)
-    return f"{text} [{known}]" if known else text
+
+def _head(text: str) -> str:
+    return f"<th>{_html(text)}</th>"
+
+
+def _cell(value: Value | None, column: Column) -> str:
+    known = interval(value, column.digits) if value is not None and column.intervals else ""
+    return f"<td>{_html(shown(value, column))}{f' <small>{known}</small>' if known else ''}</td>"
+
+
+def _html(text: str) -> str:
+    return escape(log_line(text))

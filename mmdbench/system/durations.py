@@ -29,14 +29,14 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
-def parse_age(option: str, text: str) -> timedelta | None:
+def parse_age(option: str, text: str | timedelta | None) -> timedelta | None:
     """`7d` → seven days; None for an empty text.
 
     >>> parse_age("--max-age", "90m")
     datetime.timedelta(seconds=5400)
     """
-    if not text:
-        return None
+    if not text or isinstance(text, timedelta):
+        return text or None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text)
     if not found or len(found[1]) > 6:
         raise UsageError(f"{option} must be an age, got {text!r}.", hint="Write 30m, 12h, 7d or 2w.")

@@ -55,7 +55,7 @@ def test_a_check_that_fails_inside_is_no_regression(run, monkeypatch, tmp_path):
     assert (
         CliRunner().invoke(app, ["check", str(run), "--baseline", str(baseline), "--accept"]).exit_code == 0
     )
-    monkeypatch.setattr("mmdbench.check.check_run", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("mmdbench.library.run.check_run", lambda *_, **__: 1 / 0)
     done = CliRunner().invoke(app, ["check", str(run), "--baseline", str(baseline)])
     assert done.exit_code == 70, done.output
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +13,23 @@ from mmdbench.system.durations import duration
 from mmdbench.system.printable import json_text, log_line
 
 if TYPE_CHECKING:
-    from mmdbench.library import Forecast, Run
-    from mmdbench.results.graded_run import RunResults
+    from mmdbench.cli._shared.terminal import Terminal
+    from mmdbench.library import Forecast, Report, Run
 
 __all__ = [
+    "EXAMPLES",
+    "print_ages",
     "print_forecast",
-    "print_freshness",
     "print_json",
+    "print_page",
     "print_paths",
     "print_rendering",
     "print_run",
     "say",
 ]
+
+EXAMPLES = 2000
+"""Most examples with pictures on a page, unless a number is given."""
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -48,13 +53,34 @@ def print_paths(paths: Iterable[Path]) -> None:
         say(f"  {path}")
 
 
-def print_freshness(runs: Sequence[RunResults], *, err: bool = False) -> None:
+def print_ages(report: Report, *, err: bool = False) -> None:
     """Print the ages of the replies of each run, one a line, to standard output or to stderr."""
-    from mmdbench.results.freshness import freshness, freshness_line
+    for line in report.ages():
+        say(line, err=err)
 
-    for run in runs:
-        name = f"{run.name}: " if len(runs) > 1 else ""
-        say(f"{name}{freshness_line(freshness(run))}", err=err)
+
+def print_page(
+    report: Report,
+    out: Path,
+    screen: Terminal,
+    *,
+    data_dir: Path | None = None,
+    examples: int = EXAMPLES,
+) -> None:
+    """Write the page of a report with a progress bar, and print what it holds.
+
+    Args:
+        report: The report.
+        out: HTML file to write.
+        screen: Shows the progress.
+        data_dir: Folder of benchmark files.
+        examples: Most examples with pictures.
+    """
+    made = report.page(out, examples=examples, data_dir=data_dir, interface=screen)
+    for note in made.notes:
+        say(note)
+    size = f"{made.size / 1e6:.1f} MB"
+    say(f"  {made.path} ({size}, {made.examples} examples, {made.pictures} pictures)")
 
 
 def print_run(run: Run) -> None:
@@ -63,10 +89,9 @@ def print_run(run: Run) -> None:
     Files are only written of the run's default judge.
     """
     from mmdbench.library.screen import Screen
-    from mmdbench.report.render.console import console
 
-    Screen().print(console(run.report.content))
-    print_freshness([run.results])
+    Screen().print(run.report)
+    print_ages(run.report)
     if run.shown_by_default:
         print_paths(run.report.write(run.folder))
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from mmdbench.errors import MissingExtraError, StoreError
 from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.table import chosen
+from mmdbench.report.tables.table import Table, chosen
 from mmdbench.system.printable import log_line
 
-__all__ = ["FIELDS", "as_csv", "csv_text", "records", "write_parquet"]
+__all__ = ["FIELDS", "as_csv", "csv_text", "records", "table_records", "write_parquet"]
 
 FIELDS = (
     *("table", "row", "column", "unit", "value", "text", "low", "high", "n", "mark"),
@@ -29,18 +29,33 @@ def records(tables: Tables, keys: Sequence[str] = ()) -> Iterator[dict[str, Any]
     Each names the protocol, the design with its weighting, and all notes of the report (joined by " | "),
     so that a record can be read alone.
     """
-    rules = (tables.header["protocol"], tables.header["design"], " | ".join(tables.notes))
     for table in chosen(tables.tables, keys):
-        for row in table.rows:
-            section = f"{row.section} / " if row.summary and row.section not in ("", *row.labels) else ""
-            for column, value in zip(table.columns, row.values, strict=True):
-                if value is None:
-                    continue
-                number = None if isinstance(value.value, str) else float(value.value)
-                text = value.value if isinstance(value.value, str) else None
-                place = (table.key, section + " / ".join(row.labels), column.name or table.key, column.unit)
-                numbers = (number, text, value.low, value.high, value.n, value.mark)
-                yield dict(zip(FIELDS, (*place, *numbers, *rules), strict=True))
+        yield from table_records(table, tables.header["protocol"], tables.header["design"], tables.notes)
+
+
+def table_records(table: Table, protocol: str, design: str, notes: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The records of one table.
+
+    Args:
+        table: The table.
+        protocol: The protocol that its scores are by.
+        design: The design of its run, with its weighting.
+        notes: The notes that limit its numbers.
+
+    Yields:
+        One dict for each number, with the keys of `FIELDS`.
+    """
+    for row in table.rows:
+        section = f"{row.section} / " if row.summary and row.section not in ("", *row.labels) else ""
+        for column, value in zip(table.columns, row.values, strict=True):
+            if value is None:
+                continue
+            number = None if isinstance(value.value, str) else float(value.value)
+            text = value.value if isinstance(value.value, str) else None
+            place = (table.key, section + " / ".join(row.labels), column.name or table.key, column.unit)
+            numbers = (number, text, value.low, value.high, value.n, value.mark)
+            rules = (protocol, design, " | ".join(notes))
+            yield dict(zip(FIELDS, (*place, *numbers, *rules), strict=True))
 
 
 def as_csv(tables: Tables, keys: Sequence[str] = ()) -> str:
