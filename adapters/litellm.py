@@ -2,7 +2,8 @@
 
 `--model litellm:<provider>/<model>`, for example `litellm:bedrock/<model id>` or `litellm:vertex_ai/<model>`.
 litellm reads the provider's keys from the environment under its own names; `key_env` and `endpoint` of a card
-are passed to it if they are set. Requests have the form and the options of the adapter `openai`, without
+are passed to it if they are set. At an endpoint of the card it gets no key but that of `key_env`. Redirects
+are not followed. Requests have the form and the options of the adapter `openai`, without
 `reply_mb`. They are retried by the runner, not by litellm. Settings that the provider does
 not take are learnt as there.
 """
@@ -18,13 +19,16 @@ from typing import Any
 
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.endpoints import refuse_clear_text
 from mmdbench.models.failures import AttemptError, error_of, kind_of_connection, short_reason
 from mmdbench.models.instructions import find_instruction
 from mmdbench.models.learning import LearntParameters
 from mmdbench.models.throttle import ThrottleSettings
 from mmdbench.records import Outcome, Question, Request
-from mmdbench.system.secrets import hide_secrets
+from mmdbench.system.secrets import hide_in_addresses, hide_secrets
 
+from ._openai_api.access import OPENAI_VARIABLES, is_openai
+from ._openai_api.redirects import moved_to, no_redirects
 from ._openai_api.response import outcome_of
 from ._openai_api.settings import ApiSettings, read_key, read_settings
 from .openai_api import chat_body
@@ -34,6 +38,7 @@ __all__ = ["ADAPTER_VERSION", "LiteLLMModel", "load"]
 ADAPTER_VERSION = "1"
 
 _NO_ENDPOINT = "https://litellm.invalid"  # settings need one; litellm finds the provider's own
+_NO_KEY = "none"
 _NOT_TAKEN = ("reply_mb", "headers", "query")
 _CODES = {
     "ContentPolicyViolationError": "content_policy_violation",
@@ -72,7 +77,7 @@ class LiteLLMModel:
 
     def check(self) -> None:
         """Raises ModelError if the key that the card names is missing, or if litellm cannot be imported."""
-        read_key(self._settings, self._name)
+        self._key()
         try:
             _litellm()
         except ImportError as error:
@@ -91,12 +96,15 @@ class LiteLLMModel:
 
     async def _complete(self, request: Request) -> Outcome:
         body, sent = chat_body(request, self._settings)
-        key = read_key(self._settings, self._name)
+        key = self._key()
         place = {"base_url": self._settings.endpoint} if self._places else {}
-        given = {"api_key": key} if key else {}
+        # Without a key of ours litellm would send one of its own to the card's endpoint.
+        given = {"api_key": key or _NO_KEY} if key or self._places else {}
         once = {"timeout": self._settings.timeout, "max_retries": 0, "num_retries": 0}
         try:
-            answer = await _litellm().acompletion(**body, **place, **given, **once)
+            module = _litellm()
+            with no_redirects():
+                answer = await module.acompletion(**body, **place, **given, **once)
             content = json.dumps(answer.model_dump()).encode()
         except Exception as error:  # noqa: BLE001 - litellm's errors have no common base; the kind is found below
             failure = _failure(error, key)
@@ -105,6 +113,20 @@ class LiteLLMModel:
             return replace(outcome, details={**outcome.details, "sent": sent}) if sent else outcome
         # Raised here, it has no reference to the request, whose headers hold the key.
         raise failure
+
+    def _key(self) -> str:
+        """The key of the card. Raises ModelError or UsageError for what litellm would send elsewhere."""
+        address = self._settings.endpoint if self._places else _address_of_provider(self._settings.model)
+        found = [name for name in OPENAI_VARIABLES if os.environ.get(name)]
+        if found and not is_openai(address):
+            raise ModelError(
+                f"litellm would send the environment variable {found[0]} to the server of {self._name!r}, "
+                "and it is for OpenAI alone.",
+                hint=f"Run: unset {' '.join(found)}",
+            )
+        if address and not self._places:
+            refuse_clear_text(address, "OPENAI_API_KEY", self._name, allow_http=False)
+        return read_key(self._settings, self._name)
 
 
 def load(card: ModelCard) -> LiteLLMModel:
@@ -128,9 +150,19 @@ def load(card: ModelCard) -> LiteLLMModel:
     return LiteLLMModel(replace(settings, instruction=find_instruction(card.options)), card.name)
 
 
+def _address_of_provider(model: str) -> str:
+    """The address that litellm asks for a model of OpenAI; empty for another provider."""
+    provider, slash, _ = model.partition("/")
+    if slash and provider != "openai":
+        return ""
+    named = (os.environ.get(name, "") for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"))
+    return next(filter(None, named), "https://api.openai.com/v1")
+
+
 def _litellm() -> Any:
-    # Otherwise it downloads its table of prices when it is imported.
+    # Otherwise it downloads its table of prices when it is imported, and reads variables from a file .env.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
     module: Any = import_module("litellm")
     module.suppress_debug_info = True  # it would print advice between the lines of a run
     return module
@@ -140,6 +172,10 @@ def _failure(error: Exception, key: str) -> AttemptError:
     """The failure behind an error of litellm, which names an HTTP status even where there was none."""
     name, status = type(error).__name__, getattr(error, "status_code", None)
     message = hide_secrets(f"{name}: {error}")
+    moved = moved_to(error)
+    if moved:
+        reason = f"the server names another address, where nothing is sent: {hide_in_addresses(moved)}"
+        return AttemptError("not_found", short_reason(hide_secrets(reason), key))
     if name == "Timeout":
         return AttemptError("timeout", short_reason(message, key))
     if "APIConnectionError" in _names_of_causes(error):

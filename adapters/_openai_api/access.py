@@ -16,10 +16,13 @@ from mmdbench.system.secrets import hide, hide_in_addresses, hide_secrets
 
 from .settings import ApiSettings, read_key
 
-__all__ = ["Access", "address_advice", "is_openai", "read_access"]
+__all__ = ["OPENAI_VARIABLES", "Access", "address_advice", "is_openai", "read_access"]
 
 _BASE_URL = "OPENAI_BASE_URL"
 _CUSTOM_HEADERS = "OPENAI_CUSTOM_HEADERS"
+OPENAI_VARIABLES = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", _CUSTOM_HEADERS)
+"""Variables whose values the openai client sends with every request."""
+
 _OF_OPENAI = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
 
 

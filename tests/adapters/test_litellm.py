@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
+from mmdbench.adapters._openai_api.redirects import no_redirects
 
+from batch_endpoint import BatchEndpoint
+from faulty_server import FaultyServer
 from mmdbench.cli.evaluate import evaluate
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
 from mmdbench.models.cards import find_card, set_options
@@ -14,6 +19,7 @@ from mmdbench.models.failures import AttemptError
 from mmdbench.models.registry import open_model
 from mmdbench.records import ImageBytes, Request
 from mmdbench.run.store import read_replies
+from optional_packages import needs
 from pictures import picture, png
 from verb_calls import call
 
@@ -23,7 +29,7 @@ KEY = "sk-the-secret-of-the-provider"
 PACKAGE = """
 import os
 
-IMPORTED_WITH = os.environ.get("LITELLM_LOCAL_MODEL_COST_MAP")
+IMPORTED_WITH = os.environ.get("LITELLM_LOCAL_MODEL_COST_MAP"), os.environ.get("LITELLM_MODE")
 asked, behave = [], lambda **request: None
 
 class RateLimitError(Exception):
@@ -85,7 +91,9 @@ async def acompletion(model, messages=[], functions=None, function_call=None, ti
 def litellm(tmp_path, monkeypatch):
     """A litellm that answers and fails as a test tells it to; every request is in `asked`."""
     monkeypatch.delitem(sys.modules, "litellm", raising=False)
-    monkeypatch.delenv("LITELLM_LOCAL_MODEL_COST_MAP", raising=False)
+    names = ("LITELLM_LOCAL_MODEL_COST_MAP", "LITELLM_MODE", "OPENAI_BASE_URL", "OPENAI_API_BASE")
+    for name in (*names, "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "site" / "litellm").mkdir(parents=True)
     (tmp_path / "site" / "litellm" / "__init__.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(tmp_path / "site")
@@ -206,7 +214,99 @@ def test_what_cannot_work_is_an_error_before_a_request(litellm, monkeypatch):
         open_model(find_card("litellm:p/m"))
 
 
-def test_its_table_of_prices_is_not_downloaded(litellm):
+def test_it_downloads_no_prices_and_reads_no_file_of_variables(litellm):
     del sys.modules["litellm"]
     ask(find_card("litellm:p/m"))
-    assert sys.modules["litellm"].IMPORTED_WITH == "True"
+    assert sys.modules["litellm"].IMPORTED_WITH == ("True", "PRODUCTION")  # as DEV it reads .env
+
+
+def test_at_an_address_it_gets_no_key_of_its_own(litellm, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)  # litellm sends it to any address unless it is given another
+    ask(find_card("litellm:openai/m@https://host.example/v1"))
+    ask(find_card("litellm:openai/m"))
+    assert [request.get("api_key") for request in litellm.asked] == ["none", None]
+
+
+def web_client():
+    """The HTTP library of the openai client: httpx, or httpx2 in newer versions."""
+    return import_module(next(name for name in ("httpx", "httpx2") if find_spec(name)))
+
+
+@needs("openai")
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_redirect_is_a_failure_and_nothing_is_sent_there(litellm, status):
+    web = web_client()
+
+    def send(base_url, **_):
+        with web.Client(follow_redirects=True) as client:
+            client.post(
+                f"{base_url}/chat/completions", json={"messages": [{"content": "?"}]}
+            ).raise_for_status()
+
+    litellm.behave = send
+    with FaultyServer() as other:
+        moved = (status, {}, {"Location": f"http://user:secret@{other.url.removeprefix('http://')}"})
+        with FaultyServer(lambda call: moved) as server, pytest.raises(AttemptError) as caught:
+            ask(find_card(f"litellm:openai/m@{server.url}"))
+    assert caught.value.kind == "not_found"
+    assert "names another address, where nothing is sent: http://[hidden]@127.0.0.1" in caught.value.reason
+    assert (len(server.seen), other.seen) == (1, [])
+
+
+@needs("openai")
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_redirects_are_followed_again_after_the_request(kind):
+    web = web_client()
+
+    def status():
+        client = getattr(web, kind)(follow_redirects=True)
+        if kind == "Client":
+            with client:
+                return client.get(f"{server.url}/files/moved").status_code
+        return asyncio.run(get(client))
+
+    async def get(client):
+        async with client:
+            return (await client.get(f"{server.url}/files/moved")).status_code
+
+    class Moving(BatchEndpoint):
+        def respond(self, method, path, body, complete):
+            return (307, {}, {"Location": "/v1/models"})
+
+    with FaultyServer(batches=Moving()) as server:
+        found = []
+        with no_redirects():
+            found.append(status())
+        found.append(status())
+    assert found == [307, 200]
+
+
+@pytest.mark.parametrize(
+    ("model", "address"),
+    [
+        ("openai/m@https://host.example/v1", ""),
+        ("deepseek/m", ""),
+        ("openai/m", "https://host.example/v1"),
+        ("m", "https://host.example/v1"),
+    ],
+)
+@pytest.mark.parametrize("name", ["OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS"])
+def test_what_is_for_openai_alone_goes_nowhere_else(litellm, monkeypatch, model, address, name):
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    monkeypatch.setenv(name, KEY)
+    opened = open_model(find_card(f"litellm:{model}"))
+    with pytest.raises(ModelError, match=f"would send the environment variable {name}") as caught:
+        opened.check()
+    assert KEY not in str(caught.value)
+    with pytest.raises(ModelError, match="is for OpenAI alone"):
+        asyncio.run(opened.agenerate(request()))
+    assert not litellm.asked
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    ask(find_card("litellm:openai/m"))
+
+
+def test_openais_key_is_not_sent_over_http_by_a_variable(litellm, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_BASE", "http://host.example/v1")
+    with pytest.raises(UsageError, match="would send OPENAI_API_KEY over http"):
+        ask(find_card("litellm:openai/m"))
+    assert not litellm.asked
