@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from mmdbench.cli import app
 from mmdbench.errors import MmdbenchError
 from mmdbench.library.progress import Bar
+from mmdbench.library.run import load_run
 from page_runs import write_bench
 from run_folders import question, write_run
 from verb_calls import call as call_verb
@@ -29,7 +30,7 @@ EVIL = (
     "<b>x</b><script>alert(1)</script>[l](https://evil.example)![i](//evil.example/i.png) www.evil.example "
     "`code` | ~~a~~ **b** &lt; $\\input{/etc/passwd}$ ^^5c # % } _c_"
 )
-BENCH = "@b\x1b]52;c;eA==\x07\n::error::x \u202e[/x] <i>$\\frac{ |`".replace("/", "")
+BENCH = "@b\x1b]52;c;eA==\x07\n::error::pwned <b>x \u202e[/x] <i>$\\frac{ |`".replace("/", "")
 FOLDERS = ("-one \x1b[2J\n::error::x[b]", "_two \x9b2J\n##[error]x")
 CORRUPTIONS = ("graffiti", "lens_blur", "mean_shift", "gaussian_noise")
 COMMANDS = {f"\\{c}" for c in "&%$#_{}\\"} | {
@@ -247,6 +248,16 @@ def test_errors_warnings_and_logs_are_plain(error, monkeypatch):
     shown = call_verb(verb, code=4 if isinstance(error, MmdbenchError) else 70)
     assert shown.count("add-mask") >= 3
     require_plain(shown)
+
+
+def test_a_notebook_shows_text_alone(place):
+    table = load_run(place / FOLDERS[0]).tables["levels"]
+    require_plain(repr(table))
+    require_plain_markdown(table.markdown())
+    html = table._repr_html_()  # what a notebook calls; it has no public name
+    assert controls(html) <= {"\t"}
+    assert "<b>x</b>" not in html
+    assert "<script" not in html
 
 
 class Terminal(io.StringIO):
