@@ -11,7 +11,8 @@
     │   └── IncomparableError      two runs that differ in what must be equal
     ├── SpecError                  corruptions_spec.yaml is not valid              (exit 2)
     ├── DataError                  a file of a benchmark is not valid              (exit 2)
-    │   └── ImageDecodeError       a cell that holds no readable picture
+    │   ├── ImageDecodeError       a cell that holds no readable picture
+    │   └── ShapeError             a value in a file that is of another type
     ├── DownloadError              a file could not be downloaded                  (exit 4)
     ├── MissingExtraError          an optional package is needed; names the install (exit 2)
     ├── MixedInstallationError     mmdbench and its adapters are of two checkouts  (exit 2)
@@ -44,6 +45,7 @@ __all__ = [
     "MmdbenchError",
     "ModelError",
     "ParamsError",
+    "ShapeError",
     "SpecError",
     "StoreError",
     "UnknownNameError",
@@ -137,6 +139,10 @@ class DataError(MmdbenchError):
 
 class ImageDecodeError(DataError):
     """A cell or file that holds no readable picture."""
+
+
+class ShapeError(DataError, ValueError):
+    """A value in a file is of another type; the message names its place, what it must be and what it is."""
 
 
 class DownloadError(MmdbenchError):

@@ -6,10 +6,12 @@ Question → Cell → Recipe → Variant → Request → Outcome → Reply → G
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol, get_args
 
 from mmdbench.system.digest import value_digest
+from mmdbench.system.shapes import is_number, read_as
 
 __all__ = [
     "ANSWER",
@@ -40,7 +42,6 @@ __all__ = [
     "Verdict",
     "chain_steps",
     "in_order",
-    "known_fields",
 ]
 
 Index = int | str
@@ -284,12 +285,40 @@ class Reply:
         values = {k: v for k, v in record.items() if k in known}
         values["images"] = tuple(values.get("images", ()))
         made = cls(**values)
-        texts = made.key, made.bench, made.level, made.status, made.text, made.reason, made.asked
-        if not (all(text.__class__ is str for text in texts) and isinstance(made.details, dict)):
-            raise TypeError("a text or the details are of another type")
-        if not isinstance(made.seconds, (int, float)):
-            raise TypeError("seconds must be a number")
+        _check_reply(made)
         return made
+
+
+def _check_reply(reply: Reply) -> None:
+    """Raise TypeError for a reply with a field of another type; quick, for there are half a million."""
+    texts = reply.key, reply.bench, reply.level, reply.text, reply.reason, reply.asked
+    if not (all(text.__class__ is str for text in texts) and isinstance(reply.details, dict)):
+        raise TypeError("a text or the details are of another type")
+    if not (reply.corruption is None or reply.corruption.__class__ is str) or reply.status not in _STATUSES:
+        raise TypeError("its corruption or status is none that exists")
+    if reply.index.__class__ not in (int, str):
+        raise TypeError("its index must be a whole number or text")
+    for name in ("seconds", "attempts", "generation"):
+        number = getattr(reply, name)
+        if not is_number(number, whole=name != "seconds") or number < 0:
+            raise TypeError(f"{name} must be a number of at least 0")
+    for image in reply.images:
+        if not (isinstance(image, dict) and isinstance(image.get("recipe", {}), dict)):
+            raise TypeError("its images must be a list of objects with recipes")
+        if image.get("restored") and not is_number(dict(image["restored"]).get("seconds")):
+            raise TypeError("the restoration of an image has no seconds")
+    if reply.asked and not _is_time(reply.asked):
+        raise TypeError(f"asked must be a time with its zone, got {reply.asked[:40]!r}")
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+_STATUSES = frozenset(get_args(Status))
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,35 +391,11 @@ class RunPlan:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> RunPlan:
-        """Read a plan back from a manifest."""
-        return cls(**known_fields(cls, record))
+        """Read a plan back from a manifest. Raises ShapeError for one of another shape."""
+        return read_as(cls, record, "plan")
 
 
 def in_order(levels: Iterable[str]) -> tuple[str, ...]:
     """The levels, each once, in their order."""
     present = set(levels)
     return tuple(level for level in LEVEL_ORDER if level in present)
-
-
-_JSON_TYPES: dict[str, type | tuple[type, ...]] = {
-    "str": str,
-    "bool": bool,
-    "int": int,
-    "float": (int, float),
-    "tuple[str, ...]": tuple,
-}
-
-
-def known_fields(kind: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a JSON record that are fields of a dataclass, with lists as tuples.
-
-    Raises TypeError for a text, number, truth value or list of texts that is something else.
-    """
-    types = {f.name: str(f.type) for f in fields(kind)}
-    found = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in types}
-    for name, value in found.items():
-        wanted = _JSON_TYPES.get(types[name])
-        texts = value if types[name] == "tuple[str, ...]" and isinstance(value, tuple) else ()
-        if wanted and not (isinstance(value, wanted) and all(isinstance(text, str) for text in texts)):
-            raise TypeError(f"{name} must be {types[name]}, got {value!r}")
-    return found

@@ -18,6 +18,7 @@ from urllib.request import Request, build_opener
 from mmdbench._version import __version__
 from mmdbench.errors import DataError, DownloadError, StoreError
 from mmdbench.system.http import retry_after
+from mmdbench.system.json_text import parse_json
 from mmdbench.system.locks import file_lock
 
 if TYPE_CHECKING:
@@ -335,7 +336,7 @@ def _target(part: Path) -> Path:
 
 def _read_note(part: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        note = json.loads(_note_path(part).read_text("utf-8"))
+        note = parse_json(_note_path(part).read_bytes())
         if isinstance(note, dict):
             return note
     return {}

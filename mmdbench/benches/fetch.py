@@ -12,7 +12,7 @@ import json
 import os
 import warnings
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
@@ -23,7 +23,9 @@ from mmdbench.benches.download import Download, DownloadProgress, FetchSettings,
 from mmdbench.errors import DataError, StoreError
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.inner_paths import is_plain_name
+from mmdbench.system.json_text import parse_json
 from mmdbench.system.remote import add_from_data_url, data_folder, is_url
+from mmdbench.system.shapes import read_as
 
 if TYPE_CHECKING:
     from mmdbench.benches.catalog import BenchInfo
@@ -181,8 +183,8 @@ def check_file(path: Path, info: BenchInfo, *, url: str = "", record: bool = Tru
 def recorded_check(path: Path, info: BenchInfo) -> CheckedFile | None:
     """The recorded checksum of a file that has not changed since; None if there is none."""
     try:
-        record = json.loads(_record_path(path).read_text("utf-8"))
-        found = CheckedFile(**{**record, "expected_md5": info.md5})
+        record = parse_json(_record_path(path).read_bytes())
+        found = replace(read_as(CheckedFile, record), expected_md5=info.md5)
         state = path.stat()
     except (OSError, ValueError, TypeError):
         return None

@@ -229,7 +229,7 @@ def _write_bench(
     most = session.settings.max_file_bytes
     plans = [SinkPlan(output, planned.bench, parts, most) for output in planned.outputs]
     states = checkpoint["outputs"] if checkpoint else None
-    start = int(checkpoint["rows"]) if checkpoint else 0
+    start = checkpoint["rows"] if checkpoint else 0
     opened = open_outputs(plans, session.identity, states)
     try:
         session.earlier += start

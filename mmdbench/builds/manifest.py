@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
+from mmdbench.builds.manifest_shape import BuildManifest, Kind, LogHead, LogRow, OutputRecord
 from mmdbench.builds.part_files import FileRecord
 from mmdbench.builds.plan import BuildPlan, Output
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.system.files import MANIFEST_FILE, write_atomic
+from mmdbench.system.json_text import parse_json, parse_record
+from mmdbench.system.shapes import check_shape
 
 __all__ = [
     "BUILD_KIND",
@@ -30,6 +33,7 @@ __all__ = [
     "describe_differences",
     "read_build",
     "read_log",
+    "read_log_head",
     "write_build",
 ]
 
@@ -65,16 +69,17 @@ class BuiltOutput:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> BuiltOutput:
-        """Read a record back."""
+        """Read a record back. Raises ShapeError for one of another shape."""
+        check_shape(record, OutputRecord, "output")
         return cls(
             Output(record["bench"], record["level"], record["corruption"]),
-            int(record["rows"]),
-            int(record["pictures"]),
-            int(record["references"]),
-            int(record["no_ops"]),
+            record["rows"],
+            record["pictures"],
+            record["references"],
+            record["no_ops"],
             FileRecord.from_dict(record["log"]),
             tuple(FileRecord.from_dict(r) for r in record["files"]),
-            int(record.get("left_out", 0)),
+            record.get("left_out", 0),
         )
 
 
@@ -164,20 +169,33 @@ def read_build(folder: Path) -> dict[str, Any]:
     """The manifest of a build. Raises UsageError if the folder holds none, StoreError if it is damaged."""
     path = folder / MANIFEST_FILE
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        manifest = parse_json(path.read_bytes())
+        check_shape(manifest, Kind, "manifest")
         if manifest["kind"] != BUILD_KIND:
             raise UsageError(
                 f"{folder} holds a {manifest['kind']}, not a build.", hint="Name the folder of a build."
             )
+        check_shape(manifest, BuildManifest, "manifest")
         return dict(manifest)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{folder} holds no {MANIFEST_FILE}.", hint="Name the folder of a build.") from None
     except OSError as error:
         raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except UsageError:
+        raise
+    except ValueError as error:
         raise StoreError(
-            f"{path} is not the manifest of a build.", hint="Build again, into another folder."
+            f"{path} is not the manifest of a build: {error}.", hint="Build again, into another folder."
         ) from error
+
+
+def read_log_head(line: bytes) -> dict[str, Any]:
+    """The first line of a log. Raises ValueError for anything else."""
+    head = parse_record(line)
+    check_shape(head, LogHead, "head")
+    if head["kind"] != LOG_KIND:
+        raise ValueError("not a log of a build")
+    return head
 
 
 def read_log(path: Path, *, left_out: bool = False) -> Iterator[dict[str, Any]]:
@@ -188,14 +206,16 @@ def read_log(path: Path, *, left_out: bool = False) -> Iterator[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                record = json.loads(line)
-                if number == 1 and record["kind"] != LOG_KIND:
-                    raise ValueError("not a log of a build")
-                if number > 1 and (left_out or LEFT_OUT not in record):
+                if number == 1:
+                    read_log_head(line)
+                    continue
+                record = parse_record(line)
+                check_shape(record, LogRow, "row")
+                if left_out or LEFT_OUT not in record:
                     yield record
     except OSError as error:
         raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise StoreError(
             f"{path}, line {number}: {error}.", hint="The file is damaged; build again."
         ) from error

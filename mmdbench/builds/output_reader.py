@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from mmdbench.builds.parquet_output import load_pyarrow
 from mmdbench.builds.part_files import built_path
 from mmdbench.errors import DataError, StoreError
 from mmdbench.system.inner_paths import inner_path
+from mmdbench.system.json_text import parse_record
 
 __all__ = ["StoredRow", "read_output"]
 
@@ -122,6 +122,6 @@ def _bytes(path: Path) -> bytes:
 
 def _object(text: bytes, where: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(text))
+        return parse_record(text)
     except ValueError as error:
         raise DataError(f"{where}: not JSON ({error}).") from error

@@ -12,20 +12,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdbench.builds.build_folder import LOGS
 from mmdbench.builds.folder_output import FolderSink
 from mmdbench.builds.manifest import LEFT_OUT, LOG_KIND, BuiltOutput, Identity
+from mmdbench.builds.manifest_shape import OutputRecord
 from mmdbench.builds.output_format import OutputRow, Sink, SinkPlan
 from mmdbench.builds.parquet_output import ParquetSink
-from mmdbench.builds.part_files import DamagedPartError, PartFile
+from mmdbench.builds.part_files import DamagedPartError, FileRecord, PartFile
 from mmdbench.builds.plan import Output
 from mmdbench.builds.row_images import MadeRow, RowImages, RowMaker, json_line
 from mmdbench.builds.tsv_output import TsvSink
 from mmdbench.builds.webdataset_output import WebdatasetSink
 from mmdbench.errors import StoreError
 from mmdbench.system.files import write_atomic
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 
 __all__ = [
     "OutputWriter",
@@ -101,13 +104,18 @@ def open_outputs(
         undo.callback(close_outputs, opened)
         for plan in plans:
             output = plan.output
+            if states is not None and output.name not in states:
+                raise DamagedPartError(f"The checkpoint has no {output.name}.")
             state = states[output.name] if states is not None else None
             log = PartFile(plan.folder, f"{LOGS}/{output.name}.jsonl", state["log"] if state else None)
             undo.callback(log.close, durable=False)
             if state is None:
                 log.write(json_line(_log_head(output, identity)))
             counts = _Counts(**state["counts"]) if state else _Counts()
-            sink = _SINKS[str(identity.plan["format"])](plan, state["sink"] if state else None)
+            try:
+                sink = _SINKS[str(identity.plan["format"])](plan, state["sink"] if state else None)
+            except KeyError as error:
+                raise DamagedPartError(f"The checkpoint of {output.name} has no {error}.") from error
             opened.append(OutputWriter(output, sink, log, counts))
         undo.pop_all()
     return opened
@@ -119,6 +127,30 @@ def close_outputs(opened: Sequence[OutputWriter]) -> None:
         with contextlib.suppress(StoreError, ValueError):
             output.sink.abandon()
             output.log.close(durable=False)
+
+
+class _SinkState(TypedDict, total=False):
+    closed: list[FileRecord]
+    part: FileRecord
+    first: int
+    metadata: FileRecord
+    digests: FileRecord
+    spool: FileRecord
+
+
+class _OutputState(TypedDict):
+    sink: _SinkState
+    log: FileRecord
+    counts: _Counts
+
+
+class _Unfinished(TypedDict):
+    rows: int
+    outputs: dict[str, _OutputState]
+
+
+class _Finished(TypedDict):
+    finished: list[OutputRecord]
 
 
 def write_row(made: MadeRow, maker: RowMaker, opened: Sequence[OutputWriter]) -> None:
@@ -173,7 +205,10 @@ def write_checkpoint(parts: Path, checkpoint: Mapping[str, Any]) -> None:
 def read_checkpoint(parts: Path) -> dict[str, Any] | None:
     """The checkpoint of a bench, None if there is none yet. Raises DamagedPartError."""
     try:
-        return dict(json.loads((parts / _CHECKPOINT).read_text("utf-8")))
+        checkpoint = parse_json((parts / _CHECKPOINT).read_bytes())
+        check_shape(checkpoint, dict, "checkpoint")
+        check_shape(checkpoint, _Finished if "finished" in checkpoint else _Unfinished, "checkpoint")
+        return dict(checkpoint)
     except FileNotFoundError:
         return None
     except OSError as error:

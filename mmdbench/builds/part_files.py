@@ -12,6 +12,7 @@ from typing import Any
 from mmdbench.errors import StoreError
 from mmdbench.system.files import cannot_write, is_at, make_folder
 from mmdbench.system.inner_paths import inner_path
+from mmdbench.system.shapes import read_as
 
 __all__ = [
     "DamagedPartError",
@@ -41,8 +42,8 @@ class FileRecord:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> FileRecord:
-        """Read a record back."""
-        return cls(str(record["file"]), int(record["bytes"]), str(record["sha256"]))
+        """Read a record back. Raises ShapeError for one of another shape."""
+        return read_as(cls, record, "file")
 
 
 class PartFile:

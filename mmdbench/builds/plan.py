@@ -11,7 +11,8 @@ from mmdbench.benches.catalog import is_degraded
 from mmdbench.benches.question_images import is_reference
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.records import CLEAN, LEVELS, RECODED, UNALTERED, Cell, Question, RunPlan, known_fields
+from mmdbench.records import CLEAN, LEVELS, RECODED, UNALTERED, Cell, Question, RunPlan
+from mmdbench.system.shapes import read_as
 from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import parse_design, parse_sample, plan_cells
 
@@ -52,8 +53,8 @@ class BuildPlan:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> BuildPlan:
-        """Read a plan back from a manifest."""
-        return cls(**known_fields(cls, record))
+        """Read a plan back from a manifest. Raises ShapeError for one of another shape."""
+        return read_as(cls, record, "plan")
 
     def as_run_plan(self) -> RunPlan:
         """The same cells and recipes as a run without a model."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.builds.manifest import BUILD_KIND, LOG_KIND, BuiltOutput, read_build, read_log
+from mmdbench.builds.manifest import BUILD_KIND, BuiltOutput, read_build, read_log, read_log_head
 from mmdbench.builds.part_files import built_path
 from mmdbench.builds.plan import Output
 from mmdbench.errors import DataError, StoreError, UsageError
 from mmdbench.records import Recipe, Variant
 from mmdbench.system.images import NO_LIMIT
+from mmdbench.system.shapes import read_as
 from mmdbench.variants.recipes import apply_recipe, clean_image
 
 __all__ = ["ImageQuery", "LoggedImage", "find_picture", "read_manifest_of", "replay"]
@@ -61,16 +61,14 @@ def read_manifest_of(path: Path) -> tuple[dict[str, Any], list[tuple[Output, Pat
         return manifest, [(b.output, built_path(folder, b.log.file)) for b in built]
     try:
         with path.open("rb") as file:
-            head = json.loads(file.readline())
-        if head["kind"] != LOG_KIND:
-            raise ValueError(f"a {head['kind']}")
+            head = read_log_head(file.readline())
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise UsageError(
             f"{path} is not a log of a build ({error}).", hint=f"Name the folder of a {BUILD_KIND}."
         ) from error
-    return head, [(Output(**head["output"]), path)]
+    return head, [(read_as(Output, head["output"]), path)]
 
 
 def find_picture(logs: list[tuple[Output, Path]], wanted: ImageQuery) -> LoggedImage:
@@ -125,7 +123,7 @@ def replay(found: LoggedImage, source: Bench) -> Variant:
         raise DataError(f"{source.path} has no picture for {found.name}.")
     image = question.images[found.part]
     clean = clean_image(image.read(), image.where, NO_LIMIT)
-    recipe = Recipe(**found.record["recipe"])
+    recipe = read_as(Recipe, found.record["recipe"])
     if clean.digest != recipe.image:
         raise DataError(f"{image.where}: this is not the picture that {found.name} was made from.")
     variant = apply_recipe(clean, recipe, found.record["params"])

@@ -127,7 +127,7 @@ def _require_verifiable(manifest: Mapping[str, Any], folder: Path, sources: Sour
         raise IncomparableError(
             f"Pictures can be made again only with the spec of the build, version "
             f"{manifest['spec']['version']}; this is version {spec.version}.",
-            hint=f"Install mmdbench=={manifest['versions']['mmdbench']}, or use --files-only.",
+            hint=f"Install mmdbench=={manifest['versions'].get('mmdbench')}, or use --files-only.",
         )
 
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
 from mmdbench.models.names import is_one_model
-from mmdbench.report.identity import SERVED, Difference, identity, require_comparable
+from mmdbench.report.identity import SERVED, Difference, IdentityRecord, identity, require_comparable
 from mmdbench.report.scores import levels_of, main_rows
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.freshness import stale_problem
@@ -25,6 +25,8 @@ from mmdbench.results.served import served_models
 from mmdbench.run.served_models import names_text
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import write_atomic
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 
 __all__ = ["Baseline", "accept", "read_baseline"]
 
@@ -161,7 +163,7 @@ def read_baseline(path: Path, *, allow_model_change: bool = False) -> Baseline:
         DataError: The file is not a baseline, or one of another version.
     """
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UsageError(
             f"There is no baseline {path}.",
@@ -177,27 +179,31 @@ def read_baseline(path: Path, *, allow_model_change: bool = False) -> Baseline:
             hint="Write it again with --accept.",
         )
     try:
-        kept = _read_identity(record["identity"]), _read_grades(record["grades"])
-        return Baseline(path, *kept, allow_model_change)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-
-
-def _read_identity(record: Any) -> Mapping[str, Any]:
-    for name in ("benches", "versions", "released"):
-        dict(record.get(name, {}).items())
-    dict(bench.items() for bench in record.get("benches", {}).values())
-    return dict(record.items())
-
-
-def _read_grades(record: Any) -> dict[str, dict[str, _Kept]]:
-    return {
-        str(bench): {
-            str(arm): _Kept(str(kept["questions"]), str(kept.get("pixels", "")), tuple(_unpack(kept["hits"])))
-            for arm, kept in arms.items()
+        check_shape(record, _BaselineRecord, "baseline")
+        grades = {
+            bench: {
+                arm: _Kept(kept["questions"], kept.get("pixels", ""), tuple(_unpack(kept["hits"])))
+                for arm, kept in arms.items()
+            }
+            for bench, arms in record["grades"].items()
         }
-        for bench, arms in record.items()
-    }
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    return Baseline(path, record["identity"], grades, allow_model_change)
+
+
+class _Digests(TypedDict):
+    questions: str
+    hits: list[str] | list[float]
+
+
+class _ArmRecord(_Digests, total=False):
+    pixels: str
+
+
+class _BaselineRecord(TypedDict):
+    identity: IdentityRecord
+    grades: dict[str, dict[str, _ArmRecord]]
 
 
 def _damaged(path: Path, why: str) -> DataError:
@@ -242,8 +248,10 @@ def _pack(hits: Sequence[float]) -> list[Any]:
 
 
 def _unpack(packed: Sequence[Any]) -> list[float]:
-    is_text = bool(packed) and isinstance(packed[0], str)
-    hits = [float(value) for value in ("".join(packed) if is_text else packed)]
+    digits = "".join(packed) if packed and isinstance(packed[0], str) else None
+    if digits is not None and digits.strip("01"):
+        raise ValueError("a grade is neither 0 nor 1")
+    hits = [float(value) for value in (packed if digits is None else digits)]
     if not all(0 <= hit <= 1 for hit in hits):
         raise ValueError("a grade is not between 0 and 1")
     return hits

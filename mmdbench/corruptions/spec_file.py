@@ -15,13 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-
 from mmdbench.corruptions.formula import evaluate
 from mmdbench.corruptions.spec import CorruptionSpec, NumberSpec, ProfileSpec, Spec
 from mmdbench.errors import SpecError
 from mmdbench.records import LEVELS
 from mmdbench.system.digest import value_digest
+from mmdbench.system.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,30 +36,10 @@ _CORRUPTION_KEYS = ("category", "source", "meaning", "random", "release_weight",
 _NUMBER_KEYS = ("unit", "formula", "range", "constant", "at", "scale", "min")
 
 
-# The compiled loader is 8 times as fast; PyYAML may have been built without it.
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_SafeLoader):  # type: ignore[misc]
-    """YAML that refuses a key given twice."""
-
-
-def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [key.value for key, _ in node.value]
-    twice = [key for key in keys if keys.count(key) > 1]
-    if twice:
-        raise SpecError(
-            f"The key {twice[0]!r} occurs twice, line {node.start_mark.line + 1}.", hint="Keep one of them."
-        )
-    mapping: dict[Any, Any] = loader.construct_mapping(node, deep=True)
-    return mapping
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
-
-
 def _fail(where: str, found: object, expected: str) -> SpecError:
-    return SpecError(f"{where}: {found!r} where {expected} is expected.", hint="Correct it in the spec file.")
+    return SpecError(
+        f"{where}: {found!r:.300} where {expected} is expected.", hint="Correct it in the spec file."
+    )
 
 
 def _typed(where: str, value: object, kind: type[_T], expected: str) -> _T:
@@ -106,9 +85,10 @@ def _default_spec() -> Spec:
 def _read(path: Path) -> Spec:
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SpecError(
-            f"The spec {path} cannot be read: {error.strerror}.", hint="Give the path of a YAML file."
+            f"The spec {path} cannot be read: {what}.", hint="Give the path of a YAML file."
         ) from error
     return _parsed(text, str(path))
 
@@ -116,9 +96,11 @@ def _read(path: Path) -> Spec:
 def _parsed(text: str, name: str) -> Spec:
     """The spec in the text of a file; every SpecError begins with `name`."""
     try:
-        return _spec(yaml.load(text, _Loader))  # noqa: S506  a SafeLoader
-    except yaml.YAMLError as error:
-        raise SpecError(f"{name} is not YAML: {error}", hint="Correct the file.") from error
+        data = parse_yaml(text)
+    except ValueError as error:
+        raise SpecError(f"{name} is not YAML: {error}.", hint="Correct the file.") from error
+    try:
+        return _spec(data)
     except SpecError as error:
         raise SpecError(f"{name}: {error.message}", hint=error.hint) from error
 
@@ -221,7 +203,7 @@ def _check_levels(where: str, spec: NumberSpec, listed: object, intensities: tup
         given = [tuple(evaluate(formula, i) for formula in spec.formulas) for i in intensities]
     except ValueError as error:
         raise SpecError(
-            f"{where}: {error}",
+            f"{where}: {error!s:.300}",
             hint="The head of the spec file lists what a formula may contain.",
         ) from error
     if not depends:

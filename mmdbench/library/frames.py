@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import MissingExtraError
-from mmdbench.records import Recipe, Reply, known_fields
+from mmdbench.records import Recipe, Reply
 from mmdbench.report.tables.replies import tokens_read, tokens_written, usd_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.system.digest import value_digest
+from mmdbench.system.shapes import read_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,11 +115,7 @@ def _cost(reply: Reply, price: Mapping[str, Any] | None) -> tuple[int | None, in
 
 def _recipe(reply: Reply) -> str | None:
     """The digest of a picture's recipe; of the list of digests if there are several pictures."""
-    digests = [
-        Recipe(**known_fields(Recipe, image["recipe"])).digest()
-        for image in reply.images
-        if "recipe" in image
-    ]
+    digests = [read_as(Recipe, image["recipe"]).digest() for image in reply.images if "recipe" in image]
     return digests[0] if len(digests) == 1 else value_digest(digests) if digests else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdbench.errors import IncomparableError
 from mmdbench.models.endpoints import public_address
@@ -15,7 +15,7 @@ from mmdbench.results.served import served_models
 from mmdbench.scoring import extraction_version, prompt_kind
 from mmdbench.scoring.families import stored_family
 
-__all__ = ["SERVED", "Difference", "differences", "identity", "require_comparable"]
+__all__ = ["SERVED", "Difference", "IdentityRecord", "differences", "identity", "require_comparable"]
 
 _MUST = {
     "task": "task",
@@ -51,6 +51,29 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.field}: {self.first} / {self.second}"
+
+
+class _BenchRecord(TypedDict, total=False):
+    family: str
+    sha256: str
+
+
+class _Served(TypedDict, total=False):
+    models: dict[str, int]
+    system_fingerprints: dict[str, int]
+
+
+_JudgePrompts = TypedDict("_JudgePrompts", {_PROMPTS: dict[str, str]}, total=False)
+
+
+class IdentityRecord(_JudgePrompts, total=False):
+    """The fields of an identity that must have a shape; those of early versions are fewer."""
+
+    benches: dict[str, _BenchRecord]
+    versions: dict[str, str | None]
+    released: dict[str, str]
+    served: _Served
+    levels: list[str]
 
 
 def identity(run: RunResults) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from mmdbench.errors import DataError, UsageError
-from mmdbench.records import BenchData, Cell, Grade, Verdict
+from mmdbench.errors import DataError, ShapeError, UsageError
+from mmdbench.records import BenchData, Cell, Grade, Index, Verdict
 from mmdbench.results.agreement import agreement_arms
 from mmdbench.results.arms import StoredRun, read_plan, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies, grades_by_cell
@@ -37,7 +37,9 @@ from mmdbench.scoring import (
 from mmdbench.system.digest import value_digest
 from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
+from mmdbench.system.json_text import parse_json
 from mmdbench.system.locks import folder_lock
+from mmdbench.system.shapes import check_shape
 
 __all__ = [
     "Regraded",
@@ -237,17 +239,28 @@ def read_grades(path: Path) -> dict[Cell, Grade]:
     found: dict[Cell, Grade] = {}
     for number, row in enumerate(read_records(path), 1):
         try:
-            cell = Cell(row["bench"], row["index"], row["level"], row["corruption"])
-            # Earlier versions called a part of a hit wrong.
-            is_part = row["verdict"] == "wrong" and 0 < row["hit"] < 1
-            verdict: Verdict = "partial" if is_part else row["verdict"]
-            found[cell] = Grade(row["bench"], row["index"], verdict, row["hit"], row["label"], row["stage"])
-        except KeyError as error:
+            check_shape(row, _GradeRecord)
+        except ShapeError as error:
             raise DataError(
-                f"{path}, line {number} is not a grade: it has no {error}.",
-                hint="Name a grades-*.jsonl file.",
+                f"{path}, line {number} is not a grade: {error}.", hint="Name a grades-*.jsonl file."
             ) from error
+        cell = Cell(row["bench"], row["index"], row["level"], row["corruption"])
+        # Earlier versions called a part of a hit wrong.
+        is_part = row["verdict"] == "wrong" and 0 < row["hit"] < 1
+        verdict: Verdict = "partial" if is_part else row["verdict"]
+        found[cell] = Grade(row["bench"], row["index"], verdict, row["hit"], row["label"], row["stage"])
     return found
+
+
+class _GradeRecord(TypedDict):
+    bench: str
+    index: Index
+    level: str
+    corruption: str | None
+    verdict: Verdict
+    hit: float
+    label: str | None
+    stage: str
 
 
 def write_regraded(regraded: Regraded) -> tuple[Path, Path]:
@@ -318,11 +331,29 @@ def _prompts(regraded: Regraded) -> list[Any]:
 def _stored_prompts(path: Path) -> list[Any] | None:
     """The prompts of a file of scores; None if there is no such file or it holds no judge's scores."""
     try:
-        arms = json.loads(path.read_text("utf-8"))["arms"]
-        heads = [head for arm in arms for head in arm["judge_record"].get("prompts", ())]
-        return [list(item) for item in sorted({head["id"]: head["sha256"] for head in heads}.items())] or None
-    except (OSError, ValueError, KeyError, TypeError):
+        scores = parse_json(path.read_bytes())
+        check_shape(scores, _ScoresRecord)
+    except (OSError, ValueError):
         return None
+    heads = [head for arm in scores["arms"] for head in arm["judge_record"].get("prompts", ())]
+    return [list(item) for item in sorted({head["id"]: head["sha256"] for head in heads}.items())] or None
+
+
+class _PromptRecord(TypedDict):
+    id: str
+    sha256: str
+
+
+class _JudgeRecord(TypedDict, total=False):
+    prompts: list[_PromptRecord]
+
+
+class _ArmRecord(TypedDict):
+    judge_record: _JudgeRecord
+
+
+class _ScoresRecord(TypedDict):
+    arms: list[_ArmRecord]
 
 
 def _changes(arms: Iterable[GradedArm], earlier: _Earlier) -> Iterator[RowChange]:

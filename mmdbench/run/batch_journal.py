@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from mmdbench.errors import StoreError
-from mmdbench.records import Reply, known_fields
+from mmdbench.errors import ShapeError, StoreError
+from mmdbench.records import Reply
 from mmdbench.run.folder import BATCH_JOURNAL, BATCHES
 from mmdbench.run.inputs import BatchSettings
 from mmdbench.run.store import cut_torn_tail, read_records
 from mmdbench.system.files import append_whole, cannot_write, make_folder
 from mmdbench.system.inner_paths import inner_path
+from mmdbench.system.shapes import check_shape, read_as
 
 __all__ = ["BatchFile", "BatchJournal", "SentBatch", "SentRequest"]
 
+_HINT = "Remove that line; a batch that it alone names is not collected."
 _OWN_FILE = re.compile(r"[0-9a-f]{32}(\.upload)?\.jsonl")
 
 
@@ -87,10 +89,14 @@ class BatchJournal:
         self.path = folder / BATCH_JOURNAL
         merged: dict[str, dict[str, Any]] = {}
         for record in read_records(self.path) if self.path.exists() else ():
-            if not isinstance(record.get("name"), str):
-                raise StoreError(f"{self.path} has a line without the name of a batch.", hint="Remove it.")
-            merged.setdefault(record["name"], {}).update(record)
-        self.batches = {name: SentBatch(**known_fields(SentBatch, r)) for name, r in merged.items()}
+            name = record.get("name")
+            if not (isinstance(name, str) and name.isalnum()):  # it is a part of a file's name
+                raise StoreError(f"{self.path} has a line without the name of a batch.", hint=_HINT)
+            merged.setdefault(name, {}).update(record)
+        try:
+            self.batches = {name: read_as(SentBatch, record, name) for name, record in merged.items()}
+        except ShapeError as error:
+            raise StoreError(f"{self.path} is damaged: {error}.", hint=_HINT) from error
 
     @property
     def open(self) -> list[SentBatch]:
@@ -125,8 +131,9 @@ class BatchJournal:
         """The requests of an open batch. Raises StoreError."""
         for record in read_records(_requests_path(self._folder, batch.name)):
             try:
-                yield SentRequest(Reply.from_dict(record), dict(record["options"]))
-            except (KeyError, TypeError) as error:
+                check_shape(record.get("options"), dict[str, str], "options")
+                yield SentRequest(Reply.from_dict(record), record["options"])
+            except (ShapeError, TypeError) as error:
                 raise StoreError(f"The requests of batch {batch.name} are damaged: {error}.") from error
 
 

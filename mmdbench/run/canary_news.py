@@ -8,6 +8,7 @@ import time
 from mmdbench.errors import StoreError
 from mmdbench.system.environment import cache_folder
 from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.json_text import parse_json
 
 __all__ = ["is_news"]
 
@@ -21,7 +22,7 @@ def is_news(fingerprint: str, verdict: str) -> bool:
     """
     path = cache_folder() / "canary" / f"{fingerprint}.json"
     try:
-        printed = json.loads(path.read_text("utf-8"))
+        printed = parse_json(path.read_bytes())
         if printed["printed"] == verdict and time.time() - printed["at"] < _SECONDS_REMEMBERED:
             return False
     except (OSError, ValueError, KeyError, TypeError):

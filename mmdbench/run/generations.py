@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from mmdbench.records import known_fields
 from mmdbench.run.inputs import RunSettings
+from mmdbench.system.shapes import read_as
 
 __all__ = ["FIRST", "Generation", "next_generation", "read_generation", "time_stamp"]
 
@@ -44,7 +44,7 @@ FIRST = Generation()
 
 def read_generation(manifest: Mapping[str, Any] | None) -> Generation:
     """The generation that a run's manifest names; the first one, of number 0, if it names none."""
-    return Generation(**known_fields(Generation, (manifest or {}).get("generation", {})))
+    return read_as(Generation, (manifest or {}).get("generation", {}), "generation")
 
 
 def next_generation(manifest: Mapping[str, Any] | None, settings: RunSettings) -> Generation:

@@ -17,11 +17,14 @@ from mmdbench.models.endpoints import SERVED_BY, public_name
 from mmdbench.records import RunPlan
 from mmdbench.run.folder import IMAGES, LOGS, PLAN_FILES, ROWS
 from mmdbench.run.inputs import RunInputs
+from mmdbench.run.manifest_shape import RunManifest
 from mmdbench.scoring import extraction_version
 from mmdbench.system.digest import canonical_json
 from mmdbench.system.environment import git_state, portable, versions
 from mmdbench.system.files import MANIFEST_FILE, REPLY_FILES, write_atomic
 from mmdbench.system.inner_paths import refuse_links
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 
 __all__ = [
     "RUN_FIELDS",
@@ -43,8 +46,6 @@ RUN_FIELDS = ("kind", "plan", "benches", "model", "spec", "restoration", "releas
 RUN_KIND = "mmdbench run"
 """The kind of folder that a run's manifest names."""
 
-_OBJECTS = ("plan", "model", "spec", "versions", "generation")
-_LISTS = ("benches", "released", "sessions", "judges", "judge_sessions")
 _KEPT = ("sessions", "canary", "judge", "judges", "judge_sessions", "extraction")
 _ESTIMATES = ("price", "context", "images")
 """Fields of a card for estimates; the fingerprint has the rules for pictures that change replies."""
@@ -131,37 +132,31 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST_FILE
     try:
-        manifest = dict(json.loads(path.read_text("utf-8")))
+        manifest = parse_json(path.read_bytes())
+        check_shape(manifest, dict, "manifest")
+        if manifest.get("kind") == RUN_KIND:
+            check_shape(manifest, RunManifest, "manifest")
     except FileNotFoundError:
         raise StoreError(
             f"{folder} holds no {MANIFEST_FILE}.", hint="Name the folder of a run or of a build."
         ) from None
-    except (OSError, TypeError, ValueError) as error:
-        raise StoreError(f"Cannot read {path}: {error}.") from error
+    except OSError as error:
+        raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}.") from error
     if manifest.get("kind") == RUN_KIND:
         refuse_links(folder)
-    return manifest
+    return dict(manifest)
 
 
 def require_run(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise StoreError unless a folder's manifest is that of a run, and whole."""
+    """Raise StoreError unless a folder's manifest is that of a run."""
     kind = str(manifest.get("kind"))
     if kind != RUN_KIND:
         raise StoreError(
             f"{folder} holds no run, but {_thing(kind)}.",
             hint="Name a folder that mmdbench eval made.",
         )
-    wrong = [f"{name} must be an object" for name in _OBJECTS if not isinstance(manifest.get(name, {}), dict)]
-    wrong += [f"{name} must be a list of objects" for name in _LISTS if not _is_list(manifest.get(name, []))]
-    judge = manifest.get("judge")
-    if judge is not None and not (isinstance(judge, dict) and "id" in judge):
-        wrong.append("judge must be an object with an id")
-    if wrong:
-        raise StoreError(f"{folder / MANIFEST_FILE} is damaged: {wrong[0]}.")
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def require_own_folder(folder: Path, plan: RunPlan, card: ModelCard, benches: Sequence[Bench] = ()) -> None:

@@ -209,7 +209,7 @@ def _merged_manifest(runs: Sequence[Path], manifests: Sequence[Mapping[str, Any]
         **({"generation": generation.as_dict()} if generation.number else {}),
         **_merged_canary(manifests),
         "judge": None,  # a judge's record of one part does not hold for the whole
-        "sessions": sorted(sessions, key=lambda session: str(session["begun"])),
+        "sessions": sorted(sessions, key=lambda session: session.get("begun", "")),
         "merged": [run.name for run in runs],
     }
 

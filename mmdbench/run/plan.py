@@ -12,12 +12,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdbench.benches import build_prompt
 from mmdbench.benches.catalog import is_degraded, refuse_degraded
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import ImageDecodeError, StoreError, UnknownNameError, UsageError
+from mmdbench.errors import ImageDecodeError, ShapeError, StoreError, UnknownNameError, UsageError
 from mmdbench.models.registry import Fingerprinted
 from mmdbench.records import (
     ANSWER,
@@ -32,6 +32,7 @@ from mmdbench.records import (
     Question,
     Recipe,
     RunPlan,
+    chain_steps,
 )
 from mmdbench.run.folder import CELLS_FILE, IMAGE_DIGESTS_FILE, QUESTIONS_FILE
 from mmdbench.run.inputs import RunInputs, RunSettings
@@ -42,6 +43,7 @@ from mmdbench.scoring.tasks import find_task
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.system.files import write_atomic
 from mmdbench.system.images import refuse_large
+from mmdbench.system.shapes import check_shape
 from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import check_corruptions, parse_design, parse_sample, plan_cells
 from mmdbench.variants.recipes import clean_image, recipe_for
@@ -222,9 +224,10 @@ def read_cells(folder: Path) -> list[PlannedCell]:
     found = []
     for number, record in enumerate(read_records(folder / CELLS_FILE), 1):
         try:
+            check_shape(record, _CellRecord)
             bench, index, level, corruption, key = record["cell"]
-            found.append(PlannedCell(_read_cell(bench, index, level, corruption), str(key)))
-        except (KeyError, TypeError, ValueError) as error:
+            found.append(PlannedCell(_read_cell(bench, index, level, corruption), key))
+        except ValueError as error:
             raise _damaged(folder / CELLS_FILE, number, error) from error
     return found
 
@@ -232,6 +235,9 @@ def read_cells(folder: Path) -> list[PlannedCell]:
 def _read_cell(bench: str, index: Index, level: str, corruption: str | None) -> Cell:
     if level not in LEVEL_ORDER:
         raise ValueError(f"there is no level {level!r}")
+    unknown = set(chain_steps(corruption)) - load_spec().corruptions.keys()
+    if unknown:
+        raise ValueError(f"there is no corruption {min(unknown)!r}")
     # Runs that were stored before the level `unaltered` existed call these pictures clean.
     unaltered = level == CLEAN and is_degraded(bench)
     return Cell(bench, index, UNALTERED if unaltered else level, corruption)
@@ -245,18 +251,29 @@ def read_questions(folder: Path) -> list[StoredBench]:
     found: dict[tuple[str, str], list[Question]] = {}
     for number, record in enumerate(read_records(folder / QUESTIONS_FILE), 1):
         try:
-            bench, index = record["bench"], record["index"]
-            family = stored_family(bench, record["family"])
-            found.setdefault((bench, family), []).append(Question(bench, index, dict(record["fields"])))
-            hash(index)
-        except (KeyError, TypeError, ValueError) as error:
+            check_shape(record, _QuestionRecord)
+        except ValueError as error:
             raise _damaged(folder / QUESTIONS_FILE, number, error) from error
+        bench = record["bench"]
+        family = stored_family(bench, record["family"])
+        found.setdefault((bench, family), []).append(Question(bench, record["index"], record["fields"]))
     return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
+
+
+class _CellRecord(TypedDict):
+    cell: tuple[str, Index, str, str | None, str]
+
+
+class _QuestionRecord(TypedDict):
+    bench: str
+    family: str
+    index: Index
+    fields: dict[str, str]
 
 
 def _damaged(path: Path, line: int, error: Exception) -> StoreError:
     return StoreError(
-        f"{path}, line {line} cannot be read: {type(error).__name__}: {error}.",
+        f"{path}, line {line} cannot be read: {error}.",
         hint="Run its mmdbench eval command again: it writes the file anew and asks nothing twice.",
     )
 
@@ -295,10 +312,7 @@ class _ImageDigests:
     def __init__(self, path: Path, settings: RunSettings) -> None:
         self._path = path
         self._settings = settings
-        rows = read_records(path) if path.exists() else ()
-        self._known = {
-            r["bytes"]: _ImageFacts(r["pixels"], (r["size"][0], r["size"][1])) for r in rows if "size" in r
-        }
+        self._known = _stored_facts(path) if path.exists() else {}
         self._saved = len(self._known)
 
     def of_all(self, question: Question, sources: Sequence[ImageSource]) -> list[_ImageFacts]:
@@ -328,6 +342,25 @@ class _ImageDigests:
                 for name, seen in sorted(self._known.items())
             )
             write_atomic(self._path, "".join(canonical_json(row) + "\n" for row in rows))
+
+
+class _ImageRecord(TypedDict):
+    bytes: str
+    pixels: str
+    size: tuple[int, int]
+
+
+def _stored_facts(path: Path) -> dict[str, _ImageFacts]:
+    found = {}
+    for number, record in enumerate(read_records(path), 1):
+        if "size" not in record:  # an early version did not keep it
+            continue
+        try:
+            check_shape(record, _ImageRecord)
+        except ShapeError as error:
+            raise _damaged(path, number, error) from error
+        found[record["bytes"]] = _ImageFacts(record["pixels"], tuple(record["size"]))
+    return found
 
 
 def bad_images(planned: Sequence[Planned]) -> str:

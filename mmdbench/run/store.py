@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -27,6 +27,7 @@ from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
 from mmdbench.system.files import append_whole, cannot_write, is_at, make_folder, open_atomic
+from mmdbench.system.json_text import parse_record
 from mmdbench.system.unicode_text import readable
 
 __all__ = [
@@ -165,18 +166,17 @@ def read_index(folder: Path, since: str = "", served: dict[str, str] | None = No
         for path in shard_paths(folder):
             for number, record in enumerate(read_records(path), 1):
                 try:
-                    key, status = record["key"], record["status"]
-                except KeyError as error:
-                    raise _no_reply(path, number, f"it has no {error}") from error
-                if since and record.get("asked", "") < since:
+                    key, status, asked, generation, model = _indexed(record)
+                except (KeyError, TypeError) as error:
+                    raise _no_reply(path, number, _said(error)) from error
+                if since and asked < since:
                     continue
-                generation = record.get("generation", 0)
                 if _counts(index.get(key), status, generation - generations.get(key, 0)):
                     index[key] = status
                     if generation:
                         generations[key] = generation
                     if served is not None:
-                        served[key] = intern(str(record.get("details", {}).get("model") or ""))
+                        served[key] = model
     return index
 
 
@@ -194,13 +194,29 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
                     key = record["key"]
                     if keys is not None and key not in keys:
                         continue
+                    reply = Reply.from_dict(_interned(record))
                     earlier = found.get(key)
-                    newer = record.get("generation", 0) - (earlier.generation if earlier else 0)
-                    if _counts(earlier.status if earlier else None, record["status"], newer):
-                        found[key] = Reply.from_dict(_interned(record))
+                    newer = reply.generation - (earlier.generation if earlier else 0)
+                    if _counts(earlier.status if earlier else None, reply.status, newer):
+                        found[key] = reply
                 except (AttributeError, KeyError, TypeError) as error:
-                    raise _no_reply(path, number, str(error)) from error
+                    raise _no_reply(path, number, _said(error)) from error
     return found
+
+
+def _indexed(record: Mapping[str, Any]) -> tuple[str, str, str, int, str]:
+    """Key, status, time, generation and served model of a stored reply. Raises KeyError and TypeError."""
+    key, status, asked = record["key"], record["status"], record.get("asked", "")
+    generation, details = record.get("generation", 0), record.get("details", {})
+    if not (key.__class__ is status.__class__ is asked.__class__ is str and generation.__class__ is int):
+        raise TypeError("its key, status, time or generation is of another type")
+    if not isinstance(details, dict):
+        raise TypeError("its details are no object")
+    return key, status, asked, generation, intern(str(details.get("model") or ""))
+
+
+def _said(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
@@ -214,9 +230,7 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                record = json.loads(line)
-                if not isinstance(record, dict):
-                    raise ValueError("not an object")  # noqa: TRY004 - a bad line, like bad JSON
+                record = parse_record(line)
             except ValueError as error:
                 raise StoreError(
                     f"{path}, line {number} is not a JSON record: {error}.",

@@ -8,6 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 from mmdbench.errors import DataError, MissingExtraError, UsageError
 from mmdbench.records import BenchData, Index
 from mmdbench.scoring.sheet import ANSWERED
+from mmdbench.system.json_text import parse_json
 
 __all__ = ["read_predictions", "write_predictions"]
 
-_INTEGER = re.compile(r"-?\d+")
+_INTEGER = re.compile(r"-?\d{1,18}")
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 
@@ -45,7 +47,9 @@ def read_predictions(path: str | Path) -> dict[Index, str]:
         pairs = list(_READERS[suffix](path))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.") from error
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+    except UsageError:
+        raise
+    except (csv.Error, ValueError) as error:
         raise DataError(f"{path} is not a readable {suffix[1:]} file: {error}.") from error
     if not pairs:
         raise DataError(f"{path} holds no prediction.", hint="It needs the columns index and prediction.")
@@ -131,17 +135,15 @@ def _read_xlsx(path: Path) -> Iterable[tuple[str, str]]:
 
     # Formulas are read as their text: what the model wrote, not what a spreadsheet makes of it.
     try:
-        book = openpyxl.load_workbook(path, read_only=True)
+        with closing(openpyxl.load_workbook(path, read_only=True)) as book:
+            rows = book.worksheets[0].iter_rows(values_only=True)
+            header = [str(name) for name in next(rows, ())]
+            records = [dict(zip(header, row, strict=False)) for row in rows]
     except FileNotFoundError:
         raise
-    except Exception as error:
-        raise DataError(f"{path} is not a readable xlsx file: {error}.") from error
-    try:
-        rows = book.worksheets[0].iter_rows(values_only=True)
-        header = [str(name) for name in next(rows, ())]
-        records = [dict(zip(header, row, strict=False)) for row in rows]
-    finally:
-        book.close()
+    except Exception as error:  # openpyxl raises nearly every built-in kind on broken data
+        what = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} is not a readable xlsx file: {what or type(error).__name__}.") from error
     return [(_unescape(i), _unescape(p)) for i, p in _pick(path, records, header)]
 
 
@@ -153,7 +155,7 @@ def _read_tsv(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _read_json(path: Path) -> Iterable[tuple[str, str]]:
-    value = json.loads(path.read_text("utf-8-sig"))
+    value = parse_json(path.read_bytes(), with_nan=True)
     if isinstance(value, dict):
         indices, texts = value.get("index"), value.get("prediction")
         if isinstance(indices, list) and isinstance(texts, list):
@@ -166,7 +168,7 @@ def _read_json(path: Path) -> Iterable[tuple[str, str]]:
 
 def _read_jsonl(path: Path) -> Iterable[tuple[str, str]]:
     lines = path.read_text("utf-8-sig").split("\n")
-    records = [json.loads(line) for line in lines if line.strip()]
+    records = [parse_json(line, with_nan=True) for line in lines if line.strip()]
     for record in records:
         if isinstance(record, dict) and "prediction" not in record and "text" in record:
             record["prediction"] = record["text"]
@@ -181,7 +183,7 @@ def _pick(path: Path, records: list[Any], header: Iterable[str] = ()) -> list[tu
         if missing:
             raise DataError(
                 f"{path}, record {number}: no {' and no '.join(missing)}.",
-                hint=f"Columns found: {', '.join(header or names) or 'none'}.",
+                hint=f"Columns found: {', '.join(map(str, header or names))[:200] or 'none'}.",
             )
         pairs.append((_cell(record["index"]), _cell(record["prediction"])))
     return pairs

@@ -1,9 +1,11 @@
-"""Reading TOML on every supported version of Python."""
+"""Reading TOML on every supported version of Python, as strictly as JSON."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
+
+from mmdbench.system.json_text import TOO_DEEP, finite, require_shallow
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -14,6 +16,14 @@ __all__ = ["parse_toml"]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The tables of a TOML text. Raises ValueError, saying where, if it is not valid TOML."""
-    tables: dict[str, Any] = tomllib.loads(text)
+    """The tables of a TOML text, with or without a byte order mark.
+
+    Raises ValueError, saying where, if it is not valid TOML, has an infinite number or one that is none, or
+    more than `json_text.MOST_LEVELS` levels.
+    """
+    try:
+        tables: dict[str, Any] = tomllib.loads(text.removeprefix("\ufeff"), parse_float=finite)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    require_shallow(tables)
     return tables

@@ -18,6 +18,7 @@ from mmdbench.scoring import Judge
 from mmdbench.system.bounds import require_at_least, require_between
 from mmdbench.system.images import NO_LIMIT
 from mmdbench.system.locks import folder_lock
+from mmdbench.system.shapes import read_as
 from mmdbench.training.asking import AskedQuestion, in_order
 from mmdbench.training.dataset import MadeSample, TrainingSet, write_dataset
 from mmdbench.training.pictures import PictureFolder
@@ -153,7 +154,7 @@ def _make(
         clean = pictures.read(question)
     except ImageDecodeError:
         return MadeSample(None, "unreadable picture")
-    kept = pictures.from_recipe(clean, Recipe(**sample.reply.images[0]["recipe"]))
+    kept = pictures.from_recipe(clean, read_as(Recipe, sample.reply.images[0]["recipe"]))
     own, cell = conversation_of(question, row.family), sample.cell
     about: dict[str, Any] = {"corruptions": [cell.corruption], "level": cell.level}
     about |= {"base_reply": sample.reply.text, "key": sample.reply.key}

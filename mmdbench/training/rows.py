@@ -24,6 +24,8 @@ from mmdbench.scoring.families import get_family
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import make_folder, open_atomic, write_atomic
 from mmdbench.system.images import PICTURE_SUFFIXES, picture_size
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 from mmdbench.training.filters import RowDraw, has_cjk, unfit_size
 from mmdbench.training.training_format import Conversation, human_turn, read_conversation
 
@@ -78,14 +80,24 @@ def bench_of_rows(
         usable = _usable(name, rows, draw, image_root, left_out)
         _write_tsv(make_folder(made) / path.name, usable, source)
         write_atomic(record, json.dumps(left_out))
-    return RowBench(path, json.loads(record.read_text("utf-8")))
+    try:
+        counts = parse_json(record.read_bytes())
+        check_shape(counts, dict[str, int], "counts")
+    except ValueError as error:
+        raise DataError(f"{record} is damaged: {error}.", hint=f"Delete {made}: it is made again.") from error
+    return RowBench(path, counts)
 
 
 def conversation_of(question: Question, family: str) -> Conversation:
     """The conversation that a row came with; of a benchmark's question its prompt and its answer."""
     own = question.fields.get("conversations")
     if own is not None:
-        return read_conversation(json.loads(own), f"{question.bench}, index {question.index}")
+        where = f"{question.bench}, index {question.index}"
+        try:
+            turns = parse_json(own)
+        except ValueError as error:
+            raise DataError(f"{where}: the conversation is not JSON ({error}).") from error
+        return read_conversation(turns, where)
     prompt = get_family(family).prompt(question).strip()
     return Conversation((human_turn(prompt), ("gpt", question.answer)))
 
@@ -110,7 +122,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for number, line in enumerate(file, 1):
             where = f"{path}, line {number}"
             try:
-                row = json.loads(line) if line.strip() else {}
+                row = parse_json(line) if line.strip() else {}
             except ValueError as error:
                 raise DataError(f"{where}: not JSON ({error}).") from error
             if line.strip():

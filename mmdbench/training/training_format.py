@@ -24,6 +24,7 @@ from typing import Any
 from mmdbench.errors import DataError
 from mmdbench.records import RESTORE_TAG
 from mmdbench.system.files import open_atomic
+from mmdbench.system.json_text import parse_json
 
 __all__ = [
     "IMAGE_MARK",
@@ -117,7 +118,7 @@ class TrainingRecord:
         named = {key: record.get(key, "") for key in _KEYS if key != "conversations"}
         for key, value in named.items():
             if not isinstance(value, str) or (not value and key in ("split_type", "image")):
-                raise DataError(f"{where}: {key!r} must be a text, got {value!r}.")
+                raise DataError(f"{where}: {key!r} must be a text, got {value!r:.80}.")
         conversation = read_conversation(record.get("conversations"), where)
         details = {key: value for key, value in record.items() if key not in _KEYS}
         return cls(conversation=conversation, details=details, **named)
@@ -222,7 +223,7 @@ def read_records(path: str | Path) -> Iterator[TrainingRecord]:
                 continue
             where = f"{path}, line {number}"
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except ValueError as error:
                 raise DataError(f"{where}: not JSON ({error}).") from error
             if not isinstance(record, dict):

@@ -26,6 +26,8 @@ from mmdbench.errors import DataError, DownloadError, StoreError, UnknownNameErr
 from mmdbench.records import UNDEGRADED, RunPlan
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.inner_paths import plain_name
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import read_as
 from mmdbench.variants.released import ReleasedFile, find_released_files, parse_released_name
 
 __all__ = [
@@ -286,7 +288,7 @@ def _record(path: Path, sha256: str, expected: str, url: str = "") -> _Record:
 def _recorded(path: Path) -> _Record | None:
     """The recorded checksum of a file that has not changed since."""
     try:
-        record = _Record(**json.loads(_record_path(path).read_text("utf-8")))
+        record = read_as(_Record, parse_json(_record_path(path).read_bytes()))
         state = path.stat()
     except (OSError, ValueError, TypeError):
         return None

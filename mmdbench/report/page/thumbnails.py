@@ -14,6 +14,7 @@ from mmdbench.records import CLEAN, RECODED, Cell, Index, Question, Recipe, Repl
 from mmdbench.report.page.examples import Example
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import made_pixels, own_pictures, remake
+from mmdbench.system.shapes import read_as
 from mmdbench.variants.recipes import clean_image, recipe_for
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _recipes(
 ) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
     count = len(question.images)
     if reply is not None and len(reply.images) == count and all("recipe" in i for i in reply.images):
-        recipes = tuple(Recipe(**image["recipe"]) for image in reply.images)
+        recipes = tuple(read_as(Recipe, image["recipe"]) for image in reply.images)
         return recipes, tuple(made_pixels(image) for image in reply.images)
     if cell.level != CLEAN and cell.corruption is None:
         cell = replace(cell, level=RECODED)

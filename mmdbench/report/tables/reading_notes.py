@@ -11,6 +11,7 @@ from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
 from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT
+from mmdbench.system.shapes import is_number
 
 __all__ = ["reading_notes"]
 
@@ -76,7 +77,8 @@ def _finish_reasons(results: RunResults) -> Iterator[str]:
 
 
 def _replaced(results: RunResults) -> Iterator[str]:
-    counts = [int(r.details[REPLACED]) for r in results.replies.values() if r.details.get(REPLACED)]
+    found = [reply.details.get(REPLACED) for reply in results.replies.values()]
+    counts = [int(count) for count in found if count and is_number(count)]
     if counts:
         yield (
             f"{sum(counts)} characters of {len(counts)} replies are no Unicode (halves of surrogate pairs): "

@@ -14,6 +14,7 @@ from mmdbench.records import LEVEL_ORDER, Reply, in_order
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import CALIBRATION_BINS, calibration_error, proportion
+from mmdbench.system.shapes import is_number
 
 __all__ = [
     "capability_table",
@@ -86,7 +87,7 @@ def confidence_table(runs: Sequence[RunResults]) -> Table:
         for cell, reply in run.replies.items():
             grade, probability = grades.get(cell), reply.details.get("answer_probability")
             letter = reply.details.get("answer_letter")
-            if grade and probability is not None and letter is not None and grade.label == letter:
+            if grade and is_number(probability) and letter is not None and grade.label == letter:
                 found.setdefault(cell.level, []).append((float(probability), grade.hit))
         for level in in_order(found):
             sure, hits = zip(*found[level], strict=True)
@@ -107,7 +108,7 @@ def trigger_table(runs: Sequence[RunResults]) -> Table:
     """Share of replies for which the model restored the image first, as in the paper's figure 5."""
 
     def rate(replies: Sequence[Reply]) -> Value | None:
-        known = [r for r in replies if "restorations" in r.details]
+        known = [r for r in replies if is_number(r.details.get("restorations"))]
         estimate = proportion([float(r.details["restorations"] > 0) for r in known])
         return value_of(estimate.scaled(100)) if estimate else None
 
@@ -226,7 +227,8 @@ def _restoring(reply: Reply) -> float | None:
 
 def _phases(reply: Reply) -> dict[str, float]:
     own = reply.details.get("seconds")
-    phases = dict(own) if isinstance(own, Mapping) else {}
+    known = own.items() if isinstance(own, Mapping) else ()
+    phases = {name: value for name, value in known if is_number(value)}
     before = _restoring(reply)
     if before is None:
         return phases

@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 from mmdbench.errors import StoreError
 from mmdbench.scoring import Judge, JudgeCall, JudgeReply
 from mmdbench.scoring.inference import FAIL_MARKER
 from mmdbench.system.files import append_whole, cannot_write, make_folder
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 
 __all__ = [
     "JournalledJudge",
@@ -40,7 +42,10 @@ class JudgeJournal(Protocol):
 
 
 class JsonlJournal:
-    """A journal in one file, a JSON record per line; a line that was cut short is ignored."""
+    """A journal in one file, a JSON record per line; a line that was cut short is ignored.
+
+    Raises StoreError for a file that cannot be read, and for a line that is no call of a judge.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -53,10 +58,20 @@ class JsonlJournal:
         except (OSError, UnicodeDecodeError) as error:
             raise StoreError(f"The judge's journal {self.path} cannot be read: {error}.") from error
         self._needs_newline = bool(text) and not text.endswith("\n")
-        for line in text.split("\n"):
-            record = _parse(line)
-            if record is not None:
-                self._records[record["key"]] = record
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.rstrip().endswith("}"):  # a line that was cut short ends before the record does
+                self._read(line, number)
+
+    def _read(self, line: str, number: int) -> None:
+        try:
+            record = parse_json(line)
+            check_shape(record, _CallRecord, "call")
+        except ValueError as error:
+            raise StoreError(
+                f"{self.path}, line {number} is no call of a judge: {error}.",
+                hint="Move that line elsewhere; the other lines are good.",
+            ) from error
+        self._records[record["key"]] = record
 
     @property
     def judges(self) -> tuple[str, ...]:
@@ -122,9 +137,13 @@ def find_reply(journal: JudgeJournal, key: str) -> JudgeReply | None:
     return JudgeReply(record["text"], sent=record.get("sent"))
 
 
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and isinstance(record.get("key"), str) else None
+class _Call(TypedDict):
+    key: str
+    text: str
+    status: Literal["ok", "error"]
+
+
+class _CallRecord(_Call, total=False):
+    judge: str
+    served: str
+    sent: dict[str, Any] | None

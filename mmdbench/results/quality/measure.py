@@ -12,18 +12,20 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdbench.errors import StoreError
+from mmdbench.errors import ShapeError, StoreError
 from mmdbench.run.folder import QUALITY_CACHE_FILE, QUALITY_FILE
 from mmdbench.run.store import read_records
 from mmdbench.stats import Estimate, proportion
 from mmdbench.system.bounds import require_at_least
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import write_atomic
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 
 __all__ = [
     "BETTER",
@@ -179,10 +181,32 @@ def read_quality(folder: Path | None) -> dict[str, Any]:
     if path is None or not path.exists():
         return {}
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_bytes())
+        check_shape(record, _QualityRecord, "file")
+        for place, image in enumerate(record.get("images", ())):
+            for metric in record.get("metrics", ()):
+                check_shape(image.get(metric), float | None, f"images[{place}].{metric}")
     except (OSError, ValueError) as error:
         raise StoreError(f"Cannot read {path}: {error}.", hint="Run mmdbench quality again.") from error
-    return record if isinstance(record, dict) else {}
+    return dict(record)
+
+
+class _ImageRecord(TypedDict, total=False):
+    kind: str
+    level: str
+    pixels: str
+
+
+class _QualityRecord(TypedDict, total=False):
+    metrics: list[str]
+    implementations: dict[str, dict[str, Any]]
+    images: list[_ImageRecord]
+
+
+class _ValueRecord(TypedDict):
+    pixels: str
+    metric: str
+    value: float | None
 
 
 def accuracy_by_quality(
@@ -234,6 +258,10 @@ def _read_cache(path: Path) -> dict[tuple[str, str], float | None]:
     if not path.read_bytes().endswith(b"\n"):
         # The next line must not be appended to one that was cut short.
         write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
+    try:
+        check_shape(rows, list[_ValueRecord], "line")
+    except ShapeError as error:
+        raise StoreError(f"{path} is damaged: {error}.", hint="Remove it to measure again.") from error
     return {(row["pixels"], row["metric"]): row["value"] for row in rows}
 
 

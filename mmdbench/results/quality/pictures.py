@@ -20,6 +20,7 @@ from mmdbench.run.manifest import read_manifest
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.files import MANIFEST_FILE
 from mmdbench.system.images import NO_LIMIT, picture_files
+from mmdbench.system.shapes import read_as
 from mmdbench.variants.recipes import CleanImage, clean_image
 
 __all__ = ["folder_pictures", "is_run", "open_pictures", "run_pictures"]
@@ -62,7 +63,7 @@ def run_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Pictu
         question = questions.get((cell.bench, cell.index))
         if question is not None:
             for place, image in enumerate(reply.images):
-                load = partial(remaker.remade, question, place, Recipe(**image["recipe"]))
+                load = partial(remaker.remade, question, place, read_as(Recipe, image["recipe"]))
                 found.setdefault(Picture(kind, level, corruption, made_pixels(image), load))
         try:
             for picture in _restored(reply, folder, run.manifest, level, corruption):

@@ -106,14 +106,14 @@ def read_runtime_env(path: Path | None) -> dict[str, Any]:
     """Ray's runtime environment from a YAML file. Raises UsageError for a file that is not a mapping."""
     if path is None:
         return {}
-    import yaml
+    from mmdbench.system.yaml_text import parse_yaml
 
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
+        found = parse_yaml(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not valid YAML: {error}.") from error
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read as YAML: {error}.") from error
     if not isinstance(found, dict):
         raise UsageError(f"{path} must hold a mapping.", hint="For example: env_vars: {HF_HOME: /shared/hf}")
     return found

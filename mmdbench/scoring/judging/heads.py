@@ -12,11 +12,14 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from mmdbench.errors import DataError, StoreError
 from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads
 from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import write_atomic
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 
 __all__ = ["keep_heads", "kept_heads", "load_heads"]
 
@@ -93,19 +96,31 @@ def kept_heads(path: Path) -> JudgeHeads | None:
     Raises StoreError for a file that holds something else.
     """
     try:
-        table = json.loads(path.read_text("utf-8"))
-        heads = {
-            name: Head(str(table[name]["id"]), text := str(table[name]["text"]), _is_right(text, known))
-            for name, known in _KNOWN.items()
-        }
+        table = parse_json(path.read_bytes())
+        check_shape(table, _HeadsRecord, "file")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(
             f"The judge's prompts in {path} cannot be read: {error}.",
             hint="Move the file away and score with the judge again; its calls are in the journal.",
         ) from error
+    heads = {
+        name: Head(table[name]["id"], text := table[name]["text"], _is_right(text, known))
+        for name, known in _KNOWN.items()
+    }
     return JudgeHeads(**heads)
+
+
+class _HeadRecord(TypedDict):
+    id: str
+    text: str
+
+
+class _HeadsRecord(TypedDict):
+    mcq_en: _HeadRecord
+    mcq_cn: _HeadRecord
+    mmvet: _HeadRecord
 
 
 def _installed() -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any
 from mmdbench.errors import StoreError, UsageError
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.inner_paths import plain_name
+from mmdbench.system.json_text import parse_json
 from mmdbench.system.remote.urls import (
     RemotePath,
     local_path,
@@ -86,8 +87,8 @@ def _copy_here(remote: RemotePath, folder: Path, name: str) -> None:
     if target in _looked_up:
         return
     try:
-        marks = dict(json.loads((folder / _MIRROR).read_text("utf-8")))
-    except (OSError, ValueError):
+        marks = dict(parse_json((folder / _MIRROR).read_bytes()))
+    except (OSError, TypeError, ValueError):
         marks = {}
     info = _info(remote, remote.within(name))
     if info is None or info["type"] == "directory":

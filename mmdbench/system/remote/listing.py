@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdbench.errors import StoreError
 from mmdbench.system.files import write_atomic
 from mmdbench.system.inner_paths import is_plain_name, plain_name
+from mmdbench.system.json_text import parse_json
 from mmdbench.system.remote.urls import RemotePath, remote_errors
+from mmdbench.system.shapes import check_shape, read_as
 
 __all__ = ["LISTING", "CopyState", "SyncedFile", "files_there", "listing_bytes", "read_listing"]
 
@@ -48,13 +50,10 @@ class CopyState:
     def load(cls, path: Path) -> CopyState:
         """The saved record; an empty one if there is none, or if it is damaged."""
         try:
-            record = json.loads(path.read_text("utf-8"))
-            files = {
-                name: SyncedFile(**{**known, "here": tuple(known["here"])})
-                for name, known in record.items()
-                if is_plain_name(name)
-            }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            record = parse_json(path.read_bytes())
+            check_shape(record, dict[str, SyncedFile])
+            files = {n: read_as(SyncedFile, known) for n, known in record.items() if is_plain_name(n)}
+        except (OSError, ValueError):
             files = {}
         return cls(path, files)
 
@@ -72,18 +71,26 @@ def listing_bytes(files: Mapping[str, SyncedFile]) -> bytes:
 def read_listing(data: bytes, where: str) -> dict[str, dict[str, Any]]:
     """File → its size and SHA-256, from the content of `remote.json`. Raises StoreError if it is not one."""
     try:
-        record = json.loads(data)
-        if record["kind"] == _KIND:
-            return {
-                str(name): {"size": int(f["size"]), "sha256": str(f["sha256"])}
-                for name, f in record["files"].items()
-            }
-    except (ValueError, TypeError, KeyError, AttributeError):
-        pass
-    raise StoreError(
-        f"{where}/{LISTING} is not a list of files that mmdbench wrote.",
-        hint="Remove it there to read the folder without a check.",
-    )
+        record = parse_json(data)
+        check_shape(record, _Listing, "list")
+        if record["kind"] != _KIND:
+            raise ValueError(f"it is of the kind {record['kind']!r}")
+    except ValueError as error:
+        raise StoreError(
+            f"{where}/{LISTING} is not a list of files that mmdbench wrote: {error}.",
+            hint="Remove it there to read the folder without a check.",
+        ) from error
+    return {name: {"size": f["size"], "sha256": f["sha256"]} for name, f in record["files"].items()}
+
+
+class _ListedFile(TypedDict):
+    size: int
+    sha256: str
+
+
+class _Listing(TypedDict):
+    kind: str
+    files: dict[str, _ListedFile]
 
 
 def files_there(remote: RemotePath) -> dict[str, Any]:
