@@ -42,6 +42,7 @@ WORDS = {
 EXCEPTIONS: dict[str, str] = {
     "mmdbench/corruptions/operations.py:corrupt": "the public call, in the style of ImageNet-C's `corrupt`",
     "mmdbench/corruptions/batches.py:corrupt_batch": "the public call: the parameters of `corrupt`",
+    "mmdbench/benches/lookup.py:open_bench": "the public call: where a benchmark is, and how it is read",
     "mmdbench/corruptions/_inpainting_numba.py:_sum_of_neighbours.typed": "a numba kernel",
     "mmdbench/corruptions/_inpainting_numba.py:_march": "a numba kernel",
     "mmdbench/corruptions/_inpainting_numba.py:_fill": "a numba kernel",

@@ -28,6 +28,7 @@ def open_bench(
     family: str | None = None,
     settings: FetchSettings | None = None,
     answers: Answers = "check",
+    image_root: Path | None = None,
 ) -> Bench:
     """Open a benchmark by name, or any TSV file by path or URL.
 
@@ -42,6 +43,7 @@ def open_bench(
             inferred from the file (see `Bench.family_reason`).
         settings: Settings of a download.
         answers: Treatment of right answers that are not labels of options, or missing.
+        image_root: A folder that image files of a TSV may be in beside the TSV's own.
 
     Returns:
         The benchmark with all its questions; images are read when they are needed.
@@ -54,14 +56,14 @@ def open_bench(
     """
     name = str(name_or_path)
     if is_url(name):
-        return read_bench(fetch_file(name), family=family, answers=answers)
+        return read_bench(fetch_file(name), family=family, answers=answers, image_root=image_root)
     if name.startswith(_KIT):
         dataset = name.removeprefix(_KIT)
         return open_kit_bench(dataset, data_dir, offline=offline, family=family, answers=answers)
     if name.startswith(_RBENCH):
         return open_rbench(name.removeprefix(_RBENCH), data_dir, answers=answers)
     if looks_like_path(name) or isinstance(name_or_path, Path):
-        return read_bench(Path(name).expanduser(), family=family, answers=answers)
+        return read_bench(Path(name).expanduser(), family=family, answers=answers, image_root=image_root)
     try:
         info = find_bench(name)
     except UnknownNameError:
@@ -69,9 +71,9 @@ def open_bench(
         path = find_file(f"{name}.tsv", data_dir)
         if path is None:
             raise
-        return read_bench(path, family=family, answers=answers)
+        return read_bench(path, family=family, answers=answers, image_root=image_root)
     path = fetch_bench(info, data_dir=data_dir, offline=offline, settings=settings)
-    return read_bench(path, info=info, family=family, answers=answers)
+    return read_bench(path, info=info, family=family, answers=answers, image_root=image_root)
 
 
 def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:

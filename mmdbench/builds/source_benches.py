@@ -24,7 +24,12 @@ class SourceBenches:
 
 
 def find_source_benches(
-    manifest: Mapping[str, Any], beside: Path, *, data_dir: Path | None = None, files: Sequence[Path] = ()
+    manifest: Mapping[str, Any],
+    beside: Path,
+    *,
+    data_dir: Path | None = None,
+    files: Sequence[Path] = (),
+    image_root: Path | None = None,
 ) -> SourceBenches:
     """Find the benchmarks of a build by their records in its manifest; nothing is downloaded.
 
@@ -36,6 +41,7 @@ def find_source_benches(
         beside: The build's folder.
         data_dir: The folder of benchmark files, if given.
         files: Files that the user named.
+        image_root: A folder that image files of these may be in beside their own.
 
     Returns:
         The benchmarks found, and the reasons for those missing.
@@ -51,7 +57,12 @@ def find_source_benches(
         for place in _places(record, beside, data_dir, files):
             try:
                 bench = open_bench(
-                    place, family=record["family"], data_dir=data_dir, offline=True, answers="any"
+                    place,
+                    family=record["family"],
+                    data_dir=data_dir,
+                    offline=True,
+                    answers="any",
+                    image_root=image_root,
                 )
             except MmdbenchError as error:
                 reasons.append(error.message)

@@ -61,6 +61,7 @@ def assign(
     sample: opts.Sample = "",
     family: opts.Family = "",
     data_dir: opts.DataDir = None,
+    image_root: opts.ImageRoot = None,
     offline: opts.Offline = False,
     yes: opts.Yes = False,
     draw: Annotated[
@@ -134,7 +135,7 @@ def assign(
     )
     rows = RowDraw(**_known(p_sft=p_sft, p_rl=p_rl, seed=seed)) if recipe == "code" else None
     screen = Terminal(quiet=quiet)
-    work = _Work(Sources(data_dir, offline, family, yes=yes), out, rows, screen)
+    work = _Work(Sources(data_dir, offline, family, yes=yes, image_root=image_root), out, rows, screen)
     change: dict[str, Any] = {"allow_model_change": allow_model_change}
     limits = {"max_usd": max_usd, "max_requests": max_requests, **change}
     writers = _writers(recipe, judge, trace, model_card or (), limits, screen)
@@ -177,7 +178,7 @@ class _Work:
             if not is_row_source(name):
                 found += open_benches([name], self.sources, self.screen)
                 continue
-            rows = bench_of_rows(Path(name), folder / ROWS, self.draw)
+            rows = bench_of_rows(Path(name), folder / ROWS, self.draw, self.sources.image_root)
             self.left_out.update(rows.left_out)
             found.append(open_bench(rows.path, family=_ROW_FAMILY, answers="as is"))
         return found

@@ -39,6 +39,7 @@ def build(
     sample: opts.Sample = "",
     family: opts.Family = "",
     data_dir: opts.DataDir = None,
+    image_root: opts.ImageRoot = None,
     offline: opts.Offline = False,
     level: opts.Levels = "low,mid,hard",
     design: opts.Design = "mixed",
@@ -75,9 +76,8 @@ def build(
     )
     check_build_plan(plan, load_spec())
     where = EngineSettings(engine, address=ray_address, runtime_env=read_runtime_env(runtime_env))
-    benches = open_benches(
-        plan.benches, Sources(data_dir, offline, family, answers="any"), Terminal(quiet=quiet)
-    )
+    sources = Sources(data_dir, offline, family, "any", image_root=image_root)
+    benches = open_benches(plan.benches, sources, Terminal(quiet=quiet))
     if dry_run or not quiet:
         _print_plan(plan, benches, out, workers)
     if not dry_run:

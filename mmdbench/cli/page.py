@@ -22,6 +22,7 @@ def page(
     ),
     examples: Annotated[int, typer.Option(min=0, help="Most examples with pictures.")] = EXAMPLES,
     data_dir: opts.DataDir = None,
+    image_root: opts.ImageRoot = None,
     quiet: opts.Quiet = False,
     judge: opts.Judge = "",
 ) -> None:
@@ -30,4 +31,5 @@ def page(
 
     found = report(*runs, judge=judge)
     print_ages(found)
-    print_page(found, out, Terminal(quiet=quiet), data_dir=data_dir, examples=examples)
+    screen = Terminal(quiet=quiet)
+    print_page(found, out, screen, data_dir=data_dir, image_root=image_root, examples=examples)

@@ -27,6 +27,7 @@ def quality(
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:1.")] = "auto",
     batch: Annotated[int, typer.Option(help="Pictures of one size to measure together.")] = 8,
     data_dir: opts.DataDir = None,
+    image_root: opts.ImageRoot = None,
     as_json: opts.Json = False,
     quiet: opts.Quiet = False,
 ) -> None:
@@ -35,6 +36,7 @@ def quality(
     Figures are written to quality.json beside the pictures.
     """
     from mmdbench.library.progress import Bar
+    from mmdbench.results.pictures import SourceFolders
     from mmdbench.results.quality.measure import measure, write_quality
     from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
     from mmdbench.results.quality.pictures import open_pictures
@@ -49,7 +51,7 @@ def quality(
         raise UsageError(f"FOLDER must be a folder of a run or of pictures, got {folder}.")
     opened = open_metrics(names, weights_dir=weights_dir, device=device)
     say(LICENCE_NOTICE, err=True)
-    pictures, missing = open_pictures(folder, data_dir)
+    pictures, missing = open_pictures(folder, SourceFolders(data_dir, image_root))
     for reason in missing:
         say(f"mmdbench: not measured: {reason}", err=True)
     if not pictures:

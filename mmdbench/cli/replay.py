@@ -31,6 +31,7 @@ def replay(
     picture: Annotated[int, typer.Option(help="Number of the picture in the row, from 1.", min=1)] = 1,
     source: opts.SourceFiles = None,
     data_dir: opts.DataDir = None,
+    image_root: opts.ImageRoot = None,
 ) -> None:
     """Make one picture of a build again, from its source and manifest."""
     from mmdbench.builds.replay import ImageQuery, find_picture, read_manifest_of
@@ -42,7 +43,7 @@ def replay(
     head, logs = read_manifest_of(manifest)
     found = find_picture(logs, ImageQuery(index, bench, level, corruption, picture - 1))
     folder = logs[0][1].parent.parent
-    sources = find_source_benches(head, folder, data_dir=data_dir, files=source or ())
+    sources = find_source_benches(head, folder, data_dir=data_dir, files=source or (), image_root=image_root)
     name = found.output.bench
     if name not in sources.found:
         raise DataError(

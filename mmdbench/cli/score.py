@@ -46,6 +46,7 @@ def score(
     quiet: opts.Quiet = False,
     family: opts.Family = "",
     data_dir: opts.DataDir = None,
+    image_root: opts.ImageRoot = None,
     offline: opts.Offline = False,
     protocol: opts.Protocol = "",
     extraction: opts.Extraction = "",
@@ -102,7 +103,8 @@ def score(
     rules = Rules(protocol, extraction, io, on_unresolved, seed)
     benches, screen = [], Terminal(quiet=quiet or as_json or not judge)
     if predictions is not None:
-        benches = open_benches([bench or ""], Sources(data_dir, offline, family), screen)
+        sources = Sources(data_dir, offline, family, image_root=image_root)
+        benches = open_benches([bench or ""], sources, screen)
     with screen.bar("Judge") as bar:
         judged_by = None
         if judge:

@@ -26,6 +26,7 @@ def show(
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
     data_dir: opts.DataDir = None,
+    image_root: opts.ImageRoot = None,
     offline: opts.Offline = False,
     judge: opts.Judge = "",
 ) -> None:
@@ -50,7 +51,8 @@ def show(
         if wanted not in spec.corruptions:
             raise UnknownNameError("corruption", wanted, spec.corruptions, see="mmdbench list corruptions")
     runs = [load_results(folder, judged_by=judge) for folder in run or ()]
-    (bench,) = open_benches([name], Sources(data_dir, offline, answers="any"), Terminal(quiet=True))
+    sources = Sources(data_dir, offline, answers="any", image_root=image_root)
+    (bench,) = open_benches([name], sources, Terminal(quiet=True))
     asked = find_question(bench, index)
     plan = runs[0].plan if runs else RunPlan("", (bench.name,), seed=seed, profile=profile)
     met = [c.corruption for r in runs for c in r.cells if (c.bench, c.index) == (asked.bench, asked.index)]

@@ -23,6 +23,7 @@ def verify(
     sample: Annotated[int, typer.Option(help="Make only so many pictures again; 0: all.", min=0)] = 0,
     source: opts.SourceFiles = None,
     data_dir: opts.DataDir = None,
+    image_root: opts.ImageRoot = None,
     files_only: Annotated[
         bool, typer.Option("--files-only", help="Check the files only, without the source.")
     ] = False,
@@ -41,7 +42,9 @@ def verify(
 
     sources = SourceBenches()
     if not files_only:
-        sources = find_source_benches(read_build(folder), folder, data_dir=data_dir, files=source or ())
+        sources = find_source_benches(
+            read_build(folder), folder, data_dir=data_dir, files=source or (), image_root=image_root
+        )
     with Bar("Verifying", quiet=quiet) as bar:
         settings = VerifySettings(sample, workers, max_pixels, bar.update)
         result = verify_build(folder, sources, settings)

@@ -29,6 +29,7 @@ class EvaluateOptions(TypedDict, total=False):
         task: `answer`, or `perceive`.
         family: Question family of a TSV file of one's own.
         data_dir: Folder of benchmark files, searched before `$LMUData` and `~/LMUData`.
+        image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
         offline: Never download.
         yes: Download more than 1 GB.
         degrade_again: Degrade benchmarks too whose pictures are degraded as published.
@@ -82,6 +83,7 @@ class EvaluateOptions(TypedDict, total=False):
     task: str
     family: str
     data_dir: str | Path | None
+    image_root: str | Path | None
     offline: bool
     yes: bool
     degrade_again: bool

@@ -79,7 +79,7 @@ def prepare(
     target = options.get("target_ci")
     if target is not None and plan.task != ANSWER:
         raise UsageError(f"--target-ci is for the task {ANSWER}.", hint="Name a --sample.")
-    out, data_dir = _path(options.get("out")), _path(options.get("data_dir"))
+    out = _path(options.get("out"))
     evaluation = Evaluation(
         plan,
         given.card,
@@ -87,19 +87,24 @@ def prepare(
         _run_settings(options, asked_anew=given.asked_anew),
         EngineSettings() if dry_run else _engine(options),
         restorer_cards=[Path(file) for file in options.get("restore_cards", ())],
-        data_dir=data_dir,
+        data_dir=_path(options.get("data_dir")),
         keep_images=options.get("keep_images", False),
     )
-    sources = Sources(
-        data_dir,
-        options.get("offline", False),
-        options.get("family", ""),
-        "check" if plan.task == ANSWER else "any",
-        options.get("yes", False),
-        dry_run,
-    )
+    sources = _sources(options, plan.task, dry_run=dry_run)
     judge = _judge(options, evaluation, interface)
     return Prepared(evaluation, given, sources, server, judge, target, dry_run)
+
+
+def _sources(options: EvaluateOptions, task: str, *, dry_run: bool) -> Sources:
+    return Sources(
+        _path(options.get("data_dir")),
+        options.get("offline", False),
+        options.get("family", ""),
+        "check" if task == ANSWER else "any",
+        options.get("yes", False),
+        dry_run,
+        _path(options.get("image_root")),
+    )
 
 
 def _plan(model: str, benches: Sequence[str | Path], options: EvaluateOptions) -> RunPlan:

@@ -20,6 +20,7 @@ from mmdbench.report.render.report_files import as_json, write_report
 from mmdbench.report.tables.collect import Tables
 from mmdbench.results.freshness import freshness, freshness_line
 from mmdbench.results.graded_run import RunResults
+from mmdbench.results.pictures import SourceFolders
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,6 +93,7 @@ class Report:
         *,
         examples: int = EXAMPLES,
         data_dir: str | Path | None = None,
+        image_root: str | Path | None = None,
         interface: UserInterface | None = None,
     ) -> PageSummary:
         """Write one HTML page with tables, answers and pictures; it works offline.
@@ -100,19 +102,20 @@ class Report:
             out: File to write.
             examples: Most examples with pictures.
             data_dir: Folder of benchmark files.
+            image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
             interface: Shows the progress; nothing by default.
 
         Returns:
             The file with its numbers of examples and pictures, and notes on what it leaves out.
         """
         shows = interface or UserInterface(quiet=True)
-        folder = None if data_dir is None else Path(data_dir)
+        given = (None if folder is None else Path(folder) for folder in (data_dir, image_root))
         with shows.bar("Pictures", "questions") as bar:
             return write_page(
                 list(self.results),
                 self.content,
                 Path(out),
-                data_dir=folder,
+                folders=SourceFolders(*given),
                 examples=examples,
                 on_progress=bar.update,
             )

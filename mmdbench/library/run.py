@@ -160,18 +160,26 @@ class Run:
         """The rows as an Arrow table. Raises MissingExtraError without pyarrow."""
         return arrow_table(self.rows(), REPLY_COLUMNS)
 
-    def page(self, out: str | Path, *, examples: int = EXAMPLES, data_dir: str | Path | None = None) -> Path:
+    def page(
+        self,
+        out: str | Path,
+        *,
+        examples: int = EXAMPLES,
+        data_dir: str | Path | None = None,
+        image_root: str | Path | None = None,
+    ) -> Path:
         """Write the run as one HTML page with answers and pictures.
 
         Args:
             out: File to write.
             examples: Most examples with pictures.
             data_dir: Folder of benchmark files.
+            image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
 
         Returns:
             The file.
         """
-        return self.report.page(out, examples=examples, data_dir=data_dir).path
+        return self.report.page(out, examples=examples, data_dir=data_dir, image_root=image_root).path
 
     def check(
         self,

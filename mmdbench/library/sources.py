@@ -20,7 +20,7 @@ __all__ = ["Sources", "download_progress", "open_benches"]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Options that open benchmarks: their folder, downloads, the family of a user's file, and its answers.
+    """Options that open benchmarks: folders, downloads, the family of a user's file, and its answers.
 
     `yes` agrees to downloads of more than 1 GB; in a dry run nothing but clean benchmarks is downloaded.
     """
@@ -31,6 +31,7 @@ class Sources:
     answers: Answers = "check"
     yes: bool = False
     dry_run: bool = False
+    image_root: Path | None = None
 
 
 def open_benches(names: Sequence[str], sources: Sources, interface: UserInterface) -> list[Bench]:
@@ -60,6 +61,7 @@ def open_benches(names: Sequence[str], sources: Sources, interface: UserInterfac
                 family=sources.family or None,
                 settings=settings,
                 answers=sources.answers,
+                image_root=sources.image_root,
             )
             if looks_like_path(name) and not (sources.family or interface.quiet):
                 interface.note(f"{bench.name}: family {bench.family} ({bench.family_reason})")

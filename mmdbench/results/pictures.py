@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,21 +22,38 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["made_pixels", "open_questions", "own_pictures", "remake"]
+__all__ = ["USUAL_FOLDERS", "SourceFolders", "made_pixels", "open_questions", "own_pictures", "remake"]
 
 _NAME_AT_MOST = 200
 
 
+@dataclass(frozen=True, slots=True)
+class SourceFolders:
+    """Folders that a run's benchmarks are looked for in, beside the usual ones.
+
+    Attributes:
+        data_dir: The folder of the benchmarks' files; files of the user's own are looked for there and in
+            the working folder.
+        image_root: A folder that image files of a TSV may be in beside the TSV's own.
+    """
+
+    data_dir: Path | None = None
+    image_root: Path | None = None
+
+
+USUAL_FOLDERS = SourceFolders()
+"""No folders beside the usual ones."""
+
+
 def open_questions(
-    plan: RunPlan, benches: Iterable[str], data_dir: Path | None = None
+    plan: RunPlan, benches: Iterable[str], folders: SourceFolders = USUAL_FOLDERS
 ) -> tuple[dict[tuple[str, Index], Question], list[str]]:
     """The questions of a run with their pictures; nothing is downloaded.
 
     Args:
         plan: The run's plan, which names files of the user's own.
         benches: The names of the benchmarks.
-        data_dir: A folder to look in besides the usual ones; files of the user's own are looked for here
-            and in the working folder.
+        folders: Folders of the user's.
 
     Returns:
         The questions by benchmark and index, and a line in words for each benchmark that could not be opened.
@@ -48,11 +65,17 @@ def open_questions(
         # The names are from the run's folder: none of them may mean a URL, or a file elsewhere.
         tries: list[str | Path] = [] if looks_like_path(name) else [name]
         if name in files:
-            tries[:0] = [folder / files[name] for folder in (data_dir, Path()) if folder is not None]
+            tries[:0] = [folder / files[name] for folder in (folders.data_dir, Path()) if folder]
         reason = "That is no name of a benchmark."
         for place in tries:
             try:
-                bench = open_bench(place, data_dir=data_dir, offline=True, answers="any")
+                bench = open_bench(
+                    place,
+                    data_dir=folders.data_dir,
+                    offline=True,
+                    answers="any",
+                    image_root=folders.image_root,
+                )
             except MmdbenchError as error:
                 reason = error.message
             else:

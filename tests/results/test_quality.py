@@ -19,6 +19,7 @@ from mmdbench.errors import DataError, MissingExtraError, ModelError, UnknownNam
 from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
+from mmdbench.results.pictures import SourceFolders
 from mmdbench.results.quality import metrics as quality_metrics
 from mmdbench.results.quality.measure import (
     Picture,
@@ -146,7 +147,7 @@ def test_the_pictures_of_a_run_are_those_that_its_model_saw_and_made(tmp_path, m
     make_tsv(5)
     run = pictured_run(tmp_path / "run", [question(n) for n in range(5)])
     assert is_run(run)
-    pictures, missing = run_pictures(run, tmp_path)
+    pictures, missing = run_pictures(run, SourceFolders(tmp_path))
     assert missing == []
     kinds = [(p.kind, p.level) for p in pictures]
     assert sorted(set(kinds)) == [
@@ -162,7 +163,7 @@ def test_the_pictures_of_a_run_are_those_that_its_model_saw_and_made(tmp_path, m
         assert pixel_digest(one.load()) == one.digest
     (restored,) = [p for p in pictures if p.kind == "restored"]
     assert (restored.load() == picture(77)).all()
-    nothing, missing = run_pictures(run, tmp_path / "run")
+    nothing, missing = run_pictures(run, SourceFolders(tmp_path / "run"))
     assert [p.kind for p in nothing] == ["restored"]
     assert missing[0].startswith("toy: ")
 
@@ -171,7 +172,7 @@ def test_a_damaged_picture_of_the_model_is_reported_and_the_others_are_measured(
     make_tsv(2)
     run = pictured_run(tmp_path / "run", [question(n) for n in range(2)])
     (run / "images" / "0-1.png").write_bytes(b"no picture")
-    pictures, missing = run_pictures(run, tmp_path)
+    pictures, missing = run_pictures(run, SourceFolders(tmp_path))
     assert len(pictures) == 8
     assert "0-hard" in missing[0]
 
@@ -184,7 +185,7 @@ def test_clean_pictures_of_a_grid_are_measured_once(tmp_path, make_tsv):
         design="grid",
         corruptions=("graffiti", "lens_blur"),
     )
-    pictures, _ = run_pictures(run, tmp_path)
+    pictures, _ = run_pictures(run, SourceFolders(tmp_path))
     assert [p.kind for p in pictures].count("clean") == 3
     assert [p.kind for p in pictures].count("degraded") == 3 * 2 * 3
 
@@ -192,7 +193,7 @@ def test_clean_pictures_of_a_grid_are_measured_once(tmp_path, make_tsv):
 def test_the_report_reads_what_was_measured(tmp_path, make_tsv):
     make_tsv(3)
     run = pictured_run(tmp_path / "run", [question(n) for n in range(3)])
-    pictures, _ = run_pictures(run, tmp_path)
+    pictures, _ = run_pictures(run, SourceFolders(tmp_path))
     fake = Brightness()
     record = write_quality(run, pictures, [fake.metric], measure(pictures, [fake.metric], run))
     assert json.loads((run / QUALITY_FILE).read_text()) == record

@@ -42,6 +42,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the amount of wor
 DataDir = Annotated[Path | None, question_option("--data-dir", parser=DATA_DIR, help=_DATA_DIR_HELP)]
 LocalDataDir = Annotated[Path | None, question_option("--data-dir", parser=LOCAL, help=_DATA_DIR_HELP)]
 """`--data-dir` of verbs that download into it or check it, and so take no URL."""
+ImageRoot = Annotated[
+    Path | None,
+    question_option(
+        "--image-root",
+        help="Folder of the pictures that a TSV names, if it is not the TSV's own.",
+    ),
+]
 Offline = Annotated[bool, question_option("--offline", help="Never download.")]
 Yes = Annotated[bool, question_option("--yes", help="Download more than 1 GB without asking.")]
 Family = Annotated[str, question_option("--family", help="Question family of a TSV file of your own.")]

@@ -65,6 +65,7 @@ def print_page(
     screen: Terminal,
     *,
     data_dir: Path | None = None,
+    image_root: Path | None = None,
     examples: int = EXAMPLES,
 ) -> None:
     """Write the page of a report with a progress bar, and print what it holds.
@@ -74,9 +75,10 @@ def print_page(
         out: HTML file to write.
         screen: Shows the progress.
         data_dir: Folder of benchmark files.
+        image_root: Folder of the pictures that a TSV names.
         examples: Most examples with pictures.
     """
-    made = report.page(out, examples=examples, data_dir=data_dir, interface=screen)
+    made = report.page(out, examples=examples, data_dir=data_dir, image_root=image_root, interface=screen)
     for note in made.notes:
         say(note)
     size = f"{made.size / 1e6:.1f} MB"

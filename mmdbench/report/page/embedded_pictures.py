@@ -7,14 +7,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.records import Cell
 from mmdbench.report.page.examples import Example
 from mmdbench.report.page.thumbnails import ThumbnailFormat, ThumbnailJob, Thumbnails, plan_jobs, smaller
 from mmdbench.results.graded_run import RunResults
-from mmdbench.results.pictures import open_questions
+from mmdbench.results.pictures import USUAL_FOLDERS, SourceFolders, open_questions
 from mmdbench.system.opencv import single_threaded_opencv
 
 __all__ = ["LADDER", "EmbeddedPictures", "collect", "make_pictures"]
@@ -64,7 +63,7 @@ def make_pictures(
     spec: Spec,
     *,
     budget: int,
-    data_dir: Path | None = None,
+    folders: SourceFolders = USUAL_FOLDERS,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedPictures:
     """Make the pictures of examples again, each question's once.
@@ -78,7 +77,7 @@ def make_pictures(
         examples: The examples of the page.
         spec: The corruptions.
         budget: Size limit of all pictures, in bytes of base64.
-        data_dir: Folder with benchmark files, searched first.
+        folders: Folders of benchmark files, searched first.
         on_progress: Called with the number of questions whose pictures are made, and of all.
 
     Returns:
@@ -86,7 +85,7 @@ def make_pictures(
     """
     if not runs:
         return collect(examples, [], budget)
-    questions, missing = open_questions(runs[0].plan, {e.question.bench for e in examples}, data_dir)
+    questions, missing = open_questions(runs[0].plan, {e.question.bench for e in examples}, folders)
     jobs = plan_jobs(examples, questions, runs[0], spec)
     made: list[Thumbnails] = []
     workers = max(1, min(8, os.cpu_count() or 1))

@@ -26,6 +26,7 @@ from mmdbench.report.page.quality_curves import quality_curves
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import ranks
 from mmdbench.results.graded_run import RunResults
+from mmdbench.results.pictures import USUAL_FOLDERS, SourceFolders
 from mmdbench.system.bounds import require_at_least
 from mmdbench.system.files import write_atomic
 from mmdbench.system.printable import json_text, visible
@@ -74,7 +75,7 @@ def write_page(
     tables: Tables,
     out: Path,
     *,
-    data_dir: Path | None = None,
+    folders: SourceFolders = USUAL_FOLDERS,
     examples: int = 2000,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> PageSummary:
@@ -84,7 +85,7 @@ def write_page(
         runs: The runs, in the order of the tables.
         tables: The tables that `make_tables` made of the same runs.
         out: The HTML file to write.
-        data_dir: Folder with benchmark files; they are searched in the usual places too, and never
+        folders: Folders of benchmark files; they are searched in the usual places too, and never
             downloaded. The page names the benchmarks that are missing.
         examples: Number of examples on the page at the most, the worst of each benchmark and
             corruption first. The numbers are always those of all questions.
@@ -105,7 +106,7 @@ def write_page(
     # What the page weighs without pictures decides how large they may be.
     bare = _bytes(page_html(content, spec))
     room = PAGE_BYTES - len(bare) - _PLACE_BYTES * sum(len(e.cells) for e in kept)
-    pictures = make_pictures(named, kept, spec, budget=room, data_dir=data_dir, on_progress=on_progress)
+    pictures = make_pictures(named, kept, spec, budget=room, folders=folders, on_progress=on_progress)
     notes = _notes(kept, len(all_examples), pictures)
     data = _bytes(page_html(replace(content, pictures=pictures, notes=notes), spec))
     write_atomic(out, data)

@@ -14,7 +14,14 @@ from mmdbench.benches import decode_image
 from mmdbench.errors import DataError, ImageDecodeError
 from mmdbench.records import UNDEGRADED, Index, Question, Recipe, Reply
 from mmdbench.results.arms import read_run
-from mmdbench.results.pictures import made_pixels, open_questions, own_pictures, remake
+from mmdbench.results.pictures import (
+    USUAL_FOLDERS,
+    SourceFolders,
+    made_pixels,
+    open_questions,
+    own_pictures,
+    remake,
+)
 from mmdbench.results.quality.measure import Picture
 from mmdbench.run.manifest import read_manifest
 from mmdbench.system.digest import pixel_digest
@@ -26,9 +33,9 @@ from mmdbench.variants.recipes import CleanImage, clean_image
 __all__ = ["folder_pictures", "is_run", "open_pictures", "run_pictures"]
 
 
-def open_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Picture], list[str]]:
+def open_pictures(folder: Path, folders: SourceFolders = USUAL_FOLDERS) -> tuple[list[Picture], list[str]]:
     """The pictures of a run or of a folder, and a line for each that cannot be opened."""
-    return run_pictures(folder, data_dir) if is_run(folder) else (folder_pictures(folder), [])
+    return run_pictures(folder, folders) if is_run(folder) else (folder_pictures(folder), [])
 
 
 def is_run(folder: Path) -> bool:
@@ -48,13 +55,13 @@ def folder_pictures(folder: Path) -> list[Picture]:
     return found
 
 
-def run_pictures(folder: Path, data_dir: Path | None = None) -> tuple[list[Picture], list[str]]:
+def run_pictures(folder: Path, folders: SourceFolders = USUAL_FOLDERS) -> tuple[list[Picture], list[str]]:
     """Every picture that the model of a run saw or made, each once, and a line for what cannot be opened.
 
     Replies alone tell which pictures these are; they are made again when they are loaded.
     """
     run = read_run(folder)
-    questions, missing = open_questions(run.plan, run.benches, data_dir)
+    questions, missing = open_questions(run.plan, run.benches, folders)
     found: dict[Picture, None] = {}
     remaker = _Remaker()
     for cell, reply in run.replies.items():

@@ -24,6 +24,7 @@ from mmdbench.report.page.examples import choose, gather
 from mmdbench.report.page.thumbnails import Thumbnails
 from mmdbench.report.page.writing import PAGE_BYTES, PageContent, page_html
 from mmdbench.report.tables.rounding import fixed
+from mmdbench.results.pictures import SourceFolders
 from optional_packages import needs
 from page_runs import CORRUPTIONS, SHOWN, graded, hard_to_see, questions, write_bench, write_pictured_run
 from run_folders import question, write_run
@@ -75,7 +76,7 @@ def files(tmp_path_factory):
     second = write_pictured_run(folder / "b", design="grid", model="second", answer=lambda q, *_: q.answer)
     for name, folders in (("one.html", [first]), ("two.html", [first, second])):
         runs, tables = graded(*folders)
-        write_page(runs, tables, folder / name, data_dir=folder / "data")
+        write_page(runs, tables, folder / name, folders=SourceFolders(folder / "data"))
         (folder / f"{name}.json").write_text(json.dumps(tables.as_dict()))
     return folder
 

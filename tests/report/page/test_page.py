@@ -26,7 +26,7 @@ from mmdbench.report.page.quality_curves import quality_curves
 from mmdbench.report.page.thumbnails import ThumbnailJob, Thumbnails
 from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import ranks
-from mmdbench.results.pictures import own_pictures, remake
+from mmdbench.results.pictures import SourceFolders, own_pictures, remake
 from mmdbench.variants.recipes import clean_image
 from page_runs import (
     SHOWN,
@@ -96,7 +96,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     write_bench(folder / "data", questions())
     runs, tables = graded(write_pictured_run(folder / "run"))
-    summary = write_page(runs, tables, folder / "page.html", data_dir=folder / "data")
+    summary = write_page(runs, tables, folder / "page.html", folders=SourceFolders(folder / "data"))
     return folder, runs, tables, summary, (folder / "page.html").read_text("utf-8")
 
 
@@ -144,7 +144,7 @@ def test_two_runs_stand_side_by_side(tmp_path):
     first = write_pictured_run(tmp_path / "a", model="first <i>")
     second = write_pictured_run(tmp_path / "b", model="second", answer=lambda q, *_: q.answer)
     runs, tables = graded(first, second)
-    write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path / "data")
+    write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path / "data"))
     read = check_numbers((tmp_path / "p.html").read_text("utf-8"), tables)
     viewer = read.json("data-examples")
     assert viewer["runs"] == ["first <i>", "second"]
@@ -160,7 +160,7 @@ def test_a_grid_run_has_an_example_for_each_corruption_and_each_clean_picture_on
     asked = questions(4)
     write_bench(tmp_path / "data", asked)
     runs, tables = graded(write_pictured_run(tmp_path / "run", asked, design="grid"))
-    summary = write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path / "data")
+    summary = write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path / "data"))
     read = check_numbers((tmp_path / "p.html").read_text("utf-8"), tables)
     viewer = read.json("data-examples")
     assert summary.examples == len(viewer["examples"]) == 4 * 4
@@ -234,19 +234,19 @@ def test_a_picture_with_other_pixels_is_reported(tmp_path):
     lines[3]["images"][0]["pixels"] = "0" * 64
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     runs, tables = graded(run)
-    summary = write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path / "data")
+    summary = write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path / "data"))
     assert any(note.startswith("1 pictures were made again with other pixels") for note in summary.notes)
 
 
 def test_the_same_run_writes_the_same_bytes(built):
     folder, runs, tables, _, _ = built
-    write_page(runs, tables, folder / "again.html", data_dir=folder / "data")
+    write_page(runs, tables, folder / "again.html", folders=SourceFolders(folder / "data"))
     assert digest_of(folder / "again.html") == digest_of(folder / "page.html")
 
 
 def test_without_its_benchmark_a_page_has_its_numbers_and_a_note(tmp_path):
     runs, tables = graded(write_pictured_run(tmp_path / "run"))
-    summary = write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path)
+    summary = write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path))
     assert (summary.pictures, summary.examples) == (0, 12)
     assert any(note.startswith("No pictures: toy: ") for note in summary.notes)
     check_numbers((tmp_path / "p.html").read_text("utf-8"), tables)
@@ -256,7 +256,7 @@ def test_an_incomplete_run_is_marked_at_the_top(tmp_path):
     runs, tables = graded(
         write_pictured_run(tmp_path / "run", answer=lambda q, *_: None if q.index else q.answer)
     )
-    write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path)
+    write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path))
     text = (tmp_path / "p.html").read_text("utf-8")
     assert text.index('role="alert"') < text.index("<section")
     answered = '<span data-of="runs/0/counts/ok" data-digits="0">4</span>'
@@ -266,7 +266,7 @@ def test_an_incomplete_run_is_marked_at_the_top(tmp_path):
 
 def test_a_clean_run_has_a_page_without_drops(tmp_path):
     runs, tables = graded(write_pictured_run(tmp_path / "run", levels=("clean",)))
-    write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path, examples=0)
+    write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path), examples=0)
     text = (tmp_path / "p.html").read_text("utf-8")
     assert "no degraded level" in text
     assert '<section id="examples" aria-labelledby="h-examples" hidden>' in text
@@ -294,8 +294,10 @@ def test_pictures_keep_to_their_budget(tmp_path):
     write_bench(tmp_path / "data", asked)
     runs, _ = graded(write_pictured_run(tmp_path / "run", asked))
     examples = choose(gather(runs), 100)
-    rich = make_pictures(runs, examples, load_spec(), budget=10**7, data_dir=tmp_path / "data")
-    poor = make_pictures(runs, examples, load_spec(), budget=rich.size // 2, data_dir=tmp_path / "data")
+    rich = make_pictures(runs, examples, load_spec(), budget=10**7, folders=SourceFolders(tmp_path / "data"))
+    poor = make_pictures(
+        runs, examples, load_spec(), budget=rich.size // 2, folders=SourceFolders(tmp_path / "data")
+    )
     assert poor.size <= rich.size // 2
     assert len(poor.cells) < len(rich.cells)
     assert poor.size == sum(len(text) + 1 for text in poor.data)
@@ -311,9 +313,11 @@ def test_a_smaller_format_is_chosen_before_a_picture_is_left_out(tmp_path, monke
     write_bench(tmp_path / "data", asked)
     runs, _ = graded(write_pictured_run(tmp_path / "run", asked))
     examples = choose(gather(runs), 100)
-    rich = make_pictures(runs, examples, load_spec(), budget=10**7, data_dir=tmp_path / "data")
+    rich = make_pictures(runs, examples, load_spec(), budget=10**7, folders=SourceFolders(tmp_path / "data"))
     assert shapes == [LADDER[0]] * 2  # of each question once, although all are looked at to choose a format
-    poor = make_pictures(runs, examples, load_spec(), budget=rich.size // 2, data_dir=tmp_path / "data")
+    poor = make_pictures(
+        runs, examples, load_spec(), budget=rich.size // 2, folders=SourceFolders(tmp_path / "data")
+    )
     assert (poor.left_out, poor.cells.keys()) == (0, rich.cells.keys())
     assert shapes[-1] in LADDER[1:-1]
     assert poor.size <= rich.size // 2
@@ -352,7 +356,7 @@ def test_a_damaged_picture_of_the_model_costs_only_itself(tmp_path):
     run = write_pictured_run(tmp_path / "run", asked, answer=lambda q, *_: damaged if q.index == 2 else "A")
     (run / "damaged.png").write_bytes(b"no picture")
     runs, tables = graded(run)
-    summary = write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path / "data")
+    summary = write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path / "data"))
     assert summary.pictures == 3 * 4 + 1
     assert any("the model's picture in reply toy-2" in note for note in summary.notes)
 
@@ -360,7 +364,7 @@ def test_a_damaged_picture_of_the_model_costs_only_itself(tmp_path):
 def test_half_a_surrogate_pair_is_no_obstacle(tmp_path):
     asked = questions(3, text="half \ud83d")
     runs, tables = graded(write_pictured_run(tmp_path / "run", asked, answer=lambda q, *_: "said \udc00"))
-    write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path)
+    write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path))
     viewer = Page((tmp_path / "p.html").read_text("utf-8")).json("data-examples")
     examples = {e["i"]: e for e in viewer["examples"]}
     assert examples[0]["q"] == r"half \ud83d"
@@ -369,7 +373,7 @@ def test_half_a_surrogate_pair_is_no_obstacle(tmp_path):
 
 def test_long_replies_are_cut_and_say_so(tmp_path):
     runs, tables = graded(write_pictured_run(tmp_path / "run", answer=lambda q, *_: "x" * 7000))
-    write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path)
+    write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path))
     viewer = Page((tmp_path / "p.html").read_text("utf-8")).json("data-examples")
     said = viewer["examples"][0]["s"]["hard"]["a"][0]["t"]
     assert said == "x" * 6000 + " … (1000 more characters)"
@@ -391,7 +395,7 @@ def test_quality_is_drawn_where_it_was_measured(built, tmp_path):
     assert [b.quality for b in curve.bins] == [0.0, 10.0, 20.0, 30.0]
     by_level = {level: row.value for level, row in tables.main[0].scores.items()}
     assert [b.accuracy.value for b in curve.bins] == pytest.approx(list(by_level.values()))
-    write_page(runs, tables, tmp_path / "p.html", data_dir=tmp_path)
+    write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path))
     assert "BRISQUE (lower is better quality)" in (tmp_path / "p.html").read_text("utf-8")
 
 
