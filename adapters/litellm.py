@@ -10,6 +10,7 @@ not take are learnt as there.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
@@ -104,7 +105,8 @@ class LiteLLMModel:
         try:
             module = _litellm()
             with no_redirects():
-                answer = await module.acompletion(**body, **place, **given, **once)
+                task = module.acompletion(**body, **place, **given, **once)
+                answer = await asyncio.wait_for(task, self._settings.timeout)  # litellm's limits each read
             content = json.dumps(answer.model_dump()).encode()
         except Exception as error:  # noqa: BLE001 - litellm's errors have no common base; the kind is found below
             failure = _failure(error, key)
@@ -176,6 +178,8 @@ def _failure(error: Exception, key: str) -> AttemptError:
     if moved:
         reason = f"the server names another address, where nothing is sent: {hide_in_addresses(moved)}"
         return AttemptError("not_found", short_reason(hide_secrets(reason), key))
+    if isinstance(error, asyncio.TimeoutError):
+        return AttemptError("timeout", "no answer came within the option timeout")
     if name == "Timeout":
         return AttemptError("timeout", short_reason(message, key))
     if "APIConnectionError" in _names_of_causes(error):

@@ -6,6 +6,7 @@ are sent as data URIs with the variant's exact bytes. Requests are retried by th
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -71,13 +72,17 @@ class OpenAIModel:
 
     async def agenerate(self, request: Request) -> Outcome:
         """Send a request once, without the settings that the model does not take. Raises AttemptError."""
-        return await self.learnt.ask(
-            request.generation, lambda sent: self._complete(replace(request, generation=sent))
-        )
+        clock = asyncio.get_running_loop().time
+        ends = clock() + self._settings.timeout  # for all that is sent until these settings are known
 
-    async def _complete(self, request: Request) -> Outcome:
+        async def complete(sent: dict[str, Any]) -> Outcome:
+            return await self._complete(replace(request, generation=sent), max(0.001, ends - clock()))
+
+        return await self.learnt.ask(request.generation, complete)
+
+    async def _complete(self, request: Request, seconds: float) -> Outcome:
         body, sent = chat_body_bytes(request, self._settings)
-        outcome = await self._opened_client().complete(body)
+        outcome = await self._opened_client().complete(body, seconds)
         return replace(outcome, details={**outcome.details, "sent": sent}) if sent else outcome
 
     def batches(self) -> OpenAIBatches:

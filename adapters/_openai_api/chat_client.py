@@ -50,9 +50,12 @@ class ChatClient:
     def __repr__(self) -> str:
         return f"ChatClient({self._settings.endpoint})"
 
-    async def complete(self, body: bytes) -> Outcome:
-        """Send a request once. Raises AttemptError, which holds no key and no value of a header."""
-        response = await self._send("chat/completions", body)
+    async def complete(self, body: bytes, seconds: float) -> Outcome:
+        """Send a request once, for so many seconds at most.
+
+        Raises AttemptError, which holds no key and no value of a header.
+        """
+        response = await self._send("chat/completions", seconds, body)
         try:
             return outcome_of(
                 response.headers.get("Content-Type", ""), self._hidden(response), self._access.key
@@ -64,7 +67,7 @@ class ChatClient:
 
     async def model_ids(self) -> list[str]:
         """The ids of the models that the endpoint serves, sorted. Raises AttemptError."""
-        response = await self._send("models")
+        response = await self._send("models", min(_LOOK_UP_SECONDS, self._settings.timeout))
         try:
             return sorted(str(model["id"]) for model in json.loads(self._hidden(response))["data"])
         except (KeyError, TypeError, ValueError) as error:
@@ -77,11 +80,10 @@ class ChatClient:
         if client is not None:
             await client.close()
 
-    async def _send(self, path: str, body: bytes | None = None) -> HttpResponse:
+    async def _send(self, path: str, seconds: float, body: bytes | None = None) -> HttpResponse:
         """A response with a status of success; without a `body` the request is a GET."""
         address, clock = self._settings.address(path), asyncio.get_running_loop().time
-        timeout = self._settings.timeout if body else min(_LOOK_UP_SECONDS, self._settings.timeout)
-        ends = clock() + timeout
+        ends = clock() + seconds
         for _ in range(_MOST_REDIRECTS + 1):
             response = await self._attempt(address, body, max(0.001, ends - clock()))
             moved = _moved(address, response)

@@ -6,13 +6,12 @@ import io
 import ssl
 import sys
 import zlib
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from mmdbench.errors import ModelError
@@ -113,7 +112,7 @@ class HttpClient:
             data=body if whole else io.BytesIO(body or b""),
             timeout=timeout,
             allow_redirects=False,
-            **self._proxy,
+            proxy=self._proxy,
         ) as response:
             content = await self._read(response)
             return HttpResponse(response.status, response.headers, content, response.carried_by)
@@ -218,24 +217,20 @@ def _certificates() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _proxy(endpoint: str) -> dict[str, Any]:
-    """The proxy of the environment for a server, as arguments of aiohttp; never one for this machine."""
+def _proxy(endpoint: str) -> str | None:
+    """The address of the proxy of the environment for a server; None for one on this machine."""
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     if is_local(endpoint) or proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
-        return {}
+        return None
     proxies = getproxies()
     address = proxies.get(parts.scheme) or proxies.get("all") or ""
     if not address:
-        return {}
+        return None
     proxy = urlsplit(address if "://" in address else f"http://{address}")
     if proxy.scheme not in ("http", "https"):
         raise ModelError(
             f"The proxy for {host} in the environment must be one of http or https, got {proxy.scheme!r}.",
             hint=f"Set {parts.scheme.upper()}_PROXY to a proxy of HTTP, or NO_PROXY={host}.",
         )
-    place = proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl()
-    if proxy.username is None:
-        return {"proxy": place}
-    login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
-    return {"proxy": place, "proxy_headers": {"Proxy-Authorization": f"Basic {b64encode(login).decode()}"}}
+    return proxy.geturl()

@@ -6,16 +6,20 @@ import asyncio
 import gzip
 import json
 import zlib
+from base64 import b64encode
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
 from api_runs import run
-from faulty_server import FaultyServer, Wire, completion, response_bytes, true_answer
+from faulty_server import FaultyServer, Wire, completion, refusing, response_bytes, true_answer
 from mmdbench.errors import ModelError
 from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
+from mmdbench.models.failures import AttemptError
 from mmdbench.records import Request
+from mmdbench.run.budget import Budget
 from mmdbench.run.store import read_records
 from optional_packages import needs
 from pictures import write_many
@@ -90,9 +94,7 @@ RECOVERED = {
     "a record of TLS": wire(b"\x16\x03\x03\x40\x00" + bytes(range(256)) * 4),
     "a greeting of SSH": wire(b"SSH-2.0-OpenSSH_9.6\r\n"),
     "headers of a megabyte": wire(sent(X_Long="x" * 2**20)),
-    "ten thousand headers": wire(lambda good: response_bytes(good, **{f"X_{n}": n for n in range(10_000)})),
     "a header without a colon": wire(HEAD + b"what is this\r\nContent-Length: 2\r\n\r\n{}"),
-    "a header with a NUL": wire(sent(X_Null="a\0b")),
     "no body": body(lambda data: b""),
     "204": status(204, b"", Content_Length=None),
     "205": status(205, b""),
@@ -127,6 +129,12 @@ RECOVERED = {
     },
     "429 with a reset of nonsense": status(429, x_ratelimit_reset_requests="1e999d", ratelimit='"a";r=0;t=-'),
 }  # fmt: skip
+
+# Newer versions of aiohttp refuse these, older ones do not.
+EITHER = {
+    "ten thousand headers": wire(lambda good: response_bytes(good, **{f"X_{n}": n for n in range(10_000)})),
+    "a header with a NUL": wire(sent(X_Null="a\0b")),
+}
 
 # No attempt takes longer than `timeout`, whatever comes in meanwhile.
 WAITING = {
@@ -258,6 +266,12 @@ def test_an_attempt_that_fails_is_made_again(bench, tmp_path, kind):
     assert replies[1]["attempts"] == 2
 
 
+@pytest.mark.parametrize("kind", EITHER)
+def test_an_answer_is_stored_once_whether_it_is_taken_or_not(bench, tmp_path, kind):
+    replies, _, _ = answered(bench, tmp_path / "run", EITHER[kind])
+    assert statuses(replies) == {0: "ok", 1: "ok", 2: "ok"}
+
+
 @pytest.mark.parametrize("kind", WAITING)
 def test_an_attempt_ends_in_time_and_is_made_again(bench, tmp_path, kind):
     replies, calls, _ = answered(bench, tmp_path / "run", WAITING[kind], seconds=SECONDS)
@@ -311,3 +325,98 @@ def test_no_request_is_sent_over_a_connection_with_bytes_of_another(kind):
         )
         assert texts == ["A. (its own)", *(true_answer(f"Question {n}?", ()) for n in (1, 2))]
         assert len(server.calls) == 3
+
+
+@pytest.mark.parametrize("fault", ["silent", "body drips", "429 for a while"])
+def test_no_attempt_begins_after_the_minutes_of_a_run(tmp_path, fault):
+    waits = status(429, Retry_After="500")
+    options = {"concurrency": 4, "attempts": 50, "backoff": 0.0, "timeout": 0.3}
+    with FaultyServer(lambda call: WAITING.get(fault, waits)(completion("B"))) as server:
+        card = ModelCard("toy", "openai", model="toy-1", endpoint=server.url, options=options)
+        path = write_many(tmp_path / "many.tsv", 40)
+        summary = run(path, tmp_path / "run", card, budget=Budget(minutes=0.002))
+        calls = [call.name for call in server.calls]
+    assert summary.stopped == "--max-minutes 0.002 is used up"
+    assert len(calls) <= 4
+    assert len(set(calls)) == len(calls) == summary.sent
+
+
+def test_what_a_model_takes_is_learnt_within_one_attempt():
+    """A server that refuses one setting after the other, each time at the last moment."""
+    generation = {"temperature": 0, "top_p": 1, "seed": 1, "stop": ["x"], "max_tokens": 5}
+    request = Request("k", "Question 1?", "Question 1?", {}, (), generation=generation)
+
+    async def ask(model):
+        try:
+            await model.agenerate(request)
+        finally:
+            await model.aclose()
+
+    with FaultyServer(refusing(*generation), seconds=0.2) as server:
+        options = {"timeout": 0.5}
+        card = ModelCard("toy", "openai", model="toy-1", endpoint=server.url, options=options)
+        with pytest.raises(AttemptError, match=r"no answer within 0.5 s"):
+            asyncio.run(ask(open_model(replace(card, generation=generation))))
+        assert 2 <= len(server.calls) <= 3
+
+
+class TestProxies:
+    """The environment's proxy, for other machines alone; this server plays one."""
+
+    @pytest.fixture(autouse=True)
+    def _own_environment(self, monkeypatch):
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+
+    def ask(self, endpoint):
+        async def once():
+            model = open_model(ModelCard("toy", "openai", model="m", endpoint=endpoint))
+            try:
+                return await model.agenerate(Request("k", "Question 1?", "Question 1?", {}, ()))
+            finally:
+                await model.aclose()
+
+        return asyncio.run(once())
+
+    def test_it_gets_the_request_and_its_own_login(self, monkeypatch):
+        with FaultyServer() as server:
+            place = server.url.removesuffix("/v1").replace("http://", "http://me:p%40ss@")
+            monkeypatch.setenv("http_proxy", place)
+            assert self.ask("http://model.example/v1").status == "ok"
+        ((line, headers),) = server.seen
+        assert line.startswith("POST http://model.example/v1/chat/completions ")
+        assert headers["proxy-authorization"] == f"basic {b64encode(b'me:p@ss').decode().lower()}"
+
+    def test_it_gets_no_request_to_this_machine_or_to_an_exception(self, monkeypatch):
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
+        with FaultyServer() as server:
+            assert self.ask(server.url).status == "ok"
+        monkeypatch.setenv("no_proxy", "127.0.0.2")
+        with pytest.raises(AttemptError) as caught:
+            self.ask("http://127.0.0.2:9/v1")
+        assert "127.0.0.1" not in caught.value.reason
+
+    def test_one_that_does_not_speak_http_is_refused(self, monkeypatch):
+        monkeypatch.setenv("all_proxy", "socks5://me:pw@127.0.0.1:9")
+        with pytest.raises(ModelError, match=r"must be one of http or https, got 'socks5'") as caught:
+            self.ask("http://model.example/v1")
+        assert "pw" not in str(caught.value)
+
+
+def test_a_name_of_a_request_that_is_its_own_is_taken():
+    def behave(call):
+        return {**completion("B"), "id": f"chatcmpl-{call.headers['x-request-id']}"}
+
+    async def ask(model):
+        try:
+            request = Request("k", "Question 1?", "Question 1?", {}, ())
+            return [(await model.agenerate(request)).text for _ in range(2)]
+        finally:
+            await model.aclose()
+
+    with FaultyServer(behave) as server:
+        card = ModelCard("toy", "openai", model="toy-1", endpoint=server.url)
+        assert asyncio.run(ask(open_model(card))) == ["B", "B"]
+        names = [call.headers["x-request-id"] for call in server.calls]
+    assert len(set(names)) == 2  # a server may refuse a name that it has seen
+    assert len({name.split("-")[1] for name in names}) == 1  # an answer from a cache has the first one

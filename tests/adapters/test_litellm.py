@@ -128,6 +128,16 @@ def test_settings_that_the_provider_does_not_take_are_learnt(litellm):
     assert model.fingerprint()["refused"] == ["max_tokens", "temperature"]
 
 
+def test_an_attempt_ends_in_time(litellm):
+    async def never(**_):
+        await asyncio.Event().wait()
+
+    litellm.acompletion = never
+    with pytest.raises(AttemptError, match="within the option timeout") as caught:
+        ask(set_options(find_card("litellm:bedrock/m"), ["timeout=0.05"]))
+    assert caught.value.kind == "timeout"
+
+
 def test_a_request_has_the_form_of_openais_and_is_sent_once(litellm):
     card = find_card("litellm:bedrock/some.model-v1:0")
     outcome = ask(card)
