@@ -35,9 +35,11 @@ from mmdbench.cli import (
     verify,
 )
 from mmdbench.cli._shared.errors import (
+    INTERRUPTED,
     UNEXPECTED,
     end_stopped,
     guarded,
+    print_stopped,
     print_unexpected,
     replace_unprintable,
 )
@@ -104,6 +106,9 @@ def main() -> None:
     end_at_stop_signals(end_stopped)
     try:
         app()
+    except KeyboardInterrupt:  # before or after the verb
+        print_stopped()
+        sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - outside the verbs, which guard themselves
         print_unexpected(error)
         sys.exit(UNEXPECTED)

@@ -134,6 +134,7 @@ LONG = {
         "mmdbench.corruptions.files.corrupt_file",
         "corrupt pictures out --name graffiti --level hard",
     ),
+    "list": ("typer.main.get_command", "list corruptions"),  # before the verb begins
     "merge": ("mmdbench.run.merge.save_manifest", "merge run -o out"),
     "page": ("mmdbench.report.page.writing.write_atomic", "page run -o out.html --quiet"),
     "quality": ("mmdbench.results.quality.metrics.open_metrics", "quality pictures"),

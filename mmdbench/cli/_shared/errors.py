@@ -35,6 +35,7 @@ __all__ = [
     "UNEXPECTED",
     "end_stopped",
     "guarded",
+    "print_stopped",
     "print_unexpected",
     "replace_unprintable",
 ]
@@ -69,8 +70,7 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             say(f"mmdbench: {hide_in_addresses(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
-            _STOP_SAID.set()
-            say(_stopped(), err=True)
+            print_stopped()
             raise typer.Exit(INTERRUPTED) from interrupt
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
@@ -88,6 +88,12 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(UNEXPECTED) from error
 
     return run
+
+
+def print_stopped() -> None:
+    """Print that the command was stopped, and the one that resumes it."""
+    _STOP_SAID.set()
+    say(_stopped(), err=True)
 
 
 def end_stopped() -> None:
