@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-SCRIPTS = ("mean_shift", "corruptions", "tsv", "build", "throughput", "engines")
+SCRIPTS = ("mean_shift", "corruptions", "tsv", "build", "throughput", "engines", "kills")
 
 
 def main() -> int:

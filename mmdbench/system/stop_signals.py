@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["StopSignals", "end_at_stop_signals", "ignore_stop_signals", "on_stop_signal"]
+__all__ = ["StopSignals", "end_at_stop_signals", "ignore_stop_signals", "kept_handlers", "on_stop_signal"]
 
 _SECONDS_TO_UNWIND = 2.0
 _SECONDS_OF_ONE_STOP = 0.5
@@ -122,6 +122,19 @@ def on_stop_signal(stop: Callable[[], object]) -> Iterator[None]:
         for number in taken:
             signal.signal(number, former[number])
         handler.stops.remove(stop)
+
+
+@contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Put the handlers of stop signals back at the end of the block, within which a library sets its own."""
+    former = {number: signal.getsignal(number) for number in _NUMBERS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in former.items():
+                if handler is not None:  # None: it was set by other means than Python's
+                    signal.signal(number, handler)
 
 
 def ignore_stop_signals() -> None:

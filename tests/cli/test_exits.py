@@ -40,6 +40,17 @@ def test_an_unexpected_exception_exits_with_70_and_says_how_to_report_it(error):
     assert "Traceback" in done.stderr
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), typer.Abort()])
+def test_ctrl_c_exits_with_130_also_at_a_question(error):
+    def verb() -> None:
+        raise error
+
+    stopped = typer.Typer()
+    stopped.command()(guarded(verb))
+    done = CliRunner().invoke(stopped, [])
+    assert (done.exit_code, done.stderr) == (130, "mmdbench: stopped. Run the same command to resume.\n")
+
+
 @pytest.mark.parametrize("code", [0, 1, 3, 4])
 def test_an_exit_that_a_verb_means_stays(code):
     def verb() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import partial
 
 import pytest
 
+from child_processes import Child
 from engine_runs import QUIET, asked_once, go, seer_card, tables
 from mmdbench.benches import open_bench
 from mmdbench.errors import ModelError, UsageError
@@ -15,6 +17,7 @@ from mmdbench.records import RunPlan
 from mmdbench.run.budget import Budget
 from mmdbench.run.engines import ray_pool as ray_engine
 from mmdbench.run.engines.settings import EngineSettings
+from mmdbench.run.manifest import read_manifest
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.store import read_replies
 
@@ -153,3 +156,26 @@ def test_workers_that_exit_at_once_end_the_run(one_machine, seer, toy, tmp_path)
 def test_gpus_that_no_node_has_are_refused_at_once(one_machine, seer, toy, tmp_path):
     with pytest.raises(ModelError, match="needs 1 GPUs, and the Ray cluster has 0"):
         go(toy(2), seer(), tmp_path / "run", EngineSettings(engine="ray", gpus_each=1))
+
+
+def test_sigterm_finishes_what_actors_ask_though_ray_has_a_handler_of_its_own(make_tsv, tmp_path):
+    cards = tmp_path / "cards.toml"
+    cards.write_text('[guess]\nadapter = "chance"\noptions = {seconds = 0.1}\n')
+    words = [
+        "eval",
+        "--model",
+        "guess",
+        "--model-card",
+        cards,
+        "--bench",
+        make_tsv(60),
+        "-o",
+        tmp_path / "run",
+    ]
+    with Child([*words, "--engine", "ray", "--processes", "1", "--quiet"]) as run:
+        run.wait_until(lambda: (tmp_path / "run/cells.jsonl").exists() and read_replies(tmp_path / "run"))
+        run.send_signal(signal.SIGTERM)
+        assert run.wait() == 130, run.stderr
+    (session,) = read_manifest(tmp_path / "run")["sessions"]
+    assert session["stopped"] == "interrupted"
+    assert session["requests_sent"] == len(read_replies(tmp_path / "run"))

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending, stopped_by_signals
-from mmdbench.system.stop_signals import StopSignals, end_at_stop_signals, on_stop_signal
+from mmdbench.system.stop_signals import StopSignals, end_at_stop_signals, kept_handlers, on_stop_signal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -81,6 +81,12 @@ def test_a_signal_that_is_ignored_or_handled_by_another_program_stays_so(handler
         signal.raise_signal(signal.SIGTERM)
         signal.signal(signal.SIGINT, handlers[signal.SIGINT])
     assert heard == ["theirs", "theirs"]
+
+
+def test_a_library_that_sets_its_own_handlers_does_not_keep_them(handlers):
+    with kept_handlers():
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    assert signal.getsignal(signal.SIGTERM) == handlers[signal.SIGTERM]
 
 
 def test_output_to_a_closed_terminal_does_not_fail():

@@ -69,10 +69,10 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
         except MmdbenchError as error:
             say(f"mmdbench: {hide_in_addresses(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as interrupt:
+        except (KeyboardInterrupt, typer.Abort) as interrupt:  # Abort: while it waited for an answer
             print_stopped()
             raise typer.Exit(INTERRUPTED) from interrupt
-        except (typer.Exit, typer.Abort, typer.BadParameter):
+        except (typer.Exit, typer.BadParameter):
             raise
         except BrokenPipeError as error:
             _drop_output()

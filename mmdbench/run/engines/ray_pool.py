@@ -25,6 +25,7 @@ from mmdbench.run.engines.ray_actor import OpenResult, RayActor, checked_version
 from mmdbench.run.folder import LOGS
 from mmdbench.run.plan import Planned
 from mmdbench.system.files import make_folder
+from mmdbench.system.stop_signals import kept_handlers
 
 __all__ = ["RayPool", "RayWorker", "connected"]
 
@@ -73,7 +74,8 @@ def connected(address: str, runtime_env: Mapping[str, Any]) -> Iterator[Any]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         settings["include_dashboard"] = False
     try:
-        ray.init(address=where or None, **settings)
+        with kept_handlers():  # Ray's handler of SIGTERM exits at once
+            ray.init(address=where or None, **settings)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         what = f"reach the Ray cluster at {where}" if where else "start Ray on this machine"
         raise ModelError(f"Cannot {what}: {error}.") from error
