@@ -25,6 +25,7 @@ from mmdbench.models.instructions import INSTRUCTION_OPTIONS, Instruction, find_
 from mmdbench.records import Outcome, Question, Request
 from mmdbench.scoring import OPENS_THOUGHT, begins_thought
 from mmdbench.system.bounds import require_at_least
+from mmdbench.system.secrets import error_text
 
 from ._hf.checkpoint import folder_version, hub_commit
 from ._openai_api.pictures import data_uri
@@ -135,7 +136,7 @@ class VllmModel:
                 self._llm = import_module("vllm").LLM(self._repo, **arguments)
             except Exception as error:
                 raise ModelError(
-                    f"vLLM cannot load {self._card.name}: {type(error).__name__}: {error}",
+                    f"vLLM cannot load {self._card.name}: {error_text(error)}",
                     hint="Its arguments are set with --set tensor_parallel=… and --set engine.NAME=….",
                 ) from error
         return self._llm

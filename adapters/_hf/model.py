@@ -13,6 +13,7 @@ from mmdbench.errors import ImageDecodeError
 from mmdbench.models.instructions import Instruction
 from mmdbench.records import Outcome, Question, Request
 from mmdbench.scoring import OPENS_THOUGHT, begins_thought
+from mmdbench.system.secrets import error_text
 
 from .answers import outcome_of
 from .batches import Batches, grouped
@@ -197,4 +198,4 @@ def _release() -> None:
 def _reason(error: Exception) -> str:
     if _is_memory(error):
         return "out of memory for a single request: lower max_pixels or max_new_tokens in the model card"
-    return f"{type(error).__name__}: {error}"
+    return error_text(error)

@@ -18,6 +18,7 @@ from types import ModuleType
 
 from mmdbench.errors import MmdbenchError, ModelError
 from mmdbench.system.digest import bytes_digest, value_digest
+from mmdbench.system.secrets import error_text
 
 __all__ = ["file_digest", "load_file"]
 
@@ -57,7 +58,7 @@ def load_file(place: str, card_name: str) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, MmdbenchError):
             raise
-        raise ModelError(f"The adapter {place} cannot be run: {type(error).__name__}: {error}.") from error
+        raise ModelError(f"The adapter {place} cannot be run: {error_text(error)}.") from error
     setattr(module, _DIGEST, _digest(path))
     return module
 

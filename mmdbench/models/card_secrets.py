@@ -150,9 +150,9 @@ def _refuse_fields(value: Any, name: str, where: str) -> None:
     if isinstance(value, str):
         if "://" in value and not any(map(str.isspace, value)):
             refuse_secrets_of_address(value, f"{where}: an address in the card [{name}]")
-        if holds_secret(value):
+        if holds_secret(value) or any(map(names_secret, _VARIABLES.findall(value))):
             raise UsageError(
-                f"{where}: the card [{name}] holds a key.",
+                f"{where}: the card [{name}] holds a key, or would read one into another setting.",
                 hint="Put the secret into an environment variable and name that: key_env = 'MY_KEY'.",
             )
     if isinstance(value, list):

@@ -22,6 +22,7 @@ from mmdbench.models.adapter_file import file_digest, load_file
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
 from mmdbench.scoring import OPENS_THOUGHT
+from mmdbench.system.secrets import error_text
 
 __all__ = [
     "AsyncModel",
@@ -157,8 +158,7 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
         raise
     except Exception as error:
         raise ModelError(
-            f"The adapter {card.adapter!r} cannot load the model {card.name!r}: "
-            f"{type(error).__name__}: {error}.",
+            f"The adapter {card.adapter!r} cannot load the model {card.name!r}: {error_text(error)}.",
             hint="Are its options right (the card's options, --set)?",
         ) from error
     digest = file_digest(module)

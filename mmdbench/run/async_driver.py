@@ -27,6 +27,7 @@ from mmdbench.run.budget import Spending
 from mmdbench.run.prefetch import Prefetch
 from mmdbench.run.replies import image_error_reply, make_reply, make_request, readable_outcome
 from mmdbench.system.durations import duration
+from mmdbench.system.secrets import error_text
 
 __all__ = ["Asides", "AsyncDriver", "FailureLimit", "RequestFailures", "TimedOutcome", "run_with_model"]
 
@@ -282,7 +283,7 @@ class AsyncDriver:
             if isinstance(error, MmdbenchError) or not isinstance(error, Exception):
                 raise
             # An adapter is foreign code: anything that it raises is a failed request.
-            raise AttemptError("unexpected", f"{type(error).__name__}: {error}") from error
+            raise AttemptError("unexpected", error_text(error)) from error
         else:
             self.throttle.succeeded(self.queue.clock())
             used, cost = self.estimate.update(outcome.details.get("usage", {}))

@@ -13,6 +13,7 @@ from mmdbench.records import Outcome, Reply, Variant
 from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import Prefetch
 from mmdbench.run.replies import image_error_reply, make_reply, make_request
+from mmdbench.system.secrets import error_text
 
 __all__ = ["BatchDriver"]
 
@@ -77,7 +78,7 @@ class BatchDriver:
             self.ask(batch[:half])
             self.ask(batch[half:])
             return
-        reason = f"{type(error).__name__}: {error}"
+        reason = error_text(error)
         self.failures += 1
         if self.failures >= _FAILURES_IN_A_ROW:
             raise ModelError(

@@ -7,6 +7,7 @@ import re
 
 __all__ = [
     "HIDDEN",
+    "error_text",
     "hide",
     "hide_in_addresses",
     "hide_in_options",
@@ -109,3 +110,12 @@ def secrets_of_environment() -> tuple[str, ...]:
 def hide_secrets(text: str) -> str:
     """The text with every secret of the environment replaced."""
     return hide(text, *secrets_of_environment())
+
+
+def error_text(error: BaseException) -> str:
+    """The type and text of an exception of foreign code, without secrets of the environment and of addresses.
+
+    >>> error_text(OSError("no https://me:pw@host/v1"))
+    'OSError: no https://[hidden]@host/v1'
+    """
+    return f"{type(error).__name__}: {hide_secrets(hide_in_addresses(str(error)))}"

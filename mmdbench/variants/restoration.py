@@ -28,6 +28,7 @@ from mmdbench.records import Variant
 from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import bytes_digest, pixel_digest
 from mmdbench.system.images import NO_LIMIT, decode_image
+from mmdbench.system.secrets import error_text
 from mmdbench.system.toml import parse_toml
 from mmdbench.variants.codec import Codec, encode
 from mmdbench.variants.restorers import SHIPPED, SHIPPED_VERSION
@@ -74,9 +75,7 @@ class Restorer:
             with self._turn or nullcontext():
                 found = self.function(given)
         except Exception as error:
-            raise ModelError(
-                f"The restorer {self.name!r} failed: {type(error).__name__}: {error}."
-            ) from error
+            raise ModelError(f"The restorer {self.name!r} failed: {error_text(error)}.") from error
         if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != pixels.shape:
             what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
             raise ModelError(

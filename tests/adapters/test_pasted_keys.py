@@ -131,6 +131,50 @@ def test_a_key_in_a_variable_of_an_address_is_refused(monkeypatch, place):
         )
 
 
+RAISES = """
+from mmdbench.records import Outcome
+
+class Model:
+    batch_size = 1
+    def fingerprint(self):
+        return {"adapter": "raises"}
+    def generate(self, requests):
+        import os
+        raise RuntimeError(f"wrong key {os.environ['LAB_KEY']} for https://me:hunter2pw@h.example/v1")
+
+class AsyncModel(Model):
+    concurrency = 1
+    async def agenerate(self, request):
+        self.generate([request])
+
+def load(card):
+    if card.options.get("at") == "load":
+        Model().generate([])
+    return AsyncModel() if card.options.get("at") == "asynchronous" else Model()
+"""
+
+
+@pytest.mark.parametrize("at", ["load", "generate", "asynchronous", "worker"])
+def test_an_error_of_foreign_code_is_stored_and_shown_without_keys(monkeypatch, at):
+    monkeypatch.setenv("LAB_KEY", PASTED)
+    write_many(Path("q.tsv"), 3)
+    Path("raises.py").write_text(RAISES)
+    Path("given.toml").write_text(f'[mine]\nadapter = "raises.py"\noptions = {{ at = "{at}" }}\n')
+    words = ["eval", "--model", "mine", "--model-card", "given.toml", "--bench", "q.tsv", "-o", "run"]
+    words += ["--level", "clean", "--no-canary", *["--processes", "1"] * (at == "worker")]
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 4, shown.output
+    written = "".join(path.read_text() for path in Path("run").rglob("*") if path.is_file())
+    assert "wrong key [hidden] for https://[hidden]@h.example/v1" in shown.output + written
+    assert not [secret for secret in (PASTED, SHORT) if secret in shown.output + written]
+
+
+def test_a_variable_with_a_key_is_read_into_no_other_setting():
+    for setting in ("options.weights=$LAB_KEY", "system=${HF_TOKEN}"):
+        with pytest.raises(UsageError, match="would read one into another setting"):
+            set_options(find_card("vllm"), [setting])
+
+
 @pytest.mark.parametrize("address", ["https://h.example/$LAB_KEY/v1", "https://${LAB_TOKEN}.h.example/v1"])
 def test_an_address_takes_no_variable_that_is_named_like_a_key(address):
     Path("given.toml").write_text(f"[mine]\n{PLACED.replace('https://h.example/v1', address)}")

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.system.opencv import single_threaded_opencv
 from mmdbench.system.processes import MessageWriter, read_message
+from mmdbench.system.secrets import error_text, hide_secrets
 from mmdbench.system.stop_signals import ignore_stop_signals
 
 __all__ = ["main"]
@@ -109,9 +111,10 @@ def main() -> None:
             _answer(model, requests, sender)
     except MmdbenchError as error:
         sender.send("error", error)
-    except Exception as error:  # an adapter is foreign code; the calling process reports its error
-        logging.getLogger("mmdbench").exception("the worker exits")
-        sender.send("error", ModelError(f"The model {card.name!r} failed: {type(error).__name__}: {error}."))
+    except Exception as error:  # noqa: BLE001 - an adapter is foreign code; the calling process reports it
+        shown = hide_secrets(traceback.format_exc())
+        logging.getLogger("mmdbench").error("the worker exits\n%s", shown)  # noqa: TRY400 - a key is hidden
+        sender.send("error", ModelError(f"The model {card.name!r} failed: {error_text(error)}."))
     finally:
         sys.stderr.flush()
         os._exit(0)  # the reader thread may wait for input, and Python cannot exit while it does

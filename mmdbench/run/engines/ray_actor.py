@@ -24,6 +24,7 @@ from mmdbench.run.plan import Planned
 from mmdbench.run.prefetch import CleanImageCache
 from mmdbench.system.environment import versions
 from mmdbench.system.opencv import single_threaded_opencv
+from mmdbench.system.secrets import error_text
 
 __all__ = ["AskResult", "OpenResult", "RayActor", "checked_versions", "make_part"]
 
@@ -110,7 +111,7 @@ class RayActor:
     def _ours(self, raised: Exception) -> MmdbenchError:
         if isinstance(raised, MmdbenchError):
             return raised
-        return ModelError(f"The model {self._card.name!r} failed: {type(raised).__name__}: {raised}.")
+        return ModelError(f"The model {self._card.name!r} failed: {error_text(raised)}.")
 
 
 class _Printed:
