@@ -239,7 +239,7 @@ def _execute(name: str, code: str, names: dict[str, Any]) -> types.ModuleType:
     own_import = re.compile(r"^from (?:vlmeval|\.)[^\n(]*import (?:\([^)]*\)|[^\n]*)$", re.MULTILINE)
     module = types.ModuleType(name)
     vars(module).update(names)
-    exec(compile(own_import.sub("", code), name, "exec"), vars(module))
+    exec(compile(own_import.sub("", code), name, "exec"), vars(module))  # noqa: S102 - of a wheel that is named
     return module
 
 

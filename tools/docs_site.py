@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MOVED = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "about/contributing.md",
+    "SECURITY.md": "about/reporting.md",
     "CHANGELOG.md": "reference/changelog.md",
     "benchmarks/RESULTS.md": "reference/results.md",
 }

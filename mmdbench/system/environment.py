@@ -55,7 +55,7 @@ def git_state() -> dict[str, Any] | None:
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(here.parent), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - git
         return done.stdout.strip()
 
     try:
