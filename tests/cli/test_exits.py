@@ -48,7 +48,8 @@ def test_ctrl_c_exits_with_130_also_at_a_question(error):
     stopped = typer.Typer()
     stopped.command()(guarded(verb))
     done = CliRunner().invoke(stopped, [])
-    assert (done.exit_code, done.stderr) == (130, "mmdbench: stopped. Run the same command to resume.\n")
+    assert done.exit_code == 130
+    assert done.stderr.startswith("mmdbench: stopped. Run the same command to resume")
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 4])

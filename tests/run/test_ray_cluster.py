@@ -178,4 +178,4 @@ def test_sigterm_finishes_what_actors_ask_though_ray_has_a_handler_of_its_own(ma
         assert run.wait() == 130, run.stderr
     (session,) = read_manifest(tmp_path / "run")["sessions"]
     assert session["stopped"] == "interrupted"
-    assert session["requests_sent"] == len(read_replies(tmp_path / "run"))
+    assert session["asked"] == len(read_replies(tmp_path / "run")) < 120
