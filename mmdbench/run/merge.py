@@ -22,6 +22,7 @@ from mmdbench.run.plan import read_cells
 from mmdbench.run.served_models import ServedModels
 from mmdbench.run.store import read_replies, reply_line, shard_paths
 from mmdbench.system.files import MANIFEST_FILE, cannot_write, make_folder, open_atomic, write_atomic
+from mmdbench.system.inner_paths import refuse_links
 from mmdbench.system.locks import folder_lock
 
 __all__ = ["PREFERENCES", "MergeSummary", "merge_runs"]
@@ -79,6 +80,7 @@ def merge_runs(runs: Sequence[Path], out: Path, prefer: str = "") -> MergeSummar
         merged.add(run)
     merged.require_one_answer()
     with folder_lock(make_folder(out), "merging"):
+        refuse_links(out)
         write_atomic(out / _MERGING, "")
         for name in PLAN_FILES:
             if (runs[0] / name).exists():

@@ -77,6 +77,8 @@ _HINTS = {
     errno.EROFS: f"That file system is read-only. {_ELSEWHERE}",
     errno.ENOTDIR: f"A file is in the way of a folder. {_ELSEWHERE}",
     errno.EEXIST: f"A file is in the way of a folder. {_ELSEWHERE}",
+    errno.EISDIR: f"A folder is in the way of a file. {_ELSEWHERE}",
+    errno.ELOOP: "A link is in the way. Remove it.",
     errno.EIO: "The disk reports an error; look at it before you write there again.",
 }
 

@@ -202,3 +202,13 @@ def test_folders_among_pictures_and_replies_are_errors_of_a_merge():
     mmdbench("merge run -o new")
     Path("new/replies-9.jsonl").mkdir()
     assert "Cannot write new/replies-9.jsonl" in mmdbench("merge run -o new", 4)
+
+
+@pytest.mark.parametrize("name", ["images", "cells.jsonl", "replies-9.jsonl"])
+def test_a_merge_that_was_begun_among_links_is_not_finished(name):
+    Path("run/images").mkdir()
+    Path("run/images/x.png").write_bytes(b"x")
+    Path("new").mkdir()
+    Path("new/.merging").touch()
+    link(name, "new")
+    refused("merge run -o new")
