@@ -113,3 +113,22 @@ def test_without_credentials_the_place_to_look_is_named(bucket, monkeypatch, tmp
             fill(f"s3://{bucket}/run")
     finally:
         s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("key", ["/{elsewhere}/x", "a//x", "a/../../x", "logs/"])
+@pytest.mark.parametrize("open_copy", [reading_copy, working_copy])
+def test_a_key_that_is_no_name_of_a_file_inside_is_refused(bucket, tmp_path, key, open_copy):
+    """S3 takes any text as a key; one that ends with a slash stands for a folder."""
+    import boto3
+
+    (tmp_path / "x").write_text("mine")
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    for name in ("manifest.json", key.format(elsewhere=str(tmp_path).lstrip("/"))):
+        client.put_object(Bucket=bucket, Key=f"run/{name}", Body=b"" if name == "logs/" else b"{}")
+    if key == "logs/":
+        with open_copy(f"s3://{bucket}/run") as folder:
+            assert [path.name for path in folder.iterdir()] == ["manifest.json"]
+    else:
+        with pytest.raises(StoreError, match="which is not inside"), open_copy(f"s3://{bucket}/run"):
+            pass
+    assert (tmp_path / "x").read_text() == "mine"
