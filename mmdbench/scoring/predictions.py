@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 from mmdbench.errors import DataError, MissingExtraError, UsageError
 from mmdbench.records import BenchData, Index
 from mmdbench.scoring.sheet import ANSWERED
+from mmdbench.system.files import write_atomic
 from mmdbench.system.json_text import parse_json
 
 __all__ = ["read_predictions", "write_predictions"]
@@ -71,11 +73,12 @@ def write_predictions(path: str | Path, bench: BenchData, replies: Mapping[Index
     Raises:
         UsageError: The file's name has another suffix.
         MissingExtraError: An .xlsx file needs packages that are not installed.
+        StoreError: The file cannot be written; an earlier one is left as it was.
     """
     path = Path(path)
     texts = [_text(replies.get(question.index)) for question in bench.questions]
     if path.suffix == ".xlsx":
-        _write_xlsx(path, bench, texts)
+        write_atomic(path, _xlsx(bench, texts))
         return
     columns = list(dict.fromkeys(["index", *(name for q in bench.questions for name in q.fields)]))
     records = [
@@ -83,30 +86,33 @@ def write_predictions(path: str | Path, bench: BenchData, replies: Mapping[Index
         for q, text in zip(bench.questions, texts, strict=True)
     ]
     if path.suffix == ".json":
-        path.write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        write_atomic(path, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
     elif path.suffix == ".tsv":
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, [*columns, "prediction"], delimiter="\t", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(records)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*columns, "prediction"], delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        write_atomic(path, text.getvalue())
     else:
         raise UsageError(f"Cannot write predictions to {path}.", hint="Known: .xlsx, .tsv, .json.")
 
 
-def _write_xlsx(path: Path, bench: BenchData, texts: list[str]) -> None:
+def _xlsx(bench: BenchData, texts: list[str]) -> bytes:
     from mmdbench.scoring.compat import prediction_frame
 
     frame = prediction_frame(bench, texts)
     import pandas as pd
 
     # Without these options a reply such as "=A" or a long link would not come back as it was written.
-    options = {"options": {"strings_to_formulas": False, "strings_to_urls": False}}
+    options = {"options": {"strings_to_formulas": False, "strings_to_urls": False, "in_memory": True}}
+    file = io.BytesIO()
     with (
         warnings.catch_warnings(),
-        pd.ExcelWriter(path, engine="xlsxwriter", engine_kwargs=options) as writer,
+        pd.ExcelWriter(file, engine="xlsxwriter", engine_kwargs=options) as writer,
     ):
         warnings.simplefilter("ignore")
         frame.to_excel(writer, index=False)
+    return file.getvalue()
 
 
 def _text(reply: Any) -> str:

@@ -81,6 +81,7 @@ _HINTS = {
     errno.ELOOP: "A link is in the way. Remove it.",
     errno.EIO: "The disk reports an error; look at it before you write there again.",
 }
+_RESOURCES = _HINTS.keys() - {errno.ENOTDIR, errno.EEXIST}
 
 
 def append_whole(file: IO[bytes], data: bytes) -> None:
@@ -109,6 +110,15 @@ def cannot_open_more(path: Path, error: OSError) -> StoreError | None:
     if error.errno not in (errno.EMFILE, errno.ENFILE):
         return None
     return StoreError(f"Cannot read {path}: {error.strerror}.", hint=_HINTS[error.errno])
+
+
+def out_of_resources(error: OSError) -> StoreError | None:
+    """The error for a failure of disk, quota, limits or rights, wherever it happened; None for any other."""
+    if error.errno not in _RESOURCES:
+        return None
+    where = f"Cannot use {error.filename}" if error.filename else "A file or the output cannot be written"
+    hint = "" if error.errno in (errno.EACCES, errno.EPERM) else _HINTS[error.errno]
+    return StoreError(f"{where}: {error.strerror}.", hint=hint)
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:

@@ -26,6 +26,7 @@ import typer
 from mmdbench.cli._shared.output import print_rendering, say
 from mmdbench.cli._shared.urls import open_urls
 from mmdbench.errors import MmdbenchError, UsageError
+from mmdbench.system.files import out_of_resources
 from mmdbench.system.printable import log_line
 from mmdbench.system.secrets import hide_in_addresses, hide_in_options, hide_secrets
 
@@ -84,8 +85,16 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             say(f"mmdbench: {_unwritable_name(error)}", err=True)
             raise typer.Exit(UsageError.exit_code) from error
         except (Exception, SystemExit) as error:
-            print_unexpected(error)
-            raise typer.Exit(UNEXPECTED) from error
+            known = out_of_resources(error) if isinstance(error, OSError) else None
+            if known is None:
+                print_unexpected(error)
+                raise typer.Exit(UNEXPECTED) from error
+            try:
+                sys.stdout.flush()
+            except OSError:
+                _drop_output()
+            say(f"mmdbench: {known}", err=True)
+            raise typer.Exit(known.exit_code) from error
 
     return run
 
