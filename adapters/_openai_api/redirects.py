@@ -36,7 +36,7 @@ def moved_to(error: BaseException | None) -> str:
     """The address that a server redirected to, by the error that came of it or its causes; empty for none."""
     while error is not None:
         response = getattr(error, "response", None)
-        if getattr(response, "has_redirect_location", False) is True:
+        if response is not None and getattr(response, "has_redirect_location", False) is True:
             return str(response.headers["location"])
         error = error.__cause__ or error.__context__
     return ""

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from mmdbench.errors import UsageError
 from mmdbench.system.secrets import hide_secrets, holds_secret, names_secret
@@ -115,8 +115,9 @@ def refuse_secrets_of_address(address: str, what: str = "The endpoint of a model
             f"{what} must hold no user name, password or key.",
             hint="Put the key into an environment variable and name it: --set key_env=MY_KEY.",
         )
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    bad = next((name for name, _ in pairs if _PARAMETER.search(name)), None)
+    tail = f"{parts.path}?{parts.query}#{parts.fragment}"
+    pairs = [unquote_plus(part).partition("=")[::2] for part in re.split(r"[/?;&#]", tail)]
+    bad = next((name for name, value in pairs if value and _PARAMETER.search(name)), None)
     is_plain = all(hide_secrets(text) == text for pair in pairs for text in pair)
     if bad is None and is_plain and not holds_secret(unquote(address)):
         return

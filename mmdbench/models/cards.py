@@ -166,7 +166,7 @@ class _Sources:
     cards that come with mmdbench, and the user's own.
     """
 
-    cards: Mapping[str, ModelCard]
+    cards: dict[str, ModelCard]
     folder: Mapping[str, ModelCard]
     hidden: frozenset[str]
     trusted: tuple[ModelCard, ...]

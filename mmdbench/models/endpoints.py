@@ -147,7 +147,8 @@ def refuse_clear_text(endpoint: str, variable: str, card_name: str, *, allow_htt
     if not allow_http:
         raise UsageError(
             f"The model {card_name!r} would send the key in {variable} over http, where others can read it.",
-            hint="Use an https address; or, on a network of your own, add --set allow_http=true.",
+            hint="Use an https address; or, on a network of your own, add --set allow_http=true (for a "
+            "judge: allow_http = true among the options of its card).",
         )
 
 

@@ -7,6 +7,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -195,3 +196,14 @@ def test_the_environment_forbids_downloads(
     with pytest.raises(ModelError, match=r"nothing may be downloaded\..* TOY_TEXT may hold either"):
         find_published_text(IN_FILE, repository=repository.address)
     assert repository.paths == []
+
+
+@pytest.mark.parametrize("place", ["user:hunter2pw@h.example/x", "h.example/x?token=hunter2pw"])
+@pytest.mark.parametrize("named", ["option", "variable"])
+def test_an_address_with_a_key_is_refused_and_not_shown(monkeypatch, place, named):
+    known = replace(KNOWN, variable="MMDBENCH_TOY_PROMPT")
+    if named == "variable":
+        monkeypatch.setenv("MMDBENCH_TOY_PROMPT", f"https://{place}")
+    with pytest.raises(UsageError, match="repository of the text 'toy' must hold no") as caught:
+        find_published_text(known, repository=f"https://{place}" if named == "option" else "", offline=False)
+    assert "hunter2pw" not in str(caught.value)
