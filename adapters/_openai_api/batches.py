@@ -9,12 +9,13 @@ from typing import Any
 
 from mmdbench.models.batches import BatchRow, BatchState
 from mmdbench.models.failures import AttemptError, error_of
+from mmdbench.models.tokens import token_count
 from mmdbench.records import Request
 from mmdbench.system.secrets import HIDDEN
 
 from .access import Access
 from .openai_client import OpenAIClient
-from .response import outcome_of
+from .response import outcome_of_json, read_json
 from .settings import ApiSettings
 
 __all__ = ["OpenAIBatches"]
@@ -114,12 +115,12 @@ class OpenAIBatches:
     def _read(self, data: bytes) -> Iterator[BatchRow]:
         for line in data.splitlines():
             try:
-                row = json.loads(line)
+                row = read_json(line)
                 key = str(row["custom_id"])
                 response, error = row.get("response") or {}, row.get("error")
                 code = str((error or {}).get("code") or "")
                 status = int(response.get("status_code") or 0)
-            except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError):
                 continue
             if code in _NOT_SENT:
                 yield BatchRow(key, None)
@@ -128,15 +129,14 @@ class OpenAIBatches:
                 if not 200 <= status < 300:
                     body = response.get("body") or {"error": error}
                     raise error_of(status or 500, body, {}, self._access.key)
-                body = json.dumps(response.get("body")).encode()
-                yield BatchRow(key, outcome_of("application/json", body, self._access.key))
+                yield BatchRow(key, outcome_of_json(response.get("body"), self._access.key))
             except AttemptError as failure:
                 yield BatchRow(key, failure)
 
     def _state(self, batch: Any) -> BatchState:
         counts = getattr(batch, "request_counts", None)
         total, completed, failed = (
-            int(getattr(counts, name, 0) or 0) for name in ("total", "completed", "failed")
+            token_count(getattr(counts, name, 0)) or 0 for name in ("total", "completed", "failed")
         )
         errors = getattr(getattr(batch, "errors", None), "data", None) or []
         files = (getattr(batch, f"{name}_file_id", None) for name in ("output", "error"))

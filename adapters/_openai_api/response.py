@@ -17,7 +17,7 @@ from mmdbench.system.secrets import hide
 
 from .thoughts import message_text, message_thoughts, used_effort
 
-__all__ = ["outcome_of"]
+__all__ = ["outcome_of", "outcome_of_json", "read_json"]
 
 _PAID = ("prompt_tokens", "completion_tokens", "total_tokens")
 _COUNTS = (*_PAID, "cached_tokens", "reasoning_tokens")
@@ -38,7 +38,7 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
         AttemptError: The response is no chat completion.
     """
     try:
-        answer = json.loads(body, parse_int=_whole)
+        answer = read_json(body)
     except (ValueError, RecursionError) as error:
         if "json" not in content_type.lower():
             shown = short_reason(body.decode("utf-8", "replace"), key)[:80]  # cut first, half a key is left
@@ -46,6 +46,16 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
                 "wrong_content_type", f"the server sent {content_type or 'nothing'}: {shown}"
             ) from None
         raise AttemptError("malformed", f"the answer is no JSON: {short_reason(str(error), key)}") from None
+    return outcome_of_json(answer, key)
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON of a server's text. Raises ValueError or RecursionError."""
+    return json.loads(body, parse_int=_whole)
+
+
+def outcome_of_json(answer: Any, key: str = "") -> Outcome:
+    """Read the JSON of a chat completion, as `outcome_of` does. Raises AttemptError."""
     _raise_error(answer, key)
     if not answer["choices"]:
         raise AttemptError("empty_choices", "the answer holds no choice")

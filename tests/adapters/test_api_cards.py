@@ -11,7 +11,7 @@ import pytest
 from mmdbench.adapters._openai_api.pictures import PictureRules, fit
 from mmdbench.adapters._openai_api.response import outcome_of
 from mmdbench.adapters._openai_api.settings import read_settings
-from mmdbench.adapters.openai_api import chat_body
+from mmdbench.adapters.openai_api import chat_body, chat_body_bytes
 from PIL import Image
 
 from mmdbench.errors import ModelError, UnknownNameError, UsageError
@@ -200,6 +200,18 @@ def test_pictures_go_as_they_are():
     assert part["image_url"]["detail"] == "high"
     assert text == {"type": "text", "text": "Which?"}
     assert (body["model"], body["temperature"], sent) == ("gpt-4.1-mini", 0, [])
+
+
+@pytest.mark.parametrize("image_first", [True, False])
+def test_the_body_that_is_sent_is_the_one_that_is_described(image_first):
+    options = {"image_first": image_first}
+    settings = read_settings(
+        ModelCard("x", "openai", model="m", endpoint="http://h.example", options=options)
+    )
+    images = [ImageBytes(png(picture(seed)), "image/png") for seed in (1, 2)]
+    asked = request(*images, prompt='picture-"\u2028é\0', temperature=0, stop=["\0", '"'])
+    body, sent = chat_body(asked, settings)
+    assert chat_body_bytes(asked, settings) == (json.dumps(body).encode(), sent)
 
 
 def test_reasoning_models_get_no_temperature():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ from mmdbench.adapters._openai_api.response import outcome_of
 from typer.testing import CliRunner
 
 from api_runs import run
+from batch_endpoint import BatchEndpoint
 from faulty_server import FaultyServer, completion
 from mmdbench.cli import app
+from mmdbench.models import open_model
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.prices import Price
 from mmdbench.models.tokens import CostEstimate, checked_usage
@@ -125,6 +128,36 @@ def test_eval_and_report_say_how_many_there_are(tmp_path):
     again = CliRunner().invoke(app, ["report", str(tmp_path / "run")])
     said = " ".join((again.output + (tmp_path / "run" / "report.md").read_text()).split())
     assert "2 replies came with numbers of tokens that cannot be any: they count in no sum" in said
+
+
+@needs("openai")
+def test_rows_and_counts_of_a_batch_may_be_odd():
+    lines = [
+        b'{"custom_id": "k%d", "response": {"status_code": 200, "body": %s}}' % (n, answer(usage))
+        for n, usage in enumerate(ODD)
+    ]
+    lines += [b'{"custom_id": "no", "response": {"status_code": 1e400}}', b"[" * 100_000, b"\xff"]
+
+    class Odd(BatchEndpoint):
+        def respond(self, method, path, body, complete):
+            if "/files/" in path:
+                return 200, b"\n".join(lines)
+            counts = {"total": "many", "completed": -1, "failed": 10**400}
+            return 200, {"id": "b", "status": "completed", "output_file_id": "f", "request_counts": counts}
+
+    async def look(server):
+        batches = open_model(ModelCard("toy", "openai", model="m", endpoint=server.url)).batches()
+        try:
+            state = await batches.state("b")
+            return state, await batches.rows(state)
+        finally:
+            await batches.aclose()
+
+    with FaultyServer(batches=Odd()) as server:
+        state, rows = asyncio.run(look(server))
+    assert (state.total, state.completed, state.failed) == (0, 0, 0)
+    assert [row.key for row in rows] == [f"k{n}" for n in range(len(ODD))]
+    assert all(row.result.text == "B" and NO_USAGE in row.result.details for row in rows)
 
 
 @pytest.mark.parametrize("usage", [{"prompt": -5}, {"prompt": 10**5000}, {"cached": "x"}, [1], "x", 7])

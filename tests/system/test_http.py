@@ -35,6 +35,8 @@ def clock(monkeypatch):
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "9" * 400 + "d"}, None),
+        ({"retry-after": "9" * 90 + "d"}, 8.64e94 * (1 - 1e-90)),
         ({"retry-after": "5 potatoes"}, None),
         ({"retry-after": "31536000"}, 31_536_000),
         ({"retry-after": formatdate(NOW + 45, usegmt=True)}, 45),
