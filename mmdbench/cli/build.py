@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,17 +11,10 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import OUT
-from mmdbench.library.options import chosen_levels
-from mmdbench.library.sources import Sources, open_benches
 from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mmdbench.benches import Bench
-    from mmdbench.builds import BuildPlan, BuildSettings, BuildSummary
-    from mmdbench.builds.estimate import BuildEstimate
-    from mmdbench.run.engines.settings import EngineSettings
+    from mmdbench.library.building import BuildEstimate, BuildOptions, BuildSummary, PlannedBuild
 
 __all__ = ["build"]
 
@@ -56,77 +47,45 @@ def build(
     runtime_env: opts.RuntimeEnv = None,
 ) -> None:
     """Write degraded copies of benchmarks; run the command again to resume."""
-    from mmdbench.benches import expand_benches
-    from mmdbench.builds import BuildPlan, BuildSettings
-    from mmdbench.builds.plan import check_build_plan
-    from mmdbench.corruptions.spec_file import load_spec
-    from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
+    from mmdbench.library.building import plan_build
 
-    plan = BuildPlan(
-        benches=expand_benches(bench),
-        levels=chosen_levels(opts.split_list(level)),
-        design=design,
-        corruptions=opts.split_list(*(corruption or ())),
-        sample=sample,
-        seed=seed,
-        profile=profile,
-        codec=codec,
-        format=format,
-        degrade_again=degrade_again,
-    )
-    check_build_plan(plan, load_spec())
-    where = EngineSettings(engine, address=ray_address, runtime_env=read_runtime_env(runtime_env))
-    sources = Sources(data_dir, offline, family, "any", image_root=image_root)
-    benches = open_benches(plan.benches, sources, Terminal(quiet=quiet))
+    options: BuildOptions = {
+        "format": format,
+        "levels": opts.split_list(level),
+        "sample": sample,
+        "design": design,
+        "corruptions": opts.split_list(*(corruption or ())),
+        "seed": seed,
+        "profile": profile,
+        "codec": codec,
+        "degrade_again": degrade_again,
+        "family": family,
+        "data_dir": data_dir,
+        "offline": offline,
+        "on_bad_image": on_bad_image,
+        "max_pixels": max_pixels,
+        "workers": workers,
+        "engine": engine,
+        "ray_address": ray_address,
+        "runtime_env": runtime_env,
+    }
+    planned = plan_build(bench, progress=Terminal(quiet=quiet), **options)
     if dry_run or not quiet:
-        _print_plan(plan, benches, out, workers)
+        _print_plan(planned, out)
     if not dry_run:
-        settings = BuildSettings(workers, on_bad_image=on_bad_image, max_pixels=max_pixels)
-        _print_summary(_run(plan, benches, out, settings, where, quiet=quiet), out)
+        _print_summary(planned.make(out), out)
 
 
-def _run(
-    plan: BuildPlan,
-    benches: Sequence[Bench],
-    out: Path,
-    settings: BuildSettings,
-    where: EngineSettings,
-    *,
-    quiet: bool,
-) -> BuildSummary:
-    from mmdbench.builds import BuildProgress, run_build
-    from mmdbench.builds.build import by_threads
-    from mmdbench.builds.ray_rows import by_ray
-    from mmdbench.library.progress import Bar
-
-    on_ray = where.engine == "ray"
-    with (
-        by_ray(where.address, where.runtime_env) if on_ray else nullcontext(by_threads) as make_rows,
-        Bar("Building", quiet=quiet) as bar,
-    ):
-
-        def show(progress: BuildProgress) -> None:
-            bar.update(progress.done, progress.total, f"{progress.bench} {progress.note}".strip())
-
-        return run_build(plan, benches, out, replace(settings, on_progress=show, make_rows=make_rows))
-
-
-def _print_plan(plan: BuildPlan, benches: Sequence[Bench], out: Path, workers: int) -> None:
-    from mmdbench.builds.estimate import estimate_build
-    from mmdbench.builds.plan import plan_benches
-    from mmdbench.corruptions.spec_file import load_spec
-
-    planned = plan_benches(plan, benches, load_spec())
-    estimate = estimate_build(plan, planned, workers)
-    for bench, bench_plan in zip(benches, planned, strict=True):
+def _print_plan(planned: PlannedBuild, out: Path) -> None:
+    estimate, files = planned.estimate, planned.outputs
+    for bench, questions in zip(planned.benches, planned.questions, strict=True):
         gone = bench.without_picture
         note = f", {gone} rows without a picture left out" if gone else ""
-        say(f"{bench.name}: {len(bench_plan.questions)} questions, family {bench.family}{note}", err=True)
+        say(f"{bench.name}: {questions} questions, family {bench.family}{note}", err=True)
     for line in _count_lines(estimate):
         say(f"  {line}", err=True)
-    files = sum(len(bench_plan.outputs) for bench_plan in planned)
     say(
-        f"{sum(estimate.variants.values())} pictures in {files} {plan.format} "
+        f"{sum(estimate.variants.values())} pictures in {files} {planned.plan.format} "
         f"output{'s' * (files != 1)} in {out}: "
         f"about {_bytes(estimate.bytes)}, {_time(estimate.wall_seconds)} with {estimate.workers} threads.",
         err=True,

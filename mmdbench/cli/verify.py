@@ -9,6 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
+from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import FOLDER
 from mmdbench.system.images import MAX_PIXELS
 
@@ -35,19 +36,17 @@ def verify(
 
     Exit code: 0 all right, 1 damage was found, 3 only files were checked, as a source is missing.
     """
-    from mmdbench.builds.manifest import read_build
-    from mmdbench.builds.source_benches import SourceBenches, find_source_benches
-    from mmdbench.builds.verify import VerifySettings, verify_build
-    from mmdbench.library.progress import Bar
+    from mmdbench.library.building import VerifySettings
+    from mmdbench.library.building import verify as verify_build
 
-    sources = SourceBenches()
-    if not files_only:
-        sources = find_source_benches(
-            read_build(folder), folder, data_dir=data_dir, files=source or (), image_root=image_root
+    with Terminal(quiet=quiet).bar("Verifying") as bar:
+        result = verify_build(
+            folder,
+            VerifySettings(sample, workers, max_pixels, bar.update),
+            sources=source or (),
+            data_dir=data_dir,
+            files_only=files_only,
         )
-    with Bar("Verifying", quiet=quiet) as bar:
-        settings = VerifySettings(sample, workers, max_pixels, bar.update)
-        result = verify_build(folder, sources, settings)
     for problem in result.problems:
         say(str(problem))
     for name, reason in result.missing.items():

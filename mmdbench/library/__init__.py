@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmdbench.library.building import BuildOptions, BuildSummary, build
 from mmdbench.library.callables import batched
 from mmdbench.library.checking import CheckResult
 from mmdbench.library.citing import cite
@@ -14,6 +15,8 @@ from mmdbench.library.shown_tables import ShownTable, TableSet
 from mmdbench.library.user_interface import Progress
 
 __all__ = [
+    "BuildOptions",
+    "BuildSummary",
     "CheckResult",
     "EvaluateOptions",
     "Forecast",
@@ -24,6 +27,7 @@ __all__ = [
     "ShownTable",
     "TableSet",
     "batched",
+    "build",
     "cite",
     "compare",
     "evaluate",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mmdbench.errors import IncompleteError, MmdbenchError
@@ -16,7 +15,7 @@ from mmdbench.library.given_models import AnyModel
 from mmdbench.library.options import EvaluateOptions
 from mmdbench.library.prepared import Prepared, prepare
 from mmdbench.library.run import Run, Session
-from mmdbench.library.user_interface import CallbackInterface, Progress, UserInterface
+from mmdbench.library.user_interface import Benches, Shows, UserInterface, bench_names, interface_of
 from mmdbench.records import RunPlan
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.precision import half_width_points, until_precise
@@ -30,11 +29,9 @@ from mmdbench.scoring import Rules
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Benches", "Forecast", "Shows", "evaluate", "forecast", "interface_of"]
+__all__ = ["Forecast", "evaluate", "forecast"]
 
 T = TypeVar("T")
-Benches = str | Path | Sequence[str | Path]
-Shows = bool | UserInterface | Callable[[Progress], None]
 
 
 def evaluate(
@@ -68,7 +65,7 @@ def evaluate(
     """
     interface = interface_of(progress)
     return _outside_event_loop(
-        lambda: _Work(prepare(model, _names(bench), options, interface), interface).run()
+        lambda: _Work(prepare(model, bench_names(bench), options, interface), interface).run()
     )
 
 
@@ -87,20 +84,13 @@ def forecast(
         The numbers of requests, images and tokens, the cost and the time.
     """
     interface = interface_of(progress)
-    prepared = prepare(model, _names(bench), options, interface, dry_run=True)
+    prepared = prepare(model, bench_names(bench), options, interface, dry_run=True)
 
     def count() -> Forecast:
         with _opened(prepared, interface) as inputs:
             return forecast_inputs(inputs)
 
     return _outside_event_loop(count)
-
-
-def interface_of(progress: Shows) -> UserInterface:
-    """The interface of the argument `progress`."""
-    if isinstance(progress, UserInterface):
-        return progress
-    return CallbackInterface(progress) if callable(progress) else UserInterface(quiet=not progress)
 
 
 @dataclass
@@ -177,10 +167,6 @@ def _opened(prepared: Prepared, interface: UserInterface) -> Iterator[RunInputs]
     opened = open_run(evaluation, sources, interface, fetch if loaded is None else lambda _card: loaded)
     with prepared.server or nullcontext(), opened as inputs:
         yield inputs
-
-
-def _names(bench: Benches) -> list[str | Path]:
-    return [bench] if isinstance(bench, (str, Path)) else list(bench)
 
 
 def _outside_event_loop(work: Callable[[], T]) -> T:

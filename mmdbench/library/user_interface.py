@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from mmdbench.library.notes import show_note
 from mmdbench.library.progress import Bar
 
-__all__ = ["CallbackInterface", "Progress", "ProgressBar", "UserInterface"]
+__all__ = [
+    "Benches",
+    "CallbackInterface",
+    "Progress",
+    "ProgressBar",
+    "Shows",
+    "UserInterface",
+    "bench_names",
+    "interface_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +100,22 @@ class _Sender:
 
     def update(self, done: int, total: int, note: str = "") -> None:
         self._on_progress(Progress(self._task, done, total, note))
+
+
+Benches = str | Path | Sequence[str | Path]
+"""Names of benchmarks and paths of TSV files, one or several."""
+
+Shows = bool | UserInterface | Callable[[Progress], None]
+"""The argument `progress`: True for bars, False for none, a function for each state, or an interface."""
+
+
+def interface_of(progress: Shows) -> UserInterface:
+    """The interface of the argument `progress`."""
+    if isinstance(progress, UserInterface):
+        return progress
+    return CallbackInterface(progress) if callable(progress) else UserInterface(quiet=not progress)
+
+
+def bench_names(bench: Benches) -> list[str]:
+    """The argument `bench` as a list."""
+    return [str(bench)] if isinstance(bench, (str, Path)) else [str(name) for name in bench]
