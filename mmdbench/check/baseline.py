@@ -18,11 +18,11 @@ from mmdbench.errors import DataError, IncomparableError, IncompleteError, Usage
 from mmdbench.models.names import is_one_model
 from mmdbench.report.identity import SERVED, Difference, IdentityRecord, identity, require_comparable
 from mmdbench.report.scores import levels_of, main_rows
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.freshness import stale_problem
 from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.results.served import served_models
 from mmdbench.run.served_models import names_text
+from mmdbench.stats.rounding import fixed
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import write_atomic
 from mmdbench.system.json_text import parse_json

@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 
 from mmdbench.check.verdicts import CheckReport, CheckRow
 from mmdbench.report.render.markdown import markdown_table, markdown_text
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Column, Row, Table, Value
 from mmdbench.results.freshness import freshness_line
+from mmdbench.stats.rounding import fixed
 from mmdbench.system.printable import one_line
 
 __all__ = ["check_table", "detectable_losses", "github_lines", "junit_xml", "markdown_summary", "row_text"]

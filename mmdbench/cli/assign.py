@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,21 +13,16 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_paths, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.library.asking import ask_model, refuse_incomplete
 from mmdbench.library.options import chosen_levels
-from mmdbench.library.sources import Sources, open_benches
+from mmdbench.library.sources import Sources
 from mmdbench.records import CLEAN, RECODED, RunPlan
 from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from mmdbench.benches import Bench
-    from mmdbench.models.cards import ModelCard
-    from mmdbench.run.inputs import RunSettings
-    from mmdbench.training import AssignmentRules, RowDraw, SetPlan, TrainingSet, Writers
+    from mmdbench.library.assigning import MadeSet
 
 __all__ = ["assign"]
 
-_ROW_FAMILY = "mmvet"  # the question unchanged, and a judge's grade
 _recipe_option = partial(typer.Option, rich_help_panel="Recipe")
 
 _RECIPES = ("paper", "code", "robust-r1")
@@ -106,10 +99,9 @@ def assign(
 
     Run the command again to resume.
     """
+    from mmdbench.library import assigning
     from mmdbench.library.given_models import chosen_card
-    from mmdbench.run.budget import Budget
-    from mmdbench.run.inputs import RunSettings
-    from mmdbench.training import AssignmentRules, RowDraw, SetPlan
+    from mmdbench.library.prepared import limited_settings
 
     if recipe not in _RECIPES:
         raise UnknownNameError("recipe", recipe, _RECIPES)
@@ -124,7 +116,7 @@ def assign(
     _refuse_foreign(recipe, given)
     plan = RunPlan(
         model=model,
-        benches=_names(bench),
+        benches=assigning.source_names(opts.split_list(*bench)),
         levels=_levels(level, clean=bool(clean_check)),
         design=f"drawn:{draw or ('published' if recipe == 'code' else 'uniform')}",
         corruptions=opts.split_list(*(corruption or ())),
@@ -133,113 +125,34 @@ def assign(
         profile=profile,
         codec=codec,
     )
-    rows = RowDraw(**_known(p_sft=p_sft, p_rl=p_rl, seed=seed)) if recipe == "code" else None
+    rows = None
+    if recipe == "code":
+        rows = assigning.RowDraw(**_known(p_sft=p_sft, p_rl=p_rl, seed=seed))
     screen = Terminal(quiet=quiet)
-    work = _Work(Sources(data_dir, offline, family, yes=yes, image_root=image_root), out, rows, screen)
+    work = assigning.SetSources(
+        Sources(data_dir, offline, family, yes=yes, image_root=image_root), screen, out, rows
+    )
     change: dict[str, Any] = {"allow_model_change": allow_model_change}
     limits = {"max_usd": max_usd, "max_requests": max_requests, **change}
-    writers = _writers(recipe, judge, trace, model_card or (), limits, screen)
+    writers = assigning.open_writers(recipe, (judge, trace), model_card or (), limits, screen)
     pictures: dict[str, Any] = {"on_bad_image": on_bad_image, "max_pixels": max_pixels}
     if recipe == "paper":
         if not model:
             raise UsageError("The recipe 'paper' needs a base model.", hint="Name one with --model.")
-        rules = AssignmentRules(
+        rules = assigning.AssignmentRules(
             **_known(clean_check=clean_check, right_at=right_at, regenerations=regenerations, seed=seed)
         )
         card = chosen_card(model, model_card or (), settings or (), screen)
-        how = RunSettings(budget=Budget(max_usd, None, max_requests), **pictures, **change)
-        _by_base_model(replace(plan, model=card.name), card, how, rules, work, writers)
+        how = limited_settings(max_usd, max_requests, **pictures, **change)
+        made = assigning.assign_by_model(
+            assigning.evaluation_of(replace(plan, model=card.name), card, how, work), rules, work, writers
+        )
     else:
         more = {"draw": rows, "regenerations": regenerations}
-        _without_base_model(SetPlan(recipe, plan, **_known(**more, **pictures)), work, writers)
-
-
-@dataclass
-class _Work:
-    """The sources, the folder and the draw of rows; `left_out` counts the rows that are not used."""
-
-    sources: Sources
-    out: Path | None
-    draw: RowDraw | None
-    screen: Terminal
-    left_out: Counter[str] = field(default_factory=Counter)
-
-    def open(self, names: Sequence[str], folder: Path) -> list[Bench]:
-        """Open benchmarks; rows with conversations are copied into the folder first."""
-        from mmdbench.benches import open_bench
-        from mmdbench.run.folder import ROWS
-        from mmdbench.system.inner_paths import refuse_links
-        from mmdbench.training import bench_of_rows
-        from mmdbench.training.rows import is_row_source
-
-        refuse_links(folder)
-        found = []
-        for name in names:
-            if not is_row_source(name):
-                found += open_benches([name], self.sources, self.screen)
-                continue
-            rows = bench_of_rows(Path(name), folder / ROWS, self.draw, self.sources.image_root)
-            self.left_out.update(rows.left_out)
-            found.append(open_bench(rows.path, family=_ROW_FAMILY, answers="as is"))
-        return found
-
-
-def _writers(
-    recipe: str, judge: str, trace: str, cards: Sequence[Path], limits: Mapping[str, Any], screen: Terminal
-) -> Writers:
-    """Judge and writer by name; a wrong name fails before anything is paid for."""
-    from mmdbench.results.judging.open import JudgeOptions
-    from mmdbench.training import Writers
-    from mmdbench.training.prompts import AGENT_SYSTEM
-
-    def options(role: str, name: str, system: str = "") -> JudgeOptions | None:
-        if not name:
-            return None
-        on_usage = partial(screen.judge_usage, role=role)
-        return JudgeOptions(
-            name, None, cards, **limits, system=system, on_usage=on_usage, on_note=screen.remark
-        )
-
-    system = AGENT_SYSTEM if recipe == "code" else ""
-    found = Writers(options("judge", judge), options("writer", trace, system))
-    found.check()
-    return found
-
-
-def _by_base_model(
-    plan: RunPlan, card: ModelCard, how: RunSettings, rules: AssignmentRules, work: _Work, writers: Writers
-) -> None:
-    from mmdbench.run.evaluate import Evaluation, open_evaluation
-    from mmdbench.run.folder import default_folder
-    from mmdbench.training import assign_samples
-    from mmdbench.training.rows import is_row_source
-
-    if writers.judge is None and any(map(is_row_source, plan.benches)):
-        raise UsageError("Rows have free answers, which a judge must grade.", hint="Name one with --judge.")
-    folder = default_folder(plan) if work.out is None else work.out
-    evaluation = Evaluation(plan, card, folder, how, data_dir=work.sources.data_dir)
-    with open_evaluation(evaluation, lambda names: work.open(names, folder)) as inputs:
-        summary = ask_model(inputs, work.screen)
-        with work.screen.bar("Samples") as bar:
-            rest = writers.after(summary.usd)
-            made = assign_samples(inputs, rules, rest, left_out=work.left_out, on_sample=bar.update)
-    _print(made.made, work.left_out)
-    refuse_incomplete(made.results, summary)
-
-
-def _without_base_model(plan: SetPlan, work: _Work, writers: Writers) -> None:
-    from mmdbench.run.plan import check_plan
-    from mmdbench.training import make_set
-    from mmdbench.training.recipes import claim_set_folder, default_set_folder
-
-    check_plan(plan.pictures)
-    plan.check_models(writers)
-    folder = default_set_folder(plan) if work.out is None else work.out
-    claim_set_folder(folder, plan)
-    benches = work.open(plan.pictures.benches, folder)
-    with work.screen.bar("Samples") as bar:
-        made = make_set(plan, benches, folder, writers, left_out=work.left_out, on_sample=bar.update)
-    _print(made, work.left_out)
+        set_plan = assigning.SetPlan(recipe, plan, **_known(**more, **pictures))
+        made = assigning.assign_without_model(set_plan, work, writers)
+    _print(made)
+    made.require_complete()
 
 
 def _refuse_foreign(recipe: str, given: Mapping[str, Any]) -> None:
@@ -250,18 +163,6 @@ def _refuse_foreign(recipe: str, given: Mapping[str, Any]) -> None:
                 f"--{name.replace('_', '-')} does not belong to the recipe {recipe!r}.",
                 hint=f"It belongs to {' and '.join(_OWNERS[name])}.",
             )
-
-
-def _names(bench: Sequence[str]) -> tuple[str, ...]:
-    """Canonical names of benchmarks, and the paths of rows as they are, in order and each once."""
-    from mmdbench.benches import expand_benches
-    from mmdbench.benches.catalog import refuse_degraded
-    from mmdbench.training.rows import is_row_source
-
-    parts = opts.split_list(*bench)
-    found = [n for part in parts for n in ((part,) if is_row_source(part) else expand_benches(part))]
-    refuse_degraded(found, "a training set")
-    return tuple(dict.fromkeys(found))
 
 
 def _levels(text: str, *, clean: bool) -> tuple[str, ...]:
@@ -279,11 +180,11 @@ def _known(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _print(made: TrainingSet, rows_left_out: Mapping[str, int]) -> None:
-    from mmdbench.training import RL, SFT, SUMMARY
+def _print(made: MadeSet) -> None:
+    from mmdbench.library.assigning import RL, SFT, SUMMARY
 
-    for label, value in made.statistics.items():
+    for label, value in made.made.statistics.items():
         say(f"{label:>28}  {value:,}")
-    for reason, count in [*sorted(rows_left_out.items()), *made.left_out.items()]:
+    for reason, count in [*sorted(made.left_out.items()), *made.made.left_out.items()]:
         say(f"  {count} left out: {reason}")
-    print_paths(made.folder / name for name in (SFT, RL, SUMMARY))
+    print_paths(made.made.folder / name for name in (SFT, RL, SUMMARY))

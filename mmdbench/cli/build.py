@@ -61,6 +61,7 @@ def build(
         "degrade_again": degrade_again,
         "family": family,
         "data_dir": data_dir,
+        "image_root": image_root,
         "offline": offline,
         "on_bad_image": on_bad_image,
         "max_pixels": max_pixels,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,9 +13,7 @@ from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.terminal import Terminal
 
 if TYPE_CHECKING:
-    from mmdbench.benches.data_files import DataFile
-    from mmdbench.benches.fetch import FetchSettings
-    from mmdbench.variants.released_data import ReleasedState
+    from mmdbench.library.data import DataFile, DataFiles, ReleasedState
 
 __all__ = ["app"]
 
@@ -40,30 +37,23 @@ def list_files(
     ] = False,
 ) -> None:
     """List all benchmarks and the state of their files."""
-    from mmdbench.benches.data_files import list_data
-    from mmdbench.variants.released_data import DATASET, list_published, local_released, released_state
+    from mmdbench.library.data import DATASET
+    from mmdbench.library.data import list_data as list_all
 
-    if released:
-        _print_released([released_state(file, data_dir) for file in list_published()])
-        return
-    _print(list_data(data_dir))
-    _print_released(local_released(data_dir))
-    say(f"The authors' degraded files are in {DATASET}: mmdbench data list --released")
+    found = list_all(data_dir, released=released)
+    _print(found)
+    if not released:
+        say(f"The authors' degraded files are in {DATASET}: mmdbench data list --released")
 
 
 @guarded
 def get(names: Names, data_dir: opts.LocalDataDir = None, yes: opts.Yes = False) -> None:
     """Download missing files; run the command again to resume; exit 4 if a file is not the published one."""
-    from mmdbench.benches.data_files import get_data
-    from mmdbench.library.sources import download_progress
+    from mmdbench.library.data import get_data
 
-    released, names = _split(names)
-    with download_progress(Terminal()) as settings:
-        states = _get_released(released, data_dir, settings, yes=yes) if released else ()
-        found = get_data(names, data_dir=data_dir, settings=settings)
+    found = get_data(names, data_dir, yes=yes, interface=Terminal())
     _print(found)
-    _print_released(states)
-    _require_published(found, states)
+    _require_published(found)
 
 
 @guarded
@@ -72,23 +62,11 @@ def verify(
     data_dir: opts.LocalDataDir = None,
 ) -> None:
     """Compare checksums with those of the published files; exit 4 if one differs."""
-    from mmdbench.benches.data_files import verify_data
-    from mmdbench.variants.released_data import (
-        PublishedFile,
-        choose_published,
-        local_released,
-        released_state,
-    )
+    from mmdbench.library.data import verify_data
 
-    released, benches = _split(names or ())
-    here = [PublishedFile(f"{state.name}.tsv", 0) for state in local_released(data_dir)]
-    chosen = here if not names else choose_published([n for n in released if n.startswith("released")], here)
-    chosen = [*chosen, *(PublishedFile(f"{n}.tsv", 0) for n in released if not n.startswith("released"))]
-    states = [released_state(file, data_dir, again=True) for file in chosen]
-    found = verify_data(benches, data_dir=data_dir) if benches or not released else ()
+    found = verify_data(names or (), data_dir)
     _print(found)
-    _print_released(states)
-    _require_published(found, states)
+    _require_published(found)
 
 
 @guarded
@@ -102,37 +80,14 @@ def path(
     say(str(find_file(f"{name}.tsv", data_dir) or data_path(name, data_dir=data_dir)))
 
 
-def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Names of the authors' degraded files, and the others."""
-    from mmdbench.variants.released_data import is_released_name
-
-    parts = [part.strip() for name in names for part in name.split(",") if part.strip()]
-    return [p for p in parts if is_released_name(p)], [p for p in parts if not is_released_name(p)]
-
-
-def _get_released(
-    names: Sequence[str], data_dir: Path | None, settings: FetchSettings, *, yes: bool
-) -> tuple[ReleasedState, ...]:
-    from mmdbench.library.downloads import released_files, require_consent, show_missing
-    from mmdbench.variants.released_data import (
-        choose_published,
-        fetch_published,
-        list_published,
-        released_state,
-    )
-
-    chosen = choose_published(names, list_published(settings))
-    missing = [file for file in chosen if released_state(file, data_dir).path is None]
-    if missing:
-        screen = Terminal()
-        show_missing(released_files(missing), screen)
-        require_consent(sum(file.bytes for file in missing), screen, yes=yes)
-    return fetch_published(chosen, data_dir, settings)
-
-
-def _require_published(files: Sequence[DataFile], released: Sequence[ReleasedState] = ()) -> None:
-    if "mismatch" in [*(file.checksum for file in files), *(file.checksum for file in released)]:
+def _require_published(found: DataFiles) -> None:
+    if not found.published:
         raise typer.Exit(4)
+
+
+def _print(found: DataFiles) -> None:
+    _print_benches(found.benches)
+    _print_released(found.released)
 
 
 def _print_released(files: Sequence[ReleasedState]) -> None:
@@ -156,7 +111,7 @@ def _print_released(files: Sequence[ReleasedState]) -> None:
             say(f"{file.name}: not the published file (SHA-256 {file.sha256}). {file.note}".strip())
 
 
-def _print(files: tuple[DataFile, ...]) -> None:
+def _print_benches(files: tuple[DataFile, ...]) -> None:
     if not files:
         return
     from rich.table import Table

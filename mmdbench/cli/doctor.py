@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_json, say
+from mmdbench.cli._shared.output import print_json
 from mmdbench.cli._shared.terminal import Terminal
 
 if TYPE_CHECKING:
-    from mmdbench.models.cards import ModelCard
-    from mmdbench.run.canary import CanaryResult
+    from mmdbench.library.doctor import Diagnosis
 
 __all__ = ["doctor"]
 
@@ -31,32 +30,23 @@ def doctor(
     Nothing is downloaded: files of the model that are missing are listed with their sizes.
     Exit code: 0 passed, 3 cannot tell, 4 an answer belongs to another picture, or there is none.
     """
-    from mmdbench.library.downloads import refuse_missing
-    from mmdbench.library.given_models import chosen_card
-    from mmdbench.models.registry import check_model, open_model
-    from mmdbench.run.preflight import canary_of
+    from mmdbench.library.doctor import diagnose
 
-    screen = Terminal()
-    card = chosen_card(model, model_card or (), settings or (), screen)
-    refuse_missing(card, screen)
-    loaded = open_model(card)
-    check_model(loaded)
-    found = canary_of(loaded, card)
-    learnt = getattr(loaded, "learnt", None)
-    if learnt is not None and learnt.note:
-        say(f"mmdbench: {learnt.note}.", err=True)
+    made = diagnose(model, model_cards=model_card or (), settings=settings or (), interface=Terminal())
+    found = made.result
     if as_json:
-        print_json({"model": card.name, **asdict(found), "said": found.summary})
+        print_json({"model": made.card.name, **asdict(found), "said": found.summary})
     else:
-        _print(card, found)
+        _print(made)
     raise typer.Exit(_EXIT_CODES[found.verdict])
 
 
-def _print(card: ModelCard, found: CanaryResult) -> None:
+def _print(made: Diagnosis) -> None:
     from rich.table import Table
 
     from mmdbench.library.screen import Screen, styled
 
+    card, found = made.card, made.result
     table = Table(title=f"{card.name} at {card.endpoint}" if card.endpoint else card.name)
     for name in ("picture", "shows", "reply", "verdict"):
         table.add_column(name)

@@ -64,7 +64,7 @@ def _benches() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from mmdbench.models.cards import known_cards
+    from mmdbench.library.listing import known_cards
 
     return [
         {

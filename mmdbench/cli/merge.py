@@ -28,9 +28,9 @@ def merge(
 
     Run the command again to resume.
     """
-    from mmdbench.run.merge import merge_runs
+    from mmdbench.library.merging import merge as merge_shards
 
-    done = merge_runs(runs, out, prefer)
+    done = merge_shards(runs, out, prefer=prefer)
     failed = f", {done.failed} of them failed" if done.failed else ""
     say(f"{done.runs} runs, {done.replies} of {done.planned} planned replies{failed}: {out}")
     if done.different:

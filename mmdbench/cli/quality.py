@@ -9,6 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_json, say
+from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL, OUT
 from mmdbench.errors import UsageError
 
@@ -35,35 +36,23 @@ def quality(
 
     Figures are written to quality.json beside the pictures.
     """
-    from mmdbench.library.progress import Bar
-    from mmdbench.results.pictures import SourceFolders
-    from mmdbench.results.quality.measure import measure, write_quality
-    from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
-    from mmdbench.results.quality.pictures import open_pictures
-    from mmdbench.run.folder import QUALITY_FILE
+    from mmdbench.library.quality import QUALITY_FILE, measure_quality
 
     names = opts.split_list(metrics)
     if not names:
         raise UsageError(
             f"--metrics must name a metric, got {metrics!r}.", hint="Name some of brisque, niqe, musiq."
         )
-    if not folder.is_dir():
-        raise UsageError(f"FOLDER must be a folder of a run or of pictures, got {folder}.")
-    opened = open_metrics(names, weights_dir=weights_dir, device=device)
-    say(LICENCE_NOTICE, err=True)
-    pictures, missing = open_pictures(folder, SourceFolders(data_dir, image_root))
-    for reason in missing:
-        say(f"mmdbench: not measured: {reason}", err=True)
-    if not pictures:
-        raise UsageError(
-            f"No picture of {folder} can be made again.",
-            hint="Name the folder of its benchmarks with --data-dir.",
-        )
-    with Bar("Quality", quiet=quiet or as_json, unit="pictures") as bar:
-        values = measure(
-            pictures, opened, folder, batch=batch, on_progress=lambda done, total: bar.update(done, total, "")
-        )
-    record = write_quality(folder, pictures, opened, values)
+    record = measure_quality(
+        folder,
+        names,
+        weights_dir=weights_dir,
+        device=device,
+        batch=batch,
+        data_dir=data_dir,
+        image_root=image_root,
+        interface=Terminal(quiet=quiet or as_json),
+    )
     if as_json:
         print_json(record)
         return
@@ -76,7 +65,7 @@ def _print_means(record: dict[str, Any]) -> None:
     from rich.table import Table
 
     from mmdbench.library.screen import Screen
-    from mmdbench.report.tables.rounding import fixed
+    from mmdbench.stats.rounding import fixed
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for image in record["images"]:

@@ -37,6 +37,6 @@ def replay(
     from mmdbench.library.building import replay as make_again
 
     query = ImageQuery(index, bench, level, corruption, picture - 1)
-    made = make_again(manifest, query, out, sources=source or (), data_dir=data_dir)
+    made = make_again(manifest, query, out, sources=source or (), data_dir=data_dir, image_root=image_root)
     same = "" if made.same_bytes else " (the same pixels, encoded in other bytes)"
     say(f"{made.row}: {made.made}, pixels as logged{same} → {out}")

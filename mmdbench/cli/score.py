@@ -13,10 +13,10 @@ from mmdbench.cli._shared.output import print_json, print_paths, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import BENCH, LOCAL, OUT
 from mmdbench.errors import UsageError
-from mmdbench.library.judging import refuse_unjudged, shown_by_report
+from mmdbench.library.judging import refuse_unjudged
 
 if TYPE_CHECKING:
-    from mmdbench.results.rescoring import Regraded, RowChange
+    from mmdbench.library.rescoring import Regraded, RegradedRun, RowChange
     from mmdbench.scoring import Score
 
 __all__ = ["score"]
@@ -95,56 +95,40 @@ def score(
     for option, given in without.items():
         if given and not judge:
             raise UsageError(f"{option} needs a judge.", hint="Add --judge.")
-    from mmdbench.library.sources import Sources, open_benches
-    from mmdbench.results.judging.open import JudgeOptions
-    from mmdbench.results.rescoring import regrade_and_save, score_predictions
+    from mmdbench.library.rescoring import JudgeOptions, rescore, score_file
+    from mmdbench.library.sources import Sources
     from mmdbench.scoring import Rules
 
     rules = Rules(protocol, extraction, io, on_unresolved, seed)
-    benches, screen = [], Terminal(quiet=quiet or as_json or not judge)
-    if predictions is not None:
+    screen = Terminal(quiet=quiet or as_json)
+    judged_by = None
+    if judge:
+        judged_by = JudgeOptions(
+            judge, judge_heads, model_card or (), max_usd, allow_model_change=allow_model_change
+        )
+    if run is not None:
+        made = rescore(run, rules, judged_by, against=against, default=default, interface=screen)
+        _print_run(made, as_json=as_json)
+    elif predictions is not None:
         sources = Sources(data_dir, offline, family, image_root=image_root)
-        benches = open_benches([bench or ""], sources, screen)
-    with screen.bar("Judge") as bar:
-        judged_by = None
-        if judge:
-            judged_by = JudgeOptions(
-                judge,
-                judge_heads,
-                model_card or (),
-                max_usd,
-                on_progress=bar.update,
-                on_usage=screen.judge_usage,
-                on_note=screen.remark,
-                allow_model_change=allow_model_change,
-            )
-        if predictions is None:
-            assert run is not None
-            regraded, files = regrade_and_save(run, rules, judged_by, against=against, default=default)
-        else:
-            scored = score_predictions(predictions, benches[0], rules, judged_by, partial=partial)
-    if predictions is None:
-        _print_run(regraded, files, as_json=as_json)
-    else:
+        scored = score_file(
+            predictions, bench or "", rules, judged_by, sources=sources, partial=partial, interface=screen
+        )
         _print_predictions(predictions, scored, as_json=as_json)
 
 
-def _print_run(made: Regraded, files: Sequence[Path], *, as_json: bool) -> None:
-    from mmdbench.report.tables.run_notes import run_notes
-
-    results = made.results
-    notes = run_notes(results)
+def _print_run(made: RegradedRun, *, as_json: bool) -> None:
     if as_json:
-        print_json({**made.as_dict(), "notes": notes})
+        print_json(made.as_dict())
     else:
-        _print_notes(notes if not results.settled else ())
-        _print_scores([(_arm_name(arm.level, arm.corruption), arm.score) for arm in made.arms])
-        _print_notes(notes if results.settled else ())
-        _print_changes(made)
-        print_paths(files)
-    for line in shown_by_report(made):
+        _print_notes(made.notes if not made.settled else ())
+        _print_scores([(_arm_name(arm.level, arm.corruption), arm.score) for arm in made.regraded.arms])
+        _print_notes(made.notes if made.settled else ())
+        _print_changes(made.regraded)
+        print_paths(made.files)
+    for line in made.shown_by_report():
         say(line, err=True)
-    refuse_unjudged([arm.score for arm in made.arms])
+    made.require_judged()
 
 
 def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
@@ -228,7 +212,7 @@ def _arm_name(level: str, corruption: str | None) -> str:
 
 
 def _points(value: float | None) -> str:
-    from mmdbench.report.tables.rounding import fixed
+    from mmdbench.stats.rounding import fixed
 
     return "–" if value is None else fixed(value, 2)
 

@@ -45,6 +45,7 @@ def verify(
             VerifySettings(sample, workers, max_pixels, bar.update),
             sources=source or (),
             data_dir=data_dir,
+            image_root=image_root,
             files_only=files_only,
         )
     for problem in result.problems:

@@ -23,9 +23,11 @@ from mmdbench.builds.verify import Verification, VerifySettings, verify_build
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.library.options import chosen_levels
+from mmdbench.library.report import source_folders
 from mmdbench.library.sources import Sources, open_benches
 from mmdbench.library.user_interface import Benches, Shows, UserInterface, bench_names, interface_of
 from mmdbench.records import LEVELS, ImageBytes
+from mmdbench.results.pictures import SourceFolders
 from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
 from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import write_atomic
@@ -66,6 +68,7 @@ class BuildOptions(TypedDict, total=False):
         degrade_again: Degrade benchmarks too whose pictures are degraded as published.
         family: Question family of a TSV file of one's own.
         data_dir: Folder of benchmark files, searched before `$LMUData` and `~/LMUData`.
+        image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
         offline: Never download.
         on_bad_image: `count` or `error`.
         max_pixels: Largest picture to read, in pixels.
@@ -86,6 +89,7 @@ class BuildOptions(TypedDict, total=False):
     degrade_again: bool
     family: str
     data_dir: str | Path | None
+    image_root: str | Path | None
     offline: bool
     on_bad_image: str
     max_pixels: int
@@ -96,7 +100,14 @@ class BuildOptions(TypedDict, total=False):
 
 
 class PlannedBuild:
-    """A build before it is made: its plan and its opened benchmarks."""
+    """A build before it is made.
+
+    Args:
+        plan: The plan.
+        benches: Its benchmarks, opened.
+        options: The options of `build`.
+        interface: Shows the progress.
+    """
 
     def __init__(
         self, plan: BuildPlan, benches: Sequence[Bench], options: BuildOptions, interface: UserInterface
@@ -194,10 +205,11 @@ def plan_build(bench: Benches, *, progress: Shows = True, **options: Unpack[Buil
     for name in options:
         if name not in BuildOptions.__annotations__:
             raise UnknownNameError("option of build", name, BuildOptions.__annotations__)
-    interface, data_dir = interface_of(progress), options.get("data_dir")
+    interface = interface_of(progress)
     plan = _plan(bench_names(bench), options)
-    folder = None if data_dir is None else Path(data_dir)
-    sources = Sources(folder, options.get("offline", False), options.get("family", ""), answers="any")
+    where = source_folders(options.get("data_dir"), options.get("image_root"))
+    offline, family = options.get("offline", False), options.get("family", "")
+    sources = Sources(where.data_dir, offline, family, "any", image_root=where.image_root)
     return PlannedBuild(plan, open_benches(plan.benches, sources, interface), options, interface)
 
 
@@ -207,6 +219,7 @@ def verify(
     *,
     sources: Sequence[str | Path] = (),
     data_dir: str | Path | None = None,
+    image_root: str | Path | None = None,
     files_only: bool = False,
 ) -> Verification:
     """Check the files of a build, and make its pictures again to compare them.
@@ -216,6 +229,7 @@ def verify(
         settings: Numbers of pictures and threads, the largest picture, and the progress.
         sources: TSV files that the build was made of.
         data_dir: Folder of benchmark files.
+        image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
         files_only: Check the files only.
 
     Returns:
@@ -226,7 +240,7 @@ def verify(
     """
     place, found = Path(folder), SourceBenches()
     if not files_only:
-        found = _find_sources(read_build(place), place, sources, data_dir)
+        found = _find_sources(read_build(place), place, sources, source_folders(data_dir, image_root))
     return verify_build(place, found, settings or VerifySettings())
 
 
@@ -237,6 +251,7 @@ def replay(
     *,
     sources: Sequence[str | Path] = (),
     data_dir: str | Path | None = None,
+    image_root: str | Path | None = None,
 ) -> RemadePicture:
     """Make one picture of a build again, from its source and its manifest.
 
@@ -246,6 +261,7 @@ def replay(
         out: Picture to write: `.png`, or the build's format.
         sources: TSV files that the build was made of.
         data_dir: Folder of benchmark files.
+        image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
 
     Returns:
         The picture that was made.
@@ -256,7 +272,8 @@ def replay(
     """
     head, logs = read_manifest_of(Path(manifest))
     found = find_picture(logs, picture)
-    known = _find_sources(head, logs[0][1].parent.parent, sources, data_dir)
+    where = source_folders(data_dir, image_root)
+    known = _find_sources(head, logs[0][1].parent.parent, sources, where)
     name = found.output.bench
     if name not in known.found:
         raise DataError(
@@ -290,10 +307,12 @@ def _plan(benches: Sequence[str], options: BuildOptions) -> BuildPlan:
 
 
 def _find_sources(
-    head: Mapping[str, Any], folder: Path, files: Sequence[str | Path], data_dir: str | Path | None
+    head: Mapping[str, Any], folder: Path, files: Sequence[str | Path], where: SourceFolders
 ) -> SourceBenches:
-    where = None if data_dir is None else Path(data_dir)
-    return find_source_benches(head, folder, data_dir=where, files=[Path(file) for file in files])
+    named = [Path(file) for file in files]
+    return find_source_benches(
+        head, folder, data_dir=where.data_dir, files=named, image_root=where.image_root
+    )
 
 
 def _in_format_of(image: ImageBytes, out: Path) -> bytes:

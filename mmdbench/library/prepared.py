@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmdbench.benches import expand_benches
 from mmdbench.errors import UnknownNameError, UsageError
@@ -25,7 +26,7 @@ from mmdbench.system.bounds import require_between
 from mmdbench.system.durations import parse_age
 from mmdbench.system.images import MAX_PIXELS
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "limited_settings", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,20 @@ def _run_settings(options: EvaluateOptions, *, asked_anew: bool) -> RunSettings:
         allow_model_change=options.get("allow_model_change", False),
         batch=BatchSettings() if options.get("batch") else None,
     )
+
+
+def limited_settings(max_usd: float | None, max_requests: int | None, **more: Any) -> RunSettings:
+    """Settings of a run with limits.
+
+    Args:
+        max_usd: Stop at this cost in US dollars.
+        max_requests: Stop after this many requests.
+        **more: Other fields of RunSettings.
+
+    Returns:
+        The settings.
+    """
+    return RunSettings(budget=Budget(max_usd, None, max_requests), **more)
 
 
 def _engine(options: EvaluateOptions) -> EngineSettings:

@@ -25,7 +25,7 @@ from mmdbench.results.pictures import SourceFolders
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["EXAMPLES", "FORMS", "Report", "report"]
+__all__ = ["EXAMPLES", "FORMS", "Report", "report", "source_folders"]
 
 EXAMPLES = 2000
 """Most examples with pictures on a page, unless a number is given."""
@@ -109,13 +109,12 @@ class Report:
             The file with its numbers of examples and pictures, and notes on what it leaves out.
         """
         shows = interface or UserInterface(quiet=True)
-        given = (None if folder is None else Path(folder) for folder in (data_dir, image_root))
         with shows.bar("Pictures", "questions") as bar:
             return write_page(
                 list(self.results),
                 self.content,
                 Path(out),
-                folders=SourceFolders(*given),
+                folders=source_folders(data_dir, image_root),
                 examples=examples,
                 on_progress=bar.update,
             )
@@ -136,6 +135,12 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report of {self.content.header['model']}: {', '.join(self.tables)}>"
+
+
+def source_folders(data_dir: str | Path | None, image_root: str | Path | None) -> SourceFolders:
+    """The folders of benchmark files and of the pictures that a TSV names; None for the usual ones."""
+    given = (None if folder is None else Path(folder) for folder in (data_dir, image_root))
+    return SourceFolders(*given)
 
 
 def report(*runs: Any, protocol: str = "", extraction: str = "", judge: str = "") -> Report:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from build_samples import bomb
 from mmdbench import corrupt
 from mmdbench.cli import app
-from mmdbench.report.tables.rounding import fixed
+from mmdbench.stats.rounding import fixed
 from pictures import picture
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mmdbench.report.rbench_scores import RBenchScore, mean_of_cells, mean_over_rows, means_by
-from mmdbench.report.tables.rounding import cut, fixed
 from mmdbench.scoring.families.rbench_votes import read_vote, row_score
+from mmdbench.stats.rounding import cut, fixed
 
 FOLDER = Path(os.environ.get("MMDBENCH_GOLDEN") or Path(__file__).parents[1] / "golden") / "training"
 CASES: dict[str, Any] = json.loads((FOLDER / "rbench.json").read_text("utf-8"))

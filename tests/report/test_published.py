@@ -10,8 +10,8 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError
 from mmdbench.report.published import is_published, paper_tables, published_names, published_rows
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.report.tables.rounding import cut, fixed
 from mmdbench.report.tables.table import shown
+from mmdbench.stats.rounding import cut, fixed
 from run_folders import LEVELS, published_hits, results
 
 PAPER = paper_tables()

@@ -6,7 +6,7 @@ import pytest
 
 from mmdbench.report.published import paper_tables, published_names, published_rows
 from mmdbench.report.rbench_scores import CELL_ROWS, CELLS, mean_of_cells, mean_over_rows
-from mmdbench.report.tables.rounding import cut, fixed
+from mmdbench.stats.rounding import cut, fixed
 
 PAPER = paper_tables()
 ROWS = CELL_ROWS

@@ -24,10 +24,10 @@ from mmdbench.report.render.latex import latex, latex_table
 from mmdbench.report.render.markdown import markdown
 from mmdbench.report.render.report_files import as_json, write_report
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Column, Row, Table, Value, ranks, shown
 from mmdbench.results.graded_run import load_results
 from mmdbench.stats import detectable_effect
+from mmdbench.stats.rounding import fixed
 from run_folders import LEVELS, hit, question, results, shrunk, write_run
 
 NAMES = ("graffiti", "lens_blur", "mean_shift", "scan_lines")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import MARK, Column, Value, shown
+from mmdbench.stats.rounding import fixed
 from mmdbench.system.printable import visible
 
 __all__ = ["DASH", "PageNumbers", "box", "html_text", "tag"]

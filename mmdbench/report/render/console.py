@@ -13,8 +13,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.rounding import RULE, fixed
 from mmdbench.report.tables.table import Table, Value, chosen, ranks, shown
+from mmdbench.stats.rounding import RULE, fixed
 from mmdbench.system.printable import one_line
 
 __all__ = ["console", "footer", "grid", "interval", "summary_keys"]

@@ -12,8 +12,8 @@ from mmdbench.errors import MissingExtraError, StoreError, UsageError
 from mmdbench.records import CLEAN, RECODED, UNALTERED
 from mmdbench.report.scores import CORRUPTION, LevelRow, overall_row, worst_level
 from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import MARK
+from mmdbench.stats.rounding import fixed
 from mmdbench.system.printable import one_line
 
 __all__ = ["FORMATS", "draw_figures"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import Row, Table, Value, chosen, ranks, shown
+from mmdbench.stats.rounding import fixed
 from mmdbench.system.printable import log_line
 
 __all__ = ["latex", "latex_table"]

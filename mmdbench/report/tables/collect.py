@@ -28,12 +28,12 @@ from mmdbench.report.tables.perception import perception_tables
 from mmdbench.report.tables.picture_quality import quality_table
 from mmdbench.report.tables.published_rbench import published_rbench_table
 from mmdbench.report.tables.rbench import rbench_tables
-from mmdbench.report.tables.rounding import RULE
 from mmdbench.report.tables.run_notes import notes_beside_published, run_notes, unpublished_files
 from mmdbench.report.tables.sample_size import detectable_table, whole_table
 from mmdbench.report.tables.table import Table, as_record, marked
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
+from mmdbench.stats.rounding import RULE
 
 __all__ = ["PublishedRows", "RunInfo", "Tables", "make_tables", "weighting_of"]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from mmdbench.models.finish_reasons import FINISHED, finish_kind
 from mmdbench.records import ANSWER, NO_USAGE, REPLACED, Grade
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
 from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT
+from mmdbench.stats.rounding import fixed
 from mmdbench.system.shapes import is_number
 
 __all__ = ["reading_notes"]

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from mmdbench.errors import UnknownNameError
-from mmdbench.report.tables.rounding import cut, fixed
 from mmdbench.stats import Estimate
+from mmdbench.stats.rounding import cut, fixed
 
 __all__ = [
     "MARK",

@@ -23,8 +23,8 @@ from mmdbench.report.page.embedded_pictures import collect
 from mmdbench.report.page.examples import choose, gather
 from mmdbench.report.page.thumbnails import Thumbnails
 from mmdbench.report.page.writing import PAGE_BYTES, PageContent, page_html
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.results.pictures import SourceFolders
+from mmdbench.stats.rounding import fixed
 from optional_packages import needs
 from page_runs import CORRUPTIONS, SHOWN, graded, hard_to_see, questions, write_bench, write_pictured_run
 from run_folders import question, write_run

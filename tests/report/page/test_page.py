@@ -24,9 +24,9 @@ from mmdbench.report.page.embedded_pictures import LADDER, collect, make_picture
 from mmdbench.report.page.examples import choose, gather
 from mmdbench.report.page.quality_curves import quality_curves
 from mmdbench.report.page.thumbnails import ThumbnailJob, Thumbnails
-from mmdbench.report.tables.rounding import fixed
 from mmdbench.report.tables.table import ranks
 from mmdbench.results.pictures import SourceFolders, own_pictures, remake
+from mmdbench.stats.rounding import fixed
 from mmdbench.variants.recipes import clean_image
 from page_runs import (
     SHOWN,

@@ -1,0 +1,125 @@
+"""`score`: a stored run graded again by other rules, and predictions that were made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmdbench.library.judging import refuse_unjudged, shown_by_report
+from mmdbench.library.sources import Sources, open_benches
+from mmdbench.library.user_interface import UserInterface
+from mmdbench.report.tables.run_notes import run_notes
+from mmdbench.results.judging.open import JudgeOptions
+from mmdbench.results.rescoring import Regraded, RowChange, regrade_and_save, score_predictions
+from mmdbench.scoring import Rules, Score
+
+__all__ = ["JudgeOptions", "Regraded", "RegradedRun", "RowChange", "rescore", "score_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class RegradedRun:
+    """A run graded by other rules: its scores arm by arm, the rows that changed, and the files written."""
+
+    regraded: Regraded
+    files: tuple[Path, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes that limit the scores."""
+        return list(run_notes(self.regraded.results))
+
+    @property
+    def settled(self) -> bool:
+        """True if the run is complete, and its judge settled what it was asked about."""
+        return self.regraded.results.settled
+
+    def as_dict(self) -> dict[str, Any]:
+        """The scores and changes as a JSON-able dict."""
+        return {**self.regraded.as_dict(), "notes": self.notes}
+
+    def shown_by_report(self) -> list[str]:
+        """Lines on how a report shows these grades, if it shows others by default."""
+        return list(shown_by_report(self.regraded))
+
+    def require_judged(self) -> None:
+        """Raise IncompleteError if the judge could not be asked, or settled nothing."""
+        refuse_unjudged([arm.score for arm in self.regraded.arms])
+
+
+def rescore(
+    folder: str | Path,
+    rules: Rules | None = None,
+    judge: JudgeOptions | None = None,
+    *,
+    against: str | Path | None = None,
+    default: bool = False,
+    interface: UserInterface | None = None,
+) -> RegradedRun:
+    """Grade a stored run by other rules, and write the grades into its folder; the model is not asked.
+
+    Args:
+        folder: The run's folder.
+        rules: Protocol, extraction and the like; by default the run's own.
+        judge: The model that grades what rules cannot.
+        against: Earlier grades to compare with; by default those of the run's own rules.
+        default: Let reports show this judge from now on.
+        interface: Shows the judge's progress, cost and notes.
+
+    Returns:
+        The scores, and the rows that changed.
+    """
+    with _judging(judge, interface) as judged_by:
+        made, files = regrade_and_save(
+            Path(folder),
+            rules or Rules("", ""),
+            judged_by,
+            against=None if against is None else Path(against),
+            default=default,
+        )
+    return RegradedRun(made, tuple(files))
+
+
+def score_file(
+    predictions: str | Path,
+    bench: str | Path,
+    rules: Rules | None = None,
+    judge: JudgeOptions | None = None,
+    *,
+    sources: Sources | None = None,
+    partial: bool = False,
+    interface: UserInterface | None = None,
+) -> Score:
+    """Grade predictions that were made elsewhere.
+
+    Args:
+        predictions: File of predictions: `.xlsx`, `.tsv`, `.json`, `.jsonl`.
+        bench: Their benchmark, or its TSV file.
+        rules: Protocol, extraction and the like; by default those of a new run.
+        judge: The model that grades what rules cannot.
+        sources: The places of the benchmark.
+        partial: Leave out questions without a prediction.
+        interface: Shows the judge's progress, cost and notes.
+
+    Returns:
+        The score.
+    """
+    shows = interface or UserInterface(quiet=True)
+    (opened,) = open_benches([str(bench)], sources or Sources(), shows)
+    with _judging(judge, shows) as judged_by:
+        return score_predictions(
+            Path(predictions), opened, rules or Rules("", ""), judged_by, partial=partial
+        )
+
+
+@contextmanager
+def _judging(judge: JudgeOptions | None, interface: UserInterface | None) -> Iterator[JudgeOptions | None]:
+    """The judge with its progress, cost and notes shown."""
+    if judge is None:
+        yield None
+        return
+    shows = interface or UserInterface()
+    with shows.bar("Judge") as bar:
+        yield replace(judge, on_progress=bar.update, on_usage=shows.judge_usage, on_note=shows.remark)
