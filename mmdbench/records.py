@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, TypedDict, get_args
 
+from mmdbench.errors import ShapeError
 from mmdbench.system.digest import value_digest
-from mmdbench.system.shapes import is_number, read_as
+from mmdbench.system.shapes import check_shape, is_number, read_as
 
 __all__ = [
     "ANSWER",
@@ -302,13 +303,22 @@ def _check_reply(reply: Reply) -> None:
         number = getattr(reply, name)
         if not is_number(number, whole=name != "seconds") or number < 0:
             raise TypeError(f"{name} must be a number of at least 0")
-    for image in reply.images:
-        if not (isinstance(image, dict) and isinstance(image.get("recipe", {}), dict)):
-            raise TypeError("its images must be a list of objects with recipes")
-        if image.get("restored") and not is_number(dict(image["restored"]).get("seconds")):
-            raise TypeError("the restoration of an image has no seconds")
+    try:
+        check_shape(reply.images, tuple[_ReplyImage, ...], "images")
+    except ShapeError as error:
+        raise TypeError(error.message) from error
     if reply.asked and not _is_time(reply.asked):
         raise TypeError(f"asked must be a time with its zone, got {reply.asked[:40]!r}")
+
+
+class _Restored(TypedDict):
+    seconds: float
+
+
+class _ReplyImage(TypedDict, total=False):
+    pixels: str
+    recipe: dict[str, Any]
+    restored: _Restored
 
 
 def _is_time(text: str) -> bool:

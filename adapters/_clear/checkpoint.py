@@ -6,7 +6,6 @@ A wrong path, an unfinished download or a file of another model is found before 
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from mmdbench.adapters._local.weights_header import Entry, read_header
 
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.system.inner_paths import plain_name
+from mmdbench.system.json_text import parse_json
 
 from .settings import Architecture, LanguageSizes, Sizes, VisionSizes
 
@@ -168,7 +168,7 @@ def file_digest(path: Path, samples: int = 64, block: int = 65536) -> dict[str, 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = parse_json(path.read_text("utf-8"), with_nan=True)
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror}.", hint=_GET) from error
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.system.bounds import require_at_least, require_between
 from mmdbench.system.environment import is_offline
+from mmdbench.system.json_text import parse_json
 
 from .settings import (
     FEEDBACKS,
@@ -209,7 +209,7 @@ def _place(name: str, value: Any) -> Path | HubSource:
 def _sizes_file(name: str, value: Any) -> Sizes:
     path = _path(name, value)
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_text("utf-8"), with_nan=True)
         return Sizes.from_mapping(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"The option {name} names {path}, which holds no sizes: {error}.") from error

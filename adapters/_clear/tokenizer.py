@@ -6,12 +6,12 @@ JSON.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import ModelError
+from mmdbench.system.json_text import parse_json
 
 from .settings import Sizes
 
@@ -100,7 +100,7 @@ def _text(path: Path) -> str:
 def _json(path: Path) -> dict[str, Any]:
     text = _text(path)
     try:
-        value = json.loads(text)
+        value = parse_json(text, with_nan=True)
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(value, dict):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdbench.adapters._local.weights_header import FLOAT_DTYPES, read_header
 
 from mmdbench.errors import ModelError
 from mmdbench.system.digest import value_digest
 from mmdbench.system.inner_paths import plain_name
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 
 from .families import FAMILIES, FOREIGN, ModelFamily, family_of
 from .settings import HfSettings
@@ -109,7 +110,8 @@ def _read_config(settings: HfSettings) -> tuple[dict[str, Any], str]:
             path = str(cached_file(settings.repo, "config.json", revision=settings.revision or None))
         else:
             path = str(settings.folder / "config.json")
-        config = json.loads(Path(path).read_text("utf-8"))
+        config = parse_json(Path(path).read_bytes(), with_nan=True)
+        check_shape(config, dict, "the file")
     except (OSError, ValueError) as error:
         raise ModelError(
             f"Cannot read the config.json of {settings.repo}: {_first(error)}", hint=_where_hint(settings)
@@ -151,9 +153,11 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / _INDEX
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{index} is not an index of weights.", hint="Download it again.") from error
+            names = sorted(set(_read_index(index)["weight_map"].values()))
+        except ValueError as error:
+            raise ModelError(
+                f"{index} is not an index of weights: {error}.", hint="Download it again."
+            ) from error
         missing = [n for n in names if not (folder / plain_name(folder, n, index, ModelError)).is_file()]
         if missing:
             raise ModelError(
@@ -211,8 +215,32 @@ def _parameters_on_hub(settings: HfSettings, config: Mapping[str, Any]) -> int:
     if index is None:
         return _parameters_of_single_file(settings)
     stated = config.get("dtype") or config.get("torch_dtype") or "float32"
-    total = json.loads(Path(index).read_text("utf-8")).get("metadata", {}).get("total_size", 0)
+    try:
+        total = _read_index(Path(index)).get("metadata", {}).get("total_size", 0)
+    except ValueError as error:
+        raise ModelError(
+            f"{index} is not an index of weights: {error}.", hint="Download it again."
+        ) from error
     return int(total) // _STORED.get(str(stated), 4)
+
+
+class _Sizes(TypedDict, total=False):
+    total_size: float
+
+
+class _Weights(TypedDict):
+    weight_map: dict[str, str]
+
+
+class _Index(_Weights, total=False):
+    metadata: _Sizes
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    """The index of a checkpoint's files of weights. Raises ValueError for anything else."""
+    index = parse_json(path.read_bytes())
+    check_shape(index, _Index, "index")
+    return dict(index)
 
 
 def _parameters_of_single_file(settings: HfSettings) -> int:

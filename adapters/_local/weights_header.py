@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TypedDict
 
 from mmdbench.errors import ModelError
+from mmdbench.system.json_text import parse_json
+from mmdbench.system.shapes import check_shape
 
 __all__ = ["FLOAT_DTYPES", "Entry", "read_header"]
 
@@ -30,6 +32,12 @@ class Entry:
         return prod(self.shape)
 
 
+class _TensorRecord(TypedDict):
+    shape: list[int]
+    dtype: str
+    data_offsets: tuple[int, int]
+
+
 def read_header(path: Path) -> dict[str, Entry]:
     """The tensors of a safetensors file by key. Raises ModelError for a file that is not whole."""
     try:
@@ -38,13 +46,15 @@ def read_header(path: Path) -> dict[str, Entry]:
             size = path.stat().st_size
             if not 2 <= length <= size - 8:
                 raise ValueError("no header")
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length))
+        check_shape(header, dict, "header")
         records = {key: value for key, value in header.items() if key != "__metadata__"}
+        check_shape(records, dict[str, _TensorRecord], "header")
         entries = {key: Entry(tuple(r["shape"]), r["dtype"], path) for key, r in records.items()}
         expected = 8 + length + max((r["data_offsets"][1] for r in records.values()), default=0)
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
-    except (struct.error, ValueError, AttributeError, KeyError, TypeError) as error:
+    except (struct.error, ValueError) as error:
         hint = "It may be an unfinished download or a pointer file of git-lfs."
         raise ModelError(f"{path} is not a safetensors file.", hint=hint) from error
     if size != expected:

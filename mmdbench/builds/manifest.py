@@ -176,6 +176,9 @@ def read_build(folder: Path) -> dict[str, Any]:
                 f"{folder} holds a {manifest['kind']}, not a build.", hint="Name the folder of a build."
             )
         check_shape(manifest, BuildManifest, "manifest")
+        missing = {o["bench"] for o in manifest["outputs"]} - {b["name"] for b in manifest["benches"]}
+        if missing:
+            raise ValueError(f"it has no record of the benchmark {min(missing)!r}")
         return dict(manifest)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{folder} holds no {MANIFEST_FILE}.", hint="Name the folder of a build.") from None

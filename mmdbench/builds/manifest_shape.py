@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from mmdbench.builds.part_files import FileRecord
 from mmdbench.builds.plan import BuildPlan, Output
@@ -38,7 +38,7 @@ class _Identity(Kind):
 
 class _WholeOutput(TypedDict):
     bench: str
-    level: str
+    level: Literal["clean", "recoded", "low", "mid", "hard", "unaltered"]
     corruption: str | None
     rows: int
     pictures: int

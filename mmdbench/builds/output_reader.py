@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdbench.benches.bench import Bench, read_bench
 from mmdbench.benches.tsv_table import TsvRow
@@ -15,8 +15,10 @@ from mmdbench.builds.manifest import BuiltOutput
 from mmdbench.builds.parquet_output import load_pyarrow
 from mmdbench.builds.part_files import built_path
 from mmdbench.errors import DataError, StoreError
+from mmdbench.records import Index
 from mmdbench.system.inner_paths import inner_path
 from mmdbench.system.json_text import parse_record
+from mmdbench.system.shapes import check_shape
 
 __all__ = ["StoredRow", "read_output"]
 
@@ -70,6 +72,7 @@ def _folder(folder: Path, name: str) -> Iterator[StoredRow]:
     with _reading(path) as file:
         for line in file:
             record = _object(line, path)
+            check_shape(record, _SeveralPictures if "images_file_names" in record else _OnePicture, str(path))
             names = record["images_file_names"] if "images_file_names" in record else [record["file_name"]]
             pictures = [_bytes(inner_path(path.parent, picture, path)) for picture in names]
             yield StoredRow(name, str(record["index"]), pictures)
@@ -89,7 +92,9 @@ def _webdataset(folder: Path, names: Sequence[str]) -> Iterator[StoredRow]:
                     if not member.name.endswith(".json"):
                         pictures.append(content)
                         continue
-                    yield StoredRow(name, str(_object(content, folder / name)["index"]), pictures)
+                    record = _object(content, folder / name)
+                    check_shape(record, _Row, name)
+                    yield StoredRow(name, str(record["index"]), pictures)
                     pictures = []
         except (OSError, tarfile.TarError) as error:
             raise StoreError(f"Cannot read {folder / name}: {error}.") from error
@@ -102,10 +107,35 @@ def _parquet(folder: Path, names: Sequence[str]) -> Iterator[StoredRow]:
             with parquet.ParquetFile(built_path(folder, name)) as file:
                 for batch in file.iter_batches(batch_size=32):
                     for record in batch.to_pylist():
+                        check_shape(record, _ManyCells if "images" in record else _OneCell, name)
                         pictures = record["images"] if "images" in record else [record["image"]]
                         yield StoredRow(name, str(record["index"]), [p["bytes"] for p in pictures])
         except (OSError, arrow.ArrowException) as error:
             raise StoreError(f"Cannot read {folder / name}: {error}.") from error
+
+
+class _Row(TypedDict):
+    index: Index
+
+
+class _OnePicture(_Row):
+    file_name: str
+
+
+class _SeveralPictures(_Row):
+    images_file_names: list[str]
+
+
+class _Cell(TypedDict):
+    bytes: Any
+
+
+class _OneCell(_Row):
+    image: _Cell
+
+
+class _ManyCells(_Row):
+    images: list[_Cell]
 
 
 def _reading(path: Path) -> io.BufferedReader:

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import StoreError, UsageError
+from mmdbench.errors import ShapeError, StoreError, UsageError
 from mmdbench.models.endpoints import without_address
 from mmdbench.records import ANSWER, LEVEL_ORDER, Cell, Index, Reply, RunPlan, in_order
 from mmdbench.run.manifest import read_manifest, require_run
@@ -142,6 +142,9 @@ def _plan(folder: Path, manifest: Mapping[str, Any]) -> RunPlan:
         raise StoreError(f"{folder} holds no run.", hint="Name a folder that mmdbench eval made.")
     try:
         made = RunPlan.from_dict(plan)
-        return replace(made, levels=in_order(made.levels))
-    except (KeyError, TypeError) as error:
+    except ShapeError as error:
         raise StoreError(f"The plan in {folder} cannot be read: {error}.") from error
+    unknown = set(made.levels) - set(LEVEL_ORDER)
+    if unknown:
+        raise StoreError(f"The plan in {folder} cannot be read: there is no level {min(unknown)!r}.")
+    return replace(made, levels=in_order(made.levels))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from mmdbench.records import Cell
 from mmdbench.scoring import Judge, JudgeCall, extract_answer, infer_option
+from mmdbench.system.json_text import parse_json
 from mmdbench.training.prompts import CONSISTENCY_ID, consistency_prompt
 
 __all__ = ["AskedQuestion", "ask", "in_order", "is_consistent", "is_right", "read_consistent"]
@@ -119,7 +119,7 @@ def read_consistent(text: str) -> bool | None:
     """
     body = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
-        found = json.loads(body)
+        found = parse_json(body)
     except ValueError:
         return None
     verdict = found.get("consistent") if isinstance(found, dict) else None

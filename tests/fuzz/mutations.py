@@ -38,7 +38,7 @@ ODD = [
     "../../x",
     "/abs",
     "Ω" * 40,
-    "x" * 5000,
+    "x" * 500,
     "clean",
     [],
     [[]],
@@ -109,7 +109,7 @@ def _change(tree, chance):
     elif kind == 6 and isinstance(old, (int, float)):
         holder[key] = str(old) if chance.random() < 0.5 else -old
     else:
-        holder[key] = chance.choice(ODD)
+        holder[key] = deepcopy(chance.choice(ODD))
 
 
 def _places(tree):

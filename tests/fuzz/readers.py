@@ -10,12 +10,15 @@ import base64
 import json
 import math
 import secrets
+import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
+from mmdbench.adapters._local.weights_header import read_header
 
 from build_samples import build, opened, photograph, write_tsv
 from mmdbench.benches.fetch import recorded_check
@@ -29,6 +32,7 @@ from mmdbench.builds.verify import VerifySettings, verify_build
 from mmdbench.check import accept, check_run, read_baseline
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import MmdbenchError
+from mmdbench.library.frames import reply_rows
 from mmdbench.models.cards import ModelCard, find_card, read_cards, set_options
 from mmdbench.models.registry import open_model
 from mmdbench.records import LEVELS, Reply, RunPlan
@@ -41,19 +45,22 @@ from mmdbench.report.render.report_files import as_json
 from mmdbench.results.graded_arms import Judging
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.judging.journal import JsonlJournal
+from mmdbench.results.quality.measure import measure
 from mmdbench.results.rescoring import record_judge, regrade, write_regraded
 from mmdbench.run.batch_journal import BatchFile, BatchJournal, SentBatch, SentRequest
+from mmdbench.run.canary_news import is_news
 from mmdbench.run.engines.settings import read_runtime_env
 from mmdbench.run.generations import read_generation
 from mmdbench.run.manifest import find_manifest, require_own_folder, run_identity
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.store import read_index
 from mmdbench.scoring import JudgeReply, Rules, load_heads, read_predictions
+from mmdbench.system.environment import cache_folder
 from mmdbench.system.remote.listing import CopyState, read_listing
 from mmdbench.training.rows import bench_of_rows
 from mmdbench.training.training_format import read_records
 from mmdbench.variants.restoration import open_restorer
-from mutations import change_cells, change_json, change_lines, change_text, change_zip
+from mutations import change_bytes, change_cells, change_json, change_lines, change_text, change_zip
 from run_folders import question, write_run
 
 
@@ -135,6 +142,11 @@ def run_folder(folder):
                 "model": "toy-1",
                 "seconds": {"vision": 0.1},
                 "finish_reason": "stop",
+                "restorations": 1,
+                "answer_probability": 0.75,
+                "answer_letter": "A",
+                "replaced_characters": 1,
+                "reasoning": "so",
             },
             "asked": "2026-11-01T00:00:01.000+00:00",
             "generation": 1,
@@ -144,16 +156,22 @@ def run_folder(folder):
     write_run(
         folder, questions, answer, levels=("clean", "hard"), manifest=manifest, sample="4", max_error_rate=0.5
     )
-    journal = JsonlJournal(folder / "judge.jsonl")
-    regraded = regrade(folder, Rules(), judging=Judging(OneLetter(), load_heads(), journal, workers=1))
+    regraded = regrade(folder, Rules(), judging=judging(folder))
     record_judge(regraded)
     write_regraded(regraded)
     metrics = {"metrics": ["brisque"], "implementations": {"brisque": {"package": "x", "version": "1"}}}
     images = [{"kind": "degraded", "level": "hard", "pixels": "p", "corruption": "graffiti", "brisque": 4.5}]
     record = {"kind": "mmdbench quality", **metrics, "images": images}
     (folder / "quality.json").write_text(json.dumps(record))
+    value = {"pixels": "p", "metric": "brisque/1", "value": 4.5}
+    (folder / "quality-cache.jsonl").write_text((json.dumps(value) + "\n") * 2)
     accept(load_results(folder), folder / "baseline.json")
     _add_batch(folder)
+
+
+def judging(folder):
+    """The judge of the run in a folder, with its journal."""
+    return Judging(OneLetter(), load_heads(), JsonlJournal(folder / "judge.jsonl"), workers=1)
 
 
 RECIPE = {
@@ -187,6 +205,7 @@ def read_whole_run(folder):
     markdown(tables)
     as_csv(tables)
     quality_curves(results)
+    reply_rows(results[0])
     citations(results)
     methods(results[0])
 
@@ -247,6 +266,8 @@ def build_folder(folder):
     write_tsv(folder / "toy.tsv", rows=3, width=32, height=24)
     build(folder / "toy.tsv", folder / "build", levels=("hard",), workers=1)
     (folder / "build" / "checkpoint.json").write_text(json.dumps(CHECKPOINT))
+    for kind in ("folder", "parquet", "webdataset"):
+        build(folder / "toy.tsv", folder / kind, levels=("hard",), workers=1, format=kind)
 
 
 PART = {"file": "toy_hard.tsv", "bytes": 1, "sha256": "x"}
@@ -258,6 +279,11 @@ CHECKPOINT = {"rows": 1, "outputs": {"toy_hard": STATE}}
 def read_whole_build(folder):
     """Everything that reads a build: what verifies it, makes a picture again, and resumes it."""
     _each(folder, _verify, _replay, _take_over)
+
+
+def verify_other(kind):
+    """The verification of a build of that format, without its benchmark."""
+    return lambda folder: verify_build(folder / kind, SourceBenches(), VerifySettings(workers=1))
 
 
 def _verify(folder):
@@ -314,6 +340,11 @@ def other_folder(folder):
     )
     known = {"a": {"mark": "m", "size": 1, "sha256": "x", "here": [1, 2], "sending": ""}}
     (folder / "state.json").write_text(json.dumps(known))
+    news = folder / "cache" / "mmdbench" / "canary"
+    news.mkdir(parents=True)
+    (news / "f.json").write_text(json.dumps({"printed": "passed", "at": 1}))
+    _write_weights(folder / "w.safetensors")
+    _write_wheel(folder / "ms_vlmeval.whl")
     write_tsv(folder / "toy.tsv", rows=3, width=16, height=12)
     state = (folder / "toy.tsv").stat()
     checked = {
@@ -325,6 +356,29 @@ def other_folder(folder):
         "checked": "",
     }
     (folder / "toy.tsv.json").write_text(json.dumps(checked))
+
+
+def _write_weights(path):
+    tensor = {"shape": [1], "dtype": "F32", "data_offsets": [0, 4]}
+    header = json.dumps({"__metadata__": {"format": "pt"}, "a": tensor, "b": {**tensor}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+
+
+def _write_wheel(path):
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name in ("multiple_choice", "mmvet"):
+            wheel.writestr(
+                f"vlmeval/dataset/utils/{name}.py", "def build_prompt(question):\n    return 'a {b}'\n"
+            )
+
+
+def read_news(folder):
+    """The canary's results that were printed, in the user's cache."""
+    found = folder / "cache" / "mmdbench" / "canary" / "f.json"
+    here = cache_folder() / "canary" / "f.json"
+    here.parent.mkdir(parents=True, exist_ok=True)
+    here.write_bytes(found.read_bytes())
+    assert is_news("f", "passed") in (True, False)
 
 
 CARDS = """\
@@ -403,6 +457,15 @@ READERS = {
         lambda folder: regrade(folder, against=next(folder.glob("grades-*.jsonl"))),
     ),
     "quality": Reader("run", "quality.json", change_json, read_whole_run),
+    "quality cache": Reader(
+        "run", "quality-cache.jsonl", change_lines, lambda folder: measure((), (), folder)
+    ),
+    "scores": Reader(
+        "run",
+        "score-clear-1_sane_literal_toy-judge@1.json",
+        change_json,
+        lambda folder: write_regraded(regrade(folder, judging=judging(folder))),
+    ),
     "baseline": Reader("run", "baseline.json", change_json, check_baseline),
     "batch journal": Reader("run", "batches.jsonl", change_lines, read_batches),
     "batch requests": Reader("run", "batches/b.jsonl", change_lines, read_batches),
@@ -412,6 +475,11 @@ READERS = {
         "build", "build/checkpoint.json", change_json, lambda folder: read_checkpoint(folder / "build")
     ),
     "built TSV": Reader("build", "build/toy_hard.tsv", change_cells, read_whole_build),
+    "built folder": Reader("build", "folder/toy_hard/metadata.jsonl", change_lines, verify_other("folder")),
+    "built Parquet": Reader(
+        "build", "parquet/toy_hard-00000-of-00001.parquet", change_bytes, verify_other("parquet")
+    ),
+    "built shard": Reader("build", "webdataset/toy_hard-00000.tar", change_bytes, verify_other("webdataset")),
     "TSV": Reader("other", "toy.tsv", change_cells, open_questions),
     "TSV's checksum": Reader(
         "other",
@@ -441,6 +509,13 @@ READERS = {
         change_lines,
         lambda folder: bench_of_rows(folder / "rows.jsonl", folder / "made"),
     ),
+    "header of weights": Reader(
+        "other", "w.safetensors", change_bytes, lambda folder: read_header(folder / "w.safetensors")
+    ),
+    "wheel with judge heads": Reader(
+        "other", "ms_vlmeval.whl", change_zip, lambda folder: load_heads(folder / "ms_vlmeval.whl")
+    ),
+    "canary's news": Reader("other", "cache/mmdbench/canary/f.json", change_json, read_news),
     "training set": Reader("other", "sft.jsonl", change_lines, lambda f: list(read_records(f / "sft.jsonl"))),
     "remote listing": Reader(
         "other",

@@ -9,6 +9,7 @@ import ast
 import importlib.util
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,6 +60,16 @@ _KNOWN = {
     ),
 }
 _FOLDER = "vlmeval/dataset/utils"
+_UNREADABLE = (
+    EOFError,
+    OSError,
+    RuntimeError,  # a wheel with a password
+    SyntaxError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Exceptions of reading a damaged wheel or source file."""
 
 
 def load_heads(source: str | Path | None = None) -> JudgeHeads:
@@ -134,7 +145,13 @@ def _installed() -> Path | None:
 def _find(source: Path, *, strict: bool) -> dict[str, str]:
     texts: dict[str, str] = {}
     for name, known in _KNOWN.items():
-        candidates = list(_candidates(source, known))
+        try:
+            candidates = list(_candidates(source, known))
+        except _UNREADABLE as error:
+            what = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(
+                f"The judge prompts in {source} cannot be read: {what}.", hint="Get another copy of it."
+            ) from error
         right = [text for text in candidates if _is_right(text, known)]
         if right:
             texts[name] = right[0]
