@@ -17,7 +17,7 @@ import pytest
 from mmdbench.errors import MmdbenchError
 from readers import FOLDERS, READERS
 
-CHANGES = int(os.environ.get("MMDBENCH_FUZZ", "60"))
+CHANGES = int(os.environ.get("MMDBENCH_FUZZ", "30"))
 FIRST = int(os.environ.get("MMDBENCH_FUZZ_FIRST", "0"))
 
 
