@@ -15,8 +15,8 @@ from urllib.parse import unquote_to_bytes
 from mmdbench.benches.tsv_table import LongCell, TsvRow, TsvTable, unquote
 from mmdbench.errors import DataError, ImageDecodeError
 from mmdbench.system.base64_text import decode_strict
-from mmdbench.system.files import cannot_open_more
-from mmdbench.system.inner_paths import path_within
+from mmdbench.system.files import MANIFEST_FILE, cannot_open_more
+from mmdbench.system.inner_paths import inner_path, path_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -277,7 +277,7 @@ def _plain_integer(cell: str) -> str:
 def find_picture_file(
     name: str, folder: Path, *, more: Sequence[str] = (), root: Path | None = None
 ) -> Path | None:
-    """The image file that a table of the user's names; links below the folders are followed.
+    """The image file that a table names; links are followed, except in the folder of a build or a run.
 
     Args:
         name: The name: a path relative to one of the folders, or an absolute one in one of them.
@@ -289,20 +289,35 @@ def find_picture_file(
         The path, None if there is no such file.
 
     Raises:
-        DataError: The name leads out of the folder and the root.
+        DataError: The name leads out of the folder and the root, or over a link that is not followed.
     """
     roots = [folder, *([root] if root else [])]
+    over_link: DataError | None = None
     for place in (folder, *(folder / inner for inner in more), *roots[1:]):
-        for path in filter(None, (path_within(root, place / name) for root in roots)):
+        for inside in roots:
+            path = path_within(inside, place / name)
             with suppress(OSError, ValueError):
-                if path.is_file():
-                    return path
+                if path is None or not path.is_file():
+                    continue
+                try:
+                    return path if inside is root else _own_file(path, folder)
+                except DataError as error:
+                    over_link = error
+    if over_link is not None:
+        raise over_link
     if not any(path_within(root, place / name) for place in roots for root in roots):
         raise DataError(
             f"{name!r} is outside the folder {folder}.",
             hint="Name the folder that the pictures are in: --image-root DIR.",
         )
     return None
+
+
+def _own_file(path: Path, folder: Path) -> Path:
+    """The file; in a folder that a manifest describes, no part of its path may be a link."""
+    if not (folder / MANIFEST_FILE).exists():
+        return path
+    return inner_path(folder, path.relative_to(folder).as_posix(), "A row", DataError)
 
 
 def _own_images(

@@ -280,6 +280,13 @@ def test_links_below_the_users_own_data_are_followed(tmp_path: Path) -> None:
     (tmp_path / "data" / "images").symlink_to(tmp_path / "disk")
     bench = opened(tmp_path / "data", ["1", "q", "a.jpg"], names="index question image_path")
     assert pictures(bench) == [[RED]]
+    # The same folder as a build of a stranger's: a link there may lead to any file of the reader.
+    (tmp_path / "data" / "manifest.json").write_text("{}")
+    with pytest.raises(DataError, match="images is a link"):
+        opened(tmp_path / "data", ["1", "q", "a.jpg"], names="index question image_path")
+    path = tmp_path / "data" / "own.tsv"
+    bench = read_bench(path, answers="any", image_root=tmp_path / "disk")
+    assert pictures(bench) == [[RED]]
 
 
 @pytest.mark.parametrize(
