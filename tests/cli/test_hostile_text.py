@@ -16,6 +16,8 @@ import pytest
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
+from mmdbench.check.output import github_lines, junit_xml, markdown_summary
+from mmdbench.check.verdicts import CheckReport, CheckRow
 from mmdbench.cli import app
 from mmdbench.errors import MmdbenchError
 from mmdbench.library.progress import Bar
@@ -212,6 +214,23 @@ def test_a_check_is_safe_on_github_in_junit_and_in_its_summary(place, call, monk
     suite = ET.parse(place / "junit.xml").getroot()
     assert not controls("".join(f"{x.text or ''} {' '.join(x.attrib.values())}" for x in suite.iter()))
     require_plain_markdown((place / "summary.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("problem", ["", EVIL], ids=["compared", "incomplete"])
+def test_every_line_of_a_check_is_text(problem):
+    rows = [
+        CheckRow(f"{EVIL}/{verdict}", 1.0, 9, 50.0, 40.0, 10.0, 5.0, 15.0, 0.01, 0.02, 20.0, verdict)
+        for verdict in ("regressed", "cannot tell", "unchanged", "improved")
+    ]
+    report = CheckReport(EVIL, () if problem else tuple(rows), 1, (EVIL,), problem, run_notes=(EVIL,))
+    require_plain_markdown(markdown_summary(report))
+    assert not controls("".join(ET.fromstring(junit_xml(report)).itertext()))
+    commands = github_lines(report)
+    assert len(commands) == (2 if problem else 3)
+    for line in commands:
+        assert re.match(r"::(error|warning|notice) title=mmdbench(%3A|:) [^:]*::", line), line
+        assert not controls(line)
+        assert "\n" not in line
 
 
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # a name this long

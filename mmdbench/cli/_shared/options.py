@@ -46,6 +46,7 @@ ImageRoot = Annotated[
     Path | None,
     question_option(
         "--image-root",
+        parser=LOCAL,
         help="Folder of the pictures that a TSV names, if it is not the TSV's own.",
     ),
 ]
