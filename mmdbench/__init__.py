@@ -4,8 +4,9 @@
 >>> len(mmdbench.get_corruption_names())
 16
 
-`corrupt` degrades an image; `get_corruption_names` lists the corruptions. The command line
-(`mmdbench --help`) builds degraded benchmarks, runs models on them and reports the drops.
+`corrupt` degrades an image; `get_corruption_names` lists the corruptions. `evaluate` asks a model clean and
+degraded questions, `load_run`, `load_report` and `compare` read what it answered, and `build` writes degraded
+benchmarks, as the command line (`mmdbench --help`) does.
 Importing this package loads neither numpy, OpenCV, pandas nor torch.
 """
 
@@ -21,23 +22,48 @@ if TYPE_CHECKING:
     from mmdbench import benches, corruptions, scoring
     from mmdbench.corruptions import corrupt, get_corruption_names
     from mmdbench.corruptions.chain import Chain
-    from mmdbench.library import Report, Run, batched, compare, evaluate, forecast, load_run, report
+    from mmdbench.library import (
+        BuildOptions,
+        CheckResult,
+        EvaluateOptions,
+        Progress,
+        Report,
+        Run,
+        RunComparison,
+        ShownTable,
+        batched,
+        build,
+        cite,
+        compare,
+        evaluate,
+        forecast,
+        load_report,
+        load_run,
+    )
     from mmdbench.models.cards import ModelCard
     from mmdbench.models.registry import AsyncModel, Model
     from mmdbench.records import Outcome, Request
 
 __all__ = [
     "AsyncModel",
+    "BuildOptions",
     "Chain",
+    "CheckResult",
+    "EvaluateOptions",
     "Model",
     "ModelCard",
     "Outcome",
+    "Progress",
     "Report",
     "Request",
     "Run",
+    "RunComparison",
+    "ShownTable",
     "__version__",
     "batched",
     "benches",
+    "build",
+    "cite",
     "compare",
     "corrupt",
     "corruptions",
@@ -45,30 +71,26 @@ __all__ = [
     "evaluate",
     "forecast",
     "get_corruption_names",
+    "load_report",
     "load_run",
-    "report",
     "scoring",
 ]
 
 _LAZY = {
     "Chain": "mmdbench.corruptions.chain",
-    "corrupt": "mmdbench.corruptions",
-    "get_corruption_names": "mmdbench.corruptions",
-    **dict.fromkeys(("ModelCard",), "mmdbench.models.cards"),
+    "ModelCard": "mmdbench.models.cards",
+    **dict.fromkeys(("corrupt", "get_corruption_names"), "mmdbench.corruptions"),
     **dict.fromkeys(("AsyncModel", "Model"), "mmdbench.models.registry"),
     **dict.fromkeys(("Outcome", "Request"), "mmdbench.records"),
-    **dict.fromkeys(
-        ("Report", "Run", "batched", "compare", "evaluate", "forecast", "load_run", "report"),
-        "mmdbench.library",
-    ),
 }
+_ROOMS = ("benches", "corruptions", "errors", "scoring")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    if name in __all__:
+    if name in _ROOMS:
         return importlib.import_module(f"mmdbench.{name}")
+    if name in __all__:
+        return getattr(importlib.import_module(_LAZY.get(name, "mmdbench.library")), name)
     raise AttributeError(f"module 'mmdbench' has no attribute {name!r}")
 
 

@@ -24,6 +24,6 @@ def figures(
 
     Scores by level, drops by benchmark, and a map of corruptions × levels.
     """
-    from mmdbench.library import report
+    from mmdbench.library import load_report
 
-    print_paths(report(*runs, judge=judge).figures(out, formats or ()))
+    print_paths(load_report(*runs, judge=judge).figures(out, formats or ()))

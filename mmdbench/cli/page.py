@@ -27,9 +27,9 @@ def page(
     judge: opts.Judge = "",
 ) -> None:
     """Write one HTML page with the tables, answers and pictures of runs; it works offline."""
-    from mmdbench.library import report
+    from mmdbench.library import load_report
 
-    found = report(*runs, judge=judge)
+    found = load_report(*runs, judge=judge)
     print_ages(found)
     screen = Terminal(quiet=quiet)
     print_page(found, out, screen, data_dir=data_dir, image_root=image_root, examples=examples)

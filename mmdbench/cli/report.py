@@ -42,10 +42,10 @@ def report(
     """Print the tables of a run, or of several side by side; no model is asked."""
     if markdown + latex + as_csv + as_json > 1:
         raise UsageError("Only one of --markdown, --latex, --csv and --json may be given.")
-    from mmdbench.library import report as report_on
+    from mmdbench.library import load_report
     from mmdbench.library.screen import Screen
 
-    found = report_on(*runs, protocol=protocol, extraction=extraction, judge=judge)
+    found = load_report(*runs, protocol=protocol, extraction=extraction, judge=judge)
     keys = tuple(table or ())
     if parquet:
         found.parquet(parquet, keys)

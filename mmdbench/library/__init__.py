@@ -9,7 +9,7 @@ from mmdbench.library.citing import cite
 from mmdbench.library.comparing import RunComparison, compare
 from mmdbench.library.evaluating import Forecast, evaluate, forecast
 from mmdbench.library.options import EvaluateOptions
-from mmdbench.library.report import Report, report
+from mmdbench.library.report import Report, load_report
 from mmdbench.library.run import Run, load_run
 from mmdbench.library.shown_tables import ShownTable, TableSet
 from mmdbench.library.user_interface import Progress
@@ -32,6 +32,6 @@ __all__ = [
     "compare",
     "evaluate",
     "forecast",
+    "load_report",
     "load_run",
-    "report",
 ]

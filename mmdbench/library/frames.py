@@ -30,13 +30,13 @@ REPLY_COLUMNS: Mapping[str, str] = {
     "reply": "string",
     "label": "string",
     "verdict": "string",
-    "grade": "float64",
+    "grade": "Float64",
     "stage": "string",
     "reason": "string",
     "tokens_read": "Int64",
     "tokens_written": "Int64",
-    "usd": "float64",
-    "seconds": "float64",
+    "usd": "Float64",
+    "seconds": "Float64",
     "attempts": "Int64",
     "asked": "string",
     "recipe": "string",
@@ -55,10 +55,10 @@ NUMBER_COLUMNS: Mapping[str, str] = {
     "row": "string",
     "column": "string",
     "unit": "string",
-    "value": "float64",
+    "value": "Float64",
     "text": "string",
-    "low": "float64",
-    "high": "float64",
+    "low": "Float64",
+    "high": "Float64",
     "n": "Int64",
     "mark": "string",
     "protocol": "string",
@@ -67,7 +67,7 @@ NUMBER_COLUMNS: Mapping[str, str] = {
 }
 """Columns of a table's frame, one row for each number, unrounded, with its 95 % interval."""
 
-_ARROW = {"string": "string", "float64": "float64", "Int64": "int64"}
+_ARROW = {"string": "string", "Float64": "float64", "Int64": "int64"}
 
 
 def reply_rows(run: RunResults) -> list[dict[str, Any]]:

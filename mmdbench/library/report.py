@@ -1,4 +1,4 @@
-"""`report`: the tables of runs and published results, side by side, in every form."""
+"""The tables of runs and published results, side by side, in every form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmdbench.results.pictures import SourceFolders
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["EXAMPLES", "FORMS", "Report", "report", "source_folders"]
+__all__ = ["EXAMPLES", "FORMS", "Report", "load_report", "source_folders"]
 
 EXAMPLES = 2000
 """Most examples with pictures on a page, unless a number is given."""
@@ -143,7 +143,7 @@ def source_folders(data_dir: str | Path | None, image_root: str | Path | None) -
     return SourceFolders(*given)
 
 
-def report(*runs: Any, protocol: str = "", extraction: str = "", judge: str = "") -> Report:
+def load_report(*runs: Any, protocol: str = "", extraction: str = "", judge: str = "") -> Report:
     """The tables of runs and published results, side by side; no model is asked.
 
     Args:
