@@ -196,8 +196,23 @@ def ask_barely(requests, seconds, concurrency, characters=120):
 
 def load(rows):
     """MiB of a run with `rows` replies, and seconds to read its keys and to read its replies."""
+    from mmdbench.run.store import read_index, read_replies, write_replies
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "replies-0.jsonl"
+        write_replies(path, map(stored_reply, range(rows)))
+        size = path.stat().st_size / 2**20
+        started = time.perf_counter()
+        read_index(Path(folder))
+        keys = time.perf_counter() - started
+        started = time.perf_counter()
+        read_replies(Path(folder))
+        return size, keys, time.perf_counter() - started
+
+
+def stored_reply(number):
+    """A reply of usual length."""
     from mmdbench.records import Reply
-    from mmdbench.run.store import read_index, read_replies, reply_line
 
     recipe = {
         "image": "a" * 64,
@@ -208,38 +223,10 @@ def load(rows):
         "seed": 0,
         "codec": "jpeg:95",
     }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "replies-0.jsonl"
-        with path.open("wb") as file:
-            for i in range(rows):
-                images = ({"recipe": recipe, "pixels": f"{i:064x}", "no_op": False},)
-                details = {
-                    "finish_reason": "stop",
-                    "usage": {"prompt": 900, "completion": 2},
-                    "cost_usd": 3e-4,
-                }
-                reply = Reply(
-                    f"{i:064x}",
-                    "MMBench",
-                    i // 49,
-                    "hard",
-                    "motion_blur",
-                    "ok",
-                    "B",
-                    "",
-                    1,
-                    1.2,
-                    images,
-                    details,
-                )
-                file.write(reply_line(reply))
-        size = path.stat().st_size / 2**20
-        started = time.perf_counter()
-        read_index(Path(folder))
-        keys = time.perf_counter() - started
-        started = time.perf_counter()
-        read_replies(Path(folder))
-        return size, keys, time.perf_counter() - started
+    images = ({"recipe": recipe, "pixels": f"{number:064x}", "no_op": False},)
+    details = {"finish_reason": "stop", "usage": {"prompt": 900, "completion": 2}, "cost_usd": 3e-4}
+    cell = "MMBench", number // 49, "hard", "motion_blur"
+    return Reply(f"{number:064x}", *cell, "ok", "B", "", 1, 1.2, images, details)
 
 
 def main():

@@ -11,10 +11,13 @@ from typing import Any
 from mmdbench.errors import ShapeError, StoreError, UsageError
 from mmdbench.models.endpoints import without_address
 from mmdbench.records import ANSWER, LEVEL_ORDER, Cell, Index, Reply, RunPlan, in_order
+from mmdbench.run.file_records import require_files
+from mmdbench.run.folder import CELLS_FILE, QUESTIONS_FILE
 from mmdbench.run.manifest import read_manifest, require_run
 from mmdbench.run.plan import StoredBench, read_cells, read_questions
 from mmdbench.run.store import read_replies
 from mmdbench.scoring import OPENS_THOUGHT, prompt_opens_thought
+from mmdbench.system.files import REPLY_FILES
 from mmdbench.variants.design import meets_several
 
 __all__ = ["Arm", "StoredRun", "read_plan", "read_run"]
@@ -100,6 +103,7 @@ def read_run(folder: Path) -> StoredRun:
     """Read a run of any task. Raises StoreError for a folder that holds none, such as that of a build."""
     manifest = read_manifest(folder)
     plan = _plan(folder, manifest)
+    require_files(folder, manifest, CELLS_FILE, QUESTIONS_FILE, REPLY_FILES)
     planned = read_cells(folder)
     stored = read_replies(folder, {p.key for p in planned})
     benches = {bench.name: bench for bench in read_questions(folder)}

@@ -23,8 +23,8 @@ from mmdbench.results.judging.asked import name_in_run
 from mmdbench.results.judging.open import JudgeOptions, open_judging
 from mmdbench.results.judging.remembered import record_scoring
 from mmdbench.run.folder import JUDGE_JOURNAL
+from mmdbench.run.json_lines import read_lines, write_lines
 from mmdbench.run.manifest import read_manifest
-from mmdbench.run.store import read_records
 from mmdbench.scoring import (
     JudgeHeads,
     Rules,
@@ -237,7 +237,7 @@ def score_predictions(
 def read_grades(path: Path) -> dict[Cell, Grade]:
     """The grades of a file that `write_regraded` or a report wrote, by cell."""
     found: dict[Cell, Grade] = {}
-    for number, row in enumerate(read_records(path), 1):
+    for number, row in read_lines(path):
         try:
             check_shape(row, _GradeRecord)
         except ShapeError as error:
@@ -272,7 +272,7 @@ def write_regraded(regraded: Regraded) -> tuple[Path, Path]:
         name += f"_{value_digest(prompts)[:8]}"
     grades = regraded.folder / f"grades-{name}.jsonl"
     scores = regraded.folder / f"score-{name}.json"
-    write_atomic(grades, "".join(_grade_lines(regraded)))
+    write_lines(grades, _grade_texts(regraded))
     write_atomic(scores, json.dumps(regraded.as_dict(), indent=1, ensure_ascii=True) + "\n")
     return grades, scores
 
@@ -381,9 +381,9 @@ def _ruling(grade: Grade) -> dict[str, Any]:
     return {"verdict": grade.verdict, "hit": grade.hit, "label": grade.label, "stage": grade.stage}
 
 
-def _grade_lines(regraded: Regraded) -> Iterator[str]:
+def _grade_texts(regraded: Regraded) -> Iterator[str]:
     for scored in regraded.arms:
         for grade in scored.score.grades:
             cell = asdict(scored.arm.cells[grade.index])
             row = {**cell, **_ruling(grade), "details": dict(grade.details)}
-            yield json.dumps(row, ensure_ascii=True) + "\n"
+            yield json.dumps(row, ensure_ascii=True)

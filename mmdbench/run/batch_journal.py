@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from mmdbench.errors import ShapeError, StoreError
 from mmdbench.records import Reply
 from mmdbench.run.folder import BATCH_JOURNAL, BATCHES
 from mmdbench.run.inputs import BatchSettings
-from mmdbench.run.store import cut_torn_tail, read_records
-from mmdbench.system.files import append_whole, cannot_write, make_folder
+from mmdbench.run.json_lines import LineAppender, checked_line, read_records
+from mmdbench.system.files import cannot_write, make_folder
 from mmdbench.system.inner_paths import inner_path
 from mmdbench.system.shapes import check_shape, read_as
 
@@ -70,7 +70,8 @@ class BatchFile:
 
     def add(self, line: bytes, request: SentRequest) -> None:
         """Append a request, as a line of the batch and as a line of its requests."""
-        record = json.dumps({**request.reply.as_dict(), "options": dict(request.options)}).encode() + b"\n"
+        text = json.dumps({**request.reply.as_dict(), "options": dict(request.options)})
+        record = checked_line(text, self.count + 1)
         try:
             for path, data in ((self.path, line), (self._requests, record)):
                 with path.open("ab") as file:
@@ -111,9 +112,8 @@ class BatchJournal:
         """Append what is new about a batch; when this returns, the operating system has it."""
         self.batches[batch.name] = batch
         try:
-            with self.path.open("ab", buffering=0) as file:
-                cut_torn_tail(self.path)
-                append_whole(file, json.dumps({"name": batch.name, **changed}).encode() + b"\n")
+            with closing(LineAppender(self.path)) as file:
+                file.append(json.dumps({"name": batch.name, **changed}))
         except OSError as error:
             raise cannot_write(self.path, error) from error
 

@@ -15,6 +15,7 @@ __all__ = [
     "IMAGES",
     "IMAGE_DIGESTS_FILE",
     "JUDGE_HEADS",
+    "JUDGE_HEADS_FILES",
     "JUDGE_JOURNAL",
     "LOGS",
     "PLAN_FILES",
@@ -58,6 +59,9 @@ JUDGE_JOURNAL = "judge.jsonl"
 
 JUDGE_HEADS = "judge-heads.json"
 """The prompt heads that the first judge was asked with; others have a digest in their name."""
+
+JUDGE_HEADS_FILES = "judge-heads*.json"
+"""The pattern of the files with prompt heads."""
 
 QUALITY_FILE = "quality.json"
 """The quality metrics of the run's pictures."""

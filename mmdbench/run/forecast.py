@@ -21,9 +21,10 @@ from mmdbench.run.canary import PROMPT, SIZE
 from mmdbench.run.canary_share import canary_share
 from mmdbench.run.generations import next_generation
 from mmdbench.run.inputs import RunInputs
+from mmdbench.run.json_lines import read_records
 from mmdbench.run.manifest import find_manifest
 from mmdbench.run.plan import Planned, plan_requests
-from mmdbench.run.store import read_index, read_records, shard_paths
+from mmdbench.run.store import read_index, shard_paths
 from mmdbench.scoring.families import unit_of
 from mmdbench.stats import half_width, macro_half_width
 from mmdbench.system.digest import value_digest

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,15 +13,16 @@ from typing import Any
 
 from mmdbench.benches import Bench
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import StoreError, UsageError
+from mmdbench.errors import ShapeError, StoreError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.endpoints import SERVED_BY, public_name
 from mmdbench.records import RunPlan
-from mmdbench.run.folder import IMAGES, LOGS, PLAN_FILES, ROWS
+from mmdbench.run.file_records import file_records
+from mmdbench.run.folder import CELLS_FILE, IMAGES, LOGS, PLAN_FILES, ROWS
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.manifest_shape import RunManifest
 from mmdbench.scoring import extraction_version
-from mmdbench.system.digest import canonical_json
+from mmdbench.system.digest import canonical_json, with_digest, without_digest
 from mmdbench.system.environment import git_state, portable, versions
 from mmdbench.system.files import MANIFEST_FILE, REPLY_FILES, write_atomic
 from mmdbench.system.inner_paths import refuse_links
@@ -30,6 +33,7 @@ __all__ = [
     "RUN_FIELDS",
     "RUN_KIND",
     "find_manifest",
+    "mend_manifest",
     "picture_record",
     "read_manifest",
     "require_own_folder",
@@ -46,7 +50,11 @@ RUN_FIELDS = ("kind", "plan", "benches", "model", "spec", "restoration", "releas
 RUN_KIND = "mmdbench run"
 """The kind of folder that a run's manifest names."""
 
-_KEPT = ("sessions", "canary", "judge", "judges", "judge_sessions", "extraction")
+_COPY = ".manifest-copy.json"
+"""The file beside the manifest that holds the same, for the case that the manifest is damaged."""
+
+_KEPT = ("sessions", "canary", "judge", "judges", "judge_sessions", "extraction", "files")
+_HISTORY = ("sessions", "judge", "judges", "judge_sessions")
 _ESTIMATES = ("price", "context", "images")
 """Fields of a card for estimates; the fingerprint has the rules for pictures that change replies."""
 
@@ -120,9 +128,30 @@ def _label_of(manifest: Mapping[str, Any]) -> str:
     return str((manifest.get("model") or {}).get("options", {}).get(SERVED_BY, ""))
 
 
-def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a manifest into a run's folder."""
-    write_atomic(folder / MANIFEST_FILE, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+def save_manifest(folder: Path, manifest: Mapping[str, Any], written: Collection[str] = ()) -> dict[str, Any]:
+    """Write a manifest into a folder; that of a run gets a digest, records of the run's files, and a copy.
+
+    Args:
+        folder: The folder of a run or of a training set.
+        manifest: The manifest.
+        written: Names or patterns of the run's files that were written since the manifest was.
+
+    Returns:
+        The manifest with the records of the files.
+    """
+    made = dict(manifest)
+    if made.get("kind") != RUN_KIND:
+        write_atomic(folder / MANIFEST_FILE, _text(made))
+        return made
+    made["files"] = file_records(folder, made.get("files"), written)
+    text = _text(with_digest(made))
+    write_atomic(folder / MANIFEST_FILE, text)
+    write_atomic(folder / _COPY, text)
+    return made
+
+
+def _text(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -130,23 +159,108 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises StoreError if there is none or it is damaged, or if the folder of a run holds a link.
     """
-    path = folder / MANIFEST_FILE
+    manifest = _read(folder / MANIFEST_FILE)
+    if manifest.get("kind") == RUN_KIND:
+        refuse_links(folder)
+    return dict(manifest)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        manifest = parse_json(path.read_bytes())
-        check_shape(manifest, dict, "manifest")
+        found = parse_json(path.read_bytes())
+        check_shape(found, dict, "manifest")
+        manifest = without_digest(found)
         if manifest.get("kind") == RUN_KIND:
             check_shape(manifest, RunManifest, "manifest")
     except FileNotFoundError:
         raise StoreError(
-            f"{folder} holds no {MANIFEST_FILE}.", hint="Name the folder of a run or of a build."
+            f"{path.parent} holds no {path.name}.", hint="Name the folder of a run or of a build."
         ) from None
     except OSError as error:
         raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}.") from error
-    if manifest.get("kind") == RUN_KIND:
-        refuse_links(folder)
-    return dict(manifest)
+        raise StoreError(
+            f"{path} is damaged: {error}.",
+            hint="The mmdbench eval command of a run puts a damaged manifest aside and continues.",
+        ) from error
+    return manifest
+
+
+def find_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a folder, None if there is none or the folder of a run holds a link.
+
+    Of a damaged manifest it is what is still known.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.exists():
+        return None
+    try:
+        manifest = _read(path)
+        if manifest.get("kind") == RUN_KIND:
+            require_run(folder, manifest)
+    except StoreError:
+        manifest = _recovered(folder)
+    try:
+        if manifest.get("kind") == RUN_KIND:
+            refuse_links(folder)
+    except StoreError:
+        return None
+    return manifest
+
+
+def mend_manifest(folder: Path) -> str:
+    """Put a damaged manifest of a run aside and write what is still known of it; returns a note, or nothing.
+
+    Call it under the run's lock.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.exists():
+        return ""
+    refuse_links(folder)
+    try:
+        require_run(folder, _read(path))
+    except StoreError as error:
+        known, damage = find_manifest(folder) or {}, error.message
+        if known.get("kind", RUN_KIND) != RUN_KIND or not os.access(path, os.R_OK) or not path.is_file():
+            raise
+    else:
+        return ""
+    names = (path.with_name(f"{path.stem}.damaged{number}.json") for number in ("", *range(2, 1000)))
+    aside = next(name for name in names if not name.exists())
+    found = path.read_bytes()
+    write_atomic(aside, found)
+    save_manifest(folder, {**known, "kind": RUN_KIND})
+    lost = [name for name in _HISTORY if name not in known and f'"{name}"'.encode() in found]
+    rest = f" without its {', '.join(lost)}, which cannot be read" if lost else " with all that it held"
+    return f"{damage.removesuffix('.')}: it is kept as {aside.name}, and the run continues{rest}"
+
+
+def _recovered(folder: Path) -> dict[str, Any]:
+    """The copy of a damaged manifest; if that is damaged too, the fields that can be read on their own."""
+    try:
+        copy = _read(folder / _COPY)
+        require_run(folder, copy)
+    except StoreError:
+        return _readable_fields(folder)
+    return copy
+
+
+def _readable_fields(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    try:
+        text = (folder / MANIFEST_FILE).read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return found
+    for name in RunManifest.__annotations__:
+        _, mark, value = text.partition(f'\n "{name}": ')
+        try:
+            kept = json.JSONDecoder().raw_decode(value)[0]
+        except (ValueError, RecursionError):
+            continue
+        with suppress(ShapeError):
+            check_shape({name: kept} if mark else {}, RunManifest)
+            found |= {name: kept} if mark else {}
+    return found
 
 
 def require_run(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -181,7 +295,7 @@ def require_own_folder(folder: Path, plan: RunPlan, card: ModelCard, benches: Se
             raise UsageError(f"{folder} holds no run, but other files: {', '.join(others[:3])}.", hint=hint)
         refuse_links(folder)
         return
-    manifest = read_manifest(folder)
+    manifest = _own_manifest(folder)
     if manifest.get("kind") != RUN_KIND:
         raise UsageError(f"{folder} holds {_thing(str(manifest.get('kind')))}, not a run.", hint=hint)
     for what, there, wanted in _identities(manifest, plan, card):
@@ -192,6 +306,17 @@ def require_own_folder(folder: Path, plan: RunPlan, card: ModelCard, benches: Se
     if known and benches and not known & {word for b in benches for word in (b.name, b.sha256)}:
         names = ", ".join(bench["name"] for bench in there)
         raise UsageError(f"{folder} holds a run of {names}, which this run does not ask.", hint=hint)
+
+
+def _own_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder, or what is known of a damaged one in a folder with the files of a run."""
+    known = find_manifest(folder) or {}
+    if "kind" in known:
+        return known
+    if not ((folder / CELLS_FILE).exists() or any(folder.glob(REPLY_FILES))):
+        return read_manifest(folder)
+    refuse_links(folder)
+    return {**known, "kind": RUN_KIND}
 
 
 def _identities(
@@ -221,14 +346,6 @@ def _other_files(folder: Path) -> list[str]:
 def _thing(kind: str) -> str:
     """The kind in a manifest as a noun: `mmdbench build` → a build."""
     return f"a {kind.removeprefix('mmdbench ')}" if kind.startswith("mmdbench ") else "something else"
-
-
-def find_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a folder; None if there is none or it is damaged."""
-    try:
-        return read_manifest(folder)
-    except StoreError:
-        return None
 
 
 def _bench_record(bench: Bench) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from mmdbench.models.prices import Price
 from mmdbench.records import RunPlan
+from mmdbench.run.file_records import RunFile
 from mmdbench.run.generations import Generation
 
 __all__ = ["RunManifest"]
@@ -151,3 +152,4 @@ class RunManifest(TypedDict, total=False):
     extraction: str | None
     merged: list[str]
     prompt_override: bool
+    files: dict[str, RunFile]

@@ -15,13 +15,21 @@ from typing import Any
 
 from mmdbench.errors import IncomparableError, StoreError, UnknownNameError, UsageError
 from mmdbench.records import Reply
-from mmdbench.run.folder import IMAGES, PLAN_FILES, replies_file
+from mmdbench.run.file_records import require_files
+from mmdbench.run.folder import CELLS_FILE, IMAGES, PLAN_FILES, QUESTIONS_FILE, replies_file
 from mmdbench.run.generations import read_generation
 from mmdbench.run.manifest import read_manifest, require_run, run_identity, save_manifest
 from mmdbench.run.plan import read_cells
 from mmdbench.run.served_models import ServedModels
-from mmdbench.run.store import read_replies, reply_line, shard_paths
-from mmdbench.system.files import MANIFEST_FILE, cannot_write, make_folder, open_atomic, write_atomic
+from mmdbench.run.store import read_replies, shard_paths, write_replies
+from mmdbench.system.files import (
+    MANIFEST_FILE,
+    REPLY_FILES,
+    cannot_write,
+    make_folder,
+    open_atomic,
+    write_atomic,
+)
 from mmdbench.system.inner_paths import refuse_links
 from mmdbench.system.locks import folder_lock
 
@@ -73,6 +81,7 @@ def merge_runs(runs: Sequence[Path], out: Path, prefer: str = "") -> MergeSummar
     manifests = [read_manifest(run) for run in runs]
     for run, manifest in zip(runs, manifests, strict=True):
         require_run(run, manifest)
+        require_files(run, manifest, CELLS_FILE, QUESTIONS_FILE, REPLY_FILES)
         _check_same(runs[0], manifests[0], run, manifest)
     _check_out(runs, out)
     merged = _Merged(prefer)
@@ -144,9 +153,7 @@ def _write_replies(merged: Mapping[str, Reply], keys: Sequence[str], out: Path) 
     # In the plan's order, so that equal replies make equal files; then those of earlier plans.
     ordered = [key for key in keys if key in merged]
     rest = sorted(merged.keys() - set(ordered))
-    with open_atomic(out / replies_file()) as file:
-        for key in [*ordered, *rest]:
-            file.write(reply_line(merged[key]))
+    write_replies(out / replies_file(), (merged[key] for key in [*ordered, *rest]))
     for path in shard_paths(out):
         if path.name != replies_file():
             try:
@@ -207,7 +214,7 @@ def _merged_manifest(runs: Sequence[Path], manifests: Sequence[Mapping[str, Any]
     sessions = [session for manifest in manifests for session in manifest.get("sessions", [])]
     generation = min(map(read_generation, manifests), key=lambda one: one.since)
     return {
-        **{name: value for name, value in manifests[0].items() if name != "generation"},
+        **{name: value for name, value in manifests[0].items() if name not in ("generation", "files")},
         **({"generation": generation.as_dict()} if generation.number else {}),
         **_merged_canary(manifests),
         "judge": None,  # a judge's record of one part does not hold for the whole

@@ -36,12 +36,11 @@ from mmdbench.records import (
 )
 from mmdbench.run.folder import CELLS_FILE, IMAGE_DIGESTS_FILE, QUESTIONS_FILE
 from mmdbench.run.inputs import RunInputs, RunSettings
-from mmdbench.run.store import read_records
+from mmdbench.run.json_lines import read_lines, write_lines
 from mmdbench.scoring import EXTRACTIONS, get_protocol
 from mmdbench.scoring.families import stored_family
 from mmdbench.scoring.tasks import find_task
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
-from mmdbench.system.files import write_atomic
 from mmdbench.system.images import refuse_large
 from mmdbench.system.shapes import check_shape
 from mmdbench.variants.codec import parse_codec
@@ -209,20 +208,20 @@ def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[Bench
         benches: The benchmarks of the requests.
     """
     cells = ([p.cell.bench, p.cell.index, p.cell.level, p.cell.corruption, p.key] for p in planned)
-    write_atomic(folder / CELLS_FILE, _lines({"cell": cell} for cell in cells))
+    write_lines(folder / CELLS_FILE, (_text({"cell": cell}) for cell in cells))
     families = {bench.name: bench.family for bench in benches}
     questions = {(p.cell.bench, p.cell.index): p.question for p in planned}.values()
     rows = (
         {"bench": q.bench, "family": families[q.bench], "index": q.index, "fields": dict(q.fields)}
         for q in questions
     )
-    write_atomic(folder / QUESTIONS_FILE, _lines(rows))
+    write_lines(folder / QUESTIONS_FILE, map(_text, rows))
 
 
 def read_cells(folder: Path) -> list[PlannedCell]:
     """The cells of a run's latest plan, in the order of asking. Raises StoreError for a damaged file."""
     found = []
-    for number, record in enumerate(read_records(folder / CELLS_FILE), 1):
+    for number, record in read_lines(folder / CELLS_FILE):
         try:
             check_shape(record, _CellRecord)
             bench, index, level, corruption, key = record["cell"]
@@ -249,7 +248,7 @@ def read_questions(folder: Path) -> list[StoredBench]:
     Raises StoreError for a damaged file.
     """
     found: dict[tuple[str, str], list[Question]] = {}
-    for number, record in enumerate(read_records(folder / QUESTIONS_FILE), 1):
+    for number, record in read_lines(folder / QUESTIONS_FILE):
         try:
             check_shape(record, _QuestionRecord)
         except ValueError as error:
@@ -278,8 +277,8 @@ def _damaged(path: Path, line: int, error: Exception) -> StoreError:
     )
 
 
-def _lines(records: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+def _text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False)
 
 
 def worded_prompt(model: Fingerprinted, question: Question, default: str) -> str:
@@ -341,7 +340,7 @@ class _ImageDigests:
                 {"bytes": name, "pixels": seen.digest, "size": list(seen.size)}
                 for name, seen in sorted(self._known.items())
             )
-            write_atomic(self._path, "".join(canonical_json(row) + "\n" for row in rows))
+            write_lines(self._path, map(canonical_json, rows))
 
 
 class _ImageRecord(TypedDict):
@@ -352,7 +351,7 @@ class _ImageRecord(TypedDict):
 
 def _stored_facts(path: Path) -> dict[str, _ImageFacts]:
     found = {}
-    for number, record in enumerate(read_records(path), 1):
+    for number, record in read_lines(path):
         if "size" not in record:  # an early version did not keep it
             continue
         try:

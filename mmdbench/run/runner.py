@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -34,81 +34,22 @@ from mmdbench.run.engines.local_pool import LocalPool
 from mmdbench.run.engines.pool import WorkerPool, Workload
 from mmdbench.run.engines.ray_dispatcher import RayDispatcher
 from mmdbench.run.engines.ray_pool import RayPool
-from mmdbench.run.generations import Generation, next_generation
+from mmdbench.run.file_records import require_files
+from mmdbench.run.generations import next_generation
 from mmdbench.run.inputs import RunInputs
-from mmdbench.run.manifest import (
-    find_manifest,
-    picture_record,
-    require_own_folder,
-    run_manifest,
-    same_run,
-    save_manifest,
-)
-from mmdbench.run.plan import Planned, bad_images, plan_requests, write_plan
+from mmdbench.run.manifest import find_manifest, mend_manifest, require_own_folder
+from mmdbench.run.plan import Planned, bad_images, plan_requests
+from mmdbench.run.plan_record import PlanRecord
 from mmdbench.run.prefetch import prefetching
 from mmdbench.run.served_models import ServedModels, asked_model, moved_note
 from mmdbench.run.store import ReplyStore
 from mmdbench.run.summary import RunProgress, RunSummary, session_record, throttle_record
-from mmdbench.system.files import make_folder
+from mmdbench.system.files import REPLY_FILES, make_folder
 from mmdbench.system.locks import folder_lock
 
 __all__ = ["run_plan", "shard_of"]
 
 _AHEAD = 8
-
-
-class _PlanAndManifest:
-    """Writer of the plan and the manifest of one call of `run_plan` into the run's folder.
-
-    If the folder holds another plan, it is replaced when the first reply arrives. A call without a reply,
-    for example because the server is down, leaves the earlier plan as it was.
-    """
-
-    def __init__(
-        self,
-        inputs: RunInputs,
-        planned: Sequence[Planned],
-        earlier: Mapping[str, Any] | None,
-        generation: Generation,
-    ) -> None:
-        self._inputs, self._planned, self._earlier = inputs, planned, earlier
-        self._generation = generation
-        self.manifest: dict[str, Any] = {}
-        self._written = False
-        self._make_manifest()
-
-    def _make_manifest(self) -> None:
-        kept = {key: value for key, value in self.manifest.items() if key == "canary"}
-        reworded = any(p.reworded for p in self._planned)
-        made = run_manifest(self._inputs, self._earlier) | picture_record(self._inputs, reworded=reworded)
-        self.manifest.update(made | kept)
-        if self._generation.number:
-            self.manifest["generation"] = self._generation.as_dict()
-        if self._earlier is None or same_run(self._earlier, self.manifest):
-            self.write()
-
-    def replan(self, planned: Sequence[Planned]) -> None:
-        """Take another plan, of the same requests under other keys; its manifest is in the same dict."""
-        if self._written:
-            self._earlier = dict(self.manifest)
-        self._planned, self._written = planned, False
-        self._make_manifest()
-
-    def write(self) -> None:
-        """Write plan and manifest, once."""
-        if not self._written:
-            write_plan(self._inputs.folder, self._planned, self._inputs.benches)
-            save_manifest(self._inputs.folder, self.manifest)
-            self._written = True
-
-    def close(self, session: Mapping[str, Any], *, finished: bool) -> None:
-        """Write the manifest with the session that ends, and with its generation if that is finished."""
-        sessions = [*self.manifest["sessions"], session]
-        kept = self.manifest if self._written else dict(self._earlier or {})
-        if self._generation.number and self._written:
-            finished = finished or self._generation.finished
-            kept["generation"] = replace(self._generation, finished=finished).as_dict()
-        save_manifest(self._inputs.folder, {**kept, "sessions": sessions})
 
 
 @dataclass
@@ -121,7 +62,7 @@ class _Session:
 
     inputs: RunInputs
     store: ReplyStore
-    record: _PlanAndManifest
+    record: PlanRecord
     planned: Sequence[Planned]
     on_progress: Callable[[RunProgress], None]
     spending: Spending
@@ -275,10 +216,10 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
     require_own_folder(folder, inputs.plan, inputs.card, inputs.benches)
     check_model(model)
     check_batches(inputs)
-    with folder_lock(make_folder(folder), "running a model"), _open_store(inputs) as store:
+    with folder_lock(make_folder(folder), "running a model"), _open_store(inputs, on_progress) as store:
         planned = plan_requests(inputs)
         before = find_manifest(folder)
-        record = _PlanAndManifest(inputs, planned, before, store.generation)
+        record = PlanRecord(inputs, planned, before, store.generation)
         throttle = Throttle(throttle_settings(model)) if is_async(model) else None
         session = _Session(inputs, store, record, planned, on_progress, Spending(settings.budget), throttle)
         recall_learnt(model, before)
@@ -310,9 +251,17 @@ def run_plan(inputs: RunInputs, on_progress: Callable[[RunProgress], None] = lam
     return summary
 
 
-def _open_store(inputs: RunInputs) -> ReplyStore:
-    generation = next_generation(find_manifest(inputs.folder), inputs.settings)
-    return ReplyStore(inputs.folder, generation=generation)
+def _open_store(inputs: RunInputs, on_progress: Callable[[RunProgress], None]) -> ReplyStore:
+    """Open the store of the run's folder, with a note on a damaged manifest and on lost replies."""
+    notes = [mend_manifest(inputs.folder)]
+    manifest = find_manifest(inputs.folder) or {}
+    try:
+        require_files(inputs.folder, manifest, REPLY_FILES)
+    except StoreError as error:
+        notes.append(f"{error.message.removesuffix('.')}: what is missing is asked again")
+    for note in filter(None, notes):
+        on_progress(RunProgress(0, 0, 0, 0, note=note))
+    return ReplyStore(inputs.folder, generation=next_generation(manifest, inputs.settings))
 
 
 def shard_of(key: str, count: int) -> int:

@@ -2,42 +2,38 @@
 
 A run's folder holds files `replies-<worker>.jsonl`. Each reply is passed to the operating system at
 once, so a killed process loses nothing; it is forced to the disk once a second and when the store
-closes, so a power cut loses at most a second. An incomplete last line is skipped when a file is read,
-and removed before the file is written to again.
+closes, so a power cut loses at most a second. The lines and their checks are those of `json_lines`.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from sys import intern
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from mmdbench.errors import StoreError
 from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
-from mmdbench.system.files import append_whole, cannot_write, is_at, make_folder, open_atomic
-from mmdbench.system.json_text import parse_record
+from mmdbench.run.json_lines import LineAppender, read_lines, write_lines
+from mmdbench.system.files import cannot_write, is_at, make_folder, open_atomic
 from mmdbench.system.unicode_text import readable
 
 __all__ = [
     "ReplyStore",
-    "cut_torn_tail",
     "read_index",
-    "read_records",
     "read_replies",
-    "reply_line",
     "shard_paths",
+    "write_replies",
 ]
 
 _SYNC_SECONDS = 1.0
@@ -63,12 +59,11 @@ class ReplyStore:
         self.served: dict[str, str] = {}
         self.index = read_index(folder, generation.since, self.served)
         self._synced = time.monotonic()
-        self._file: IO[bytes] | None = None
+        self._file: LineAppender | None = None
 
     def __enter__(self) -> ReplyStore:
         try:
-            self._file = self.path.open("a+b", buffering=0)
-            cut_torn_tail(self.path)
+            self._file = LineAppender(self.path)
         except OSError as error:
             raise cannot_write(self.path, error) from error
         return self
@@ -101,7 +96,7 @@ class ReplyStore:
         asked = time_stamp(datetime.now(timezone.utc))
         reply = replace(reply, asked=asked, generation=self.generation.number)
         try:
-            append_whole(self._file, reply_line(reply))
+            self._file.append(_reply_text(reply))
         except OSError as error:
             raise cannot_write(self.path, error) from error
         if _counts(self.index.get(reply.key), reply.status):
@@ -121,22 +116,22 @@ class ReplyStore:
             return
         self._synced = time.monotonic()
         try:
-            os.fsync(self._file.fileno())
-            if not is_at(self._file, self.path):
+            self._file.sync()
+            if not is_at(self._file.file, self.path):
                 self._write_again(self._file)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
-    def _write_again(self, lost: IO[bytes]) -> None:
+    def _write_again(self, lost: LineAppender) -> None:
         """Copy the file, which was removed but is still open, to its place, or beside what is there now."""
         gone, number = self.path, 1
         make_folder(gone.parent)
         while self.path.exists():
             self.path, number = gone.with_name(f"{gone.stem}-{number}{gone.suffix}"), number + 1
-        lost.seek(0)
+        lost.file.seek(0)
         with open_atomic(self.path) as copy:
-            shutil.copyfileobj(lost, copy)
-        self._file = self.path.open("a+b", buffering=0)
+            shutil.copyfileobj(lost.file, copy)
+        self._file = LineAppender(self.path, lost.lines)
         lost.close()
         raise StoreError(
             f"{gone} was removed or replaced while the run was writing to it.",
@@ -164,7 +159,7 @@ def read_index(folder: Path, since: str = "", served: dict[str, str] | None = No
     generations: dict[str, int] = {}
     with _uncollected():
         for path in shard_paths(folder):
-            for number, record in enumerate(read_records(path), 1):
+            for number, record in read_lines(path):
                 try:
                     key, status, asked, generation, model = _indexed(record)
                 except (KeyError, TypeError) as error:
@@ -189,7 +184,7 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
     found: dict[str, Reply] = {}
     with _uncollected():
         for path in shard_paths(folder):
-            for number, record in enumerate(read_records(path), 1):
+            for number, record in read_lines(path):
                 try:
                     key = record["key"]
                     if keys is not None and key not in keys:
@@ -219,30 +214,6 @@ def _said(error: Exception) -> str:
     return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
-def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a JSON-lines file, without an incomplete last line. Other damage is a StoreError."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
-    with file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                record = parse_record(line)
-            except ValueError as error:
-                raise StoreError(
-                    f"{path}, line {number} is not a JSON record: {error}.",
-                    hint="Move that line elsewhere; the other lines are good.",
-                ) from error
-            # An earlier version stored replies with halves of surrogate pairs.
-            if b"\\ud" in line and isinstance(record.get("details"), dict):
-                record, replaced = readable(record)
-                record["details"] |= {REPLACED: replaced} if replaced else {}
-            yield record
-
-
 def _no_reply(path: Path, number: int, why: str) -> StoreError:
     return StoreError(
         f"{path}, line {number} is not a reply: {why}.",
@@ -250,15 +221,21 @@ def _no_reply(path: Path, number: int, why: str) -> StoreError:
     )
 
 
-def reply_line(reply: Reply) -> bytes:
-    """A reply as a line of a file of replies."""
+def write_replies(path: Path, replies: Iterable[Reply]) -> None:
+    """Write a whole file of replies. Raises StoreError."""
+    write_lines(path, map(_reply_text, replies))
+
+
+def _reply_text(reply: Reply) -> str:
     record = reply.as_dict()
+    text = _LINE.encode(record)
     try:
-        return _LINE.encode(record).encode() + b"\n"
+        text.encode()
     except UnicodeEncodeError:
         record, replaced = readable(record)
         record["details"][REPLACED] = replaced
-        return _LINE.encode(record).encode() + b"\n"
+        return _LINE.encode(record)
+    return text
 
 
 def _interned(record: dict[str, Any]) -> dict[str, Any]:
@@ -289,20 +266,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def cut_torn_tail(path: Path) -> None:
-    """Remove an incomplete last line from a file of JSON lines, before it is appended to."""
-    with path.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        end = size
-        while end > 0:
-            start = max(0, end - 65536)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end < size:
-            file.truncate(end)

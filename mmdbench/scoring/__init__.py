@@ -6,7 +6,7 @@ from mmdbench.scoring.extraction import EXTRACTIONS, extract_answer, extraction_
 from mmdbench.scoring.grading import Score, score
 from mmdbench.scoring.inference import infer_option, infer_option_staged
 from mmdbench.scoring.judging.calls import Judge, JudgeCall, JudgeReply
-from mmdbench.scoring.judging.heads import keep_heads, kept_heads, load_heads
+from mmdbench.scoring.judging.heads import has_words, keep_heads, kept_heads, load_heads
 from mmdbench.scoring.judging.prompts import OWN_HEADS, Head, JudgeHeads, prompt_kind
 from mmdbench.scoring.predictions import read_predictions, write_predictions
 from mmdbench.scoring.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Rules, ScoringProtocol, get_protocol
@@ -31,6 +31,7 @@ __all__ = [
     "extract_answer",
     "extraction_version",
     "get_protocol",
+    "has_words",
     "infer_option",
     "infer_option_staged",
     "is_truncated",

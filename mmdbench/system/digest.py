@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["bytes_digest", "canonical_json", "derive_seed", "pixel_digest", "value_digest"]
+__all__ = [
+    "bytes_digest",
+    "canonical_json",
+    "derive_seed",
+    "pixel_digest",
+    "value_digest",
+    "with_digest",
+    "without_digest",
+]
 
 
 # Made once: `json.dumps` makes a new encoder in every call that has settings.
@@ -38,6 +47,29 @@ def value_digest(value: Any) -> str:
 def bytes_digest(data: bytes) -> str:
     """SHA-256, as 64 hexadecimal digits, of bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON-able record with a last field `digest`, which is that of the others.
+
+    >>> without_digest(with_digest({"a": 1}))
+    {'a': 1}
+    """
+    return {**record, "digest": _record_digest(json.loads(json.dumps(record)))}
+
+
+def without_digest(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without its digest, if it has one. Raises ValueError if the others do not match it."""
+    made = dict(record)
+    digest = made.pop("digest", None)
+    if digest is not None and digest != _record_digest(made):
+        raise ValueError("it does not match its digest, so it was changed")
+    return made
+
+
+def _record_digest(record: Mapping[str, Any]) -> str:
+    # Not the canonical form, which refuses the infinities that a model card may hold.
+    return bytes_digest(json.dumps(record, sort_keys=True).encode())
 
 
 def pixel_digest(pixels: NDArray[np.uint8]) -> str:

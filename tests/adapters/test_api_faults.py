@@ -32,8 +32,9 @@ from mmdbench.models.prices import Price
 from mmdbench.records import ImageBytes, Request, RunPlan
 from mmdbench.run.budget import Budget
 from mmdbench.run.inputs import RunInputs, RunSettings
+from mmdbench.run.json_lines import read_records
 from mmdbench.run.runner import run_plan
-from mmdbench.run.store import read_records, read_replies
+from mmdbench.run.store import read_replies
 from optional_packages import needs
 from pictures import write_many
 

@@ -20,7 +20,7 @@ from mmdbench.models.cards import ModelCard
 from mmdbench.models.failures import AttemptError
 from mmdbench.records import Request
 from mmdbench.run.budget import Budget
-from mmdbench.run.store import read_records
+from mmdbench.run.json_lines import read_records
 from optional_packages import needs
 from pictures import write_many
 

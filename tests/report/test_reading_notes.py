@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from typer.testing import CliRunner
 
@@ -13,6 +11,7 @@ from mmdbench.records import Outcome
 from mmdbench.report.identity import differences, identity
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
+from run_folders import change_manifest
 from scripted_runs import make_run, write_tsv
 
 CUT = Outcome("<think>it may be A but", "truncated")
@@ -41,13 +40,6 @@ def cut_when_hard():
 
 def notes(run):
     return " ".join(make_tables(load_results(run), load_spec()).notes)
-
-
-def set_manifest(run, change):
-    path = run / "manifest.json"
-    manifest = json.loads(path.read_text("utf-8"))
-    change(manifest)
-    path.write_text(json.dumps(manifest), "utf-8")
 
 
 def test_truncation_is_reported_by_level(asked):
@@ -96,7 +88,7 @@ def test_an_old_run_is_graded_by_the_new_version_with_a_note(asked):
     run = asked(lambda _: Outcome("it may be option A but", "truncated"))
     assert load_results(run).manifest["extraction"] == "sane/2"
     assert "sane/1" not in notes(run)
-    set_manifest(run, lambda manifest: manifest.pop("extraction"))
+    change_manifest(run, lambda manifest: manifest.pop("extraction"))
     assert "first read by sane/1, now by sane/2: it reads no answer from 8 unfinished replies" in notes(run)
     make_again = CliRunner().invoke(app, ["report", str(run)])
     assert "sane/2" in make_again.output
@@ -105,7 +97,7 @@ def test_an_old_run_is_graded_by_the_new_version_with_a_note(asked):
 
 def test_a_resumed_old_run_keeps_its_note(tmp_path, asked):
     run = asked(lambda _: CUT)
-    set_manifest(run, lambda manifest: manifest.pop("extraction"))
+    change_manifest(run, lambda manifest: manifest.pop("extraction"))
     asked(lambda _: CUT)
     assert "extraction" not in load_results(run).manifest
 
@@ -113,7 +105,7 @@ def test_a_resumed_old_run_keeps_its_note(tmp_path, asked):
 def test_the_card_or_the_replies_say_that_the_prompt_opens_the_thought(asked):
     run = asked(lambda _: "round, so A is possible")
     assert {grade.stage for grade in load_results(run).grades.values()} == {"letter"}
-    set_manifest(run, lambda manifest: manifest["model"]["options"].update(opens_thought=True))
+    change_manifest(run, lambda manifest: manifest["model"]["options"].update(opens_thought=True))
     assert {grade.stage for grade in load_results(run).grades.values()} == {"unfinished_thought"}
 
 

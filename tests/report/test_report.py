@@ -28,7 +28,7 @@ from mmdbench.report.tables.table import Column, Row, Table, Value, ranks, shown
 from mmdbench.results.graded_run import load_results
 from mmdbench.stats import detectable_effect
 from mmdbench.stats.rounding import fixed
-from run_folders import LEVELS, hit, question, results, shrunk, write_run
+from run_folders import LEVELS, change_lines, hit, question, results, shrunk, write_run
 
 NAMES = ("graffiti", "lens_blur", "mean_shift", "scan_lines")
 
@@ -403,7 +403,7 @@ def test_a_judge_that_was_asked_before_is_remembered_and_not_asked_again(tmp_pat
         [arm.score.headline for arm in again.arms] == [arm.score.headline for arm in first.arms] == [50, 50]
     )
     assert make_tables(again, load_spec()).runs[0].identity["judge"] == "grader"
-    (folder / "judge.jsonl").write_text(before.decode().replace('"key": "', '"key": "other'))
+    change_lines(journal, lambda record: record | {"key": f"other{record['key']}"})
     assert [arm.score.headline for arm in load_results(folder).arms] == [None, None]
     assert journal.read_bytes().count(b"other") == before.count(b'"key"')
 
@@ -687,8 +687,7 @@ def test_a_report_is_written_beside_the_run(tmp_path):
     paths = write_report(folder, run, make_tables(run, load_spec()))
     assert {p.name for p in paths} == {"report.md", "tables.json", "tables.csv", "tables.tex", "grades.jsonl"}
     before = {p: p.read_bytes() for p in paths}
-    lines = (folder / "replies-0.jsonl").read_text().replace('"seconds": 0.5', '"seconds": 0.7')
-    (folder / "replies-0.jsonl").write_text(lines)
+    change_lines(folder / "replies-0.jsonl", lambda record: record | {"seconds": 0.7})
     again = load_results(folder)
     write_report(folder, again, make_tables(again, load_spec()))
     assert before == {p: p.read_bytes() for p in paths}
@@ -778,10 +777,12 @@ def drawn_run(folder, **plan):
 
     levels_of_questions = ("hard", "low", "mid")
     folder = write_run(folder, [question(i) for i in range(9)], answer, design="drawn", **plan)
-    path = folder / "cells.jsonl"
-    cells = [json.loads(line)["cell"] for line in path.read_text().splitlines()]
-    kept = [c for c in cells if c[2] in ("clean", levels_of_questions[c[1] % 3])]
-    path.write_text("".join(json.dumps({"cell": cell}) + "\n" for cell in kept))
+
+    def keep(row):
+        _, index, level, *_ = row["cell"]
+        return row if level in ("clean", levels_of_questions[index % 3]) else None
+
+    change_lines(folder / "cells.jsonl", keep)
     return load_results(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mmdbench.results.graded_run import load_results
 from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.results.rescoring import read_grades, record_judge, regrade, write_regraded
 from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, Rules
+from run_folders import change_lines
 from scripted_runs import make_run, write_tsv
 
 needs_openai = pytest.mark.skipif(
@@ -334,7 +336,8 @@ def test_a_part_of_a_hit_is_not_wrong(tmp_path):
         assert "wrong" not in file.read_text()
     # Grades of an earlier version are read as what they mean.
     old = tmp_path / "old.jsonl"
-    old.write_text((run / "grades.jsonl").read_text().replace('"partial"', '"wrong"'))
+    shutil.copy(run / "grades.jsonl", old)
+    change_lines(old, lambda grade: grade | {"verdict": "wrong"})
     assert {grade.verdict for grade in read_grades(old).values()} == {"partial"}
 
 

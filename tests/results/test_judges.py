@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import re
 import shutil
 import threading
 import time
@@ -485,10 +486,14 @@ def everything(judge, journal):
     return found
 
 
-def test_the_journal_is_written_byte_for_byte_as_before(tmp_path):
+def test_the_journal_is_written_byte_for_byte_as_before_but_for_the_checks(tmp_path):
     path = tmp_path / "judge.jsonl"
     assert everything(Stored(), JsonlJournal(path)) == json.loads((STORED / "scores.json").read_text())
-    assert path.read_bytes() == (STORED / "judge.jsonl").read_bytes()
+    lines = path.read_text().splitlines(keepends=True)
+    assert (
+        "".join(re.sub(',"check":"[0-9a-f]{8}"}$', "}", line) for line in lines)
+        == (STORED / "judge.jsonl").read_text()
+    )
 
 
 def test_a_journal_of_an_earlier_version_answers_every_call(tmp_path):

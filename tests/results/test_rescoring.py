@@ -20,7 +20,9 @@ from mmdbench.results.rescoring import (
     score_predictions,
     write_regraded,
 )
+from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, Rules, kept_heads
+from run_folders import change_lines
 from scripted_runs import make_run, write_tsv
 
 LATE = "word " * 8 + "B " + "word " * 8
@@ -199,6 +201,9 @@ def test_a_report_finds_the_rulings_of_any_judge_prompt(run):
     assert kept_heads(run / "nothing.json") is None
     for damage in ("{", "[]", '{"mcq_en": {"id": "x"}}'):
         (run / "judge-heads.json").write_text(damage)
+        with pytest.raises(StoreError, match=r"judge-heads.json does not match its digest in manifest.json"):
+            load_results(run)
+        save_manifest(run, read_manifest(run), ("judge-heads.json",))
         with pytest.raises(StoreError, match=r"prompts in .* cannot be read"):
             load_results(run)
 
@@ -274,9 +279,7 @@ def test_arms_of_a_grid_are_apart(tmp_path):
 
 
 def test_a_cell_without_a_reply_is_planned_and_missed(run):
-    shard = run / "replies-0.jsonl"
-    kept = [line for line in shard.read_text().splitlines(keepends=True) if json.loads(line)["index"] != 0]
-    shard.write_text("".join(kept))
+    change_lines(run / "replies-0.jsonl", lambda reply: None if reply["index"] == 0 else reply)
     counts = regrade(run).arms[0].score.counts
     assert (counts["planned"], counts["answered"], counts["missing"]) == (8, 6, 1)
 

@@ -17,6 +17,7 @@ from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.store import read_replies
 from pictures import damaged_pages, picture, png
 from recording_model import CARD, Recorder, toy_run
+from run_folders import change_lines
 from verb_calls import call
 
 
@@ -202,8 +203,12 @@ def test_a_run_whose_stored_answers_name_no_option_says_so(make_tsv, tmp_path):
     from mmdbench.results.graded_run import load_results
 
     toy_run(make_tsv(4), tmp_path / "run", levels=("clean",))
-    questions = tmp_path / "run" / "questions.jsonl"
-    questions.write_text(questions.read_text().replace('"answer": "B"', '"answer": "b"'))
+
+    def lower(row):
+        row["fields"]["answer"] = row["fields"]["answer"].replace("B", "b")
+        return row
+
+    change_lines(tmp_path / "run" / "questions.jsonl", lower)
     (arm,) = load_results(tmp_path / "run").arms
     assert (
         "toy: the right answer of 1 rows is no option of theirs; any reply to them is wrong."

@@ -20,9 +20,11 @@ from mmdbench.models.cards import ModelCard, shipped_cards
 from mmdbench.models.prices import Price
 from mmdbench.report.tables.replies import cost_table
 from mmdbench.results.graded_run import load_results
+from mmdbench.run.batch_journal import BatchJournal, SentBatch
 from mmdbench.run.budget import Budget
 from mmdbench.run.inputs import BatchSettings
-from mmdbench.run.store import read_records, read_replies
+from mmdbench.run.json_lines import read_records
+from mmdbench.run.store import read_replies
 from optional_packages import needs
 from pictures import write_many
 
@@ -191,8 +193,7 @@ def test_a_batch_that_was_never_started_is_sent_again(six, tmp_path):
     endpoint = BatchEndpoint()
     with FaultyServer(batches=endpoint) as server:
         run(six, folder, card_for(server), batch=QUICK, budget=Budget(requests=2))
-        with (folder / "batches.jsonl").open("ab") as file:
-            file.write(b'{"name": "abc", "requests": 4, "usd": 0.0, "generation": 0}\n')
+        BatchJournal(folder).write(SentBatch("abc"), {"requests": 4, "usd": 0.0, "generation": 0})
         (folder / "batches").mkdir()
         (folder / "batches" / "abc.jsonl").touch()
         run(six, folder, card_for(server), batch=QUICK)

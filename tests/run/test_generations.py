@@ -17,6 +17,7 @@ from mmdbench.run.generations import Generation, time_stamp
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.store import ReplyStore, read_index, read_replies
 from pictures import write_many
+from run_folders import change_lines, change_manifest
 
 EVAL = "eval --model own --model-card card.toml --bench toy.tsv --level clean,hard -o run --quiet"
 SERVED = """
@@ -69,13 +70,8 @@ def age(folder, days, of=lambda _: True):
     """Set the times of stored replies and sessions back."""
     old = time_stamp(datetime.now(timezone.utc) - timedelta(days=days))
     for path in Path(folder).glob("replies-*.jsonl"):
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        rows = [row | {"asked": old} if of(row) else row for row in rows]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    path = Path(folder, "manifest.json")
-    manifest = json.loads(path.read_text("utf-8"))
-    manifest["sessions"] = [session | {"begun": old} for session in manifest["sessions"]]
-    path.write_text(json.dumps(manifest), "utf-8")
+        change_lines(path, lambda row: row | {"asked": old} if of(row) else row)
+    change_manifest(Path(folder), lambda made: [session.update(begun=old) for session in made["sessions"]])
 
 
 def texts(folder="run"):
@@ -129,11 +125,8 @@ def test_a_stopped_generation_is_refused_until_the_same_command_or_a_plain_one_e
 def test_a_generation_that_stopped_long_ago_is_not_continued():
     mmdbench(EVAL)
     mmdbench(f"{EVAL} --fresh --max-requests 5", 4)
-    path = Path("run/manifest.json")
-    manifest = json.loads(path.read_text("utf-8"))
     old = time_stamp(datetime.now(timezone.utc) - timedelta(days=2))
-    manifest["generation"] |= {"begun": old, "since": old}
-    path.write_text(json.dumps(manifest), "utf-8")
+    change_manifest(Path("run"), lambda made: made["generation"].update(begun=old, since=old))
     served("B")
     mmdbench(f"{EVAL} --fresh")
     assert asked() == 12
@@ -214,11 +207,7 @@ def test_every_file_of_a_report_holds_the_dates_of_its_replies_and_no_age():
 
 def test_replies_without_times_are_read_and_their_age_is_unknown():
     mmdbench(EVAL)
-    path = Path("run/replies-0.jsonl")
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    for row in rows:
-        del row["asked"]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    change_lines(Path("run/replies-0.jsonl"), lambda row: {k: v for k, v in row.items() if k != "asked"})
     found = freshness(load_results(Path("run")))
     assert (found.new, found.undated, found.oldest) == (0, 12, "")
     assert "The age of all 12 replies is unknown" in freshness_line(found)

@@ -18,7 +18,7 @@ from mmdbench.results.quality.pictures import open_pictures
 from mmdbench.run.batch_journal import BatchFile, BatchJournal, SentBatch
 from mmdbench.run.manifest import find_manifest, read_manifest
 from mmdbench.scoring.judging.heads import OWN_HEADS
-from run_folders import question, write_run
+from run_folders import change_manifest, question, write_run
 
 EVAL = "eval --model chance --bench toy.tsv --level clean,hard --quiet -o run"
 FILES = ("replies-0.jsonl", "cells.jsonl", "questions.jsonl", "images.jsonl", "batches.jsonl", "judge.jsonl")
@@ -118,9 +118,8 @@ def test_training_data_is_not_made_among_links(recipe):
 
 @pytest.mark.parametrize("heads", ["../private/x.jsonl", "{here}/private/x.jsonl", ".."])
 def test_a_manifest_names_no_judge_prompts_elsewhere(here, heads):
-    manifest = read_manifest(Path("run"))
-    manifest["judges"] = [{"id": "m", "heads": heads.format(here=here), "prompts": []}]
-    Path("run/manifest.json").write_text(json.dumps(manifest))
+    judges = [{"id": "m", "heads": heads.format(here=here), "prompts": []}]
+    change_manifest(Path("run"), lambda manifest: manifest.update(judges=judges))
     with pytest.raises(StoreError, match="which is not inside"):
         name_in_run(Path("run"), "m", OWN_HEADS)
     assert "which is not inside" in mmdbench("report run --judge m", 4)

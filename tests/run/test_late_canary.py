@@ -27,6 +27,7 @@ from mmdbench.run.canary_share import CanaryShare, canary_share
 from mmdbench.run.canary_watch import CanaryWatch
 from mmdbench.run.merge import merge_runs
 from mmdbench.stats import chance_found, key_bits_found
+from run_folders import change_manifest
 
 LEVELS = ("clean", "low", "mid", "hard")
 
@@ -200,9 +201,7 @@ def test_merged_shards_keep_the_suspect_times_of_each(make_tsv, tmp_path):
             run(path, folder, served(server), canary=True, shard=(number, 2))
     spans = [{"since": f"2026-11-0{n}", "until": f"2026-12-0{n}", "said": "why"} for n in (1, 2)]
     for folder, span in zip(parts, spans, strict=True):
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["canary"]["suspects"] = [span]
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        change_manifest(folder, lambda manifest, span=span: manifest["canary"].update(suspects=[span]))
     merge_runs(parts, tmp_path / "all")
     assert canary_of_run(tmp_path / "all")["suspects"] == spans
 

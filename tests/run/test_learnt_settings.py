@@ -21,8 +21,8 @@ from mmdbench.run.canary import PROMPT
 from mmdbench.run.folder import CELLS_FILE
 from mmdbench.run.forecast import forecast
 from mmdbench.run.inputs import RunInputs
+from mmdbench.run.json_lines import read_records
 from mmdbench.run.merge import merge_runs
-from mmdbench.run.store import read_records
 from optional_packages import needs
 from pictures import write_many
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,8 +15,8 @@ from child_processes import Child
 from mmdbench.cli.merge import merge
 from mmdbench.errors import IncomparableError, UnknownNameError
 from mmdbench.run.merge import merge_runs
-from mmdbench.run.store import read_records, read_replies
-from run_folders import question, write_run
+from mmdbench.run.store import read_replies
+from run_folders import change_lines, question, write_run
 from verb_calls import call
 
 
@@ -41,9 +40,7 @@ def texts(run):
 
 def change(run, **fields):
     """Change fields of every stored reply of a run."""
-    path = run / "replies-0.jsonl"
-    lines = [json.dumps(record | fields) for record in read_records(path)]
-    path.write_text("\n".join(lines) + "\n")
+    change_lines(run / "replies-0.jsonl", lambda record: record | fields)
 
 
 def test_different_answers_are_an_error_unless_one_is_preferred(shards, tmp_path):

@@ -24,11 +24,13 @@ from mmdbench.results.precision import half_width_points, until_precise
 from mmdbench.run.budget import Budget
 from mmdbench.run.forecast import forecast
 from mmdbench.run.inputs import RunInputs, RunSettings
+from mmdbench.run.json_lines import read_records
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.runner import run_plan, shard_of
-from mmdbench.run.store import read_records, read_replies
+from mmdbench.run.store import read_replies
 from mmdbench.variants.design import plan_cells
 from recording_model import CARD, Recorder, toy_run
+from run_folders import change_manifest
 
 PRICED = replace(CARD, price=Price(2.0, 10.0, "2025-01-01"), images={"tokens": {"base": 100, "per_tile": 0}})
 
@@ -247,8 +249,7 @@ def test_a_merge_takes_answers_before_errors_and_refuses_what_is_not_one_run(mak
     path = make_tsv(4)
     toy_run(path, tmp_path / "a", Recorder(fail=lambda n: n == 2))
     toy_run(path, tmp_path / "b")
-    judged = json.loads((tmp_path / "a" / "manifest.json").read_text()) | {"judge": {"id": "j@local"}}
-    (tmp_path / "a" / "manifest.json").write_text(json.dumps(judged))
+    change_manifest(tmp_path / "a", lambda manifest: manifest.update(judge={"id": "j@local"}))
     for order in (("a", "b"), ("b", "a")):
         out = tmp_path / "".join(order)
         assert merge_runs([tmp_path / name for name in order], out).failed == 0

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmdbench.cli import app
+from run_folders import change_manifest
 
 EVAL = "eval --model chance --bench toy.tsv --sample 8 --level clean,hard --quiet"
 ASSIGN = "assign --model chance --bench toy.tsv --sample 8 --quiet"
@@ -55,10 +56,12 @@ def run_of_another_task():
 
 def run_of_other_questions(design="mixed"):
     mmdbench(f"{EVAL} -o thing")
-    manifest = json.loads(Path("thing/manifest.json").read_text("utf-8"))
-    manifest["plan"] |= {"benches": ["other"], "design": design}
-    manifest["benches"][0] |= {"name": "other", "sha256": "0"}
-    Path("thing/manifest.json").write_text(json.dumps(manifest))
+
+    def change(manifest):
+        manifest["plan"] |= {"benches": ["other"], "design": design}
+        manifest["benches"][0] |= {"name": "other", "sha256": "0"}
+
+    change_manifest(Path("thing"), change)
 
 
 def training_data_of_other_questions():
@@ -122,7 +125,8 @@ def test_training_data_resumes_in_its_own_folder():
     mmdbench(f"{ASSIGN} -o data")
     assert sessions("data") == [(0, 8), (8, 0)]
     after = contents("data")
-    assert after.pop("manifest.json") != before.pop("manifest.json")
+    for name in ("manifest.json", ".manifest-copy.json"):
+        assert after.pop(name) != before.pop(name)
     assert after == before
 
 
@@ -147,9 +151,10 @@ def test_nothing_is_replaced_before_the_first_reply():
     mmdbench(own.replace("clean,hard", "clean,mid").replace("8", "12"), 4)
     after = contents("run")
     for name, data in before.items():
-        if name not in ("manifest.json", "images.jsonl"):
+        if name not in ("manifest.json", ".manifest-copy.json", "images.jsonl"):
             assert after[name] == data, name
     old, new = (json.loads(files["manifest.json"]) for files in (before, after))
+    assert old.pop("digest") != new.pop("digest")
     assert old.pop("sessions") == new.pop("sessions")[:-1]  # the call is recorded, and nothing else
     assert old == new
     Path("down").unlink()

@@ -25,6 +25,7 @@ from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.store import read_replies
 from mmdbench.system.files import MANIFEST_FILE
+from run_folders import change_manifest
 from scripted_runs import write_tsv
 
 pytestmark = pytest.mark.skipif(find_spec("openai") is None, reason="needs the extra `api`")
@@ -220,11 +221,12 @@ def test_a_judge_that_is_swapped_stops_and_is_reported(tmp_path, monkeypatch):
 
 def manifest_of_before(folder):
     """Make a run's manifest as earlier versions wrote it."""
-    path = folder / MANIFEST_FILE
-    manifest = json.loads(path.read_text("utf-8"))
-    manifest["model"]["fingerprint"]["endpoint"] = "local"
-    manifest["model"]["options"].pop("served_by")
-    path.write_text(json.dumps(manifest), "utf-8")
+
+    def change(manifest):
+        manifest["model"]["fingerprint"]["endpoint"] = "local"
+        manifest["model"]["options"].pop("served_by")
+
+    change_manifest(folder, change)
 
 
 def test_runs_of_earlier_versions_are_reported_and_say_why_they_are_asked_anew(make_tsv, tmp_path):

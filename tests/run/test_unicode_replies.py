@@ -18,6 +18,7 @@ from mmdbench.run.replies import readable_outcome
 from mmdbench.run.store import read_replies
 from mmdbench.scoring import JudgeCall
 from mmdbench.system.unicode_text import readable
+from run_folders import as_early
 from scripted_runs import write_tsv
 
 HALF = "\ud83d"
@@ -97,6 +98,7 @@ def test_every_reader_takes_them(run, tmp_path, words, stored):
     if stored == "earlier":
         folder = tmp_path / "run"
         shutil.copytree(run, folder)
+        as_early(folder)
         for path in folder.glob("replies-*.jsonl"):  # as stored before halves were replaced
             path.write_text(path.read_text("utf-8").replace("\ufffd", "\\ud83d"), "utf-8")
     places = {"RUN": str(folder), "OUT": str(tmp_path / "out")}
@@ -127,7 +129,8 @@ def test_the_report_says_so(run):
 
 def test_replies_of_earlier_versions_are_read_as_unicode(run, tmp_path):
     line = next(path.read_text("utf-8").splitlines()[-1] for path in run.glob("replies-*.jsonl"))
-    (tmp_path / "replies-0.jsonl").write_text(line.replace("\ufffd", "\\udc00") + "\n")
+    unchecked = line.rpartition(',"check":')[0] + "}"
+    (tmp_path / "replies-0.jsonl").write_text(unchecked.replace("\ufffd", "\\udc00") + "\n")
     (reply,) = read_replies(tmp_path).values()
     assert "\udc00" not in str(reply)
     assert reply.details["replaced_characters"] > 0

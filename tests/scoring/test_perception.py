@@ -44,6 +44,7 @@ from mmdbench.variants.codec import decode_encoded, encode, parse_codec
 from mmdbench.variants.design import plan_cells
 from mmdbench.variants.recipes import clean_image, make_variant
 from recording_model import Recorder
+from run_folders import change_manifest
 
 SPEC = load_spec()
 NAMES = tuple(SPEC.corruptions)
@@ -707,8 +708,7 @@ def test_chains_on_the_command_line(tmp_path, make_tsv, monkeypatch) -> None:
 
 def test_an_earlier_run_is_reported_by_todays_formulas_and_resumes(runs) -> None:
     path, seen, _ = runs
-    manifest = seen / "manifest.json"
-    manifest.write_text(manifest.read_text().replace("perceive/3", "perceive/2"))
+    change_manifest(seen, lambda manifest: manifest["plan"].update(protocol="perceive/2"))
     results = load_results(seen)
     assert results.plan.protocol == "perceive/3"
     tables = make_tables(results, SPEC)

@@ -10,8 +10,8 @@ from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.engines.settings import open_pool
 from mmdbench.run.inputs import PictureSources, RunInputs, RunSettings
+from mmdbench.run.json_lines import read_records
 from mmdbench.run.runner import run_plan
-from mmdbench.run.store import read_records
 from mmdbench.variants.restoration import open_restorer
 
 QUIET = {

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import Cell, Question, Reply, RunPlan
 from mmdbench.results.graded_run import RunResults, UnitHit, catalogue_names
+from mmdbench.run.json_lines import read_records, write_lines
+from mmdbench.run.manifest import read_manifest, save_manifest
 
 LEVELS = ("clean", "low", "mid", "hard")
 
@@ -96,7 +98,6 @@ def write_run(
         "versions": {"opencv": "4.11.0"},
         **(manifest or {}),
     }
-    (folder / "manifest.json").write_text(json.dumps(record))
     cells, rows, replies = [], [], []
     for number, q in enumerate(questions):
         rows.append({"bench": q.bench, "family": family, "index": q.index, "fields": dict(q.fields)})
@@ -120,8 +121,34 @@ def write_run(
                     Reply(key, cell.bench, cell.index, cell.level, cell.corruption, **fields).as_dict()
                 )
     for name, lines in (("cells", cells), ("questions", rows), ("replies-0", replies)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_lines(folder / f"{name}.jsonl", map(json.dumps, lines))
+    save_manifest(folder, record)
     return folder
+
+
+def change_manifest(folder, change):
+    """Change the manifest of a run's folder, with a digest that fits: `change` gets it as a dict."""
+    manifest = read_manifest(folder)
+    change(manifest)
+    save_manifest(folder, manifest)
+
+
+def change_lines(path, change):
+    """Change the records of a run's file of lines, with checks that fit; None removes one."""
+    made = [change(record) for record in read_records(path)]
+    write_lines(path, [json.dumps(record) for record in made if record is not None])
+    if (path.parent / "manifest.json").exists():
+        save_manifest(path.parent, read_manifest(path.parent), (path.name,))
+
+
+def as_early(folder):
+    """Make a run as early versions stored it: lines without checks, a manifest without digests."""
+    for path in folder.rglob("*.jsonl"):
+        path.write_text("".join(json.dumps(record) + "\n" for record in read_records(path)))
+    manifest = read_manifest(folder)
+    del manifest["files"]
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    (folder / ".manifest-copy.json").unlink()
 
 
 def numbers(value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from mmdbench.report.render.markdown import markdown
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import chosen
 from mmdbench.results.graded_run import RunResults
+from mmdbench.run.json_lines import write_lines
 from mmdbench.system.files import write_atomic
 from mmdbench.system.printable import json_text
 
 __all__ = ["as_json", "write_report"]
+
+_GRADES = "grades.jsonl"
 
 
 def as_json(tables: Tables, keys: Sequence[str] = ()) -> str:
@@ -43,15 +46,14 @@ def write_report(folder: Path, results: RunResults, tables: Tables) -> tuple[Pat
         "tables.json": as_json(tables),
         "tables.csv": as_csv(tables),
         "tables.tex": latex(tables),
-        "grades.jsonl": "".join(_grade_lines(results)),
     }
     for name, text in files.items():
         write_atomic(folder / name, text)
-    return tuple(folder / name for name in files)
+    write_lines(folder / _GRADES, _grade_texts(results))
+    return tuple(folder / name for name in (*files, _GRADES))
 
 
-def _grade_lines(results: RunResults) -> list[str]:
-    lines = []
+def _grade_texts(results: RunResults) -> Iterator[str]:
     for arm in results.arms:
         for grade in arm.score.grades:
             row = {
@@ -64,5 +66,4 @@ def _grade_lines(results: RunResults) -> list[str]:
                 "label": grade.label,
                 "stage": grade.stage,
             }
-            lines.append(json_text(row) + "\n")
-    return lines
+            yield json_text(row)

@@ -17,6 +17,7 @@ from mmdbench.results.freshness import asked_note
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.judging.asked import asked_judges
 from mmdbench.results.served import judge_served, served_notes
+from mmdbench.run.file_records import has_unchecked
 from mmdbench.run.served_models import names_text
 from mmdbench.variants.released_data import KNOWN_SHA256
 
@@ -46,15 +47,15 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
         )
     if results.complete and not results.settled:
         notes.append(f"JUDGING INCOMPLETE: {results.problem} Drops marked {MARK} rest on it.")
-    notes += [*_suspect_notes(results), *served_notes(results), *_file_notes(results.manifest)]
+    notes += [*_unchecked_notes(results), *_suspect_notes(results)]
+    notes += [*served_notes(results), *_file_notes(results.manifest)]
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
     notes += _shares_note(results)
     no_ops = sum(arm.no_ops for arm in results.arms)
     if no_ops:
-        notes.append(
-            f"{no_ops} corrupted images equal their clean image (a corruption that finds nothing to change)."
-        )
+        what = "a corruption that finds nothing to change"
+        notes.append(f"{no_ops} corrupted images equal their clean image ({what}).")
     warnings: dict[str, list[str]] = {}
     for arm in results.arms:
         where = arm.level + (f" {arm.corruption}" if arm.corruption and results.apart else "")
@@ -66,6 +67,14 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
         )
         notes.append(f"{places} – {warning}")
     return tuple(filter(None, [*notes, asked_note(results)]))
+
+
+def _unchecked_notes(results: RunResults) -> Iterator[str]:
+    if results.folder and has_unchecked(results.manifest):
+        yield (
+            "An earlier version stored this run, or a part of it, without checks: "
+            "damage to its files may go unnoticed."
+        )
 
 
 def _suspect_notes(results: RunResults) -> Iterator[str]:

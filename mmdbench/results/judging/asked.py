@@ -26,6 +26,7 @@ __all__ = [
     "NO_JUDGE",
     "AskedJudge",
     "asked_judges",
+    "asked_prompts",
     "default_judge",
     "find_judge",
     "heads_of",
@@ -74,6 +75,13 @@ def asked_judges(manifest: Mapping[str, Any], journal: JsonlJournal | None = Non
         name = judge if ids.count(judge) == 1 else f"{judge}{_WORDING}{wording}"
         made.append(AskedJudge(name, judge, heads, tuple(sorted(prompts)), tuple(filter(None, protocols))))
     return tuple(made)
+
+
+def asked_prompts(manifest: Mapping[str, Any], judge: AskedJudge) -> Iterator[Mapping[str, Any]]:
+    """The id and the digest of each prompt in a judge's scorings of a run."""
+    for record in _records(manifest):
+        if (record["id"], _heads(record)) == (judge.id, judge.heads):
+            yield from record.get("prompts", ())
 
 
 def default_judge(manifest: Mapping[str, Any], journal: JsonlJournal | None = None) -> AskedJudge | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Protocol, TypedDict
 
-from mmdbench.errors import StoreError
+from mmdbench.errors import ShapeError, StoreError
+from mmdbench.run.json_lines import LineAppender, read_lines
 from mmdbench.scoring import Judge, JudgeCall, JudgeReply
 from mmdbench.scoring.inference import FAIL_MARKER
-from mmdbench.system.files import append_whole, cannot_write, make_folder
-from mmdbench.system.json_text import parse_json
+from mmdbench.system.files import cannot_write, make_folder
 from mmdbench.system.shapes import check_shape
 
 __all__ = [
@@ -42,36 +43,24 @@ class JudgeJournal(Protocol):
 
 
 class JsonlJournal:
-    """A journal in one file, a JSON record per line; a line that was cut short is ignored.
+    """A journal in one file of checked JSON lines (`json_lines`).
 
-    Raises StoreError for a file that cannot be read, and for a line that is no call of a judge.
+    Raises StoreError for a damaged file, and for a line that is no call of a judge.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._records: dict[str, Mapping[str, Any]] = {}
-        self._needs_newline = False
-        try:
-            text = self.path.read_text("utf-8")
-        except FileNotFoundError:
-            return
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"The judge's journal {self.path} cannot be read: {error}.") from error
-        self._needs_newline = bool(text) and not text.endswith("\n")
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.rstrip().endswith("}"):  # a line that was cut short ends before the record does
-                self._read(line, number)
-
-    def _read(self, line: str, number: int) -> None:
-        try:
-            record = parse_json(line)
-            check_shape(record, _CallRecord, "call")
-        except ValueError as error:
-            raise StoreError(
-                f"{self.path}, line {number} is no call of a judge: {error}.",
-                hint="Move that line elsewhere; the other lines are good.",
-            ) from error
-        self._records[record["key"]] = record
+        self._lines: int | None = None
+        for number, record in read_lines(self.path, skip_broken=True) if self.path.exists() else ():
+            try:
+                check_shape(record, _CallRecord, "call")
+            except ShapeError as error:
+                raise StoreError(
+                    f"{self.path}, line {number} is no call of a judge: {error}.",
+                    hint="Move what it holds elsewhere and leave it empty; the other lines are good.",
+                ) from error
+            self._records[record["key"]] = record
 
     @property
     def judges(self) -> tuple[str, ...]:
@@ -90,13 +79,13 @@ class JsonlJournal:
         """Append one record to the file, with all earlier ones if it was removed. Raises StoreError."""
         make_folder(self.path.parent)
         kept = () if self.path.exists() else self._records.values()
-        lines = "".join(json.dumps(dict(one), ensure_ascii=True) + "\n" for one in (*kept, record))
         try:
-            with self.path.open("ab", buffering=0) as file:
-                append_whole(file, ("\n" * self._needs_newline + lines).encode())
+            with closing(LineAppender(self.path, 0 if kept else self._lines)) as file:
+                for one in (*kept, record):
+                    file.append(json.dumps(dict(one), ensure_ascii=True))
+                self._lines = file.lines
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self._needs_newline = False
         self._records[record["key"]] = record
 
 

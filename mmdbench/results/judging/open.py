@@ -16,6 +16,7 @@ from mmdbench.results.graded_arms import Judging
 from mmdbench.results.judging.journal import JsonlJournal
 from mmdbench.results.judging.model_judge import ModelJudge
 from mmdbench.run.budget import INTERRUPTED, Budget, stopped_by_signals
+from mmdbench.run.folder import JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.scoring import load_heads
 
@@ -151,4 +152,4 @@ def _record_usage(folder: Path, usage: Mapping[str, Any]) -> None:
     """
     manifest = read_manifest(folder)
     manifest.setdefault("judge_sessions", []).append(dict(usage))
-    save_manifest(folder, manifest)
+    save_manifest(folder, manifest, (JUDGE_JOURNAL,))

@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdbench.errors import StoreError
 from mmdbench.results.judging.asked import (
     NO_JUDGE,
+    AskedJudge,
     asked_judges,
+    asked_prompts,
     default_judge,
     find_judge,
     heads_of,
     same_words,
 )
 from mmdbench.results.judging.journal import JsonlJournal, JudgeJournal, find_reply
+from mmdbench.run.file_records import require_files
 from mmdbench.run.folder import JUDGE_HEADS, JUDGE_JOURNAL
 from mmdbench.run.manifest import read_manifest, save_manifest
-from mmdbench.scoring import JudgeCall, JudgeHeads, JudgeReply, keep_heads, kept_heads
+from mmdbench.scoring import JudgeCall, JudgeHeads, JudgeReply, has_words, keep_heads, kept_heads, load_heads
 from mmdbench.system.digest import value_digest
+from mmdbench.system.files import MANIFEST_FILE
+from mmdbench.system.inner_paths import inner_path
 
 __all__ = ["RememberedJudge", "record_scoring", "remembered_judge"]
 
@@ -68,8 +74,22 @@ def remembered_judge(folder: Path, name: str = "") -> RememberedJudge | None:
         chosen = find_judge(name, asked_judges(manifest, journal), chosen)
     if chosen is None:
         return None
+    path = inner_path(folder, chosen.heads, folder / MANIFEST_FILE)
+    require_files(folder, manifest, JUDGE_JOURNAL, chosen.heads)
     heads = heads_of(folder, chosen)
+    _require_prompts(path, manifest, chosen, heads or load_heads())
     return RememberedJudge(chosen.id, chosen.name, chosen.protocols, journal, heads)
+
+
+def _require_prompts(path: Path, manifest: Mapping[str, Any], judge: AskedJudge, heads: JudgeHeads) -> None:
+    """Raise StoreError if a judge was asked in other words than the heads, by their digests."""
+    for prompt in asked_prompts(manifest, judge):
+        if not has_words(heads, prompt["id"], prompt.get("sha256", "")):
+            raise StoreError(
+                f"{path} does not hold the prompt {prompt['id']} that {judge.name} was asked with.",
+                hint="Take the file from a copy, or move it away and score again: "
+                "mmdbench score RUN --judge NAME.",
+            )
 
 
 def record_scoring(
@@ -98,7 +118,8 @@ def record_scoring(
     open_place = before is None or _same(before, made) or _settled_nothing(before)
     if default or (own_rules and open_place):
         manifest["judge"] = made
-    save_manifest(folder, manifest)
+    written = (JUDGE_JOURNAL, made["heads"]) if record["id"] else ()
+    save_manifest(folder, manifest, written)
 
 
 def _keep(heads: JudgeHeads, folder: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,10 +20,10 @@ from numpy.typing import NDArray
 
 from mmdbench.errors import ShapeError, StoreError
 from mmdbench.run.folder import QUALITY_CACHE_FILE, QUALITY_FILE
-from mmdbench.run.store import read_records
+from mmdbench.run.json_lines import LineAppender, read_records
 from mmdbench.stats import Estimate, proportion
 from mmdbench.system.bounds import require_at_least
-from mmdbench.system.digest import value_digest
+from mmdbench.system.digest import value_digest, with_digest, without_digest
 from mmdbench.system.files import write_atomic
 from mmdbench.system.json_text import parse_json
 from mmdbench.system.shapes import check_shape
@@ -124,15 +125,14 @@ def measure(
     }
     todo = {p.digest: p for p in pictures if any((p.digest, m.name) not in found for m in metrics)}
     done = 0
-    with cache.open("a", encoding="utf-8") as file:
+    with closing(LineAppender(cache)) as file:
         for digests, pixels in _batches(todo.values(), batch):
             for metric in metrics:
                 values = _values(metric, pixels)
                 for digest, value in zip(digests, values, strict=True):
                     found[digest, metric.name] = value
                     row = {"pixels": digest, "metric": metric.id, "value": value}
-                    file.write(json.dumps(row) + "\n")
-            file.flush()
+                    file.append(json.dumps(row))
             done += len(digests)
             if on_progress is not None:
                 on_progress(done, len(todo))
@@ -168,7 +168,8 @@ def write_quality(
         "implementations": {metric.name: dict(metric.implementation) for metric in metrics},
         "images": images,
     }
-    write_atomic(folder / QUALITY_FILE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    text = json.dumps(with_digest(record), ensure_ascii=False, indent=1)
+    write_atomic(folder / QUALITY_FILE, text + "\n")
     return record
 
 
@@ -183,6 +184,7 @@ def read_quality(folder: Path | None) -> dict[str, Any]:
     try:
         record = parse_json(path.read_bytes())
         check_shape(record, _QualityRecord, "file")
+        record = without_digest(record)
         for place, image in enumerate(record.get("images", ())):
             for metric in record.get("metrics", ()):
                 check_shape(image.get(metric), float | None, f"images[{place}].{metric}")
@@ -255,9 +257,6 @@ def _read_cache(path: Path) -> dict[tuple[str, str], float | None]:
     if not path.exists():
         return {}
     rows = list(read_records(path))
-    if not path.read_bytes().endswith(b"\n"):
-        # The next line must not be appended to one that was cut short.
-        write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
     try:
         check_shape(rows, list[_ValueRecord], "line")
     except ShapeError as error:

@@ -22,7 +22,7 @@ from mmdbench.system.files import write_atomic
 from mmdbench.system.json_text import parse_json
 from mmdbench.system.shapes import check_shape
 
-__all__ = ["keep_heads", "kept_heads", "load_heads"]
+__all__ = ["has_words", "keep_heads", "kept_heads", "load_heads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,29 @@ def load_heads(source: str | Path | None = None) -> JudgeHeads:
                 hint="Give an ms-vlmeval wheel, a folder that holds vlmeval/, or one with mcq_en.txt, "
                 "mcq_cn.txt and mmvet.txt.",
             )
-    found = {name: Head(f"vlmevalkit-{name}", text, comparable=True) for name, text in texts.items()}
+    found = {name: Head(_id_of(name), text, comparable=True) for name, text in texts.items()}
     return JudgeHeads(**{name: found.get(name, getattr(OWN_HEADS, name)) for name in _KNOWN})
+
+
+def _id_of(name: str) -> str:
+    return f"vlmevalkit-{name}"
+
+
+def has_words(heads: JudgeHeads, prompt_id: str, sha256: str) -> bool:
+    """False if a judge was asked with other words than those of the heads.
+
+    Args:
+        heads: The heads.
+        prompt_id: The id of the head that the judge was asked with.
+        sha256: The digest of its text.
+
+    Returns:
+        True for the same words, and for a head of another kind, as some families have.
+    """
+    digests = {head.id: head.sha256 for head in (heads.mcq_en, heads.mcq_cn, heads.mmvet)}
+    if prompt_id in digests:
+        return digests[prompt_id] == sha256
+    return prompt_id not in {*map(_id_of, _KNOWN), *(getattr(OWN_HEADS, name).id for name in _KNOWN)}
 
 
 def keep_heads(heads: JudgeHeads, path: Path) -> None:
