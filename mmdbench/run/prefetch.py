@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
 
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import ImageSource, Variant
@@ -30,8 +29,9 @@ _THREADS_AFTER_SLOW = 256
 class Prefetch:
     """Queue of requests whose variants are made ahead of time by a pool of threads.
 
-    Use it through `prefetching`. At most `ahead` requests hold images at any time. Variants that are
-    made faster than threads exchange them are made in the calling thread, when they are taken.
+    Use it through `prefetching`. At most `ahead` requests wait with images at any time, and no more than
+    about `max_pixels` pixels. Variants that are made faster than threads exchange them are made in the
+    calling thread, when they are taken.
     """
 
     def __init__(
@@ -43,8 +43,9 @@ class Prefetch:
             todo: The requests, in the order in which they are taken.
             pool: Threads that make variants.
             ahead: The most requests that hold images at a time.
-            max_pixels: The most pixels that threads work on at once.
+            max_pixels: The most pixels that threads work on at once, and that wait to be taken.
         """
+        self._max_pixels = max_pixels
         self._rest = iter(todo)
         self._pool = pool
         self._ahead = ahead
@@ -61,7 +62,12 @@ class Prefetch:
             return next(((planned, self._made(planned)) for planned in self._rest), None)
         # Filled up in one go when half of it is used: waking a thread costs more than a small picture.
         if 2 * len(self._waiting) <= self._ahead and not self._are_small():
-            for planned in islice(self._rest, self._ahead - len(self._waiting)):
+            pixels = sum(_pixels(planned) for planned, _ in self._waiting)
+            while len(self._waiting) < self._ahead and (pixels < self._max_pixels or not self._waiting):
+                planned = next(self._rest, None)
+                if planned is None:
+                    break
+                pixels += _pixels(planned)
                 self._waiting.append((planned, self._pool.submit(self._make, planned)))
         return self._waiting.popleft() if self._waiting else None
 
@@ -91,6 +97,10 @@ class Prefetch:
             self._by_threads = self._pause
             self._pause *= 2
         return future
+
+
+def _pixels(planned: Planned) -> int:
+    return sum(width * height for width, height in planned.sizes)
 
 
 @contextmanager

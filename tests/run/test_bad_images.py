@@ -12,6 +12,7 @@ from mmdbench.builds import BuildPlan, run_build
 from mmdbench.cli.evaluate import evaluate
 from mmdbench.errors import ImageDecodeError, MmdbenchError, UsageError
 from mmdbench.records import RunPlan
+from mmdbench.run import prefetch
 from mmdbench.run.forecast import forecast
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.store import read_replies
@@ -222,3 +223,24 @@ def test_a_picture_file_that_is_lost_is_a_failed_row(tmp_path):
     path.write_text("index\tquestion\tA\tB\tanswer\timage_path\n1\tq\tx\ty\tA\ta.png\n2\tq\tx\ty\tB\tb.png\n")
     model, summary = toy_run(path, tmp_path / "run", levels=("clean",))
     assert (summary.failed, len(model.asked)) == (1, 1)
+
+
+def test_few_large_pictures_wait_for_the_model(make_tsv, tmp_path, monkeypatch):
+    """Two pictures of 64×48 pixels are more than the limit of pixels that wait."""
+    made, gaps = [], []
+    real = prefetch.make_variants
+
+    def counted(planned, images):
+        made.append(planned.key)
+        return real(planned, images)
+
+    class Counting(Recorder):
+        def generate(self, requests):
+            gaps.append(len(made) - len(self.asked))
+            return super().generate(requests)
+
+    monkeypatch.setattr(prefetch, "make_variants", counted)
+    settings = RunSettings(max_pixels=64 * 48 + 1, workers=2)
+    model, _ = toy_run(make_tsv(12), tmp_path / "run", Counting(), levels=("recoded",), settings=settings)
+    assert len(model.asked) == 12
+    assert max(gaps) <= 3
