@@ -174,6 +174,10 @@ def _outside_event_loop(work: Callable[[], T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        is_running = False
+    else:
+        is_running = True
+    if not is_running:  # not in the handler above: errors would have that one as their cause
         return work()
     with ThreadPoolExecutor(1, "mmdbench") as thread:
         return thread.submit(work).result()
