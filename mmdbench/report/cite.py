@@ -58,7 +58,7 @@ def methods(run: RunResults) -> str:
     """
     plan = run.plan
     benches = ", ".join(
-        f"{run.title(b['name'])} ({b['questions']} rows, SHA-256 {b['sha256'][:12]})"
+        f"{run.title(b['name'])} ({b.get('questions', '?')} rows, SHA-256 {b['sha256'][:12]})"
         for b in run.manifest.get("benches", ())
     )
     versions = run.manifest.get("versions", {})

@@ -63,7 +63,7 @@ class _Served(TypedDict, total=False):
     system_fingerprints: dict[str, int]
 
 
-_JudgePrompts = TypedDict("_JudgePrompts", {_PROMPTS: dict[str, str]}, total=False)
+_JudgePrompts = TypedDict("_JudgePrompts", {"judge prompts": dict[str, str]}, total=False)
 
 
 class IdentityRecord(_JudgePrompts, total=False):

@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from mmdbench.errors import ShapeError
 
@@ -64,11 +64,12 @@ def read_as(kind: type[_T], record: object, where: str = "it") -> _T:
     """
     check_shape(record, kind, where)
     assert isinstance(record, Mapping)
-    given = {name: record[name] for name in _fields(kind)[0] if name in record}
+    shape: Any = kind
+    given = {name: record[name] for name in _fields(shape)[0] if name in record}
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
 
 
-def is_number(value: Any, *, whole: bool = False) -> bool:
+def is_number(value: Any, *, whole: bool = False) -> TypeGuard[float]:
     """True for a finite number that is not too large, and for no truth value; `whole` refuses floats."""
     if value.__class__ is int:
         most = MOST_WHOLE if whole else MOST

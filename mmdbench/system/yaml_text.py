@@ -46,9 +46,9 @@ def parse_yaml(text: str) -> Any:
         _require_plain(text)
         return yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ValueError(f"{error.problem or error.context}{place}") from error
+        raise ValueError(
+            f"{error.problem or error.context}{_place(error.problem_mark or error.context_mark)}"
+        ) from error
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
 
@@ -57,8 +57,13 @@ def _require_plain(text: str) -> None:
     levels = 0
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"an alias, *{event.anchor}, line {event.start_mark.line + 1}: write its value")  # noqa: TRY004
+            place = _place(event.start_mark)
+            raise ValueError(f"*{event.anchor} is an alias{place}: write its value")  # noqa: TRY004 - as bad YAML
         levels += isinstance(event, yaml.CollectionStartEvent)
         levels -= isinstance(event, yaml.CollectionEndEvent)
         if levels > MOST_LEVELS:
             raise ValueError(TOO_DEEP)
+
+
+def _place(mark: Any) -> str:
+    return f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
