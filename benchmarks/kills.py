@@ -1,6 +1,6 @@
 """Random kills of eval, build, score and merge, each of which is then started again by the same command.
 
-    nice python benchmarks/kills.py [--kills 25] [--seed 1] [--smoke]
+    nice python benchmarks/kills.py [--kills 25] [--only eval score] [--seed 1] [--smoke]
 
 A command gets a signal at a random time between its start and the time that it takes undisturbed, and is
 started again until it ends by itself; then another begins, until there were enough kills. Printed are for
@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+VERBS = ("eval", "build", "score", "merge")
 CONCURRENCY = 4
 SECONDS_PER_ANSWER = 0.02
 STOPPED = 130
@@ -271,6 +272,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=25, help="kills of each verb by each signal")
     parser.add_argument("--rows", type=int, default=150, help="questions of the benchmark")
+    parser.add_argument("--only", nargs="*", default=VERBS, choices=VERBS, help="verbs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="one kill of each verb by each signal")
     options = parser.parse_args()
@@ -281,7 +283,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place, Server() as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         for name, verb in verbs(Path(place), server.url, rows):
-            for number in (signal.SIGKILL, signal.SIGTERM):
+            for number in (signal.SIGKILL, signal.SIGTERM) if name in options.only else ():
                 room = Path(place) / f"{name}-{number}"
                 room.mkdir()
                 count = measure(name, verb, number, kills, room, server, options.seed)
