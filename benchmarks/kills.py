@@ -44,7 +44,7 @@ PROCESSES.set_forkserver_preload(
 
 
 class Server(ThreadingHTTPServer):
-    """An OpenAI-style server that counts its answers to each request."""
+    """An OpenAI-style server: `answers` to each request, `now` and at `most` in work at once."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -52,6 +52,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: Counter[str] = Counter()
+        self.now, self.most = 0, 0
         self.lock = threading.Lock()
 
     @property
@@ -68,18 +69,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         name = hashlib.sha256(body).hexdigest()
+        with self.server.lock:
+            self.server.now += 1
+            self.server.most = max(self.server.most, self.server.now)
         text = "0.5" if isinstance(json.loads(body)["messages"][-1]["content"], str) else f"A ({name[:8]})"
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         reply = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
         data = json.dumps(reply).encode()
         time.sleep(SECONDS_PER_ANSWER)
+        with self.server.lock:  # what is sent to a process that is gone was paid for, too
+            self.server.answers[name] += 1
+            self.server.now -= 1
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-        with self.server.lock:
-            self.server.answers[name] += 1
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -107,6 +112,7 @@ class Count:
     lost: int = 0
     doubled: int = 0
     repaid: int = 0
+    at_once: int = 0
     left: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -145,10 +151,12 @@ def measure(name: str, verb: Verb, number: int, kills: int, room: Path, server: 
     count, rng, log = Count(), random.Random(f"{seed} {name} {number}"), room / "log"
     whole = room / "whole"
     verb.begin(whole)
+    server.most = 0
     started = time.monotonic()
     code, _ = run(verb.words(whole), log)
     seconds = time.monotonic() - started
     assert code == 0, log.read_text()
+    count.at_once = server.most
     wanted, keys = contents(whole, verb.files), set(verb.stored(whole))
     assert wanted, f"{name} made no file"
     assert keys, f"{name} stored nothing"
@@ -182,7 +190,7 @@ def faults(name: str, number: int, count: Count) -> list[str]:
     found = list(count.problems)
     if count.survived != count.kills or count.lost or count.doubled or count.left:
         found.append(f"{count}")
-    most = CONCURRENCY * count.kills if number == signal.SIGKILL else 0
+    most = count.at_once * count.kills if number == signal.SIGKILL else 0
     if count.repaid > most:
         found.append(f"{count.repaid} answers were paid for again, at most {most} may be")
     return [f"{name}, {signal.Signals(number).name}: {fault}" for fault in found]

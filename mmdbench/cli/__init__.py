@@ -103,9 +103,9 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command line."""
     replace_unprintable()
-    end_at_stop_signals(end_stopped)
     try:
-        app()
+        with end_at_stop_signals(end_stopped):
+            app()
     except KeyboardInterrupt:  # before or after the verb
         print_stopped()
         sys.exit(INTERRUPTED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ _NOTICE = b"mmdbench: stopping: requests in flight are finished and stored. A se
 class StopSignals:
     """A handler of stop signals, which counts them.
 
+    `stops` are called at the first signal; `is_over` says that no code is left to handle KeyboardInterrupt.
+
     Args:
         end: Ends the process, a moment after the second signal; None if the process is not ours to end.
         clock: Gives the time in seconds.
@@ -39,6 +42,7 @@ class StopSignals:
         self, end: Callable[[], object] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stops: list[Callable[[], object]] = []
+        self.is_over = False
         self._end = end
         self._clock = clock
         self._received = 0
@@ -54,6 +58,8 @@ class StopSignals:
             return
         self._first = self._first if self._received else now
         self._received += 1
+        if self.is_over and self._end is not None:
+            self._end()
         if self._received == 1 and self.stops:
             self._finish_requests()
             return
@@ -80,18 +86,28 @@ class StopSignals:
                     os.close(nowhere)
 
 
-def end_at_stop_signals(end: Callable[[], object]) -> None:
+@contextmanager
+def end_at_stop_signals(end: Callable[[], object]) -> Iterator[None]:
     """Handle stop signals from here to the end of the process, which is a command of its own.
 
     A signal that is ignored, as SIGHUP is under `nohup`, stays ignored.
 
     Args:
         end: Ends the process at once.
+
+    Yields:
+        Nothing; what the command does is in the block. After it, a signal ends the process at once.
     """
     handler = StopSignals(end)
     for number in _NUMBERS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        handler.is_over = True
 
 
 @contextmanager

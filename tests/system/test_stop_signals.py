@@ -75,12 +75,24 @@ def test_a_signal_that_is_ignored_or_handled_by_another_program_stays_so(handler
     heard = []
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     signal.signal(signal.SIGTERM, lambda *_: heard.append("theirs"))
-    for begin in (lambda: end_at_stop_signals(os.abort), lambda: on_stop_signal(os.abort).__enter__()):
-        begin()
-        signal.raise_signal(signal.SIGHUP)
-        signal.raise_signal(signal.SIGTERM)
+    for begin in (end_at_stop_signals, on_stop_signal):
+        with begin(os.abort):
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGTERM)
         signal.signal(signal.SIGINT, handlers[signal.SIGINT])
     assert heard == ["theirs", "theirs"]
+
+
+def test_a_signal_after_the_command_ends_the_process_and_interrupts_nothing(handlers):
+    ended = []
+    with end_at_stop_signals(lambda: ended.append(1) or sys.exit(130)), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with end_at_stop_signals(lambda: ended.append(2) or sys.exit(130)):
+        pass
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    assert ended == [2]
 
 
 def test_a_library_that_sets_its_own_handlers_does_not_keep_them(handlers):
