@@ -11,18 +11,19 @@ from typing import Any
 
 from mmdbench.benches import Bench
 from mmdbench.benches.catalog import is_degraded, is_outside
+from mmdbench.errors import StoreError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.learning import recall_learnt
 from mmdbench.models.parameters import is_reasoning
 from mmdbench.models.registry import Fingerprinted, is_async
 from mmdbench.models.tokens import TYPICAL_OUTPUT, checked_usage, request_tokens
-from mmdbench.records import CLEAN
+from mmdbench.records import CLEAN, Reply
 from mmdbench.run.canary import PROMPT, SIZE
 from mmdbench.run.canary_share import canary_share
 from mmdbench.run.generations import next_generation
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.json_lines import read_records
-from mmdbench.run.manifest import find_manifest
+from mmdbench.run.manifest import RUN_KIND, find_manifest
 from mmdbench.run.plan import Planned, plan_requests
 from mmdbench.run.store import read_index, shard_paths
 from mmdbench.scoring.families import unit_of
@@ -162,19 +163,16 @@ def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierRe
     beside = (path.parent for path in folder.parent.glob(f"*/{MANIFEST_FILE}"))
     for run in dict.fromkeys([folder, *sorted(beside)]):
         manifest = find_manifest(run) or {}
-        if manifest.get("model", {}).get("fingerprint") != wanted:
+        if manifest.get("kind") != RUN_KIND or manifest.get("model", {}).get("fingerprint") != wanted:
             continue
         live = (s for s in manifest.get("sessions", []) if not s.get("batches"))
-        rates += [s["asked"] / s["seconds"] for s in live if s["asked"] >= 20]
-        records = (record for path in shard_paths(run) for record in read_records(path))
-        answers = (record for record in records if record.get("status") != "error")
-        for record in islice(answers, _LOOKED_AT):
+        rates += [s["asked"] / s["seconds"] for s in live if s.get("asked", 0) >= 20 and s.get("seconds")]
+        for reply in _answers(run):
             counts["replies"] += 1
-            details = record.get("details", {})
-            if "batch" not in details:
+            if "batch" not in reply.details:
                 counts["timed"] += 1
-                sums["seconds"] += record.get("seconds", 0.0)
-            usage = checked_usage(details).get("usage") or {}
+                sums["seconds"] += reply.seconds
+            usage = checked_usage(reply.details).get("usage") or {}
             if "prompt" in usage:
                 counts["counted"] += 1
                 sums["read"] += usage["prompt"]
@@ -187,6 +185,16 @@ def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierRe
         sums["seconds"] / timed if timed else None,
         sum(rates) / len(rates) if rates else None,
     )
+
+
+def _answers(run: Path) -> list[Reply]:
+    """The first answers in a run's folder; none if they are damaged: the reader of that run is told."""
+    records = (record for path in shard_paths(run) for record in read_records(path))
+    try:
+        answers = (record for record in records if record.get("status") != "error")
+        return [Reply.from_dict(record) for record in islice(answers, _LOOKED_AT)]
+    except (StoreError, TypeError):
+        return []
 
 
 def _tokens(todo: Sequence[Planned], card: ModelCard, earlier: _EarlierReplies) -> tuple[int, int]:

@@ -261,7 +261,7 @@ def _page(url: str, settings: FetchSettings) -> tuple[list[dict[str, Any]], str]
     hint = "HF_ENDPOINT names a mirror, https_proxy a proxy; files of your own are found in --data-dir."
     try:
         with urlopen(url, timeout=settings.timeout_s) as answer:  # noqa: S310 - an address of the Hub
-            entries = json.loads(answer.read())
+            entries = parse_json(answer.read())
             following = re.search(r'<([^>]+)>;\s*rel="next"', answer.headers.get("Link") or "")
     except HTTPError as error:
         raise DownloadError(

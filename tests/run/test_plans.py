@@ -451,3 +451,22 @@ def test_small_pictures_on_a_slow_disk_are_made_by_threads(make_tsv, tmp_path, m
     assert (summary.asked, len(makers)) == (160, 160)
     assert sum(makers) == 1  # once tried here, and found slow
     assert not any(makers[:32])
+
+
+@pytest.mark.parametrize(
+    "line", ["{", '{"key": "k", "status": "ok"}', '{"key": "k", "status": "ok", "details": []}', "[" * 5000]
+)
+def test_a_damaged_run_beside_this_one_foretells_nothing_and_stops_nothing(make_tsv, tmp_path, line):
+    path = make_tsv(4)
+    toy_run(path, tmp_path / "other", Counting(), sample="2")
+    stored = tmp_path / "other" / "replies-0.jsonl"
+    stored.write_text(f"{line}\n{stored.read_text('utf-8')}", "utf-8")
+    manifest = tmp_path / "other" / "manifest.json"
+    record = json.loads(manifest.read_text("utf-8"))
+    record.pop("digest", None)
+    record["sessions"] = [{"asked": 20, "seconds": 0}, {"seconds": 1.0}, {"asked": 30}]
+    manifest.write_text(json.dumps(record), "utf-8")
+    for kind in ("build", "odd"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "manifest.json").write_text(json.dumps({"kind": f"mmdbench {kind}", "model": 3}))
+    assert foretell(path, tmp_path / "run").basis.startswith("estimated from the sizes")
