@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import DataError, MissingExtraError, ModelError, UnknownNameError, UsageError
+from mmdbench.errors import DataError, MissingExtraError, ModelError, StoreError, UnknownNameError, UsageError
 from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
@@ -26,6 +26,7 @@ from mmdbench.results.quality.measure import (
     QualityMetric,
     accuracy_by_quality,
     measure,
+    read_quality,
     write_quality,
 )
 from mmdbench.results.quality.metrics import LICENCE_NOTICE, METRICS, find_weights, open_metrics
@@ -196,13 +197,17 @@ def test_the_report_reads_what_was_measured(tmp_path, make_tsv):
     pictures, _ = run_pictures(run, SourceFolders(tmp_path))
     fake = Brightness()
     record = write_quality(run, pictures, [fake.metric], measure(pictures, [fake.metric], run))
-    assert json.loads((run / QUALITY_FILE).read_text()) == record
+    assert read_quality(run) == record
     assert record["implementations"] == {"brisque": {"package": "test", "version": "1"}}
     table = make_tables(load_results(run), load_spec()).find("quality")
     assert table is not None
     rows = {row.labels[1:]: row.values[0].value for row in table.rows}
     assert rows["clean", "clean"] == pytest.approx(np.mean([picture(n).mean() for n in range(3)]))
     assert rows["restored", "hard"] == pytest.approx(picture(77).mean())
+    text = (run / QUALITY_FILE).read_text()
+    (run / QUALITY_FILE).write_text(text.replace('"level": "hard"', '"level": "mid"', 1))
+    with pytest.raises(StoreError, match=r"quality.json: it does not match its digest"):
+        make_tables(load_results(run), load_spec())
 
 
 def test_a_folder_of_pictures_is_measured_by_name(tmp_path):

@@ -29,7 +29,7 @@ from mmdbench.run.merge import merge_runs
 from mmdbench.run.plan import read_cells
 from mmdbench.scoring import OWN_HEADS, JudgeReply
 from recording_model import Recorder, toy_run
-from run_folders import as_early
+from run_folders import as_early, change_manifest
 
 CHECKED = ("cells.jsonl", "questions.jsonl", "replies-0.jsonl")
 EVAL = "eval --model chance --bench toy.tsv --level clean,hard -o run --quiet"
@@ -177,6 +177,7 @@ def loaded(run):
 
 def test_one_flipped_bit_gives_the_same_results_or_an_error(make_tsv, tmp_path):
     run = judged_run(tmp_path / "run", make_tsv(2))
+    change_manifest(run, lambda manifest: [manifest.pop(name) for name in ("versions", "git")])
     names = {path.name for path in run.iterdir() if path.stat().st_size}
     tables = {"manifest.json", *CHECKED, "judge.jsonl", "judge-heads.json"}
     assert tables < names
