@@ -38,7 +38,7 @@ from mmdbench.system.digest import value_digest
 from mmdbench.system.environment import versions
 from mmdbench.system.files import write_atomic
 from mmdbench.system.json_text import parse_json
-from mmdbench.system.locks import folder_lock
+from mmdbench.system.locks import file_lock, folder_lock
 from mmdbench.system.shapes import check_shape
 
 __all__ = [
@@ -221,6 +221,7 @@ def score_predictions(
 
     Raises:
         DataError: The file cannot be read, or is a pickle.
+        LockedError: Another process asks a judge about it.
     """
     predictions = read_predictions(path)
     # A file of some rows may hold nothing but digits where the benchmark's indices are texts.
@@ -230,7 +231,10 @@ def score_predictions(
     rules = replace(
         rules, protocol=rules.protocol or usual.protocol, extraction=rules.extraction or usual.extraction
     )
-    with open_judging(judge, path.with_name(f"{path.name}.judge.jsonl")) as judging:
+    journal = path.with_name(f"{path.name}.judge.jsonl")
+    # Two processes would give their lines the same numbers.
+    lock = file_lock(journal.with_name(f".{journal.name}.lock"), wait_s=0.0) if judge else nullcontext()
+    with lock, open_judging(judge, journal) as judging:
         return grade_replies(bench, replies, rules, judging, partial=partial)
 
 

@@ -7,12 +7,13 @@ import shutil
 
 import pytest
 
-from mmdbench.errors import DataError, StoreError, UnknownNameError
+from mmdbench.errors import DataError, LockedError, StoreError, UnknownNameError
 from mmdbench.records import Cell, Outcome
 from mmdbench.results.arms import read_run
 from mmdbench.results.graded_arms import Judging
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.judging.journal import JsonlJournal
+from mmdbench.results.judging.open import JudgeOptions
 from mmdbench.results.rescoring import (
     read_grades,
     record_judge,
@@ -22,6 +23,7 @@ from mmdbench.results.rescoring import (
 )
 from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.scoring import OWN_HEADS, Head, JudgeHeads, JudgeReply, Rules, kept_heads
+from mmdbench.system.locks import file_lock
 from run_folders import change_lines
 from scripted_runs import make_run, write_tsv
 
@@ -298,3 +300,14 @@ def test_predictions_find_their_rows_by_the_text_of_their_index(run, tmp_path):
     assert (made.headline, made.counts["missing"]) == (25, 6)
     made = score_predictions(path, arm.bench, Rules("clear/1", "sane"), partial=True)
     assert (made.headline, made.partial) == (100, True)
+
+
+def test_one_process_at_a_time_asks_a_judge_about_a_file(run, tmp_path):
+    arm, path = read_run(run).arms[0], tmp_path / "p.jsonl"
+    path.write_text('{"index": 0, "prediction": "A"}\n')
+    judge = JudgeOptions("openai:m@http://127.0.0.1:9")
+    with (
+        file_lock(tmp_path / ".p.jsonl.judge.jsonl.lock", wait_s=0.0),
+        pytest.raises(LockedError, match=r"p\.jsonl\.judge\.jsonl"),
+    ):
+        score_predictions(path, arm.bench, Rules(), judge)
