@@ -15,7 +15,7 @@ from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.training.traces import PicturePair
 from mmdbench.training.training_format import Conversation, TrainingRecord, human_turn
 from mmdbench.variants.codec import decode_encoded, encode, parse_codec
-from mmdbench.variants.recipes import CleanImage, clean_image, make_variant, recipe_for
+from mmdbench.variants.recipes import CleanImage, clean_image, degrading, make_variant, recipe_for
 
 __all__ = ["KeptPair", "PictureFolder"]
 
@@ -118,8 +118,9 @@ class PictureFolder:
         Returns:
             The pair, which is kept in the folder.
         """
-        pixels, record = chain.recorded(clean.pixels, plan.seed)
-        image = encode(pixels, parse_codec(plan.codec))
+        with degrading(clean, "a chain"):
+            pixels, record = chain.recorded(clean.pixels, plan.seed)
+            image = encode(pixels, parse_codec(plan.codec))
         same = bool((pixels == clean.pixels).all())
         return self._kept(clean, image, pixel_digest(decode_encoded(image)), {"chain": record}, same)
 

@@ -7,7 +7,8 @@ order, for a model that is asked at once and for a build on disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ __all__ = [
     "CleanImage",
     "apply_recipe",
     "clean_image",
+    "degrading",
     "make_variant",
     "recipe_for",
 ]
@@ -130,23 +132,42 @@ def make_variant(clean: CleanImage, recipe: Recipe, max_pixels: int = MAX_PIXELS
         ImageDecodeError: The picture is too large for the corruption or the codec.
         MmdbenchError: There is not enough memory for it.
     """
+    drawn = {}
+    with degrading(clean, recipe.corruption or recipe.codec, max_pixels):
+        for name in chain_steps(recipe.corruption):
+            seed = image_seed(clean.digest, name, recipe.seed)
+            drawn[name] = sample(
+                name, clean.pixels.shape, intensity=recipe.intensity, seed=seed, profile=recipe.profile
+            )
+        return apply_recipe(clean, recipe, drawn if len(drawn) != 1 else drawn[name])
+
+
+@contextmanager
+def degrading(clean: CleanImage, made: str, max_pixels: int = MAX_PIXELS) -> Iterator[None]:
+    """Context in which a picture is degraded, begun when there is memory; errors name the picture.
+
+    Args:
+        clean: The clean image.
+        made: What is made of it, for messages.
+        max_pixels: The most pixels of pictures that threads work on at once.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ImageDecodeError: The picture is too large for a corruption or the codec.
+        MmdbenchError: There is not enough memory for it.
+    """
     import cv2
 
-    drawn = {}
     height, width = clean.pixels.shape[:2]
     with PIXELS_AT_WORK.hold(width * height, max_pixels):
         try:
-            for name in chain_steps(recipe.corruption):
-                seed = image_seed(clean.digest, name, recipe.seed)
-                drawn[name] = sample(
-                    name, clean.pixels.shape, intensity=recipe.intensity, seed=seed, profile=recipe.profile
-                )
-            return apply_recipe(clean, recipe, drawn if len(drawn) != 1 else drawn[name])
+            yield
         except (cv2.error, ImageInputError, MemoryError) as error:
             if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem:
                 raise out_of_memory(clean.where, width, height) from error
             reason = getattr(error, "message", "") or f"OpenCV refuses a picture of {width}×{height} px."
-            made = recipe.corruption or recipe.codec
             raise ImageDecodeError(f"{clean.where}: no picture with {made}: {reason}") from error
 
 
