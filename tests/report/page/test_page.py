@@ -39,6 +39,7 @@ from page_runs import (
     write_pictured_run,
 )
 from pictures import picture, png
+from run_folders import change_lines
 
 
 class Page(HTMLParser):
@@ -229,10 +230,14 @@ def test_a_picture_with_other_pixels_is_reported(tmp_path):
     asked = questions(3)
     write_bench(tmp_path / "data", asked)
     run = write_pictured_run(tmp_path / "run", asked)
-    path = run / "replies-0.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    lines[3]["images"][0]["pixels"] = "0" * 64
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    count = iter(range(1000))
+
+    def change(reply):
+        if next(count) == 3:
+            reply["images"][0]["pixels"] = "0" * 64
+        return reply
+
+    change_lines(run / "replies-0.jsonl", change)
     runs, tables = graded(run)
     summary = write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path / "data"))
     assert any(note.startswith("1 pictures were made again with other pixels") for note in summary.notes)
