@@ -11,6 +11,11 @@ import typer
 
 # A page of the Python reference: title, description, modules.
 PAGES = {
+    "evaluate": (
+        "Evaluate and report",
+        "Ask a model, read its run, compare, check and build.",
+        ["library", "library.frames"],
+    ),
     "corruptions": (
         "Corruptions",
         "Degrade images, batches and chains; draw and apply apart; ask for an effect.",

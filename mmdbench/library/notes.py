@@ -11,4 +11,4 @@ __all__ = ["show_note"]
 
 def show_note(text: str) -> None:
     """Print one line of text to standard error, as `log_line` shows it."""
-    print(log_line(text), file=sys.stderr)  # noqa: T201 - here
+    print(log_line(text), file=sys.stderr, flush=True)  # noqa: T201 - here

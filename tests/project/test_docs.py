@@ -386,10 +386,8 @@ def test_modules_and_files_that_a_page_names_exist(page):
 
 
 def test_a_name_that_does_not_exist_is_found():
-    text = (
-        "`mmdbench.corrupt` mmdbench.build `mmdbench.stats.halves` run/plan.py tests/test_cli.py `spell.py`"
-    )
-    assert missing_names(text) == ["mmdbench.build", "mmdbench.stats.halves", "tests/test_cli.py", "spell.py"]
+    text = "`mmdbench.corrupt` mmdbench.bild `mmdbench.stats.halves` run/plan.py tests/test_cli.py `spell.py`"
+    assert missing_names(text) == ["mmdbench.bild", "mmdbench.stats.halves", "tests/test_cli.py", "spell.py"]
 
 
 def test_the_reference_lists_every_transform_of_albumentations(monkeypatch):

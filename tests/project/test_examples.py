@@ -17,6 +17,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
+import mmdbench
 from mmdbench.benches import open_bench
 from mmdbench.cli import app
 from pictures import picture
@@ -51,6 +52,16 @@ def test_every_example_is_run_here_or_in_a_test_of_its_own():
             continue
         test = elsewhere.get(path.name)
         assert (Path(__file__).parents[1] / test).exists() if test else f'"{path.name}"' in here, path.name
+
+
+def test_an_evaluation_in_python_uses_every_public_name():
+    out = run(EXAMPLES / "evaluation_in_python.py", ".")
+    assert "no regression" in out
+    assert "4 rows built" in out
+    assert "Score by level" in out
+    code = (EXAMPLES / "evaluation_in_python.py").read_text("utf-8")
+    modules = {"__version__", "AsyncModel", "benches", "corruptions", "scoring"}
+    assert [name for name in mmdbench.__all__ if f"mmdbench.{name}" not in code] == sorted(modules)
 
 
 def test_the_library_in_ten_lines():
