@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -158,7 +158,7 @@ def _earlier_replies(folder: Path, fingerprint: Mapping[str, Any]) -> _EarlierRe
     """Means over replies of this model in this run and in the runs beside it."""
     wanted = portable(dict(fingerprint))
     counts: Counter[str] = Counter()
-    sums: Counter[str] = Counter()
+    sums: defaultdict[str, float] = defaultdict(float)
     rates: list[float] = []
     beside = (path.parent for path in folder.parent.glob(f"*/{MANIFEST_FILE}"))
     for run in dict.fromkeys([folder, *sorted(beside)]):
