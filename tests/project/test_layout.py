@@ -44,3 +44,12 @@ def test_the_decision_page_lists_every_room_in_the_order_of_the_contract():
     page = (ROOT / "docs" / "decisions" / "rooms.md").read_text("utf-8")
     listed = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", page, re.MULTILINE)
     assert listed == re.findall(r'"(\w+)"', contract)
+
+
+def test_every_package_is_installed():
+    text = (ROOT / "pyproject.toml").read_text("utf-8").split("\npackages = [")[1].split("]")[0]
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "mmdbench").rglob("__init__.py")}
+    adapters = {path.parent.relative_to(ROOT) for path in (ROOT / "adapters").rglob("__init__.py")}
+    packages = {".".join(folder.parts) for folder in folders}
+    packages |= {".".join(("mmdbench", *folder.parts)) for folder in adapters}
+    assert set(re.findall(r'"([\w.]+)"', text)) == packages
