@@ -2,7 +2,8 @@
 
 It is made to be committed: a hit is one character, a line holds a hundred questions, so a diff
 shows which answers changed. The file keeps digests of the questions, not the questions: these come
-from the run that is checked, in the same order.
+from the run that is checked, in the same order. It ends with a digest of its own; one of an early
+version, without it, is read too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mmdbench.results.graded_run import RunResults, UnitHit
 from mmdbench.results.served import served_models
 from mmdbench.run.served_models import names_text
 from mmdbench.stats.rounding import fixed
-from mmdbench.system.digest import value_digest
+from mmdbench.system.digest import value_digest, with_digest, without_digest
 from mmdbench.system.files import write_atomic
 from mmdbench.system.json_text import parse_json
 from mmdbench.system.shapes import check_shape
@@ -151,7 +152,7 @@ def accept(
         "identity": identity(run),
         "grades": grades,
     }
-    write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(path, json.dumps(with_digest(record), indent=1, ensure_ascii=False) + "\n")
     return len(run.hits)
 
 
@@ -179,7 +180,7 @@ def read_baseline(path: Path, *, allow_model_change: bool = False) -> Baseline:
             hint="Write it again with --accept.",
         )
     try:
-        check_shape(record, _BaselineRecord, "baseline")
+        check_shape(without_digest(record), _BaselineRecord, "baseline")
         grades = {
             bench: {
                 arm: _Kept(kept["questions"], kept.get("pixels", ""), tuple(_unpack(kept["hits"])))

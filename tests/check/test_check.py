@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -18,6 +19,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
 from mmdbench.results.graded_run import load_results
 from mmdbench.stats import detectable_effect
+from mmdbench.system.digest import without_digest
 from run_folders import hit, question, results, write_run
 
 SPEC = load_spec()
@@ -167,7 +169,7 @@ def test_a_baseline_is_small_and_its_diff_shows_the_flips(tmp_path):
     accept(changed, tmp_path / "two.json")
     lines = [(tmp_path / n).read_text().splitlines() for n in ("one.json", "two.json")]
     differing = [(a, b) for a, b in zip(*lines, strict=True) if a != b]
-    assert len(differing) <= 2  # the hit, and the rounded score
+    assert len(differing) <= 3  # the hit, the rounded score and the digest
 
 
 @pytest.mark.parametrize(
@@ -412,12 +414,35 @@ def test_a_damaged_baseline_is_one_line_and_no_traceback(folders, tmp_path):
     good, _, base = folders
     path = tmp_path / "damaged.json"
     for damage in DAMAGES:
-        record = json.loads(base.read_text("utf-8"))
+        record = without_digest(json.loads(base.read_text("utf-8")))
         damage(record)
         path.write_text(json.dumps(record), "utf-8")
         said = " ".join(call(good, "--baseline", path, code=2).split())
         assert f"The baseline {path} is damaged (" in said
         assert "Take it from version control again" in said
+
+
+def test_one_flipped_bit_of_a_baseline_never_changes_it(folders, tmp_path):
+    base, path = folders[2], tmp_path / "flipped.json"
+    data, whole, refused = base.read_bytes(), read_baseline(base), 0
+    for at in [*range(0, len(data), 3), data.index(b'"111')]:
+        bit = 0 if data[at : at + 1] in (b"0", b"1") else at % 8  # another digit, where it is one
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+        try:
+            assert replace(read_baseline(path), path=base) == whole, at
+        except DataError:
+            refused += 1
+    assert refused > len(data) / 4
+
+
+def test_a_changed_grade_of_a_baseline_is_found_and_an_early_one_has_no_digest(folders, tmp_path):
+    good, _, base = folders
+    text, path = base.read_text("utf-8"), tmp_path / "b2.json"
+    path.write_text(text.replace('"111', '"011', 1), "utf-8")
+    said = " ".join(call(good, "--baseline", path, code=2).split())
+    assert "is damaged (it does not match its digest, so it was changed)" in said
+    path.write_text(json.dumps(without_digest(json.loads(text))), "utf-8")
+    assert call(good, "--baseline", path) == call(good, "--baseline", base)
 
 
 def test_the_folder_of_a_run_is_checked_by_its_replies(folders):
