@@ -84,13 +84,14 @@ def _more(module: str) -> str:
     return "\n".join(["\n", head, "", "| transform | corruption |", "|---|---|", *rows])
 
 
-def commands(app: typer.Typer, prefix: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+def commands(group: Any, prefix: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Every verb with the words that call it, its command and the types of its parameters."""
-    made = typer.main.get_command(app).commands
-    for info in app.registered_commands:
-        yield f"{prefix} {info.name}", made[info.name], get_type_hints(info.callback)
-    for group in app.registered_groups:
-        yield from commands(group.typer_instance, f"{prefix} {group.name}")
+    for name, command in group.commands.items():
+        words = f"{prefix} {name}"
+        if hasattr(command, "commands"):
+            yield from commands(command, words)
+        else:
+            yield words, command, get_type_hints(command.callback)
 
 
 def cli_reference() -> str:
@@ -105,7 +106,7 @@ def cli_reference() -> str:
         "infrastructure, 130 interrupted.",
         "",
     ]
-    for words, command, hints in commands(app, "mmdbench"):
+    for words, command, hints in commands(typer.main.get_command(app), "mmdbench"):
         lines += _command(words, command, hints)
     return "\n".join(lines)
 

@@ -1,6 +1,6 @@
 """The command line: one file for each verb, which parses options, calls the library and prints.
 
-Verbs import what they need only when they run, so that `mmdbench --help` starts fast.
+`mmdbench --help` imports none of them, and a verb imports what it needs only when it runs.
 """
 
 from __future__ import annotations
@@ -9,51 +9,85 @@ import sys
 
 import typer
 
-from mmdbench.cli import (
-    assign,
-    build,
-    calibrate,
-    check,
-    cite,
-    compare,
-    corrupt,
-    data,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    figures,
-    gallery,
-    listing,
-    merge,
-    page,
-    quality,
-    replay,
-    report,
-    score,
-    show,
-    verify,
-)
 from mmdbench.cli._shared.errors import (
     INTERRUPTED,
     UNEXPECTED,
     end_stopped,
-    guarded,
     print_stopped,
     print_unexpected,
     replace_unprintable,
 )
+from mmdbench.cli._shared.lazy_verbs import Verb, VerbGroup
 from mmdbench.cli._shared.output import say
 from mmdbench.system.stop_signals import end_at_stop_signals
 
-__all__ = ["app", "main"]
+__all__ = ["VERBS", "app", "main"]
+
+VERBS = {
+    "demo": Verb(
+        "demo.demo",
+        "Evaluate a small model on clean and degraded photographs, in one to four minutes on two cores.",
+    ),
+    "list": Verb("listing.list_names", "List corruptions, benchmarks or models."),
+    "corrupt": Verb("corrupt.corrupt", "Degrade a picture, or every picture in a folder."),
+    "gallery": Verb(
+        "gallery.gallery", "Draw a sheet of a picture under all corruptions: clean, low, mid and hard."
+    ),
+    "calibrate": Verb("calibrate.calibrate", "Measure the corruptions on your own pictures."),
+    "build": Verb("build.build", "Write degraded copies of benchmarks; run the command again to resume."),
+    "verify": Verb(
+        "verify.verify", "Check the files of a build, and make its pictures again to compare them."
+    ),
+    "replay": Verb("replay.replay", "Make one picture of a build again, from its source and manifest."),
+    "eval": Verb(
+        "evaluate.evaluate", "Run a model on clean and degraded questions; run the command again to resume."
+    ),
+    "assign": Verb(
+        "assign.assign", "Make a training set: degraded pictures with traces and decisions to restore."
+    ),
+    "doctor": Verb(
+        "doctor.doctor",
+        "Check that a model does not mix up pictures, with fourteen small ones that show new numbers each "
+        "time.",
+    ),
+    "merge": Verb("merge.merge", "Merge the shards of a run, made on several machines."),
+    "report": Verb(
+        "report.report", "Print the tables of a run, or of several side by side; no model is asked."
+    ),
+    "page": Verb(
+        "page.page", "Write one HTML page with the tables, answers and pictures of runs; it works offline."
+    ),
+    "score": Verb("score.score", "Grade a stored run, or predictions made elsewhere, under other rules."),
+    "compare": Verb(
+        "compare.compare",
+        "Compare a run with others: settings, then paired differences with intervals and tests.",
+    ),
+    "check": Verb("check.check", "Compare a run with a baseline, and fail if it got worse."),
+    "show": Verb(
+        "show.show", "Show one question: a sheet of its pictures at all levels, its text, and replies."
+    ),
+    "figures": Verb("figures.figures", "Draw the figures of a report as SVG and PDF."),
+    "quality": Verb("quality.quality", "Measure the quality of pictures with BRISQUE, NIQE and MUSIQ."),
+    "cite": Verb("cite.cite", "Print BibTeX entries, and for each run a paragraph of methods."),
+    "export": Verb(
+        "export.export", "Write a run's replies as prediction files, for VLMEvalKit or as JSON lines."
+    ),
+    "data": Verb("data.app", "List, download and check benchmark files."),
+}
+"""Every verb in the order of `mmdbench --help`."""
+
+
+class _Group(VerbGroup):
+    verbs = VERBS
+
 
 app = typer.Typer(
     name="mmdbench",
+    cls=_Group,
     help="Measure how much a vision-language model loses on degraded images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # rich's Markdown, which typer imports for it, takes longer than all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -73,31 +107,6 @@ def _options(
     ),
 ) -> None:
     """Options before the verb."""
-
-
-app.command("demo")(guarded(demo.demo))
-app.command("list")(guarded(listing.list_names))
-app.command("corrupt")(guarded(corrupt.corrupt))
-app.command("gallery")(guarded(gallery.gallery))
-app.command("calibrate")(guarded(calibrate.calibrate))
-app.command("build")(guarded(build.build))
-app.command("verify")(guarded(verify.verify))
-app.command("replay")(guarded(replay.replay))
-app.command("eval")(guarded(evaluate.evaluate))
-app.command("assign")(guarded(assign.assign))
-app.command("doctor")(guarded(doctor.doctor))
-app.command("merge")(guarded(merge.merge))
-app.command("report")(guarded(report.report))
-app.command("page")(guarded(page.page))
-app.command("score")(guarded(score.score))
-app.command("compare")(guarded(compare.compare))
-app.command("check")(guarded(check.check))
-app.command("show")(guarded(show.show))
-app.command("figures")(guarded(figures.figures))
-app.command("quality")(guarded(quality.quality))
-app.command("cite")(guarded(cite.cite))
-app.command("export")(guarded(export.export))
-app.add_typer(data.app, name="data")
 
 
 def main() -> None:

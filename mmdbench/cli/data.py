@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List, download and check benchmark files.", no_args_is_help=True)
+app = typer.Typer(
+    name="data", help="List, download and check benchmark files.", no_args_is_help=True, add_completion=False
+)
 
 Names = Annotated[
     list[str],

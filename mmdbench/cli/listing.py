@@ -32,19 +32,16 @@ def list_names(
 
 
 def _corruptions() -> list[dict[str, Any]]:
-    from mmdbench.corruptions import get_corruption_names
     from mmdbench.corruptions.spec_file import load_spec
 
-    spec = load_spec()
-    drawn = set(get_corruption_names("stochastic"))
     return [
         {
             "name": name,
             "category": entry.category,
-            "drawn": "random" if name in drawn else "fixed",
+            "drawn": "random" if entry.stochastic else "fixed",
             "meaning": entry.meaning,
         }
-        for name, entry in spec.corruptions.items()
+        for name, entry in load_spec().corruptions.items()
     ]
 
 

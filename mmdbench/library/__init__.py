@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from mmdbench.library.building import BuildOptions, BuildSummary, build
-from mmdbench.library.callables import batched
-from mmdbench.library.checking import CheckResult
-from mmdbench.library.citing import cite
-from mmdbench.library.comparing import RunComparison, compare
-from mmdbench.library.evaluating import Forecast, evaluate, forecast
-from mmdbench.library.options import EvaluateOptions
-from mmdbench.library.report import Report, load_report
-from mmdbench.library.run import Run, load_run
-from mmdbench.library.shown_tables import ShownTable, TableSet
-from mmdbench.library.user_interface import Progress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmdbench.library.building import BuildOptions, BuildSummary, build
+    from mmdbench.library.callables import batched
+    from mmdbench.library.checking import CheckResult
+    from mmdbench.library.citing import cite
+    from mmdbench.library.comparing import RunComparison, compare
+    from mmdbench.library.evaluating import Forecast, evaluate, forecast
+    from mmdbench.library.options import EvaluateOptions
+    from mmdbench.library.report import Report, load_report
+    from mmdbench.library.run import Run, load_run
+    from mmdbench.library.shown_tables import ShownTable, TableSet
+    from mmdbench.library.user_interface import Progress
 
 __all__ = [
     "BuildOptions",
@@ -35,3 +39,24 @@ __all__ = [
     "load_report",
     "load_run",
 ]
+
+_MODULES = {
+    **dict.fromkeys(("BuildOptions", "BuildSummary", "build"), "building"),
+    "CheckResult": "checking",
+    "EvaluateOptions": "options",
+    **dict.fromkeys(("Forecast", "evaluate", "forecast"), "evaluating"),
+    "Progress": "user_interface",
+    **dict.fromkeys(("Report", "load_report"), "report"),
+    **dict.fromkeys(("Run", "load_run"), "run"),
+    **dict.fromkeys(("RunComparison", "compare"), "comparing"),
+    **dict.fromkeys(("ShownTable", "TableSet"), "shown_tables"),
+    "batched": "callables",
+    "cite": "citing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded late: a verb imports this package for one of its modules, and waits for those alone.
+    if name in _MODULES:
+        return getattr(import_module(f"mmdbench.library.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

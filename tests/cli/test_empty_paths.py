@@ -9,26 +9,25 @@ from typing import get_args, get_type_hints
 import pytest
 from typer.testing import CliRunner
 
-from mmdbench.cli import app, data
+from mmdbench.cli import app
+from verb_calls import verbs
 
 
 def path_parameters():
     """Words that call each verb with an empty text for one of its paths."""
-    groups = [((), app.registered_commands), (("data",), data.app.registered_commands)]
-    for before, commands in groups:
-        for command in commands:
-            hints = get_type_hints(command.callback, include_extras=True)
-            for name in inspect.signature(command.callback).parameters:
-                kind, *extras = get_args(hints[name]) or (hints[name],)
-                setting = next((e for e in extras if hasattr(e, "param_decls")), None)
-                paths = Path in (kind, *get_args(kind)) or getattr(setting, "parser", None) is not None
-                if setting is not None and paths:
-                    names = (setting.default, *(setting.param_decls or ()))
-                    option = [d for d in names if isinstance(d, str) and d.startswith("--")]
-                    words = [*before, command.name]
-                    if type(setting).__name__ == "OptionInfo":
-                        words.append(option[0] if option else f"--{name.replace('_', '-')}")
-                    yield pytest.param([*words, ""], id=f"{' '.join(words)} {name}")
+    for verb, function in verbs().items():
+        hints = get_type_hints(function, include_extras=True)
+        for name in inspect.signature(function).parameters:
+            kind, *extras = get_args(hints[name]) or (hints[name],)
+            setting = next((e for e in extras if hasattr(e, "param_decls")), None)
+            paths = Path in (kind, *get_args(kind)) or getattr(setting, "parser", None) is not None
+            if setting is not None and paths:
+                names = (setting.default, *(setting.param_decls or ()))
+                option = [d for d in names if isinstance(d, str) and d.startswith("--")]
+                words = verb.split()
+                if type(setting).__name__ == "OptionInfo":
+                    words.append(option[0] if option else f"--{name.replace('_', '-')}")
+                yield pytest.param([*words, ""], id=f"{' '.join(words)} {name}")
 
 
 @pytest.mark.parametrize("words", list(path_parameters()))

@@ -12,9 +12,10 @@ from typing import Annotated, NamedTuple, get_args, get_origin, get_type_hints
 import pytest
 from typer.models import OptionInfo
 
-from mmdbench.cli import app
+import mmdbench.cli
+from verb_calls import verbs
 
-CLI = Path(inspect.getfile(inspect.getmodule(app.registered_commands[0].callback))).parent
+CLI = Path(mmdbench.cli.__file__).parent
 
 # Options whose help, type or heading differs in one verb, and why.
 DIFFERENT = {
@@ -60,20 +61,17 @@ class Use(NamedTuple):
 
 def uses():
     found = defaultdict(list)
-    groups = [("", app), *((f"{group.name} ", group.typer_instance) for group in app.registered_groups)]
-    for prefix, group in groups:
-        for command in group.registered_commands:
-            hints = get_type_hints(command.callback, include_extras=True)
-            for parameter in inspect.signature(command.callback).parameters.values():
-                kind, info = option_of(hints[parameter.name])
-                if isinstance(info, OptionInfo):
-                    # Inside `Annotated` typer keeps the first name where a default would be.
-                    names = [str(name) for name in (info.default, *(info.param_decls or ()))]
-                    long = [name for name in names if name.startswith("--")]
-                    name = long[0] if long else f"--{parameter.name.replace('_', '-')}"
-                    default = None if parameter.default is parameter.empty else parameter.default
-                    use = Use(prefix + command.name, info.help, kind, info.rich_help_panel, default)
-                    found[name].append(use)
+    for words, verb in verbs().items():
+        hints = get_type_hints(verb, include_extras=True)
+        for parameter in inspect.signature(verb).parameters.values():
+            kind, info = option_of(hints[parameter.name])
+            if isinstance(info, OptionInfo):
+                # Inside `Annotated` typer keeps the first name where a default would be.
+                names = [str(name) for name in (info.default, *(info.param_decls or ()))]
+                long = [name for name in names if name.startswith("--")]
+                name = long[0] if long else f"--{parameter.name.replace('_', '-')}"
+                default = None if parameter.default is parameter.empty else parameter.default
+                found[name].append(Use(words, info.help, kind, info.rich_help_panel, default))
     return found
 
 
@@ -108,9 +106,9 @@ def test_help_texts_are_plain_sentences():
         for use in found:
             assert re.match(r"[A-Z]|key=value", use.help), (use.verb, name, use.help)
             assert re.search(r"[.)]$|see: mmdbench", use.help), (use.verb, name, use.help)
-    for command in app.registered_commands:
-        first = inspect.getdoc(command.callback).split("\n", 1)[0]
-        assert re.match(r"[A-Z][a-z]+ .*\.$", first), (command.name, first)
+    for words, verb in verbs().items():
+        first = inspect.getdoc(verb).split("\n", 1)[0]
+        assert re.match(r"[A-Z][a-z]+ .*\.$", first), (words, first)
 
 
 def test_verbs_do_not_import_verbs():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
+import resource
 import shutil
 import subprocess
 import sys
 import tarfile
-import time
 import venv
 import zipfile
 from pathlib import Path
@@ -32,22 +32,21 @@ def test_importing_loads_nothing_heavy(code):
     assert loaded == []
 
 
-def test_the_command_line_loads_nothing_heavy():
-    loaded = run(
-        "-c",
-        "import sys, mmdbench.cli\n"
-        "print({'cv2', 'numpy', 'pandas', 'PIL', 'yaml', 'torch'} & set(sys.modules))",
-    )
-    assert loaded.strip() == "set()"
-
-
 def test_help_answers_at_once():
-    best = 9.0
-    for _ in range(3):
-        start = time.perf_counter()
-        assert "demo" in run("-m", "mmdbench", "--help")
-        best = min(best, time.perf_counter() - start)
-    assert best < 1.0  # a few tenths; twice that on a busy machine
+    bare, shown = (cpu_seconds(*words) for words in (["-c", "pass"], ["-m", "mmdbench", "--help"]))
+    assert shown < 10 * bare  # 5 times; typer alone takes 3
+
+
+def cpu_seconds(*args):
+    """The least of three CPU times of a new interpreter."""
+    return min(_cpu_seconds(args) for _ in range(3))
+
+
+def _cpu_seconds(args):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run(*args)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.fixture
