@@ -43,6 +43,7 @@ EXCEPTIONS: dict[str, str] = {
     "mmdbench/corruptions/operations.py:corrupt": "the public call, in the style of ImageNet-C's `corrupt`",
     "mmdbench/corruptions/batches.py:corrupt_batch": "the public call: the parameters of `corrupt`",
     "mmdbench/benches/lookup.py:open_bench": "the public call: where a benchmark is, and how it is read",
+    "mmdbench/library/building.py:replay": "the public call: the options of the verb",
     "mmdbench/library/quality.py:measure_quality": "the public call: the options of the verb",
     "mmdbench/library/rescoring.py:score_file": "the public call: the options of the verb",
     "mmdbench/corruptions/_inpainting_numba.py:_sum_of_neighbours.typed": "a numba kernel",

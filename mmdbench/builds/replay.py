@@ -13,7 +13,7 @@ from mmdbench.builds.part_files import built_path
 from mmdbench.builds.plan import Output
 from mmdbench.errors import DataError, StoreError, UsageError
 from mmdbench.records import Recipe, Variant
-from mmdbench.system.images import NO_LIMIT
+from mmdbench.system.images import MAX_PIXELS
 from mmdbench.system.shapes import read_as
 from mmdbench.variants.recipes import apply_recipe, clean_image
 
@@ -112,17 +112,26 @@ def _described(wanted: ImageQuery) -> str:
     return " ".join([f"with index {wanted.index}", *(part for part in parts if part)])
 
 
-def replay(found: LoggedImage, source: Bench) -> Variant:
+def replay(found: LoggedImage, source: Bench, max_pixels: int = MAX_PIXELS) -> Variant:
     """Make the picture again from its recipe and its drawn parameters.
 
-    Raises DataError if the source has another picture there, StoreError if the pixels differ from
-    those that the build logged.
+    Args:
+        found: The picture in the build's log.
+        source: The benchmark that the build was made of.
+        max_pixels: The largest picture to read, in pixels.
+
+    Returns:
+        The picture.
+
+    Raises:
+        DataError: The source has another picture there, or one that is too large.
+        StoreError: The pixels differ from those that the build logged.
     """
     question = next((q for q in source.questions if q.index == found.index), None)
     if question is None or found.part >= len(question.images):
         raise DataError(f"{source.path} has no picture for {found.name}.")
     image = question.images[found.part]
-    clean = clean_image(image.read(), image.where, NO_LIMIT)
+    clean = clean_image(image.read(), image.where, max_pixels)
     recipe = read_as(Recipe, found.record["recipe"])
     if clean.digest != recipe.image:
         raise DataError(f"{image.where}: this is not the picture that {found.name} was made from.")

@@ -12,6 +12,7 @@ from mmdbench.cli._shared.output import print_json, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL, OUT
 from mmdbench.errors import UsageError
+from mmdbench.system.images import MAX_PIXELS
 
 __all__ = ["quality"]
 
@@ -29,6 +30,7 @@ def quality(
     batch: Annotated[int, typer.Option(help="Pictures of one size to measure together.")] = 8,
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
+    max_pixels: opts.MaxPixels = MAX_PIXELS,
     as_json: opts.Json = False,
     quiet: opts.Quiet = False,
 ) -> None:
@@ -51,6 +53,7 @@ def quality(
         batch=batch,
         data_dir=data_dir,
         image_root=image_root,
+        max_pixels=max_pixels,
         interface=Terminal(quiet=quiet or as_json),
     )
     if as_json:

@@ -10,6 +10,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER, LOCAL
+from mmdbench.system.images import MAX_PIXELS
 
 __all__ = ["replay"]
 
@@ -31,12 +32,21 @@ def replay(
     source: opts.SourceFiles = None,
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
+    max_pixels: opts.MaxPixels = MAX_PIXELS,
 ) -> None:
     """Make one picture of a build again, from its source and manifest."""
     from mmdbench.library.building import ImageQuery
     from mmdbench.library.building import replay as make_again
 
     query = ImageQuery(index, bench, level, corruption, picture - 1)
-    made = make_again(manifest, query, out, sources=source or (), data_dir=data_dir, image_root=image_root)
+    made = make_again(
+        manifest,
+        query,
+        out,
+        sources=source or (),
+        data_dir=data_dir,
+        image_root=image_root,
+        max_pixels=max_pixels,
+    )
     same = "" if made.same_bytes else " (the same pixels, encoded in other bytes)"
     say(f"{made.row}: {made.made}, pixels as logged{same} → {out}")

@@ -252,6 +252,7 @@ def replay(
     sources: Sequence[str | Path] = (),
     data_dir: str | Path | None = None,
     image_root: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> RemadePicture:
     """Make one picture of a build again, from its source and its manifest.
 
@@ -262,6 +263,7 @@ def replay(
         sources: TSV files that the build was made of.
         data_dir: Folder of benchmark files.
         image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
+        max_pixels: Largest picture to read, in pixels.
 
     Returns:
         The picture that was made.
@@ -280,7 +282,7 @@ def replay(
             f"{name}: {known.missing[name]}",
             hint="Name the file with --source or its folder with --data-dir.",
         )
-    variant = make_again(found, known.found[name])
+    variant = make_again(found, known.found[name], max_pixels)
     path, recipe = Path(out), variant.recipe
     write_atomic(path, _in_format_of(variant.image, path))
     made = f"{recipe.corruption} at {recipe.intensity}" if recipe.corruption else found.output.level

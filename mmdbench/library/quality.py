@@ -13,6 +13,7 @@ from mmdbench.results.quality.measure import measure, write_quality
 from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
 from mmdbench.results.quality.pictures import open_pictures
 from mmdbench.run.folder import QUALITY_FILE
+from mmdbench.system.images import MAX_PIXELS
 
 __all__ = ["METRICS", "QUALITY_FILE", "measure_quality"]
 
@@ -28,6 +29,7 @@ def measure_quality(
     batch: int = 8,
     data_dir: str | Path | None = None,
     image_root: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
     interface: UserInterface | None = None,
 ) -> dict[str, Any]:
     """Measure pictures with BRISQUE, NIQE and MUSIQ, and write the figures to `quality.json` beside them.
@@ -40,6 +42,7 @@ def measure_quality(
         batch: Pictures of one size to measure together.
         data_dir: Folder of benchmark files.
         image_root: Folder of the pictures that a TSV names.
+        max_pixels: Largest picture to read, in pixels.
         interface: Shows the progress, the metrics' licence, and pictures that are not measured.
 
     Returns:
@@ -56,7 +59,7 @@ def measure_quality(
         metrics, weights_dir=None if weights_dir is None else Path(weights_dir), device=device
     )
     shows.note(LICENCE_NOTICE)
-    pictures, missing = open_pictures(place, source_folders(data_dir, image_root))
+    pictures, missing = open_pictures(place, source_folders(data_dir, image_root), max_pixels)
     for reason in missing:
         shows.note(f"mmdbench: not measured: {reason}")
     if not pictures:

@@ -16,7 +16,6 @@ from mmdbench.run.folder import JUDGE_JOURNAL
 from mmdbench.run.inputs import RunInputs
 from mmdbench.scoring import Judge
 from mmdbench.system.bounds import require_at_least, require_between
-from mmdbench.system.images import NO_LIMIT
 from mmdbench.system.locks import folder_lock
 from mmdbench.system.shapes import read_as
 from mmdbench.training.asking import AskedQuestion, in_order
@@ -99,7 +98,8 @@ def assign_samples(
         samples = find_samples(results, clean_check=rules.clean_check, right_at=rules.right_at)
         selection = select_samples(samples, seed=rules.seed)
         made = [MadeSample(None, reason) for reason, n in selection.left_out.items() for _ in range(n)]
-        rows, pictures = _rows(run, selection.kept, rules.seed), PictureFolder(run.folder, NO_LIMIT)
+        rows = _rows(run, selection.kept, rules.seed)
+        pictures = PictureFolder(run.folder, run.settings.max_pixels)
         rest = writers.after(sum(spent)) if writers.writer else Writers()
         with rest.opened(run.folder) as (judge, writer):
             asked = {"judge": judged_by, "writer": writer.id if writer else ""}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from typer.testing import CliRunner
 
 from build_samples import build, opened, photograph, text, write_tsv
 from mmdbench.builds import verify
@@ -15,6 +16,7 @@ from mmdbench.builds.manifest import read_build
 from mmdbench.builds.replay import ImageQuery, find_picture, read_manifest_of, replay
 from mmdbench.builds.source_benches import SourceBenches, find_source_benches
 from mmdbench.builds.verify import Verification, VerifySettings, verify_build
+from mmdbench.cli import app
 from mmdbench.errors import DataError, IncomparableError, StoreError, UsageError
 from mmdbench.system.digest import bytes_digest
 
@@ -305,6 +307,16 @@ def test_replay_gives_the_very_bytes(tmp_path: Path) -> None:
         variant = replay(found, find_source_benches(head, tmp_path / "out").found["own"])
         assert variant.image.data == stored
         assert found.record["bytes"] == bytes_digest(stored)
+
+
+def test_replay_reads_no_picture_above_the_limit(tmp_path: Path) -> None:
+    build(write_tsv(tmp_path / "own.tsv", 3), tmp_path / "out", **PLAN)
+    out = tmp_path / "p.png"
+    words = ["replay", f"{tmp_path / 'out'}", "--index", "1", "--level", "clean", "-o", str(out)]
+    done = CliRunner().invoke(app, [*words, "--max-pixels", "100"])
+    assert (done.exit_code, "above the limit of 100." in done.output) == (2, True), done.output
+    assert not out.exists()
+    assert CliRunner().invoke(app, words).exit_code == 0
 
 
 def test_replay_names_missing_or_ambiguous_arguments(tmp_path: Path) -> None:

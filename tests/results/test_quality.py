@@ -15,7 +15,15 @@ import pytest
 from typer.testing import CliRunner
 
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import DataError, MissingExtraError, ModelError, StoreError, UnknownNameError, UsageError
+from mmdbench.errors import (
+    DataError,
+    ImageDecodeError,
+    MissingExtraError,
+    ModelError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+)
 from mmdbench.records import Cell, RunPlan
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.graded_run import load_results
@@ -30,7 +38,7 @@ from mmdbench.results.quality.measure import (
     write_quality,
 )
 from mmdbench.results.quality.metrics import LICENCE_NOTICE, METRICS, find_weights, open_metrics
-from mmdbench.results.quality.pictures import folder_pictures, is_run, run_pictures
+from mmdbench.results.quality.pictures import folder_pictures, is_run, open_pictures, run_pictures
 from mmdbench.run.folder import QUALITY_CACHE_FILE, QUALITY_FILE
 from mmdbench.system.digest import pixel_digest
 from mmdbench.variants.recipes import clean_image, make_variant, recipe_for
@@ -167,6 +175,21 @@ def test_the_pictures_of_a_run_are_those_that_its_model_saw_and_made(tmp_path, m
     nothing, missing = run_pictures(run, SourceFolders(tmp_path / "run"))
     assert [p.kind for p in nothing] == ["restored"]
     assert missing[0].startswith("toy: ")
+
+
+def test_no_picture_above_the_limit_is_measured(tmp_path, make_tsv):
+    make_tsv(1)
+    run = pictured_run(tmp_path / "run", [question(0)])
+    pictures, missing = open_pictures(run, SourceFolders(tmp_path), 100)
+    assert [p.kind for p in pictures].count("restored") == 0
+    assert "above the limit of 100" in missing[0]
+    for one in pictures:
+        with pytest.raises(ImageDecodeError, match=r"toy.tsv.* above the limit of 100"):
+            one.load()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "large.png").write_bytes(png(picture(1)))
+    with pytest.raises(ImageDecodeError, match=r"large.png.* above the limit of 100"):
+        open_pictures(tmp_path / "photos", max_pixels=100)
 
 
 def test_a_damaged_picture_of_the_model_is_reported_and_the_others_are_measured(tmp_path, make_tsv):
