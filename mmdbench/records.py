@@ -173,7 +173,8 @@ class Cell:
 class Recipe:
     """Everything that determines a degraded image; one recipe gives the same pixels on every machine.
 
-    `image` is the pixel digest of the clean RGB image; `intensity` is None for a clean image.
+    `image` is the pixel digest of the clean RGB image; `intensity` is None for a clean image. `icc` is the
+    digest of the ICC profile that the picture is sent with, empty without one.
     """
 
     image: str
@@ -183,10 +184,12 @@ class Recipe:
     spec_version: str
     seed: int
     codec: str
+    icc: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The recipe as a JSON-able dict."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """The recipe as a JSON-able dict; without `icc` where there is no profile, as before it existed."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in values.items() if value or name != "icc"}
 
     def digest(self) -> str:
         """SHA-256 of the recipe."""

@@ -12,6 +12,7 @@ from mmdbench.models.failures import AttemptError
 from mmdbench.records import ImageBytes
 from mmdbench.system.base64_text import encode
 from mmdbench.system.bounds import require_at_least
+from mmdbench.system.color_profiles import fitting_profile
 
 __all__ = ["PictureRules", "data_uri", "fit"]
 
@@ -25,7 +26,8 @@ class PictureRules:
     """The pictures that a server accepts: bytes of a file, pixels of a side, formats (0 or empty: any).
 
     A picture that is too large fails its request (`oversize="fail"`), or is made smaller, which is
-    recorded (`"resize"`). `jpeg75` re-encodes every picture as VLMEvalKit does for its API models.
+    recorded (`"resize"`). `jpeg75` re-encodes every picture as VLMEvalKit does for its API models, without
+    an ICC profile.
     """
 
     max_bytes: int = 0
@@ -71,7 +73,7 @@ def fit(image: ImageBytes, rules: PictureRules) -> tuple[ImageBytes, dict[str, A
     Raises AttemptError `too_large` for a picture that is too large and may not be resized.
     """
     if rules.jpeg75:
-        made = _encode(_open(image), "jpeg", 75)
+        made = _encode(_open(image), "jpeg", 75, keep_profile=False)
         return _fit_size(made, image, rules, {"jpeg75": True})
     if rules.formats and _format(image) not in rules.formats:
         wanted = "png" if "png" in rules.formats else rules.formats[0]
@@ -101,7 +103,9 @@ def _fit_size(
         scale = _SHRINK
     while True:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        made = _encode(picture.resize(size, resample=3), _format(image), 75 if rules.jpeg75 else 95)
+        quality = 75 if rules.jpeg75 else 95
+        smaller = picture.resize(size, resample=3)
+        made = _encode(smaller, _format(image), quality, keep_profile=not rules.jpeg75)
         if not _too_large(made, rules):
             return made, {
                 **done,
@@ -129,10 +133,11 @@ def _open(image: ImageBytes) -> Any:
     return Image.open(io.BytesIO(image.data))
 
 
-def _encode(picture: Any, name: str, quality: int) -> ImageBytes:
+def _encode(picture: Any, name: str, quality: int, *, keep_profile: bool = True) -> ImageBytes:
     buffer = io.BytesIO()
-    options = {} if name == "png" else {"quality": quality}
-    picture.convert("RGB").save(buffer, name.upper(), **options)
+    options: dict[str, Any] = {} if name == "png" else {"quality": quality}
+    profile = fitting_profile(picture, "RGB") if keep_profile else b""
+    picture.convert("RGB").save(buffer, name.upper(), icc_profile=profile or None, **options)
     return ImageBytes(buffer.getvalue(), f"image/{name}")
 
 

@@ -133,7 +133,7 @@ def replay(found: LoggedImage, source: Bench, max_pixels: int = MAX_PIXELS) -> V
     image = question.images[found.part]
     clean = clean_image(image.read(), image.where, max_pixels)
     recipe = read_as(Recipe, found.record["recipe"])
-    if clean.digest != recipe.image:
+    if clean.digest != recipe.image or recipe.icc not in ("", clean.icc_digest):
         raise DataError(f"{image.where}: this is not the picture that {found.name} was made from.")
     variant = apply_recipe(clean, recipe, found.record["params"])
     if variant.pixels != found.record["pixels"]:

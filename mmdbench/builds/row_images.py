@@ -56,12 +56,16 @@ class MadeRow:
 
 @dataclass(frozen=True, slots=True)
 class ImageMaker:
-    """Makes a question's pictures without its benchmark's file; can be sent to another machine."""
+    """Makes a question's pictures without its benchmark's file; can be sent to another machine.
+
+    Without `with_profiles` it makes them as builds did that dropped ICC profiles.
+    """
 
     plan: RunPlan
     spec: Spec
     as_cells: bool
     max_pixels: int = MAX_PIXELS
+    with_profiles: bool = True
 
     def row_images(
         self, question: Question, cells: Sequence[Cell], quote: bytes, stop: threading.Event
@@ -110,7 +114,8 @@ class ImageMaker:
         return found
 
     def _variant(self, clean: CleanImage, cell: Cell) -> Variant:
-        recipe = recipe_for(cell, clean.digest, self.plan, self.spec)
+        icc = clean.icc_digest if self.with_profiles else ""
+        recipe = recipe_for(cell, clean.digest, self.plan, self.spec, icc)
         return make_variant(clean, recipe, self.max_pixels)
 
     def _encoded(self, variants: Sequence[Variant], quote: bytes) -> RowImages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmdbench.benches import Bench, decode_image
@@ -30,6 +30,10 @@ class _Job:
     wanted: tuple[tuple[str, dict[str, Any], tuple[int, ...]], ...]
     cells: tuple[Cell, ...]
 
+    def has_profiles(self) -> bool:
+        """True if a picture was logged with an ICC profile, which early builds dropped."""
+        return any("icc" in image["recipe"] for _, logged, _ in self.wanted for image in logged["images"])
+
 
 def check_remade(check: BuildCheck, source: Bench) -> Checked:
     """Make the pictures of a benchmark again, those in the sample, and compare them with the logs."""
@@ -39,7 +43,7 @@ def check_remade(check: BuildCheck, source: Bench) -> Checked:
         problems: list[Problem] = []
         count = 0
         try:
-            made = maker.variants(job.question, job.cells, stop)
+            made = replace(maker, with_profiles=job.has_profiles()).variants(job.question, job.cells, stop)
         except MmdbenchError as error:
             return 0, [Problem(job.wanted[0][0], str(job.question.index), error.message)]
         for (file, logged, parts), variants in zip(job.wanted, made, strict=True):

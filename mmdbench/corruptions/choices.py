@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import apply, image_seed
+from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.operations import draw
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IntensityError, UnknownNameError, UsageError
@@ -46,8 +47,8 @@ class DrawnCorruption:
 
     def corrupted(self, image: Any) -> Any:
         """The degraded image; `image` is anything that `corrupt` takes, except a list."""
-        size = (image.height, image.width) if hasattr(image, "height") else image.shape
-        return apply(self.corruption, image, self.params(size))
+        pixels, restore = as_rgb(image)
+        return restore(apply(self.corruption, pixels, self.params(pixels.shape)))
 
 
 @dataclass(frozen=True, slots=True)

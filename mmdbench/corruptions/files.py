@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import corrupt
 from mmdbench.errors import ImageDecodeError, UsageError
+from mmdbench.system.color_profiles import profile_to_write
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.images import MAX_PIXELS, PICTURE_SUFFIXES, opened_picture, picture_files, refuse_large
 
@@ -35,7 +36,7 @@ def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
 
 
 def corrupt_file(source: Path, target: Path, name: str, *, max_pixels: int = MAX_PIXELS, **call: Any) -> None:
-    """Write the corrupted copy of a picture; size, mode and format by suffix are kept.
+    """Write the corrupted copy of a picture, upright; size, mode and ICC profile are kept.
 
     Args:
         source: The picture.
@@ -58,8 +59,9 @@ def corrupt_file(source: Path, target: Path, name: str, *, max_pixels: int = MAX
             f"OUT must end in the suffix of a picture format, got {target}.",
             hint="Write .png, .jpg or .webp.",
         )
-    options: dict[str, Any] = {"quality": _QUALITY} if form in ("JPEG", "WEBP") else {}
     degraded = corrupt(_read_picture(source, max_pixels), name, **call)
+    options: dict[str, Any] = {"icc_profile": profile_to_write(degraded, form) or None}
+    options |= {"quality": _QUALITY} if form in ("JPEG", "WEBP") else {}
     buffer = io.BytesIO()
     try:
         degraded.save(buffer, form, **options)

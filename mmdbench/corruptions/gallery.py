@@ -11,7 +11,7 @@ from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, LEVELS
 from mmdbench.system.bounds import require_between
 from mmdbench.system.contact_sheet import contact_sheet, thumbnail
-from mmdbench.system.images import decode_image
+from mmdbench.system.images import decode_image, encoding_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,12 +39,13 @@ def corruption_sheet(
     """
     require_between("--width", width, 16, 2000)
     try:
-        pixels = decode_image(path.read_bytes(), str(path))
+        data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
+    pixels = decode_image(data, str(path))
     clean = thumbnail(pixels, width)
     rows = []
     for name in names or get_corruption_names():
         degraded = [corrupt(pixels, name, level=level, seed=seed, profile=profile) for level in LEVELS]
         rows.append((name, [clean, *(thumbnail(one, width) for one in degraded)]))
-    return contact_sheet((CLEAN, *LEVELS), rows)
+    return contact_sheet((CLEAN, *LEVELS), rows, encoding_of(data, str(path))[1])

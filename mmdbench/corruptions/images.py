@@ -34,8 +34,9 @@ _PIL_16_BIT = (
 def as_rgb(image: object) -> tuple[Image, Restore]:
     """RGB pixels of an image, and a function that makes an image of the same kind from other RGB pixels.
 
-    The pixels are H×W×3 uint8 and must not be written to. The function keeps type, mode, shape, dtype
-    and alpha. Raises ImageInputError for anything but an 8-bit image.
+    The pixels are H×W×3 uint8 and must not be written to. Those of a PIL image are upright by its EXIF
+    orientation. The function keeps type, mode, shape, dtype, alpha and orientation. Raises ImageInputError
+    for anything but an 8-bit image.
     """
     if isinstance(image, np.ndarray):
         return _array_as_rgb(image)
@@ -107,8 +108,17 @@ def _dtype_hint(dtype: np.dtype[Any]) -> str:
 
 
 def _pil_as_rgb(image: PilImage.Image) -> tuple[Image, Restore]:
+    from mmdbench.corruptions.orientation import described_as, orientation_of, stored, upright
+
     _check_size((image.height, image.width))
     _load(image)
+    pixels, back = _stored_as_rgb(image)
+    orientation = orientation_of(image)
+    return upright(pixels, orientation), lambda rgb: described_as(back(stored(rgb, orientation)), image)
+
+
+def _stored_as_rgb(image: PilImage.Image) -> tuple[Image, Restore]:
+    """RGB pixels of a loaded image, not turned, and the function that makes such an image of others."""
     if image.mode in ("P", "PA"):
         return _palette_as_rgb(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):

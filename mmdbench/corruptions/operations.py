@@ -79,7 +79,9 @@ def corrupt(
 
     Returns:
         The degraded image, with the type, mode, shape, dtype and alpha of the input; for a list or
-        tuple, a list. It is computed in RGB; a grey image is converted back to grey as PIL does it.
+        tuple, a list. It is computed in RGB; a grey image is converted back to grey as PIL does it. A PIL
+        image is degraded as it is seen, upright by its EXIF orientation, and returned as it is stored, with
+        its orientation and ICC profile, which the result's `save` writes.
 
     Raises:
         UnknownNameError: There is no such corruption, level or profile.

@@ -117,18 +117,17 @@ def _recorded(drawn: DrawnCorruption | None) -> dict[str, Any]:
 
 
 def _decoded(value: Any, column: str) -> Any:
-    """A PIL image of a cell; arrays and None are returned unchanged."""
+    """A PIL image of a cell, upright as `datasets` decodes it; arrays and None are returned unchanged."""
     if not isinstance(value, (Mapping, bytes)):
         return value
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     cell: Mapping[str, Any] = {"bytes": value} if isinstance(value, bytes) else value
     data = cell.get("bytes")
     source: Any = cell.get("path") if data is None else io.BytesIO(data)
     try:
         with Image.open(source) as image:
-            image.load()
-            return image.copy()
+            return ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, AttributeError, TypeError) as error:
         raise ImageDecodeError(
             f"A cell of {column!r} holds no readable picture: {error}.", hint="Check the dataset's column."

@@ -31,7 +31,7 @@ from mmdbench.results.pictures import SourceFolders
 from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
 from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import write_atomic
-from mmdbench.system.images import MAX_PIXELS
+from mmdbench.system.images import MAX_PIXELS, encoding_of
 from mmdbench.variants.codec import encode, parse_codec
 
 if TYPE_CHECKING:
@@ -326,4 +326,5 @@ def _in_format_of(image: ImageBytes, out: Path) -> bytes:
         raise UsageError(
             f"Cannot write {out}: the picture is {image.mime}.", hint=f"End it with .png or {suffixes[0]}."
         )
-    return encode(decode_image(image.data, "a picture made again"), parse_codec("png")).data
+    where = "a picture made again"
+    return encode(decode_image(image.data, where), parse_codec("png"), encoding_of(image.data, where)[1]).data

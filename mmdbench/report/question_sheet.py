@@ -97,15 +97,17 @@ def question_sheet(
 
     levels = (CLEAN, *spec.intensities)
     rows: list[tuple[str, list[Image]]] = []
+    profiles: set[bytes] = set()
     for number, source in enumerate(question.images):
         clean = clean_image(source.read(), source.where)
+        profiles.add(clean.icc)
         for name in corruptions:
             made = []
             for level in levels:
                 cell = Cell(question.bench, question.index, level, None if level == CLEAN else name)
-                variant = make_variant(clean, recipe_for(cell, clean.digest, plan, spec))
+                variant = make_variant(clean, recipe_for(cell, clean.digest, plan, spec, clean.icc_digest))
                 made.append(thumbnail(decode_image(variant.image.data, source.where), width))
             rows.append((f"{name} ({number + 1})" if number else name, made))
     if not rows:
         raise UsageError(f"{question.bench}:{question.index} has no picture.")
-    return contact_sheet(levels, rows)
+    return contact_sheet(levels, rows, profiles.pop() if len(profiles) == 1 else b"")

@@ -40,8 +40,9 @@ from mmdbench.run.json_lines import read_lines, write_lines
 from mmdbench.scoring import EXTRACTIONS, get_protocol
 from mmdbench.scoring.families import stored_family
 from mmdbench.scoring.tasks import find_task
+from mmdbench.system.color_profiles import profile_digest
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
-from mmdbench.system.images import refuse_large
+from mmdbench.system.images import encoding_of, refuse_large
 from mmdbench.system.shapes import check_shape
 from mmdbench.variants.codec import parse_codec
 from mmdbench.variants.design import check_corruptions, parse_design, parse_sample, plan_cells
@@ -146,7 +147,7 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
             if degraded and plan.design == "released":
                 sources = released_images(pictures.released, cell)
                 images = digests.of_all(question, sources)
-            recipes = tuple(recipe_for(cell, image.digest, plan, spec) for image in images)
+            recipes = tuple(recipe_for(cell, image.digest, plan, spec, image.icc) for image in images)
             has_damage = degraded or cell.level == UNALTERED
             restorer = pictures.restorer if has_damage or plan.restore_clean else None
             restored_by = restoration if restorer else None
@@ -298,10 +299,11 @@ def worded_prompt(model: Fingerprinted, question: Question, default: str) -> str
 
 @dataclass(frozen=True, slots=True)
 class _ImageFacts:
-    """The digest of an image's pixels and its (width, height) in pixels, or the problem of reading it."""
+    """The digests of an image's pixels and ICC profile, its (width, height) in px, or the problem with it."""
 
     digest: str
     size: tuple[int, int] = (0, 0)
+    icc: str = ""
     problem: ImageDecodeError | None = None
 
 
@@ -313,6 +315,7 @@ class _ImageDigests:
         self._settings = settings
         self._known = _stored_facts(path) if path.exists() else {}
         self._saved = len(self._known)
+        self._profiles: dict[str, str] = {}
 
     def of_all(self, question: Question, sources: Sequence[ImageSource]) -> list[_ImageFacts]:
         """The facts of a question's images, or one with the problem of the first that is unusable."""
@@ -331,8 +334,11 @@ class _ImageDigests:
             clean = clean_image(data, source.where, self._settings.max_pixels)
             height, width = clean.pixels.shape[:2]
             self._known[name] = _ImageFacts(clean.digest, (width, height))
+            self._profiles[name] = clean.icc_digest
         refuse_large(self._known[name].size, source.where, self._settings.max_pixels)
-        return self._known[name]
+        if name not in self._profiles:  # it is in the picture's header, and not kept in the folder
+            self._profiles[name] = profile_digest(encoding_of(data, source.where)[1])
+        return replace(self._known[name], icc=self._profiles[name])
 
     def save(self) -> None:
         if len(self._known) > self._saved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -28,15 +28,24 @@ def thumbnail(pixels: NDArray[np.uint8], width: int) -> Image.Image:
     return Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
 
 
-def contact_sheet(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
+def contact_sheet(
+    columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Image]]], icc: bytes = b""
+) -> Image.Image:
     """An RGB sheet of pictures of equal width.
 
-    `columns` are the titles of the columns; a row is its label and one picture for each column.
+    Args:
+        columns: The titles of the columns.
+        rows: A label and one picture for each column.
+        icc: The ICC profile of the pictures; empty without one, or if they have several.
+
+    Returns:
+        The sheet.
     """
     width = rows[0][1][0].width
     heights = [max(picture.height for picture in pictures) + _LABEL_HEIGHT + _GAP for _, pictures in rows]
     size = (_GAP + (width + _GAP) * len(columns), _LABEL_HEIGHT + sum(heights))
     sheet = Image.new("RGB", size, "white")
+    sheet.info["icc_profile"] = icc
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     lefts = [_GAP + column * (width + _GAP) for column in range(len(columns))]
     for left, title in zip(lefts, columns, strict=True):
@@ -51,12 +60,14 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Ima
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write the sheet to a .png or .jpg file."""
+    """Write the sheet to a .png or .jpg file, with its ICC profile."""
     formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
     if path.suffix.lower() not in formats:
         raise UsageError(
             f"A sheet must be a .png or .jpg file, got {path.name}.", hint="End the name with .png or .jpg."
         )
     buffer = io.BytesIO()
-    sheet.save(buffer, formats[path.suffix.lower()], **({"quality": 90} if path.suffix != ".png" else {}))
+    options: dict[str, Any] = {"icc_profile": sheet.info.get("icc_profile") or None}
+    options |= {"quality": 90} if path.suffix != ".png" else {}
+    sheet.save(buffer, formats[path.suffix.lower()], **options)
     write_atomic(path, buffer.getvalue())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import ImageDecodeError, MmdbenchError, UnknownNameError, UsageError
 from mmdbench.system.bounds import require_at_least
+from mmdbench.system.color_profiles import fitting_profile
 from mmdbench.system.pixel_budget import PIXELS_AT_WORK, out_of_memory
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "check_bad_image",
     "decode_image",
+    "encoding_of",
     "opened_picture",
     "picture_files",
     "picture_size",
-    "plain_mime",
     "refuse_large",
 ]
 
@@ -131,19 +132,22 @@ def picture_size(data: bytes, where: str) -> tuple[int, int]:
         return int(image.width), int(image.height)
 
 
-def plain_mime(data: bytes, where: str) -> str:
-    """MIME type of a picture for which every decoder gives the same pixels; empty for any other.
+def encoding_of(data: bytes, where: str) -> tuple[str, bytes]:
+    """MIME type of a picture for which every decoder gives the same pixels, and the ICC profile of its RGB.
 
-    Such a picture is an RGB JPEG, PNG or WebP that is upright and not animated. Raises ImageDecodeError if
-    the data is not an image, or one with a damaged page or frame.
+    Such a picture is an RGB JPEG, PNG or WebP that is upright, not animated and without a profile of other
+    colours than RGB; for any other the MIME type is empty. The profile is empty if there is none for RGB.
+    Raises ImageDecodeError if the data is not an image, or one with a damaged page or frame.
     """
     from PIL import Image
 
     with _reading(data, where), opened_picture(data) as image:
         still = getattr(image, "n_frames", 1) == 1
         upright = image.getexif().get(0x0112, 1) == 1
-        plain = still and upright and image.mode == "RGB" and image.format in ("JPEG", "PNG", "WEBP")
-        return Image.MIME[str(image.format)] if plain else ""
+        profile = fitting_profile(image, "RGB")
+        fits = bool(profile) or not image.info.get("icc_profile")
+        plain = still and upright and fits and image.mode == "RGB" and image.format in ("JPEG", "PNG", "WEBP")
+        return Image.MIME[str(image.format)] if plain else "", profile
 
 
 def picture_files(source: Path) -> list[Path]:

@@ -105,7 +105,7 @@ class PictureFolder:
         Returns:
             The pair, which is kept in the folder.
         """
-        return self.from_recipe(clean, recipe_for(cell, clean.digest, plan, load_spec()))
+        return self.from_recipe(clean, recipe_for(cell, clean.digest, plan, load_spec(), clean.icc_digest))
 
     def from_chain(self, clean: CleanImage, chain: Chain, plan: RunPlan) -> KeptPair:
         """The pair of a chain of degradations.
@@ -120,7 +120,7 @@ class PictureFolder:
         """
         with degrading(clean, "a chain"):
             pixels, record = chain.recorded(clean.pixels, plan.seed)
-            image = encode(pixels, parse_codec(plan.codec))
+            image = encode(pixels, parse_codec(plan.codec), clean.icc)
         same = bool((pixels == clean.pixels).all())
         return self._kept(clean, image, pixel_digest(decode_encoded(image)), {"chain": record}, same)
 

@@ -18,6 +18,8 @@ __all__ = ["Codec", "decode_encoded", "encode", "parse_codec"]
 
 _LIMITS = {"jpeg": (1, 100), "webp": (1, 100)}
 _SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383}
+_APP2_BYTES = 65_519
+"""The most bytes of an ICC profile in one segment, which has 65,535 with its length and its head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +54,29 @@ def parse_codec(text: str) -> Codec:
     )
 
 
-def encode(pixels: NDArray[np.uint8], codec: Codec) -> ImageBytes:
-    """Encode RGB pixels (H×W×3, uint8); JPEG is baseline with 4:2:0 chroma, as in the release.
+def encode(pixels: NDArray[np.uint8], codec: Codec, icc: bytes = b"") -> ImageBytes:
+    """Encode RGB pixels; JPEG is baseline with 4:2:0 chroma, as in the release.
 
-    Raises ImageInputError for an image with more pixels per side than the format allows.
+    Args:
+        pixels: H×W×3, uint8.
+        codec: The codec.
+        icc: The ICC profile of the pixels, which the file then holds; empty for none.
+
+    Returns:
+        The encoded image.
+
+    Raises:
+        ImageInputError: The image has more pixels per side than the format allows.
     """
     if codec.name != "png" and max(pixels.shape[:2]) > _SIDE_LIMITS[codec.name]:
         height, width = pixels.shape[:2]
         raise ImageInputError(
             f"{codec.name} cannot store an image of {width}×{height} px.", hint="Use the codec png."
         )
-    data = _encode_jpeg(pixels, codec.quality) if codec.name == "jpeg" else _encode_by_pillow(pixels, codec)
+    if codec.name == "jpeg":
+        data = _with_profile(_encode_jpeg(pixels, codec.quality), icc)
+    else:
+        data = _encode_by_pillow(pixels, codec, icc)
     return ImageBytes(data, codec.mime)
 
 
@@ -77,14 +91,26 @@ def _encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
     return bytes(data)
 
 
-def _encode_by_pillow(pixels: NDArray[np.uint8], codec: Codec) -> bytes:
+def _with_profile(jpeg: bytes, icc: bytes) -> bytes:
+    """A JPEG that begins with a JFIF segment, with the profile in APP2 segments after that one."""
+    parts = [icc[start : start + _APP2_BYTES] for start in range(0, len(icc), _APP2_BYTES)]
+    heads = [b"ICC_PROFILE\0" + bytes([number, len(parts)]) for number in range(1, len(parts) + 1)]
+    segments = b"".join(
+        b"\xff\xe2" + (2 + len(head) + len(part)).to_bytes(2, "big") + head + part
+        for head, part in zip(heads, parts, strict=True)
+    )
+    end = 4 + int.from_bytes(jpeg[4:6], "big")
+    return jpeg[:end] + segments + jpeg[end:]
+
+
+def _encode_by_pillow(pixels: NDArray[np.uint8], codec: Codec, icc: bytes) -> bytes:
     from PIL import Image
 
     options: dict[str, Any] = {"webp": {"quality": codec.quality, "method": 4}, "png": {"compress_level": 1}}[
         codec.name
     ]
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, codec.name.upper(), **options)
+    Image.fromarray(pixels).save(buffer, codec.name.upper(), icc_profile=icc or None, **options)
     return buffer.getvalue()
 
 

@@ -26,8 +26,9 @@ from mmdbench.records import (
     Variant,
     chain_steps,
 )
+from mmdbench.system.color_profiles import profile_digest
 from mmdbench.system.digest import pixel_digest
-from mmdbench.system.images import MAX_PIXELS, decode_image, plain_mime
+from mmdbench.system.images import MAX_PIXELS, decode_image, encoding_of
 from mmdbench.system.pixel_budget import PIXELS_AT_WORK, out_of_memory
 from mmdbench.variants.codec import Codec, decode_encoded, encode, parse_codec
 
@@ -55,12 +56,21 @@ RELEASED = "released"
 
 @dataclass(frozen=True, slots=True)
 class CleanImage:
-    """A decoded image of a benchmark: RGB pixels (H×W×3, uint8), their digest, its bytes and its place."""
+    """A decoded image of a benchmark: RGB pixels (H×W×3, uint8), their digest, its bytes and its place.
+
+    `icc` is the ICC profile of the pixels, empty without one.
+    """
 
     pixels: NDArray[np.uint8]
     digest: str
     source: ImageBytes
     where: str = "a picture"
+    icc: bytes = b""
+
+    @property
+    def icc_digest(self) -> str:
+        """SHA-256 of the profile; empty without one."""
+        return profile_digest(self.icc)
 
 
 def clean_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> CleanImage:
@@ -68,7 +78,8 @@ def clean_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> CleanI
 
     `source` holds the benchmark's own bytes if every decoder gives the same pixels for them;
     otherwise (EXIF rotation, palette, alpha, CMYK, 16 bit, animation) a PNG of the pixels, so that
-    the clean and the degraded arms always show the same picture.
+    the clean and the degraded arms always show the same picture. A profile of grey or CMYK does not
+    describe the pixels and is dropped from both.
 
     Args:
         data: The encoded image.
@@ -82,12 +93,12 @@ def clean_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> CleanI
         ImageDecodeError: The data is truncated, too large or not an image.
     """
     pixels = decode_image(data, where, max_pixels=max_pixels)
-    plain = plain_mime(data, where)
-    source = ImageBytes(data, plain) if plain else encode(pixels, Codec("png"))
-    return CleanImage(pixels, pixel_digest(pixels), source, where)
+    plain, icc = encoding_of(data, where)
+    source = ImageBytes(data, plain) if plain else encode(pixels, Codec("png"), icc)
+    return CleanImage(pixels, pixel_digest(pixels), source, where, icc)
 
 
-def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
+def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec, icc: str = "") -> Recipe:
     """The recipe of one image of a cell.
 
     Args:
@@ -96,12 +107,13 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
             design `released`, which are not changed.
         plan: The run's design, profile, seed and codec.
         spec: Gives the intensity of the level.
+        icc: The digest of the image's ICC profile; empty without one.
 
     Returns:
         The recipe.
     """
     if plan.design == "released" and cell.level not in UNDEGRADED:
-        return Recipe(image, None, None, "", "", 0, RELEASED)
+        return Recipe(image, None, None, "", "", 0, RELEASED, icc)
     corrupted = cell.corruption is not None
     codec = parse_codec(plan.codec)
     return Recipe(
@@ -112,6 +124,7 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec) -> Recipe:
         spec_version=spec.version if corrupted else "",
         seed=plan.seed if corrupted else 0,
         codec=SOURCE if cell.level in (CLEAN, UNALTERED) else str(codec),
+        icc=icc,
     )
 
 
@@ -189,7 +202,8 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     steps = chain_steps(recipe.corruption)
     for name in steps:
         pixels = apply(name, pixels, params if len(steps) == 1 else params[name])
-    image = encode(pixels, parse_codec(recipe.codec))
+    # A recipe of a time when profiles were dropped has no digest of one, and gives the bytes of that time.
+    image = encode(pixels, parse_codec(recipe.codec), clean.icc if recipe.icc else b"")
     decoded = pixels if image.mime == "image/png" else decode_encoded(image)
     no_op = recipe.corruption is not None and bool((pixels == clean.pixels).all())
     return Variant(recipe, params, image, pixel_digest(decoded), no_op)

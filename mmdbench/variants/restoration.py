@@ -27,7 +27,7 @@ from mmdbench.errors import MissingExtraError, ModelError, UnknownNameError, Usa
 from mmdbench.records import Variant
 from mmdbench.system.bounds import require_between
 from mmdbench.system.digest import bytes_digest, pixel_digest
-from mmdbench.system.images import NO_LIMIT, decode_image
+from mmdbench.system.images import NO_LIMIT, decode_image, encoding_of
 from mmdbench.system.secrets import error_text
 from mmdbench.system.toml import parse_toml
 from mmdbench.variants.codec import Codec, encode
@@ -95,7 +95,9 @@ def restored(variant: Variant, restorer: Restorer) -> Variant:
     found = restorer.restore(pixels)
     seconds = time.perf_counter() - started
     note = {"name": restorer.name, "before": variant.pixels, "seconds": round(seconds, 4)}
-    image = encode(found, Codec("png"))
+    # Without a profile in its recipe, the reply's key does not tell one with it from one without.
+    icc = encoding_of(variant.image.data, "a variant to be restored")[1] if variant.recipe.icc else b""
+    image = encode(found, Codec("png"), icc)
     return replace(variant, image=image, pixels=pixel_digest(found), restored=note)
 
 

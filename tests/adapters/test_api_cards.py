@@ -29,6 +29,7 @@ from mmdbench.models.prices import Price
 from mmdbench.models.tokens import image_tokens
 from mmdbench.records import ImageBytes, Request
 from pictures import picture, png
+from profiled_pictures import encoded, photo, rgb_profile
 
 STANZA = """
 [mine]
@@ -248,6 +249,19 @@ def test_a_picture_that_is_too_large_is_resized_on_the_record_or_refused():
         assert done["resized"]["from"] == [400, 300]
     with pytest.raises(AttemptError, match="also at 32 pixels"):
         fit(big, PictureRules(oversize="resize", max_bytes=50))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("rules", [{"max_side": 50, "oversize": "resize"}, {"formats": ("jpeg",)}])
+def test_a_picture_made_smaller_or_encoded_anew_keeps_its_profile(kind, rules):
+    image = ImageBytes(encoded(photo(), kind, icc=rgb_profile()), f"image/{kind.lower()}")
+    made, done = fit(image, PictureRules(**rules))
+    with Image.open(io.BytesIO(made.data)) as sent:
+        assert sent.info["icc_profile"] == rgb_profile()
+    assert (done is None) == (kind == "JPEG" and "formats" in rules)
+    vlmevalkit, _ = fit(image, PictureRules(jpeg75=True, max_side=50, oversize="resize"))
+    with Image.open(io.BytesIO(vlmevalkit.data)) as sent:
+        assert "icc_profile" not in sent.info
 
 
 def test_a_format_that_is_not_taken_is_sent_without_loss():
