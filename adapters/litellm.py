@@ -3,9 +3,9 @@
 `--model litellm:<provider>/<model>`, for example `litellm:bedrock/<model id>` or `litellm:vertex_ai/<model>`.
 litellm reads the provider's keys from the environment under its own names; `key_env` and `endpoint` of a card
 are passed to it if they are set. At an endpoint of the card it gets no key but that of `key_env`. Redirects
-are not followed. Requests have the form and the options of the adapter `openai`, without
-`reply_mb`. They are retried by the runner, not by litellm. Settings that the provider does
-not take are learnt as there.
+are not followed. Requests have the form and the options of the adapter `openai`; `reply_mb` limits an answer
+after litellm has read it. They are retried by the runner, not by litellm. Settings that the provider does not
+take are learnt as there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mmdbench.system.secrets import hide_in_addresses, hide_secrets
 
 from ._openai_api.access import OPENAI_VARIABLES, is_openai
 from ._openai_api.redirects import moved_to, no_redirects
-from ._openai_api.response import outcome_of
+from ._openai_api.response import outcome_of, reply_too_large
 from ._openai_api.settings import ApiSettings, read_key, read_settings
 from .openai_api import chat_body
 
@@ -40,7 +40,7 @@ ADAPTER_VERSION = "1"
 
 _NO_ENDPOINT = "https://litellm.invalid"  # settings need one; litellm finds the provider's own
 _NO_KEY = "none"
-_NOT_TAKEN = ("reply_mb", "headers", "query")
+_NOT_TAKEN = ("headers", "query")
 _CODES = {
     "ContentPolicyViolationError": "content_policy_violation",
     "ContextWindowExceededError": "context_length_exceeded",
@@ -111,6 +111,8 @@ class LiteLLMModel:
         except Exception as error:  # noqa: BLE001 - litellm's errors have no common base; the kind is found below
             failure = _failure(error, key)
         else:
+            if len(content) > self._settings.reply_mb * 1e6:
+                raise reply_too_large(self._settings.reply_mb)
             outcome = outcome_of("application/json", content, key)
             return replace(outcome, details={**outcome.details, "sent": sent}) if sent else outcome
         # Raised here, it has no reference to the request, whose headers hold the key.

@@ -18,6 +18,8 @@ from mmdbench.errors import ModelError
 from mmdbench.models.endpoints import is_local
 from mmdbench.models.failures import AttemptError
 
+from .response import reply_too_large
+
 __all__ = ["HttpClient", "HttpResponse", "decompressed", "is_of_connection"]
 
 _IDLE_SECONDS = 30.0
@@ -123,7 +125,7 @@ class HttpClient:
             size += len(part)
             if size > self._most_bytes:
                 response.close()
-                raise _too_large(self._most_bytes)
+                raise reply_too_large(self._most_bytes / 1e6)
             parts.append(part)
         try:
             return decompressed(
@@ -161,7 +163,7 @@ def decompressed(content: bytes, encoding: str, most_bytes: int) -> bytes:
     except zlib.error as error:
         raise AttemptError("malformed", f"the answer's compression is damaged: {error}") from None
     if len(found) > most_bytes:
-        raise _too_large(most_bytes)
+        raise reply_too_large(most_bytes / 1e6)
     if not reader.eof:
         raise AttemptError("malformed", "the answer's compression is damaged: it ends too early")
     return found
@@ -171,10 +173,6 @@ def is_of_connection(error: Exception) -> bool:
     """True for an error of the connection or of its protocol, as `HttpClient.send` raises them."""
     aiohttp: Any = import_module("aiohttp")
     return isinstance(error, aiohttp.ClientError | aiohttp.http.HttpProcessingError | OSError)
-
-
-def _too_large(most_bytes: int) -> AttemptError:
-    return AttemptError("reply_too_large", f"the answer is larger than {most_bytes / 1e6:g} MB")
 
 
 @cache

@@ -17,7 +17,7 @@ from mmdbench.system.secrets import hide
 
 from .thoughts import message_text, message_thoughts, used_effort
 
-__all__ = ["outcome_of", "outcome_of_json", "read_json"]
+__all__ = ["outcome_of", "outcome_of_json", "read_json", "reply_too_large"]
 
 _PAID = ("prompt_tokens", "completion_tokens", "total_tokens")
 _COUNTS = (*_PAID, "cached_tokens", "reasoning_tokens")
@@ -47,6 +47,11 @@ def outcome_of(content_type: str, body: bytes, key: str = "") -> Outcome:
             ) from None
         raise AttemptError("malformed", f"the answer is no JSON: {short_reason(str(error), key)}") from None
     return outcome_of_json(answer, key)
+
+
+def reply_too_large(most_mb: float) -> AttemptError:
+    """The error for an answer of more than so many millions of bytes."""
+    return AttemptError("reply_too_large", f"the answer is larger than {most_mb:g} MB")
 
 
 def read_json(body: bytes) -> Any:

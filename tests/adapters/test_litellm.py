@@ -138,6 +138,15 @@ def test_an_attempt_ends_in_time(litellm):
     assert caught.value.kind == "timeout"
 
 
+def test_an_answer_above_the_limit_is_an_error_of_its_own(litellm):
+    card = set_options(find_card("litellm:bedrock/m"), ["reply_mb=0.01"])
+    assert ask(card).text == "A. It is so."
+    litellm.ModelResponse.model_dump = lambda self: {"choices": [{"message": {"content": "A" * 20_000}}]}
+    with pytest.raises(AttemptError, match=r"larger than 0\.01 MB") as raised:
+        ask(card)
+    assert raised.value.kind == "reply_too_large"
+
+
 def test_a_request_has_the_form_of_openais_and_is_sent_once(litellm):
     card = find_card("litellm:bedrock/some.model-v1:0")
     outcome = ask(card)
@@ -216,7 +225,7 @@ def test_a_run_through_it_is_stored_like_any_other(litellm, tmp_path, make_tsv):
 def test_what_cannot_work_is_an_error_before_a_request(litellm, monkeypatch):
     with pytest.raises(UsageError, match="needs the name of a model"):
         open_model(find_card("litellm"))
-    for name, change in (("reply_mb", "reply_mb=2"), ("headers", "headers.x=$MY_KEY"), ("query", PLACE)):
+    for name, change in (("headers", "headers.x=$MY_KEY"), ("query", PLACE)):
         with pytest.raises(UsageError, match=f"litellm takes no {name}"):
             open_model(set_options(find_card("litellm:p/m"), [change]))
     monkeypatch.setattr("mmdbench.adapters.litellm.util.find_spec", lambda name: None)
