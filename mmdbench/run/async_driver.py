@@ -24,6 +24,7 @@ from mmdbench.models.throttle import Throttle, ThrottleQueue, ThrottleSettings, 
 from mmdbench.models.tokens import CostEstimate
 from mmdbench.records import Outcome, Reply, Request
 from mmdbench.run.budget import Spending
+from mmdbench.run.bytes_in_flight import BytesInFlight
 from mmdbench.run.prefetch import Prefetch
 from mmdbench.run.replies import image_error_reply, make_reply, make_request, readable_outcome
 from mmdbench.system.durations import duration
@@ -145,6 +146,7 @@ class AsyncDriver:
         self._failures = self.failures or RequestFailures(self.settings.concurrency)
         self._said_until = -math.inf
         self._alone = asyncio.Lock()
+        self._pictures = BytesInFlight()
         self._stopped = asyncio.Event()
         self._budget_changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -256,19 +258,23 @@ class AsyncDriver:
                 if answer is not None:
                     asides.see(aside, answer.outcome)
                 continue
+            await self._pictures.wait()
             item = prefetch.take()
             if item is None:
                 return
             planned, future = item
-            try:
-                variants = future.result() if future.done() else await asyncio.wrap_future(future)
-            except MmdbenchError as error:
-                on_reply(image_error_reply(planned, error))
-                continue
-            request = make_request(planned, variants, self.card.generation)
-            timed = await self.ask(request, planned.sizes)
-            if timed is not None:
-                on_reply(make_reply(planned, variants, timed.outcome, timed.seconds, timed.attempts))
+            with self._pictures.hold(planned) as correct:
+                try:
+                    variants = future.result() if future.done() else await asyncio.wrap_future(future)
+                except MmdbenchError as error:
+                    on_reply(image_error_reply(planned, error))
+                    continue
+                correct(sum(len(variant.image.data) for variant in variants))
+                request = make_request(planned, variants, self.card.generation)
+                timed = await self.ask(request, planned.sizes)
+                if timed is not None:
+                    on_reply(make_reply(planned, variants, timed.outcome, timed.seconds, timed.attempts))
+                del variants, request, timed
 
     async def _attempt(self, request: Request, started: float, tokens: float, usd: float) -> Outcome:
         paid = 0.0

@@ -91,7 +91,7 @@ class PictureFolder:
 
     def from_recipe(self, clean: CleanImage, recipe: Recipe) -> KeptPair:
         """The pair of a recipe."""
-        variant = make_variant(clean, recipe)
+        variant = make_variant(clean, recipe, self.max_pixels)
         return self._kept(clean, variant.image, variant.pixels, {"recipe": recipe.as_dict()}, variant.no_op)
 
     def from_cell(self, clean: CleanImage, cell: Cell, plan: RunPlan) -> KeptPair:
@@ -118,7 +118,7 @@ class PictureFolder:
         Returns:
             The pair, which is kept in the folder.
         """
-        with degrading(clean, "a chain"):
+        with degrading(clean, "a chain", self.max_pixels):
             pixels, record = chain.recorded(clean.pixels, plan.seed)
             image = encode(pixels, parse_codec(plan.codec), clean.icc)
         same = bool((pixels == clean.pixels).all())
