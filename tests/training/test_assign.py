@@ -374,7 +374,7 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
 
     with serving(script) as server:
         cards(server)
-        stopped = made("--max-usd", "3", code=4)  # after one call, or two that began before its cost was known
+        stopped = made("--max-usd", "3", code=4)  # after a call, or two before its cost is known
         assert re.search("--max-usd 3 (is used up|does not pay for another request)", stopped)
         said = made()
         asked = len(server.bodies)
