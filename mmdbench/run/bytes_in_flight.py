@@ -11,9 +11,9 @@ from mmdbench.run.plan import Planned
 __all__ = ["MOST_BYTES", "BytesInFlight"]
 
 MOST_BYTES = 500_000_000
-"""Above this many bytes of pictures in flight no further request is made; sending takes up to four times that.
+"""From here on no further request is made; sending takes up to four times that.
 
-A thousand photographs at once have 85 million.
+A thousand photographs have 85 million.
 """
 
 _BYTES_PER_PIXEL = 3  # of a picture that no codec can make smaller
@@ -32,7 +32,7 @@ class BytesInFlight:
         self._changed = asyncio.Event()
 
     async def wait(self) -> None:
-        """Wait until there is room. Whoever takes a request then must hold its bytes before it waits again."""
+        """Wait until there is room; a request is then to be held before anything else is waited for."""
         while self._bytes >= self._most:
             self._changed.clear()
             await self._changed.wait()
