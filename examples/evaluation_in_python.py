@@ -48,6 +48,11 @@ def show(progress: mmdbench.Progress) -> None:
         print(f"{progress.task}: {progress.total}")
 
 
+def log(numbers: dict[str, float], step: int) -> None:
+    """Print the drop at a step of a training; "wandb", "mlflow", "trackio" or "tensorboard" log it there."""
+    print(f"step {step}: drop {numbers['robustness/mini/drop_hard']:.1f} points")
+
+
 def main(folder: Path) -> int:
     """Evaluate four models, compare two of them, and gate one."""
     options: mmdbench.EvaluateOptions = {
@@ -69,6 +74,11 @@ def main(folder: Path) -> int:
     mmdbench.evaluate(own, "mini", levels=["clean", "hard"], sample=8, out=folder / "own")
     card = mmdbench.ModelCard("guesses", "chance")
     mmdbench.evaluate(card, "mini", levels=["hard"], sample=8, out=folder / "guesses")
+
+    monitor = mmdbench.DropMonitor(bright, "mini", out=folder / "training", log_to=log, sample=4)
+    for step in (0, 500):  # in a training loop, every 500 steps
+        monitor(step)
+    monitor.close()
 
     report: mmdbench.Report = mmdbench.load_report(folder / "bright", folder / "own")
     (folder / "table.md").write_text(report.text("markdown", ["levels"]), "utf-8")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mmdbench.library import (
         BuildOptions,
         CheckResult,
+        DropMonitor,
         EvaluateOptions,
         Progress,
         Report,
@@ -49,6 +50,7 @@ __all__ = [
     "BuildOptions",
     "Chain",
     "CheckResult",
+    "DropMonitor",
     "EvaluateOptions",
     "Model",
     "ModelCard",

@@ -30,8 +30,15 @@ PAGES = {
     ),
     "integrations": (
         "Integrations",
-        "Transforms for other libraries; each needs the extra of its name.",
-        ["integrations.albumentations", "integrations.torchvision", "integrations.datasets"],
+        "Transforms and callbacks for other libraries; each needs its library.",
+        [
+            "integrations.albumentations",
+            "integrations.torchvision",
+            "integrations.datasets",
+            "integrations.transformers",
+            "integrations.lightning",
+            "integrations.measurements",
+        ],
     ),
     "benchmarks": (
         "Benchmarks",

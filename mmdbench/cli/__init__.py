@@ -70,7 +70,8 @@ VERBS = {
     "quality": Verb("quality.quality", "Measure the quality of pictures with BRISQUE, NIQE and MUSIQ."),
     "cite": Verb("cite.cite", "Print BibTeX entries, and for each run a paragraph of methods."),
     "export": Verb(
-        "export.export", "Write a run's replies as prediction files, for VLMEvalKit or as JSON lines."
+        "export.export",
+        "Write a run's replies as prediction files, for VLMEvalKit or as JSON lines, or log its scores.",
     ),
     "data": Verb("data.app", "List, download and check benchmark files."),
 }

@@ -1,7 +1,7 @@
-"""The corruptions for other libraries: albumentations, torchvision, Hugging Face datasets.
+"""Transforms for albumentations, torchvision and datasets; callbacks for transformers and Lightning.
 
-Each module is imported by its name and needs its library (an extra of the same name):
-`mmdbench.integrations.albumentations`, `.torchvision`, `.datasets`.
+Each module is imported by its name and needs its library (an extra of the same name, `hf` for transformers):
+`mmdbench.integrations.albumentations`, `.torchvision`, `.datasets`, `.transformers`, `.lightning`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mmdbench.library.checking import CheckResult
     from mmdbench.library.citing import cite
     from mmdbench.library.comparing import RunComparison, compare
+    from mmdbench.library.drop_monitor import DropMonitor
     from mmdbench.library.evaluating import Forecast, evaluate, forecast
     from mmdbench.library.options import EvaluateOptions
     from mmdbench.library.report import Report, load_report
@@ -22,6 +23,7 @@ __all__ = [
     "BuildOptions",
     "BuildSummary",
     "CheckResult",
+    "DropMonitor",
     "EvaluateOptions",
     "Forecast",
     "Progress",
@@ -43,6 +45,7 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("BuildOptions", "BuildSummary", "build"), "building"),
     "CheckResult": "checking",
+    "DropMonitor": "drop_monitor",
     "EvaluateOptions": "options",
     **dict.fromkeys(("Forecast", "evaluate", "forecast"), "evaluating"),
     "Progress": "user_interface",

@@ -18,6 +18,8 @@ from mmdbench.library.frames import REPLY_COLUMNS, arrow_table, data_frame, repl
 from mmdbench.library.judging import refuse_unjudged, shown_by_report
 from mmdbench.library.report import EXAMPLES, Report
 from mmdbench.library.shown_tables import Origin, ShownTable, TableSet
+from mmdbench.library.tracked import log_run
+from mmdbench.library.trackers import LogTo
 from mmdbench.report.tables.collect import make_tables
 from mmdbench.results.export import NO_ANSWER, Exported, export_run
 from mmdbench.results.graded_run import RunResults, load_results
@@ -247,6 +249,23 @@ class Run:
             The files.
         """
         return export_run(self.folder, Path(out), form=form, extraction=extraction)
+
+    def log_to(self, log_to: LogTo, out: str | Path | None = None) -> dict[str, float]:
+        """Send scores, drops with their intervals, the plan and the notes to an experiment tracker.
+
+        Args:
+            log_to: `wandb`, `mlflow`, `trackio`, `tensorboard`, or a function that gets a dict of numbers
+                and a step. An active run of the tracker is used; without one, a run is started and ended.
+            out: The folder of TensorBoard's files.
+
+        Returns:
+            The numbers by their names.
+
+        Raises:
+            UsageError: There is no such tracker, or the run has no scores by level.
+            MissingExtraError: The tracker's package is not installed.
+        """
+        return log_run(self.results, self.notes, log_to, None if out is None else Path(out))
 
     def _repr_markdown_(self) -> str:
         return self.scores().markdown()

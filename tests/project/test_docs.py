@@ -42,6 +42,7 @@ else:
 PARSED = {
     "demo": "takes a minute; it is the first thing that CI runs",
     "quality": "needs weights that must not be shipped; tests/results/test_quality.py runs it",
+    "--to ": "needs a tracker's package; tests/library/test_trackers.py exports to each of them",
     "score --predictions": "needs a file of VLMEvalKit's; tests/cli/test_score_verb.py makes one",
     "--judge-heads": "needs VLMEvalKit's files; tests/results/test_judges.py reads them",
     "--model vlmeval:": "needs VLMEvalKit; tests/adapters/test_vlmevalkit.py runs one of its models",
@@ -62,7 +63,16 @@ ELSEWHERE = {
     "cd": "walks through a copy of the repository",
 }
 SAMPLE = "16"
-PYTHON_PACKAGES = ("albumentations", "datasets", "torchvision", "torch", "skimage", "matplotlib")
+PYTHON_PACKAGES = (
+    "albumentations",
+    "datasets",
+    "lightning",
+    "torchvision",
+    "torch",
+    "transformers",
+    "skimage",
+    "matplotlib",
+)
 
 
 @pytest.fixture(scope="module")
@@ -306,6 +316,8 @@ def missing(code):
             reason = why_not("torch", package) if package.startswith("torch") else _absent(package)
             if reason:
                 return reason
+    if "import Trainer" in code and _absent("accelerate"):
+        return _absent("accelerate")
     return _absent("skimage") if "mmdbench.corruptions.severity" in code else ""
 
 
@@ -319,7 +331,8 @@ def test_a_snippet_runs(block, in_folder):
     if reason := missing(block.code):
         pytest.skip(reason)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what other packages say while they are imported
+        for category in (UserWarning, FutureWarning):  # what other packages say while they are imported
+            warnings.simplefilter("ignore", category)
         names = {"__name__": "snippet"}
         exec(compile(block.code, block.where, "exec", __future__.annotations.compiler_flag), names)
     assert names.keys() - {"__name__", "__builtins__"}, "it defines nothing and imports nothing"

@@ -98,6 +98,7 @@ def test_the_public_surface_is_exactly_this():
         "BuildOptions",
         "Chain",
         "CheckResult",
+        "DropMonitor",
         "EvaluateOptions",
         "Model",
         "ModelCard",

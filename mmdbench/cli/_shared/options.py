@@ -33,6 +33,9 @@ Benches = Annotated[
 RunOut = Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder of the run.")]
 RunOutOrNone = Annotated[Path | None, typer.Option("-o", "--out", parser=OUT, help="Folder of the run.")]
 FilesOut = Annotated[Path, typer.Option("-o", "--out", parser=LOCAL, help="Folder for the files.")]
+FilesOutOrNone = Annotated[
+    Path | None, typer.Option("-o", "--out", parser=LOCAL, help="Folder for the files.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with unrounded numbers.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random draws.")]
