@@ -15,7 +15,7 @@ from mmdbench.system.secrets import HIDDEN
 
 from .access import Access
 from .openai_client import OpenAIClient
-from .response import outcome_of_json, read_json
+from .response import outcome_of_json, read_json, reply_too_large
 from .settings import ApiSettings
 
 __all__ = ["OpenAIBatches"]
@@ -126,6 +126,8 @@ class OpenAIBatches:
                 yield BatchRow(key, None)
                 continue
             try:
+                if len(line) > self._settings.reply_mb * 1e6:
+                    raise reply_too_large(self._settings.reply_mb)
                 if not 200 <= status < 300:
                     body = response.get("body") or {"error": error}
                     raise error_of(status or 500, body, {}, self._access.key)

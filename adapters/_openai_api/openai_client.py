@@ -15,6 +15,7 @@ from mmdbench.models.failures import AttemptError, kind_of_connection
 
 from .access import Access, is_openai
 from .chat_client import deepest, status_failure
+from .response import reply_too_large
 from .settings import ApiSettings
 
 __all__ = ["OpenAIClient"]
@@ -22,11 +23,15 @@ __all__ = ["OpenAIClient"]
 T = TypeVar("T")
 
 _CONNECT_SECONDS = 20.0
+_REPLIES_IN_FILE = 64
+"""A file of a batch's replies is at most so many times as large as a reply may be."""
 # Facts about this machine that the client would send with every request.
 _LEFT_OUT = tuple(
     f"x-stainless-{name}"
     for name in ("lang", "package-version", "os", "arch", "runtime", "runtime-version", "async")
 )
+# Headers of a response that do not hold for what was read of it.
+_OF_TRANSFER = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class OpenAIClient:
@@ -82,7 +87,9 @@ class OpenAIClient:
         return extra
 
     def _failure(self, openai: Any, error: Exception, seconds: float) -> AttemptError:
-        access = self._access
+        access, too_large = self._access, _found(error, AttemptError)
+        if too_large is not None:
+            return too_large
         if isinstance(error, openai.APIStatusError):
             # Not error.body: the client leaves out what is beside {"error": …}, such as a code.
             response, text = error.response, access.hidden(error.response.text)
@@ -111,7 +118,8 @@ class OpenAIClient:
             base_url=settings.endpoint,
             timeout=openai.Timeout(settings.timeout, connect=min(_CONNECT_SECONDS, settings.timeout)),
             max_retries=0,
-            http_client=openai.DefaultAsyncHttpxClient(
+            http_client=_bounded_client(openai)(
+                most_mb=settings.reply_mb,
                 trust_env=not is_local(
                     settings.endpoint
                 ),  # a proxy is for other machines, never for this one
@@ -120,6 +128,42 @@ class OpenAIClient:
         )
         made.fix_headers(self._access.headers, is_openai=is_openai(settings.endpoint))
         return made
+
+
+def _found(error: BaseException | None, kind: type[T]) -> T | None:
+    """The error of that kind among an error and its causes."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+@cache
+def _bounded_client(openai: Any) -> Any:
+    """A class of HTTP clients that read no response above a limit, after decompression."""
+
+    class BoundedClient(openai.DefaultAsyncHttpxClient):  # type: ignore[misc]  # an Any
+        def __init__(self, most_mb: float, **settings: Any) -> None:
+            super().__init__(**settings)
+            self._most_mb = most_mb
+
+        async def send(self, request: Any, **settings: Any) -> Any:
+            response = await super().send(request, **{**settings, "stream": True})
+            most_mb = self._most_mb * (_REPLIES_IN_FILE if request.url.path.endswith("/content") else 1)
+            parts, size = [], 0
+            try:
+                async for part in response.aiter_bytes():
+                    size += len(part)
+                    if size > most_mb * 1e6:
+                        raise reply_too_large(most_mb)
+                    parts.append(part)
+            finally:
+                await response.aclose()
+            headers = [one for one in response.headers.raw if one[0].lower() not in _OF_TRANSFER]
+            return type(response)(
+                response.status_code, headers=headers, content=b"".join(parts), request=request
+            )
+
+    return BoundedClient
 
 
 @cache

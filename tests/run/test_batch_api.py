@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -14,8 +15,9 @@ from api_runs import run
 from batch_endpoint import BatchEndpoint
 from canary_reader import answering
 from faulty_server import FaultyServer
+from file_limits import limited
 from mmdbench.cli import app
-from mmdbench.errors import ModelError, UsageError
+from mmdbench.errors import ModelError, StoreError, UsageError
 from mmdbench.models.cards import ModelCard, shipped_cards
 from mmdbench.models.prices import Price
 from mmdbench.report.tables.replies import cost_table
@@ -274,6 +276,50 @@ def test_what_has_no_batch_endpoint_is_refused_before_anything_is_asked(six, tmp
         assert not server.calls
     with pytest.raises(UsageError, match="--batch is for models behind an OpenAI-style API"):
         run(six, tmp_path / "chance", ModelCard("chance", "chance"), batch=QUICK)
+
+
+@pytest.mark.parametrize(("reply_mb", "found"), [(0.01, {"ok": 5, "error": 1}), (0.001, {})])
+def test_a_file_of_replies_and_each_of_them_have_a_largest_size(six, tmp_path, reply_mb, found):
+    endpoint = BatchEndpoint()
+    with FaultyServer(batches=endpoint) as server:
+        card = card_for(server)
+        large = replace(card, options={**card.options, "reply_mb": reply_mb})
+        made = endpoint.respond
+
+        def respond(method, path, body, complete):
+            status, answer = made(method, path, body, complete)
+            if isinstance(answer, bytes):
+                first, *rest = answer.splitlines()
+                answer = b"\n".join([first[:-1] + b', "padding": "' + b"x" * 70_000 + b'"}', *rest])
+            return status, answer
+
+        endpoint.respond = respond
+        if found:
+            run(six, tmp_path / "run", large, batch=QUICK)
+        else:
+            with pytest.raises(ModelError, match=r"cannot be asked: the answer is larger than 0\.064 MB"):
+                run(six, tmp_path / "run", large, batch=QUICK)
+        assert Counter(reply.status for reply in replies(tmp_path / "run").values()) == found
+        again = replace(card, options={**card.options, "reply_mb": 1})
+        run(six, tmp_path / "run", again, batch=QUICK)
+    assert Counter(reply.status for reply in replies(tmp_path / "run").values()) == {"ok": 6}
+
+
+def test_answers_that_cannot_be_written_are_collected_by_the_next_call(six, tmp_path):
+    folder, stack = tmp_path / "run", ExitStack()
+    with FaultyServer(batches=BatchEndpoint()) as server, stack:
+
+        def fill(progress):
+            if progress.done == 2:
+                stack.enter_context(limited(most=(folder / "replies-0.jsonl").stat().st_size + 20))
+
+        with pytest.raises(StoreError, match=r"Cannot write .*ulimit"):
+            run(six, folder, card_for(server), on_progress=fill, batch=QUICK)
+        stack.close()
+        assert len(replies(folder)) == 2
+        again = run(six, folder, card_for(server), batch=QUICK)
+        assert (len(server.batches.batches), again.earlier) == (1, 2)
+    assert Counter(counted(folder).values()) == {1: 6}
 
 
 def test_keys_are_in_no_file_and_no_message(six, tmp_path, monkeypatch):
