@@ -174,7 +174,8 @@ class Recipe:
     """Everything that determines a degraded image; one recipe gives the same pixels on every machine.
 
     `image` is the pixel digest of the clean RGB image; `intensity` is None for a clean image. `icc` is the
-    digest of the ICC profile that the picture is sent with, empty without one.
+    digest of the ICC profile that the picture is sent with, `code` that of the code of a corruption from
+    outside the package (those of a chain have `+` between them); either is empty if there is none.
     """
 
     image: str
@@ -185,11 +186,12 @@ class Recipe:
     seed: int
     codec: str
     icc: str = ""
+    code: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The recipe as a JSON-able dict; without `icc` where there is no profile, as before it existed."""
+        """The recipe as a JSON-able dict; without `icc` or `code` where it is empty, as before it existed."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: value for name, value in values.items() if value or name != "icc"}
+        return {name: value for name, value in values.items() if value or name not in ("icc", "code")}
 
     def digest(self) -> str:
         """SHA-256 of the recipe."""

@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer import testing
 
+from mmdbench.corruptions.spec_file import ADDED
 from pictures import picture, png
 
 collect_ignore = ["fuzz", "support"]  # no tests, and packages that are not always there
@@ -34,6 +35,13 @@ def _one_command_line() -> Iterator[None]:
         # Private: the runner has no public place for a command that is made already.
         patch.setattr(testing, "_get_command", command_of)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_corruption_from_outside() -> Iterator[None]:
+    """Forget the corruptions from outside that a test used."""
+    yield
+    ADDED.clear()
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ class Identity:
     """The part of a manifest that must agree to resume a build: plan, spec, benchmarks' files, versions."""
 
     plan: Mapping[str, Any]
-    spec: Mapping[str, str]
+    spec: Mapping[str, Any]
     benches: tuple[Mapping[str, Any], ...]
     versions: Mapping[str, str]
 
@@ -110,7 +110,7 @@ class Identity:
         records = tuple(_bench_record(bench) for bench in benches)
         # Through JSON, so that it equals the identity read from a manifest.
         named = json.loads(json.dumps(plan.named(benches).as_dict()))
-        return cls(named, {"version": spec.version, "digest": spec.digest}, records, dict(versions))
+        return cls(named, spec.record(plan.corruptions), records, dict(versions))
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> Identity:

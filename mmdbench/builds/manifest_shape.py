@@ -24,9 +24,17 @@ class _Bench(TypedDict):
     sha256: str
 
 
-class _Spec(TypedDict):
+class _Code(TypedDict):
+    code: str
+
+
+class _SpecVersion(TypedDict):
     version: str
     digest: str
+
+
+class _Spec(_SpecVersion, total=False):
+    corruptions: dict[str, _Code]
 
 
 class _Identity(Kind):

@@ -190,7 +190,7 @@ def _bench_plan(
         if by_design or level in (CLEAN, RECODED):
             outputs.append(Output(bench.name, level))
         else:
-            outputs += [Output(bench.name, level, name) for name in plan.corruptions or spec.corruptions]
+            outputs += [Output(bench.name, level, name) for name in plan.corruptions or spec.shipped]
     return BenchPlan(bench, tuple(outputs), questions, by_design, plan.format == "tsv")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from mmdbench.builds.pipeline import Lookahead, ordered
 from mmdbench.builds.plan import RowPlan
 from mmdbench.builds.row_images import ImageMaker, MadeRow, MakeRows, RowImages, RowMaker
+from mmdbench.corruptions.plugins import places_of, use_corruption
 from mmdbench.errors import ImageDecodeError, MmdbenchError
 from mmdbench.records import Cell, Question
 from mmdbench.run.engines.ray_actor import checked_versions
@@ -67,6 +68,8 @@ def make_row_images(
                 hint="Install the same packages on every node, or name them in Ray's runtime_env.",
             )
     try:
+        for place in maker.places:
+            use_corruption(place)
         with single_threaded_opencv():
             return maker.row_images(question, cells, quote, threading.Event())
     except MmdbenchError as error:
@@ -75,7 +78,8 @@ def make_row_images(
 
 def _rows(ray: Any, maker: RowMaker, rows: Iterator[RowPlan], workers: int) -> Generator[MadeRow, None, None]:
     task = ray.remote(make_row_images).options(num_cpus=1, max_retries=_RETRIES, scheduling_strategy="SPREAD")
-    images, wanted = ray.put(maker.images), checked_versions()
+    places = places_of(maker.images.plan.corruptions)
+    images, wanted = ray.put(replace(maker.images, places=places)), checked_versions()
     if workers:
         ahead = Lookahead(workers, MadeRow.weight, most=workers)
     else:

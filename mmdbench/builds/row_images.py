@@ -58,7 +58,8 @@ class MadeRow:
 class ImageMaker:
     """Makes a question's pictures without its benchmark's file; can be sent to another machine.
 
-    Without `with_profiles` it makes them as builds did that dropped ICC profiles.
+    Without `with_profiles` it makes them as builds did that dropped ICC profiles. `places` are those of the
+    code of corruptions from outside, for another process.
     """
 
     plan: RunPlan
@@ -66,6 +67,7 @@ class ImageMaker:
     as_cells: bool
     max_pixels: int = MAX_PIXELS
     with_profiles: bool = True
+    places: tuple[str, ...] = ()
 
     def row_images(
         self, question: Question, cells: Sequence[Cell], quote: bytes, stop: threading.Event

@@ -14,6 +14,7 @@ from mmdbench.builds.plan import BuildPlan
 from mmdbench.builds.source_benches import SourceBenches
 from mmdbench.builds.verify_images import check_decoded, check_remade
 from mmdbench.builds.verify_rows import check_files, check_plan, check_rows
+from mmdbench.corruptions.plugins import require_code
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IncomparableError, StoreError
 from mmdbench.system.bounds import require_at_least
@@ -122,8 +123,12 @@ def _require_verifiable(manifest: Mapping[str, Any], folder: Path, sources: Sour
             f"A build must be finished before it is verified; {folder} holds an unfinished one.",
             hint="Run the same build command again.",
         )
+    if not sources.found:
+        return
+    for name, entry in manifest["spec"].get("corruptions", {}).items():
+        require_code(name, entry["code"])
     spec = load_spec()
-    if manifest["spec"]["digest"] != spec.digest and sources.found:
+    if manifest["spec"]["digest"] != spec.record(manifest["plan"].get("corruptions", ()))["digest"]:
         raise IncomparableError(
             f"Pictures can be made again only with the spec of the build, version "
             f"{manifest['spec']['version']}; this is version {spec.version}.",

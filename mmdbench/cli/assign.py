@@ -99,6 +99,7 @@ def assign(
 
     Run the command again to resume.
     """
+    from mmdbench.corruptions import use_corruption
     from mmdbench.library import assigning
     from mmdbench.library.given_models import chosen_card
     from mmdbench.library.prepared import limited_settings
@@ -119,7 +120,7 @@ def assign(
         benches=assigning.source_names(opts.split_list(*bench)),
         levels=_levels(level, clean=bool(clean_check)),
         design=f"drawn:{draw or ('published' if recipe == 'code' else 'uniform')}",
-        corruptions=opts.split_list(*(corruption or ())),
+        corruptions=tuple(use_corruption(name) for name in opts.split_list(*(corruption or ()))),
         sample=sample,
         seed=seed,
         profile=profile,

@@ -35,13 +35,14 @@ def corrupt(
 
     A picture of a folder that cannot be degraded is named, and the others are made.
     """
-    from mmdbench.corruptions import sample
+    from mmdbench.corruptions import sample, use_corruption
     from mmdbench.corruptions.files import corrupt_file, pair_files
 
     if bool(level) == (intensity is not None):
         raise UsageError("Give either --level or --intensity.", hint="For example: --level hard")
     call: dict[str, Any] = {"level": level or None, "intensity": intensity, "seed": seed, "profile": profile}
     check_bad_image(on_bad_image, max_pixels)
+    name = use_corruption(name)
     sample(name, (1, 1), **call)  # raises for a wrong call before any file is written
     pairs = pair_files(source, target)
     broken: list[Path] = []

@@ -32,9 +32,17 @@ def list_names(
 
 
 def _corruptions() -> list[dict[str, Any]]:
+    from mmdbench.corruptions.plugins import installed_names, use_corruption
     from mmdbench.corruptions.spec_file import load_spec
+    from mmdbench.errors import MmdbenchError
 
-    return [
+    broken = []
+    for name in installed_names():
+        try:
+            use_corruption(name)
+        except MmdbenchError as error:
+            broken.append({"name": name, "category": "?", "drawn": "?", "meaning": str(error)})
+    rows = [
         {
             "name": name,
             "category": entry.category,
@@ -43,6 +51,7 @@ def _corruptions() -> list[dict[str, Any]]:
         }
         for name, entry in load_spec().corruptions.items()
     ]
+    return rows + broken
 
 
 def _benches() -> list[dict[str, Any]]:

@@ -24,11 +24,15 @@ def page(
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
     quiet: opts.Quiet = False,
+    corruption: opts.CorruptionCode = None,
     judge: opts.Judge = "",
 ) -> None:
     """Write one HTML page with the tables, answers and pictures of runs; it works offline."""
+    from mmdbench.corruptions import use_corruption
     from mmdbench.library import load_report
 
+    for name in corruption or ():
+        use_corruption(name)
     found = load_report(*runs, judge=judge)
     print_ages(found)
     screen = Terminal(quiet=quiet)

@@ -35,9 +35,11 @@ def replay(
     max_pixels: opts.MaxPixels = MAX_PIXELS,
 ) -> None:
     """Make one picture of a build again, from its source and manifest."""
+    from mmdbench.corruptions import use_corruption
     from mmdbench.library.building import ImageQuery
     from mmdbench.library.building import replay as make_again
 
+    corruption = use_corruption(corruption) if corruption else ""
     query = ImageQuery(index, bench, level, corruption, picture - 1)
     made = make_again(
         manifest,

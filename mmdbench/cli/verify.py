@@ -31,14 +31,18 @@ def verify(
     workers: opts.Workers = 0,
     max_pixels: opts.MaxPixels = MAX_PIXELS,
     quiet: opts.Quiet = False,
+    corruption: opts.CorruptionCode = None,
 ) -> None:
     """Check the files of a build, and make its pictures again to compare them.
 
     Exit code: 0 all right, 1 damage was found, 3 only files were checked, as a source is missing.
     """
+    from mmdbench.corruptions import use_corruption
     from mmdbench.library.building import VerifySettings
     from mmdbench.library.building import verify as verify_build
 
+    for name in corruption or ():
+        use_corruption(name)
     with Terminal(quiet=quiet).bar("Verifying") as bar:
         result = verify_build(
             folder,

@@ -14,18 +14,29 @@ True
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmdbench.corruptions.definition import corruption
     from mmdbench.corruptions.operations import apply, corrupt, get_corruption_names, image_seed, sample
+    from mmdbench.corruptions.plugins import use_corruption
 
-__all__ = ["apply", "corrupt", "get_corruption_names", "image_seed", "sample"]
+__all__ = [
+    "apply",
+    "corrupt",
+    "corruption",
+    "get_corruption_names",
+    "image_seed",
+    "sample",
+    "use_corruption",
+]
+
+_PLACES = {"corruption": "definition", "use_corruption": "plugins"}
 
 
 def __getattr__(name: str) -> Any:
     # Loaded late: the spec is read by commands that need neither NumPy nor OpenCV.
     if name in __all__:
-        from mmdbench.corruptions import operations
-
-        return getattr(operations, name)
+        return getattr(import_module(f"{__name__}.{_PLACES.get(name, 'operations')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdbench.corruptions import corrupt, get_corruption_names
+from mmdbench.corruptions.plugins import use_corruption
 from mmdbench.corruptions.severity import psnr, ssim
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
@@ -85,7 +86,8 @@ class Calibration:
 class CalibrationSettings:
     """Options of `calibrate`.
 
-    `sizes` are short sides in px, at least 7; `names` are corruptions, all if empty. An image smaller
+    `sizes` are short sides in px, at least 7; `names` are corruptions, as
+    `use_corruption` takes them, all of mmdbench if empty. An image smaller
     than a size is left out there, or with `enlarge` enlarged: it then lacks fine detail, and its SSIM
     is a little higher than that of a photograph of the size. `seed` and `profile` are those of `corrupt`.
     """
@@ -115,8 +117,9 @@ def calibrate(
     Raises:
         UsageError: No image is left for a size.
     """
-    spec, settings = load_spec(), settings or CalibrationSettings()
-    names = [spec.corruption(name).name for name in settings.names] or get_corruption_names()
+    settings = settings or CalibrationSettings()
+    names = [use_corruption(name) for name in settings.names] or get_corruption_names()
+    spec = load_spec()
     spec.profile(settings.profile)
     effects: list[Effect] = []
     enlarged = {}

@@ -18,6 +18,7 @@ from typing import Any
 from mmdbench.corruptions import apply, image_seed
 from mmdbench.corruptions.choices import CorruptionChoice, DrawnCorruption, choice_of, keyed
 from mmdbench.corruptions.images import as_rgb
+from mmdbench.corruptions.plugins import require_code
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ParamsError, UsageError
 from mmdbench.system.bounds import require_between
@@ -119,6 +120,8 @@ class Chain:
                 "profile": drawn.profile,
                 "params": params,
             }
+            code = load_spec().code(drawn.corruption)
+            step |= {"code": code} if code else {}
             record["steps"].append(step)
         return restore(pixels), record
 
@@ -157,6 +160,7 @@ class Chain:
                 hint="Give an image of the recorded size, or record the chain again.",
             )
         for step in steps:
+            require_code(step["corruption"], step.get("code", ""))
             drawn = DrawnCorruption(step["corruption"], step["intensity"], step["seed"], step["profile"])
             params = step["params"] if same_size else drawn.params(pixels.shape)
             pixels = apply(drawn.corruption, pixels, params)

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import apply, image_seed
+from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.operations import draw
+from mmdbench.corruptions.plugins import find_name
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IntensityError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS
@@ -110,7 +112,7 @@ def keyed(*key: str | int) -> Uniform:
 
 
 def choice_of(
-    corruptions: str | Sequence[str] | None = None,
+    corruptions: str | Corruption | Sequence[str | Corruption] | None = None,
     *,
     level: str | Sequence[str] | None = None,
     intensity: float | Sequence[float] | None = None,
@@ -122,7 +124,7 @@ def choice_of(
     Give at most one of `level` and `intensity`; without either, intensities are drawn from low to hard.
 
     Args:
-        corruptions: A corruption, a category, or several of either; None for all corruptions.
+        corruptions: A corruption, a category, or several of either; None for all of mmdbench's own.
         level: One or several of "low", "mid" and "hard", drawn with equal probability.
         intensity: A number in [0, 1], or the two ends of a range.
         p: The probability that an image is degraded at all, from 0 to 1.
@@ -154,14 +156,15 @@ def choice_of(
     return CorruptionChoice(_names(corruptions), values, span, float(p), profile)
 
 
-def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
+def _names(given: str | Corruption | Sequence[str | Corruption] | None) -> tuple[str, ...]:
     spec = load_spec()
     names: dict[str, None] = {}
-    for one in spec.corruptions if given is None else (given,) if isinstance(given, str) else given:
-        if one in spec.categories:
-            names |= dict.fromkeys(k for k, entry in spec.corruptions.items() if entry.category == one)
+    wanted = (given,) if isinstance(given, (str, Corruption)) else spec.shipped if given is None else given
+    for one in wanted:
+        if isinstance(one, str) and one in spec.categories:
+            names |= dict.fromkeys(k for k in spec.shipped if spec.corruptions[k].category == one)
         else:
-            names[spec.corruption(one).name] = None
+            names[find_name(one)] = None
     if not names:
         raise UsageError("corruptions must name at least one, got none.", hint="Give None for all.")
     return tuple(names)

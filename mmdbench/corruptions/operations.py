@@ -14,8 +14,9 @@ from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.params import check_params
+from mmdbench.corruptions.plugins import find_name
 from mmdbench.corruptions.spec import Spec
-from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.corruptions.spec_file import ADDED, load_spec, shipped_spec
 from mmdbench.errors import ImageInputError, IntensityError, SpecError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS
 from mmdbench.system.digest import derive_seed, pixel_digest
@@ -30,7 +31,7 @@ _MODULES = (capture, transmission, environmental, post_processing)
 
 
 def get_corruption_names(subset: str = "all") -> list[str]:
-    """The names of the corruptions of a subset, in the spec's order.
+    """The names of mmdbench's own corruptions of a subset, in the spec's order.
 
     `subset` is "all", a category ("capture", "transmission", "environmental", "post_processing"),
     "stochastic" (something is drawn at random) or "deterministic".
@@ -38,7 +39,7 @@ def get_corruption_names(subset: str = "all") -> list[str]:
     >>> get_corruption_names("environmental")
     ['dark_illumination', 'atmospheric_turbulence', 'gaussian_noise', 'color_diffusion']
     """
-    spec = load_spec()
+    spec = shipped_spec()
     if subset == "all":
         return list(spec.corruptions)
     if subset in ("stochastic", "deterministic"):
@@ -52,7 +53,7 @@ def get_corruption_names(subset: str = "all") -> list[str]:
 
 def corrupt(
     image: Any,
-    name: str | None = None,
+    name: str | Corruption | None = None,
     *,
     level: str | None = None,
     intensity: float | None = None,
@@ -69,7 +70,8 @@ def corrupt(
     Args:
         image: A `PIL.Image` of any 8-bit mode or a uint8 array H×W, H×W×1, H×W×3 (RGB) or H×W×4, from
             1×1 to 32,766 px a side; or a list or tuple of these. It is not changed.
-        name: The corruption, for example "motion_blur".
+        name: The corruption, for example "motion_blur"; one of an installed package; or a function with a
+            stanza that `@corruption` decorates.
         level: "low", "mid" or "hard".
         intensity: A number in (0, 1].
         seed: A whole number.
@@ -111,7 +113,7 @@ def image_seed(image: NDArray[np.uint8] | str, name: str, seed: int = 0) -> int:
         A number from 0 to 2³²−1.
     """
     _check_seed(seed)
-    load_spec().corruption(name)
+    find_name(name)
     digest = image if isinstance(image, str) else pixel_digest(image)
     return derive_seed(digest, name, int(seed))
 
@@ -138,8 +140,8 @@ def sample(
     Returns:
         Every number that the degraded image depends on, JSON-able.
     """
+    find_name(name)
     spec = load_spec()
-    spec.corruption(name)
     strength = _one_intensity(spec, level, intensity, None)
     return draw(spec, name, shape, intensity=strength, seed=seed, profile=profile)
 
@@ -183,7 +185,7 @@ def apply(name: str, image: Any, params: Any) -> Any:
     Raises:
         ParamsError: A parameter is missing, unknown or ill-typed.
     """
-    load_spec().corruption(name)
+    find_name(name)
     pixels, restore = as_rgb(image)
     return restore(_applied(name, pixels, params))
 
@@ -198,15 +200,14 @@ def _applied(name: str, pixels: NDArray[np.uint8], params: Any) -> NDArray[np.ui
     return corruption.apply(pixels, check_params(name, corruption.fields, params))
 
 
-def _one_name(name: str | None, corruption_name: str | None) -> str:
+def _one_name(name: str | Corruption | None, corruption_name: str | None) -> str:
     if (name is None) == (corruption_name is None):
         raise UsageError(
             f"Give exactly one of name and corruption_name, got {'both' if name is not None else 'neither'}.",
             hint="For example corrupt(image, 'motion_blur', level='hard'). See: mmdbench list corruptions",
         )
     chosen = name if name is not None else corruption_name
-    load_spec().corruption(chosen)  # type: ignore[arg-type]  # the line above leaves no None
-    return str(chosen)
+    return find_name(chosen)  # type: ignore[arg-type]  # the check above leaves no None
 
 
 def _one_intensity(spec: Spec, level: object, intensity: object, severity: object) -> float:
@@ -263,14 +264,15 @@ def find_corruption(spec: Spec, name: str) -> Corruption:
     Raises UnknownNameError if the spec does not have it, SpecError if any stanza of the spec has no
     decorated functions or the other way round.
     """
-    spec.corruption(name)
+    if spec.corruption(name).code:
+        return ADDED[name].functions
     defined = _defined()
     for one in defined.keys() - spec.corruptions.keys():
         raise SpecError(
             f"{defined[one].module} defines the corruption {one!r}, which the spec does not have.",
             hint="Add a stanza with its numbers to corruptions_spec.yaml.",
         )
-    for one in spec.corruptions.keys() - defined.keys():
+    for one in set(spec.shipped) - defined.keys():
         raise SpecError(
             f"The spec has the corruption {one!r}, which no function defines.",
             hint=f"Add a function {one} with @corruption to the module of its category.",

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions.formula import evaluate, uses_intensity
 from mmdbench.errors import UnknownNameError
+from mmdbench.records import chain_steps
+from mmdbench.system.digest import value_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["CorruptionSpec", "NumberSpec", "ProfileSpec", "Spec", "Values"]
 
@@ -47,7 +49,10 @@ class NumberSpec:
 
 @dataclass(frozen=True, slots=True)
 class CorruptionSpec:
-    """One corruption: its source, its meaning, its random parameters, and its numbers."""
+    """One corruption: its source, its meaning, its random parameters, and its numbers.
+
+    One from outside the package has a digest of its `code`, and `look`, its look in a few words.
+    """
 
     name: str
     category: str
@@ -56,6 +61,8 @@ class CorruptionSpec:
     random: tuple[str, ...]
     release_weight: float
     numbers: Mapping[str, NumberSpec]
+    look: str = ""
+    code: str = ""
 
     @property
     def stochastic(self) -> bool:
@@ -103,7 +110,10 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The whole spec; `digest` follows from its content, `version` is raised when a pixel changes."""
+    """The whole spec; `digest` follows from its content, `version` is raised when a pixel changes.
+
+    `corruptions` may hold some from outside the package; version and digest are not about those.
+    """
 
     version: str
     digest: str
@@ -112,6 +122,30 @@ class Spec:
     profiles: Mapping[str, ProfileSpec]
     categories: Mapping[str, str]
     corruptions: Mapping[str, CorruptionSpec]
+
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The names of the package's own corruptions: what designs draw from if none are named."""
+        return tuple(name for name, entry in self.corruptions.items() if not entry.code)
+
+    def record(self, names: Iterable[str]) -> dict[str, Any]:
+        """The manifest's record of the spec, and of those of these corruptions that are from outside."""
+        steps = dict.fromkeys(step for name in names for step in chain_steps(name))
+        added = {name: entry for name in steps if (entry := self.corruption(name)).code}
+        if not added:
+            return {"version": self.version, "digest": self.digest}
+        codes = {name: entry.code for name, entry in added.items()}
+        described = {
+            name: {"category": entry.category, "meaning": entry.meaning, "code": entry.code}
+            for name, entry in added.items()
+        }
+        digest = value_digest([self.digest, codes])
+        return {"version": self.version, "digest": digest, "corruptions": described}
+
+    def code(self, corruption: str | None) -> str:
+        """The digests of the code of a corruption or chain, joined as its names are; empty if shipped."""
+        codes = [self.corruption(step).code for step in chain_steps(corruption)]
+        return "+".join(codes) if any(codes) else ""
 
     def corruption(self, name: str) -> CorruptionSpec:
         """The entry of a corruption. Raises UnknownNameError."""

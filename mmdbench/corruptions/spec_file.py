@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmdbench.corruptions.formula import evaluate
 from mmdbench.corruptions.spec import CorruptionSpec, NumberSpec, ProfileSpec, Spec
-from mmdbench.errors import SpecError
+from mmdbench.errors import IncomparableError, SpecError
 from mmdbench.records import LEVELS
 from mmdbench.system.digest import value_digest
 from mmdbench.system.yaml_text import parse_yaml
@@ -25,7 +26,12 @@ from mmdbench.system.yaml_text import parse_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["load_spec"]
+    from mmdbench.corruptions.definition import AddedCorruption
+
+__all__ = ["ADDED", "described_spec", "load_spec", "read_stanza", "shipped_spec"]
+
+ADDED: dict[str, AddedCorruption] = {}
+"""The corruptions from outside the package that this process uses, by name; `plugins` fills it."""
 
 _DEFAULT = Path(__file__).parents[1] / "corruptions_spec.yaml"
 
@@ -33,6 +39,7 @@ _T = TypeVar("_T")
 _SCALES = ("length", "odd_length", "count")
 _SPEC_KEYS = ("version", "intensities", "shared_field", "profiles", "categories", "corruptions")
 _CORRUPTION_KEYS = ("category", "source", "meaning", "random", "release_weight", "numbers")
+_STANZA_DEFAULTS = {"source": "", "random": [], "numbers": {}, "release_weight": 25, "look": ""}
 _NUMBER_KEYS = ("unit", "formula", "range", "constant", "at", "scale", "min")
 
 
@@ -70,16 +77,74 @@ def _number(where: str, value: object, low: float, high: float) -> float:
 
 
 def load_spec(path: str | Path | None = None) -> Spec:
-    """Read and check a spec file, by default the one that ships with the package (read once).
+    """Read and check a spec file.
 
-    Raises SpecError, which names the key and the value expected there.
+    Without a path it is the one that ships with the package (read once), with the corruptions from outside
+    that this process uses. Raises SpecError, which names the key and the value expected there.
     """
-    return _default_spec() if path is None else _read(Path(path))
+    if path is not None:
+        return _read(Path(path))
+    spec = shipped_spec()
+    if not ADDED:
+        return spec
+    added = {name: one.entry for name, one in ADDED.items()}
+    return replace(spec, corruptions=MappingProxyType({**spec.corruptions, **added}))
 
 
 @lru_cache(maxsize=1)
-def _default_spec() -> Spec:
+def shipped_spec() -> Spec:
+    """The spec that ships with the package, without any corruption from outside."""
     return _read(_DEFAULT)
+
+
+def described_spec(*manifests: Mapping[str, Any]) -> Spec:
+    """The shipped spec, with corruptions from outside as the manifests of runs describe them.
+
+    Tables need no more of one than its category: no code is imported, and it does not matter what this
+    process uses. Raises IncomparableError if two runs have different categories of one name.
+    """
+    spec = shipped_spec()
+    added: dict[str, CorruptionSpec] = {}
+    for manifest in manifests:
+        for name, found in (manifest.get("spec") or {}).get("corruptions", {}).items():
+            entry = CorruptionSpec(
+                name, found["category"], "", found["meaning"], (), 0, {}, "", found["code"]
+            )
+            if added.setdefault(name, entry).category != entry.category:
+                raise IncomparableError(
+                    f"The corruption {name!r} is of the category {added[name].category} in one run and of "
+                    f"{entry.category} in another.",
+                    hint="Report the runs one by one.",
+                )
+    if not added:
+        return spec
+    return replace(spec, corruptions=MappingProxyType({**spec.corruptions, **added, **spec.corruptions}))
+
+
+def read_stanza(name: str, stanza: object, code: str) -> CorruptionSpec:
+    """The entry of a corruption from outside the package.
+
+    The values `at` the levels may be left out of its numbers. Its weight in the design `mixed` is that of an
+    average corruption unless `release_weight` says another.
+
+    Args:
+        name: The corruption.
+        stanza: A mapping with the keys of the spec file, and `look`.
+        code: The digest of its code.
+
+    Returns:
+        The entry.
+
+    Raises:
+        SpecError: The stanza is not valid; the message names the key.
+    """
+    spec = shipped_spec()
+    found = _mapping(f"corruptions.{name}", stanza, (*_CORRUPTION_KEYS, "look"), ("category", "meaning"))
+    found = {**_STANZA_DEFAULTS, **found}
+    look = _typed(f"corruptions.{name}.look", found.pop("look"), str, "text") or found["meaning"]
+    levels = tuple(spec.intensities.values())
+    entry = _corruption(name, found, spec.categories, levels, at_required=False)
+    return replace(entry, look=look, code=code)
 
 
 def _read(path: Path) -> Spec:
@@ -144,7 +209,12 @@ def _profile(name: str, data: object) -> ProfileSpec:
 
 
 def _corruption(
-    name: str, data: object, categories: Mapping[str, str], intensities: tuple[float, ...]
+    name: str,
+    data: object,
+    categories: Mapping[str, str],
+    intensities: tuple[float, ...],
+    *,
+    at_required: bool = True,
 ) -> CorruptionSpec:
     where = f"corruptions.{name}"
     found = _mapping(where, data, _CORRUPTION_KEYS, _CORRUPTION_KEYS)
@@ -161,14 +231,16 @@ def _corruption(
         release_weight=_number(f"{where}.release_weight", found["release_weight"], 0, 1e6),
         numbers=MappingProxyType(
             {
-                key: _number_spec(f"{where}.numbers.{key}", key, value, intensities)
+                key: _number_spec(f"{where}.numbers.{key}", key, value, intensities, at_required=at_required)
                 for key, value in numbers.items()
             }
         ),
     )
 
 
-def _number_spec(where: str, name: str, data: object, intensities: tuple[float, ...]) -> NumberSpec:
+def _number_spec(
+    where: str, name: str, data: object, intensities: tuple[float, ...], *, at_required: bool
+) -> NumberSpec:
     found = _mapping(where, data, _NUMBER_KEYS, ["unit"])
     kinds = [key for key in ("formula", "range", "constant") if key in found]
     if len(kinds) != 1:
@@ -192,11 +264,13 @@ def _number_spec(where: str, name: str, data: object, intensities: tuple[float, 
         scale=scale,
         minimum=None if minimum is None else _number(f"{where}.min", minimum, 0, 1e6),
     )
-    _check_levels(where, spec, found.get("at"), intensities)
+    _check_levels(where, spec, found.get("at"), intensities, at_required=at_required)
     return spec
 
 
-def _check_levels(where: str, spec: NumberSpec, listed: object, intensities: tuple[float, ...]) -> None:
+def _check_levels(
+    where: str, spec: NumberSpec, listed: object, intensities: tuple[float, ...], *, at_required: bool
+) -> None:
     """The values listed for low, mid and hard must be those of the formula."""
     try:
         depends = spec.depends_on_intensity
@@ -209,6 +283,8 @@ def _check_levels(where: str, spec: NumberSpec, listed: object, intensities: tup
     if not depends:
         if listed is not None:
             raise _fail(f"{where}.at", listed, "nothing (the value does not depend on i)")
+        return
+    if listed is None and not at_required:
         return
     plain = [values if spec.is_range else values[0] for values in given]
     if not isinstance(listed, list) or len(listed) != len(given):

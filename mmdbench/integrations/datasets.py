@@ -66,8 +66,8 @@ class MMDCorruption:
             value = getattr(self, name)
             if isinstance(value, Sequence) and not isinstance(value, str):
                 object.__setattr__(self, name, tuple(value))
-        self._choice()  # checks the options before any row is read
-        object.__setattr__(self, "spec_digest", load_spec().digest)
+        choice = self._choice()  # checks the options before any row is read
+        object.__setattr__(self, "spec_digest", load_spec().record(choice.corruptions)["digest"])
 
     def __call__(self, example: Mapping[str, Any]) -> dict[str, Any]:
         """The new columns of an example, or of a batch of examples (lists)."""

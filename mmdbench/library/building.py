@@ -20,6 +20,8 @@ from mmdbench.builds.replay import ImageQuery, find_picture, read_manifest_of
 from mmdbench.builds.replay import replay as make_again
 from mmdbench.builds.source_benches import SourceBenches, find_source_benches
 from mmdbench.builds.verify import Verification, VerifySettings, verify_build
+from mmdbench.corruptions.definition import Corruption
+from mmdbench.corruptions.plugins import use_corruption
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.library.options import chosen_levels
@@ -61,7 +63,8 @@ class BuildOptions(TypedDict, total=False):
         levels: Levels: `clean`, `recoded`, `low`, `mid`, `hard`; by default the three severities.
         sample: Number of questions to draw: 200, or "200/bench".
         design: Corruptions of each question: `mixed`, `grid` or `balanced:K`.
-        corruptions: Names of the corruptions to draw from; by default all.
+        corruptions: Corruptions to draw from: names, `module:function`, `file.py:function` or decorated
+            functions; by default all of mmdbench.
         seed: Seed of all random draws.
         profile: Parameters of the corruptions: `paper` or `scaled`.
         codec: Encoding of degraded images: `jpeg:Q`, `webp:Q` or `png`.
@@ -82,7 +85,7 @@ class BuildOptions(TypedDict, total=False):
     levels: Sequence[str]
     sample: int | str
     design: str
-    corruptions: Sequence[str]
+    corruptions: Sequence[str | Corruption]
     seed: int
     profile: str
     codec: str
@@ -296,7 +299,7 @@ def _plan(benches: Sequence[str], options: BuildOptions) -> BuildPlan:
         benches=expand_benches(benches),
         levels=chosen_levels(options.get("levels", LEVELS)),
         design=options.get("design", "mixed"),
-        corruptions=tuple(options.get("corruptions", ())),
+        corruptions=tuple(use_corruption(name) for name in options.get("corruptions", ())),
         sample=str(sample) if sample else "",
         seed=options.get("seed", 0),
         profile=options.get("profile", "paper"),

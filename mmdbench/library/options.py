@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED
+
+if TYPE_CHECKING:
+    from mmdbench.corruptions.definition import Corruption
 
 __all__ = ["EvaluateOptions", "chosen_levels"]
 
@@ -21,7 +24,8 @@ class EvaluateOptions(TypedDict, total=False):
         levels: Levels: `clean`, `recoded`, `low`, `mid`, `hard`; by default clean and all three severities.
         sample: Number of questions to draw: 200, or "200/bench".
         design: Corruptions of each question: `mixed`, `grid`, `balanced:K`, `drawn`, `released`, `chain:K`.
-        corruptions: Names of the corruptions to draw from; by default all.
+        corruptions: Corruptions to draw from: names, `module:function`, `file.py:function` or decorated
+            functions; by default all of mmdbench.
         seed: Seed of all random draws.
         profile: Parameters of the corruptions: `paper` or `scaled`.
         codec: Encoding of degraded images: `jpeg:Q`, `webp:Q` or `png`.
@@ -75,7 +79,7 @@ class EvaluateOptions(TypedDict, total=False):
     levels: Sequence[str]
     sample: int | str
     design: str
-    corruptions: Sequence[str]
+    corruptions: Sequence[str | Corruption]
     seed: int
     profile: str
     codec: str

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.check import ALPHA, accept, check_run, parse_gate, read_baseline, refusal
-from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.corruptions.spec_file import described_spec
 from mmdbench.errors import MmdbenchError, UnknownNameError
 from mmdbench.library.asking import refuse_incomplete
 from mmdbench.library.checking import CheckResult
@@ -82,7 +82,7 @@ class Run:
     @cached_property
     def report(self) -> Report:
         """The report of this run alone."""
-        return Report([self.results], make_tables([self.results], load_spec()))
+        return Report([self.results], make_tables([self.results], described_spec(self.results.manifest)))
 
     @property
     def tables(self) -> TableSet:
@@ -214,7 +214,8 @@ class Run:
         found = refusal(self.results, alpha, oldest)
         if found is None:
             before = read_baseline(Path(baseline), allow_model_change=allow_model_change)
-            found = check_run(self.results, before, load_spec(), wanted, alpha, oldest)
+            spec = described_spec(self.results.manifest)
+            found = check_run(self.results, before, spec, wanted, alpha, oldest)
         header = self.report.content.header
         return CheckResult(found, Origin(header["protocol"], header["design"], found.run_notes))
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import DataError, UnknownNameError, UsageError
+from mmdbench.corruptions.definition import Corruption
+from mmdbench.corruptions.plugins import require_code, use_corruption
+from mmdbench.corruptions.spec_file import described_spec, load_spec
+from mmdbench.errors import DataError, UsageError
 from mmdbench.library.run import Run
 from mmdbench.library.sources import Sources, open_benches
 from mmdbench.library.user_interface import UserInterface
@@ -34,7 +36,7 @@ class ShownQuestion:
 def show(
     question: str,
     *runs: Run,
-    corruptions: Sequence[str] = (),
+    corruptions: Sequence[str | Corruption] = (),
     sources: Sources | None = None,
     width: int = 240,
     plan: RunPlan | None = None,
@@ -59,21 +61,22 @@ def show(
     name, colon, index = question.rpartition(":")
     if not colon or not name:
         raise UsageError(f"QUESTION must be BENCHMARK:INDEX, got {question!r}.", hint="Write MMStar:17.")
-    spec = load_spec()
-    for wanted in corruptions:
-        if wanted not in spec.corruptions:
-            raise UnknownNameError("corruption", wanted, spec.corruptions, see="mmdbench list corruptions")
+    wanted = [use_corruption(one) for one in corruptions]
     results = [run.results for run in runs]
+    for run in results:
+        for added in described_spec(run.manifest).corruptions.values():
+            require_code(added.name, added.code)
+    spec = load_spec()
     (bench,) = open_benches([name], sources or Sources(answers="any"), UserInterface(quiet=True))
     asked = find_question(bench, index)
     here = [
         cell for r in results for cell in r.cells if (cell.bench, cell.index) == (asked.bench, asked.index)
     ]
     met = dict.fromkeys(cell.corruption for cell in here if cell.corruption)
-    names = list(corruptions) or list(met) or list(spec.corruptions)
+    names = wanted or list(met) or list(spec.shipped)
     lines = [*question_lines(asked)]
     for run in results:
-        lines += reply_lines(run, asked, corruptions)
+        lines += reply_lines(run, asked, wanted)
     drawn = results[0].plan if results else plan or RunPlan("", (bench.name,))
     sheet = question_sheet(asked, names, drawn, spec, width)
     file = plain_name(Path(), f"{bench.name}_{asked.index}.png", bench.path, DataError)

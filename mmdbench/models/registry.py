@@ -13,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from inspect import iscoroutinefunction
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, TypeGuard, cast
 
 from mmdbench.benches.download import FetchSettings
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
-from mmdbench.models.adapter_file import file_digest, load_file
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
 from mmdbench.scoring import OPENS_THOUGHT
+from mmdbench.system.python_file import file_digest, load_file
 from mmdbench.system.secrets import error_text
 
 __all__ = [
@@ -149,7 +150,8 @@ def open_model(card: ModelCard) -> Model | AsyncModel:
     """
     card = _for_adapter(card)
     is_file = card.adapter.endswith(".py")
-    module = load_file(card.adapter, card.name) if is_file else _installed_module(card)
+    what = f"{card.adapter}, the adapter of {card.name!r},"
+    module = load_file(Path(card.adapter), what, ModelError) if is_file else _installed_module(card)
     if not hasattr(module, "load"):
         raise ModelError(f"The adapter {card.adapter!r} ({module.__name__}) has no function load(card).")
     try:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.corruptions.spec_file import described_spec
 from mmdbench.errors import UsageError
 from mmdbench.report.comparison import Comparison, compare_published, compare_runs
 from mmdbench.report.published import is_published, published_rows
@@ -42,8 +42,9 @@ def open_runs(
         benchmarks = [row.id for result in published for row in result.main if not row.is_average]
     shared = [result for result in published if {row.id for row in result.main} & set(benchmarks)]
     published = [published_rows(r.label, benchmarks) if r in shared else r for r in published]
+    spec = described_spec(*(run.manifest for run in results))
     reference = names[0] if is_published(names[0]) else ""
-    return results, make_tables(results, load_spec(), published, reference)
+    return results, make_tables(results, spec, published, reference)
 
 
 def open_comparisons(
@@ -82,5 +83,6 @@ def open_comparisons(
         other, ours = grade(Path(name)), first
         if other.name == first.name:
             other, ours = replace(other, label=name), replace(first, label=names[0])
-        found.append(compare_runs(ours, other, load_spec(), shared=shared))
+        spec = described_spec(ours.manifest, other.manifest)
+        found.append(compare_runs(ours, other, spec, shared=shared))
     return found

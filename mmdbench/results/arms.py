@@ -8,6 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mmdbench.corruptions.spec import Spec
+from mmdbench.corruptions.spec_file import described_spec
 from mmdbench.errors import ShapeError, StoreError, UsageError
 from mmdbench.models.endpoints import without_address
 from mmdbench.records import ANSWER, LEVEL_ORDER, Cell, Index, Reply, RunPlan, in_order
@@ -27,7 +29,8 @@ __all__ = ["Arm", "StoredRun", "read_plan", "read_run"]
 class Arm:
     """The questions that a run asks of one benchmark at one level, each once: they are scored together.
 
-    `corruption` is set where all of them met the same one; `cells` and `replies` are by index.
+    `corruption` is set where all of them met the same one; `cells` and `replies` are by index. `spec` tells
+    the categories of the run's corruptions; None for those of mmdbench.
     """
 
     bench: StoredBench
@@ -35,6 +38,7 @@ class Arm:
     corruption: str | None
     cells: Mapping[Index, Cell]
     replies: Mapping[Index, Reply]
+    spec: Spec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class StoredRun:
             corruptions.pop() if len(corruptions) == 1 else None,
             asked,
             {cell.index: _marked(self.replies[cell], opened) for cell in cells if cell in self.replies},
+            described_spec(self.manifest),
         )
 
 
@@ -104,7 +109,7 @@ def read_run(folder: Path) -> StoredRun:
     manifest = read_manifest(folder)
     plan = _plan(folder, manifest)
     require_files(folder, manifest, CELLS_FILE, QUESTIONS_FILE, REPLY_FILES)
-    planned = read_cells(folder)
+    planned = read_cells(folder, described_spec(manifest))
     stored = read_replies(folder, {p.key for p in planned})
     benches = {bench.name: bench for bench in read_questions(folder)}
     known = {(bench.name, question.index) for bench in benches.values() for question in bench.questions}

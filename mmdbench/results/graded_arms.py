@@ -75,7 +75,7 @@ def grade_arm(arm: Arm, rules: Rules, judging: Judging | None = None) -> GradedA
     """
     task = TASKS.get(arm.bench.family)
     if task is not None:
-        return GradedArm(arm, task.score(arm.bench, arm.replies, list(arm.cells.values())))
+        return GradedArm(arm, task.score(arm.bench, arm.replies, list(arm.cells.values()), arm.spec))
     return GradedArm(arm, grade_replies(arm.bench, arm.replies, rules, judging))
 
 

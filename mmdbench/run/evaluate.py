@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mmdbench.benches import Bench
+from mmdbench.corruptions.plugins import places_of
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.models.cards import ModelCard, check_price, set_options, with_list_price
 from mmdbench.models.registry import Fingerprinted, open_model
@@ -101,5 +102,6 @@ def _open(evaluation: Evaluation, stack: ExitStack) -> Fingerprinted:
     """The model of the card, or a pool of workers that hold it, which end with the stack."""
     card, workers = evaluation.card, evaluation.settings.workers
     if evaluation.engine.apart:
+        places_of(evaluation.plan.corruptions)  # raises for one that no other process could use
         return stack.enter_context(open_pool(card, evaluation.engine, evaluation.folder, workers))
     return open_model(card)

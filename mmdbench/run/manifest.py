@@ -63,7 +63,7 @@ _CARD_FIELDS = ("name", "adapter", "model", "endpoint", "options", "generation",
 
 def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The manifest of a run; sessions, canary and judges are kept from an `earlier` one of its folder."""
-    plan, spec = inputs.plan, load_spec()
+    plan = inputs.plan
     kept = {key: earlier[key] for key in _KEPT if earlier and key in earlier}
     return {
         "kind": RUN_KIND,
@@ -75,7 +75,7 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
         },
         "benches": [_bench_record(bench) for bench in inputs.benches],
         "model": _card_record(inputs.card) | {"fingerprint": portable(dict(inputs.model.fingerprint()))},
-        "spec": {"version": spec.version, "digest": spec.digest},
+        "spec": load_spec().record(plan.corruptions),
         "versions": versions(),
         "git": git_state(),
         "judge": None,

@@ -6,7 +6,7 @@ Early versions wrote less, so nearly nothing must be there; what is there must b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from mmdbench.models.prices import Price
 from mmdbench.records import RunPlan
@@ -127,9 +127,16 @@ class _Session(TypedDict, total=False):
     batches: Mapping[str, Any]
 
 
+class _Corruption(TypedDict):
+    category: Literal["capture", "transmission", "environmental", "post_processing"]
+    meaning: str
+    code: str
+
+
 class _Spec(TypedDict, total=False):
     version: str
     digest: str
+    corruptions: dict[str, _Corruption]
 
 
 class RunManifest(TypedDict, total=False):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmdbench.corruptions.spec_file import described_spec
 from mmdbench.errors import IncomparableError, StoreError, UnknownNameError, UsageError
 from mmdbench.records import Reply
 from mmdbench.run.file_records import require_files
@@ -94,7 +95,7 @@ def merge_runs(runs: Sequence[Path], out: Path, prefer: str = "") -> MergeSummar
         for name in PLAN_FILES:
             if (runs[0] / name).exists():
                 _copy(runs[0] / name, out / name)
-        keys = list(dict.fromkeys(cell.key for cell in read_cells(out)))
+        keys = list(dict.fromkeys(cell.key for cell in read_cells(out, described_spec(*manifests))))
         replies = _write_replies(merged.replies, keys, out)
         _copy_kept(runs, out)
         save_manifest(out, _merged_manifest(runs, manifests))

@@ -9,14 +9,15 @@ no part of the key: equal questions of two benchmarks share a reply.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from mmdbench.benches import build_prompt
 from mmdbench.benches.catalog import is_degraded, refuse_degraded
-from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.corruptions.spec import Spec
+from mmdbench.corruptions.spec_file import load_spec, shipped_spec
 from mmdbench.errors import ImageDecodeError, ShapeError, StoreError, UnknownNameError, UsageError
 from mmdbench.models.registry import Fingerprinted
 from mmdbench.records import (
@@ -80,7 +81,7 @@ class Planned:
     `images` are the sources that the recipes start from, `sizes` the width and height of each in
     pixels; `restorer` restores the variants, if there is one; `reworded` is True if the prompt is the
     adapter's and not the benchmark's. A cell with a `problem` has no pictures and is not asked: the
-    problem is its reply.
+    problem is its reply. `places` are those of the code of corruptions from outside, for another process.
     """
 
     key: str
@@ -93,6 +94,7 @@ class Planned:
     restorer: Restorer | None = None
     reworded: bool = False
     problem: ImageDecodeError | None = None
+    places: tuple[str, ...] = ()
 
 
 def check_plan(plan: RunPlan) -> None:
@@ -219,23 +221,27 @@ def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[Bench
     write_lines(folder / QUESTIONS_FILE, map(_text, rows))
 
 
-def read_cells(folder: Path) -> list[PlannedCell]:
-    """The cells of a run's latest plan, in the order of asking. Raises StoreError for a damaged file."""
+def read_cells(folder: Path, spec: Spec | None = None) -> list[PlannedCell]:
+    """The cells of a run's latest plan, in the order of asking; they name corruptions of `spec` alone.
+
+    Raises StoreError for a damaged file.
+    """
+    known = (spec or shipped_spec()).corruptions
     found = []
     for number, record in read_lines(folder / CELLS_FILE):
         try:
             check_shape(record, _CellRecord)
             bench, index, level, corruption, key = record["cell"]
-            found.append(PlannedCell(_read_cell(bench, index, level, corruption), key))
+            found.append(PlannedCell(_read_cell(bench, index, level, corruption, known), key))
         except ValueError as error:
             raise _damaged(folder / CELLS_FILE, number, error) from error
     return found
 
 
-def _read_cell(bench: str, index: Index, level: str, corruption: str | None) -> Cell:
+def _read_cell(bench: str, index: Index, level: str, corruption: str | None, known: Collection[str]) -> Cell:
     if level not in LEVEL_ORDER:
         raise ValueError(f"there is no level {level!r}")
-    unknown = set(chain_steps(corruption)) - load_spec().corruptions.keys()
+    unknown = [step for step in chain_steps(corruption) if step not in known]
     if unknown:
         raise ValueError(f"there is no corruption {min(unknown)!r}")
     # Runs that were stored before the level `unaltered` existed call these pictures clean.

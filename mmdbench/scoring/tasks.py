@@ -31,7 +31,7 @@ class Task:
     protocol: str
     check: Callable[[RunPlan], None]
     questions: Callable[[BenchData, Spec, RunPlan], tuple[Question, ...]]
-    score: Callable[[BenchData, Mapping[Index, Reply], Sequence[Cell]], Score]
+    score: Callable[[BenchData, Mapping[Index, Reply], Sequence[Cell], Spec | None], Score]
 
     def ask(self, bench: B, spec: Spec, plan: RunPlan) -> B:
         """Replace a benchmark's questions by the task's.

@@ -166,7 +166,7 @@ def corruptions_for(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, 
         UsageError: The design needs more corruptions than the plan names.
     """
     design, count = parse_design(plan.design)
-    names = plan.corruptions or tuple(spec.corruptions)
+    names = plan.corruptions or spec.shipped
     units = dict.fromkeys(unit_of(q, bench.family) for q in bench.questions)
     if design == "released":
         return dict.fromkeys(units, tuple(plan.corruptions))

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import apply, image_seed, sample
+from mmdbench.corruptions.plugins import require_code
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import ImageDecodeError, ImageInputError
 from mmdbench.records import (
@@ -125,6 +127,7 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec, icc: str = "")
         seed=plan.seed if corrupted else 0,
         codec=SOURCE if cell.level in (CLEAN, UNALTERED) else str(codec),
         icc=icc,
+        code=spec.code(cell.corruption),
     )
 
 
@@ -143,8 +146,10 @@ def make_variant(clean: CleanImage, recipe: Recipe, max_pixels: int = MAX_PIXELS
 
     Raises:
         ImageDecodeError: The picture is too large for the corruption or the codec.
-        MmdbenchError: There is not enough memory for it.
+        IncomparableError: The recipe names code from outside of mmdbench that is not here, or other code.
+        MmdbenchError: There is not enough memory for it, or code from outside fails.
     """
+    _require_code(recipe)
     drawn = {}
     with degrading(clean, recipe.corruption or recipe.codec, max_pixels):
         for name in chain_steps(recipe.corruption):
@@ -198,6 +203,7 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     """
     if recipe.codec in (SOURCE, RELEASED):
         return Variant(recipe, {}, clean.source, clean.digest)
+    _require_code(recipe)
     pixels = clean.pixels
     steps = chain_steps(recipe.corruption)
     for name in steps:
@@ -207,3 +213,9 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     decoded = pixels if image.mime == "image/png" else decode_encoded(image)
     no_op = recipe.corruption is not None and bool((pixels == clean.pixels).all())
     return Variant(recipe, params, image, pixel_digest(decoded), no_op)
+
+
+def _require_code(recipe: Recipe) -> None:
+    codes = recipe.code.split("+") if recipe.code else ()
+    for name, code in zip_longest(chain_steps(recipe.corruption), codes, fillvalue=""):
+        require_code(name, code)

@@ -19,7 +19,7 @@ from mmdbench.benches import Bench
 from mmdbench.benches.bench import read_bench
 from mmdbench.benches.catalog import find_bench, get_bench_names, is_degraded
 from mmdbench.benches.fetch import data_folders
-from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.corruptions.spec_file import shipped_spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.records import UNDEGRADED, Cell, ImageSource, Question, RunPlan
 from mmdbench.system.remote import add_from_data_url
@@ -67,7 +67,7 @@ def parse_released_name(path: Path) -> ReleasedFile | None:
     if match:
         bench = _bench(match["bench"])
         return ReleasedFile(path, bench, level=_LEVELS[match["level"].upper()]) if bench else None
-    for name in load_spec().corruptions:
+    for name in shipped_spec().corruptions:
         if path.stem.lower().endswith(f"_{name}"):
             bench = _bench(path.stem[: -len(name) - 1])
             return ReleasedFile(path, bench, corruption=name) if bench else None
@@ -87,7 +87,7 @@ def find_released_files(bench: str, data_dir: str | Path | None = None) -> tuple
             file = parse_released_name(path)
             if file is not None and file.bench == name:
                 found.setdefault((file.level, file.corruption), file)
-    kinds = [(level, "") for level in _LEVELS.values()] + [("", name) for name in load_spec().corruptions]
+    kinds = [(level, "") for level in _LEVELS.values()] + [("", name) for name in shipped_spec().corruptions]
     return tuple(found[kind] for kind in kinds if kind in found)
 
 

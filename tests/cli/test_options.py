@@ -38,6 +38,8 @@ DIFFERENT = {
     ("replay", "--corruption"): "picks one picture of a build",
     ("corrupt", "--level"): "one level, or an intensity instead",
     ("corrupt", "--name"): "one corruption, which must be named",
+    ("verify", "--corruption"): "code that may run, to make pictures again",
+    ("page", "--corruption"): "code that may run, to make pictures again",
     ("verify", "--sample"): "pictures rather than questions",
 }
 # Options whose default differs between verbs, and why.

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from mmdbench.cli import app
 from mmdbench.models import ModelCard, open_model
-from mmdbench.models.adapter_file import file_digest, load_file
 from mmdbench.results.graded_run import load_results
 from mmdbench.system.digest import bytes_digest
+from mmdbench.system.python_file import file_digest, load_file
 
 EVAL = "eval --model own --model-card card.toml --bench mini --sample 3 --level clean -o run --quiet"
 ADAPTER = """
@@ -103,10 +103,10 @@ def test_it_is_the_same_in_another_folder_and_that_of_a_file_alone_is_the_files(
     assert fingerprint(moved, forget) == first
     alone = moved / "alone.py"
     alone.write_text("def load(card):\n    import helper.x, json\n    return None")
-    assert file_digest(load_file(str(alone), "alone")) != bytes_digest(alone.read_bytes())
+    assert file_digest(load_file(alone, "alone")) != bytes_digest(alone.read_bytes())
     alone = moved / "alone2.py"
     alone.write_text("import json\n")
-    assert file_digest(load_file(str(alone), "alone")) == bytes_digest(alone.read_bytes())
+    assert file_digest(load_file(alone, "alone")) == bytes_digest(alone.read_bytes())
 
 
 def test_a_run_asks_anew_after_a_change_of_a_helper(own, monkeypatch):

@@ -78,10 +78,19 @@ Design = Annotated[
 ]
 Corruptions = Annotated[
     list[str] | None,
-    picture_option("--corruption", help="Use only these corruptions; repeatable, or with commas."),
+    picture_option(
+        "--corruption",
+        help="Use only these corruptions: names, module:function or file.py:function, "
+        "with commas or repeated.",
+    ),
 ]
 CorruptionNames = Annotated[
-    list[str] | None, picture_option("--name", help="Use only this corruption; repeatable.")
+    list[str] | None,
+    picture_option("--name", "--corruption", help="Use only this corruption; repeatable."),
+]
+CorruptionCode = Annotated[
+    list[str] | None,
+    picture_option("--corruption", help="Run this code: module:function or file.py:function; repeatable."),
 ]
 DegradeAgain = Annotated[
     bool,

@@ -13,7 +13,7 @@ from typing import Any
 
 from mmdbench._version import __version__
 from mmdbench.corruptions.spec import Spec
-from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.corruptions.spec_file import described_spec
 from mmdbench.records import ANSWER
 from mmdbench.report.page import charts, sections
 from mmdbench.report.page.elements import PageLabels
@@ -98,7 +98,7 @@ def write_page(
         UsageError: For a negative number of examples.
     """
     require_at_least("examples", examples, 0, whole=True)
-    spec = load_spec()
+    spec = described_spec(*(run.manifest for run in runs))
     named = [_named(run, tables, i) for i, run in enumerate(runs)]
     all_examples = gather(named) if examples else []
     kept = choose(all_examples, examples)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from mmdbench.corruptions.plugins import places_of, use_corruption
 from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.registry import Model, check_model, is_async, open_model
@@ -49,7 +50,10 @@ class EncodedImage:
 
 
 def with_images(requests: Sequence[Planned]) -> list[Planned]:
-    """The requests with their encoded images, each read once. Raises the errors of reading them."""
+    """The requests as another process needs them: with their encoded images, each read once.
+
+    Raises the errors of reading them.
+    """
     known: dict[int, EncodedImage] = {}
 
     def encoded(source: ImageSource) -> EncodedImage:
@@ -57,12 +61,21 @@ def with_images(requests: Sequence[Planned]) -> list[Planned]:
             known[id(source)] = EncodedImage(source.where, source.read())
         return known[id(source)]
 
-    return [replace(planned, images=tuple(map(encoded, planned.images))) for planned in requests]
+    return [
+        replace(
+            planned,
+            images=tuple(map(encoded, planned.images)),
+            places=places_of([planned.cell.corruption or ""]),
+        )
+        for planned in requests
+    ]
 
 
 def make(planned: Planned, images: CleanImageCache) -> Made:
     """A planned cell with its variants, or with the error of making them."""
     try:
+        for place in planned.places:
+            use_corruption(place)
         return planned, make_variants(planned, images)
     except MmdbenchError as error:
         return planned, error

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdbench.corruptions.spec import Spec
-from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.corruptions.spec_file import shipped_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import BenchData, Cell, Grade, Index, Reply, RunPlan, Verdict, chain_steps
 from mmdbench.scoring import Score
@@ -60,7 +60,7 @@ def score_perception(
     Returns:
         The score.
     """
-    spec = spec or load_spec()
+    spec = spec or shipped_spec()
     grades = tuple(_grade(cell, replies.get(cell.index), spec) for cell in cells)
     counts = _counts(grades, replies)
     hits = math.fsum(grade.hit for grade in grades) / len(grades) if grades else 0.0

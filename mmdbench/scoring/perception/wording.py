@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UsageError
-from mmdbench.records import BenchData, Index, Question, RunPlan
+from mmdbench.records import BenchData, Index, Question, RunPlan, chain_steps
 from mmdbench.scoring.families import unit_of
 
 __all__ = ["LOOKS", "NOTHING", "perception_prompt", "perception_questions"]
@@ -47,17 +49,23 @@ _SEVERAL = (
 )
 
 
-def perception_prompt(spec: Spec, *, several: bool = False) -> str:
+def perception_prompt(spec: Spec, *, several: bool = False, added: Collection[str] = ()) -> str:
     """The question about every picture: all types by category, and a line to answer in.
 
-    With `several` a picture may show more than one type.
+    Args:
+        spec: The corruptions.
+        several: True if a picture may show more than one type.
+        added: Names of corruptions from outside that are asked about too.
+
+    Returns:
+        The prompt.
     """
     ways, question, ending, form = _SEVERAL if several else _ONE
     lines = ["Look at the quality of this picture, not at what it shows.", ways]
     for category in spec.categories:
         lines.append(f"{category.replace('_', '-')}:")
-        names = [name for name, c in spec.corruptions.items() if c.category == category]
-        lines += [f"- {name}: {LOOKS[name]}" for name in names]
+        types = [c for c in spec.corruptions.values() if c.category == category]
+        lines += [f"- {c.name}: {c.look or LOOKS[c.name]}" for c in types if not c.code or c.name in added]
     lines += [question, ending, f"<degradation>{form}</degradation>"]
     lines.append(f"or, if the picture is untouched, <degradation>{NOTHING}</degradation>")
     return "\n".join(lines)
@@ -80,7 +88,8 @@ def perception_questions(bench: BenchData, spec: Spec, plan: RunPlan) -> tuple[Q
     Raises:
         UsageError: The benchmark has no picture.
     """
-    prompt = perception_prompt(spec, several=plan.has_chains)
+    named = {step for name in plan.corruptions for step in chain_steps(name)}
+    prompt = perception_prompt(spec, several=plan.has_chains, added=named)
     questions: dict[Index, Question] = {}
     for row in bench.questions:
         unit = unit_of(row, bench.family)

@@ -1,8 +1,9 @@
-"""Adapters in a file: loaded by path, and a digest of the file with the modules beside it that it imports.
+"""Python files of users: loaded by path, and a digest of a file with the modules beside it that it imports.
 
-A module belongs to the adapter if its file is in the folder of the adapter's file or below, and an import
-statement of that file, or of another module that belongs to it, names it. Installed packages are no part of
-it, nor is a module that is imported by a name made at run time, nor a data file.
+A module belongs to a file if its own file is in the folder of that file or below, and an import statement of
+that file, or of another module that belongs to it, names it. Installed packages are no part of it, nor is a
+module that is imported by a name made at run time, nor a data file. A module of a package belongs together
+with the modules of that package in the same way.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from mmdbench.errors import MmdbenchError, ModelError
+from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.system.digest import bytes_digest, value_digest
 from mmdbench.system.secrets import error_text
 
-__all__ = ["file_digest", "load_file"]
+__all__ = ["file_digest", "load_file", "module_digest"]
 
 _DIGEST = "_mmdbench_file_digest"
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -35,19 +36,28 @@ class _Source:
     package: str
 
 
-def load_file(place: str, card_name: str) -> ModuleType:
-    """The module in a file, relative to the working folder; read once in a process.
+def load_file(path: Path, what: str, kind: type[MmdbenchError] = UsageError) -> ModuleType:
+    """The module in a file, read once in a process.
 
-    Raises ModelError if there is no such file, or its code fails.
+    Args:
+        path: The file.
+        what: The file in words, for messages.
+        kind: The class of the error.
+
+    Returns:
+        The module.
+
+    Raises:
+        MmdbenchError: There is no such file, or its code fails.
     """
-    path = Path(place).expanduser().resolve()
-    name = f"_mmdbench_adapter_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    path = path.expanduser().resolve()
+    name = f"_mmdbench_file_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise ModelError(
-            f"The card of {card_name!r} names the adapter {place}, and there is no such file.",
+        raise kind(
+            f"{what} cannot be read: there is no such file.",
             hint="Paths are read from the folder that mmdbench is called in.",
         )
     module = module_from_spec(spec)
@@ -58,8 +68,8 @@ def load_file(place: str, card_name: str) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, MmdbenchError):
             raise
-        raise ModelError(f"The adapter {place} cannot be run: {error_text(error)}.") from error
-    setattr(module, _DIGEST, _digest(path))
+        raise kind(f"{what} cannot be run: {error_text(error)}.") from error
+    setattr(module, _DIGEST, _digest(_Source(path, ""), path.parent))
     return module
 
 
@@ -68,11 +78,25 @@ def file_digest(module: ModuleType) -> str:
     return str(getattr(module, _DIGEST, ""))
 
 
-def _sources(path: Path) -> list[Path]:
-    """An adapter's file, and every file in its folder or below that it imports, directly or not."""
-    folder = path.parent
-    found = {path: None}
-    todo = [_Source(path, "")]
+def module_digest(module: ModuleType) -> str:
+    """The digest of a module's file and of those of its package that it imports; empty without a file.
+
+    A module that is in no package is taken with the modules in its folder, those of installed packages
+    excepted.
+    """
+    file = getattr(module, "__file__", None)
+    if file_digest(module) or not file:
+        return file_digest(module)
+    path = Path(file).resolve()
+    package = (getattr(module, "__package__", None) or "") if module.__name__ != "__main__" else ""
+    folder = path.parents[package.count(".")] if package else path.parent
+    return _digest(_Source(path, package), folder)
+
+
+def _sources(start: _Source, folder: Path) -> list[Path]:
+    """A file, and every file in a folder or below that it imports, directly or not."""
+    found = {start.path: None}
+    todo = [start]
     while todo:
         source = todo.pop()
         for name in _imported(source):
@@ -83,9 +107,10 @@ def _sources(path: Path) -> list[Path]:
     return list(found)
 
 
-def _digest(path: Path) -> str:
-    digests = {p.relative_to(path.parent).as_posix(): bytes_digest(p.read_bytes()) for p in _sources(path)}
-    return digests[path.name] if len(digests) == 1 else value_digest(digests)
+def _digest(start: _Source, folder: Path) -> str:
+    sources = _sources(start, folder)
+    digests = {path.relative_to(folder).as_posix(): bytes_digest(path.read_bytes()) for path in sources}
+    return next(iter(digests.values())) if len(digests) == 1 else value_digest(digests)
 
 
 def _imported(source: _Source) -> Iterator[str]:
@@ -136,4 +161,6 @@ def _top_places(name: str, folder: Path) -> list[Path]:
 
 
 def _is_own(path: Path, folder: Path) -> bool:
+    if folder.name in _INSTALLED:  # a module that is installed without a package of its own is alone
+        return False
     return path.is_relative_to(folder) and not _INSTALLED & {*path.relative_to(folder).parts}
