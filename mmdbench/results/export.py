@@ -21,6 +21,7 @@ from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import DEFAULT_PROTOCOL, extract_answer, get_protocol, write_predictions
 from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT, grade_by_rules
 from mmdbench.scoring.sheet import Sheet, SheetRow, build_sheet
+from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.inner_paths import plain_name
 
@@ -34,6 +35,7 @@ FORMATS = {"vlmevalkit": "xlsx", "jsonl": "jsonl"}
 """The formats, each with the suffix of its files."""
 
 _LONGEST_CELL = 32767
+_LONGEST_NAME = 100  # bytes; two such names are in the name of a file, which has 255 at most
 # Texts that VLMEvalKit's own spreadsheet would rewrite: formulas, links, and characters that Excel refuses.
 _REWRITTEN = re.compile(
     r"=|\{=|(?:mailto|internal|external):|file:///|https?://\S{2000}|.*[\x00-\x08\x0b-\x1f]", re.DOTALL
@@ -148,4 +150,8 @@ def _arm_folder(arm: Arm, dataset: str) -> str:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^\w.@+-]", "-", name)
+    """A name as a part of a file's name; a long one is cut, and ends with a digest."""
+    safe = re.sub(r"[^\w.@+-]", "-", name)
+    if len(data := safe.encode()) <= _LONGEST_NAME:
+        return safe
+    return f"{data[: _LONGEST_NAME - 9].decode(errors='ignore')}-{bytes_digest(data)[:8]}"

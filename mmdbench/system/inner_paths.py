@@ -24,11 +24,15 @@ def is_plain_name(name: object) -> bool:
     """
     if not isinstance(name, str) or "\0" in name or PureWindowsPath(name).drive:
         return False
+    return _is_utf8(name) and not {"", ".", ".."} & {*_SEPARATOR.split(name)}
+
+
+def _is_utf8(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
-    return not {"", ".", ".."} & {*_SEPARATOR.split(name)}
+    return True
 
 
 def plain_name(folder: Path, name: object, named_in: object, kind: type[MmdbenchError] = StoreError) -> str:
@@ -44,8 +48,10 @@ def plain_name(folder: Path, name: object, named_in: object, kind: type[Mmdbench
         The name.
 
     Raises:
-        StoreError: The name is absolute or climbs out of the folder.
+        StoreError: The name is absolute, climbs out of the folder or is not UTF-8.
     """
+    if isinstance(name, str) and not _is_utf8(name):
+        raise kind(f"{named_in} names the file {name!r}, which is not UTF-8.", hint="Rename the file.")
     if not is_plain_name(name):
         raise kind(
             f"{named_in} names the file {name!r}, which is not inside {folder}.",

@@ -19,6 +19,7 @@ from mmdbench.run.json_lines import write_lines
 from mmdbench.run.manifest import read_manifest, save_manifest
 from pictures import picture, png
 from run_folders import question, write_run
+from verb_calls import call as call_verb
 
 
 @pytest.fixture
@@ -163,7 +164,19 @@ def test_a_name_that_cannot_be_written_is_one_line(run, tmp_path):
         done = CliRunner().invoke(app, words)
     assert done.exit_code == 2, done.output
     assert r"gr\udcf6\udcdfe.tsv" in done.output
+    assert done.output.endswith("which is not UTF-8. Rename the file.\n")
     assert done.output.count("\n") == 1
+
+
+def test_a_file_system_that_cannot_hold_a_name_says_what_to_set(monkeypatch):
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+
+    def verb() -> None:
+        "größe".encode("ascii")
+
+    shown = call_verb(verb, code=2)
+    assert r"The name 'gr\xf6\xdfe' is not text in ascii" in shown
+    assert "Set PYTHONUTF8=1" in shown
 
 
 def test_a_reader_that_went_away_is_no_regression(run):

@@ -143,6 +143,8 @@ ONE, TWO = (f"./{name}" for name in FOLDERS)
         ("show", f"data/{BENCH}.tsv:3", "--run", ONE, "-o", "sheet.png"),
         ("data", "list", "--data-dir", f"{FOLDERS[0]}"),
         ("data", "path", "mini"),
+        ("export", ONE, "-o", "exported"),
+        ("export", ONE, "-o", "exported", "--format", "jsonl"),
         ("list", "models"),
         ("list", "models", "--json"),
     ],
@@ -155,7 +157,6 @@ def test_a_verb_prints_nothing_but_text(call, words):
 def test_errors_are_plain_lines(call, place):
     call("report", f"./{EVIL}", code=2)
     call("report", f"./{BENCH}", code=4)
-    call("export", ONE, "-o", FOLDERS[1] + "-exported", code=4)  # the model's name is too long for a file
     call("show", f"data/{BENCH}.tsv:{EVIL}", code=2)
     call("report", ONE, "--table", EVIL, code=2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ from mmdbench.records import Outcome
 from mmdbench.results.arms import read_run
 from mmdbench.results.export import NO_ANSWER, export_run
 from mmdbench.results.graded_arms import grade_arm
+from mmdbench.run.manifest import read_manifest, save_manifest
 from mmdbench.scoring import Rules, infer_option, is_truncated, read_predictions
 from mmdbench.system.digest import derive_seed
 from scripted_runs import make_run, write_tsv
@@ -289,3 +291,14 @@ def test_the_command_prints_the_files_that_it_wrote(tmp_path):
         export_run(run, tmp_path / "out", form="pkl")
     with pytest.raises(UnknownNameError):
         export_run(run, tmp_path / "out", extraction="all")
+
+
+def test_a_long_name_of_a_model_is_cut_to_what_a_file_can_have(tmp_path):
+    tsv = write_tsv(tmp_path / "own.tsv", list(plain_rows(2)))
+    run = make_run(tmp_path / "run", [tsv], lambda _: "A", levels=("clean",))
+    manifest = read_manifest(run)
+    manifest["model"]["name"] = "長" * 400
+    save_manifest(run, manifest)
+    (file,) = export_run(run, tmp_path / "out", form="jsonl")
+    assert file.path.is_file()
+    assert re.fullmatch("長{20,}-[0-9a-f]{8}", file.path.parent.name)

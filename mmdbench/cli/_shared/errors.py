@@ -129,10 +129,9 @@ def _is_name(error: UnicodeEncodeError) -> bool:
 
 def _unwritable_name(error: UnicodeEncodeError) -> str:
     shown = error.object[max(0, error.start - 20) : error.end + 20]
-    return (
-        f"A name has characters that cannot be written: {shown!a} (file names are in "
-        f"{sys.getfilesystemencoding()} here). Set PYTHONUTF8=1, or rename the file."
-    )
+    encoding = sys.getfilesystemencoding()
+    advice = "Rename the file." if encoding == "utf-8" else "Set PYTHONUTF8=1, or rename the file."
+    return f"The name {shown!a} is not text in {encoding}, the encoding of file names here. {advice}"
 
 
 def print_unexpected(error: BaseException) -> None:

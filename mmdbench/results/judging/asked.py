@@ -21,6 +21,7 @@ from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import JudgeHeads, kept_heads
 from mmdbench.system.files import MANIFEST_FILE
 from mmdbench.system.inner_paths import inner_path
+from mmdbench.system.secrets import hide_in_addresses
 
 __all__ = [
     "NO_JUDGE",
@@ -122,7 +123,10 @@ def find_judge(name: str, known: Sequence[AskedJudge], default: AskedJudge | Non
         names = ", ".join(judge.name for judge in fits)
         raise UsageError(f"--judge {name} fits {names}.", hint="Write one of them in full.")
     if not fits:
-        raise UnknownNameError("judge of this run", name, [*(judge.name for judge in known), NO_JUDGE])
+        shown = hide_in_addresses(f"://{name}").removeprefix(
+            "://"
+        )  # `user:KEY@host` looks like a judge's name
+        raise UnknownNameError("judge of this run", shown, [*(judge.name for judge in known), NO_JUDGE])
     return fits[0]
 
 
