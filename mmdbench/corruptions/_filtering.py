@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["gaussian_blur", "gaussian_weights", "line_kernel", "sparse_correlate"]
+__all__ = ["correlate_directly", "gaussian_blur", "gaussian_weights", "line_kernel", "sparse_correlate"]
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -24,6 +24,9 @@ _STRIP = 288
 _STEPS = ((24.0, 8), (14.0, 4), (4.0, 2))
 # From this many weights on, OpenCV uses Fourier transforms, which are not exact.
 _DIRECT_WEIGHTS = 129
+_WIDER_THAN_INTEL = 8
+# Rows and columns that are summed at a time.
+_TILE = (128, 256)
 
 
 def gaussian_blur(image: Image, kernel_size: int, sigma: float, gain: float = 1.0) -> Image:
@@ -152,27 +155,61 @@ def _fixed(along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[n
 
 
 def sparse_correlate(image: Image, kernel: NDArray[np.float64]) -> Image:
-    """round(correlation) with a kernel of few non-zero weights (sum 1), reflect-101 borders.
-
-    The kernel is cut into boxes small enough for OpenCV's direct sum, which skips zeros.
-    """
-    size = kernel.shape[0]
+    """round(correlation) with a kernel of few non-zero weights (sum 1), reflect-101 borders."""
     weights = np.rint(kernel * 65536)
     weights.flat[int(np.argmax(weights))] += 65536 - weights.sum()
+    # Whole numbers of 2⁻¹⁶: sums of their products with bytes have 24 bits.
+    shares = (weights / 65536).astype(np.float32)
+    centre = kernel.shape[0] // 2
+    rows, columns = (np.append(np.flatnonzero(shares.any(axis=axis)), centre) for axis in (1, 0))
+    top, left = int(rows.min()), int(columns.min())
+    box = np.ascontiguousarray(shares[top : rows.max() + 1, left : columns.max() + 1])
+    if box.size > _DIRECT_WEIGHTS:
+        return _correlate_by_boxes(image, shares)
+    return correlate_directly(image, box, (centre - left, centre - top))
+
+
+def correlate_directly(image: Image, weights: Floats, anchor: tuple[int, int]) -> Image:
+    """round(correlation) by OpenCV's own sum in single precision; reflect-101 borders.
+
+    Args:
+        image: H×W×3 uint8.
+        weights: At most 129.
+        anchor: Column and row of the weight of the pixel itself.
+
+    Returns:
+        The sums, rounded half to even and clipped to 0..255.
+    """
+    if max(weights.shape) < _WIDER_THAN_INTEL:
+        # Intel's library, which OpenCV uses for small kernels, does not say in which precision it sums.
+        weights = np.pad(weights, ((0, 0), (0, _WIDER_THAN_INTEL - weights.shape[1])))
+    sums = cv2.filter2D(image, cv2.CV_8U, weights, anchor=anchor, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(sums, np.uint8).reshape(image.shape)
+
+
+def _correlate_by_boxes(image: Image, shares: Floats) -> Image:
+    """The correlation with boxes of the kernel small enough for OpenCV's direct sum, which skips zeros.
+
+    In tiles whose single-precision copies and sums stay in the cache.
+    """
+    size = shares.shape[0]
     before = size // 2
     after = size - 1 - before
-    padded = cv2.copyMakeBorder(image, before, after, before, after, cv2.BORDER_REFLECT_101).astype(
-        np.float32
-    )
-    height, width = image.shape[:2]
-    total = np.zeros(image.shape, np.float32)
-    for top, left, box in _boxes(weights.astype(np.float32)):
-        rows, columns = box.shape
-        part = padded[top : top + height + rows - 1, left : left + width + columns - 1]
-        found = cv2.filter2D(part, cv2.CV_32F, box, anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
-        total += found[:height, :width]
-    total *= np.float32(1 / 65536)
-    return np.rint(total, out=total).astype(np.uint8).reshape(image.shape)
+    padded = cv2.copyMakeBorder(image, before, after, before, after, cv2.BORDER_REFLECT_101)
+    boxes, out = _boxes(shares), np.empty_like(image)
+    for y in range(0, image.shape[0], _TILE[0]):
+        for x in range(0, image.shape[1], _TILE[1]):
+            tile = out[y : y + _TILE[0], x : x + _TILE[1]]
+            height, width = tile.shape[:2]
+            around = padded[y : y + height + size - 1, x : x + width + size - 1].astype(np.float32)
+            total = np.zeros(tile.shape, np.float32)
+            for top, left, box in boxes:
+                rows, columns = box.shape
+                part = around[top : top + height + rows - 1, left : left + width + columns - 1]
+                found = cv2.filter2D(part, cv2.CV_32F, box, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+                total += found[:height, :width]
+            tile[:] = np.rint(total, out=total)
+    return out
 
 
 def _boxes(weights: Floats) -> list[tuple[int, int, Floats]]:

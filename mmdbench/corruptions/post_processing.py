@@ -6,6 +6,7 @@ decorated function makes the degraded image from these and nothing else.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 from mmdbench.corruptions import params as p
 from mmdbench.corruptions._blending import blend, gain_table, look_up
 from mmdbench.corruptions._drawing import draw_line, draw_text, text_size
+from mmdbench.corruptions._filtering import correlate_directly
 from mmdbench.corruptions._inpainting import inpaint
 from mmdbench.corruptions.definition import Image, corruption
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _POINT = p.row(2, -p.COORDINATE, p.COORDINATE)
 _COLOR = p.row(3, 0, 255)
+_BYTES_PER_STRIP = 1 << 20
 
 
 @corruption(
@@ -32,17 +35,34 @@ _COLOR = p.row(3, 0, 255)
 )
 def sharpness_change(image: Image, params: p.Params) -> Image:
     """Mix the image with its 3×3 sharpening, which is multiplied by the gain and saturates."""
+    out = np.empty_like(image)
+    rows = max(1, _BYTES_PER_STRIP // image[0].size)
+    for start in range(0, len(image), rows):
+        above, strip = min(start, 1), slice(start, start + rows)
+        sharp = _sharpened(image[start - above : start + rows + 1], params["kernel_gain"])
+        sharp = sharp.reshape(-1, *image.shape[1:])[above : above + len(out[strip])]
+        blend(image[strip], params["image_weight"], sharp, params["sharp_weight"], out=out[strip])
+    return out
+
+
+def _sharpened(image: Image, gain: float) -> Image:
+    """round(gain · sharpened), clipped to 0..255."""
     kernel = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
+    if _fits_single_precision(gain):
+        return correlate_directly(image, kernel * np.float32(gain), (1, 1))
     # From a gain of 1 on, 255 saturates already: the whole-number filter may be cut there.
-    strong = params["kernel_gain"] >= 1
-    depth = cv2.CV_8U if strong else cv2.CV_16S
+    depth = cv2.CV_8U if gain >= 1 else cv2.CV_16S
     edges = np.asarray(cv2.filter2D(image, depth, kernel, borderType=cv2.BORDER_REFLECT_101))
-    gained = np.clip(np.rint(np.arange(5 * 255 + 1) * params["kernel_gain"]), 0, 255).astype(np.uint8)
-    if strong:
-        sharp = look_up(edges.reshape(image.shape).astype(np.uint8, copy=False), gained[:256])
-    else:
-        sharp = gained[np.maximum(edges, 0)].reshape(image.shape)
-    return blend(image, params["image_weight"], sharp, params["sharp_weight"])
+    gained = np.clip(np.rint(np.arange(5 * 255 + 1) * gain), 0, 255).astype(np.uint8)
+    return gained[np.maximum(edges, 0)] if gain < 1 else look_up(edges, gained[:256])
+
+
+@lru_cache(maxsize=64)
+def _fits_single_precision(gain: float) -> bool:
+    """True if single precision cannot round a multiple of the gain the wrong way: none is near a tie."""
+    products = gain * np.arange(256 / gain + 1 if gain > 1 else 0)
+    # Weights, products and sums of up to 2,295 times the gain are each rounded to 24 bits.
+    return gain > 1 and bool((np.abs(products % 1 - 0.5) > gain * 2**-10).all())
 
 
 def sample_graffiti(values: Values, rng: Stream) -> dict[str, Any]:
