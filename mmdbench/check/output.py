@@ -64,14 +64,21 @@ def detectable_losses(report: CheckReport) -> list[str]:
     """Lines about rows without a verdict: the loss that their questions would show, six rows at most."""
     untold = (row for row in report.rows if row.verdict == "cannot tell")
     rows = sorted(untold, key=lambda row: math.inf if row.detectable is None else row.detectable)
-    lines = [
-        f"{row.name}, {row.questions} questions: "
-        + (f"{fixed(row.detectable)} points" if row.detectable is not None else "no loss at all")
-        for row in rows[:_MOST_ROWS]
-    ]
+    lines = [_detectable(row) for row in rows[:_MOST_ROWS]]
     lines += [f"and {len(rows) - _MOST_ROWS} rows that show less"] if len(rows) > _MOST_ROWS else []
     head = "For a verdict, ask more questions or allow more. In 80 of 100 runs these would show a loss of:"
     return [head, *lines] if rows else []
+
+
+def _detectable(row: CheckRow) -> str:
+    asked = f"{row.name}, {row.questions} questions: "
+    if row.detectable is None:
+        return f"{asked}no loss at all"
+    shown = f"{asked}{fixed(row.detectable)} points"
+    # The half-width falls with the square root of the number of questions.
+    factor = (row.detectable / row.tolerance) ** 2 if row.tolerance else 0.0
+    needed = f"; {fixed(row.tolerance)} would take about {math.ceil(row.questions * factor)} questions"
+    return shown + (needed if factor > 1 else "")
 
 
 def markdown_summary(report: CheckReport) -> str:

@@ -67,6 +67,10 @@ class CheckResult:
         rows = [row_text(row) for row in self.rows]
         return [self.outcome, *([self.problem] if self.problem else rows)]
 
+    def undecided(self) -> list[str]:
+        """Lines on the rows without a verdict: the loss that their questions show, and how many it takes."""
+        return detectable_losses(self._report)
+
     def junit(self) -> str:
         """JUnit XML with a test case for each row."""
         return junit_xml(self._report)
@@ -97,8 +101,8 @@ class CheckResult:
             parts.append(styled(f"INCOMPLETE: {report.problem}", "bold red"))
         else:
             parts.append(self.table)
-            losses = detectable_losses(report)
-            parts += [styled(f"  {line}" if place else line) for place, line in enumerate(losses)]
+            lines = self.undecided()
+            parts += [styled(f"  {line}" if place else line) for place, line in enumerate(lines)]
         return Group(*parts, styled(f"{self.outcome} (exit code {self.exit_code})", "bold"))
 
     def _repr_markdown_(self) -> str:

@@ -29,7 +29,7 @@ from mmdbench.scoring import Rules
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Forecast", "evaluate", "forecast"]
+__all__ = ["Forecast", "carry_out", "evaluate", "forecast"]
 
 T = TypeVar("T")
 
@@ -64,9 +64,12 @@ def evaluate(
     True
     """
     interface = interface_of(progress)
-    return _outside_event_loop(
-        lambda: _Work(prepare(model, bench_names(bench), options, interface), interface).run()
-    )
+    return carry_out(prepare(model, bench_names(bench), options, interface), interface)
+
+
+def carry_out(prepared: Prepared, interface: UserInterface) -> Run:
+    """Ask and grade everything of an evaluation that is prepared."""
+    return _outside_event_loop(_Work(prepared, interface).run)
 
 
 def forecast(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import StringIO
 from typing import IO
 
 from rich.console import Console, ConsoleOptions, RenderableType  # noqa: TID251 - here
@@ -11,7 +12,9 @@ from rich.text import Text
 
 from mmdbench.system.printable import log_line
 
-__all__ = ["Screen", "styled"]
+__all__ = ["Screen", "plain_text", "styled"]
+
+_WIDTH = 110
 
 
 class Screen(Console):
@@ -38,3 +41,10 @@ class Screen(Console):
 def styled(text: str, style: str = "") -> Text:
     """A text as one line for a `Screen`, with a style of rich's."""
     return Text(log_line(text), style=style)
+
+
+def plain_text(shown: RenderableType) -> str:
+    """What a `Screen` shows, as lines of text of at most 110 characters."""
+    text = StringIO()
+    Screen(file=text, width=_WIDTH).print(shown)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import UnknownNameError
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 __all__ = ["Origin", "ShownTable", "TableSet"]
-
-_WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +106,9 @@ class ShownTable:
         return grid(self._table)
 
     def __repr__(self) -> str:
-        from mmdbench.library.screen import Screen
+        from mmdbench.library.screen import plain_text
 
-        text = StringIO()
-        Screen(file=text, width=_WIDTH).print(self)
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        return plain_text(self)
 
 
 class TableSet(Mapping[str, ShownTable]):
