@@ -8,6 +8,8 @@
 degraded questions, `load_run`, `load_report` and `compare` read what it answered, and `build` writes degraded
 benchmarks, as the command line (`mmdbench --help`) does.
 Importing this package loads neither numpy, OpenCV, pandas nor torch.
+
+PYTEST_DONT_REWRITE: pytest, which loads the plugin, leaves the asserts of this module alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pytest plugin: the marker `robustness` and the fixture `mmdbench_run`.
 
 pytest loads this module in every session where mmdbench is installed: nothing heavy is imported before a
-test has the marker. PYTEST_DONT_REWRITE
+test has the marker.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mmdbench.errors import MmdbenchError, UsageError
+from mmdbench.errors import IncomparableError, MmdbenchError, UsageError
 
 if TYPE_CHECKING:
     from mmdbench.library.robustness_gate import RobustnessGate
@@ -74,22 +74,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def mmdbench_run(request: pytest.FixtureRequest) -> Run:
     """The run of a test marked `robustness`, complete and graded; it is checked after the test."""
     item, accepts = request.node, request.config.getoption("--mmdbench-accept")
-    arguments = _arguments(item)
-    name = arguments.pop("model_fixture", None)
-    if name is not None:
-        arguments.setdefault("model", request.getfixturevalue(name))
     problem = ""
     try:
-        from mmdbench.library.robustness_gate import robustness_gate
-
-        gate = robustness_gate(arguments, request.config.rootpath)
-        if not gate.baseline.exists() and not accepts:
-            raise UsageError(f"There is no baseline {gate.baseline}.", hint=f"Write it: {_accepting(item)}")
+        gate = _gate(item, request)
         if not accepts:
-            gate.require_baseline()
+            gate.require_baseline(f"Write it: {_accepting(item)}")
         found = request.config.stash[_runs]
         if gate.key not in found:
-            found[gate.key] = (gate, _complete_run(gate, request.config))
+            runs = Path(request.config.getoption("--mmdbench-runs"))
+            found[gate.key] = (gate, gate.evaluate(runs, wait=hasattr(request.config, "workerinput")))
         run = found[gate.key][1]
         item.stash[_evaluated] = (gate, run)
     except MmdbenchError as error:
@@ -108,19 +101,23 @@ def pytest_runtest_call(item: pytest.Item) -> None:
     problem = ""
     try:
         verdict = gate.accept(run) if item.config.getoption("--mmdbench-accept") else gate.check(run)
+    except IncomparableError as error:
+        problem = f"{error}\nA new baseline: {_accepting(item)}"
     except MmdbenchError as error:
         problem = str(error)
     if problem:
-        pytest.fail(f"{problem}\nOr write a new baseline: {_accepting(item)}", pytrace=False)
-    folder = _shown(run.folder, item.config.rootpath)
+        pytest.fail(problem, pytrace=False)
+    folder = gate.shown(run.folder)
     found = {_OUTCOME: verdict.outcome, _SUMMARY: verdict.summary, _RUN: folder}
     item.user_properties += found.items()
     if verdict.result == "skipped":
         pytest.skip(verdict.summary)
-    lines = [verdict.summary, verdict.text, f"Run: {folder}", f"If this is meant: {_accepting(item)}"]
+    text = f"{verdict.summary}\n{verdict.text}\nRun: {folder}"
+    if verdict.outcome == "regression":
+        text += f"\nIf this is meant: {_accepting(item)}"
     if verdict.result == "failed":
-        pytest.fail("\n".join(lines), pytrace=False)
-    item.add_report_section("call", "mmdbench", "\n".join(lines[:3]))
+        pytest.fail(text, pytrace=False)
+    item.add_report_section("call", "mmdbench", text)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -138,27 +135,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(line)
 
 
+def _gate(item: pytest.Item, request: pytest.FixtureRequest) -> RobustnessGate:
+    from mmdbench.library.robustness_gate import robustness_gate
+
+    arguments = _arguments(item)
+    name = arguments.pop("model_fixture", None)
+    if name is not None:
+        if "model" in arguments:
+            raise UsageError(f"@pytest.mark.{_MARKER} takes model or model_fixture, not both.")
+        arguments["model"] = request.getfixturevalue(name)
+    return robustness_gate(arguments, request.config.rootpath)
+
+
 def _arguments(item: pytest.Item) -> dict[str, Any]:
     """The arguments of all markers of a test; those nearest to it win."""
     found: dict[str, Any] = {}
     for marker in reversed(list(item.iter_markers(_MARKER))):
+        if len(marker.args) > 2:
+            raise pytest.UsageError(
+                f"{item.nodeid}: @pytest.mark.{_MARKER} takes model and bench by their places, and "
+                "the others by their names."
+            )
         found |= dict(zip(("model", "bench"), marker.args, strict=False)) | marker.kwargs
     return found
 
 
-def _complete_run(gate: RobustnessGate, config: pytest.Config) -> Run:
-    run = gate.evaluate(Path(config.getoption("--mmdbench-runs")), wait=hasattr(config, "workerinput"))
-    try:
-        run.require_complete()
-    except MmdbenchError as error:
-        error.args = (f"{error} Run: {_shown(run.folder, config.rootpath)}",)
-        raise
-    return run
-
-
 def _accepting(item: pytest.Item) -> str:
     return f"pytest {shlex.quote(item.nodeid)} --mmdbench-accept"
-
-
-def _shown(folder: Path, root: Path) -> str:
-    return str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmdbench.check import ALPHA, parse_gate, read_baseline
-from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.errors import IncompleteError, MmdbenchError, UnknownNameError, UsageError
 from mmdbench.library.checking import CheckResult
 from mmdbench.library.evaluating import carry_out
 from mmdbench.library.given_models import AnyModel
@@ -27,7 +27,7 @@ from mmdbench.system.files import make_folder
 from mmdbench.system.locks import file_lock
 from mmdbench.system.printable import one_line
 
-__all__ = ["RobustnessGate", "Verdict", "robustness_gate", "shown_path"]
+__all__ = ["RobustnessGate", "Verdict", "robustness_gate"]
 
 _NEEDED = ("model", "bench", "baseline")
 _CHECKS = ("gates", "alpha", "require_fresh")
@@ -60,8 +60,14 @@ class RobustnessGate:
         model = self.model if isinstance(self.model, (str, Path)) else id(self.model)
         return (model, repr(self.bench), repr(sorted(self.options.items())))
 
-    def require_baseline(self) -> None:
-        """Raise UsageError if there is no baseline, and DataError if it cannot be read."""
+    def shown(self, path: Path) -> str:
+        """A path relative to the root, if it is below it."""
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
+
+    def require_baseline(self, hint: str) -> None:
+        """Raise UsageError with a hint if there is no baseline, and DataError if it cannot be read."""
+        if not self.baseline.exists():
+            raise UsageError(f"There is no baseline {self.shown(self.baseline)}.", hint=hint)
         read_baseline(self.baseline)
 
     def evaluate(self, runs: Path, *, wait: bool) -> Run:
@@ -72,7 +78,10 @@ class RobustnessGate:
             wait: Wait for another process that asks the same.
 
         Returns:
-            The run, also if it is incomplete.
+            The run, which is complete.
+
+        Raises:
+            IncompleteError: Answers are missing or not judged.
         """
         interface = UserInterface(quiet=True)
         with _working_directory(self.root):
@@ -82,7 +91,12 @@ class RobustnessGate:
             evaluation = replace(prepared.evaluation, folder=folder)
             lock = make_folder(folder.parent) / f"{folder.name}.lock"
             with file_lock(lock, wait_s=math.inf) if wait else nullcontext():
-                return carry_out(replace(prepared, evaluation=evaluation), interface)
+                run = carry_out(replace(prepared, evaluation=evaluation), interface)
+        try:
+            run.require_complete()
+        except MmdbenchError as error:
+            raise IncompleteError(str(error), hint=f"Run: {self.shown(folder)}") from error
+        return run
 
     def check(self, run: Run) -> Verdict:
         """Compare the run with the baseline."""
@@ -94,7 +108,7 @@ class RobustnessGate:
         """Write the run as the baseline."""
         fresh, allow = self.checks.get("require_fresh", ""), self.options.get("allow_model_change", False)
         count = run.accept(self.baseline, require_fresh=fresh, allow_model_change=allow)
-        summary = f"{count} grades of {run.name} are now the baseline {shown_path(self.baseline, self.root)}"
+        summary = f"{count} grades of {run.name} are now the baseline {self.shown(self.baseline)}"
         return Verdict("passed", "accepted", one_line(summary), plain_text(run.scores()))
 
 
@@ -125,7 +139,7 @@ def robustness_gate(arguments: Mapping[str, Any], root: Path) -> RobustnessGate:
                 f"@pytest.mark.robustness needs {name}=…",
                 hint='For example robustness("my_model.py", "mini", baseline="robustness.json").',
             )
-    known = (*_NEEDED, *_CHECKS, *EvaluateOptions.__annotations__)
+    known = (*_NEEDED, "model_fixture", *_CHECKS, *EvaluateOptions.__annotations__)
     for name in arguments:
         if name not in known:
             raise UnknownNameError("argument of @pytest.mark.robustness", name, known)
@@ -141,18 +155,15 @@ def robustness_gate(arguments: Mapping[str, Any], root: Path) -> RobustnessGate:
     return RobustnessGate(root, arguments["model"], arguments["bench"], baseline, options, checks)  # type: ignore[arg-type]
 
 
-def shown_path(path: Path, root: Path) -> str:
-    """A path relative to the root, where it is below it."""
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
-
-
 def _summary(found: CheckResult) -> str:
     if found.outcome == "cannot tell":
         advice, *rows = found.undecided()
         said = f"{advice} {'; '.join(rows)}"
     elif found.outcome == "regression":
         lost = [row for row in found.rows if row.verdict == "regressed"]
-        said = "; ".join(f"{r.name} lost {fixed(r.loss)} points of {fixed(r.tolerance)} allowed" for r in lost)
+        said = "; ".join(
+            f"{r.name} lost {fixed(r.loss)} points of {fixed(r.tolerance)} allowed" for r in lost
+        )
     else:
         said = found.problem or "; ".join(found.lines()[1:])
     return one_line(f"{found.outcome}: {said}")

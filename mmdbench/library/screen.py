@@ -44,7 +44,7 @@ def styled(text: str, style: str = "") -> Text:
 
 
 def plain_text(shown: RenderableType) -> str:
-    """What a `Screen` shows, as lines of text of at most 110 characters."""
+    """The lines that a `Screen` of 110 characters shows, as one text."""
     text = StringIO()
     Screen(file=text, width=_WIDTH).print(shown)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
