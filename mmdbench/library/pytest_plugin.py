@@ -156,7 +156,7 @@ def _arguments(item: pytest.Item) -> dict[str, Any]:
                 f"{item.nodeid}: @pytest.mark.{_MARKER} takes model and bench by their places, and "
                 "the others by their names."
             )
-        found |= dict(zip(("model", "bench"), marker.args, strict=False)) | marker.kwargs
+        found |= dict(zip(("model", "bench"), marker.args, strict=False)) | dict(marker.kwargs)
     return found
 
 
