@@ -10,7 +10,14 @@ from mmdbench.corruptions import corrupt
 from mmdbench.errors import ImageDecodeError, UsageError
 from mmdbench.system.color_profiles import profile_to_write
 from mmdbench.system.files import make_folder, write_atomic
-from mmdbench.system.images import MAX_PIXELS, PICTURE_SUFFIXES, opened_picture, picture_files, refuse_large
+from mmdbench.system.images import (
+    MAX_PIXELS,
+    PICTURE_SUFFIXES,
+    decoded_size,
+    opened_picture,
+    picture_files,
+    refuse_large,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,7 +87,7 @@ def _read_picture(path: Path, max_pixels: int) -> Image.Image:
 
     try:
         with opened_picture(path) as opened:
-            refuse_large((opened.width, opened.height), str(path), max_pixels)
+            refuse_large(decoded_size(opened), str(path), max_pixels)
             image = ImageOps.exif_transpose(opened)
             image.load()
             return image

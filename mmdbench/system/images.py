@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "check_bad_image",
     "decode_image",
+    "decoded_size",
     "encoding_of",
     "opened_picture",
     "picture_files",
@@ -54,6 +56,8 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", "
 
 _LARGE = "A small file of that many pixels is often made to exhaust memory; if it is not: --max-pixels"
 _PILLOW_LIMIT = threading.Lock()  # Pillow's limit is one for the process
+
+_TILE_SIDES = (322, 323)  # tags of TIFF
 
 # Only raster formats that benchmarks use: some others (EPS) would start a program.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")
@@ -82,7 +86,7 @@ def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> ND
     from PIL import ImageOps
 
     with _reading(data, where), opened_picture(data) as image:
-        width, height = image.size
+        width, height = decoded_size(image)
         refuse_large((width, height), where, max_pixels)
         with PIXELS_AT_WORK.hold(width * height, max_pixels):
             try:
@@ -94,6 +98,13 @@ def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> ND
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ImageDecodeError(f"{where}: the picture has no pixels.")
     return pixels
+
+
+def decoded_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of what is unpacked at once: the picture, or the tile of a TIFF that is larger than it."""
+    tags: Any = getattr(image, "tag_v2", {})
+    width, height = (tags.get(tag, 0) for tag in _TILE_SIDES)
+    return max(image.size, (int(width), int(height)), key=math.prod)
 
 
 def refuse_large(size: tuple[int, int], where: str, max_pixels: int) -> None:
@@ -181,7 +192,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def opened_picture(data: bytes | Path) -> Iterator[Image.Image]:
-    """Context of the picture of encoded data or of any file; only its header is read, however large it is."""
+    """Context of the picture of encoded data or of a file; only its header is read, however large it is."""
     from PIL import Image
 
     # Pillow warns of large pictures and refuses larger ones, by a limit of the whole process; ours is checked
@@ -189,10 +200,7 @@ def opened_picture(data: bytes | Path) -> Iterator[Image.Image]:
     with _PILLOW_LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            if isinstance(data, Path):
-                image = Image.open(data)
-            else:
-                image = Image.open(io.BytesIO(data), formats=_formats())
+            image = Image.open(data if isinstance(data, Path) else io.BytesIO(data), formats=_formats())
         finally:
             Image.MAX_IMAGE_PIXELS = before
     with image:

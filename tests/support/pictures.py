@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,15 @@ def damaged_pages(pixels: np.ndarray) -> bytes:
     (second,) = struct.unpack_from("<I", data, first + 2 + 12 * entries)
     struct.pack_into("<H", data, second, 0)
     return bytes(data)
+
+
+def tiled_tiff(side: int, tile_side: int, tile: bytes) -> bytes:
+    """A TIFF of one RGB tile, which may be larger than the picture."""
+    packed, names = zlib.compress(tile), (256, 257, 258, 259, 262, 277, 322, 323, 324, 325)
+    bits_at = 8 + 2 + 12 * len(names) + 4
+    values = (side, side, bits_at, 8, 2, 3, tile_side, tile_side, bits_at + 6, len(packed))
+    counts = [3 if name == 258 else 1 for name in names]
+    kinds = [3 if name == 258 else 4 for name in names]
+    entries = [struct.pack("<HHII", *entry) for entry in zip(names, kinds, counts, values, strict=True)]
+    head = b"II*\0" + struct.pack("<IH", 8, len(names))
+    return head + b"".join(entries) + struct.pack("<IHHH", 0, 8, 8, 8) + packed

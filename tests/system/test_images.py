@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import EpsImagePlugin, Image, features
 
 from mmdbench.benches import decode_image
+from mmdbench.corruptions.files import corrupt_file
 from mmdbench.errors import ImageDecodeError
 from mmdbench.system.images import picture_size
+from pictures import tiled_tiff
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -152,6 +154,30 @@ def test_bombs_are_refused_before_they_are_unpacked(monkeypatch: pytest.MonkeyPa
         3,
     )  # our limit, not Pillow's, whose own stays as it was
     assert Image.MAX_IMAGE_PIXELS == 1_000_000
+
+
+def test_a_tile_that_is_larger_than_its_picture_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    side, tile = 16, b"\0" * (16 * 16 * 3)
+    small, large = tiled_tiff(side, 16, tile), tiled_tiff(side, 2000, tile)
+    assert decode_image(small, "x", max_pixels=1_000_000).shape == (side, side, 3)
+    with pytest.raises(ImageDecodeError, match="2000×2000 pixels is above the limit of 1000000"):
+        decode_image(large, "x", max_pixels=1_000_000)
+    path = tmp_path / "x.tif"
+    path.write_bytes(large)
+    with pytest.raises(ImageDecodeError, match="above the limit of 1000000"):
+        corrupt_file(path, tmp_path / "y.png", "motion_blur", level="low", max_pixels=1_000_000)
+
+
+def test_a_file_that_would_start_a_program_is_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("a program starts"))
+    path = tmp_path / "x.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 50 50\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(ImageDecodeError, match=r"x\.png"):
+        corrupt_file(path, tmp_path / "y.png", "motion_blur", level="low")
+    with pytest.raises(ImageDecodeError, match="not a picture of a known kind"):
+        decode_image(path.read_bytes(), "x")
 
 
 def test_the_size_of_a_picture_is_read_without_unpacking_it() -> None:
