@@ -101,7 +101,7 @@ def decode_image(data: bytes, where: str, *, max_pixels: int = MAX_PIXELS) -> ND
 
 
 def decoded_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of what is unpacked at once: the picture, or the tile of a TIFF that is larger than it."""
+    """Width and height of what is unpacked at once: the picture, or a larger tile of a TIFF."""
     tags: Any = getattr(image, "tag_v2", {})
     width, height = (tags.get(tag, 0) for tag in _TILE_SIDES)
     return max(image.size, (int(width), int(height)), key=math.prod)
