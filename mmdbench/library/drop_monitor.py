@@ -61,7 +61,7 @@ class DropMonitor:
     ...     return "A"
     >>> def log(numbers, step):
     ...     seen.append((step, numbers["robustness/mini/drop_hard"]))
-    >>> monitor = mmdbench.DropMonitor(model, "mini", out=getfixture("tmp_path"), log_to=log, sample=2)
+    >>> monitor = mmdbench.DropMonitor(model, "mini", out="runs", log_to=log, sample=2)
     >>> monitor(0).folder.name, seen
     ('step-0', [(0, 0.0)])
     """

@@ -59,7 +59,7 @@ def evaluate(
             cannot be asked any more, and every reply so far is kept.
 
     >>> import mmdbench
-    >>> run = mmdbench.evaluate("chance", "mini", sample=4, progress=False, out=getfixture("tmp_path"))
+    >>> run = mmdbench.evaluate("chance", "mini", sample=4, progress=False, out="run")
     >>> run.complete
     True
     """

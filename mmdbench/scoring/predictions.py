@@ -161,7 +161,7 @@ def _read_tsv(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _read_json(path: Path) -> Iterable[tuple[str, str]]:
-    value = parse_json(path.read_bytes(), with_nan=True)
+    value = parse_json(path.read_bytes(), lenient=True)
     if isinstance(value, dict):
         indices, texts = value.get("index"), value.get("prediction")
         if isinstance(indices, list) and isinstance(texts, list):
@@ -174,7 +174,7 @@ def _read_json(path: Path) -> Iterable[tuple[str, str]]:
 
 def _read_jsonl(path: Path) -> Iterable[tuple[str, str]]:
     lines = path.read_text("utf-8-sig").split("\n")
-    records = [parse_json(line, with_nan=True) for line in lines if line.strip()]
+    records = [parse_json(line, lenient=True) for line in lines if line.strip()]
     for record in records:
         if isinstance(record, dict) and "prediction" not in record and "text" in record:
             record["prediction"] = record["text"]

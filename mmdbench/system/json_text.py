@@ -25,16 +25,17 @@ MOST_LEVELS = 64
 TOO_DEEP = f"it has more than {MOST_LEVELS} levels of lists and tables"
 
 
-def parse_json(text: str | bytes, *, with_nan: bool = False) -> Any:
+def parse_json(text: str | bytes, *, lenient: bool = False) -> Any:
     """The value of a JSON text in UTF-8, with or without a byte order mark.
 
-    `with_nan` allows NaN and infinite numbers, which pandas writes for empty cells.
+    `lenient` allows what other programs write into predictions: NaN and infinite numbers, as pandas does for
+    empty cells, and halves of characters, as a model's text may hold them.
 
-    Raises ValueError for a text that is no JSON, a key that occurs twice, NaN, an infinite number, half a
-    character, or more than `MOST_LEVELS` levels.
+    Raises ValueError for a text that is no JSON, a key that occurs twice, more than `MOST_LEVELS` levels and,
+    unless `lenient`, NaN, an infinite number or half a character.
     """
-    value = _parsed(_LENIENT if with_nan else _STRICT, text)
-    if readable(value)[1]:
+    value = _parsed(_LENIENT if lenient else _STRICT, text)
+    if not lenient and readable(value)[1]:
         raise ValueError("a text holds half of a surrogate pair, which is no character")
     return value
 

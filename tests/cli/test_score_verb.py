@@ -311,5 +311,5 @@ def test_calls_that_say_too_little_or_too_much(tmp_path):
     (tmp_path / "manifest.json").write_text('{"kind": "mmdbench build"}')
     assert "holds no run, but a build. Name a folder that mmdbench eval made." in call(tmp_path, code=4)
     (tmp_path / "manifest.json").write_text('{"kind": "mmdbench run", "plan": {"model": "m"}}')
-    assert "The plan in" in call(tmp_path, code=4)
+    assert "manifest.plan has no 'benches'" in call(tmp_path, code=4)
     assert not (tmp_path / ".lock").exists()

@@ -20,7 +20,8 @@ def modules_with_examples():
 
 
 @pytest.mark.parametrize("module", list(modules_with_examples()))
-def test_examples(module):
+def test_examples(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     found = doctest.testmod(import_module(module))
     assert found.attempted
     assert not found.failed

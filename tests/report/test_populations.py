@@ -22,7 +22,7 @@ from mmdbench.report.tables.collect import make_tables
 from mmdbench.report.tables.table import shown
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.precision import half_width_points
-from run_folders import hit, published_hits, question, results, shrunk, write_run
+from run_folders import as_early, hit, published_hits, question, results, shrunk, write_run
 from scripted_runs import write_tsv
 
 PAPER = paper_tables()
@@ -271,6 +271,7 @@ def test_a_restorer_of_degraded_pictures_alone_restores_them(data, tmp_path):
 
 def test_a_stored_run_that_calls_them_clean_is_read_and_asks_nothing_again(data, tmp_path):
     first = evaluate(data, tmp_path / "run", "--bench", "R-Bench-Dis", "--level", "clean")
+    as_early(tmp_path / "run")
     cells = tmp_path / "run" / "cells.jsonl"
     cells.write_text(cells.read_text().replace('"unaltered"', '"clean"'))
     old = load_results(tmp_path / "run")

@@ -25,6 +25,7 @@ from mmdbench.run.runner import run_plan
 from mmdbench.scoring import JudgeReply
 from mmdbench.variants.design import sample_questions
 from rbench_samples import picture_of, write_csv
+from run_folders import as_early
 from scripted_runs import Scripted
 
 CARD = ModelCard("toy", "toy")
@@ -180,6 +181,7 @@ def test_a_stored_run_whose_choices_are_plain_is_read_and_compared(tmp_path) -> 
     for name in ("old", "new"):
         plan = RunPlan("toy", ("rbench:mcq",))
         run_plan(RunInputs(plan, [bench], Scripted(lambda _: "A"), CARD, tmp_path / name))
+    as_early(tmp_path / "old")
     for path in (tmp_path / "old").glob("*.json*"):
         path.write_text(path.read_text().replace('"rbench-mcq"', '"plain"'))
     old, new = load_results(tmp_path / "old"), load_results(tmp_path / "new")

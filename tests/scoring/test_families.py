@@ -481,10 +481,10 @@ def test_failed_calls_are_made_again(tmp_path):
 
 
 def test_a_journal_that_cannot_be_read_or_written(tmp_path):
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="Is a directory"):
         JsonlJournal(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot be (read|written)"):
+    with pytest.raises(StoreError, match=r"[Cc]annot (be )?(read|written|write)"):
         JsonlJournal(tmp_path / "file" / "judge.jsonl").add({"key": "k"})
 
 

@@ -47,7 +47,7 @@ def test_json_is_read_as_before():
         parse_json("\ufeff" + text) == parse_json(text.encode()) == {"a": [1, 2.5, None, True, "😀"], "b": {}}
     )
     assert parse_json("[" * MOST_LEVELS + "]" * MOST_LEVELS)
-    assert parse_json('{"a": NaN}', with_nan=True)["a"] != 0
+    assert parse_json('{"a": NaN}', lenient=True)["a"] != 0
 
 
 def test_a_record_keeps_what_a_server_sent_and_is_an_object():

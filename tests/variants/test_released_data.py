@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from mmdbench.benches.download import FetchSettings
 from mmdbench.cli import app
-from mmdbench.cli._shared import downloads
 from mmdbench.errors import DataError, DownloadError
+from mmdbench.library import downloads
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.manifest import read_manifest
