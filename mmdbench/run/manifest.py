@@ -227,21 +227,25 @@ def mend_manifest(folder: Path) -> str:
         return ""
     names = (path.with_name(f"{path.stem}.damaged{number}.json") for number in ("", *range(2, 1000)))
     aside = next(name for name in names if not name.exists())
-    found = path.read_bytes()
-    write_atomic(aside, found)
+    write_atomic(aside, path.read_bytes())
+    lost = [] if _copy(folder) else [name for name in _HISTORY if name not in known]
+    rest = f" without {', '.join(lost)}, of which nothing can be read" if lost else " with all that it held"
     save_manifest(folder, {**known, "kind": RUN_KIND})
-    lost = [name for name in _HISTORY if name not in known and f'"{name}"'.encode() in found]
-    rest = f" without its {', '.join(lost)}, which cannot be read" if lost else " with all that it held"
     return f"{damage.removesuffix('.')}: it is kept as {aside.name}, and the run continues{rest}"
 
 
 def _recovered(folder: Path) -> dict[str, Any]:
     """The copy of a damaged manifest; if that is damaged too, the fields that can be read on their own."""
+    return _copy(folder) or _readable_fields(folder)
+
+
+def _copy(folder: Path) -> dict[str, Any] | None:
+    """The copy of a manifest; None if it is damaged or missing."""
     try:
         copy = _read(folder / _COPY)
         require_run(folder, copy)
     except StoreError:
-        return _readable_fields(folder)
+        return None
     return copy
 
 

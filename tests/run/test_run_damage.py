@@ -341,7 +341,19 @@ def test_of_a_damaged_manifest_of_an_early_run_what_can_be_read_is_kept(make_tsv
     manifest.write_text(text[: text.index('"sessions"') + 20])
     said.clear()
     toy_run(bench, run, Vague(), on_progress=lambda p: said.append(p.note), levels=("clean", "hard"))
-    assert any("without its sessions, which cannot be read" in note for note in said)
+    assert any("without sessions, " in note and "of which nothing can be read" in note for note in said)
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 900, b"[]"])
+def test_the_history_in_a_manifest_of_which_nothing_is_left_is_named_as_lost(make_tsv, tmp_path, left):
+    bench, run = make_tsv(1), tmp_path / "run"
+    toy_run(bench, run, Vague(), levels=("clean",))
+    as_early(run)
+    (run / "manifest.json").write_bytes(left)
+    said = []
+    toy_run(bench, run, Vague(), on_progress=lambda p: said.append(p.note), levels=("clean",))
+    (note,) = [note for note in said if "manifest.damaged.json" in note]
+    assert "without sessions, judge, judges, judge_sessions, of which nothing can be read" in note
 
 
 def test_a_damaged_manifest_of_another_model_is_refused_and_a_dry_run_changes_nothing(
