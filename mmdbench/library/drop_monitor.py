@@ -45,11 +45,11 @@ class DropMonitor:
     Args:
         model: A function `(images, prompt) -> text`, as `evaluate` takes it, that asks the model in training.
         bench: Names of benchmarks and paths of TSV files.
-        out: The folder of this training run.
         log_to: `wandb`, `mlflow`, `trackio`, `tensorboard` (files in `out/tensorboard`), or a function that
             gets a dict of numbers and the step; None to log nothing. An active run of the tracker is used.
-        **options: Options of `evaluate`, except `version`, `fresh`, `max_age`, `target_ci` and `shard`. By
-            default, 100 questions are asked clean and at the level `hard`.
+        **options: Options of `evaluate`, except `version`, `fresh`, `max_age`, `target_ci` and `shard`. `out`
+            is the folder of this training run, and must be given. By default, 100 questions are asked clean
+            and at the level `hard`.
 
     Raises:
         UsageError: An option or tracker is unknown, or cannot be used here.
@@ -71,7 +71,6 @@ class DropMonitor:
         model: Callable[..., Any],
         bench: Benches,
         *,
-        out: str | Path,
         log_to: LogTo | None = None,
         **options: Unpack[EvaluateOptions],
     ) -> None:
@@ -83,6 +82,9 @@ class DropMonitor:
         for name in _REFUSED:
             if name in options:
                 raise UsageError(f"A DropMonitor takes no {name}.", hint="Every measurement asks the same.")
+        out = options.get("out")
+        if out is None:
+            raise UsageError("A DropMonitor needs a folder for this training run.", hint='Add out="…".')
         if log_to is not None:
             require_tracker(log_to)
         self.folder = Path(out)

@@ -48,7 +48,7 @@ class Tracker(Protocol):
         ...
 
 
-def require_tracker(log_to: LogTo) -> None:
+def require_tracker(log_to: object) -> None:
     """Import the package of a tracker.
 
     Args:
@@ -108,7 +108,8 @@ def _opened(log_to: LogTo, name: str, folder: Path | None) -> Tracker:
         return _Function(log_to)
     if log_to == "tensorboard":
         return _TensorBoard(str(folder))
-    return {"wandb": _Wandb, "mlflow": _MLflow, "trackio": _Trackio}[log_to](name)
+    kinds: dict[str, Callable[[str], Tracker]] = {"wandb": _Wandb, "mlflow": _MLflow, "trackio": _Trackio}
+    return kinds[log_to](name)
 
 
 @contextmanager

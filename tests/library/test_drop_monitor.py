@@ -13,7 +13,7 @@ def answer(images, prompt):
 
 
 def monitor_of(bench, folder, model=answer, **options):
-    return mmdbench.DropMonitor(model, bench, out=folder, **{"sample": 4, "codec": "png"} | options)
+    return mmdbench.DropMonitor(model, bench, **{"out": folder, "sample": 4, "codec": "png"} | options)
 
 
 def asked(run):
@@ -132,6 +132,7 @@ def test_errors_of_a_log_function_are_mended_by_the_message_and_hold_no_secret(b
     [
         ("chance", {}, "must be a function, got str"),
         (answer, {"version": "2"}, "takes no version"),
+        (answer, {"out": None}, "needs a folder"),
         (answer, {"target_ci": 2.0}, "takes no target_ci"),
         (answer, {"levels": ["worst"]}, "Unknown level 'worst'"),
         (answer, {"log_to": "wandbb"}, "Did you mean 'wandb'"),
