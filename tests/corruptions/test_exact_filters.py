@@ -32,7 +32,7 @@ def test_an_opencv_that_rounds_one_pair_otherwise_is_not_used(weights, width, mo
 
     monkeypatch.setattr(cv2, "addWeighted", one_off)
     # Equal in single precision, and not looked at before.
-    other = [weight + 1e-13 * width for weight in weights]
+    other = [weight + 1e-14 * width for weight in weights]
     assert (blend(first, other[0], second, other[1]) == mixed).all()
     assert blend(first, other[0], second, other[1], out=second) is second
     assert (second == mixed).all()
