@@ -7,6 +7,7 @@ precision adds them without rounding, in any order, fused or not.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import cv2
@@ -20,6 +21,8 @@ Floats = NDArray[np.float32]
 
 _ONE = np.ones(1, np.float32)
 _STRIP = 288
+# In single precision: stays in the second-level cache.
+_VALUES_PER_STRIP = 1 << 16
 # Blurring 1/f-size averages costs 1/f²; (least sigma in px, f) keeps the error below half a level.
 _STEPS = ((24.0, 8), (14.0, 4), (4.0, 2))
 # From this many weights on, OpenCV uses Fourier transforms, which are not exact.
@@ -36,20 +39,25 @@ def gaussian_blur(image: Image, kernel_size: int, sigma: float, gain: float = 1.
     to 1/16 level, and a wide kernel that reaches 2.5 sigma works on averages of f×f pixels.
     """
     factor = next((f for least, f in _STEPS if sigma >= least and kernel_size >= 5 * sigma), 1)
-    if factor > 1:
-        sixteenths = _coarse_blur(image, kernel_size, sigma, factor)
-    else:
-        rows = _taps(kernel_size, sigma, 16)
-        columns = _taps(kernel_size, sigma, 12)
-        # 255 · 2¹⁶ is just below 2²⁴.
-        first = _along_rows(image.astype(np.float32), rows)
-        first *= np.float32(2**-12)
-        sixteenths = _along_columns(np.rint(first, out=first), columns)
-        sixteenths *= np.float32(2**-12)
-    sixteenths *= np.float32(gain / 16)
-    if gain > 1:
-        np.minimum(sixteenths, 255, out=sixteenths)
-    return sixteenths.astype(np.uint8).reshape(image.shape)
+    strips = _coarse_blur if factor > 1 else _fine_blur
+    out = np.empty_like(image)
+    for start, sixteenths in strips(image, kernel_size, sigma, factor):
+        levels = np.multiply(sixteenths, np.float32(gain / 16), out=sixteenths)
+        if gain > 1:
+            np.minimum(levels, 255, out=levels)
+        rows = out[start : start + len(levels)]
+        np.copyto(rows, levels.reshape(rows.shape), casting="unsafe")
+    return out
+
+
+def _fine_blur(image: Image, kernel_size: int, sigma: float, _factor: int) -> Iterator[tuple[int, Floats]]:
+    """The first row of a strip of rows, and the blurred strip in 1/16 levels; here, the whole image."""
+    # 255 · 2¹⁶ is just below 2²⁴.
+    first = _along_rows(image.astype(np.float32), _taps(kernel_size, sigma, 16))
+    first *= np.float32(2**-12)
+    second = _along_columns(np.rint(first, out=first), _taps(kernel_size, sigma, 12))
+    second *= np.float32(2**-12)
+    yield 0, second
 
 
 def _along_rows(image: Floats, taps: Floats) -> Floats:
@@ -73,20 +81,42 @@ def _along_columns(image: Floats, taps: Floats) -> Floats:
     return sums.reshape(image.shape)
 
 
-def _coarse_blur(image: Image, kernel_size: int, sigma: float, factor: int) -> Floats:
-    """The blur in 1/16 levels: average f×f, blur the small image, interpolate linearly."""
+def _coarse_blur(image: Image, kernel_size: int, sigma: float, factor: int) -> Iterator[tuple[int, Floats]]:
+    """As `_fine_blur`: average f×f, blur the small image, interpolate linearly."""
     height, width = image.shape[:2]
-    pad = factor * (math.ceil(kernel_size / 2 / factor) + 3)
-    below, right = pad + -height % factor, pad + -width % factor
-    padded = cv2.copyMakeBorder(image, pad, below, pad, right, cv2.BORDER_REFLECT_101).astype(np.float32)
-    full = (padded.shape[1], padded.shape[0])
-    averages = cv2.resize(padded, (full[0] // factor, full[1] // factor), interpolation=cv2.INTER_AREA)
-    small: Floats = np.rint(averages * np.float32(16)).astype(np.float32)
+    border = math.ceil(kernel_size / 2 / factor) + 3
+    small = _averages(image, factor, border)
     taps = _coarse_taps(kernel_size, sigma, factor)
     for sums in (_along_rows, _along_columns):
-        small = np.rint(sums(small, taps) * np.float32(2**-12))
-    large = cv2.resize(small, full, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(large[pad : pad + height, pad : pad + width], dtype=np.float32)
+        small = sums(small, taps)
+        small *= np.float32(2**-12)
+        np.rint(small, out=small)
+    # One more on each side than is seen, to interpolate with.
+    small = small[border - 1 :, border - 1 : border + 1 + -(-width // factor)]
+    full_width = factor * small.shape[1]
+    step = max(1, _VALUES_PER_STRIP // (factor * small[0].size))
+    for start in range(0, -(-height // factor), step):
+        part = np.ascontiguousarray(small[start : start + step + 2])
+        large = cv2.resize(part, (full_width, factor * len(part)), interpolation=cv2.INTER_LINEAR)
+        stop = min(factor * step, height - factor * start)
+        yield factor * start, np.asarray(large[factor:, factor : factor + width][:stop], np.float32)
+
+
+def _averages(image: Image, factor: int, border: int) -> Floats:
+    """Averages of f×f pixels in 1/16 levels, with a border of so many of them."""
+    height, width = image.shape[:2]
+    pad = factor * border
+    below, right = pad + -height % factor, pad + -width % factor
+    padded = cv2.copyMakeBorder(image, pad, below, pad, right, cv2.BORDER_REFLECT_101)
+    rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
+    small = np.empty((rows, columns, *padded.shape[2:]), np.float32)
+    step = max(1, _VALUES_PER_STRIP // (factor * padded[0].size))
+    for start in range(0, rows, step):
+        part = small[start : start + step]
+        pixels = padded[factor * start : factor * (start + len(part))].astype(np.float32)
+        cv2.resize(pixels, (columns, len(part)), dst=part, interpolation=cv2.INTER_AREA)
+    small *= np.float32(16)
+    return np.rint(small, out=small)
 
 
 @lru_cache(maxsize=128)

@@ -9,7 +9,7 @@ import pytest
 # Private: users see these filters only through the corruptions that use them.
 from mmdbench.corruptions import apply
 from mmdbench.corruptions._blending import blend
-from mmdbench.corruptions._filtering import line_kernel, sparse_correlate
+from mmdbench.corruptions._filtering import gaussian_blur, line_kernel, sparse_correlate
 
 
 def noise(height: int, width: int, seed: int = 1) -> np.ndarray:
@@ -75,3 +75,14 @@ def test_motion_blur_in_whole_numbers(length, size):
             total += weights[row, column] * around[row : row + size[0], column : column + size[1]]
         # In doubles, which hold the sums; half to even.
         assert (sparse_correlate(image, kernel) == np.rint(total / 65536)).all(), angle
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(73, 4.6), (101, 14.0), (241, 30.0)])
+def test_a_blurred_row_does_not_depend_on_the_strip_it_is_in(size, sigma):
+    rows = noise(1, 331)[0]
+    tall = np.repeat(noise(700, 1), 5, axis=1)
+    # Columns are alike and so are rows: what a strip does at its edges would show.
+    assert (np.ptp(gaussian_blur(np.tile(rows, (700, 1, 1)), size, sigma).astype(int), axis=0) == 0).all()
+    blurred = gaussian_blur(tall, size, sigma)
+    wide = gaussian_blur(np.repeat(tall[:, :1], 400, axis=1), size, sigma)
+    assert (wide == blurred[:, :1]).all()
