@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES.append(ROOT / "examples" / "adapter_package" / "README.md")
+PAGES += [ROOT / "examples" / name / "README.md" for name in ("adapter_package", "corruption_package")]
 SHELLS = ("sh", "bash", "console", "shell")
 
 _BLOCK = re.compile(r"^```([\w+-]*)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
