@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +93,15 @@ def clean_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> CleanI
 
     Raises:
         ImageDecodeError: The data is truncated, too large or not an image.
+        MmdbenchError: There is not enough memory for it.
     """
     pixels = decode_image(data, where, max_pixels=max_pixels)
     plain, icc = encoding_of(data, where)
-    source = ImageBytes(data, plain) if plain else encode(pixels, Codec("png"), icc)
-    return CleanImage(pixels, pixel_digest(pixels), source, where, icc)
+    clean = CleanImage(pixels, pixel_digest(pixels), ImageBytes(data, plain), where, icc)
+    if plain:
+        return clean
+    with degrading(clean, "png", max_pixels):
+        return replace(clean, source=encode(pixels, Codec("png"), icc))
 
 
 def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec, icc: str = "") -> Recipe:

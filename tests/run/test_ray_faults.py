@@ -15,6 +15,7 @@ from mmdbench.records import RunPlan
 from mmdbench.run.engines.ray_actor import RayActor, checked_versions
 from mmdbench.run.engines.ray_pool import RayPool
 from mmdbench.run.inputs import RunInputs
+from mmdbench.run.manifest import read_manifest
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
 
@@ -195,6 +196,21 @@ def test_replies_in_flight_are_stored_before_a_late_error_ends_the_run(run, tmp_
     with pytest.raises(ModelError, match="Worker 1 cannot be started: no such package"):
         run(ray, batch_size=2)
     assert len(stored(tmp_path)) >= 2
+
+
+def test_requests_that_no_worker_got_do_not_count_as_sent(run, tmp_path):
+    asked = []
+
+    def fault(actor, method, given):
+        if method != "ask":
+            return None
+        asked.append(actor)
+        return task_error(ValueError("odd")) if actor == 1 else None
+
+    with pytest.raises(ModelError, match="Worker 1 failed"):
+        run(Ray(fault), batch_size=2)
+    (session,) = read_manifest(tmp_path / "run")["sessions"]
+    assert session["requests_sent"] == 2 * len(asked) == 2 + len(stored(tmp_path)) == 4
 
 
 def newest_first(ray):

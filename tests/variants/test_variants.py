@@ -13,10 +13,11 @@ from PIL import Image
 from mmdbench import corrupt
 from mmdbench.benches import decode_image
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import ImageDecodeError, UsageError
+from mmdbench.errors import ImageDecodeError, MmdbenchError, UsageError
 from mmdbench.records import Cell, RunPlan
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.opencv import single_threaded_opencv
+from mmdbench.variants import recipes
 from mmdbench.variants.codec import Codec, encode, parse_codec
 from mmdbench.variants.recipes import clean_image, make_variant, recipe_for
 from pictures import picture, png
@@ -132,6 +133,19 @@ def test_codecs_are_read(text, codec):
 def test_an_unknown_codec_names_the_known_ones(text):
     with pytest.raises(UsageError, match=r"must be jpeg:Q, webp:Q or png, got .*1 to 100"):
         parse_codec(text)
+
+
+def test_too_little_memory_for_the_png_of_a_clean_picture_is_an_error_with_its_name(monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(recipes, "encode", full)
+    buffer = io.BytesIO()
+    Image.fromarray(picture(1)).convert("P").save(buffer, "PNG")
+    with pytest.raises(
+        MmdbenchError, match=r"t\.tsv, line 2: not enough memory for a picture of 64×48 pixels"
+    ):
+        clean_image(buffer.getvalue(), "t.tsv, line 2")
 
 
 def test_a_picture_that_is_none_is_named():

@@ -49,7 +49,7 @@ class RayDispatcher:
         while True:
             self._spending.check_time()
             if self._urgent:
-                self._making, self._made = {}, deque()
+                self._drop_what_no_worker_has()
             self._start_making()
             self._assign()
             if not self._in_flight and (self._ending or not self._queue):
@@ -68,13 +68,19 @@ class RayDispatcher:
 
     @property
     def _urgent(self) -> bool:
-        """True if requests that no worker has yet are dropped, although they are counted as sent."""
+        """True if requests that no worker has yet are dropped."""
         late = self._spending.seconds_left() == 0
         return self._fatal is not None or late or self._spending.reason == INTERRUPTED
 
     @property
     def _in_flight(self) -> bool:
         return bool(self._making or self._made) or any(worker.assigned for worker in self._pool.workers)
+
+    def _drop_what_no_worker_has(self) -> None:
+        parts = [*self._making.values(), *(part for _, part in self._made)]
+        # One whose worker exited was sent before.
+        self._spending.sent -= sum(planned.key not in self._exits for part in parts for planned in part)
+        self._making, self._made = {}, deque()
 
     def _start_making(self) -> None:
         ahead = 2 * len(self._pool.workers) + 2
