@@ -27,6 +27,9 @@ class PlanRecord:
         planned: Every request of its plan.
         earlier: The manifest that the folder held, None for a new one.
         generation: The generation of the replies to come.
+
+    Attributes:
+        is_closed: True if the manifest holds the call's session.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class PlanRecord:
         self._inputs, self._planned, self._earlier = inputs, planned, earlier
         self._generation = generation
         self.manifest: dict[str, Any] = {}
-        self._written = False
+        self._written = self.is_closed = False
         self._make_manifest()
 
     def _make_manifest(self) -> None:
@@ -76,3 +79,4 @@ class PlanRecord:
             kept["generation"] = replace(self._generation, finished=finished).as_dict()
         made = {**kept, "sessions": sessions}
         save_manifest(self._inputs.folder, made, (REPLY_FILES, BATCH_JOURNAL))
+        self.is_closed = True

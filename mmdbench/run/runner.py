@@ -163,6 +163,9 @@ class _Session:
         kept = "Every answer is stored."
         if self.lost:
             kept = f"{self.lost} answer{'s' * (self.lost > 1)} could not be stored, all others are."
+        if not self.record.is_closed:
+            spent = f"{self.spending.sent} requests sent, {self.spending.usd:.4g} US dollars"
+            kept += f" The manifest does not count this call: {spent}."
         raise StoreError(f"{self.unwritten.message} {kept}", hint=self.unwritten.hint) from self.unwritten
 
     def require_one_model(self) -> None:
