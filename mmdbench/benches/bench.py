@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 from mmdbench.benches.catalog import BenchInfo, clean_bench
-from mmdbench.benches.fetch import file_hash
 from mmdbench.benches.ground_truth import GroundTruth, read_ground_truth
 from mmdbench.benches.option_columns import RowOptions
 from mmdbench.benches.question_images import MissingImage, table_images
@@ -19,6 +18,7 @@ from mmdbench.benches.tsv_table import LongCell, TsvRow, TsvTable
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Index, Question
 from mmdbench.scoring.families import get_family, infer_family, selectable_families
+from mmdbench.system.digest import file_hash
 from mmdbench.system.inner_paths import plain_name
 
 __all__ = ["Answers", "Bench", "build_prompt", "read_bench"]

@@ -7,7 +7,6 @@ are never changed or deleted.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import warnings
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 from mmdbench.benches.download import Download, DownloadProgress, FetchSettings, download_to, mirrored
 from mmdbench.errors import DataError, StoreError
+from mmdbench.system.digest import file_hash
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.inner_paths import is_plain_name
 from mmdbench.system.json_text import parse_json
@@ -39,7 +39,6 @@ __all__ = [
     "check_file",
     "data_folders",
     "fetch_bench",
-    "file_hash",
     "find_bench_file",
     "find_file",
     "recorded_check",
@@ -145,18 +144,6 @@ def fetch_bench(
             hint=f"Without --offline it is downloaded; or put {info.url} at {folders[0] / info.name}.tsv",
         )
     return _download_bench(info, folders[0], settings or FetchSettings())
-
-
-def file_hash(path: Path, algorithm: str) -> str:
-    """The hash of a file's bytes, read in pieces, as hexadecimal digits. Raises DataError."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
-    return digest.hexdigest()
 
 
 def check_file(path: Path, info: BenchInfo, *, url: str = "", record: bool = True) -> CheckedFile:

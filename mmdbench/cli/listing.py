@@ -32,12 +32,14 @@ def list_names(
 
 
 def _corruptions() -> list[dict[str, Any]]:
-    from mmdbench.corruptions.plugins import installed_names, use_corruption
+    from mmdbench.corruptions.installed import installed_corruptions
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.errors import MmdbenchError
 
     broken = []
-    for name in installed_names():
+    for name in installed_corruptions():
+        from mmdbench.corruptions.plugins import use_corruption
+
         try:
             use_corruption(name)
         except MmdbenchError as error:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.definition import AddedCorruption, Corruption
+from mmdbench.corruptions.installed import ENTRY_POINTS, installed_corruptions
 from mmdbench.corruptions.params import Params, check_params
 from mmdbench.corruptions.spec_file import ADDED, load_spec, read_stanza, shipped_spec
 from mmdbench.errors import IncomparableError, MmdbenchError, SpecError, UnknownNameError, UsageError
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
 
     from mmdbench.corruptions.spec import CorruptionSpec, Values
 
-__all__ = ["ENTRY_POINTS", "find_name", "installed_names", "places_of", "require_code", "use_corruption"]
-
-ENTRY_POINTS = "mmdbench.corruptions"
+__all__ = ["find_name", "places_of", "require_code", "use_corruption"]
 
 _TRIED = (24, 32)
 """Height and width, in px, of the picture that a corruption is tried on before it is used."""
@@ -73,7 +72,7 @@ def find_name(given: str | Corruption) -> str:
         _use_installed(given)
     known = load_spec().corruptions
     if not isinstance(given, str) or given not in known:
-        names = dict.fromkeys((*known, *installed_names()))
+        names = dict.fromkeys((*known, *installed_corruptions()))
         raise UnknownNameError("corruption", given, names, see="mmdbench list corruptions")
     return given
 
@@ -82,7 +81,7 @@ def _use_installed(name: str) -> None:
     """Import a corruption of an installed package, if it is one; no other name does anything."""
     if name in ADDED or name in shipped_spec().corruptions:
         return
-    point = _installed().get(name)
+    point = installed_corruptions().get(name)
     if point is not None:
         made = _found(point.value)
         if made.name != name:
@@ -91,15 +90,6 @@ def _use_installed(name: str) -> None:
                 hint="Register it under its own name.",
             )
         _add(made)
-
-
-def installed_names() -> tuple[str, ...]:
-    """The names of the corruptions that installed packages register."""
-    return tuple(sorted(_installed()))
-
-
-def _installed() -> Mapping[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
 
 
 def require_code(name: str, code: str) -> None:

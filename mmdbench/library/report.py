@@ -10,20 +10,20 @@ from mmdbench.errors import UnknownNameError
 from mmdbench.library.shown_tables import Origin, TableSet
 from mmdbench.library.user_interface import UserInterface
 from mmdbench.report.load import open_runs
-from mmdbench.report.page import PageSummary, write_page
 from mmdbench.report.render.console import console
 from mmdbench.report.render.csv_parquet import as_csv, write_parquet
-from mmdbench.report.render.figures import FORMATS, draw_figures
 from mmdbench.report.render.latex import latex
 from mmdbench.report.render.markdown import markdown
 from mmdbench.report.render.report_files import as_json, write_report
 from mmdbench.report.tables.collect import Tables
 from mmdbench.results.freshness import freshness, freshness_line
 from mmdbench.results.graded_run import RunResults
-from mmdbench.results.pictures import SourceFolders
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from mmdbench.report.page import PageSummary
+    from mmdbench.results.pictures import SourceFolders
 
 __all__ = ["EXAMPLES", "FORMS", "Report", "load_report", "source_folders"]
 
@@ -108,6 +108,8 @@ class Report:
         Returns:
             The file with its numbers of examples and pictures, and notes on what it leaves out.
         """
+        from mmdbench.report.page import write_page
+
         shows = interface or UserInterface(quiet=True)
         with shows.bar("Pictures", "questions") as bar:
             return write_page(
@@ -121,6 +123,8 @@ class Report:
 
     def figures(self, folder: str | Path, formats: Sequence[str] = ()) -> list[Path]:
         """Draw the figures as `svg` and `pdf` files. Raises MissingExtraError without matplotlib."""
+        from mmdbench.report.render.figures import FORMATS, draw_figures
+
         return draw_figures(self.content, Path(folder), formats or FORMATS)
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
@@ -139,6 +143,8 @@ class Report:
 
 def source_folders(data_dir: str | Path | None, image_root: str | Path | None) -> SourceFolders:
     """The folders of benchmark files and of the pictures that a TSV names; None for the usual ones."""
+    from mmdbench.results.pictures import SourceFolders
+
     given = (None if folder is None else Path(folder) for folder in (data_dir, image_root))
     return SourceFolders(*given)
 

@@ -15,15 +15,17 @@ from importlib import import_module, metadata
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
 
-from mmdbench.benches.download import FetchSettings
 from mmdbench.errors import MmdbenchError, ModelError, UnknownNameError, UsageError
 from mmdbench.models.cards import ModelCard
 from mmdbench.records import Outcome, Request
 from mmdbench.scoring import OPENS_THOUGHT
 from mmdbench.system.python_file import file_digest, load_file
 from mmdbench.system.secrets import error_text
+
+if TYPE_CHECKING:
+    from mmdbench.benches.download import FetchSettings
 
 __all__ = [
     "AsyncModel",

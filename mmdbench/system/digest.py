@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mmdbench.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +22,7 @@ __all__ = [
     "bytes_digest",
     "canonical_json",
     "derive_seed",
+    "file_hash",
     "pixel_digest",
     "value_digest",
     "with_digest",
@@ -47,6 +51,18 @@ def value_digest(value: Any) -> str:
 def bytes_digest(data: bytes) -> str:
     """SHA-256, as 64 hexadecimal digits, of bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def file_hash(path: Path, algorithm: str) -> str:
+    """The hash of a file's bytes, read in pieces, as hexadecimal digits. Raises DataError."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    return digest.hexdigest()
 
 
 def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.corruptions import apply, image_seed, sample
-from mmdbench.corruptions.plugins import require_code
+from mmdbench import corruptions
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import ImageDecodeError, ImageInputError
 from mmdbench.records import (
@@ -157,8 +156,8 @@ def make_variant(clean: CleanImage, recipe: Recipe, max_pixels: int = MAX_PIXELS
     drawn = {}
     with degrading(clean, recipe.corruption or recipe.codec, max_pixels):
         for name in chain_steps(recipe.corruption):
-            seed = image_seed(clean.digest, name, recipe.seed)
-            drawn[name] = sample(
+            seed = corruptions.image_seed(clean.digest, name, recipe.seed)
+            drawn[name] = corruptions.sample(
                 name, clean.pixels.shape, intensity=recipe.intensity, seed=seed, profile=recipe.profile
             )
         return apply_recipe(clean, recipe, drawn if len(drawn) != 1 else drawn[name])
@@ -211,7 +210,7 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     pixels = clean.pixels
     steps = chain_steps(recipe.corruption)
     for name in steps:
-        pixels = apply(name, pixels, params if len(steps) == 1 else params[name])
+        pixels = corruptions.apply(name, pixels, params if len(steps) == 1 else params[name])
     # A recipe of a time when profiles were dropped has no digest of one, and gives the bytes of that time.
     image = encode(pixels, parse_codec(recipe.codec), clean.icc if recipe.icc else b"")
     decoded = pixels if image.mime == "image/png" else decode_encoded(image)
@@ -220,6 +219,8 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
 
 
 def _require_code(recipe: Recipe) -> None:
+    from mmdbench.corruptions.plugins import require_code
+
     codes = recipe.code.split("+") if recipe.code else ()
     for name, code in zip_longest(chain_steps(recipe.corruption), codes, fillvalue=""):
         require_code(name, code)

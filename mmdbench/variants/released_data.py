@@ -21,9 +21,10 @@ from urllib.request import urlopen
 from mmdbench.benches import Bench
 from mmdbench.benches.catalog import find_bench
 from mmdbench.benches.download import FetchSettings, download_to, mirrored
-from mmdbench.benches.fetch import data_folders, file_hash, find_file
+from mmdbench.benches.fetch import data_folders, find_file
 from mmdbench.errors import DataError, DownloadError, StoreError, UnknownNameError, UsageError
 from mmdbench.records import UNDEGRADED, RunPlan
+from mmdbench.system.digest import file_hash
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.inner_paths import plain_name
 from mmdbench.system.json_text import parse_json

@@ -9,7 +9,7 @@ from mmdbench.errors import UsageError
 from mmdbench.models.cards import ModelCard, find_card, set_options, shipped_cards
 from mmdbench.models.endpoints import host_label, normal_endpoint, public_address, public_name, server_of
 from mmdbench.models.registry import open_model
-from mmdbench.results.judging.model_judge import judge_id
+from mmdbench.results.judging.asked import judge_id
 
 HERE = "http://127.0.0.1:8000/v1"
 OTHERS = [

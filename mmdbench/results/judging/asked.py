@@ -13,12 +13,13 @@ from typing import Any
 
 from mmdbench.errors import MmdbenchError, UnknownNameError, UsageError
 from mmdbench.models.card_secrets import refuse_secrets_of_name
-from mmdbench.models.cards import find_card
+from mmdbench.models.cards import ModelCard, find_card
+from mmdbench.models.endpoints import host_label, server_of
 from mmdbench.results.judging.journal import JsonlJournal
-from mmdbench.results.judging.model_judge import judge_id
 from mmdbench.run.folder import JUDGE_HEADS
 from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import JudgeHeads, kept_heads
+from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import MANIFEST_FILE
 from mmdbench.system.inner_paths import inner_path
 from mmdbench.system.secrets import hide_in_addresses
@@ -31,6 +32,7 @@ __all__ = [
     "default_judge",
     "find_judge",
     "heads_of",
+    "judge_id",
     "name_in_run",
     "same_words",
 ]
@@ -39,6 +41,17 @@ NO_JUDGE = "none"
 """The name by which a report leaves the judges of a run out."""
 
 _WORDING = "#"
+
+
+def judge_id(card: ModelCard) -> str:
+    """`<model>@<server>`: a public host, the label `served_by`, or a digest of a private address.
+
+    Of a checkpoint's path it holds name and digest.
+    """
+    model = card.model
+    if Path(model).is_absolute():
+        model = f"{Path(model).name}-{bytes_digest(model.encode())[:8]}"
+    return f"{model}@{host_label(server_of(card))}"
 
 
 @dataclass(frozen=True, slots=True)

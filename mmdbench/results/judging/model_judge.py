@@ -5,43 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
 from mmdbench.errors import IncompleteError, ModelError
 from mmdbench.models.cards import ModelCard
-from mmdbench.models.endpoints import host_label, server_of
 from mmdbench.models.failures import AttemptError
 from mmdbench.models.parameters import LEARNABLE
 from mmdbench.models.registry import AsyncModel
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.models.tokens import checked_usage
 from mmdbench.records import Outcome, Request
+from mmdbench.results.judging.asked import judge_id
 from mmdbench.run.async_driver import AsyncDriver
 from mmdbench.run.budget import INTERRUPTED, Budget, Spending
 from mmdbench.run.served_models import ServedModels
 from mmdbench.scoring import JudgeCall, JudgeReply
 from mmdbench.scoring.thoughts import after_thoughts, thought_start
-from mmdbench.system.digest import bytes_digest
 
-__all__ = ["ModelJudge", "judge_id"]
+__all__ = ["ModelJudge"]
 
 _MOST_ATTEMPTS = 6
 _FAILED_ROWS = 10
 _SILENT_ROWS = 3
 _SILENT_KINDS = ("unreachable", "rate_limited", "forbidden")
-
-
-def judge_id(card: ModelCard) -> str:
-    """`<model>@<server>`: a public host, the label `served_by`, or a digest of a private address.
-
-    Of a checkpoint's path it holds name and digest.
-    """
-    model = card.model
-    if Path(model).is_absolute():
-        model = f"{Path(model).name}-{bytes_digest(model.encode())[:8]}"
-    return f"{model}@{host_label(server_of(card))}"
 
 
 class ModelJudge:
