@@ -21,9 +21,8 @@ from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import DEFAULT_PROTOCOL, extract_answer, get_protocol, write_predictions
 from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT, grade_by_rules
 from mmdbench.scoring.sheet import Sheet, SheetRow, build_sheet
-from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import make_folder, write_atomic
-from mmdbench.system.inner_paths import plain_name
+from mmdbench.system.inner_paths import name_of_at_most, plain_name
 
 __all__ = ["FORMATS", "NO_ANSWER", "Exported", "export_run"]
 
@@ -150,8 +149,4 @@ def _arm_folder(arm: Arm, dataset: str) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name as a part of a file's name; a long one is cut, and ends with a digest."""
-    safe = re.sub(r"[^\w.@+-]", "-", name)
-    if len(data := safe.encode()) <= _LONGEST_NAME:
-        return safe
-    return f"{data[: _LONGEST_NAME - 9].decode(errors='ignore')}-{bytes_digest(data)[:8]}"
+    return name_of_at_most(_LONGEST_NAME, re.sub(r"[^\w.@+-]", "-", name))

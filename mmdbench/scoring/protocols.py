@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mmdbench.errors import UnknownNameError
+from mmdbench.system.inner_paths import name_of_at_most
 
 __all__ = [
     "DEFAULT_PROTOCOL",
@@ -18,6 +19,8 @@ __all__ = [
     "ScoringProtocol",
     "get_protocol",
 ]
+
+_LONGEST_NAME = 160  # bytes; the name of a file, which has 255 at most, holds it and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +122,5 @@ class Rules:
         if self.judge:
             parts.append(self.judge)
             parts += [f"random{self.seed}"] if self.on_unresolved == "random" else []
-        return "_".join("".join(c if c.isalnum() or c in "-.@" else "-" for c in part) for part in parts)
+        safe = "_".join("".join(c if c.isalnum() or c in "-.@" else "-" for c in part) for part in parts)
+        return name_of_at_most(_LONGEST_NAME, safe)

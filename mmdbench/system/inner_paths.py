@@ -10,8 +10,9 @@ import re
 from pathlib import Path, PureWindowsPath
 
 from mmdbench.errors import MmdbenchError, StoreError
+from mmdbench.system.digest import bytes_digest
 
-__all__ = ["inner_path", "is_plain_name", "path_within", "plain_name", "refuse_links"]
+__all__ = ["inner_path", "is_plain_name", "name_of_at_most", "path_within", "plain_name", "refuse_links"]
 
 _SEPARATOR = re.compile(r"[/\\]")
 
@@ -81,6 +82,18 @@ def inner_path(folder: Path, name: object, named_in: object, kind: type[Mmdbench
         if path.is_symlink():
             raise _link(path, kind)
     return path
+
+
+def name_of_at_most(size: int, name: str) -> str:
+    """A part of a file's name in at most `size` bytes of UTF-8; a longer one is cut, and ends with a digest.
+
+    >>> name_of_at_most(20, "model-a"), name_of_at_most(20, "a-model-with-a-long-name")
+    ('model-a', 'a-model-wit-323389e3')
+    """
+    data = name.encode()
+    if len(data) <= size:
+        return name
+    return f"{data[: size - 9].decode(errors='ignore')}-{bytes_digest(data)[:8]}"
 
 
 def path_within(folder: Path, path: Path) -> Path | None:

@@ -22,6 +22,10 @@ from mmdbench.cli import app
 from mmdbench.errors import MmdbenchError
 from mmdbench.library.progress import Bar
 from mmdbench.library.run import load_run
+from mmdbench.results.graded_arms import Judging
+from mmdbench.results.judging.journal import JsonlJournal
+from mmdbench.results.rescoring import record_judge, regrade, write_regraded
+from mmdbench.scoring import OWN_HEADS, JudgeReply
 from page_runs import write_bench
 from run_folders import question, write_run
 from verb_calls import call as call_verb
@@ -154,6 +158,51 @@ def test_a_verb_prints_nothing_but_text(call, words):
     assert call(*words)
 
 
+class Judge:
+    """A judge with a hostile id and hostile replies."""
+
+    id = f"{EVIL}@{EVIL}"
+
+    def ask(self, _call):
+        return JudgeReply(f"A {EVIL}")
+
+
+@pytest.fixture(scope="module")
+def judged(place):
+    """A run of that folder whose replies no rule can read, so that the judge was asked about them."""
+    rows = [question(i, BENCH, "A", question=EVIL, A=EVIL, category=EVIL) for i in range(4)]
+    folder = write_run(place / "judged", rows, lambda *_: EVIL, "plain", CORRUPTIONS, model=EVIL)
+    journal = JsonlJournal(folder / "judge.jsonl")
+    made = regrade(folder, judging=Judging(Judge(), OWN_HEADS, journal, workers=1))
+    record_judge(made)
+    files = write_regraded(made)
+    assert all(path.is_file() for path in files)
+    return "judged"
+
+
+@pytest.mark.parametrize("options", [(), ("--markdown",), ("--latex",), ("--csv",), ("--json",)], ids=ascii)
+def test_a_judge_is_text_in_every_rendering(call, judged, options):
+    text = call("report", judged, "--table", "all", *options)
+    assert "add-mask" in text
+    if options == ("--latex",):
+        require_plain_latex(text)
+    if options == ("--markdown",):
+        require_plain_markdown(text)
+
+
+def test_a_judge_is_text_where_it_is_cited_compared_and_checked(call, place, judged):
+    call("compare", judged, ONE, code=2)  # it names both judges
+    call("cite", judged)
+    call("check", judged, "--baseline", "judged.json", "--accept")
+    call("check", judged, "--baseline", "judged.json", "--junit", "judged.xml")
+    call("report", judged, "--judge", EVIL, code=2)
+    call("page", judged, "-o", "judged.html", "--quiet", "--data-dir", "data")
+    page = (place / "judged.html").read_text("utf-8")
+    assert controls(page) <= {"\t"}
+    assert "<script>alert" not in page
+    assert not controls("".join(ET.parse(place / "judged.xml").getroot().itertext()))
+
+
 def test_errors_are_plain_lines(call, place):
     call("report", f"./{EVIL}", code=2)
     call("report", f"./{BENCH}", code=4)
@@ -182,7 +231,11 @@ def test_csv_holds_no_formula_and_no_broken_row(call):
 
 
 def test_latex_holds_no_command_of_a_name(call):
-    text = call("report", ONE, TWO, "--latex", "--table", "all")
+    require_plain_latex(call("report", ONE, TWO, "--latex", "--table", "all"))
+
+
+def require_plain_latex(text: str) -> None:
+    """No name in a text is a command, a comment or an argument."""
     assert r"\$\textbackslash{}input\{/etc/passwd\}\$" in text
     assert not re.search(r"\\\\\s*[\[*]", text)  # an argument of the line break
     body = "\n".join(line for line in text.split("\n") if not line.startswith("%"))
