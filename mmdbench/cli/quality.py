@@ -31,6 +31,7 @@ def quality(
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
     max_pixels: opts.MaxPixels = MAX_PIXELS,
+    corruption: opts.CorruptionCode = None,
     as_json: opts.Json = False,
     quiet: opts.Quiet = False,
 ) -> None:
@@ -38,8 +39,11 @@ def quality(
 
     Figures are written to quality.json beside the pictures.
     """
+    from mmdbench.corruptions import use_corruption
     from mmdbench.library.quality import QUALITY_FILE, measure_quality
 
+    for code in corruption or ():
+        use_corruption(code)
     names = opts.split_list(metrics)
     if not names:
         raise UsageError(

@@ -83,9 +83,11 @@ class SetPlan:
         """The settings that a set shares with one that it continues, JSON-able."""
         own = {"draw": asdict(self.draw)} if self.recipe == "code" else {"regenerations": self.regenerations}
         used = {name: getattr(self.pictures, name) for name in _PICTURE_FIELDS}
+        codes = {name: code for name in self.pictures.corruptions if (code := load_spec().code(name))}
         return {
             "recipe": self.recipe,
             **{k: list(v) if isinstance(v, tuple) else v for k, v in used.items()},
+            **({"code": codes} if codes else {}),
             **own,
         }
 

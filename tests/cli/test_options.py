@@ -40,6 +40,8 @@ DIFFERENT = {
     ("corrupt", "--name"): "one corruption, which must be named",
     ("verify", "--corruption"): "code that may run, to make pictures again",
     ("page", "--corruption"): "code that may run, to make pictures again",
+    ("report", "--corruption"): "code that may run, to make pictures again",
+    ("quality", "--corruption"): "code that may run, to make pictures again",
     ("verify", "--sample"): "pictures rather than questions",
 }
 # Options whose default differs between verbs, and why.

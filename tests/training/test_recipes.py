@@ -13,10 +13,12 @@ from judge_server import error, serving
 from mmdbench.benches import decode_image
 from mmdbench.cli import app
 from mmdbench.corruptions.chain import Chain
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.system.digest import pixel_digest
 from mmdbench.training import read_records
 from mmdbench.training.chains import target_words, type_list
 from mmdbench.training.prompts import AGENT_SYSTEM
+from own_corruption import write_rain
 from pictures import picture, png
 from training_rows import row, sent, write_jsonl
 
@@ -146,6 +148,21 @@ def test_a_stopped_set_keeps_every_reply_and_resumes(tmp_path, source) -> None:
         assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
     sessions = json.loads((tmp_path / "set" / "manifest.json").read_text())["judge_sessions"]
     assert sum(session["requests_sent"] for session in sessions) == total
+
+
+def test_a_corruption_from_outside_is_drawn_and_its_code_belongs_to_the_set(tmp_path, source) -> None:
+    named = ("--p-sft", "1", "--p-rl", "0", "--corruption")
+    write_rain(tmp_path / "new", "250→251")
+    with serving(agent) as server:
+        for _ in range(2):
+            done = assign(tmp_path, server, *named, f"{write_rain(tmp_path)}:rain")
+            assert done.exit_code == 0, done.output
+        code = load_spec().corruption("rain").code
+        other = assign(tmp_path, server, *named, f"{tmp_path / 'new' / 'my_rain.py'}:rain")
+    assert other.exit_code == 2
+    assert "holds a training set with code" in other.output
+    recipes = [record.details["recipe"] for record in read(tmp_path)[0]["sft"]]
+    assert {(recipe["corruption"], recipe["code"]) for recipe in recipes} == {("rain", code)}
 
 
 def test_a_folder_belongs_to_one_set(tmp_path, source) -> None:
