@@ -64,11 +64,16 @@ def find_name(given: str | Corruption) -> str:
     """The name of a decorated function, or of a corruption of mmdbench or of an installed package.
 
     Unlike `use_corruption` it reads no file and imports no module by its name. Raises UnknownNameError for
-    any other name.
+    any other name, UsageError for a file or module.
     """
     if isinstance(given, Corruption):
         return _add(given)
     if isinstance(given, str):
+        if ":" in given:
+            raise UsageError(
+                f"A corruption must be a name or a decorated function here, got {given!r}.",
+                hint="Give it to mmdbench.corruptions.use_corruption first, which returns its name.",
+            )
         _use_installed(given)
     known = load_spec().corruptions
     if not isinstance(given, str) or given not in known:

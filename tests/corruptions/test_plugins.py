@@ -146,7 +146,7 @@ def test_names_in_data_never_run_code(tmp_path, monkeypatch):
             lambda name: sample(name, (8, 8), level="low"),
             choice_of,
         ):
-            with pytest.raises(UnknownNameError):
+            with pytest.raises(UsageError, match="must be a name or a decorated function here"):
                 call(name)
         with pytest.raises(IncomparableError, match="Name it if you trust it"):
             require_code(name, "0" * 64)

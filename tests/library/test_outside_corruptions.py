@@ -9,11 +9,16 @@ import pytest
 from typer.testing import CliRunner
 
 import mmdbench
+from mmdbench.benches import open_bench
+from mmdbench.builds.ray_rows import make_row_images
+from mmdbench.builds.row_images import ImageMaker
 from mmdbench.cli import app
 from mmdbench.corruptions import use_corruption
+from mmdbench.corruptions.plugins import places_of
 from mmdbench.corruptions.spec_file import ADDED, described_spec, load_spec
 from mmdbench.errors import IncomparableError
 from mmdbench.library.building import ImageQuery, replay, verify
+from mmdbench.records import Cell, RunPlan
 from mmdbench.run.manifest import read_manifest
 from mmdbench.run.plan import read_cells
 from mmdbench.scoring.perception import perception_prompt
@@ -215,6 +220,17 @@ def test_a_folder_of_a_run_shows_its_pictures_only_with_named_code(run_of, rain,
     words = ["show", f"{make_tsv(4)}:1", "--run", folder, "-o", "question.png"]
     assert "a file names is never run" in call(words, code=2).replace("\n", " ")
     call([*words, "--corruption", rain])
+
+
+def test_a_task_of_a_cluster_loads_it_itself(rain, make_tsv):
+    names = (use_corruption(rain),)
+    bench = open_bench(make_tsv(1))
+    question = bench.questions[0]
+    plan = RunPlan("", ("toy",), design="grid", corruptions=names)
+    maker = ImageMaker(plan, load_spec(), as_cells=False, places=places_of(names))
+    ADDED.clear()
+    (made,) = make_row_images(maker, question, [Cell("toy", question.index, "hard", "rain")], b"", {})
+    assert made.records[0]["recipe"]["code"] == load_spec().code("rain")
 
 
 def test_processes_of_an_engine_load_it_themselves(run_of, rain):
