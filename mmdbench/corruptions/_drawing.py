@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -70,11 +71,10 @@ def draw_text(
     for letter in text:
         left, right, strokes = _glyph(letter)
         pen_x -= left * unit
-        for stroke in strokes:
-            points = np.array([[pen_x + x * unit, pen_y + y * unit] for x, y in stroke], dtype=np.int64)
-            # OpenCV takes no coordinates beyond 32,767 px, where nothing is visible.
-            points = np.clip(points, -(2**31), 2**31 - 1).astype(np.int32)
-            cv2.polylines(image, [points], False, tuple(color), thickness, cv2.LINE_8, _SHIFT)
+        # OpenCV takes no coordinates beyond 32,767 px, where nothing is visible.
+        points = [np.clip(stroke * unit + (pen_x, pen_y), -(2**31), 2**31 - 1) for stroke in strokes]
+        curves = [one.astype(np.int32) for one in points]
+        cv2.polylines(image, curves, False, tuple(color), thickness, cv2.LINE_8, _SHIFT)
         pen_x += right * unit
 
 
@@ -84,14 +84,13 @@ def text_size(text: str, scale: float, thickness: int) -> tuple[int, int]:
     return round(scale * advance + thickness), round(21 * scale + (thickness + 1) // 2)
 
 
-def _glyph(letter: str) -> tuple[int, int, list[list[tuple[int, int]]]]:
+@cache
+def _glyph(letter: str) -> tuple[int, int, list[NDArray[np.int64]]]:
     """The left and right bearing of a letter and its strokes as (x, y) points."""
     code = _GLYPHS[letter]
     left, right = ord(code[0]) - ord("R"), ord(code[1]) - ord("R")
-    strokes: list[list[tuple[int, int]]] = [[]]
-    for x, y in zip(code[2::2], code[3::2], strict=True):
-        if x == " ":
-            strokes.append([])
-        else:
-            strokes[-1].append((ord(x) - ord("R"), ord(y) - ord("R")))
-    return left, right, strokes
+    strokes = [
+        [(ord(x) - ord("R"), ord(y) - ord("R")) for x, y in zip(stroke[::2], stroke[1::2], strict=True)]
+        for stroke in code[2:].split(" R")
+    ]
+    return left, right, [np.array(stroke, dtype=np.int64) for stroke in strokes]

@@ -27,7 +27,7 @@ _VALUES_PER_STRIP = 1 << 16
 _STEPS = ((24.0, 8), (14.0, 4), (4.0, 2))
 # From this many weights on, OpenCV uses Fourier transforms, which are not exact.
 _DIRECT_WEIGHTS = 129
-_WIDER_THAN_INTEL = 8
+_TALLER_THAN_INTEL = 8
 # Rows and columns that are summed at a time.
 _TILE = (128, 256)
 
@@ -168,12 +168,11 @@ def line_kernel(size: int, angle_deg: float) -> NDArray[np.float64]:
     step = np.arange(size, dtype=np.float64)
     x = _fixed(step * cos, -sin * step + back_x)
     y = _fixed(step * sin, cos * step + back_y)
-    kernel = np.zeros((size, size))
-    for dy in (0, 1):
-        for dx in (0, 1):
-            column, row = (x >> 5) + dx, (y >> 5) + dy
-            weight = np.abs((1 - dx) * 32 - (x & 31)) * np.abs((1 - dy) * 32 - (y & 31)) / 1024
-            kernel += weight * ((column == row) & (column >= 0) & (column < size))
+    dy, dx = np.ogrid[:2, :2, :1, :1][:2]
+    column, row = (x >> 5) + dx, (y >> 5) + dy
+    weights = np.abs((1 - dx) * 32 - (x & 31)) * np.abs((1 - dy) * 32 - (y & 31))
+    weights *= (column == row) & (column >= 0) & (column < size)
+    kernel = weights.sum(axis=(0, 1))
     return np.asarray(kernel / kernel.sum())
 
 
@@ -191,9 +190,9 @@ def sparse_correlate(image: Image, kernel: NDArray[np.float64]) -> Image:
     # Whole numbers of 2⁻¹⁶: sums of their products with bytes have 24 bits.
     shares = (weights / 65536).astype(np.float32)
     centre = kernel.shape[0] // 2
-    rows, columns = (np.append(np.flatnonzero(shares.any(axis=axis)), centre) for axis in (1, 0))
-    top, left = int(rows.min()), int(columns.min())
-    box = np.ascontiguousarray(shares[top : rows.max() + 1, left : columns.max() + 1])
+    rows, columns = np.nonzero(shares)
+    top, left = min(int(rows.min()), centre), min(int(columns.min()), centre)
+    box = shares[top : max(int(rows.max()), centre) + 1, left : max(int(columns.max()), centre) + 1]
     if box.size > _DIRECT_WEIGHTS:
         return _correlate_by_boxes(image, shares)
     return correlate_directly(image, box, (centre - left, centre - top))
@@ -210,10 +209,12 @@ def correlate_directly(image: Image, weights: Floats, anchor: tuple[int, int]) -
     Returns:
         The sums, rounded half to even and clipped to 0..255.
     """
-    if max(weights.shape) < _WIDER_THAN_INTEL:
-        # Intel's library, which OpenCV uses for small kernels, does not say in which precision it sums.
-        weights = np.pad(weights, ((0, 0), (0, _WIDER_THAN_INTEL - weights.shape[1])))
-    sums = cv2.filter2D(image, cv2.CV_8U, weights, anchor=anchor, borderType=cv2.BORDER_REFLECT_101)
+    height, width = weights.shape
+    # Intel's library, which OpenCV uses for small kernels, does not say in which precision it sums.
+    rows = height if max(weights.shape) >= _TALLER_THAN_INTEL else _TALLER_THAN_INTEL
+    kernel = np.zeros((rows, width), np.float32)
+    kernel[:height] = weights
+    sums = cv2.filter2D(image, cv2.CV_8U, kernel, anchor=anchor, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(sums, np.uint8).reshape(image.shape)
 
 

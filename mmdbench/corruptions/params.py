@@ -163,17 +163,25 @@ def _entry(where: str, entry: Field, value: Any) -> Any:
     if entry.kind == "records":
         return [_mapping(f"{where}[{k}]", entry.fields, item) for k, item in enumerate(_items(where, value))]
     if entry.kind == "rows":
-        whole = integer(int(entry.low), int(entry.high))
         return [
-            [_entry(f"{where}[{k}]", whole, v) for v in _items(f"{where}[{k}]", row, entry.width)]
+            list(row) if _is_row(entry, row) else _row(f"{where}[{k}]", entry, row)
             for k, row in enumerate(_items(where, value))
         ]
     if entry.kind == "row":
-        return [
-            _entry(where, integer(int(entry.low), int(entry.high)), v)
-            for v in _items(where, value, entry.width)
-        ]
+        return list(value) if _is_row(entry, value) else _row(where, entry, value)
     return _scalar(where, entry, value)
+
+
+def _is_row(entry: Field, value: Any) -> bool:
+    """True for what nearly every row is; pictures have hundreds of them."""
+    if type(value) not in (list, tuple) or len(value) != entry.width or set(map(type, value)) != {int}:
+        return False
+    return bool(entry.low <= min(value) and max(value) <= entry.high)
+
+
+def _row(where: str, entry: Field, value: Any) -> list[int]:
+    whole = integer(int(entry.low), int(entry.high))
+    return [_scalar(where, whole, number) for number in _items(where, value, entry.width)]
 
 
 def _scalar(where: str, entry: Field, value: Any) -> Any:

@@ -56,15 +56,18 @@ def block_exchange(image: Image, params: p.Params) -> Image:
     side = params["block_size"]
     rows, columns = image.shape[0] // side, image.shape[1] // side
     for swap in params["swaps"]:
-        if not all(0 <= k < n for k, n in zip(swap, (rows, columns) * 2, strict=True)):
+        row, column, other_row, other_column = swap
+        if not (min(swap) >= 0 and max(row, other_row) < rows and max(column, other_column) < columns):
             raise ParamsError(
                 f"block_exchange: the swap {swap} is outside the grid of {rows}×{columns} blocks.",
                 hint="Draw the params with sample() for an image of this size.",
             )
-        (top, left, other_top, other_left) = (k * side for k in swap)
+        top, left, other_top, other_left = row * side, column * side, other_row * side, other_column * side
         first = out[top : top + side, left : left + side]
         second = out[other_top : other_top + side, other_left : other_left + side]
-        first[:], second[:] = second.copy(), first.copy()
+        kept = first.copy()
+        first[:] = second
+        second[:] = kept
     return out
 
 
