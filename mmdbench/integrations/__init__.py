@@ -1,4 +1,4 @@
-"""Transforms for albumentations, torchvision and datasets; callbacks for transformers and Lightning.
+"""Transforms for torchvision, datasets and albumentations; callbacks for transformers and Lightning.
 
 Each module is imported by its name and needs its library (an extra of the same name, `hf` for transformers):
 `mmdbench.integrations.albumentations`, `.torchvision`, `.datasets`, `.transformers`, `.lightning`.

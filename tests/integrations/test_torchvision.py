@@ -11,6 +11,7 @@ from PIL import Image
 from mmdbench import corrupt
 from mmdbench.errors import ImageInputError, IntensityError, UnknownNameError, UsageError
 from pictures import picture
+from profiled_pictures import ORIENTATION, encoded, opened, photo, rgb_profile, shown
 from torchvision_shim import why_not
 
 if reason := why_not("torch", "torchvision"):
@@ -38,6 +39,19 @@ def test_tensors_get_the_pixels_of_arrays(name):
     seeded = MMDCorruption(name, level="hard", seed=4)
     assert (seeded(TENSOR) == made).all()
     assert (np.asarray(seeded(Image.fromarray(IMAGE))) == array(made)).all()
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_picture_with_an_orientation_is_corrupted_as_it_is_seen(seed):
+    lying = opened(encoded(photo(), "PNG", 6, rgb_profile()))
+    transform = MMDCorruption("motion_blur", level="hard", seed=seed)
+    torch.manual_seed(0)
+    made = transform(lying)
+    torch.manual_seed(0)
+    expected = transform(Image.fromarray(np.ascontiguousarray(shown(lying))))
+    assert (made.size, made.getexif()[ORIENTATION]) == ((60, 40), 6)
+    assert made.info["icc_profile"] == rgb_profile()
+    assert np.array_equal(shown(made), np.asarray(expected))
 
 
 def test_batches_with_a_seed_for_each_image():

@@ -67,6 +67,7 @@ SAMPLE = "16"
 PYTHON_PACKAGES = (
     "albumentations",
     "datasets",
+    "kornia",
     "lightning",
     "torchvision",
     "torch",
@@ -344,9 +345,18 @@ def test_a_snippet_runs(block, in_folder):
 
 
 def test_the_library_page_shows_every_integration():
-    for name in ("albumentations", "torchvision", "datasets"):
+    for name in ("torchvision", "datasets", "albumentations"):
         wanted = (f"mmdbench.integrations import {name}", f"integrations.{name}")
         assert any(part in block.code for block in SNIPPETS for part in wanted), name
+
+
+def test_the_library_page_begins_with_what_is_maintained():
+    text = (ROOT / "docs" / "library.md").read_text("utf-8")
+    names = ("torchvision", "kornia", "Hugging Face datasets", "albumentations")
+    assert list(names) == sorted(names, key=lambda name: text.index(f"\n## {name}\n"))
+    section = text.split("\n## albumentations\n")[1].split("\n## ")[0]
+    assert "no longer maintained" in section
+    assert "AGPL-3.0" in section
 
 
 @pytest.mark.slow

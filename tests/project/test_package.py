@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import resource
 import shutil
 import subprocess
@@ -179,6 +180,16 @@ def test_the_version_is_written_in_one_place():
     for name in ("pyproject.toml", "CITATION.cff", "README.md", "mkdocs.yml"):
         assert mmdbench.__version__ not in (ROOT / name).read_text("utf-8"), name
     assert f"## {mmdbench.__version__} " in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_supported_pythons_are_the_same_wherever_they_are_named():
+    pythons = (ROOT / ".ci" / "pythons").read_text("utf-8").split()
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert re.findall(r"Python :: (3\.\d+)", project) == pythons
+    assert f'requires-python = ">={pythons[0]}"' in project
+    assert f'python_version = "{pythons[0]}"' in project  # the one that mypy checks by
+    for page in ("README.md", "docs/start.md", "CONTRIBUTING.md"):
+        assert f"Python {pythons[0]} to {pythons[-1]}" in (ROOT / page).read_text("utf-8"), page
 
 
 @pytest.mark.slow
