@@ -164,7 +164,7 @@ class _Wandb:
         wandb = importlib.import_module("wandb")
         self._started = wandb.run is None
         self._run = wandb.init(project=_PROJECT, name=name) if self._started else wandb.run
-        # W&B's own step counts calls and never falls; the training's step is a number beside it.
+        # W&B's own step counts calls and never falls; the step of the training is a number beside it.
         self._run.define_metric(_STEP)
         self._run.define_metric("robustness/*", step_metric=_STEP)
 
@@ -211,7 +211,8 @@ class _Trackio:
         self._run = self._trackio.init(project=_PROJECT, name=name) if self._started else active
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
-        self._run.log(dict(numbers), step=step)
+        # A step of ours in a run of others would move those that Trackio counts for them.
+        self._run.log({**numbers, _STEP: step}, step=step if self._started else None)
 
     def describe(self, config: Mapping[str, str], notes: str) -> None:
         self._run.config.update({**config, _NOTES: notes})  # sent with the first numbers

@@ -167,6 +167,22 @@ def test_a_run_and_measurements_in_trackio(run, bench, tmp_path, trackio):
     assert all("SAMPLE 4: 4 of 12 rows" in text and SECRET not in text for text in configs.values())
 
 
+@needs("trackio")
+def test_the_steps_of_an_active_run_in_trackio_are_not_moved(bench, tmp_path, trackio):
+    trackio.init(project="training", name="the training's")
+    monitor = monitor_of(bench, tmp_path / "training", log_to="trackio")
+    trackio.log({"loss": 1.0})
+    monitor(500)
+    trackio.log({"loss": 1.0})
+    monitor.close()
+    trackio.finish()
+    (base,) = tmp_path.glob("trackio/*.db")
+    with closing(sqlite3.connect(base)) as store:
+        kept = store.execute("SELECT step, metrics FROM metrics ORDER BY id").fetchall()
+    assert [step for step, metrics in kept if "loss" in json.loads(metrics)] == [0, 2]
+    assert [json.loads(metrics)["robustness/step"] for step, metrics in kept if step == 1] == [500]
+
+
 @needs("wandb")
 def test_a_run_and_measurements_in_wandb(run, bench, tmp_path):
     wandb = importlib.import_module("wandb")
