@@ -289,8 +289,8 @@ def test_verifying_goes_through_the_same_code_path_for_all(
     build(source, tmp_path / "out", levels=("hard",), design="grid", corruptions=("dark_illumination",))
     from mmdbench.variants import recipes as variants
 
-    real = variants.apply
-    monkeypatch.setattr(variants, "apply", lambda *a: cv2.add(real(*a), (1, 1, 1, 0)))
+    real = variants.corruptions.apply
+    monkeypatch.setattr(variants.corruptions, "apply", lambda *a: cv2.add(real(*a), (1, 1, 1, 0)))
     problems = check(tmp_path / "out", source).problems
     assert [p.index for p in problems] == ["0", "1"]
     assert all("pixels" in p.what for p in problems)
