@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench import corruptions
 from mmdbench.corruptions.spec import Spec
-from mmdbench.errors import ImageDecodeError, ImageInputError
+from mmdbench.errors import ImageDecodeError, ImageInputError, ParamsError
 from mmdbench.records import (
     CLEAN,
     UNALTERED,
@@ -185,7 +185,7 @@ def degrading(clean: CleanImage, made: str, max_pixels: int = MAX_PIXELS) -> Ite
     with PIXELS_AT_WORK.hold(width * height, max_pixels):
         try:
             yield
-        except (cv2.error, ImageInputError, MemoryError) as error:
+        except (cv2.error, ImageInputError, ParamsError, MemoryError) as error:
             if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem:
                 raise out_of_memory(clean.where, width, height) from error
             reason = getattr(error, "message", "") or f"OpenCV refuses a picture of {width}×{height} px."

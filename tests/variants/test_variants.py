@@ -14,7 +14,7 @@ from mmdbench import corrupt
 from mmdbench.benches import decode_image
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, MmdbenchError, UsageError
-from mmdbench.records import Cell, RunPlan
+from mmdbench.records import Cell, Recipe, RunPlan
 from mmdbench.system.digest import pixel_digest
 from mmdbench.system.opencv import single_threaded_opencv
 from mmdbench.variants import recipes
@@ -133,6 +133,17 @@ def test_codecs_are_read(text, codec):
 def test_an_unknown_codec_names_the_known_ones(text):
     with pytest.raises(UsageError, match=r"must be jpeg:Q, webp:Q or png, got .*1 to 100"):
         parse_codec(text)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "profile", "problem"),
+    [(3, 1000, "scaled", "too long for the profile 'scaled'"), (4, 32_766, "paper", "rays.* is 32828")],
+)
+def test_a_strip_that_cannot_be_degraded_is_an_error_with_its_name(height, width, profile, problem):
+    clean = clean_image(png(np.zeros((height, width, 3), np.uint8)), "t.tsv, line 2")
+    recipe = Recipe(clean.digest, "lens_flare", 0.9, profile, "1", 41, "png")
+    with pytest.raises(ImageDecodeError, match=rf"t\.tsv, line 2: no picture with lens_flare: .*{problem}"):
+        make_variant(clean, recipe)
 
 
 def test_too_little_memory_for_the_png_of_a_clean_picture_is_an_error_with_its_name(monkeypatch):
