@@ -46,7 +46,7 @@ from mmdbench.models.folder_cards import (
     replaces_shipped,
 )
 from mmdbench.models.prices import Price, listed_price, read_price
-from mmdbench.system.toml import parse_toml
+from mmdbench.system.toml import holds_date, parse_toml
 
 __all__ = [
     "CUSTOM_KEY",
@@ -337,6 +337,10 @@ def _card(name: str, table: Any, where: str) -> ModelCard:
             raise UsageError(
                 f"{where}: {key} of the card [{name}] must be a {_WORDS[wanted]}, "
                 f"not of the type {type(value).__name__}."
+            )
+        if key in ("options", "generation", "images") and holds_date(value):
+            raise UsageError(
+                f"{where}: {key} of the card [{name}] must hold no date or time.", hint="Put it in quotes."
             )
     price = read_price(table["price"], name, where) if table.get("price") else None
     asked = {key: table[key] for key in _ASKED if key in table}

@@ -169,6 +169,12 @@ def test_image_tokens_that_cannot_be_read_are_reported(rule):
         (("input = 1", 'input = "1"'), "US dollars"),
         (("adapter =", "adaptor ="), "Did you mean 'adapter'"),
         (("generation = {", "generation = 3 #"), "must be a table"),
+        (("generation = {", "generation = { stop = [2027-01-14],"), "generation .* no date or time"),
+        (("generation = {", "images = { tokens = { at = 07:32:00 } } \ngeneration = {"), "images .* no date"),
+        (
+            ("generation = {", "options = { timeout = 1979-05-27T07:32:00Z } \ngeneration = {"),
+            "options .* no date",
+        ),
         (("https", "ftp"), "must begin with http"),
         (("https://", "https://me:pw@"), "no user name, password"),
     ],
