@@ -83,6 +83,7 @@ def test_a_run_records_it_and_is_reported_without_its_code(run_of, rain):
     assert {"rain", "lens_blur"} <= rows
     parts = {row.labels[0] for row in run.report.content.find("corruption-category").rows}
     assert {"environmental", "capture"} <= parts
+    assert run.report.content.header["corruption spec"] == f"1, rain from outside (code {record['code'][:8]})"
     assert "rain" in call(["report", folder])
     call(["check", folder, "--baseline", "base.json", "--accept"])
     assert "environmental" in call(

@@ -317,9 +317,15 @@ def _header(run: RunResults | None, labels: Sequence[str], spec: Spec) -> dict[s
         "codec": plan.codec if made else "that of the released files",
         "sample": plan.sample or ("all questions of the files" if others else "all questions"),
         "seed": str(plan.seed),
-        "corruption spec": spec.version if made else "that of the released files",
+        "corruption spec": _spec_text(spec) if made else "that of the released files",
         "rounding": RULE,
     }
+
+
+def _spec_text(spec: Spec) -> str:
+    """The version of the spec, and the corruptions from outside with the beginning of their code's digest."""
+    added = [f"{c.name} from outside (code {c.code[:8]})" for c in spec.corruptions.values() if c.code]
+    return ", ".join([spec.version, *added])
 
 
 def _notes(runs: Sequence[RunResults], published: Sequence[PublishedRows]) -> list[str]:
