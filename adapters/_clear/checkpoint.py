@@ -168,7 +168,7 @@ def file_digest(path: Path, samples: int = 64, block: int = 65536) -> dict[str, 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = parse_json(path.read_text("utf-8"), with_nan=True)
+        value = parse_json(path.read_text("utf-8"), lenient=True)
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror}.", hint=_GET) from error
     except ValueError as error:

@@ -209,7 +209,7 @@ def _place(name: str, value: Any) -> Path | HubSource:
 def _sizes_file(name: str, value: Any) -> Sizes:
     path = _path(name, value)
     try:
-        record = parse_json(path.read_text("utf-8"), with_nan=True)
+        record = parse_json(path.read_text("utf-8"), lenient=True)
         return Sizes.from_mapping(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"The option {name} names {path}, which holds no sizes: {error}.") from error

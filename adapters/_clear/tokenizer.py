@@ -100,7 +100,7 @@ def _text(path: Path) -> str:
 def _json(path: Path) -> dict[str, Any]:
     text = _text(path)
     try:
-        value = parse_json(text, with_nan=True)
+        value = parse_json(text, lenient=True)
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(value, dict):

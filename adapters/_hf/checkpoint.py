@@ -110,7 +110,7 @@ def _read_config(settings: HfSettings) -> tuple[dict[str, Any], str]:
             path = str(cached_file(settings.repo, "config.json", revision=settings.revision or None))
         else:
             path = str(settings.folder / "config.json")
-        config = parse_json(Path(path).read_bytes(), with_nan=True)
+        config = parse_json(Path(path).read_bytes(), lenient=True)
         check_shape(config, dict, "the file")
     except (OSError, ValueError) as error:
         raise ModelError(

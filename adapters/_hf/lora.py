@@ -8,9 +8,8 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-from mmdbench.benches.fetch import file_hash
 from mmdbench.errors import MissingExtraError, ModelError
-from mmdbench.system.digest import value_digest
+from mmdbench.system.digest import file_hash, value_digest
 from mmdbench.system.json_text import parse_json
 
 __all__ = ["LoraWeights", "apply_lora", "find_lora"]
@@ -41,7 +40,7 @@ def find_lora(place: str) -> LoraWeights:
                 f"There is no {name} in {folder}.", hint="A LoRA folder is one that peft has saved."
             )
     try:
-        kind = parse_json((folder / _CONFIG).read_text("utf-8"), with_nan=True)["peft_type"]
+        kind = parse_json((folder / _CONFIG).read_text("utf-8"), lenient=True)["peft_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / _CONFIG} is not the config of a LoRA: {error}.") from error
     if kind != "LORA":

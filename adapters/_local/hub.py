@@ -17,7 +17,6 @@ from importlib import util
 from pathlib import Path
 
 from mmdbench.benches.download import FetchSettings, download_to
-from mmdbench.benches.fetch import file_hash
 from mmdbench.errors import (
     DownloadError,
     MissingExtraError,
@@ -27,6 +26,7 @@ from mmdbench.errors import (
     UsageError,
 )
 from mmdbench.models.registry import MissingFile
+from mmdbench.system.digest import file_hash
 from mmdbench.system.files import make_folder
 from mmdbench.system.inner_paths import plain_name
 
