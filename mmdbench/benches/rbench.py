@@ -13,8 +13,6 @@ from pathlib import Path
 
 from mmdbench.benches.bench import Answers, Bench, read_bench
 from mmdbench.benches.catalog import BenchInfo
-from mmdbench.benches.fetch import data_folders, find_file
-from mmdbench.benches.rbench_files import PUBLISHED, find_published, published_tsv
 from mmdbench.errors import DataError, UnknownNameError
 from mmdbench.records import Question
 from mmdbench.scoring.families.plain import PLAIN
@@ -73,6 +71,10 @@ def open_rbench(task: str, data_dir: str | Path | None = None, *, answers: Answe
 
 def _find(own: tuple[str, ...], pictures: str, data_dir: str | Path | None) -> tuple[Path, Path]:
     """The TSV file to read a benchmark from, and the file of the user's that it is or was made of."""
+    # Loaded late: reports need the names of this module, and no file.
+    from mmdbench.benches.fetch import data_folders, find_file
+    from mmdbench.benches.rbench_files import PUBLISHED, find_published, published_tsv
+
     for file_name in own:
         if path := find_file(file_name, data_dir):
             return path, path

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from importlib import metadata, util
+from importlib import util
 from typing import Any
 
 from mmdbench.errors import UnknownNameError, UsageError
@@ -121,6 +121,8 @@ def listed_price(model: str, endpoint: str) -> Price | None:
         written = of(output_tokens=_TOKENS)
     except LookupError:
         return None
+    from importlib import metadata
+
     source = f"genai-prices {metadata.version('genai-prices')}"
     return Price(
         read,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module, metadata
+from importlib import import_module
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,8 @@ from mmdbench.system.python_file import file_digest, load_file
 from mmdbench.system.secrets import error_text
 
 if TYPE_CHECKING:
+    from importlib import metadata
+
     from mmdbench.benches.download import FetchSettings
 
 __all__ = [
@@ -117,7 +119,7 @@ def check_model(model: object) -> None:
 
 def adapter_names() -> tuple[str, ...]:
     """The names of all installed adapters, mmdbench's own and others."""
-    return tuple(sorted({e.name for e in metadata.entry_points(group=ENTRY_POINTS)}))
+    return tuple(sorted(_entry_points()))
 
 
 def missing_files(card: ModelCard) -> tuple[MissingFile, ...]:
@@ -191,8 +193,14 @@ class _FromFile:
         return {**self._model.fingerprint(), "adapter_file": self._digest}
 
 
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    from importlib import metadata
+
+    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+
+
 def _installed_module(card: ModelCard) -> ModuleType:
-    points = {e.name: e for e in metadata.entry_points(group=ENTRY_POINTS)}
+    points = _entry_points()
     if card.adapter not in points:
         raise UnknownNameError("adapter", card.adapter, points)
     module_name = points[card.adapter].module

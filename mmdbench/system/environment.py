@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -70,6 +69,8 @@ def git_state() -> dict[str, Any] | None:
 
 def versions() -> dict[str, str]:
     """The versions of everything that could change a pixel or a grade, by name."""
+    from importlib import metadata
+
     import cv2
     import numpy as np
     from PIL import __version__ as pillow

@@ -7,9 +7,10 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from email.message import Message
-from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 __all__ = ["retry_after", "seconds_of"]
 
@@ -85,6 +86,8 @@ def _finite(number: float) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
     for read in (parsedate_to_datetime, lambda value: datetime.fromisoformat(value.replace("Z", "+00:00"))):
         try:
             when = read(text)

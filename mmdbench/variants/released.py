@@ -18,13 +18,12 @@ from typing import Any
 from mmdbench.benches import Bench
 from mmdbench.benches.bench import read_bench
 from mmdbench.benches.catalog import find_bench, get_bench_names, is_degraded
-from mmdbench.benches.fetch import data_folders
 from mmdbench.corruptions.spec_file import shipped_spec
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.records import UNDEGRADED, Cell, ImageSource, Question, RunPlan
-from mmdbench.system.remote import add_from_data_url
 
 __all__ = [
+    "KNOWN_SHA256",
     "ReleasedCopies",
     "ReleasedCopy",
     "ReleasedFile",
@@ -34,6 +33,14 @@ __all__ = [
     "released_images",
     "require_released_files",
 ]
+
+KNOWN_SHA256 = {
+    "MMStar_LOW_LEVEL_HIGH": "c8254ee79c8231ea3fa01ad862a4fc2567cb497ae67bb091da46f123f0949731",
+    "RealWorldQA_LOW_LEVEL_HIGH": "f60255a169021a4f3a3e8187d8c8a1921fcdb9bf386455d1209868df4433f347",
+    "MMVet_LOW_LEVEL_LOW": "9f28d8d64529e6ecda7f47a7d19ee5065566fac50cb0f9cc4b0b6a704c7b1bf8",
+    "MMBench_DEV_EN_V11_LOW_LEVEL_MID": "b835b7536c068ac111ea5b0d44d0bf0d09b2170bbc81b07a427d0aa89a14dbce",
+}
+"""SHA-256 of published files, by name. Those of the others are the Hub's, recorded at the download."""
 
 _LEVELS = {"LOW": "low", "MID": "mid", "HIGH": "hard"}
 _BY_LEVEL = re.compile(r"(?P<bench>.+)_LOW_LEVEL_(?P<level>LOW|MID|HIGH)", re.IGNORECASE)
@@ -79,6 +86,9 @@ def find_released_files(bench: str, data_dir: str | Path | None = None) -> tuple
 
     Levels come first, weakest first, then corruptions in the order of the spec.
     """
+    from mmdbench.benches.fetch import data_folders
+    from mmdbench.system.remote import add_from_data_url
+
     name = find_bench(bench).name
     found: dict[tuple[str, str], ReleasedFile] = {}
     for folder in data_folders(data_dir):
@@ -112,6 +122,8 @@ def require_released_files(
     upper = {level: suffix for suffix, level in _LEVELS.items()}
     missing = [f"{name}_LOW_LEVEL_{upper[level]}.tsv" for level in levels if level not in found]
     if missing:
+        from mmdbench.benches.fetch import data_folders
+
         places = ", ".join(map(str, data_folders(data_dir)))
         raise DataError(
             f"The released files {', '.join(missing)} were not found in {places}.",

@@ -29,11 +29,10 @@ from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.inner_paths import plain_name
 from mmdbench.system.json_text import parse_json
 from mmdbench.system.shapes import read_as
-from mmdbench.variants.released import ReleasedFile, find_released_files, parse_released_name
+from mmdbench.variants.released import KNOWN_SHA256, ReleasedFile, find_released_files, parse_released_name
 
 __all__ = [
     "DATASET",
-    "KNOWN_SHA256",
     "PublishedFile",
     "ReleasedState",
     "choose_published",
@@ -47,14 +46,6 @@ __all__ = [
 
 DATASET = "CUDAOUTOFMEMORY/MMD-Bench"
 """The authors' dataset on the Hugging Face Hub."""
-
-KNOWN_SHA256 = {
-    "MMStar_LOW_LEVEL_HIGH": "c8254ee79c8231ea3fa01ad862a4fc2567cb497ae67bb091da46f123f0949731",
-    "RealWorldQA_LOW_LEVEL_HIGH": "f60255a169021a4f3a3e8187d8c8a1921fcdb9bf386455d1209868df4433f347",
-    "MMVet_LOW_LEVEL_LOW": "9f28d8d64529e6ecda7f47a7d19ee5065566fac50cb0f9cc4b0b6a704c7b1bf8",
-    "MMBench_DEV_EN_V11_LOW_LEVEL_MID": "b835b7536c068ac111ea5b0d44d0bf0d09b2170bbc81b07a427d0aa89a14dbce",
-}
-"""SHA-256 of published files, by name. Those of the others are the Hub's, recorded at the download."""
 
 _HOST = "https://huggingface.co"
 _SET = "released"

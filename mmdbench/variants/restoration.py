@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib import import_module, metadata, util
+from importlib import import_module, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,8 @@ def _open(name: str, files: Sequence[Path]) -> Restorer:
     if name in SHIPPED:
         identity = {"version": SHIPPED_VERSION, "opencv": _version("opencv-python-headless")}
         return Restorer(name, identity, SHIPPED[name])
+    from importlib import metadata
+
     registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     if name in registered:
         return _from_function(name, registered[name].value)
@@ -235,6 +237,8 @@ def _padded(function: Restore, multiple: int) -> Restore:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # another build of the same package

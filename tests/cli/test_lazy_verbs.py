@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from mmdbench.cli import VERBS, app
+from mmdbench.cli._shared.lazy_verbs import VerbCommand
+from mmdbench.cli._shared.urls import OUT, RUN
+from run_folders import question, write_run
 
 IMPORTED = (
     "import atexit, sys; from mmdbench.cli import main; atexit.register(lambda: print(*sys.modules)); main()"
@@ -45,10 +50,59 @@ def test_help_has_every_verb_with_its_whole_first_line():
             ["--help"],
             HEAVY | {"mmdbench.cli.listing", "mmdbench.library", "pydantic", "rich", "yaml"},
         ),
-        (["list", "corruptions"], HEAVY | {"rich.markdown", "mmdbench.cli.report"}),
-        (["list", "models"], HEAVY | {"rich.markdown"}),
+        (["list", "corruptions"], HEAVY | {"mmdbench.cli.report", "pydantic", "rich.markdown"}),
+        (["list", "models"], HEAVY | {"pydantic", "rich.markdown"}),
     ],
     ids=lambda words: " ".join(sorted(words)[:2]),
 )
 def test_a_command_imports_only_what_it_needs(words, never):
     assert not imported(*words) & never
+
+
+def test_report_imports_no_pictures_and_nothing_that_asks(tmp_path):
+    run = write_run(tmp_path / "run", [question(i) for i in range(3)], lambda *_: "A", levels=("clean",))
+    never = (HEAVY - {"numpy"}) | {
+        "asyncio",
+        "http",
+        "pydantic",
+        "rich.markdown",
+        "ssl",
+        "mmdbench.report.page",
+    }
+    assert not imported("report", run) & never
+
+
+def _verb(
+    first: str,
+    more: Annotated[list[str], typer.Argument(parser=RUN)],
+    *,
+    name: Annotated[list[str] | None, typer.Option("--name")] = None,
+    out: Annotated[Path | None, typer.Option(parser=OUT)] = None,
+    text: str = "plain",
+    count: int = 3,
+    share: Annotated[float | None, typer.Option()] = None,
+    switch: bool = False,
+) -> None:
+    print(first, more, name, out, text, count, share, switch)  # noqa: T201 - the test reads it
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a", "b"],
+        ["a", "b", "c", "--name", "x", "--name", "y", "--out", "o", "--text", "", "--count", "4", "--switch"],
+        ["a", "s3://b/c", "--out", "s3://d", "--share", "0.5"],
+        ["a", ""],
+        ["a", "b", "--out", " "],
+        ["a", "b", "--count", "many"],
+        ["a", "b", "--text"],
+        ["a"],
+    ],
+    ids=" ".join,
+)
+def test_values_are_read_as_typer_reads_them(words):
+    ours, theirs = typer.Typer(), typer.Typer()
+    ours.command(cls=VerbCommand)(_verb)
+    theirs.command()(_verb)
+    done, expected = (CliRunner().invoke(one, words) for one in (ours, theirs))
+    assert (done.exit_code, done.output) == (expected.exit_code, expected.output)

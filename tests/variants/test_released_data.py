@@ -20,9 +20,9 @@ from mmdbench.library import downloads
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.manifest import read_manifest
+from mmdbench.variants.released import KNOWN_SHA256
 from mmdbench.variants.released_data import (
     DATASET,
-    KNOWN_SHA256,
     PublishedFile,
     fetch_published,
     list_published,

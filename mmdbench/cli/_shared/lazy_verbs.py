@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from mmdbench.cli._shared.errors import guarded
 
-__all__ = ["Verb", "VerbGroup"]
+__all__ = ["Verb", "VerbCommand", "VerbGroup"]
 
 
 class Verb(NamedTuple):
@@ -21,6 +22,46 @@ class Verb(NamedTuple):
     """Its module in `mmdbench.cli`, with a dot and the function, or the `typer.Typer` of a group of verbs."""
     line: str
     """First line of its help."""
+
+
+class _Light:
+    """A command that reads texts, and what has a parser, as typer does, but without importing pydantic.
+
+    That import would take a third of the time of `mmdbench list`. Numbers are left to typer.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters of the command."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            kind = getattr(parameter, "type_descriptor", None)
+            if kind is not None:  # typer below 0.29 has none, and needs no pydantic
+                parse = kind.parameter_info.parser or (str if kind.annotation in _TEXTS else None)
+                parameter.get_runtime_param = partial(_Reader, parse, type(parameter).get_runtime_param)
+        return found
+
+
+_TEXTS = (str, list[str])
+
+
+class _Reader:
+    """Reads the value of a parameter by a function on its text, or on each of its texts, if there is one."""
+
+    def __init__(self, parse: Callable[[Any], Any] | None, others: Callable[[Any], Any]) -> None:
+        self._parse, self._others = parse, others
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The value of a parameter; None or an empty tuple if it was not given."""
+        several = param.multiple or param.nargs == -1
+        if value is None:
+            return () if several else None
+        if self._parse is None:
+            return self._others(param).coerce(value, param, ctx)
+        return [self._parse(one) for one in value] if several else self._parse(value)
+
+
+class VerbCommand(_Light, TyperCommand):
+    """A verb."""
 
 
 class _Commands(Mapping[str, Any]):
@@ -35,7 +76,7 @@ class _Commands(Mapping[str, Any]):
         if isinstance(found, typer.Typer):
             return typer.main.get_command(found)
         alone = typer.Typer(add_completion=False)
-        alone.command(name)(guarded(found))
+        alone.command(name, cls=VerbCommand)(guarded(found))
         return typer.main.get_command(alone)
 
     def __iter__(self) -> Iterator[str]:
@@ -45,7 +86,7 @@ class _Commands(Mapping[str, Any]):
         return len(self._verbs)
 
 
-class VerbGroup(TyperGroup):
+class VerbGroup(_Light, TyperGroup):
     """A group of the verbs in its table; a subclass names the table."""
 
     verbs: ClassVar[Mapping[str, Verb]] = {}

@@ -19,7 +19,7 @@ from mmdbench.results.judging.asked import asked_judges
 from mmdbench.results.served import judge_served, served_notes
 from mmdbench.run.file_records import has_unchecked
 from mmdbench.run.served_models import names_text
-from mmdbench.variants.released_data import KNOWN_SHA256
+from mmdbench.variants.released import KNOWN_SHA256
 
 __all__ = ["notes_beside_published", "run_notes", "unpublished_files"]
 
