@@ -36,9 +36,7 @@ class Slow:
         return Outcome("A")
 
 
-@pytest.mark.parametrize(
-    ("most", "together"), [(1, {1}), (2000, {4, 5, 6, 7, 8}), (500_000_000, range(9, 17))]
-)
+@pytest.mark.parametrize(("most", "together"), [(1, {1}), (2000, range(2, 9)), (500_000_000, range(2, 17))])
 def test_requests_wait_until_there_is_room_for_their_pictures(monkeypatch, tmp_path, most, together):
     monkeypatch.setattr(async_driver, "BytesInFlight", lambda: BytesInFlight(most))
     path, settings = write_many(tmp_path / "many.tsv", 40), RunSettings(canary=False)
