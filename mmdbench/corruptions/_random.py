@@ -6,7 +6,8 @@ numbers is done here.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,18 @@ __all__ = ["Stream", "normal_indices", "normal_quantiles"]
 
 
 class Stream:
-    """A stream of random numbers that follows from a key."""
+    """A stream of random numbers that follows from a key.
 
-    def __init__(self, *key: str | int) -> None:
+    A function in the key is called when the first number is drawn.
+    """
+
+    def __init__(self, *key: str | int | Callable[[], int]) -> None:
         self._key = key
-        self._bits = np.random.PCG64(int(value_digest(list(key))[:32], 16))
+
+    @cached_property
+    def _bits(self) -> np.random.PCG64:
+        key = [part() if callable(part) else part for part in self._key]
+        return np.random.PCG64(int(value_digest(key)[:32], 16))
 
     def child(self, name: str) -> Stream:
         """An independent stream: drawing from it does not shift the numbers of this one."""

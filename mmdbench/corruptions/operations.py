@@ -96,8 +96,11 @@ def corrupt(
     if isinstance(image, (list, tuple)):
         return [corrupt(one, chosen, intensity=strength, seed=seed, profile=profile) for one in image]
     pixels, restore = as_rgb(image)
-    seed = image_seed(pixels, chosen, seed)
-    params = draw(load_spec(), chosen, pixels.shape, intensity=strength, seed=seed, profile=profile)
+    _check_seed(seed)
+    values = load_spec().values(chosen, strength, pixels.shape[:2], profile)
+    # Where nothing is drawn, the pixels are not hashed for a seed.
+    rng = Stream(chosen, lambda: image_seed(pixels, chosen, seed))
+    params = find_corruption(load_spec(), chosen).sample(values, rng)
     return restore(_applied(chosen, pixels, params))
 
 

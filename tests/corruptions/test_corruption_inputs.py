@@ -377,3 +377,20 @@ def test_an_opencv_that_makes_other_pixels_is_refused(monkeypatch, version, fits
                 corrupt(picture(1), "scan_lines", level="low")
     finally:
         check_opencv.cache_clear()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pixels_are_hashed_only_where_something_is_drawn(name, monkeypatch):
+    from mmdbench.corruptions import operations
+
+    hashed = []
+    original = operations.pixel_digest
+    monkeypatch.setattr(operations, "pixel_digest", lambda pixels: hashed.append(1) or original(pixels))
+    expected = corrupt(picture(1), name, level="hard")
+    drawn = name in get_corruption_names("stochastic") and name != "color_diffusion"
+    assert bool(hashed) == drawn
+    assert same(np.array(corrupt(Image.fromarray(picture(1)), name, level="hard")), expected)
+    corrupt(picture(1), name, intensity=1.0)
+    assert bool(hashed) == (name in get_corruption_names("stochastic"))
+    with pytest.raises(UsageError, match="seed must be a whole number"):
+        corrupt(picture(1), name, level="hard", seed=1.5)
