@@ -46,6 +46,7 @@ __all__ = [
     "ModelError",
     "ParamsError",
     "ShapeError",
+    "SlowWarning",
     "SpecError",
     "StoreError",
     "UnknownNameError",
@@ -185,3 +186,7 @@ class LockedError(StoreError):
 
 class IncompleteError(MmdbenchError):
     """Too many of the planned answers are missing for a result."""
+
+
+class SlowWarning(UserWarning):
+    """Something takes much longer than it would with an optional package; the message says how long."""

@@ -30,7 +30,7 @@ _PIXELS_PER_STEP = 1 << 14
 
 
 @corruption(
-    kernel_size=p.odd(1, 4095),
+    kernel_size=p.odd(1, 8191),
     sigma=p.number(0, 4096),
     image_weight=p.number(0, 16),
     blur_weight=p.number(0, 16),
@@ -49,7 +49,8 @@ def sample_lens_flare(values: Values, rng: Stream) -> dict[str, Any]:
         x, y = rng.integer(0, width), rng.integer(0, height)
         spots.append([x, y, rng.integer(*values.span("radius"))])
         angle, length = rng.uniform(0, 2 * math.pi), rng.integer(*values.span("ray_length"))
-        rays.append([x, y, int(x + length * math.cos(angle)), int(y + length * math.sin(angle))])
+        ends = (x + length * math.cos(angle), y + length * math.sin(angle))
+        rays.append([x, y, *(min(int(end), p.COORDINATE) for end in ends)])
     return {
         "spots": spots,
         "rays": rays,
@@ -103,7 +104,7 @@ def sample_motion_blur(values: Values, rng: Stream) -> dict[str, Any]:
     return {"kernel_size": values.integer("kernel_size"), "angle_deg": rng.uniform(low, high)}
 
 
-@corruption(sample_motion_blur, kernel_size=p.integer(1, 1024), angle_deg=p.number(-360, 360))
+@corruption(sample_motion_blur, kernel_size=p.integer(1, 2048), angle_deg=p.number(-360, 360))
 def motion_blur(image: Image, params: p.Params) -> Image:
     """Average along a line."""
     return sparse_correlate(image, line_kernel(params["kernel_size"], params["angle_deg"]))
@@ -147,7 +148,7 @@ def sample_dirty_lens(values: Values, rng: Stream) -> dict[str, Any]:
     circles=p.rows(4),
     image_weight=p.number(0, 16),
     dirt_weight=p.number(0, 16),
-    blur_sigma=p.published(p.number(0, 1000)),
+    blur_sigma=p.published(p.number(0, 2048)),
 )
 def dirty_lens(image: Image, params: p.Params) -> Image:
     """Mix the image with a blurred grey layer of ellipses and discs, later ones over earlier ones."""

@@ -91,7 +91,7 @@ def sample_color_diffusion(values: Values, rng: Stream) -> dict[str, Any]:
 
 @corruption(
     sample_color_diffusion,
-    kernel_size=p.odd(1, 4095),
+    kernel_size=p.odd(1, 8191),
     sigma=p.number(0, 4096),
     kernel_gain=p.number(0, 16),
     image_weight=p.number(0, 16),

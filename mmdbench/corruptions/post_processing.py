@@ -105,13 +105,13 @@ def _sample_text(values: Values, rng: Stream) -> dict[str, Any] | None:
 
 @corruption(
     sample_graffiti,
-    strokes=p.records(start=_POINT, end=_POINT, thickness=p.integer(1, 255), rgb=_COLOR),
+    strokes=p.records(start=_POINT, end=_POINT, thickness=p.integer(1, 512), rgb=_COLOR),
     text=p.record(
         optional=True,
         string=p.text("ACDEFGHIKOPRTVXY0123456789"),
         origin=_POINT,
         font_scale=p.number(1e-3, 1000),
-        thickness=p.integer(1, 255),
+        thickness=p.integer(1, 512),
         rgb=_COLOR,
     ),
 )
@@ -139,7 +139,8 @@ def sample_watermark_damage(values: Values, rng: Stream) -> dict[str, Any]:
     boxes = []
     for _ in range(values.integer("boxes")):
         x, y = rng.integer(0, width - margin_x), rng.integer(0, height - margin_y)
-        boxes.append([x, y, x + rng.integer(low_x, high_x), y + rng.integer(low_y, high_y)])
+        ends = (x + rng.integer(low_x, high_x), y + rng.integer(low_y, high_y))
+        boxes.append([x, y, *(min(end, p.COORDINATE) for end in ends)])
     return {
         "boxes": boxes,
         "inpaint_radius": values.integer("inpaint_radius"),
@@ -158,7 +159,7 @@ def _fitted(side: int, margin: float, span: tuple[int, int]) -> tuple[int, int, 
 @corruption(
     sample_watermark_damage,
     boxes=p.rows(4),
-    inpaint_radius=p.integer(1, 100),
+    inpaint_radius=p.integer(1, 256),
     strength=p.number(0, 1),
     darken_edges=p.flag(),
     edge_gain=p.published(p.number(0, 1)),

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions.formula import evaluate, uses_intensity
-from mmdbench.errors import ImageInputError, UnknownNameError
+from mmdbench.errors import UnknownNameError
 from mmdbench.records import chain_steps
 from mmdbench.system.digest import value_digest
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CorruptionSpec", "NumberSpec", "ProfileSpec", "Spec", "Values"]
 
 _LONGEST_SHAPE = 256
-"""The longest picture, in short sides, whose shapes are counted by area: a thin strip would get millions."""
+"""The length in short sides from which on counts grow no more: thin strips would get millions of shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +176,11 @@ class Spec:
 
         Raises:
             UnknownNameError: The spec has no such corruption or profile.
-            ImageInputError: The image is too long for the profile.
         """
         reference = self.profile(profile).reference_side
         length, count = 1.0, 1.0
         if reference is not None:
-            length, count = min(size) / reference, size[0] * size[1] / min(size) ** 2
-            if count > _LONGEST_SHAPE:
-                raise ImageInputError(
-                    f"The image is too long for the profile {profile!r}: {size[1]}×{size[0]} px.",
-                    hint=f"Its long side must be at most {_LONGEST_SHAPE} times the short one.",
-                )
+            length, count = min(size) / reference, min(max(size) / min(size), _LONGEST_SHAPE)
         sized = {
             key: number.at(intensity) if reference is None else _sized(number, intensity, length, count)
             for key, number in self.corruption(name).numbers.items()

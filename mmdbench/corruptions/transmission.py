@@ -71,7 +71,7 @@ def block_exchange(image: Image, params: p.Params) -> Image:
     return out
 
 
-@corruption(spatial_radius=p.integer(0, 1024), color_radius=p.integer(0, 512))
+@corruption(spatial_radius=p.integer(0, 4096), color_radius=p.integer(0, 512))
 def mean_shift(image: Image, params: p.Params) -> Image:
     """Mean-shift filtering on a pyramid of two levels."""
     return filter_by_mean_shift(image, params["spatial_radius"], params["color_radius"])

@@ -309,7 +309,7 @@ BAD_PARAMS = [
     ("graffiti", {"strokes": [{"start": [0, 0]}], "text": None}, r"\['strokes'\]\[0\] lacks the key 'end'"),
     ("graffiti", {"strokes": [], "text": {"string": "Zebra"}}, r"letters"),
     ("gaussian_noise", {"sigma": 5, "seed": -1}, r"\['seed'\] is -1"),
-    ("lens_blur", {"kernel_size": 10**9, "sigma": 1, "image_weight": 1, "blur_weight": 1}, r"from 1 to 4095"),
+    ("lens_blur", {"kernel_size": 10**9, "sigma": 1, "image_weight": 1, "blur_weight": 1}, r"from 1 to 8191"),
     ("lens_blur", {"kernel_size": 4, "sigma": 1, "image_weight": 1, "blur_weight": 1}, r"odd"),
 ]
 

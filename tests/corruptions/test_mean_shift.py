@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 # Private: users choose no implementation, and do not see which one is in use.
 from mmdbench.corruptions import _mean_shift
 from mmdbench.corruptions._mean_shift import _kernel, mean_shift
+from mmdbench.errors import SlowWarning
 from numba_kernels import engine_fixture, needs_numba, photo, run_python
 
 PHOTOS = ("astronaut_256x192", "chelsea_120x160", "page_200x150")
@@ -159,9 +161,20 @@ def test_threads_do_not_disturb_each_other(engine: str) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(results, expected, strict=True))
 
 
-def test_hidden_numba_means_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_numba_means_opencv_and_one_line_that_says_what_it_costs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert _kernel.__wrapped__() is None
+    _kernel.cache_clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            mean_shift(photo()[:9, :9], 9, 9)
+    _kernel.cache_clear()
+    assert [warning.category for warning in caught] == [SlowWarning]
+    (line,) = str(caught[0].message).splitlines()
+    assert "0.8, 2.7 and 8 s" in line
+    assert line.endswith("pip install 'mmdbench[fast]'")
 
 
 @needs_numba
@@ -169,7 +182,8 @@ def test_numba_without_its_compiler_means_opencv(monkeypatch: pytest.MonkeyPatch
     import numba
 
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    assert _kernel.__wrapped__() is None
+    with pytest.warns(SlowWarning):
+        assert _kernel.__wrapped__() is None
 
 
 @needs_numba
