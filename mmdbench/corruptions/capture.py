@@ -7,7 +7,6 @@ decorated function makes the degraded image from these and nothing else.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -18,15 +17,12 @@ from mmdbench.corruptions import params as p
 from mmdbench.corruptions._blending import blend, look_up
 from mmdbench.corruptions._drawing import draw_line
 from mmdbench.corruptions._filtering import gaussian_blur, gaussian_weights, line_kernel, sparse_correlate
+from mmdbench.corruptions._saturation import desaturate
 from mmdbench.corruptions.definition import Image, corruption
 
 if TYPE_CHECKING:
     from mmdbench.corruptions._random import Stream
     from mmdbench.corruptions.spec import Values
-
-_HUES = 180
-_ONE = 1 << 15
-_PIXELS_PER_STEP = 1 << 14
 
 
 @corruption(
@@ -166,31 +162,5 @@ def dirty_lens(image: Image, params: p.Params) -> Image:
 
 @corruption(gain=p.number(0, 1))
 def hsv_saturation(image: Image, params: p.Params) -> Image:
-    """Multiply S of 8-bit HSV (H in 0..179) by the gain, truncated.
-
-    A channel is V · (1 − S · x), where x depends on the hue and the channel; truncated. In integers:
-    OpenCV's conversion back to RGB differs between CPUs.
-    """
-    hsv = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), np.uint8).reshape(-1, 3)
-    shares = _channel_shares(params["gain"])
-    out = np.empty(hsv.shape, np.uint8)
-    for start in range(0, len(hsv), _PIXELS_PER_STEP):
-        part = slice(start, start + _PIXELS_PER_STEP)
-        index = (hsv[part, 0].astype(np.uint16) << 8) | hsv[part, 1]
-        value = hsv[part, 2].astype(np.uint32)
-        for channel in range(3):
-            product = np.take(shares[channel], index, mode="clip") * value
-            product >>= 15
-            out[part, channel] = product
-    return out.reshape(image.shape)
-
-
-@lru_cache(maxsize=16)
-def _channel_shares(gain: float) -> NDArray[np.uint16]:
-    """The share of V that each channel keeps, times 2¹⁵, by channel and hue · 256 + saturation."""
-    saturation = (np.arange(256, dtype=np.float32) * np.float32(gain)).astype(np.int64)
-    # A colour's distance from full value along the hue circle, in 30ths of a sector of 60 degrees.
-    hue = np.arange(_HUES)
-    lost = [np.clip(np.abs((hue - top + 90) % _HUES - 90) - 30, 0, 30) for top in (0, 60, 120)]
-    share = _ONE - np.round(saturation * np.array(lost)[..., None] * _ONE / (255 * 30))
-    return np.asarray(share.reshape(3, -1), dtype=np.uint16)
+    """Multiply S of 8-bit HSV (H in 0..179) by the gain, truncated."""
+    return desaturate(image, params["gain"])
