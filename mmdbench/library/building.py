@@ -23,11 +23,12 @@ from mmdbench.builds.verify import Verification, VerifySettings, verify_build
 from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.plugins import use_corruption
 from mmdbench.corruptions.spec_file import load_spec
-from mmdbench.errors import DataError, UnknownNameError, UsageError
-from mmdbench.library.options import chosen_levels
+from mmdbench.errors import DataError, UsageError
+from mmdbench.library.given_options import checked_options
+from mmdbench.library.options import chosen_levels, listed
 from mmdbench.library.report import source_folders
 from mmdbench.library.sources import Sources, open_benches
-from mmdbench.library.user_interface import Benches, Shows, UserInterface, bench_names, interface_of
+from mmdbench.library.user_interface import Benches, Shows, UserInterface, interface_of
 from mmdbench.records import LEVELS, ImageBytes
 from mmdbench.results.pictures import SourceFolders
 from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
@@ -205,11 +206,9 @@ def plan_build(bench: Benches, *, progress: Shows = True, **options: Unpack[Buil
     Returns:
         The planned build.
     """
-    for name in options:
-        if name not in BuildOptions.__annotations__:
-            raise UnknownNameError("option of build", name, BuildOptions.__annotations__)
+    options = checked_options(options, BuildOptions, "build")
     interface = interface_of(progress)
-    plan = _plan(bench_names(bench), options)
+    plan = _plan(listed(bench), options)
     where = source_folders(options.get("data_dir"), options.get("image_root"))
     offline, family = options.get("offline", False), options.get("family", "")
     sources = Sources(where.data_dir, offline, family, "any", image_root=where.image_root)

@@ -11,12 +11,12 @@ from uuid import uuid4
 from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.library.evaluating import evaluate
 from mmdbench.library.notes import show_note
-from mmdbench.library.options import EvaluateOptions
+from mmdbench.library.options import EvaluateOptions, listed
 from mmdbench.library.prepared import prepare
 from mmdbench.library.run import Run
 from mmdbench.library.tracked import described, run_config, run_numbers
 from mmdbench.library.trackers import LogTo, Tracker, open_tracker, require_tracker
-from mmdbench.library.user_interface import Benches, UserInterface, bench_names
+from mmdbench.library.user_interface import Benches, UserInterface
 from mmdbench.records import CLEAN
 from mmdbench.system.bounds import require_at_least
 
@@ -88,7 +88,7 @@ class DropMonitor:
         if log_to is not None:
             require_tracker(log_to)
         self.folder = Path(out)
-        self._model, self._benches, self._log_to = model, bench_names(bench), log_to
+        self._model, self._benches, self._log_to = model, listed(bench), log_to
         self._options = cast("EvaluateOptions", {"sample": _SAMPLE, "levels": _LEVELS, **options})
         self._opened = ExitStack()
         self._tracker: Tracker | None = None

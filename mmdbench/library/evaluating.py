@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 from mmdbench.errors import IncompleteError, MmdbenchError
 from mmdbench.library.asking import ask_model, model_fetcher, open_run
 from mmdbench.library.given_models import AnyModel
-from mmdbench.library.options import EvaluateOptions
+from mmdbench.library.options import EvaluateOptions, listed
 from mmdbench.library.prepared import Prepared, prepare
 from mmdbench.library.run import Run, Session
-from mmdbench.library.user_interface import Benches, Shows, UserInterface, bench_names, interface_of
+from mmdbench.library.user_interface import Benches, Shows, UserInterface, interface_of
 from mmdbench.records import RunPlan
 from mmdbench.results.graded_run import load_results
 from mmdbench.results.precision import half_width_points, until_precise
@@ -64,7 +64,7 @@ def evaluate(
     True
     """
     interface = interface_of(progress)
-    return carry_out(prepare(model, bench_names(bench), options, interface), interface)
+    return carry_out(prepare(model, listed(bench), options, interface), interface)
 
 
 def carry_out(prepared: Prepared, interface: UserInterface) -> Run:
@@ -87,7 +87,7 @@ def forecast(
         The numbers of requests, images and tokens, the cost and the time.
     """
     interface = interface_of(progress)
-    prepared = prepare(model, bench_names(bench), options, interface, dry_run=True)
+    prepared = prepare(model, listed(bench), options, interface, dry_run=True)
 
     def count() -> Forecast:
         with _opened(prepared, interface) as inputs:

@@ -13,7 +13,7 @@ from mmdbench.records import CLEAN, LEVELS, RECODED
 if TYPE_CHECKING:
     from mmdbench.corruptions.definition import Corruption
 
-__all__ = ["EvaluateOptions", "chosen_levels"]
+__all__ = ["EvaluateOptions", "chosen_levels", "listed"]
 
 
 class EvaluateOptions(TypedDict, total=False):
@@ -128,14 +128,23 @@ class EvaluateOptions(TypedDict, total=False):
     runtime_env: str | Path | None
 
 
-def chosen_levels(names: Sequence[str]) -> tuple[str, ...]:
+def listed(values: str | Path | Sequence[str | Path]) -> list[str]:
+    """Names or paths as a list of texts; a text or a path is a list of one.
+
+    >>> listed("hard"), listed(("clean", "hard"))
+    (['hard'], ['clean', 'hard'])
+    """
+    return [str(values)] if isinstance(values, (str, Path)) else [str(value) for value in values]
+
+
+def chosen_levels(names: str | Sequence[str]) -> tuple[str, ...]:
     """Each level once, in the order of strength. Raises UnknownNameError, and UsageError for none.
 
     >>> chosen_levels(["hard", "clean"])
     ('clean', 'hard')
     """
     known = (CLEAN, RECODED, *LEVELS)
-    wanted = [names] if isinstance(names, str) else list(names)
+    wanted = listed(names)
     for name in wanted:
         if name not in known:
             raise UnknownNameError("level", name, known)

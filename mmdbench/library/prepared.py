@@ -9,8 +9,9 @@ from typing import Any
 
 from mmdbench.benches import expand_benches
 from mmdbench.corruptions.plugins import use_corruption
-from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.errors import UsageError
 from mmdbench.library.given_models import AnyModel, GivenModel, given_model
+from mmdbench.library.given_options import checked_options
 from mmdbench.library.options import EvaluateOptions, chosen_levels
 from mmdbench.library.sources import Sources
 from mmdbench.library.user_interface import UserInterface
@@ -70,9 +71,7 @@ def prepare(
     Raises:
         UsageError: An option is unknown, or has a value that it cannot have.
     """
-    for name in options:
-        if name not in EvaluateOptions.__annotations__:
-            raise UnknownNameError("option of evaluate", name, EvaluateOptions.__annotations__)
+    options = checked_options(options, EvaluateOptions, "evaluate")
     given = given_model(model, options, interface)
     command = options.get("serve", "")
     server = LocalServer(command, given.card, options.get("serve_minutes", 30.0)) if command else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import UnknownNameError
+from mmdbench.library.options import listed
 from mmdbench.library.shown_tables import Origin, TableSet
 from mmdbench.library.user_interface import UserInterface
 from mmdbench.report.load import open_runs
@@ -55,9 +56,9 @@ class Report:
         """The notes that limit the numbers."""
         return self.content.notes
 
-    def renderable(self, tables: Sequence[str] = ()) -> RenderableType:
+    def renderable(self, tables: str | Sequence[str] = ()) -> RenderableType:
         """The tables of the given keys, or the main ones, for rich to print."""
-        return console(self.content, tables)
+        return console(self.content, listed(tables))
 
     def ages(self) -> list[str]:
         """A line for each run on the ages of its replies."""
@@ -65,7 +66,9 @@ class Report:
         lines = [(run.name, freshness_line(freshness(run))) for run in self.results]
         return [f"{name}: {line}" if several else line for name, line in lines]
 
-    def text(self, form: str = "markdown", tables: Sequence[str] = (), *, intervals: bool = False) -> str:
+    def text(
+        self, form: str = "markdown", tables: str | Sequence[str] = (), *, intervals: bool = False
+    ) -> str:
         """The report as a text.
 
         Args:
@@ -79,12 +82,12 @@ class Report:
         if form not in FORMS:
             raise UnknownNameError("form of a report", form, FORMS)
         if form == "latex":
-            return latex(self.content, tables, intervals=intervals)
-        return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](self.content, tables)
+            return latex(self.content, listed(tables), intervals=intervals)
+        return {"markdown": markdown, "csv": as_csv, "json": as_json}[form](self.content, listed(tables))
 
-    def parquet(self, path: str | Path, tables: Sequence[str] = ()) -> Path:
+    def parquet(self, path: str | Path, tables: str | Sequence[str] = ()) -> Path:
         """Write the numbers to a Parquet file, a record each. Raises MissingExtraError without pyarrow."""
-        write_parquet(self.content, Path(path), tables)
+        write_parquet(self.content, Path(path), listed(tables))
         return Path(path)
 
     def page(
@@ -121,11 +124,11 @@ class Report:
                 on_progress=bar.update,
             )
 
-    def figures(self, folder: str | Path, formats: Sequence[str] = ()) -> list[Path]:
+    def figures(self, folder: str | Path, formats: str | Sequence[str] = ()) -> list[Path]:
         """Draw the figures as `svg` and `pdf` files. Raises MissingExtraError without matplotlib."""
         from mmdbench.report.render.figures import FORMATS, draw_figures
 
-        return draw_figures(self.content, Path(folder), formats or FORMATS)
+        return draw_figures(self.content, Path(folder), listed(formats) or FORMATS)
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
         """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl` of one run."""

@@ -15,11 +15,11 @@ from mmdbench.errors import IncompleteError, MmdbenchError, UnknownNameError, Us
 from mmdbench.library.checking import CheckResult
 from mmdbench.library.evaluating import carry_out
 from mmdbench.library.given_models import AnyModel
-from mmdbench.library.options import EvaluateOptions
+from mmdbench.library.options import EvaluateOptions, listed
 from mmdbench.library.prepared import prepare
 from mmdbench.library.run import Run
 from mmdbench.library.screen import plain_text
-from mmdbench.library.user_interface import Benches, UserInterface, bench_names
+from mmdbench.library.user_interface import Benches, UserInterface
 from mmdbench.stats.rounding import fixed
 from mmdbench.system.bounds import require_above
 from mmdbench.system.durations import parse_age
@@ -85,7 +85,7 @@ class RobustnessGate:
         """
         interface = UserInterface(quiet=True)
         with _working_directory(self.root):
-            prepared = prepare(self.model, bench_names(self.bench), self.options, interface)
+            prepared = prepare(self.model, listed(self.bench), self.options, interface)
             usual = prepared.evaluation.folder
             folder = self.root / (usual if self.options.get("out") else runs / usual.name)
             evaluation = replace(prepared.evaluation, folder=folder)
@@ -144,8 +144,7 @@ def robustness_gate(arguments: Mapping[str, Any], root: Path) -> RobustnessGate:
         if name not in known:
             raise UnknownNameError("argument of @pytest.mark.robustness", name, known)
     checks = {name: arguments[name] for name in _CHECKS if name in arguments}
-    gates = checks.get("gates", ())
-    checks["gates"] = [gates] if isinstance(gates, str) else list(gates)
+    checks["gates"] = listed(checks.get("gates", ()))
     for gate in checks["gates"]:
         parse_gate(gate)
     require_above("alpha", checks.get("alpha", ALPHA), 0, below=0.5)

@@ -16,6 +16,7 @@ from mmdbench.library.asking import refuse_incomplete
 from mmdbench.library.checking import CheckResult
 from mmdbench.library.frames import REPLY_COLUMNS, arrow_table, data_frame, reply_rows
 from mmdbench.library.judging import refuse_unjudged, shown_by_report
+from mmdbench.library.options import listed
 from mmdbench.library.report import EXAMPLES, Report
 from mmdbench.library.shown_tables import Origin, ShownTable, TableSet
 from mmdbench.library.tracked import log_run
@@ -186,7 +187,7 @@ class Run:
     def check(
         self,
         baseline: str | Path,
-        gates: Sequence[str] = (),
+        gates: str | Sequence[str] = (),
         *,
         alpha: float = ALPHA,
         require_fresh: str | timedelta = "",
@@ -208,7 +209,7 @@ class Run:
             UsageError: There is no baseline, or a gate names no row.
             IncomparableError: Run and baseline are of different questions or settings.
         """
-        wanted = [parse_gate(text) for text in gates]
+        wanted = [parse_gate(text) for text in listed(gates)]
         oldest = parse_age("--require-fresh", require_fresh)
         # A run that gets no verdict says so whether its baseline can be read or not.
         found = refusal(self.results, alpha, oldest)

@@ -18,7 +18,6 @@ __all__ = [
     "ProgressBar",
     "Shows",
     "UserInterface",
-    "bench_names",
     "interface_of",
 ]
 
@@ -114,8 +113,3 @@ def interface_of(progress: Shows) -> UserInterface:
     if isinstance(progress, UserInterface):
         return progress
     return CallbackInterface(progress) if callable(progress) else UserInterface(quiet=not progress)
-
-
-def bench_names(bench: Benches) -> list[str]:
-    """The argument `bench` as a list."""
-    return [str(bench)] if isinstance(bench, (str, Path)) else [str(name) for name in bench]

@@ -8,6 +8,7 @@ import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -175,6 +176,16 @@ def test_progress_goes_to_a_function_and_threads_may_run_side_by_side(tmp_path):
         ("chance", {"level": ["clean"]}, "Did you mean 'levels'"),
         ("chance", {"levels": []}, "must name a level"),
         ("chance", {"levels": ["hrad"]}, "Did you mean 'hard'"),
+        ("chance", {"seed": "3"}, "option seed must be of type int, got '3'"),
+        ("chance", {"seed": True}, "option seed must be of type int, got True"),
+        ("chance", {"restore_clean": "no"}, "option restore_clean must be of type bool, got 'no'"),
+        ("chance", {"codec": None}, "option codec must be of type str, got None"),
+        ("chance", {"workers": "2"}, "option workers must be of type int"),
+        ("chance", {"shard": "1/2"}, "option shard must be of type tuple"),
+        ("chance", {"data_dir": 3}, "option data_dir must be of type str . Path . None"),
+        ("chance", {"corruptions": ["graffiti", 3]}, "option corruptions must be of type Sequence"),
+        ("chance", {"restore_cards": "nosuch.toml", "restore": "x"}, "nosuch.toml"),
+        ("chance", {"model_cards": "nosuch.toml"}, "nosuch.toml"),
         ("chance", {"name": "x"}, "option name is for functions"),
         (first, {"settings": {"a": 1}}, "option settings is for model cards"),
         (first, {"concurrency": 3}, "is not async"),
@@ -188,6 +199,17 @@ def test_wrong_use_is_an_error_before_anything_is_asked(tmp_path, model, options
         mmdbench.evaluate(model, "mini", out=tmp_path / "run", progress=False, **options)
     assert not (tmp_path / "run").exists()
     assert not calls
+
+
+def test_one_text_is_a_list_of_one_and_a_number_of_numpy_a_number(tmp_path):
+    options = {"levels": "hard", "corruptions": "graffiti", "sample": np.int64(3), "seed": np.int32(7)}
+    run = mmdbench.evaluate("chance", "mini", out=tmp_path / "run", progress=False, **options)
+    assert {row["corruption"] for row in run.rows()} == {"graffiti"}
+    assert len(mmdbench.load_run(run.folder).rows()) == 3
+    run.accept(tmp_path / "baseline.json")
+    (row,) = run.check(tmp_path / "baseline.json", "mini/hard:2").rows
+    assert row.tolerance == 2
+    assert run.report.text("csv", "levels") == run.report.text("csv", ["levels"])
 
 
 def test_settings_are_those_of_the_card(tmp_path):
