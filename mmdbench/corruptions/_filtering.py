@@ -28,6 +28,7 @@ _STEPS = ((24.0, 8), (14.0, 4), (4.0, 2))
 # From this many weights on, OpenCV uses Fourier transforms, which are not exact.
 _DIRECT_WEIGHTS = 129
 _TALLER_THAN_INTEL = 8
+_CORNERS = np.arange(2)[:, None, None]
 # Rows and columns that are summed at a time.
 _TILE = (128, 256)
 
@@ -168,7 +169,7 @@ def line_kernel(size: int, angle_deg: float) -> NDArray[np.float64]:
     step = np.arange(size, dtype=np.float64)
     x = _fixed(step * cos, -sin * step + back_x)
     y = _fixed(step * sin, cos * step + back_y)
-    dy, dx = np.ogrid[:2, :2, :1, :1][:2]
+    dy, dx = _CORNERS[:, None], _CORNERS
     column, row = (x >> 5) + dx, (y >> 5) + dy
     weights = np.abs((1 - dx) * 32 - (x & 31)) * np.abs((1 - dy) * 32 - (y & 31))
     weights *= (column == row) & (column >= 0) & (column < size)
