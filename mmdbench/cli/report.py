@@ -43,12 +43,12 @@ def report(
     """Print the tables of a run, or of several side by side; no model is asked."""
     if markdown + latex + as_csv + as_json > 1:
         raise UsageError("Only one of --markdown, --latex, --csv and --json may be given.")
-    from mmdbench.corruptions import use_corruption
+    from mmdbench import corruptions
     from mmdbench.library import load_report
     from mmdbench.library.screen import Screen
 
     for name in corruption or ():
-        use_corruption(name)
+        corruptions.use_corruption(name)
     found = load_report(*runs, protocol=protocol, extraction=extraction, judge=judge)
     keys = tuple(table or ())
     if parquet:

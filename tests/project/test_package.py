@@ -34,8 +34,8 @@ def test_importing_loads_nothing_heavy(code):
 
 
 def test_help_answers_at_once():
-    bare, shown = (cpu_seconds(*words) for words in (["-c", "pass"], ["-m", "mmdbench", "--help"]))
-    assert shown < 10 * bare  # 5 times; typer alone takes 3
+    least, shown = (cpu_seconds(*words) for words in (["-c", "import typer"], ["-m", "mmdbench", "--help"]))
+    assert shown < 3 * least  # it takes 1.5 times as long, and 7 times if it imports all verbs
 
 
 def cpu_seconds(*args):
