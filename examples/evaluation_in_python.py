@@ -61,11 +61,14 @@ def main(folder: Path) -> int:
         "out": folder / "bright",
         "version": "1",
     }
-    print(mmdbench.forecast(bright, "mini", **options).to_ask, "requests")
+    work: mmdbench.Forecast = mmdbench.forecast(bright, "mini", **options)
+    print(work.to_ask, "requests")
     run: mmdbench.Run = mmdbench.evaluate(bright, "mini", progress=show, **options)
     scores: mmdbench.ShownTable = run.scores()
     print(scores, run.drops(by="corruption"), sep="\n")
-    value = scores["mini", "hard"]
+    tables: mmdbench.TableSet = run.tables
+    print(*tables)
+    value: mmdbench.Value | None = scores["mini", "hard"]
     print(value.value if value else "no score", len(run.frame()), len(run.rows()))
     run.page(folder / "bright.html")
     mmdbench.evaluate(first, "mini", levels=["clean"], sample=8, out=folder / "first", canary=False)
@@ -88,10 +91,12 @@ def main(folder: Path) -> int:
 
     run.accept(folder / "baseline.json")
     verdict: mmdbench.CheckResult = run.check(folder / "baseline.json", ["macro-hard:1.0"])
-    print(verdict.outcome)
+    rows: tuple[mmdbench.CheckRow, ...] = verdict.rows
+    print(verdict.outcome, *(f"{row.name}: {row.loss:.1f} points lost" for row in rows), sep="\n")
 
     plan: mmdbench.BuildOptions = {"levels": ["hard"], "sample": 4}
-    print(mmdbench.build("mini", folder / "degraded", **plan).made, "rows built")
+    built: mmdbench.BuildSummary = mmdbench.build("mini", folder / "degraded", **plan)
+    print(built.made, "rows built")
     photo = Image.new("RGB", (64, 48), "teal")
     for name in mmdbench.get_corruption_names()[:2]:
         mmdbench.corrupt(photo, name, level="hard").save(folder / f"{name}.png")

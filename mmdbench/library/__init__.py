@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmdbench.library.building import BuildOptions, BuildSummary, build
     from mmdbench.library.callables import batched
-    from mmdbench.library.checking import CheckResult
+    from mmdbench.library.checking import CheckResult, CheckRow
     from mmdbench.library.citing import cite
     from mmdbench.library.comparing import RunComparison, compare
     from mmdbench.library.drop_monitor import DropMonitor
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from mmdbench.library.options import EvaluateOptions
     from mmdbench.library.report import Report, load_report
     from mmdbench.library.run import Run, load_run
-    from mmdbench.library.shown_tables import ShownTable, TableSet
+    from mmdbench.library.shown_tables import ShownTable, TableSet, Value
     from mmdbench.library.user_interface import Progress
 
 __all__ = [
     "BuildOptions",
     "BuildSummary",
     "CheckResult",
+    "CheckRow",
     "DropMonitor",
     "EvaluateOptions",
     "Forecast",
@@ -34,6 +35,7 @@ __all__ = [
     "RunComparison",
     "ShownTable",
     "TableSet",
+    "Value",
     "batched",
     "build",
     "cite",
@@ -46,7 +48,7 @@ __all__ = [
 
 _MODULES = {
     **dict.fromkeys(("BuildOptions", "BuildSummary", "build"), "building"),
-    "CheckResult": "checking",
+    **dict.fromkeys(("CheckResult", "CheckRow"), "checking"),
     "DropMonitor": "drop_monitor",
     "EvaluateOptions": "options",
     **dict.fromkeys(("Forecast", "evaluate", "forecast"), "evaluating"),
@@ -54,7 +56,7 @@ _MODULES = {
     **dict.fromkeys(("Report", "load_report"), "report"),
     **dict.fromkeys(("Run", "load_run"), "run"),
     **dict.fromkeys(("RunComparison", "compare"), "comparing"),
-    **dict.fromkeys(("ShownTable", "TableSet"), "shown_tables"),
+    **dict.fromkeys(("ShownTable", "TableSet", "Value"), "shown_tables"),
     "batched": "callables",
     "cite": "citing",
 }

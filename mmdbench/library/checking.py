@@ -21,7 +21,7 @@ from mmdbench.results.freshness import freshness_line
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["CheckResult", "Outcome"]
+__all__ = ["CheckResult", "CheckRow", "Outcome"]
 
 Outcome = Literal["no regression", "regression", "cannot tell", "incomplete"]
 _OUTCOMES: dict[int, Outcome] = {0: "no regression", 1: "regression", 3: "cannot tell", 4: "incomplete"}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import RenderableType
 
-__all__ = ["Origin", "ShownTable", "TableSet"]
+__all__ = ["Origin", "ShownTable", "TableSet", "Value"]
 
 
 @dataclass(frozen=True, slots=True)
