@@ -54,7 +54,9 @@ def _sharpened(image: Image, gain: float) -> Image:
     depth = cv2.CV_8U if gain >= 1 else cv2.CV_16S
     edges = np.asarray(cv2.filter2D(image, depth, kernel, borderType=cv2.BORDER_REFLECT_101))
     gained = np.clip(np.rint(np.arange(5 * 255 + 1) * gain), 0, 255).astype(np.uint8)
-    return gained[np.maximum(edges, 0)] if gain < 1 else look_up(edges, gained[:256])
+    if gain < 1:
+        return np.asarray(gained[np.maximum(edges, 0)])
+    return look_up(edges.astype(np.uint8, copy=False), gained[:256])
 
 
 @lru_cache(maxsize=64)
