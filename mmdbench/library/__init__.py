@@ -78,3 +78,7 @@ def _imported(module: str) -> ModuleType:
     finally:
         if enabled:
             gc.enable()
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

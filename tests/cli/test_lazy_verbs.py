@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from mmdbench import library
 from mmdbench.cli import VERBS, app
 from mmdbench.cli._shared.lazy_verbs import VerbCommand
 from mmdbench.cli._shared.urls import OUT, RUN
 from run_folders import question, write_run
 
-IMPORTED = (
-    "import atexit, sys; from mmdbench.cli import main; atexit.register(lambda: print(*sys.modules)); main()"
-)
 HEAVY = {"cv2", "numba", "numpy", "pandas", "PIL", "pyarrow", "scipy", "torch"}
 
 
 def imported(*words):
     """The modules that a command imports in a new interpreter."""
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTED, *map(str, words)], capture_output=True, text=True, check=True
-    )
-    return set(done.stdout.splitlines()[-1].split())
+    return set(new_interpreter("print(*sys.modules)", *words).split())
+
+
+def new_interpreter(last, *words):
+    """The last line that a new interpreter prints, which runs a command and then the code `last`."""
+    code = f"import atexit, gc, sys; from mmdbench.cli import main; atexit.register(lambda: {last}); main()"
+    call = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
 
 
 def test_the_table_has_the_first_line_of_every_verb():
@@ -100,3 +104,25 @@ def test_values_are_read_as_typer_reads_them(words):
     theirs.command()(_verb)
     done, expected = (CliRunner().invoke(one, words) for one in (ours, theirs))
     assert (done.exit_code, done.output) == (expected.exit_code, expected.output)
+
+
+def test_a_command_ends_without_a_search_for_garbage():
+    done = new_interpreter("print(gc.get_freeze_count())", "--version")
+    assert int(done) > 1000
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_importing_from_the_library_leaves_the_collector_as_it_was(monkeypatch, enabled):
+    seen = []
+
+    def imports(_):
+        seen.append(gc.isenabled())
+        return SimpleNamespace(Report="the report")
+
+    monkeypatch.setattr(library, "import_module", imports)
+    (gc.enable if enabled else gc.disable)()
+    try:
+        assert library.Report == "the report"
+        assert (seen, gc.isenabled()) == ([False], enabled)
+    finally:
+        gc.enable()
