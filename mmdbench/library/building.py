@@ -25,7 +25,7 @@ from mmdbench.corruptions.plugins import use_corruption
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UsageError
 from mmdbench.library.given_options import checked_options
-from mmdbench.library.options import chosen_levels, listed
+from mmdbench.library.options import chosen_levels, listed, local_path
 from mmdbench.library.report import source_folders
 from mmdbench.library.sources import Sources, open_benches
 from mmdbench.library.user_interface import Benches, Shows, UserInterface, interface_of
@@ -140,6 +140,7 @@ class PlannedBuild:
 
     def make(self, out: str | Path) -> BuildSummary:
         """Make the build in a folder; what is there already is kept."""
+        folder = local_path(out)
         options, runtime_env = self._options, self._options.get("runtime_env")
         where = EngineSettings(
             options.get("engine", "local"),
@@ -162,7 +163,7 @@ class PlannedBuild:
                 on_progress=show,
                 make_rows=make_rows,
             )
-            return run_build(self.plan, self.benches, Path(out), settings)
+            return run_build(self.plan, self.benches, folder, settings)
 
 
 @dataclass(frozen=True, slots=True)

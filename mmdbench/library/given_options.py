@@ -11,6 +11,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 from mmdbench.corruptions.definition import Corruption
 from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.library.options import local_path
 from mmdbench.system.shapes import is_number
 
 __all__ = ["checked_options"]
@@ -34,7 +35,7 @@ def checked_options(options: T, kind: type[T], function: str) -> T:
         The options.
 
     Raises:
-        UsageError: An option is unknown, or its value is of another type.
+        UsageError: An option is unknown, its value is of another type, or a path is a URL.
     """
     types, checked = _types(cast("Hashable", kind)), {}
     for name, value in cast("Mapping[str, Any]", options).items():
@@ -45,6 +46,8 @@ def checked_options(options: T, kind: type[T], function: str) -> T:
             annotation = kind.__annotations__[name]
             wanted = getattr(annotation, "__forward_arg__", annotation)
             raise UsageError(f"The option {name} must be of type {wanted}, got {value!r:.{_SHOWN}}.")
+        if Path in get_args(types[name]) and isinstance(value, (str, Path)):
+            local_path(value, name)
     return cast("T", checked)
 
 

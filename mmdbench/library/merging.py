@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdbench.library.options import local_path
 from mmdbench.run.merge import MergeSummary, merge_runs
 
 __all__ = ["MergeSummary", "merge"]
@@ -25,4 +26,4 @@ def merge(shards: Sequence[str | Path], out: str | Path, *, prefer: str = "") ->
     Raises:
         MmdbenchError: The shards are of different runs, or contradict each other.
     """
-    return merge_runs([Path(shard) for shard in shards], Path(out), prefer)
+    return merge_runs([Path(shard) for shard in shards], local_path(out), prefer)

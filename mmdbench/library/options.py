@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,10 @@ from mmdbench.records import CLEAN, LEVELS, RECODED
 if TYPE_CHECKING:
     from mmdbench.corruptions.definition import Corruption
 
-__all__ = ["EvaluateOptions", "chosen_levels", "listed"]
+__all__ = ["EvaluateOptions", "chosen_levels", "listed", "local_path"]
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:[/\\]+[^/\\]")
+"""The start of a URL, also of one that was made a Path, which has one slash; `C:/photos` is a path."""
 
 
 class EvaluateOptions(TypedDict, total=False):
@@ -135,6 +139,27 @@ def listed(values: str | Path | Sequence[str | Path]) -> list[str]:
     (['hard'], ['clean', 'hard'])
     """
     return [str(values)] if isinstance(values, (str, Path)) else [str(value) for value in values]
+
+
+def local_path(place: str | Path, what: str = "out") -> Path:
+    """A path on this machine. Raises UsageError for an empty text and for a URL.
+
+    Args:
+        place: The path.
+        what: The name of the argument.
+
+    Returns:
+        The path.
+    """
+    text = str(place)
+    if not text.strip():
+        raise UsageError(f"{what} must not be empty.")
+    if _URL.match(text):
+        raise UsageError(
+            f"{what} must be a path on this machine, got {text.partition(':')[0]}://…",
+            hint="Use a local path, or see docs/remote.md for the options that take URLs.",
+        )
+    return Path(place)
 
 
 def chosen_levels(names: str | Sequence[str]) -> tuple[str, ...]:

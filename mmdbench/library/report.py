@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.errors import UnknownNameError
-from mmdbench.library.options import listed
+from mmdbench.library.options import listed, local_path
 from mmdbench.library.shown_tables import Origin, TableSet
 from mmdbench.library.user_interface import UserInterface
 from mmdbench.report.load import open_runs
@@ -87,7 +87,7 @@ class Report:
 
     def parquet(self, path: str | Path, tables: str | Sequence[str] = ()) -> Path:
         """Write the numbers to a Parquet file, a record each. Raises MissingExtraError without pyarrow."""
-        write_parquet(self.content, Path(path), listed(tables))
+        write_parquet(self.content, local_path(path, "path"), listed(tables))
         return Path(path)
 
     def page(
@@ -118,7 +118,7 @@ class Report:
             return write_page(
                 list(self.results),
                 self.content,
-                Path(out),
+                local_path(out),
                 folders=source_folders(data_dir, image_root),
                 examples=examples,
                 on_progress=bar.update,
@@ -128,11 +128,11 @@ class Report:
         """Draw the figures as `svg` and `pdf` files. Raises MissingExtraError without matplotlib."""
         from mmdbench.report.render.figures import FORMATS, draw_figures
 
-        return draw_figures(self.content, Path(folder), listed(formats) or FORMATS)
+        return draw_figures(self.content, local_path(folder, "folder"), listed(formats) or FORMATS)
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
         """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl` of one run."""
-        return write_report(Path(folder), self.results[0], self.content)
+        return write_report(local_path(folder, "folder"), self.results[0], self.content)
 
     def __rich__(self) -> RenderableType:
         return self.renderable()

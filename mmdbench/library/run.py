@@ -16,7 +16,7 @@ from mmdbench.library.asking import refuse_incomplete
 from mmdbench.library.checking import CheckResult
 from mmdbench.library.frames import REPLY_COLUMNS, arrow_table, data_frame, reply_rows
 from mmdbench.library.judging import refuse_unjudged, shown_by_report
-from mmdbench.library.options import listed
+from mmdbench.library.options import listed, local_path
 from mmdbench.library.report import EXAMPLES, Report
 from mmdbench.library.shown_tables import Origin, ShownTable, TableSet
 from mmdbench.library.tracked import log_run
@@ -237,7 +237,8 @@ class Run:
             IncompleteError: Answers are missing, too old or not judged.
         """
         oldest = parse_age("--require-fresh", require_fresh)
-        return accept(self.results, Path(baseline), oldest, allow_model_change=allow_model_change)
+        path = local_path(baseline, "baseline")
+        return accept(self.results, path, oldest, allow_model_change=allow_model_change)
 
     def export(self, out: str | Path, *, form: str = "vlmevalkit", extraction: str = "") -> list[Exported]:
         """Write the replies arm by arm for other tools.
@@ -250,7 +251,7 @@ class Run:
         Returns:
             The files.
         """
-        return export_run(self.folder, Path(out), form=form, extraction=extraction)
+        return export_run(self.folder, local_path(out), form=form, extraction=extraction)
 
     def log_to(self, log_to: LogTo, out: str | Path | None = None) -> dict[str, float]:
         """Send scores, drops with their intervals, the plan and the notes to an experiment tracker.
@@ -267,7 +268,7 @@ class Run:
             UsageError: There is no such tracker, or the run has no scores by level.
             MissingExtraError: The tracker's package is not installed.
         """
-        return log_run(self.results, self.notes, log_to, None if out is None else Path(out))
+        return log_run(self.results, self.notes, log_to, None if out is None else local_path(out))
 
     def _repr_markdown_(self) -> str:
         return self.scores().markdown()

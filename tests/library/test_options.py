@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -57,3 +60,22 @@ def test_the_defaults_of_a_build_are_those_of_the_command(monkeypatch):
     given = given_to(monkeypatch, building, "plan_build", "build", "--bench", "mini", "-o", "x")
     monkeypatch.undo()
     assert building.plan_build("mini", **given).plan == building.plan_build("mini").plan
+
+
+@pytest.mark.parametrize("out", ["s3://bucket/run", Path("memory://run"), ""])
+def test_a_url_is_refused_and_no_folder_is_named_by_it(tmp_path, monkeypatch, out):
+    run = mmdbench.evaluate("chance", "mini", sample=2, out=tmp_path / "run", levels="hard", progress=False)
+    monkeypatch.chdir(tmp_path)
+    for write in (
+        lambda: mmdbench.evaluate("chance", "mini", sample=2, out=out),
+        lambda: mmdbench.evaluate("chance", "mini", sample=2, data_dir=out),
+        lambda: mmdbench.build("mini", out, sample=2, progress=False),
+        lambda: run.page(out),
+        lambda: run.accept(out),
+        lambda: run.export(out),
+    ):
+        with pytest.raises(
+            mmdbench.errors.UsageError, match=r"must (be a path on this machine|not be empty)"
+        ):
+            write()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -6,7 +6,6 @@ parameter that takes none is refused, and never becomes a path.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from mmdbench.cli._shared.output import say
 from mmdbench.errors import UsageError
 
 __all__ = ["BENCH", "DATA_DIR", "FILE", "FOLDER", "LOCAL", "OUT", "RUN", "open_urls"]
-
-_MANGLED = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):[/\\]+[^/\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +76,10 @@ def _open_value(name: str, value: Any, opened: dict[tuple[str, str], Any], stack
         if key not in opened:  # a run given twice has one copy and one lock
             opened[key] = _open_url(value, stack)
         return str(opened[key]) if value.use == "run" else opened[key]
-    if isinstance(value, Path) and _MANGLED.match(str(value)):
-        option = f"--{name.replace('_', '-')}"
-        raise UsageError(
-            f"{option} must be a path on this machine, got {_MANGLED.match(str(value))[1]}://…",  # type: ignore[index]
-            hint="Use a local path, or see docs/remote.md for the options that take URLs.",
-        )
+    if isinstance(value, Path):
+        from mmdbench.library.options import local_path
+
+        return local_path(value, f"--{name.replace('_', '-')}")
     return value
 
 
