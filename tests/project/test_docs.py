@@ -406,7 +406,10 @@ def test_the_data_of_the_pages_can_be_read():
 
 def test_every_language_is_one_that_is_checked():
     known = {"python", "toml", "json", "yaml", "csv", "text", "", *SHELLS}
-    assert not [b.where for p in PAGES for b in blocks_of(p) if b.language not in known]
+    blocks = [block for page in PAGES for block in blocks_of(page)]
+    # Code marked "py" is a file, which the page's own commands run.
+    unchecked = [b for b in blocks if b.language not in known and not (b.language == "py" and b.title)]
+    assert not [block.where for block in unchecked]
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda p: str(p.relative_to(ROOT)))
