@@ -39,6 +39,10 @@ class Report:
     """Graded runs and published results in tables; `tables["drops"]` is one of them.
 
     Notebooks show the tables that the command prints.
+
+    Args:
+        results: The graded runs, the reference first; none for published results alone.
+        content: All tables with their head and notes, not yet in any form.
     """
 
     def __init__(self, results: Sequence[RunResults], content: Tables) -> None:

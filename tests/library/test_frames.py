@@ -163,3 +163,26 @@ def test_pandas_is_imported_for_frames_alone(run):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_commands_do_without_pandas(tmp_path):
+    code = """
+import sys
+from typer.testing import CliRunner
+from mmdbench.cli import app
+
+def call(*words):
+    assert CliRunner().invoke(app, words).exit_code == 0, words
+
+call("eval", "--model", "chance", "--bench", "mini", "--sample", "4", "--level", "clean,hard", "-o", "run")
+call("report", "run", "--table", "all", "--csv")
+call("check", "run", "--baseline", "baseline.json", "--accept")
+call("check", "run", "--baseline", "baseline.json", "--gate", "macro-hard:1")
+call("page", "run", "-o", "page.html")
+call("score", "run", "--protocol", "vlmevalkit/1")
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.split() == ["False"]
