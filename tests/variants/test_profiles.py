@@ -77,7 +77,9 @@ def test_a_profile_of_other_colours_is_sent_with_neither_arm(mode, space):
 
 
 @pytest.mark.parametrize(
-    "junk", [b"no profile", rgb_profile()[:100], b"\0" * 200, rgb_profile() + bytes(1 << 20)]
+    "junk",
+    [b"no profile", rgb_profile()[:100], b"\0" * 200, rgb_profile() + bytes(1 << 20)],
+    ids=["text", "cut", "zeros", "large"],  # a profile holds the time at which it was made
 )
 def test_what_is_no_profile_is_sent_with_neither_arm(junk):
     data = encoded(photo(), "JPEG", icc=junk)
