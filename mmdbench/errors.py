@@ -21,6 +21,8 @@
     │   └── LockedError            another process is writing there
     └── IncompleteError            too many planned answers are missing            (exit 4)
 
+SlowWarning is a warning: something takes much longer than with an optional package.
+
 Exit codes of the command line: 0 done, 1 a bad result (`check` found a regression, `verify` found
 damage), 2 usage or incomparable, 3 cannot tell, 4 incomplete or infrastructure, 70 unexpected (a
 fault to report), 130 stopped by Ctrl-C, SIGTERM or SIGHUP, 141 the reader of the output is gone.

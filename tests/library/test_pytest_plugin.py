@@ -59,7 +59,13 @@ def project(pytester, make_tsv, monkeypatch):
             test_gate=gate.format(arguments=arguments, fixtures=fixtures, body=body) if gate else ""
         )
         monkeypatch.syspath_prepend(pytester.path)
-        return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-ra", *words)
+        # Hypothesis' own plugin would warn of every later test of this process.
+        without = [
+            word
+            for name in ("randomly", "cacheprovider", "hypothesispytest")
+            for word in ("-p", f"no:{name}")
+        ]
+        return pytester.runpytest_inprocess(*without, "-ra", *words)
 
     return run
 

@@ -63,7 +63,7 @@ class FillsDisk:
 
 
 def test_judging_stops_when_the_journal_is_full_and_counts_what_is_lost(tmp_path: Path) -> None:
-    calls = [JudgeCall("toy", row, "p/1", "head/1", "which?", 1, 0.0, 8, (row,)) for row in range(40)]
+    calls = [JudgeCall("toy", row, "p/1", "head/1", "which?", 1, 0.0, 8, (row,)) for row in range(2000)]
     journal, stack = JsonlJournal(tmp_path / "judge.jsonl"), ExitStack()
     journal.add(record("a"))
     judge = FillsDisk(journal.path, stack)
@@ -73,5 +73,5 @@ def test_judging_stops_when_the_journal_is_full_and_counts_what_is_lost(tmp_path
     ):
         grade_with_judge(lambda asked: [asked.ask(call) for call in calls], judge, journal, workers=2)
     stored = len(keys(journal.path)) - 1
-    assert judge.asked < 40
+    assert judge.asked < 2000
     assert f" {judge.asked - stored} of the judge's replies could not be stored" in str(full.value)
