@@ -1,9 +1,10 @@
-"""Progress of long work: a live bar on a terminal, a line from time to time anywhere else."""
+"""Progress of long work: a live bar on a terminal and in a notebook, a line from time to time elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
+from importlib.util import find_spec
 from types import TracebackType
 
 from mmdbench.library.notes import show_note
@@ -27,7 +28,7 @@ class Bar:
         self._what = what
         self._unit = f" {unit}" if unit else ""
         self._quiet = quiet
-        self._live = not quiet and sys.stderr.isatty()
+        self._live = not quiet and (sys.stderr.isatty() or _in_notebook())
         self._started = time.monotonic()
         self._printed = self._started
 
@@ -79,3 +80,12 @@ class Bar:
         # The log of a long run stays readable with a line a minute.
         pause = _EARLY_PAUSE_SECONDS if seconds <= _LATE_PAUSE_SECONDS else _LATE_PAUSE_SECONDS
         return time.monotonic() - self._printed > pause
+
+
+def _in_notebook() -> bool:
+    """True in a notebook that can show a bar: rich draws it with ipywidgets."""
+    if "IPython" not in sys.modules or find_spec("ipywidgets") is None:
+        return False
+    from mmdbench.library.screen import Screen
+
+    return Screen(stderr=True).is_jupyter

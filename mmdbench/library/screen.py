@@ -29,7 +29,15 @@ class Screen(Console):
     def __init__(
         self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None
     ) -> None:
-        super().__init__(stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False)
+        super().__init__(
+            stderr=stderr,
+            file=file,
+            width=width,
+            force_jupyter=None if file is None else False,  # a notebook would show what goes into the file
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Parts of a renderable; the texts that it was made of are shown as `log_line` shows them."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+import types
 
 import pytest
 
 from mmdbench.library import progress
 from mmdbench.library.progress import Bar
+from mmdbench.library.screen import Screen
 
 
 class Clock:
@@ -69,3 +71,23 @@ def test_a_terminal_gets_a_live_bar_without_colours_where_they_are_not_wanted(mo
     assert "3/4" in shown
     assert "1 failed" in shown
     assert ("\x1b[38;5;" in shown or "\x1b[3" in shown) is not no_colour
+
+
+def test_a_notebook_with_widgets_shows_a_bar_and_one_without_them_shows_lines(monkeypatch, capsys):
+    class ZMQInteractiveShell:
+        pass
+
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setattr("builtins.get_ipython", ZMQInteractiveShell, raising=False)
+    monkeypatch.setattr(progress, "find_spec", lambda name: None)
+    with Bar("work") as bar:
+        bar.update(2, 2)
+    assert "work: 2 of 2" in capsys.readouterr().err
+    drawn = []
+    monkeypatch.setattr(progress, "find_spec", lambda name: name)
+    monkeypatch.setattr("rich.progress.Progress.start", lambda self: drawn.append(self.console.is_jupyter))
+    with Bar("work") as bar:
+        bar.update(2, 2)
+    assert drawn == [True]
+    assert not Screen(file=io.StringIO()).is_jupyter
+    assert "2 of 2" not in capsys.readouterr().err
