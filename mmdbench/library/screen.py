@@ -33,7 +33,9 @@ class Screen(Console):
             stderr=stderr,
             file=file,
             width=width,
-            force_jupyter=None if file is None else False,  # a notebook would show what goes into the file
+            # A notebook would show what goes into a file, and with FORCE_COLOR colours would go into it.
+            force_jupyter=None if file is None else False,
+            force_terminal=None if file is None else False,
             markup=False,
             emoji=False,
             highlight=False,

@@ -95,13 +95,15 @@ def test_a_table_is_read_number_by_number(run):
     assert all("SAMPLE 12" in notes for notes in frame["notes"])
 
 
-def test_notebooks_show_tables_with_their_notes_and_no_markup_of_replies(run):
+def test_notebooks_show_tables_with_their_notes_and_no_markup_of_replies(run, monkeypatch):
     html, text = run.scores()._repr_html_(), run.scores()._repr_markdown_()
     assert html.startswith("<table>")
     assert "SAMPLE 12" in html
     assert "SAMPLE 12" in text
     assert "<script>" not in run._repr_html_()
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert "Score by level" in repr(run.scores())
+    assert "\x1b" not in repr(run.scores())
     assert "levels" in repr(run.tables)
     assert run._repr_markdown_() == text
 
