@@ -150,7 +150,7 @@ def main() -> None:
     tiny = json.loads((SET / "settings.json").read_text("utf-8"))
     sizes = Sizes.from_mapping(tiny if given.tiny else {})
     result: dict[str, object] = {
-        "write_s": round(prepare(given.folder, sizes, device), 1),
+        "write_s": round(prepare(given.folder, sizes, device), 4),
         "torch": torch.__version__,
     }
     checkpoint = open_checkpoint(given.folder, find_weights(given.folder, "ema"), sizes, generation=True)
