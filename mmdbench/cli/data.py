@@ -9,6 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.errors import guarded
+from mmdbench.cli._shared.lazy_verbs import Group
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.terminal import Terminal
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    name="data", help="List, download and check benchmark files.", no_args_is_help=True, add_completion=False
+    cls=Group,
+    name="data",
+    help="List, download and check benchmark files.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Names = Annotated[

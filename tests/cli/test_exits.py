@@ -186,3 +186,11 @@ def test_a_reader_that_went_away_is_no_regression(run):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1].endswith(("141", "0")), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["{}"], ["doctor", "--model", "chance", "{}"], ["data", "{}"]])
+def test_a_stray_address_is_shown_without_its_key(words):
+    done = CliRunner().invoke(app, [word.format("https://user:sk-KEY@host/x") for word in words])
+    assert done.exit_code == 2
+    assert "https://host/x" in done.output
+    assert "KEY" not in done.output

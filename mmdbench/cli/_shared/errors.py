@@ -36,6 +36,7 @@ __all__ = [
     "UNEXPECTED",
     "end_stopped",
     "guarded",
+    "plain_word",
     "print_stopped",
     "print_unexpected",
     "replace_unprintable",
@@ -167,11 +168,11 @@ def _command() -> str:
     # Inside another program, such as a test runner, sys.argv is not a command of ours.
     if Path(sys.argv[0]).stem not in ("mmdbench", "__main__"):
         return "."
-    return f": {hide_in_options(shlex.join(['mmdbench', *map(_plain, sys.argv[1:])]))}"
+    return f": {hide_in_options(shlex.join(['mmdbench', *map(plain_word, sys.argv[1:])]))}"
 
 
-def _plain(word: str) -> str:
-    """A word of the command with secrets removed from its URLs, also inside options and lists."""
+def plain_word(word: str) -> str:
+    """A word of the command, or a text, with secrets removed from its URLs, also inside options and lists."""
     from mmdbench.system.remote import plain_url
 
     parts = []

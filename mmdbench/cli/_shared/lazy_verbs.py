@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
@@ -10,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mmdbench.cli._shared.errors import guarded
+from mmdbench.cli._shared.errors import guarded, plain_word
 
-__all__ = ["Verb", "VerbCommand", "VerbGroup"]
+__all__ = ["Group", "Verb", "VerbCommand", "VerbGroup"]
 
 
 class Verb(NamedTuple):
@@ -30,6 +31,11 @@ class _Light:
     That import would take a third of the time of `mmdbench list`. Numbers are left to typer.
     """
 
+    def make_context(self, *words: Any, **settings: Any) -> Any:
+        """The context of a call; an error in its use shows no secret of an address that it repeats."""
+        with _without_secrets():
+            return super().make_context(*words, **settings)  # type: ignore[misc]
+
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters of the command."""
         found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
@@ -39,6 +45,18 @@ class _Light:
                 parse = kind.parameter_info.parser or (str if kind.annotation in _TEXTS else None)
                 parameter.get_runtime_param = partial(_Reader, parse, type(parameter).get_runtime_param)
         return found
+
+
+_MISUSE: Any = typer.BadParameter.__base__  # the UsageError of the click that typer uses
+
+
+@contextmanager
+def _without_secrets() -> Iterator[None]:
+    try:
+        yield
+    except _MISUSE as error:
+        error.message = plain_word(error.message)
+        raise
 
 
 _TEXTS = (str, list[str])
@@ -86,7 +104,16 @@ class _Commands(Mapping[str, Any]):
         return len(self._verbs)
 
 
-class VerbGroup(_Light, TyperGroup):
+class Group(_Light, TyperGroup):
+    """A group of commands."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb that the words name."""
+        with _without_secrets():
+            return super().resolve_command(ctx, args)
+
+
+class VerbGroup(Group):
     """A group of the verbs in its table; a subclass names the table."""
 
     verbs: ClassVar[Mapping[str, Verb]] = {}
