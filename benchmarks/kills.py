@@ -186,7 +186,7 @@ def measure(name: str, verb: Verb, number: int, kills: int, room: Path, server: 
 
 
 def faults(name: str, number: int, count: Count) -> list[str]:
-    """What is not as it should be."""
+    """Everything in the counts of a verb that a kill must not cause."""
     found = list(count.problems)
     if count.survived != count.kills or count.lost or count.doubled or count.left:
         found.append(f"{count}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmdbench.library.report import run_by_rules
 from mmdbench.library.run import Run
 from mmdbench.report.cite import citations, methods
 from mmdbench.results.graded_run import load_results
@@ -21,7 +22,6 @@ def cite(*runs: Run | str | Path, judge: str = "") -> str:
     Returns:
         The text.
     """
-    results = [
-        run.results if isinstance(run, Run) else load_results(Path(run), judged_by=judge) for run in runs
-    ]
+    named = [run_by_rules(run, judge) for run in runs]
+    results = [load_results(Path(run), judged_by=judge) if isinstance(run, str) else run for run in named]
     return "".join([*(f"{methods(run)}\n" for run in results), citations(results)])

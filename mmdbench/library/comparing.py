@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdbench.library.report import run_by_rules
 from mmdbench.library.run import Run
 from mmdbench.library.screen import styled
 from mmdbench.library.shown_tables import Origin, TableSet
@@ -118,5 +119,6 @@ def compare_all(
     Returns:
         A comparison for each of the others.
     """
-    names = [str(getattr(run, "folder", run)) for run in runs]
-    return [RunComparison(c) for c in open_comparisons(names, protocol, extraction, judge, shared=shared)]
+    rules = (protocol, extraction, judge)
+    named = [run_by_rules(run, *rules) for run in runs]
+    return [RunComparison(found) for found in open_comparisons(named, *rules, shared=shared)]

@@ -10,7 +10,7 @@ from mmdbench.errors import UnknownNameError
 from mmdbench.library.options import listed, local_path
 from mmdbench.library.shown_tables import Origin, TableSet
 from mmdbench.library.user_interface import UserInterface
-from mmdbench.report.load import open_runs
+from mmdbench.report.load import RunName, open_runs
 from mmdbench.report.render.console import console
 from mmdbench.report.render.csv_parquet import as_csv, write_parquet
 from mmdbench.report.render.latex import latex
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mmdbench.report.page import PageSummary
     from mmdbench.results.pictures import SourceFolders
 
-__all__ = ["EXAMPLES", "FORMS", "Report", "load_report", "source_folders"]
+__all__ = ["EXAMPLES", "FORMS", "Report", "load_report", "run_by_rules", "source_folders"]
 
 EXAMPLES = 2000
 """Most examples with pictures on a page, unless a number is given."""
@@ -173,5 +173,21 @@ def load_report(*runs: Any, protocol: str = "", extraction: str = "", judge: str
         StoreError: A folder holds no run.
         IncomparableError: The runs differ in a setting that must be equal.
     """
-    names = [str(getattr(run, "folder", run)) for run in runs]
-    return Report(*open_runs(names, protocol, extraction, judge))
+    rules = (protocol, extraction, judge)
+    return Report(*open_runs([run_by_rules(run, *rules) for run in runs], *rules))
+
+
+def run_by_rules(run: Any, *rules: str) -> RunName:
+    """A `Run` as it was graded when it was loaded, unless other rules are named; else its folder or its name.
+
+    Args:
+        run: A run, its folder, or the name of a published result.
+        *rules: Protocol, extraction and judge; empty for the run's own.
+
+    Returns:
+        The graded run, or the text that it is opened by.
+    """
+    if any(rules) or not hasattr(type(run), "results"):
+        return str(getattr(run, "folder", run))
+    graded: RunResults = run.results
+    return graded

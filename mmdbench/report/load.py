@@ -14,16 +14,20 @@ from mmdbench.report.published import is_published, published_rows
 from mmdbench.report.tables.collect import Tables, make_tables
 from mmdbench.results.graded_run import RunResults, load_results
 
-__all__ = ["open_comparisons", "open_runs"]
+__all__ = ["RunName", "open_comparisons", "open_runs"]
+
+
+RunName = str | RunResults
+"""A run by its folder, a published result by its name, or a run that is graded already."""
 
 
 def open_runs(
-    names: Sequence[str], protocol: str = "", extraction: str = "", judge: str = ""
+    names: Sequence[RunName], protocol: str = "", extraction: str = "", judge: str = ""
 ) -> tuple[list[RunResults], Tables]:
     """Grade runs and put published results beside them.
 
     Args:
-        names: Folders of runs and names of published results, both or one kind; the first is the reference.
+        names: Folders of runs, graded runs and names of published results; the first is the reference.
         protocol: Grading protocol; empty for each run's own.
         extraction: Answer extraction; empty for each run's own.
         judge: A judge of the runs, `none` for no judge; empty for each run's default.
@@ -32,28 +36,31 @@ def open_runs(
         The graded runs, and the tables of runs and published results.
 
     """
-    folders = [Path(name) for name in names if not is_published(name)]
-    results = [
-        load_results(folder, protocol=protocol, extraction=extraction, judged_by=judge) for folder in folders
-    ]
-    published = [published_rows(name) for name in names if is_published(name)]
+    texts = [name for name in names if isinstance(name, str) and is_published(name)]
+    results = [_graded(name, protocol, extraction, judge) for name in names if name not in texts]
+    published = [published_rows(name) for name in texts]
     benchmarks = [bench for run in results for bench in run.counted]
     if not results:
         benchmarks = [row.id for result in published for row in result.main if not row.is_average]
     shared = [result for result in published if {row.id for row in result.main} & set(benchmarks)]
     published = [published_rows(r.label, benchmarks) if r in shared else r for r in published]
     spec = described_spec(*(run.manifest for run in results))
-    reference = names[0] if is_published(names[0]) else ""
+    reference = texts[0] if texts and names[0] == texts[0] else ""
     return results, make_tables(results, spec, published, reference)
 
 
 def open_comparisons(
-    names: Sequence[str], protocol: str = "", extraction: str = "", judge: str = "", *, shared: bool = False
+    names: Sequence[RunName],
+    protocol: str = "",
+    extraction: str = "",
+    judge: str = "",
+    *,
+    shared: bool = False,
 ) -> list[Comparison]:
     """Compare a run with other runs and published results.
 
     Args:
-        names: Folder of the first run, then at least one other folder or name of published results.
+        names: The first run, then at least one other run or name of published results.
         protocol: Grading protocol of all runs; empty for each run's own.
         extraction: Answer extraction of all runs; empty for each run's own.
         judge: A judge of all runs, `none` for no judge; empty for each run's default.
@@ -70,19 +77,29 @@ def open_comparisons(
         raise UsageError(
             f"RUNS must be at least two, got {len(names)}.", hint="Name a run and paper:clear-rl."
         )
-    if is_published(names[0]):
+    if isinstance(names[0], str) and is_published(names[0]):
         raise UsageError(f"The first of RUNS must be a run, got {names[0]}.", hint="Name a run before it.")
-    grade = partial(load_results, protocol=protocol, extraction=extraction, judged_by=judge)
-    first = grade(Path(names[0]))
+    grade = partial(_graded, protocol=protocol, extraction=extraction, judge=judge)
+    first = grade(names[0])
     found = []
     for name in names[1:]:
-        if is_published(name):
+        if isinstance(name, str) and is_published(name):
             published = published_rows(name, first.counted)
             found.append(compare_published(first, published if published.main else published_rows(name)))
             continue
-        other, ours = grade(Path(name)), first
+        other, ours = grade(name), first
         if other.name == first.name:
-            other, ours = replace(other, label=name), replace(first, label=names[0])
+            other, ours = replace(other, label=_place(name)), replace(first, label=_place(names[0]))
         spec = described_spec(ours.manifest, other.manifest)
         found.append(compare_runs(ours, other, spec, shared=shared))
     return found
+
+
+def _graded(run: RunName, protocol: str, extraction: str, judge: str) -> RunResults:
+    if isinstance(run, RunResults):
+        return run
+    return load_results(Path(run), protocol=protocol, extraction=extraction, judged_by=judge)
+
+
+def _place(run: RunName) -> str:
+    return run if isinstance(run, str) else str(run.folder)

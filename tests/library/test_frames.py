@@ -188,3 +188,16 @@ print("pandas" in sys.modules)
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout.split() == ["False"]
+
+
+def test_a_run_is_reported_compared_and_cited_by_the_rules_it_was_loaded_with(run):
+    other = mmdbench.load_run(run.folder, protocol="vlmevalkit/1", extraction="none")
+    assert other.report.content.header["protocol"] == "vlmevalkit/1"
+    assert mmdbench.load_report(other).content.header["protocol"] == "vlmevalkit/1"
+    assert mmdbench.load_report(other, protocol="clear/1").content.header["protocol"] == "clear/1"
+    with pytest.raises(mmdbench.errors.IncomparableError, match="protocol"):
+        mmdbench.compare(run, other)
+    assert mmdbench.compare(run, other, protocol="clear/1", extraction="sane").tables
+    assert "vlmevalkit/1" in mmdbench.cite(other)
+    with pytest.raises(mmdbench.errors.UnknownNameError, match="judge"):
+        mmdbench.cite(other, judge="nobody")
