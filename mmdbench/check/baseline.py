@@ -168,7 +168,7 @@ def read_baseline(path: Path, *, allow_model_change: bool = False) -> Baseline:
     except FileNotFoundError:
         raise UsageError(
             f"There is no baseline {path}.",
-            hint="Write the first one: mmdbench check RUN --baseline FILE --accept",
+            hint="Write the first one: mmdbench check RUN --baseline FILE --accept, or run.accept(FILE).",
         ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read the baseline {path}: {error}.") from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.errors import UnknownNameError
+from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.library.options import listed, local_path
 from mmdbench.library.shown_tables import Origin, TableSet
 from mmdbench.library.user_interface import UserInterface
@@ -170,9 +170,14 @@ def load_report(*runs: Any, protocol: str = "", extraction: str = "", judge: str
         The report.
 
     Raises:
+        UsageError: No run is named.
         StoreError: A folder holds no run.
         IncomparableError: The runs differ in a setting that must be equal.
     """
+    if not runs:
+        raise UsageError(
+            "A report needs at least one run, got none.", hint="Name a folder or paper:clear-rl."
+        )
     rules = (protocol, extraction, judge)
     return Report(*open_runs([run_by_rules(run, *rules) for run in runs], *rules))
 

@@ -147,6 +147,8 @@ def test_comparisons_and_pages(run, tmp_path):
     assert row["table"] == next(iter(found.tables))
     assert "# wrong − answer" in found.markdown()
     assert run.page(tmp_path / "page.html").read_text("utf-8").startswith("<!doctype html>")
+    with pytest.raises(mmdbench.errors.UsageError, match="at least one run"):
+        mmdbench.load_report()
     both = mmdbench.load_report(run, other)
     assert both.text("csv").startswith("table,")
     assert "answer" in both.text()
