@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.adapters._local.hub import fetch_hub_files, missing_hub_files
 
+from mmdbench.bagel.answers import answer_of, has_answer
+from mmdbench.bagel.checkpoint import BASE_FILES, check_base, file_digest, find_weights, read_weights
+from mmdbench.bagel.settings import DialogueSettings, Speed
 from mmdbench.benches.download import FetchSettings
 from mmdbench.errors import MissingExtraError, ModelError, UsageError
 from mmdbench.models.cards import ModelCard
@@ -27,19 +30,16 @@ from mmdbench.records import Outcome, Request
 from mmdbench.system.digest import bytes_digest, derive_seed
 from mmdbench.system.files import make_folder, write_atomic
 
-from ._clear.answers import answer_of, has_answer
-from ._clear.checkpoint import BASE_FILES, check_base, file_digest, find_weights, read_weights
 from ._clear.options import ClearOptions, read_options, with_generation
 from ._clear.prompts import INTERLEAVE, THINK
 from ._clear.published import hub_files, located
-from ._clear.settings import DialogueSettings, Speed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ._clear.chunks import Engine
-    from ._clear.dialogue import DialogueInput, DialogueResult
-    from ._clear.loading import BagelCheckpoint
+    from mmdbench.bagel.chunks import Engine
+    from mmdbench.bagel.dialogue import DialogueInput, DialogueResult
+    from mmdbench.bagel.loading import BagelCheckpoint
 
 __all__ = ["ADAPTER_VERSION", "Clear", "fetch_files", "load", "missing_files"]
 
@@ -101,7 +101,7 @@ class Clear:
         """The results; None if memory ran out, and `batch_size` was halved."""
         import torch
 
-        from ._clear.dialogue import run_dialogues
+        from mmdbench.bagel.dialogue import run_dialogues
 
         text = None if self._prompt is None else self._prompt.text
         try:
@@ -118,7 +118,8 @@ class Clear:
 
     def _loaded(self) -> Engine:
         if self._engine is None:
-            from ._clear.loading import load_engine
+            from mmdbench.bagel.loading import load_engine
+
             from ._local.devices import pick_device, pick_dtype
 
             device = pick_device(self._options.device)
@@ -128,8 +129,8 @@ class Clear:
         return self._engine
 
     def _dialogue_input(self, request: Request) -> DialogueInput:
-        from ._clear.dialogue import DialogueInput
-        from ._clear.images import open_picture
+        from mmdbench.bagel.dialogue import DialogueInput
+        from mmdbench.bagel.images import open_picture
 
         white = self._options.white_background
         pictures = [open_picture(image.data, on_white=white) for image in request.images]
@@ -159,7 +160,7 @@ class Clear:
 
     def _kept(self, key: str, pictures: Sequence[Image]) -> list[str]:
         """The pictures as base64 PNG, or the names of the files they were written to."""
-        from ._clear.images import png_bytes
+        from mmdbench.bagel.images import png_bytes
 
         encoded = [png_bytes(picture) for picture in pictures]
         if self._options.keep_images == "details":
@@ -184,7 +185,9 @@ def load(card: ModelCard) -> Clear:
     read_weights(weights)
     prompt = _prompt(options)
 
-    from ._clear.loading import check_memory, open_checkpoint
+    from mmdbench.bagel.loading import open_checkpoint
+
+    from ._clear.memory import check_memory
     from ._local.devices import pick_device, pick_dtype
 
     checkpoint = open_checkpoint(options.base_dir, weights, options.sizes, generation=generation)

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmdbench.adapters._clear.chunks import Engine
-from mmdbench.adapters._clear.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
-from mmdbench.adapters._clear.loading import load_engine, open_checkpoint
-from mmdbench.adapters._clear.settings import FAST, PLAIN, DenoisingSettings, DialogueSettings, Sizes, Speed
 from PIL import Image
 from random_checkpoint import write_random_checkpoint
+
+from mmdbench.bagel.chunks import Engine
+from mmdbench.bagel.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
+from mmdbench.bagel.loading import load_engine, open_checkpoint
+from mmdbench.bagel.settings import FAST, PLAIN, DenoisingSettings, DialogueSettings, Sizes, Speed
 
 SETS = Path(__file__).parents[1] / "tests" / "golden" / "clear"
 SYSTEM = "Ask for a clean picture with <image_restore> if you need one, think, and then answer. " * 8

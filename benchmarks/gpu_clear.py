@@ -21,13 +21,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmdbench.adapters._clear.checkpoint import find_weights
-from mmdbench.adapters._clear.chunks import Engine, append_text, grid_of
-from mmdbench.adapters._clear.context import EMPTY
-from mmdbench.adapters._clear.decoding import greedy, write_texts
-from mmdbench.adapters._clear.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
-from mmdbench.adapters._clear.loading import check_memory, load_engine, open_checkpoint
-from mmdbench.adapters._clear.settings import (
+from mmdbench.adapters._clear.memory import check_memory
+from mmdbench.adapters._local.devices import pick_device
+from PIL import Image
+from random_checkpoint import write_random_checkpoint
+
+from mmdbench.bagel.checkpoint import find_weights
+from mmdbench.bagel.chunks import Engine, append_text, grid_of
+from mmdbench.bagel.context import EMPTY
+from mmdbench.bagel.decoding import greedy, write_texts
+from mmdbench.bagel.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
+from mmdbench.bagel.loading import load_engine, open_checkpoint
+from mmdbench.bagel.settings import (
     FAST,
     PLAIN,
     PRESETS,
@@ -36,9 +41,6 @@ from mmdbench.adapters._clear.settings import (
     Sizes,
     Speed,
 )
-from mmdbench.adapters._local.devices import pick_device
-from PIL import Image
-from random_checkpoint import write_random_checkpoint
 
 SET = Path(__file__).parents[1] / "tests" / "golden" / "clear"
 LANGUAGE = {

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmdbench.adapters._clear.bagel import TABLE_KEYS, Bagel
-from mmdbench.adapters._clear.checkpoint import read_architecture
-from mmdbench.adapters._clear.settings import Sizes
-from mmdbench.adapters._clear.vae import Autoencoder
-from mmdbench.adapters._clear.vision import sincos_table
 from safetensors.torch import save_file
 from torch import Tensor
+
+from mmdbench.bagel.bagel import TABLE_KEYS, Bagel
+from mmdbench.bagel.checkpoint import read_architecture
+from mmdbench.bagel.settings import Sizes
+from mmdbench.bagel.vae import Autoencoder
+from mmdbench.bagel.vision import sincos_table
 
 _SHARD_BYTES = 4 * 2**30
 

@@ -1,7 +1,5 @@
-"""BAGEL and CLEAR inference in plain PyTorch.
+"""The parts of the adapter `clear`, around the network of `mmdbench.bagel`.
 
-`options` and `settings` hold a card's options; `checkpoint` and `loading` read the official files;
-`tokenizer`, `images`, `vision`, `vae` and `language` are the model's parts, which `bagel` joins;
-`context` holds keys and values; `chunks` appends texts and pictures to a context; `decoding`
-generates text, `denoising` restores a picture, and `dialogue` alternates the two.
+`options` reads a card's options, `published` finds the official files, `prompts` names the system prompts,
+and `memory` refuses a device that is too small.
 """

@@ -11,13 +11,7 @@ from typing import Any
 
 from mmdbench.adapters._local.hub import HubSource, parse_source
 
-from mmdbench.errors import UnknownNameError, UsageError
-from mmdbench.models.cards import ModelCard
-from mmdbench.system.bounds import require_at_least, require_between
-from mmdbench.system.environment import is_offline
-from mmdbench.system.json_text import parse_json
-
-from .settings import (
+from mmdbench.bagel.settings import (
     FEEDBACKS,
     LATENT_SOURCES,
     MODES,
@@ -28,6 +22,11 @@ from .settings import (
     Sizes,
     Transform,
 )
+from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.models.cards import ModelCard
+from mmdbench.system.bounds import require_at_least, require_between
+from mmdbench.system.environment import is_offline
+from mmdbench.system.json_text import parse_json
 
 __all__ = ["GENERATION", "ClearOptions", "read_options", "with_generation"]
 

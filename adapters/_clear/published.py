@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from mmdbench.adapters._local.hub import HubFiles, HubSource, cached_files
 
+from mmdbench.bagel.checkpoint import AUTOENCODER, BASE_FILES, VARIANTS
 from mmdbench.errors import ModelError, UsageError
 
-from .checkpoint import AUTOENCODER, BASE_FILES, VARIANTS
 from .options import ClearOptions
 
 __all__ = ["choose_base", "choose_weights", "hub_files", "located"]

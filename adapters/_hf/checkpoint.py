@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from mmdbench.adapters._local.weights_header import FLOAT_DTYPES, read_header
-
 from mmdbench.errors import ModelError
 from mmdbench.system.digest import value_digest
 from mmdbench.system.inner_paths import plain_name
 from mmdbench.system.json_text import parse_json
 from mmdbench.system.shapes import check_shape
+from mmdbench.system.weights_header import FLOAT_DTYPES, read_header
 
 from .families import FAMILIES, FOREIGN, ModelFamily, family_of
 from .settings import HfSettings

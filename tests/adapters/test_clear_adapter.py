@@ -24,11 +24,11 @@ from pathlib import Path
 
 import pytest
 from mmdbench.adapters import clear
-from mmdbench.adapters._clear import dialogue, loading
-from mmdbench.adapters._clear.answers import answer_of
 from mmdbench.adapters._clear.prompts import INTERLEAVE, THINK
 from PIL import Image
 
+from mmdbench.bagel import dialogue, loading
+from mmdbench.bagel.answers import answer_of
 from mmdbench.errors import DownloadError, ModelError, UnknownNameError, UsageError
 from mmdbench.records import ImageBytes
 

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from mmdbench.adapters._clear.bagel import Bagel
-from mmdbench.adapters._clear.checkpoint import read_architecture
-from mmdbench.adapters._clear.settings import Sizes
+
+from mmdbench.bagel.bagel import Bagel
+from mmdbench.bagel.checkpoint import read_architecture
+from mmdbench.bagel.settings import Sizes
 
 torch = clear_checkpoints.torch
 FOLDER = Path(__file__).parents[2] / "benchmarks"

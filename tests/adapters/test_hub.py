@@ -23,12 +23,12 @@ huggingface_hub = pytest.importorskip(
 )
 
 from mmdbench.adapters import clear  # noqa: E402
-from mmdbench.adapters._clear.checkpoint import AUTOENCODER, BASE_FILES  # noqa: E402
 from mmdbench.adapters._clear.prompts import INTERLEAVE  # noqa: E402
 from mmdbench.adapters._clear.published import choose_weights  # noqa: E402
 from mmdbench.adapters._local.hub import HubSource, parse_source  # noqa: E402
 
 from local_hub import LocalHub, serve_hub  # noqa: E402
+from mmdbench.bagel.checkpoint import AUTOENCODER, BASE_FILES  # noqa: E402
 from mmdbench.cli import app  # noqa: E402
 from mmdbench.cli._shared.terminal import Terminal  # noqa: E402
 from mmdbench.errors import UsageError  # noqa: E402

@@ -20,17 +20,17 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra: clea
 pytest.importorskip("transformers", reason="transformers is not installed (extra: clear)")
 pytest.importorskip("safetensors", reason="safetensors is not installed (extra: clear)")
 
-from mmdbench.adapters._clear.bagel import Bagel  # noqa: E402
-from mmdbench.adapters._clear.chunks import Engine  # noqa: E402
-from mmdbench.adapters._clear.decoding import probabilities  # noqa: E402
-from mmdbench.adapters._clear.denoising import schedule  # noqa: E402
-from mmdbench.adapters._clear.dialogue import DialogueInput, Injection, run_dialogues  # noqa: E402
-from mmdbench.adapters._clear.images import cell_ids, patches, pixel_values, resized, to_cells  # noqa: E402
-from mmdbench.adapters._clear.loading import load_engine, open_checkpoint  # noqa: E402
-from mmdbench.adapters._clear.settings import PLAIN, DenoisingSettings, DialogueSettings, Sizes, Speed  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from clear_weights import formula_tensor, write_formula_checkpoint  # noqa: E402
+from mmdbench.bagel.bagel import Bagel  # noqa: E402
+from mmdbench.bagel.chunks import Engine  # noqa: E402
+from mmdbench.bagel.decoding import probabilities  # noqa: E402
+from mmdbench.bagel.denoising import schedule  # noqa: E402
+from mmdbench.bagel.dialogue import DialogueInput, Injection, run_dialogues  # noqa: E402
+from mmdbench.bagel.images import cell_ids, patches, pixel_values, resized, to_cells  # noqa: E402
+from mmdbench.bagel.loading import load_engine, open_checkpoint  # noqa: E402
+from mmdbench.bagel.settings import PLAIN, DenoisingSettings, DialogueSettings, Sizes, Speed  # noqa: E402
 
 ATOL, ATOL_WIDE = 1e-4, 2e-4
 FAST = Speed(skip_pictures=False)

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-from mmdbench.adapters._local.weights_header import read_header
 
 from build_samples import build, opened, photograph, write_tsv
 from mmdbench.benches.fetch import recorded_check
@@ -57,6 +56,7 @@ from mmdbench.run.store import read_index
 from mmdbench.scoring import JudgeReply, Rules, load_heads, read_predictions
 from mmdbench.system.environment import cache_folder
 from mmdbench.system.remote.listing import CopyState, read_listing
+from mmdbench.system.weights_header import read_header
 from mmdbench.training.rows import bench_of_rows
 from mmdbench.training.training_format import read_records
 from mmdbench.variants.restoration import open_restorer

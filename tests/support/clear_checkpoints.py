@@ -15,14 +15,14 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra: clea
 pytest.importorskip("transformers", reason="transformers is not installed (extra: clear)")
 pytest.importorskip("safetensors", reason="safetensors is not installed (extra: clear)")
 
-from mmdbench.adapters._clear.chunks import Engine, Watch  # noqa: E402
-from mmdbench.adapters._clear.images import png_bytes  # noqa: E402
-from mmdbench.adapters._clear.loading import load_engine, open_checkpoint  # noqa: E402
-from mmdbench.adapters._clear.settings import FAST, Sizes, Speed  # noqa: E402
 from PIL import Image  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from clear_weights import write_formula_checkpoint  # noqa: E402
+from mmdbench.bagel.chunks import Engine, Watch  # noqa: E402
+from mmdbench.bagel.images import png_bytes  # noqa: E402
+from mmdbench.bagel.loading import load_engine, open_checkpoint  # noqa: E402
+from mmdbench.bagel.settings import FAST, Sizes, Speed  # noqa: E402
 from mmdbench.models import ModelCard  # noqa: E402
 from mmdbench.records import ImageBytes, Request  # noqa: E402
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdbench.adapters._clear.vision import sincos_table
 from safetensors.torch import save_file
 from torch import Tensor
+
+from mmdbench.bagel.vision import sincos_table
 
 
 def formula_tensor(seed: str, key: str, record: Mapping[str, Any]) -> Tensor:

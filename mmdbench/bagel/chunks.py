@@ -90,13 +90,31 @@ def append_rows(engine: Engine, context: Context, rows: Tensor, *, causal: bool,
 
 
 def append_text(engine: Engine, context: Context, text: str) -> Context:
-    """Append a text as a chunk of its own."""
+    """Append a text as a chunk of its own.
+
+    Args:
+        engine: The loaded model.
+        context: The context; it is not changed.
+        text: The text.
+
+    Returns:
+        The longer context.
+    """
     tokenizer = engine.tokenizer
     return append_ids(engine, context, [tokenizer.bos, *tokenizer.encode(text), tokenizer.eos])
 
 
 def append_ids(engine: Engine, context: Context, ids: Sequence[int]) -> Context:
-    """Append ids, which must include their begin and end."""
+    """Append ids, which must include their begin and end.
+
+    Args:
+        engine: The loaded model.
+        context: The context; it is not changed.
+        ids: The ids of the chunk.
+
+    Returns:
+        The longer context.
+    """
     rows = engine.model.language_model.embed(torch.tensor(ids, device=engine.model.device))
     return append_rows(engine, context, rows, causal=True, gen=False)
 
@@ -131,17 +149,46 @@ def picture_chunk(engine: Engine, picture: Image.Image) -> Tensor:
 
 
 def append_picture(engine: Engine, context: Context, chunk: Tensor) -> Context:
-    """Append a picture's chunk, made by `picture_chunk`, through the understanding expert."""
+    """Append a picture's chunk, made by `picture_chunk`, through the understanding expert.
+
+    Args:
+        engine: The loaded model.
+        context: The context; it is not changed.
+        chunk: The rows of the picture, [S, d].
+
+    Returns:
+        The longer context.
+    """
     return append_rows(engine, context, chunk, causal=False, gen=False)
 
 
 def latent_chunk(engine: Engine, tokens: Tensor, t: float, ids: Tensor) -> Tensor:
-    """The rows [S, d] of latent tokens [count, token values] at noise level t."""
+    """The rows of latent tokens, between their markers.
+
+    Args:
+        engine: The loaded model.
+        tokens: The latent tokens, [count, token values].
+        t: Their noise level, 0 to 1; 0 is clean.
+        ids: Their position ids, [count].
+
+    Returns:
+        The rows, [count + 2, d].
+    """
     return _between_markers(engine, engine.model.latent_rows(tokens, t, ids))
 
 
 def append_latent(engine: Engine, context: Context, tokens: Tensor, ids: Tensor) -> Context:
-    """Append clean latent tokens, of an input picture or a restored one, by the generation expert."""
+    """Append clean latent tokens, of an input picture or a restored one, by the generation expert.
+
+    Args:
+        engine: The loaded model.
+        context: The context; it is not changed.
+        tokens: The latent tokens, [count, token values].
+        ids: Their position ids, [count].
+
+    Returns:
+        The longer context.
+    """
     return append_rows(engine, context, latent_chunk(engine, tokens, 0.0, ids), causal=False, gen=True)
 
 
@@ -152,9 +199,15 @@ def grid_of(engine: Engine, size: tuple[int, int]) -> tuple[int, int, Tensor]:
 
 
 def encode_picture(engine: Engine, picture: Image.Image, noise: Tensor) -> Tensor:
-    """Clean latent tokens [count, token values], float32, of a picture resized by the VAE's rule.
+    """The clean latent tokens of a picture; they are a sample.
 
-    The latent is a sample: `noise` is standard normal, [1, z, H/8, W/8].
+    Args:
+        engine: The loaded model.
+        picture: The picture, resized by the VAE's rule.
+        noise: What the sample is drawn with: standard normal, [1, z, H/8, W/8].
+
+    Returns:
+        The latent tokens, float32 [count, token values].
     """
     vae = engine.autoencoder
     moments = vae.moments(pixel_values(picture)[None].to(engine.model.device))
@@ -164,7 +217,16 @@ def encode_picture(engine: Engine, picture: Image.Image, noise: Tensor) -> Tenso
 
 
 def decode_latent(engine: Engine, tokens: Tensor, size: tuple[int, int]) -> Image.Image:
-    """Decode latent tokens to a picture of (width, height) pixels."""
+    """Decode latent tokens to a picture.
+
+    Args:
+        engine: The loaded model.
+        tokens: The latent tokens, [count, token values].
+        size: Width and height of the picture, in pixels.
+
+    Returns:
+        The picture, RGB.
+    """
     rows, columns, _ = grid_of(engine, size)
     latent = from_cells(tokens, rows, columns, engine.sizes.latent_patch)
     values = engine.autoencoder.decode(latent[None])[0]

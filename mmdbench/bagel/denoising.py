@@ -37,9 +37,16 @@ def schedule(steps: int, shift: float) -> Tensor:
 
 
 def combine(v: Tensor, v_text: Tensor, v_image: Tensor | None, settings: DenoisingSettings) -> Tensor:
-    """The guided velocity of one picture; all are [count, token values].
+    """The guided velocity of one picture.
 
-    `v_image` is None where the image guidance does nothing.
+    Args:
+        v: The velocity under the whole context, [count, token values].
+        v_text: That under the context without the request, of the same shape.
+        v_image: That under the context without the picture; None where the image guidance does nothing.
+        settings: The factors of guidance and the rule that bounds the norm.
+
+    Returns:
+        The velocity, [count, token values].
     """
     mixed = _extrapolated(v_text, v, settings.text_guidance)
     if settings.renorm == "text_channel":

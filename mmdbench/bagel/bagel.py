@@ -64,7 +64,16 @@ class Bagel(nn.Module):
         return rows
 
     def latent_rows(self, tokens: Tensor, t: float, ids: Tensor) -> Tensor:
-        """Latent tokens [count, token values] at noise level t (0 is clean) to language rows [count, d]."""
+        """Latent tokens to rows of the language model.
+
+        Args:
+            tokens: The latent tokens, [count, token values].
+            t: Their noise level, 0 to 1; 0 is clean.
+            ids: Their position ids, [count].
+
+        Returns:
+            The rows, [count, d].
+        """
         time = self.time_embedder(torch.tensor([t], device=self.device))
         rows: Tensor = self.vae2llm(tokens.to(self.vae2llm.weight)) + time + self.latent_pos_embed(ids)
         return rows

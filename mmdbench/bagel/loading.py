@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from mmdbench.adapters._local import devices
-from mmdbench.adapters._local.weights_header import Entry
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from mmdbench.errors import ModelError
+from mmdbench.system.weights_header import Entry
 
 from .bagel import GENERATION_KEYS, TABLE_KEYS, Bagel
 from .checkpoint import AUTOENCODER, Weights, check_base, read_architecture, read_weights
@@ -22,11 +21,7 @@ from .tokenizer import Tokenizer
 from .vae import Autoencoder
 from .vision import sincos_table
 
-__all__ = ["BagelCheckpoint", "check_memory", "load_engine", "open_checkpoint"]
-
-_GIB = 2**30
-_HEADROOM = {True: 3 * _GIB, False: 2 * _GIB}
-"""Bytes for contexts and activations, with restorations and without."""
+__all__ = ["BagelCheckpoint", "load_engine", "open_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +117,6 @@ def _guess(found: Mapping[str, Entry], missing: Iterable[str]) -> str:
     if any(_generates(key) for key in missing) and "language_model.lm_head.weight" in found:
         return "The generation expert is incomplete: use another file, or the mode text."
     return "Files and base folder must belong to the same model."
-
-
-def check_memory(checkpoint: BagelCheckpoint, device: torch.device, dtype: torch.dtype) -> None:
-    """Refuse a device with too little free memory, before anything is loaded.
-
-    Args:
-        checkpoint: The checkpoint.
-        device: The device to load it to.
-        dtype: The dtype to load it in.
-
-    Raises:
-        ModelError: The device has too little memory.
-    """
-    need = checkpoint.needed_bytes(dtype)
-    if device.type == "cuda":
-        # A share, so that a small model does not ask for the headroom of a large one.
-        need += min(_HEADROOM[checkpoint.generation], need)
-    ways = ["a larger GPU"] + (["dtype bfloat16"] if dtype.itemsize > 2 else [])
-    wish = "; a mode without restorations (text, think) needs half" if checkpoint.generation else ""
-    devices.check_memory(need, device, dtype, f"Use {' or '.join(ways)}{wish}.")
 
 
 def load_engine(

@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mmdbench.adapters._clear.tokenizer import Tokenizer
 
+from mmdbench.bagel.tokenizer import Tokenizer
 from mmdbench.errors import ModelError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clear_checkpoints import torch  # isort: skip
 
-from mmdbench.adapters._clear.context import EMPTY, CacheShape, KeyValues, Segment
+from mmdbench.bagel.context import EMPTY, CacheShape, KeyValues, Segment
 
 SHAPE = CacheShape(2, 3, 4, torch.float32, torch.device("cpu"))
 

@@ -40,7 +40,16 @@ def greedy(logits: Tensor, _samples: Sequence[int]) -> list[int]:
 
 
 def sampled(temperature: float, top_p: float, generators: Sequence[torch.Generator]) -> Choose:
-    """Draw the id of each row with the CPU generator of its dialogue."""
+    """Draw the id of each row with the CPU generator of its dialogue.
+
+    Args:
+        temperature: The temperature, above 0.
+        top_p: The share of the probability that may be drawn, 0 to 1.
+        generators: A generator for each dialogue, on the CPU.
+
+    Returns:
+        The function that chooses.
+    """
 
     def choose(logits: Tensor, samples: Sequence[int]) -> list[int]:
         chosen = []
@@ -54,10 +63,18 @@ def sampled(temperature: float, top_p: float, generators: Sequence[torch.Generat
 
 
 def probabilities(logits: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
-    """Probabilities and the ids they belong to, both [vocabulary], for logits [vocabulary].
+    """The probabilities of the next id.
 
     With `top_p` below 1 they are sorted, likeliest first, and those after the one at which their
     sum exceeds `top_p` are 0.
+
+    Args:
+        logits: The logits, [vocabulary].
+        temperature: The temperature, above 0.
+        top_p: The share of the probability that is kept, 0 to 1.
+
+    Returns:
+        The probabilities and the ids they belong to, both [vocabulary].
     """
     weights = torch.softmax(logits.float() / max(temperature, 1e-6), dim=-1)
     if top_p >= 1:
@@ -83,7 +100,14 @@ def write_texts(
 ) -> list[WrittenText]:
     """Generate a text after each context; the contexts are not changed.
 
-    At most `limit` steps are run; the id of the last one is dropped unless it ends the text.
+    Args:
+        engine: The loaded model.
+        contexts: The context of each text.
+        limit: The most steps; the id of the last one is dropped unless it ends the text.
+        choose: Chooses the next ids from the logits.
+
+    Returns:
+        The texts, in the order of the contexts.
     """
     cache = KeyValues.gather(contexts, min(limit, _FIRST_ROOM), engine.model.language_model.cache_shape())
     texts = [_OpenText(i, engine.tokenizer.bos, []) for i in range(len(contexts))]

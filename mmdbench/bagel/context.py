@@ -82,11 +82,27 @@ class KeyValues:
     """
 
     def __init__(self, keys: Tensor, values: Tensor, lengths: Sequence[int]) -> None:
+        """Hold the caches.
+
+        Args:
+            keys: The keys, [layers, batch, kv_heads, capacity, head_width].
+            values: The values, of the same shape.
+            lengths: The number of filled rows of each context.
+        """
         self.keys, self.values, self.lengths = keys, values, list(lengths)
 
     @classmethod
     def gather(cls, contexts: Sequence[Context], room: int, shape: CacheShape) -> KeyValues:
-        """Copy contexts side by side, with `room` free rows after the longest."""
+        """Copy contexts side by side, with `room` free rows after the longest.
+
+        Args:
+            contexts: The contexts.
+            room: The number of free rows after the longest.
+            shape: Sizes, dtype and device of the cache.
+
+        Returns:
+            The padded caches.
+        """
         capacity = max(context.length for context in contexts) + room
         whole = (shape.layers, len(contexts), shape.kv_heads, capacity, shape.head_width)
         # Zeros, not empty memory: a padded value takes part with weight 0, and 0 · NaN is NaN.
@@ -105,9 +121,15 @@ class KeyValues:
         return KeyValues(self.keys[:, :1], self.values[:, :1], self.lengths[:1])
 
     def place(self, rows: int, *, causal: bool, group: int) -> Placement:
-        """The placement of `rows` new rows of every context; makes room if there is none.
+        """The placement of new rows; makes room if there is none.
 
-        `group` is the number of query heads that share a key head: their rows follow one another.
+        Args:
+            rows: The number of new rows of every context.
+            causal: True if a row sees the new rows before it alone.
+            group: The number of query heads that share a key head: their rows follow one another.
+
+        Returns:
+            The placement.
         """
         device, longest = self.keys.device, max(self.lengths)
         self._reserve(longest + rows)
@@ -127,10 +149,16 @@ class KeyValues:
         return Placement(self.lengths[0], rows, used, slots, mask, ends)
 
     def write(self, layer: int, keys: Tensor, values: Tensor, place: Placement) -> tuple[Tensor, Tensor]:
-        """Write new keys and values [batch, kv_heads, rows, head_width] to their places.
+        """Write new keys and values to their places; they belong to the contexts only after `advance`.
 
-        Returns all keys and values of the layer, [batch, kv_heads, used, head_width]. The rows
-        belong to the contexts only after `advance`.
+        Args:
+            layer: The number of the layer.
+            keys: The new keys, [batch, kv_heads, rows, head_width].
+            values: The new values, of the same shape.
+            place: The placement of the new rows.
+
+        Returns:
+            All keys and values of the layer, [batch, kv_heads, used, head_width].
         """
         own_keys, own_values = self.keys[layer], self.values[layer]
         if place.slots is None:

@@ -22,6 +22,16 @@ class Tokenizer:
     """Text to ids and back; `bos`, `eos`, `image_start` and `image_end` are the ids of the markers."""
 
     def __init__(self, folder: Path, sizes: Sizes, vocabulary: int) -> None:
+        """Read the tokenizer of a base model.
+
+        Args:
+            folder: The folder of the base model.
+            sizes: The names of the markers.
+            vocabulary: The number of embeddings of the model.
+
+        Raises:
+            ModelError: A file cannot be read, or a marker has no embedding.
+        """
         self._qwen = _build(folder)
         self.bos, self.eos, self.image_start, self.image_end = (
             self._marker(name, vocabulary)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdbench.adapters._local.weights_header import Entry, read_header
-
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.system.inner_paths import plain_name
 from mmdbench.system.json_text import parse_json
+from mmdbench.system.weights_header import Entry, read_header
 
 from .settings import Architecture, LanguageSizes, Sizes, VisionSizes
 

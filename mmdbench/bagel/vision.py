@@ -53,6 +53,13 @@ class Mlp(nn.Module):
     """Linear, tanh-gelu, linear."""
 
     def __init__(self, width: int, inner: int, outer: int) -> None:
+        """Make the layers.
+
+        Args:
+            width: Numbers per row that comes in.
+            inner: Numbers per row between the layers.
+            outer: Numbers per row that goes out.
+        """
         super().__init__()
         self.fc1 = nn.Linear(width, inner)
         self.fc2 = nn.Linear(inner, outer)

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmdbench.adapters._clear.chunks import Engine
-from mmdbench.adapters._clear.denoising import combine, schedule
-from mmdbench.adapters._clear.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
-from mmdbench.adapters._clear.settings import FAST, PLAIN, PRESETS, DenoisingSettings, DialogueSettings, Speed
+
+from mmdbench.bagel.chunks import Engine
+from mmdbench.bagel.denoising import combine, schedule
+from mmdbench.bagel.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
+from mmdbench.bagel.settings import FAST, PLAIN, PRESETS, DenoisingSettings, DialogueSettings, Speed
 
 SYSTEM = "You may write <image_restore>."
 # At these steps one noise level is 0.5 exactly: the interval is open there.

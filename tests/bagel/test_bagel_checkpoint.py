@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from clear_checkpoints import GOLDEN, SIZES, card, open_engine, torch, write_checkpoint  # isort: skip
+from clear_checkpoints import GOLDEN, SIZES, open_engine, torch, write_checkpoint  # isort: skip
 
 import json
 import shutil
-from importlib import util
 from pathlib import Path
 
 import pytest
-from mmdbench.adapters import clear
-from mmdbench.adapters._clear.checkpoint import file_digest, find_weights, read_weights
-from mmdbench.adapters._clear.loading import (
+from safetensors.torch import load_file, save_file
+
+from mmdbench.bagel.checkpoint import file_digest, find_weights, read_weights
+from mmdbench.bagel.loading import (
     BagelCheckpoint,
-    check_memory,
     load_engine,
     open_checkpoint,
 )
-from mmdbench.adapters._local.devices import pick_device
-from mmdbench.adapters._local.weights_header import read_header
-from safetensors.torch import load_file, save_file
-
-from mmdbench.errors import MissingExtraError, ModelError, UsageError
+from mmdbench.errors import ModelError, UsageError
+from mmdbench.system.weights_header import read_header
 
 CPU = torch.device("cpu")
 
@@ -222,34 +218,6 @@ def test_digests_see_every_sampled_place(tmp_path: Path, made: Path) -> None:
     data[-1] ^= 1
     path.write_bytes(data)
     assert file_digest(path, samples=4, block=64) != few
-
-
-def test_too_little_memory_is_an_error_before_loading(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10_000, 20_000))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A card")
-    with pytest.raises(ModelError, match=r"A card has 0\.0 GiB free.*mode without restorations"):
-        check_memory(opened(made), torch.device("cuda", 0), torch.bfloat16)
-    with pytest.raises(ModelError, match=r"GiB in float32.*Use a larger GPU or dtype bfloat16"):
-        check_memory(opened(made, generation=False), torch.device("cuda", 0), torch.float32)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 2**31))
-    check_memory(opened(made), torch.device("cuda", 0), torch.bfloat16)
-    check_memory(opened(made), CPU, torch.float32)
-
-
-def test_devices() -> None:
-    with pytest.raises(ModelError, match="torch knows no device"):
-        pick_device("gpu7")
-    if not torch.cuda.is_available():
-        assert pick_device("auto") == CPU
-        with pytest.raises(ModelError, match="no GPU"):
-            pick_device("cuda")
-
-
-def test_a_missing_package_names_the_install(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "torch" else found(name))
-    with pytest.raises(MissingExtraError, match=r"pip install 'mmdbench\[clear\]'"):
-        clear.load(card(made))
 
 
 def test_the_golden_copy_is_whole() -> None:

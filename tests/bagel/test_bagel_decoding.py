@@ -19,11 +19,12 @@ from clear_checkpoints import (
 from pathlib import Path
 
 import pytest
-from mmdbench.adapters._clear.chunks import Engine, append_ids, append_picture, append_text, picture_chunk
-from mmdbench.adapters._clear.context import EMPTY, Context
-from mmdbench.adapters._clear.decoding import greedy, probabilities, sampled, write_texts
-from mmdbench.adapters._clear.images import resized
-from mmdbench.adapters._clear.settings import PLAIN
+
+from mmdbench.bagel.chunks import Engine, append_ids, append_picture, append_text, picture_chunk
+from mmdbench.bagel.context import EMPTY, Context
+from mmdbench.bagel.decoding import greedy, probabilities, sampled, write_texts
+from mmdbench.bagel.images import resized
+from mmdbench.bagel.settings import PLAIN
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,16 @@ def open_picture(data: bytes, *, on_white: bool = False) -> Image.Image:
 
 
 def target_size(width: int, height: int, rule: Transform) -> tuple[int, int]:
-    """The size (width, height) in pixels after resizing by a rule."""
+    """The size of a picture after resizing by a rule.
+
+    Args:
+        width: The width, in pixels.
+        height: The height, in pixels.
+        rule: The rule.
+
+    Returns:
+        The new width and height, in pixels.
+    """
     scale = min(rule.max_side / max(width, height), 1.0)
     scale = max(scale, rule.min_side / min(width, height))
     width, height = _snapped(width, height, scale, rule.stride)
@@ -83,13 +92,32 @@ def to_cells(latent: Tensor, side: int) -> Tensor:
 
 
 def from_cells(tokens: Tensor, rows: int, columns: int, side: int) -> Tensor:
-    """Latent tokens [rows·columns, side·side·z] as a latent [z, rows·side, columns·side]."""
+    """Put latent tokens together to a latent.
+
+    Args:
+        tokens: The latent tokens, [rows·columns, side·side·z].
+        rows: The number of rows of the grid of tokens.
+        columns: The number of its columns.
+        side: The side of a token, in cells of the latent.
+
+    Returns:
+        The latent, [z, rows·side, columns·side].
+    """
     squares = tokens.reshape(rows, columns, side, side, -1).permute(4, 0, 2, 1, 3)
     return squares.reshape(-1, rows * side, columns * side)
 
 
 def cell_ids(rows: int, columns: int, grid_side: int) -> Tensor:
-    """Position ids [rows·columns] in raster order: row·grid_side + column."""
+    """Position ids in raster order: row·grid_side + column.
+
+    Args:
+        rows: The number of rows of the grid.
+        columns: The number of its columns.
+        grid_side: The side of the largest grid.
+
+    Returns:
+        The ids, [rows·columns].
+    """
     return (torch.arange(rows)[:, None] * grid_side + torch.arange(columns)[None, :]).flatten()
 
 

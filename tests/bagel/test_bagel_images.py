@@ -7,7 +7,9 @@ from clear_checkpoints import picture, torch  # isort: skip
 import io
 
 import pytest
-from mmdbench.adapters._clear.images import (
+from PIL import Image
+
+from mmdbench.bagel.images import (
     cell_ids,
     from_cells,
     open_picture,
@@ -17,8 +19,7 @@ from mmdbench.adapters._clear.images import (
     target_size,
     to_cells,
 )
-from mmdbench.adapters._clear.settings import Sizes, Transform
-from PIL import Image
+from mmdbench.bagel.settings import Sizes, Transform
 
 VAE, VIT = Sizes().vae_transform, Sizes().vit_transform
 
