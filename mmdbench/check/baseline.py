@@ -65,7 +65,10 @@ class Baseline:
         Raises:
             IncomparableError: The two differ in a question, or in a setting that must be equal.
         """
-        found = require_comparable(self.identity, identity(like))
+        sample = self.identity.get("sample")
+        again = f"--sample {sample}" if sample else "no --sample"
+        hint = f"Ask the baseline's questions ({again}), or write a new baseline: --accept."
+        found = require_comparable(self.identity, identity(like), sample_hint=hint)
         if not self.allow_model_change:
             _require_served_alike(found)
         hits: list[UnitHit] = []

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,12 +20,15 @@ from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN
 from mmdbench.report.scores import levels_of, worst_level
 from mmdbench.results.graded_run import RunResults
+from mmdbench.stats import detectable_effect
 
 __all__ = ["ALL", "MACRO", "Gate", "WatchedRow", "default_gates", "parse_gate", "watched_rows"]
 
 MACRO = "macro"
 ALL = "all"
-DEFAULT_TOLERANCE = 1.0
+LEAST_TOLERANCE = 1.0
+USUAL_QUESTIONS = 120
+"""A default gate allows no more than what this number of questions can decide, however few there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +79,28 @@ def parse_gate(text: str) -> Gate:
     return Gate(text, parts[0], parts[1], parts[2], float(tolerance))
 
 
-def default_gates(run: RunResults) -> list[Gate]:
+def default_gates(run: RunResults, alpha: float) -> list[Gate]:
     """Gates of a check that names none: the mean over benchmarks, at the worst level and clean.
 
-    Benchmarks whose published pictures are degraded are watched if the run has no others.
+    Each may lose what its questions can decide: the loss that the test would find in 80 of 100 runs if one
+    answer in ten flips. That is 1 point at least, and at most what 120 questions can decide. Benchmarks
+    whose published pictures are degraded are watched if the run has no others.
     """
     present = levels_of([run])
     levels = [level for level in (worst_level(present), CLEAN) if level in present] or present
-    return [parse_gate(f"{MACRO}-{level}:{DEFAULT_TOLERANCE}") for level in levels]
+    rate = alpha / len(levels)
+    return [parse_gate(f"{MACRO}-{level}:{_decidable_points(run, level, rate)}") for level in levels]
+
+
+def _decidable_points(run: RunResults, level: str, alpha: float) -> float:
+    asked = {(hit.bench, hit.unit) for hit in run.hits if hit.level == level and hit.bench not in run.outside}
+    counts = Counter(bench for bench, _ in asked)
+    if not counts:
+        return LEAST_TOLERANCE
+    # As many questions of one benchmark have the variance of the mean over these.
+    equal = len(counts) ** 2 / math.fsum(1 / n for n in counts.values())
+    points = 100 * detectable_effect(max(round(equal), USUAL_QUESTIONS), alpha=alpha)
+    return max(LEAST_TOLERANCE, math.ceil(10 * points) / 10)
 
 
 def watched_rows(gates: Iterable[Gate], run: RunResults, spec: Spec) -> list[WatchedRow]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from mmdbench.check.verdicts import CheckReport, CheckRow
@@ -12,10 +14,24 @@ from mmdbench.results.freshness import freshness_line
 from mmdbench.stats.rounding import fixed
 from mmdbench.system.printable import one_line
 
-__all__ = ["check_table", "detectable_losses", "github_lines", "junit_xml", "markdown_summary", "row_text"]
+__all__ = [
+    "check_table",
+    "comment",
+    "detectable_losses",
+    "failure_comment",
+    "failure_junit",
+    "github_lines",
+    "junit_xml",
+    "markdown_summary",
+    "row_text",
+]
 
 _MOST_ROWS = 6
-_MARK = {"regressed": "✗", "unchanged": "✓", "improved": "↑", "cannot tell": "?"}
+_MARK = {"regressed": "✗", "cannot tell": "?", "tolerated": "~", "improved": "↑", "unchanged": "✓"}
+"""The mark of each verdict, in the order in which a short table shows the rows."""
+_COMMENT_ROWS = 12
+_COMMENT_CHARACTERS = 60_000
+"""GitHub takes 65,536 characters in a comment."""
 
 
 def check_table(report: CheckReport) -> Table:
@@ -54,10 +70,11 @@ def check_table(report: CheckReport) -> Table:
 
 def row_text(row: CheckRow) -> str:
     """One row as a sentence."""
-    return (
+    told = (
         f"{row.name}: {row.verdict}; {fixed(row.baseline)} → {fixed(row.score)}, loss {fixed(row.loss)} "
         f"[{fixed(row.low)}, {fixed(row.high)}], may lose {fixed(row.tolerance)} (n = {row.questions})"
     )
+    return f"{told}; about {row.needed} questions would decide" if row.needed else told
 
 
 def detectable_losses(report: CheckReport) -> list[str]:
@@ -74,15 +91,37 @@ def _detectable(row: CheckRow) -> str:
     asked = f"{row.name}, {row.questions} questions: "
     if row.detectable is None:
         return f"{asked}no loss at all"
-    shown = f"{asked}{fixed(row.detectable)} points"
-    # The half-width falls with the square root of the number of questions.
-    factor = (row.detectable / row.tolerance) ** 2 if row.tolerance else 0.0
-    needed = f"; {fixed(row.tolerance)} would take about {math.ceil(row.questions * factor)} questions"
-    return shown + (needed if factor > 1 else "")
+    needed = f"; about {row.needed} questions would decide" if row.needed else ""
+    return f"{asked}{fixed(row.detectable)} points{needed}"
 
 
 def markdown_summary(report: CheckReport) -> str:
     """The report as Markdown for a GitHub step summary; ends with a newline."""
+    return _markdown(report, report)
+
+
+def comment(report: CheckReport) -> str:
+    """The report as Markdown for a comment on a pull request.
+
+    Its table has twelve rows at most, those that need attention first, and all of it 60,000 characters.
+    """
+    ordered = sorted(report.rows, key=lambda row: list(_MARK).index(row.verdict))
+    return _cut(_markdown(report, replace(report, rows=tuple(ordered[:_COMMENT_ROWS]))))
+
+
+def failure_comment(why: str) -> str:
+    """The Markdown of a check that ended with an error."""
+    return _cut(f"# mmdbench check\n\n**ERROR**: {markdown_text(why)}\n")
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _COMMENT_CHARACTERS:
+        return text
+    kept = text[:_COMMENT_CHARACTERS].rpartition("\n")[0] or text[:_COMMENT_CHARACTERS]
+    return f"{kept}\n\nThe rest is too long for a comment.\n"
+
+
+def _markdown(report: CheckReport, shown: CheckReport) -> str:
     counts = {v: sum(row.verdict == v for row in report.rows) for v in _MARK}
     lines = [f"# mmdbench check: {markdown_text(report.model)}", ""]
     if report.problem:
@@ -91,8 +130,10 @@ def markdown_summary(report: CheckReport) -> str:
         lines += [
             ", ".join(f"{n} {v}" for v, n in counts.items() if n),
             "",
-            markdown_table(check_table(report)),
+            markdown_table(check_table(shown)),
         ]
+        left = Counter(row.verdict for row in report.rows) - Counter(row.verdict for row in shown.rows)
+        lines += ["", f"Not shown: {', '.join(f'{n} {v}' for v, n in left.items())}.", ""] if left else []
     for place, line in enumerate(detectable_losses(report)):
         lines.append(f"- {markdown_text(line)}" if place else f"{line}\n")
     rest = [freshness_line(report.freshness)] if report.freshness else []
@@ -139,6 +180,26 @@ def junit_xml(report: CheckReport) -> str:
         if kind:
             ET.SubElement(case, kind, message=said)
         ET.SubElement(case, "system-out").text = said
+    return _xml(suite)
+
+
+def failure_junit(why: str, kind: str) -> str:
+    """JUnit XML of a check that ended with an error.
+
+    Args:
+        why: The message of the error.
+        kind: The kind of error, such as `exit code 2`.
+
+    Returns:
+        A test suite with one case, which has an error.
+    """
+    suite = ET.Element("testsuite", name="mmdbench check", tests="1", failures="0", errors="1", skipped="0")
+    case = ET.SubElement(suite, "testcase", classname="mmdbench", name="check")
+    ET.SubElement(case, "error", message=one_line(why), type=one_line(kind))
+    return _xml(suite)
+
+
+def _xml(suite: ET.Element) -> str:
     ET.indent(suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
 

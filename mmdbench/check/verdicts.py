@@ -5,8 +5,9 @@ loss = baseline − run, in points, over the same questions:
 regressed     the loss is real (one-sided p ≤ α after Holm's correction over all rows) and at
               least the tolerance
 improved      the gain is real (the same test on the other side)
-unchanged     a loss above the tolerance is excluded (the one-sided 1 − α bound lies within it),
-              or not a single grade differs
+tolerated     the loss is real, and one above the tolerance is excluded (the one-sided 1 − α bound
+              lies within it)
+unchanged     no loss is found, and one above the tolerance is excluded, or not a single grade differs
 cannot tell   anything else: more questions are needed, or a wider tolerance
 
 Under no change a check calls any row regressed with probability α at most.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -30,15 +31,15 @@ from mmdbench.report.scores import without_stratum
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.freshness import Freshness, freshness, stale_problem
 from mmdbench.results.graded_run import RunResults, UnitHit
-from mmdbench.stats import detectable_given, holm, mcnemar_above
+from mmdbench.stats import Estimate, detectable_given, flips_of, holm, mcnemar_above, questions_needed
 from mmdbench.system.bounds import require_above
 
-__all__ = ["ALPHA", "CheckReport", "CheckRow", "Verdict", "check_run", "refusal"]
+__all__ = ["ALPHA", "CheckReport", "CheckRow", "Verdict", "check_run", "let_pass", "refusal"]
 
 ALPHA = 0.05
 """The chance that a check without any change fails."""
 
-Verdict = Literal["regressed", "unchanged", "improved", "cannot tell"]
+Verdict = Literal["regressed", "tolerated", "unchanged", "improved", "cannot tell"]
 _EXIT = {"regressed": 1, "cannot tell": 3}
 
 
@@ -47,7 +48,9 @@ class CheckRow:
     """One watched row: scores (0..100), the loss in points with its 1 − 2α interval, and the verdict.
 
     `p_loss` is the one-sided p-value of no loss, `p_adjusted` after Holm's correction. `detectable`
-    is the loss in points that these questions would show in 80 of 100 runs, at α shared by all rows.
+    is the loss in points that these questions would show in 80 of 100 runs, at α shared by all rows;
+    `needed`, of a row without a verdict, the number of questions that would decide as often. Both are None
+    if there is none.
     """
 
     name: str
@@ -61,6 +64,7 @@ class CheckRow:
     p_loss: float
     p_adjusted: float
     detectable: float | None
+    needed: int | None
     verdict: Verdict
 
 
@@ -96,7 +100,7 @@ def check_run(
         run: The graded run.
         baseline: The baseline of an earlier run.
         spec: The corruptions and their categories.
-        gates: Rows to watch; none for the mean over benchmarks, at the worst level and clean.
+        gates: Rows to watch; none for those of `default_gates`.
         alpha: Chance that a check without any change fails, above 0 and below 0.5.
         max_age: The greatest age of a reply; None for any.
 
@@ -113,7 +117,7 @@ def check_run(
     if refused:
         return refused
     before, found = baseline.as_run(run)
-    watched = watched_rows(gates or default_gates(run), run, spec)
+    watched = watched_rows(gates or default_gates(run, alpha), run, spec)
     rows = [(row, *_gap(row, before, run, spec)) for row in watched]
     missing = [row.name for row, gap, *_ in rows if gap is None]
     if missing:
@@ -152,6 +156,11 @@ def refusal(run: RunResults, alpha: float = ALPHA, max_age: timedelta | None = N
     return CheckReport(run.name, (), 4, (), problem, alpha, run_notes(run), freshness(run))
 
 
+def let_pass(report: CheckReport) -> CheckReport:
+    """The report with exit code 0 where rows without a verdict are all that stands against it."""
+    return replace(report, exit_code=0) if report.exit_code == _EXIT["cannot tell"] else report
+
+
 def _row(
     row: WatchedRow,
     gap: Gap,
@@ -172,11 +181,20 @@ def _row(
     elif p[2] <= alpha:
         verdict = "improved"
     elif high <= row.tolerance:
-        verdict = "unchanged"
+        verdict = "tolerated" if p[1] <= alpha else "unchanged"
     reach = detectable_given(loss, shared, whole=100)
-    shows = reach if reach < math.inf else None
-    numbers = (loss.n, old, new, loss.value, low, high, p[0], p[1], shows)
-    return CheckRow(row.name, row.tolerance, *numbers, verdict)
+    needed = _needed(loss, row.tolerance, shared) if verdict == "cannot tell" else None
+    numbers = (loss.n, old, new, loss.value, low, high, p[0], p[1], reach if reach < math.inf else None)
+    return CheckRow(row.name, row.tolerance, *numbers, needed, verdict)
+
+
+def _needed(loss: Estimate, tolerance: float, alpha: float) -> int | None:
+    """The number of questions that would decide, if as many answers flip; None if no number would."""
+    flips = flips_of(loss, whole=100)
+    found = questions_needed(tolerance / 100, flips, alpha)
+    if found <= loss.n:  # there are enough for the tolerance, but the loss is close to it
+        found = questions_needed(abs(tolerance - loss.value) / 100, flips, alpha)
+    return int(found) if found < math.inf else None
 
 
 def _p_values(gap: Gap) -> tuple[float, float]:

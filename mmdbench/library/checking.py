@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-from mmdbench.check import CheckReport, CheckRow
+from mmdbench.check import CheckReport, CheckRow, let_pass
 from mmdbench.check.output import (
     check_table,
+    comment,
     detectable_losses,
+    failure_comment,
+    failure_junit,
     github_lines,
     junit_xml,
     markdown_summary,
     row_text,
 )
+from mmdbench.errors import UnknownNameError
 from mmdbench.library.screen import styled
 from mmdbench.library.shown_tables import Origin, ShownTable
 from mmdbench.results.freshness import freshness_line
@@ -21,10 +25,29 @@ from mmdbench.results.freshness import freshness_line
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["CheckResult", "CheckRow", "Outcome"]
+__all__ = [
+    "UNCLEAR",
+    "CheckResult",
+    "CheckRow",
+    "Outcome",
+    "Unclear",
+    "failure_comment",
+    "failure_junit",
+    "require_unclear",
+]
 
 Outcome = Literal["no regression", "regression", "cannot tell", "incomplete"]
-_OUTCOMES: dict[int, Outcome] = {0: "no regression", 1: "regression", 3: "cannot tell", 4: "incomplete"}
+Unclear = Literal["fail", "warn"]
+UNCLEAR: tuple[Unclear, ...] = ("fail", "warn")
+"""The ends of a check that cannot tell: it fails with exit code 3, or warns and passes."""
+
+
+def require_unclear(unclear: str) -> Unclear:
+    """The value of `unclear`. Raises UnknownNameError for any but `fail` and `warn`."""
+    for known in UNCLEAR:
+        if unclear == known:
+            return known
+    raise UnknownNameError("value of --unclear", unclear, UNCLEAR)
 
 
 class CheckResult:
@@ -32,15 +55,25 @@ class CheckResult:
 
     `outcome` is `no regression`, `regression`, `cannot tell` or `incomplete`, and `exit_code` that of the
     command: 0, 1, 3 or 4. `rows` are the watched rows with their losses and verdicts.
+
+    Args:
+        report: The report of the check.
+        origin: The origin of its table.
+        unclear: `warn` if rows without a verdict pass, with exit code 0.
     """
 
-    def __init__(self, report: CheckReport, origin: Origin) -> None:
-        self._report, self._origin = report, origin
+    def __init__(self, report: CheckReport, origin: Origin, unclear: Unclear = "fail") -> None:
+        self._report = let_pass(report) if unclear == "warn" else report
+        self._origin, self._verdicts = origin, {row.verdict for row in report.rows}
 
     @property
     def outcome(self) -> Outcome:
         """The verdict of all rows together."""
-        return _OUTCOMES[self._report.exit_code]
+        if self.problem:
+            return "incomplete"
+        if "regressed" in self._verdicts:
+            return "regression"
+        return "cannot tell" if "cannot tell" in self._verdicts else "no regression"
 
     @property
     def exit_code(self) -> int:
@@ -78,6 +111,10 @@ class CheckResult:
     def markdown(self) -> str:
         """The summary that GitHub shows for a step."""
         return markdown_summary(self._report)
+
+    def comment(self) -> str:
+        """Markdown for a comment on a pull request: twelve rows at most, in less than 65,536 characters."""
+        return comment(self._report)
 
     def annotations(self) -> list[str]:
         """Commands that let GitHub annotate a run."""

@@ -46,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Write the run of each test marked robustness as its baseline, instead of checking it.",
     )
     group.addoption(
+        "--mmdbench-force",
+        action="store_true",
+        help="With --mmdbench-accept: replace also a better baseline, or a file that is none.",
+    )
+    group.addoption(
         "--mmdbench-runs",
         default="runs",
         metavar="DIR",
@@ -57,9 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the marker, and start with no runs."""
     config.addinivalue_line(
         "markers",
-        f"{_MARKER}(model, bench, *, baseline, model_fixture, gates, alpha, require_fresh, ...): evaluate a "
-        "model on clean and degraded pictures and check it against a baseline; other arguments are the "
-        "options of mmdbench.evaluate.",
+        f"{_MARKER}(model, bench, *, baseline, model_fixture, gates, alpha, require_fresh, unclear, ...): "
+        "evaluate a model on clean and degraded pictures and check it against a baseline; other arguments "
+        "are the options of mmdbench.evaluate.",
     )
     config.stash[_runs] = {}
 
@@ -100,7 +105,8 @@ def pytest_runtest_call(item: pytest.Item) -> None:
     gate, run = item.stash[_evaluated]
     problem = ""
     try:
-        verdict = gate.accept(run) if item.config.getoption("--mmdbench-accept") else gate.check(run)
+        accepts, force = (item.config.getoption(f"--mmdbench-{name}") for name in ("accept", "force"))
+        verdict = gate.accept(run, force=force) if accepts else gate.check(run)
     except IncomparableError as error:
         problem = f"{error}\nA new baseline: {_accepting(item)}"
     except MmdbenchError as error:
@@ -114,7 +120,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         pytest.skip(verdict.summary)
     text = f"{verdict.summary}\n{verdict.text}\nRun: {folder}"
     if verdict.outcome == "regression":
-        text += f"\nIf this is meant: {_accepting(item)}"
+        text += f"\nIf this is meant: {_accepting(item)} --mmdbench-force"
     if verdict.result == "failed":
         pytest.fail(text, pytrace=False)
     item.add_report_section("call", "mmdbench", text)

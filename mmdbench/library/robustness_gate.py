@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from mmdbench.check import ALPHA, parse_gate, read_baseline
 from mmdbench.errors import IncompleteError, MmdbenchError, UnknownNameError, UsageError
-from mmdbench.library.checking import CheckResult
+from mmdbench.library.checking import CheckResult, require_unclear
 from mmdbench.library.evaluating import carry_out
 from mmdbench.library.given_models import AnyModel
 from mmdbench.library.options import EvaluateOptions, listed
@@ -29,15 +29,17 @@ from mmdbench.system.printable import one_line
 
 __all__ = ["RobustnessGate", "Verdict", "robustness_gate"]
 
+Result = Literal["passed", "failed", "skipped"]
+
 _NEEDED = ("model", "bench", "baseline")
-_CHECKS = ("gates", "alpha", "require_fresh")
+_CHECKS = ("gates", "alpha", "require_fresh", "unclear")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The result of a gate: `summary` is one line, `text` all that is to be shown."""
 
-    result: Literal["passed", "failed", "skipped"]
+    result: Result
     outcome: str
     summary: str
     text: str
@@ -102,17 +104,22 @@ class RobustnessGate:
         """Compare the run with the baseline."""
         allow = self.options.get("allow_model_change", False)
         found = run.check(self.baseline, **self.checks, allow_model_change=allow)
-        return Verdict(_RESULTS[found.outcome], found.outcome, _summary(found), plain_text(found))
+        result = _RESULTS[found.outcome]
+        if found.outcome == "cannot tell" and "unclear" in self.checks:
+            result = "failed" if found.exit_code else "passed"
+        warned = "warning: " if result == "passed" and found.outcome == "cannot tell" else ""
+        return Verdict(result, found.outcome, warned + _summary(found), plain_text(found))
 
-    def accept(self, run: Run) -> Verdict:
-        """Write the run as the baseline."""
+    def accept(self, run: Run, *, force: bool) -> Verdict:
+        """Write the run as the baseline; a better one is replaced with `force` alone."""
         fresh, allow = self.checks.get("require_fresh", ""), self.options.get("allow_model_change", False)
-        count = run.accept(self.baseline, require_fresh=fresh, allow_model_change=allow)
-        summary = f"{count} grades of {run.name} are now the baseline {self.shown(self.baseline)}"
-        return Verdict("passed", "accepted", one_line(summary), plain_text(run.scores()))
+        done = run.accept(self.baseline, require_fresh=fresh, allow_model_change=allow, force=force)
+        summary = f"{done.grades} grades of {run.name} are now the baseline {self.shown(self.baseline)}"
+        text = "\n".join([*done.lines(), plain_text(run.scores())])
+        return Verdict("passed", "accepted", one_line(summary), text)
 
 
-_RESULTS: dict[str, Literal["passed", "failed", "skipped"]] = {
+_RESULTS: dict[str, Result] = {
     "no regression": "passed",
     "regression": "failed",
     "cannot tell": "skipped",
@@ -149,6 +156,7 @@ def robustness_gate(arguments: Mapping[str, Any], root: Path) -> RobustnessGate:
         parse_gate(gate)
     require_above("alpha", checks.get("alpha", ALPHA), 0, below=0.5)
     parse_age("require_fresh", checks.get("require_fresh", ""))
+    require_unclear(checks.get("unclear", "fail"))
     options = {name: arguments[name] for name in arguments if name in EvaluateOptions.__annotations__}
     baseline = root / arguments["baseline"]
     return RobustnessGate(root, arguments["model"], arguments["bench"], baseline, options, checks)  # type: ignore[arg-type]

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.check import ALPHA, accept, check_run, parse_gate, read_baseline, refusal
+from mmdbench.check import ALPHA, Accepted, check_run, parse_gate, read_baseline, refusal, replace_baseline
 from mmdbench.corruptions.spec_file import described_spec
 from mmdbench.errors import MmdbenchError, UnknownNameError
 from mmdbench.library.asking import refuse_incomplete
-from mmdbench.library.checking import CheckResult
+from mmdbench.library.checking import CheckResult, require_unclear
 from mmdbench.library.frames import REPLY_COLUMNS, arrow_table, data_frame, reply_rows
 from mmdbench.library.judging import refuse_unjudged, shown_by_report
 from mmdbench.library.options import listed, local_path
@@ -192,15 +192,19 @@ class Run:
         alpha: float = ALPHA,
         require_fresh: str | timedelta = "",
         allow_model_change: bool = False,
+        unclear: str = "fail",
     ) -> CheckResult:
         """Compare the run with a baseline.
 
         Args:
             baseline: File of the baseline.
-            gates: Rows and the points that they may lose, `"macro-hard:1.0"`.
+            gates: Rows and the points that they may lose, `"macro-hard:1.0"`; without one the mean over
+                benchmarks at the hardest level and clean, each of which may lose what its questions can
+                decide.
             alpha: Chance that the check fails although nothing changed, above 0 and below 0.5.
             require_fresh: Greatest age of a reply: `"12h"`, `"7d"`.
             allow_model_change: Compare runs although the server answers as another model.
+            unclear: `fail` for exit code 3 where a row gets no verdict, `warn` for 0.
 
         Returns:
             The verdict of each row, and of all together.
@@ -209,7 +213,7 @@ class Run:
             UsageError: There is no baseline, or a gate names no row.
             IncomparableError: Run and baseline are of different questions or settings.
         """
-        wanted = [parse_gate(text) for text in listed(gates)]
+        wanted, passes = [parse_gate(text) for text in listed(gates)], require_unclear(unclear)
         oldest = parse_age("--require-fresh", require_fresh)
         # A run that gets no verdict says so whether its baseline can be read or not.
         found = refusal(self.results, alpha, oldest)
@@ -218,27 +222,38 @@ class Run:
             spec = described_spec(self.results.manifest)
             found = check_run(self.results, before, spec, wanted, alpha, oldest)
         header = self.report.content.header
-        return CheckResult(found, Origin(header["protocol"], header["design"], found.run_notes))
+        return CheckResult(found, Origin(header["protocol"], header["design"], found.run_notes), passes)
 
     def accept(
-        self, baseline: str | Path, *, require_fresh: str | timedelta = "", allow_model_change: bool = False
-    ) -> int:
+        self,
+        baseline: str | Path,
+        *,
+        require_fresh: str | timedelta = "",
+        allow_model_change: bool = False,
+        force: bool = False,
+    ) -> Accepted:
         """Write the run as the baseline of later checks.
 
         Args:
             baseline: File to write, made to be committed.
             require_fresh: Greatest age of a reply.
             allow_model_change: Accept a run that several models answered.
+            force: Replace a better baseline, or a file that is none.
 
         Returns:
-            The number of grades written.
+            The number of grades written, and the changes from the baseline before.
 
         Raises:
             IncompleteError: Answers are missing, too old or not judged.
+            UsageError: The file holds a better baseline.
+            DataError: The file holds no baseline.
         """
         oldest = parse_age("--require-fresh", require_fresh)
         path = local_path(baseline, "baseline")
-        return accept(self.results, path, oldest, allow_model_change=allow_model_change)
+        spec = described_spec(self.results.manifest)
+        return replace_baseline(
+            self.results, path, spec, oldest, allow_model_change=allow_model_change, force=force
+        )
 
     def export(self, out: str | Path, *, form: str = "vlmevalkit", extraction: str = "") -> list[Exported]:
         """Write the replies arm by arm for other tools.

@@ -30,6 +30,7 @@ _MUST = {
     "judge": "judge",
     "sample": "sample",
 }
+_SHARED = "Compare the questions that both hold: mmdbench compare RUN OTHER --shared"
 _READ_BY = "answer extraction"
 _PROMPTS = "judge prompts"
 SERVED = "served model"
@@ -197,7 +198,7 @@ def _prompt_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
 
 
 def require_comparable(
-    first: Mapping[str, Any], second: Mapping[str, Any], *, shared: bool = False
+    first: Mapping[str, Any], second: Mapping[str, Any], *, shared: bool = False, sample_hint: str = _SHARED
 ) -> list[Difference]:
     """All differences of two identities, none of which blocks a comparison.
 
@@ -205,6 +206,7 @@ def require_comparable(
         first: The identity of a run.
         second: The identity of another.
         shared: Allow different samples, because only the questions that both hold are compared.
+        sample_hint: What to do about different samples.
 
     Returns:
         The differences.
@@ -217,7 +219,7 @@ def require_comparable(
         if difference.blocks and not (shared and difference.id == "sample"):
             hint = "Run both the same way."
             if difference.id == "sample":
-                hint = "Compare the questions that both hold: --shared."
+                hint = sample_hint
             elif difference.id in ("protocol", "extraction"):
                 hint = "Grade both alike: --protocol, --extraction."
             elif difference.id == _PROMPTS:

@@ -11,7 +11,14 @@ from mmdbench.stats.cached_keys import FOUND_ABOVE, chance_found, key_bits_found
 from mmdbench.stats.calibration import CALIBRATION_BINS, calibration_error
 from mmdbench.stats.estimates import CONFIDENCE, Estimate, difference, mean_difference, mean_score
 from mmdbench.stats.means import paired_difference, proportion
-from mmdbench.stats.sizes import detectable_effect, detectable_given, half_width, macro_half_width
+from mmdbench.stats.sizes import (
+    detectable_effect,
+    detectable_given,
+    flips_of,
+    half_width,
+    macro_half_width,
+    questions_needed,
+)
 from mmdbench.stats.strata import Stratified, group_balanced, stratify
 from mmdbench.stats.testing import benjamini_hochberg, holm, mcnemar, mcnemar_above
 
@@ -27,6 +34,7 @@ __all__ = [
     "detectable_effect",
     "detectable_given",
     "difference",
+    "flips_of",
     "group_balanced",
     "half_width",
     "holm",
@@ -38,5 +46,6 @@ __all__ = [
     "mean_score",
     "paired_difference",
     "proportion",
+    "questions_needed",
     "stratify",
 ]

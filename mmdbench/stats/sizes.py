@@ -8,7 +8,15 @@ from statistics import NormalDist
 
 from mmdbench.stats.estimates import CONFIDENCE, Estimate, normal_quantile
 
-__all__ = ["FLIPS", "detectable_effect", "detectable_given", "half_width", "macro_half_width"]
+__all__ = [
+    "FLIPS",
+    "detectable_effect",
+    "detectable_given",
+    "flips_of",
+    "half_width",
+    "macro_half_width",
+    "questions_needed",
+]
 
 FLIPS = 0.1
 """The share of answers that differ between two arms, where it is not known."""
@@ -87,6 +95,30 @@ def detectable_effect(n: int, flips: float = FLIPS, alpha: float = 0.05, power: 
     return high
 
 
+def questions_needed(effect: float, flips: float = FLIPS, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The number of questions by which `detectable_effect` falls to a difference.
+
+    Args:
+        effect: The difference as a share, at most 1.
+        flips: The share of questions whose hit differs between the two arms.
+        alpha: The rate of false alarms of the test, in (0, 1).
+        power: The probability of finding the difference, in (0, 1).
+
+    Returns:
+        A whole number; infinite for a difference of 0.
+
+    >>> questions_needed(0.1, flips=0.1), round(100 * detectable_effect(79, flips=0.1), 1)
+    (79, 10.0)
+    """
+    if effect <= 0:
+        return math.inf
+    moved = max(flips, effect)
+    size, sure = NormalDist().inv_cdf(1 - alpha), NormalDist().inv_cdf(power)
+    # The condition of `detectable_effect` is a quadratic one in √n.
+    slope = size * math.sqrt(moved) + sure * math.sqrt(max(0.0, moved - effect**2))
+    return math.ceil(((slope + math.sqrt(slope**2 + 4 * effect)) / (2 * effect)) ** 2)
+
+
 def detectable_given(
     estimate: Estimate, alpha: float = 0.05, power: float = 0.8, *, whole: float = 1.0
 ) -> float:
@@ -101,5 +133,12 @@ def detectable_given(
     Returns:
         The difference, in the unit of the estimate; infinite if none is large enough.
     """
-    flips = (estimate.n * estimate.sampling + estimate.value**2) / whole**2
-    return whole * detectable_effect(estimate.n, min(1.0, flips), alpha, power)
+    return whole * detectable_effect(estimate.n, flips_of(estimate, whole=whole), alpha, power)
+
+
+def flips_of(estimate: Estimate, *, whole: float = 1.0) -> float:
+    """The mean square of the paired differences of an estimate: the share of answers that flip.
+
+    `whole` is the unit of the estimate: 1 for shares, 100 for points.
+    """
+    return min(1.0, (estimate.n * estimate.sampling + estimate.value**2) / whole**2)

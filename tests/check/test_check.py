@@ -18,7 +18,7 @@ from mmdbench.cli.check import check
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
 from mmdbench.results.graded_run import load_results
-from mmdbench.stats import detectable_effect
+from mmdbench.stats import detectable_effect, questions_needed
 from mmdbench.system.digest import without_digest
 from run_folders import hit, question, results, write_run
 
@@ -125,7 +125,7 @@ def test_an_improvement_is_no_failure(tmp_path):
 def test_a_real_loss_within_the_tolerance_is_let_through(tmp_path):
     before = results([hit(u, "hard", u < 800, "graffiti") for u in range(1000)])
     after = results([hit(u, "hard", u < 780, "graffiti") for u in range(1000)])
-    assert verdicts(checked(tmp_path, before, after, "toy/hard:5")) == {"toy/all/hard": "unchanged"}
+    assert verdicts(checked(tmp_path, before, after, "toy/hard:5")) == {"toy/all/hard": "tolerated"}
     assert verdicts(checked(tmp_path, before, after, "toy/hard:1")) == {"toy/all/hard": "regressed"}
 
 
@@ -322,20 +322,23 @@ def test_exit_codes_of_the_verb(folders, tmp_path):
         lambda q, *_: "A" if q.index else "B",
         corruptions=NAMES,
     )
-    call(few, "--baseline", base, code=3)
+    call(few, "--baseline", base, "--gate", "macro-hard:1", code=3)
 
 
 def test_an_undecided_gate_names_the_detectable_loss(folders, tmp_path):
     _, _, base = folders
     rows = [question(i, bench="MMStar") for i in range(60)]
     few = write_run(tmp_path / "few", rows, lambda q, *_: "A" if q.index else "B", corruptions=NAMES)
-    stored = json.loads(call(few, "--baseline", base, "--json", code=3))["rows"]
+    gates = ("--gate", "macro-hard:1", "--gate", "macro-clean:1")
+    stored = json.loads(call(few, "--baseline", base, *gates, "--json", code=3))["rows"]
     assert {row["verdict"] for row in stored} == {"cannot tell"}
     # Two rows share 5 %; one of 60 answers flipped.
     assert stored[0]["detectable"] == pytest.approx(100 * detectable_effect(60, 1 / 60, 0.025))
-    text = " ".join(call(few, "--baseline", base, code=3).split())
+    assert stored[0]["needed"] == questions_needed(0.01, 1 / 60, 0.025)
+    text = " ".join(call(few, "--baseline", base, *gates, code=3).split())
     assert "In 80 of 100 runs these would show a loss of: macro/all/hard, 60 questions: " in text
-    assert f"macro/all/hard, 60 questions: {stored[0]['detectable']:.1f} points" in text
+    assert f"macro/all/hard, 60 questions: {stored[0]['detectable']:.1f} points; " in text
+    assert f"about {stored[0]['needed']} questions would decide" in text
 
 
 def test_json_and_junit(folders, tmp_path):

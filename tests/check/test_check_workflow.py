@@ -66,8 +66,8 @@ def run(place, script, **env):
 def test_the_workflow_is_one_that_github_reads():
     text = yaml.safe_load(WORKFLOW.read_text("utf-8"))
     assert text[True] == {"pull_request": None, "workflow_dispatch": None}  # YAML 1.1 reads `on` as true
-    assert text["permissions"] == {"contents": "read"}
-    assert list(steps()) == ["Install", "Evaluate", "Check"]
+    assert text["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert list(steps()) == ["Install", "Evaluate", "Check", "Comment"]
     uses = [step["uses"] for step in text["jobs"]["robustness"]["steps"] if "uses" in step]
     assert not [action for action in uses if "cache" in action or "download" in action]  # it asks anew
     bench = open_bench(text["env"]["BENCH"])
@@ -75,6 +75,8 @@ def test_the_workflow_is_one_that_github_reads():
     assert text["env"]["SAMPLE"] <= len(bench.questions)
     assert "--fresh" in steps()["Evaluate"]
     assert "--require-fresh" in steps()["Check"]
+    assert "--unclear warn" in steps()["Check"]
+    assert "--gate" not in steps()["Check"]
     assert "secrets." not in WORKFLOW.read_text("utf-8")
 
 
@@ -106,6 +108,7 @@ def test_a_worse_model_fails_the_gate_and_the_same_one_passes(place):
         if case.find("failure") is not None
     ]
     assert failed == ["macro/all/hard", "macro/all/clean"]
+    assert (place / "robustness.md").read_text("utf-8").startswith("# mmdbench check: chance")
     for name in failed:
         assert f"::error title=mmdbench%3A {name}::" in worse.stdout
     assert "✗ regressed" in (place / "summary.md").read_text("utf-8")

@@ -16,7 +16,14 @@ import pytest
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
-from mmdbench.check.output import github_lines, junit_xml, markdown_summary
+from mmdbench.check.output import (
+    comment,
+    failure_comment,
+    failure_junit,
+    github_lines,
+    junit_xml,
+    markdown_summary,
+)
 from mmdbench.check.verdicts import CheckReport, CheckRow
 from mmdbench.cli import app
 from mmdbench.errors import MmdbenchError
@@ -273,12 +280,16 @@ def test_a_check_is_safe_on_github_in_junit_and_in_its_summary(place, call, monk
 @pytest.mark.parametrize("problem", ["", EVIL], ids=["compared", "incomplete"])
 def test_every_line_of_a_check_is_text(problem):
     rows = [
-        CheckRow(f"{EVIL}/{verdict}", 1.0, 9, 50.0, 40.0, 10.0, 5.0, 15.0, 0.01, 0.02, 20.0, verdict)
+        CheckRow(f"{EVIL}/{verdict}", 1.0, 9, 50.0, 40.0, 10.0, 5.0, 15.0, 0.01, 0.02, 20.0, 400, verdict)
         for verdict in ("regressed", "cannot tell", "unchanged", "improved")
     ]
     report = CheckReport(EVIL, () if problem else tuple(rows), 1, (EVIL,), problem, run_notes=(EVIL,))
-    require_plain_markdown(markdown_summary(report))
-    assert not controls("".join(ET.fromstring(junit_xml(report)).itertext()))
+    for text in (markdown_summary(report), comment(report), failure_comment(EVIL)):
+        require_plain_markdown(text)
+    for text in (junit_xml(report), failure_junit(EVIL, EVIL)):
+        suite = ET.fromstring(text)
+        assert not controls("".join(suite.itertext()))
+        assert not controls("".join(value for part in suite.iter() for value in part.attrib.values()))
     commands = github_lines(report)
     assert len(commands) == (2 if problem else 3)
     for line in commands:

@@ -30,6 +30,7 @@ DIFFERENT = {
     ("figures", "--format"): "each verb writes formats of its own",
     ("calibrate", "--json"): "a file, which the tables on the screen go with",
     ("calibrate", "--markdown"): "a file, which the tables on the screen go with",
+    ("check", "--markdown"): "a file, as --junit, beside what is printed",
     ("quality", "--batch"): "pictures that are measured together, not a server's batch endpoint",
     ("eval", "--json"): "only a dry run is printed as JSON",
     ("score", "--bench"): "one benchmark, that of a file of predictions",

@@ -118,7 +118,7 @@ def test_arrow_tables_have_the_same_columns(run):
 
 
 def test_a_check_in_python_has_the_verdicts_of_the_command(run, tmp_path):
-    assert run.accept(tmp_path / "baseline.json") == 24
+    assert run.accept(tmp_path / "baseline.json").grades == 24
     found = run.check(tmp_path / "baseline.json")
     assert (found.outcome, found.exit_code) == ("no regression", 0)
     assert "no regression" in repr(found)

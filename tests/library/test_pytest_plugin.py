@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from importlib.util import find_spec
 
@@ -98,11 +99,14 @@ def test_a_planted_regression_fails_with_the_table_and_can_be_accepted(project):
     result = project(**worse)
     result.assert_outcomes(failed=1)
     text = text_of(result)
-    assert "regression: macro/all/hard lost 50.0 points of 1.0 allowed" in text
+    assert "regression: macro/all/hard lost 50.0 points of 8.9 allowed" in text
     assert "✗ regressed" in text
     assert "Traceback" not in text
-    assert "If this is meant: pytest test_gate.py::test_gate --mmdbench-accept" in text
-    result = project("--mmdbench-accept", **worse)
+    assert "If this is meant: pytest test_gate.py::test_gate --mmdbench-accept --mmdbench-force" in text
+    refused = project("--mmdbench-accept", **worse)
+    refused.assert_outcomes(failed=1)
+    assert "is better than this run: macro/all/clean 100.0 → 50.0 (−50.0 points)" in text_of(refused)
+    result = project("--mmdbench-accept", "--mmdbench-force", **worse)
     result.assert_outcomes(passed=1)
     assert "40 grades of answer are now the baseline base.json" in text_of(result)
     project(**worse).assert_outcomes(passed=1)
@@ -114,7 +118,18 @@ def test_too_few_questions_skip_with_the_number_that_would_decide(project):
     result.assert_outcomes(skipped=1)
     text = text_of(result)
     assert "cannot tell: For a verdict, ask more questions or allow more." in text
-    assert "1.0 would take about " in text
+    assert re.search(r"about \d+ questions would decide", text)
+
+
+def test_a_gate_that_cannot_tell_passes_with_a_warning_or_fails_as_asked(project):
+    project("--mmdbench-accept", rows=6)
+    warned = project(wrong=[1], rows=6, arguments=f'{ARGUMENTS}, unclear="warn"')
+    warned.assert_outcomes(passed=1)
+    assert "test_gate.py::test_gate: warning: cannot tell: For a verdict" in text_of(warned)
+    project(wrong=[1], rows=6, arguments=f'{ARGUMENTS}, unclear="fail"').assert_outcomes(failed=1)
+    wrong = project(wrong=[1], rows=6, arguments=f'{ARGUMENTS}, unclear="pass"')
+    wrong.assert_outcomes(errors=1)
+    assert "Unknown value of --unclear 'pass'" in text_of(wrong)
 
 
 def test_one_run_serves_every_test_with_the_same_arguments(project):

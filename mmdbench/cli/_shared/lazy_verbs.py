@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mmdbench.cli._shared.errors import guarded, plain_word
 
-__all__ = ["Group", "Verb", "VerbCommand", "VerbGroup"]
+__all__ = ["MISUSE", "Group", "Verb", "VerbCommand", "VerbGroup"]
 
 
 class Verb(NamedTuple):
@@ -47,14 +47,15 @@ class _Light:
         return found
 
 
-_MISUSE: Any = typer.BadParameter.__base__  # the UsageError of the click that typer uses
+MISUSE: Any = typer.BadParameter.__base__
+"""The UsageError of the click that typer uses."""
 
 
 @contextmanager
 def _without_secrets() -> Iterator[None]:
     try:
         yield
-    except _MISUSE as error:
+    except MISUSE as error:
         error.message = plain_word(error.message)
         raise
 
@@ -90,11 +91,12 @@ class _Commands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         module, function = self._verbs[name].place.split(".")
-        found = getattr(import_module(f"mmdbench.cli.{module}"), function)
+        place = import_module(f"mmdbench.cli.{module}")
+        found = getattr(place, function)
         if isinstance(found, typer.Typer):
             return typer.main.get_command(found)
         alone = typer.Typer(add_completion=False)
-        alone.command(name, cls=VerbCommand)(guarded(found))
+        alone.command(name, cls=getattr(place, "COMMAND", VerbCommand))(guarded(found))
         return typer.main.get_command(alone)
 
     def __iter__(self) -> Iterator[str]:
