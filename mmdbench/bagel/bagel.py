@@ -63,18 +63,18 @@ class Bagel(nn.Module):
         rows: Tensor = self.connector(self.vit_model(patches, ids)) + self.vit_pos_embed(ids)
         return rows
 
-    def latent_rows(self, tokens: Tensor, t: float, ids: Tensor) -> Tensor:
+    def latent_rows(self, tokens: Tensor, t: float | Tensor, ids: Tensor) -> Tensor:
         """Latent tokens to rows of the language model.
 
         Args:
             tokens: The latent tokens, [count, token values].
-            t: Their noise level, 0 to 1; 0 is clean.
+            t: Their noise level, 0 to 1, or that of each, [count]; 0 is clean.
             ids: Their position ids, [count].
 
         Returns:
             The rows, [count, d].
         """
-        time = self.time_embedder(torch.tensor([t], device=self.device))
+        time = self.time_embedder(torch.as_tensor(t, device=self.device).reshape(-1))
         rows: Tensor = self.vae2llm(tokens.to(self.vae2llm.weight)) + time + self.latent_pos_embed(ids)
         return rows
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from .context import CacheShape, KeyValues, Placement
 from .settings import LanguageSizes
@@ -23,12 +24,31 @@ __all__ = ["LanguageModel"]
 _UNDERSTANDING, _GENERATION = "", "_moe_gen"
 
 
-def _routed(gen: bool, x: Tensor, run: Callable[[Tensor, str], Tensor]) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class _ExpertRows:
+    """The rows of each expert in a packed sequence; `order` puts both, one after the other, back in place."""
+
+    understanding: Tensor
+    generation: Tensor
+    order: Tensor
+
+    @classmethod
+    def of(cls, generation: Tensor, rows: int) -> _ExpertRows:
+        is_latent = torch.zeros(rows, dtype=torch.bool, device=generation.device)
+        is_latent[generation] = True
+        understanding, generation = (~is_latent).nonzero()[:, 0], is_latent.nonzero()[:, 0]
+        return cls(understanding, generation, torch.cat([understanding, generation]).argsort())
+
+
+def _routed(gen: bool | _ExpertRows, x: Tensor, run: Callable[[Tensor, str], Tensor]) -> Tensor:
     """Run each row of x [B, S, …] through its expert: `run(rows, expert)`, results in row order.
 
     In a generation chunk the first and the last row are markers, which belong to the
     understanding expert; the rows between them are latent tokens.
     """
+    if isinstance(gen, _ExpertRows):
+        texts, latents = run(x[:, gen.understanding], _UNDERSTANDING), run(x[:, gen.generation], _GENERATION)
+        return torch.cat([texts, latents], dim=1)[:, gen.order]
     if not gen:
         return run(x, _UNDERSTANDING)
     markers = run(torch.cat([x[:, :1], x[:, -1:]], dim=1), _UNDERSTANDING)
@@ -84,6 +104,16 @@ class _Step:
     gen: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _PackedStep:
+    """Values that all layers share for a packed sequence, which is read whole, without a cache."""
+
+    mask: Tensor
+    cos: Tensor
+    sin: Tensor
+    gen: _ExpertRows
+
+
 class _Layer(nn.Module):
     def __init__(self, sizes: LanguageSizes, experts: tuple[str, ...]) -> None:
         super().__init__()
@@ -94,9 +124,9 @@ class _Layer(nn.Module):
             self.add_module("input_layernorm" + e, _RmsNorm(sizes.width, sizes.eps))
             self.add_module("post_attention_layernorm" + e, _RmsNorm(sizes.width, sizes.eps))
 
-    def forward(self, x: Tensor, step: _Step, index: int) -> Tensor:
+    def forward(self, x: Tensor, step: _Step | _PackedStep, index: int) -> Tensor:
         """The residual stream [B, S, d] after layer `index`."""
-        heads = _routed(step.gen, x, lambda rows, e: self._project(rows, e, precise=step.gen))
+        heads = _routed(step.gen, x, lambda rows, e: self._project(rows, e, precise=step.gen is True))
         mixed = self._attend(heads, step, index).to(x.dtype)
         pair = torch.cat([x, mixed], dim=-1)
         return _routed(step.gen, pair, self._add_mlp)
@@ -115,12 +145,14 @@ class _Layer(nn.Module):
         k = _run_module(getattr(attention, "k_norm" + expert), k)
         return torch.cat([q, k, v], dim=2)
 
-    def _attend(self, heads: Tensor, step: _Step, index: int) -> Tensor:
+    def _attend(self, heads: Tensor, step: _Step | _PackedStep, index: int) -> Tensor:
         """The attention of each row over the cache and the new rows: [B, S, H·h]."""
         batch, rows = heads.shape[:2]
         count, shared = self.sizes.heads, self.sizes.kv_heads
         turned = _rotated(heads[:, :, : count + shared], step.cos, step.sin)
         q, k, v = turned[:, :, :count], turned[:, :, count:], heads[:, :, count + shared :]
+        if isinstance(step, _PackedStep):
+            return _masked_attention(q, k, v, step.mask)
         dtype = step.cache.keys.dtype
         keys, values = step.cache.write(
             index, k.transpose(1, 2).to(dtype), v.transpose(1, 2).to(dtype), step.place
@@ -150,6 +182,14 @@ def _attention(q: Tensor, keys: Tensor, values: Tensor, place: Placement) -> Ten
         for i, end in enumerate(place.ends)
     ]
     return torch.cat(each)
+
+
+def _masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Attention of q [B, S, H, h] over k and v [B, S, K, h], where the mask [S, S] is True: [B, S, H·h]."""
+    group = q.shape[2] // k.shape[2]
+    k, v = (x.repeat_interleave(group, dim=2).transpose(1, 2) for x in (k, v))
+    mixed = functional.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=mask)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 def _run_module(module: Any, x: Tensor) -> Tensor:
@@ -208,6 +248,34 @@ class LanguageModel(nn.Module):
         for index, layer in enumerate(self.model.layers):
             x = layer(x, step, index)
         return _routed(gen, x, lambda rows, e: _run_module(getattr(self.model, "norm" + e), rows))
+
+    def read_packed(
+        self, x: Tensor, positions: Tensor, mask: Tensor, generation: Tensor, *, layer_checkpointing: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Read a whole sequence of S rows at once, with gradients.
+
+        Args:
+            x: The rows, [S, d].
+            positions: Rotary positions, [S].
+            mask: True where the row may attend to the column, [S, S]; a row without any gets zeros.
+            generation: Numbers of the rows that the generation expert reads.
+            layer_checkpointing: Compute each layer again in the backward pass, to save memory.
+
+        Returns:
+            The final hidden states [S, d], and the rows [S, d] after each layer.
+        """
+        experts = _ExpertRows.of(generation, len(x))
+        step = _PackedStep(mask, *self._angles(positions[None], x.dtype), experts)
+        x, residuals = x[None], []
+        for index, layer in enumerate(self.model.layers):
+            x = (
+                checkpoint(layer, x, step, index, use_reentrant=False)
+                if layer_checkpointing
+                else layer(x, step, index)
+            )
+            residuals.append(x[0])
+        hidden = _routed(experts, x, lambda rows, e: _run_module(getattr(self.model, "norm" + e), rows))
+        return hidden[0], tuple(residuals)
 
     def embed(self, ids: Tensor) -> Tensor:
         """The embeddings [rows, d] of token ids [rows]."""

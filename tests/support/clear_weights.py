@@ -32,15 +32,16 @@ def formula_tensor(seed: str, key: str, record: Mapping[str, Any]) -> Tensor:
 
 def formula_state(folder: Path, part: str) -> dict[str, Tensor]:
     """All tensors of one file (`main` or `ae`) of a set in the layout of the golden ones."""
-    seed = json.loads((folder / "settings.json").read_text("utf-8"))["weights_seed"]
-    records = json.loads((folder / "state_dict.json").read_text("utf-8"))[part]
-    return {key: formula_tensor(seed, key, record) for key, record in records.items()}
+    settings = json.loads((folder / "settings.json").read_text("utf-8"))
+    records = json.loads((folder / settings.get("state_dict", "state_dict.json")).read_text("utf-8"))[part]
+    return {key: formula_tensor(settings["weights_seed"], key, record) for key, record in records.items()}
 
 
 def write_formula_checkpoint(source: Path, target: Path, name: str = "ema.safetensors") -> Path:
     """Write the checkpoint that a golden set describes; returns `target`, both base folder and weights."""
     target.mkdir(parents=True, exist_ok=True)
-    for file in (source / "config").iterdir():
+    settings = json.loads((source / "settings.json").read_text("utf-8"))
+    for file in (source / settings.get("config", "config")).iterdir():
         (target / file.name).write_bytes(file.read_bytes())
     save_file(formula_state(source, "main"), target / name)
     save_file(formula_state(source, "ae"), target / "ae.safetensors")
