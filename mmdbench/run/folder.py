@@ -19,6 +19,7 @@ __all__ = [
     "JUDGE_JOURNAL",
     "LOGS",
     "PLAN_FILES",
+    "PREVIEWS",
     "QUALITY_CACHE_FILE",
     "QUALITY_FILE",
     "QUESTIONS_FILE",
@@ -68,6 +69,9 @@ QUALITY_FILE = "quality.json"
 
 QUALITY_CACHE_FILE = "quality-cache.jsonl"
 """Every quality value that was measured, so that a later call does not measure it again."""
+
+PREVIEWS = ".previews"
+"""Folder of small copies of the pictures that were shown; it is hidden, so that it is never uploaded."""
 
 _NAMING_FIELDS = ("model", "design", "corruptions", "seed", "profile", "codec")
 

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 from mmdbench.errors import MmdbenchError
 from mmdbench.records import ImageSource, Variant
 from mmdbench.run.plan import Planned
+from mmdbench.run.previews import PreviewFolder, PreviewsBeside
 from mmdbench.system.images import MAX_PIXELS
 from mmdbench.system.opencv import single_threaded_opencv
 from mmdbench.variants.recipes import CleanImage, clean_image, make_variant
@@ -35,7 +37,12 @@ class Prefetch:
     """
 
     def __init__(
-        self, todo: Iterable[Planned], pool: ThreadPoolExecutor, ahead: int, max_pixels: int = MAX_PIXELS
+        self,
+        todo: Iterable[Planned],
+        pool: ThreadPoolExecutor,
+        ahead: int,
+        max_pixels: int = MAX_PIXELS,
+        previews: PreviewsBeside | None = None,
     ) -> None:
         """Prepare the queue; nothing is made yet.
 
@@ -44,7 +51,9 @@ class Prefetch:
             pool: Threads that make variants.
             ahead: The most requests that hold images at a time.
             max_pixels: The most pixels that threads work on at once, and that wait to be taken.
+            previews: Keeps small copies of the pictures; None keeps none.
         """
+        self._previews = previews
         self._max_pixels = max_pixels
         self._rest = iter(todo)
         self._pool = pool
@@ -81,6 +90,8 @@ class Prefetch:
         made = make_variants(planned, self._images)
         self._times.append(time.thread_time() - began)
         self._by_threads -= 1
+        if self._previews is not None:
+            self._previews.leave(made)
         return made
 
     def _made(self, planned: Planned) -> Future[list[Variant]]:
@@ -105,7 +116,11 @@ def _pixels(planned: Planned) -> int:
 
 @contextmanager
 def prefetching(
-    todo: Iterable[Planned], workers: int, ahead: int, max_pixels: int = MAX_PIXELS
+    todo: Iterable[Planned],
+    workers: int,
+    ahead: int,
+    max_pixels: int = MAX_PIXELS,
+    run: Path | None = None,
 ) -> Iterator[Prefetch]:
     """Context of a Prefetch whose threads end with the block.
 
@@ -114,14 +129,17 @@ def prefetching(
         workers: Number of threads, at least 1.
         ahead: The most requests that hold images at a time, at least 1.
         max_pixels: The most pixels that threads work on at once.
+        run: The run's folder, to leave previews in; None leaves none.
 
     Yields:
         The queue to take requests from.
     """
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="variants")
+    workers = max(1, workers)
+    previews = None if run is None else PreviewsBeside(PreviewFolder(run), workers)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="variants")
     try:
         with single_threaded_opencv():
-            yield Prefetch(todo, pool, max(1, ahead), max_pixels)
+            yield Prefetch(todo, pool, max(1, ahead), max_pixels, previews)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

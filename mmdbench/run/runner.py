@@ -288,8 +288,8 @@ def _ask(session: _Session) -> None:
     driver = BatchDriver(cast("Model", model), card, session.keep_or_stop)
     at_once = throttle.settings.concurrency if throttle else driver.batch_size
     workers = session.inputs.settings.workers or min(8, os.cpu_count() or 1)
-    max_pixels = session.inputs.settings.max_pixels
-    with prefetching(session.todo, workers, max(1, at_once) + _AHEAD, max_pixels) as prefetch:
+    max_pixels, folder = session.inputs.settings.max_pixels, session.inputs.folder
+    with prefetching(session.todo, workers, max(1, at_once) + _AHEAD, max_pixels, folder) as prefetch:
         if throttle is None:
             driver.run(prefetch, spending.start)
             return

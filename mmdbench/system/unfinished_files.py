@@ -12,6 +12,7 @@ import platform
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
@@ -23,6 +24,7 @@ from mmdbench.system.lock_handles import is_same_file, lock_handle
 __all__ = ["unfinished_file"]
 
 _LONGEST_NAME = 60
+_UMASK = threading.Lock()  # one for the process, which threads must not read while another has set it
 
 
 @contextmanager
@@ -54,8 +56,9 @@ def _begin(path: Path) -> tuple[Path, int | None]:
         prefix = f".{path.name[:_LONGEST_NAME]}.{_machine()}-{os.getpid()}-"
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
         part = Path(name)
-        mask = os.umask(0)  # it can only be read by setting it
-        os.umask(mask)
+        with _UMASK:
+            mask = os.umask(0)  # it can only be read by setting it
+            os.umask(mask)
         part.chmod(0o666 & ~mask)
         if sys.platform == "win32":
             os.close(handle)

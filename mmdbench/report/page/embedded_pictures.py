@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import base64
-import os
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mmdbench.corruptions.spec import Spec
 from mmdbench.records import Cell
 from mmdbench.report.page.examples import Example
-from mmdbench.report.page.thumbnails import ThumbnailFormat, ThumbnailJob, Thumbnails, plan_jobs, smaller
+from mmdbench.report.page.thumbnails import Thumbnails, in_format, plan_jobs
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import USUAL_FOLDERS, SourceFolders, open_questions
+from mmdbench.run.previews import PREVIEW, PreviewFolder, PreviewFormat
 from mmdbench.system.opencv import single_threaded_opencv
+from mmdbench.system.processes import available_cpus
 
 __all__ = ["LADDER", "EmbeddedPictures", "collect", "make_pictures"]
 
 LADDER = (
-    ThumbnailFormat(384, 62),
-    ThumbnailFormat(320, 58),
-    ThumbnailFormat(288, 56),
-    ThumbnailFormat(256, 54),
-    ThumbnailFormat(232, 51),
-    ThumbnailFormat(208, 48),
-    ThumbnailFormat(192, 45),
-    ThumbnailFormat(176, 42),
-    ThumbnailFormat(160, 39),
-    ThumbnailFormat(144, 36),
-    ThumbnailFormat(112, 30),
+    PREVIEW,
+    PreviewFormat(320, 58),
+    PreviewFormat(288, 56),
+    PreviewFormat(256, 54),
+    PreviewFormat(232, 51),
+    PreviewFormat(208, 48),
+    PreviewFormat(192, 45),
+    PreviewFormat(176, 42),
+    PreviewFormat(160, 39),
+    PreviewFormat(144, 36),
+    PreviewFormat(112, 30),
 )
 """Formats to try, the best first, until all pictures fit."""
 
@@ -42,15 +44,16 @@ _MARGIN = 0.92
 class EmbeddedPictures:
     """Small pictures as base64 WebP, each once, and the cells and replies that show them.
 
-    `cells` maps a cell to the numbers of its pictures, `kept` a reply's key to those that the model
-    made itself. `unlike` counts pictures with other pixels than the run saw, `left_out` the cells
-    for which there was no room; `missing` names what could not be opened, and `size` is that of
-    `data` in bytes.
+    `cells` maps a cell to the numbers of its pictures, `failed` to the reason why it has none, and `kept` a
+    reply's key to the pictures that the model made itself. `unlike` counts pictures with other pixels than
+    the run saw, `left_out` the cells for which there was no room; `missing` names what could not be opened,
+    and `size` is that of `data` in bytes.
     """
 
     data: list[str] = field(default_factory=list)
     cells: dict[Cell, list[int]] = field(default_factory=dict)
     kept: dict[str, list[int]] = field(default_factory=dict)
+    failed: dict[Cell, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unlike: int = 0
     left_out: int = 0
@@ -66,10 +69,10 @@ def make_pictures(
     folders: SourceFolders = USUAL_FOLDERS,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedPictures:
-    """Make the pictures of examples again, each question's once.
+    """The pictures of examples: previews of the first run, which makes and keeps those that it lacks.
 
-    The format is the best of `LADDER` that fits by a probe. Pictures that do not fit after all are
-    left out, those of the last examples first.
+    The format is the best of `LADDER` that fits by a probe of some questions. Pictures that do not fit after
+    all are left out, those of the last examples first.
 
     Args:
         runs: The graded runs; the first one's plan and notes say how its pictures were made. Without runs
@@ -87,15 +90,26 @@ def make_pictures(
         return collect(examples, [], budget)
     questions, missing = open_questions(runs[0].plan, {e.question.bench for e in examples}, folders)
     jobs = plan_jobs(examples, questions, runs[0], spec)
-    made: list[Thumbnails] = []
-    workers = max(1, min(8, os.cpu_count() or 1))
-    with single_threaded_opencv(), ThreadPoolExecutor(workers, thread_name_prefix="page") as pool:
-        shape, probed = _fitting(jobs, budget, pool)
-        results = pool.map(lambda n: probed.get(n) or jobs[n].make(shape), range(len(jobs)))
-        for done, result in enumerate(results, 1):
-            made.append(result)
+    previews, done = PreviewFolder(runs[0].folder), 0
+
+    def ready(results: Iterable[Thumbnails]) -> Iterator[Thumbnails]:
+        nonlocal done
+        for result in results:
+            done += 1
             if on_progress is not None:
                 on_progress(done, len(jobs))
+            yield result
+
+    workers = min(8, available_cpus())
+    probes = _probes(len(jobs), sum(len(job.wanted) for job in jobs))
+    with single_threaded_opencv(), ThreadPoolExecutor(workers, thread_name_prefix="page") as pool:
+        found = dict(zip(probes, ready(pool.map(lambda n: jobs[n].make(previews), probes)), strict=True))
+        shape = _fitting(list(found.values()), budget * len(probes) / max(1, len(jobs)), pool)
+        rest = [n for n in range(len(jobs)) if n not in found]
+        others = pool.map(lambda n: in_format(jobs[n].make(previews), shape), rest)
+        found |= zip(probes, pool.map(lambda n: in_format(found[n], shape), probes), strict=True)
+        found |= zip(rest, ready(others), strict=True)
+    made = [found[n] for n in range(len(jobs))]
     return collect(examples, made, budget, missing)
 
 
@@ -114,7 +128,9 @@ def collect(
         The pictures.
     """
     found = EmbeddedPictures(missing=list(missing), unlike=sum(m.unlike for m in made))
-    found.missing += sorted({m.error for m in made if m.error})[:3]
+    found.failed = {cell: reason for m in made for cell, reason in m.failed.items()}
+    reasons = {m.error for m in made if m.error} | set(found.failed.values())
+    found.missing += sorted(reasons)[:3]
     cells = {cell: images for m in made for cell, images in m.cells.items()}
     kept = {key: images for m in made for key, images in m.kept.items()}
     numbers: dict[bytes, int] = {}
@@ -143,18 +159,18 @@ def collect(
     return found
 
 
-def _fitting(
-    jobs: Sequence[ThumbnailJob], budget: int, pool: ThreadPoolExecutor
-) -> tuple[ThumbnailFormat, dict[int, Thumbnails]]:
-    """The format that fits, and what was made in it for the probe, by the job's number."""
-    each = max(1, sum(len(job.wanted) for job in jobs) // max(1, len(jobs)))
-    wanted = max(_PROBED_QUESTIONS, _PROBES // each)
-    probes = range(0, len(jobs), max(1, len(jobs) // wanted))
-    best = dict(zip(probes, pool.map(lambda n: jobs[n].make(LADDER[0]), probes), strict=True))
-    pictures = [image for made in best.values() for image in made.all()]
-    scale = 4 / 3 * len(jobs) / max(1, len(probes))
-    for shape in LADDER[:-1]:
-        sizes = map(len, pictures if shape == LADDER[0] else (smaller(image, shape) for image in pictures))
-        if sum(sizes) * scale <= budget * _MARGIN:
-            return shape, best if shape == LADDER[0] else {}
-    return LADDER[-1], {}
+def _probes(jobs: int, cells: int) -> range:
+    """The numbers of the jobs that are looked at to choose a format: all of few, some of many."""
+    wanted = max(_PROBED_QUESTIONS, _PROBES * jobs // max(1, cells))
+    return range(0, jobs, max(1, jobs // wanted))
+
+
+def _fitting(probed: Sequence[Thumbnails], budget: float, pool: ThreadPoolExecutor) -> PreviewFormat:
+    """The best format of `LADDER` in which these pictures fit into a budget, in bytes of base64."""
+
+    def fits(shape: PreviewFormat) -> bool:
+        sizes = pool.map(lambda made: sum(map(len, in_format(made, shape).all())), probed)
+        return sum(sizes) * 4 / 3 <= budget * _MARGIN
+
+    # Most pages have room for previews as they are, which costs no look at smaller ones.
+    return PREVIEW if fits(PREVIEW) else LADDER[bisect_left(LADDER, True, 1, len(LADDER) - 1, key=fits)]

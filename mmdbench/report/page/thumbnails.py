@@ -1,10 +1,9 @@
-"""Thumbnails of a question's pictures, made again from its benchmark by the recipes of the run."""
+"""Small pictures of a question: its previews, or made again from its benchmark by the recipes of the run."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mmdbench.benches import decode_image
@@ -14,47 +13,44 @@ from mmdbench.records import CLEAN, RECODED, Cell, Index, Question, Recipe, Repl
 from mmdbench.report.page.examples import Example
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import made_pixels, own_pictures, remake
+from mmdbench.run.previews import PREVIEW, PreviewFolder, PreviewFormat, make_preview
+from mmdbench.system.digest import bytes_digest
 from mmdbench.system.shapes import read_as
-from mmdbench.variants.recipes import clean_image, recipe_for
+from mmdbench.variants.recipes import CleanImage, clean_image, recipe_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ThumbnailFormat", "ThumbnailJob", "Thumbnails", "plan_jobs", "smaller", "thumbnail"]
-
-
-@dataclass(frozen=True, slots=True)
-class ThumbnailFormat:
-    """Size and quality of thumbnails: the longer side in pixels, and the WebP quality (1..100)."""
-
-    side: int
-    quality: int
+__all__ = ["ThumbnailJob", "Thumbnails", "in_format", "plan_jobs"]
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnails:
-    """Thumbnails of one question, as WebP.
+    """Small pictures of one question, as WebP.
 
     `cells` holds those that the model was shown, `kept` those that it made itself, by the key of its
-    reply. `unlike` counts pictures with other pixels than the run saw; `error` names a picture that
-    could not be read.
+    reply. `failed` says why a cell has none; `unlike` counts pictures with other pixels than the run saw;
+    `error` names a picture of the model that could not be read.
     """
 
     cells: Mapping[Cell, tuple[bytes, ...]]
     kept: Mapping[str, tuple[bytes, ...]]
     unlike: int = 0
     error: str = ""
+    failed: Mapping[Cell, str] = field(default_factory=dict)
 
     def all(self) -> Iterator[bytes]:
-        """All thumbnails, one after the other."""
+        """All pictures, one after the other."""
         for group in (*self.cells.values(), *self.kept.values()):
             yield from group
 
 
 @dataclass(frozen=True, slots=True)
 class ThumbnailJob:
-    """Thumbnails to make of one question.
+    """Small pictures to make of one question.
 
     `wanted` holds for each cell the recipes of its pictures and the digests that the run noted;
     `own` the encoded pictures that the model made, by the key of its reply.
@@ -64,44 +60,72 @@ class ThumbnailJob:
     wanted: tuple[tuple[Cell, tuple[Recipe, ...], tuple[str, ...]], ...]
     own: tuple[tuple[str, tuple[bytes, ...]], ...]
 
-    def make(self, shape: ThumbnailFormat) -> Thumbnails:
-        """Make the thumbnails; none if a picture of the benchmark cannot be read."""
-        try:
-            clean = [clean_image(source.read(), source.where) for source in self.question.images]
-            cells: dict[Cell, tuple[bytes, ...]] = {}
-            unlike = 0
-            for cell, recipes, digests in self.wanted:
-                seen = [remake(image, recipe) for image, recipe in zip(clean, recipes, strict=True)]
-                cells[cell] = tuple(thumbnail(pixels, shape) for pixels, _ in seen)
-                unlike += sum(bool(d) and d != digest for d, (_, digest) in zip(digests, seen, strict=True))
-        except MmdbenchError as damage:
-            return Thumbnails({}, {}, 0, str(damage))
+    def make(self, previews: PreviewFolder) -> Thumbnails:
+        """The previews of the question; those that are not kept yet are made, and kept."""
+        cells: dict[Cell, tuple[bytes, ...]] = {}
+        failed: dict[Cell, str] = {}
+        making = _Making(self.question, previews)
+        for cell, recipes, digests in self.wanted:
+            pairs = enumerate(zip(recipes, digests, strict=True))
+            try:
+                cells[cell] = tuple(making.preview(number, *pair) for number, pair in pairs)
+            except MmdbenchError as damage:
+                failed[cell] = str(damage)
         kept: dict[str, tuple[bytes, ...]] = {}
         error = ""
         for key, images in self.own:
+            where = f"the model's picture in reply {key[:12]}"
             try:
-                own = [decode_image(data, f"the model's picture in reply {key[:12]}") for data in images]
+                kept[key] = tuple(_own_preview(data, where, previews) for data in images)
             except MmdbenchError as damage:
                 error = str(damage)
-            else:
-                kept[key] = tuple(thumbnail(pixels, shape) for pixels in own)
-        return Thumbnails(cells, kept, unlike, error)
+        return Thumbnails(cells, kept, making.unlike, error, failed)
 
 
-def thumbnail(pixels: NDArray[np.uint8], shape: ThumbnailFormat) -> bytes:
-    """RGB pixels (H×W×3, uint8) as a WebP whose longer side is at most `shape.side`."""
-    from PIL import Image
+@dataclass
+class _Making:
+    """The previews of one question's pictures, each clean one of which is decoded once, if at all."""
 
-    image = Image.fromarray(pixels)
-    image.thumbnail((shape.side, shape.side), Image.Resampling.LANCZOS, reducing_gap=None)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=shape.quality, method=4)
-    return buffer.getvalue()
+    question: Question
+    previews: PreviewFolder
+    unlike: int = 0
+    _clean: dict[int, CleanImage] = field(default_factory=dict)
+
+    def preview(self, number: int, recipe: Recipe, digest: str) -> bytes:
+        """The preview of a picture; `digest` is that of the pixels that the run saw, empty if unknown."""
+        kept = self.previews.get(digest)
+        if kept is not None:
+            return kept
+        if number not in self._clean:
+            source = self.question.images[number]
+            self._clean[number] = clean_image(source.read(), source.where)
+        pixels, found = remake(self._clean[number], recipe)
+        self.unlike += bool(digest) and digest != found
+        return _kept(found, lambda: pixels, self.previews)
 
 
-def smaller(picture: bytes, shape: ThumbnailFormat) -> bytes:
-    """A thumbnail (WebP) made again in a smaller format."""
-    return thumbnail(decode_image(picture, "a small picture"), shape)
+def _own_preview(data: bytes, where: str, previews: PreviewFolder) -> bytes:
+    return _kept(f"file {bytes_digest(data)}", lambda: decode_image(data, where), previews)
+
+
+def _kept(name: str, pixels: Callable[[], NDArray[np.uint8]], previews: PreviewFolder) -> bytes:
+    found = previews.get(name)
+    if found is None:
+        found = make_preview(pixels())
+        previews.put(name, found)
+    return found
+
+
+def in_format(made: Thumbnails, shape: PreviewFormat) -> Thumbnails:
+    """The same pictures in a smaller format; in that of previews, as they are."""
+    if shape == PREVIEW:
+        return made
+
+    def smaller(images: Sequence[bytes]) -> tuple[bytes, ...]:
+        return tuple(make_preview(decode_image(image, "a preview"), shape) for image in images)
+
+    cells = {cell: smaller(images) for cell, images in made.cells.items()}
+    return replace(made, cells=cells, kept={key: smaller(images) for key, images in made.kept.items()})
 
 
 def plan_jobs(

@@ -39,7 +39,7 @@ from page_runs import (
     write_pictured_run,
 )
 from pictures import picture, png
-from run_folders import change_lines
+from run_folders import change_lines, write_run
 
 
 class Page(HTMLParser):
@@ -313,19 +313,40 @@ def test_pictures_keep_to_their_budget(tmp_path):
 
 def test_a_smaller_format_is_chosen_before_a_picture_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setattr(page_runs, "picture", lambda seed: picture(seed, 300, 400))
-    asked, shapes, make = questions(2), [], ThumbnailJob.make
-    monkeypatch.setattr(ThumbnailJob, "make", lambda job, shape: shapes.append(shape) or make(job, shape))
+    asked, made, make = questions(2), [], ThumbnailJob.make
+    monkeypatch.setattr(ThumbnailJob, "make", lambda job, kept: made.append(job) or make(job, kept))
     write_bench(tmp_path / "data", asked)
     runs, _ = graded(write_pictured_run(tmp_path / "run", asked))
     examples = choose(gather(runs), 100)
     rich = make_pictures(runs, examples, load_spec(), budget=10**7, folders=SourceFolders(tmp_path / "data"))
-    assert shapes == [LADDER[0]] * 2  # of each question once, although all are looked at to choose a format
+    assert len(made) == 2  # each question once, although all are looked at to choose a format
     poor = make_pictures(
         runs, examples, load_spec(), budget=rich.size // 2, folders=SourceFolders(tmp_path / "data")
     )
+    assert len(made) == 4
     assert (poor.left_out, poor.cells.keys()) == (0, rich.cells.keys())
-    assert shapes[-1] in LADDER[1:-1]
+    sides = {max(opened(data).shape) for data in poor.data}
+    assert max(sides) in {shape.side for shape in LADDER[1:-1]}
     assert poor.size <= rich.size // 2
+
+
+def test_progress_counts_each_question_once_and_as_soon_as_it_is_made(tmp_path, monkeypatch):
+    asked, seen, made = questions(110), [], []
+    monkeypatch.setattr(ThumbnailJob, "make", lambda job, _: made.append(job) or Thumbnails({}, {}))
+    write_bench(tmp_path / "data", asked)
+    runs, _ = graded(write_run(tmp_path / "run", asked, hard_to_see))
+    make_pictures(
+        runs,
+        choose(gather(runs), 200),
+        load_spec(),
+        budget=10**7,
+        folders=SourceFolders(tmp_path / "data"),
+        on_progress=lambda *state: seen.append((*state, len(made))),
+    )
+    # Those that are looked at to choose a format count, too: a rate is true from the beginning.
+    assert [state[:2] for state in seen] == [(n, 110) for n in range(1, 111)]
+    assert all(done <= made for done, _, made in seen)
+    assert len(made) == 110
 
 
 def test_the_first_examples_keep_their_pictures_when_there_is_no_room(tmp_path):
