@@ -27,10 +27,10 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import IncomparableError
 from mmdbench.report.paired_gaps import Gap, gap_of, mean_gap
 from mmdbench.report.question_series import make_series, score_of
-from mmdbench.report.scores import without_stratum
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.freshness import Freshness, freshness, stale_problem
-from mmdbench.results.graded_run import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults
+from mmdbench.results.hit_columns import HitColumns
 from mmdbench.stats import Estimate, detectable_given, flips_of, holm, mcnemar_above, questions_needed
 from mmdbench.system.bounds import require_above
 
@@ -213,14 +213,12 @@ def _gap(
 ) -> tuple[Gap | None, float, float]:
     sides = [_hits(row, run, spec) for run in (before, after)]
     pooled = row.part != ALL and not after.apart
-    benches = [""] if pooled else list(dict.fromkeys(hit.bench for hit in sides[1]))
+    parts = {"": sides} if pooled else {b: [side.of(b) for side in sides] for b in sides[1].bench.distinct}
     gaps: list[Gap] = []
     scores: list[list[float]] = [[], []]
-    for bench in benches:
-        series = [
-            make_series((h for h in side if bench in ("", h.bench)), apart=after.apart) for side in sides
-        ]
-        gap = gap_of(row.name, row.level, series[0], series[1]) if series[0].hits else None
+    for part in parts.values():
+        series = [make_series(side, apart=after.apart) for side in part]
+        gap = gap_of(row.name, row.level, series[0], series[1]) if len(part[0]) else None
         if gap is None:
             return None, 0.0, 0.0
         gaps.append(gap)
@@ -233,12 +231,12 @@ def _gap(
     return gap, sum(scores[0]) / len(gaps), sum(scores[1]) / len(gaps)
 
 
-def _hits(row: WatchedRow, run: RunResults, spec: Spec) -> list[UnitHit]:
+def _hits(row: WatchedRow, run: RunResults, spec: Spec) -> HitColumns:
     names = {row.part} | {name for name, c in spec.corruptions.items() if c.category == row.part}
-    return [
-        hit if row.part == ALL else without_stratum(hit, run)
-        for hit in run.hits
-        if hit.level == row.level
-        and (hit.bench == row.bench or (row.bench == MACRO and hit.bench not in run.outside))
-        and (row.part == ALL or hit.corruption in names)
-    ]
+    hits = run.columns.at(row.level)
+    macro = row.bench == MACRO
+    hits = hits.only(hits.bench.where(lambda name: name not in run.outside if macro else name == row.bench))
+    if row.part == ALL:
+        return hits
+    part = hits.only(hits.corruption.where(names.__contains__))
+    return part if run.apart else part.without_strata()

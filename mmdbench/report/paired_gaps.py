@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmdbench.report.question_series import Series, change, make_series
-from mmdbench.report.scores import AVERAGE, Partition, without_stratum
-from mmdbench.results.graded_run import RunResults, UnitHit
+from mmdbench.report.scores import AVERAGE, Partition, counted_hits, run_series
+from mmdbench.results.graded_run import RunResults
+from mmdbench.results.hit_columns import HitColumns
 from mmdbench.stats import Estimate, mcnemar, mean_difference
 
 __all__ = ["Gap", "bench_gaps", "gap_of", "mean_gap", "part_gaps"]
@@ -45,14 +46,11 @@ def bench_gaps(first: RunResults, second: RunResults, levels: Sequence[str]) -> 
         The gaps, level by level.
     """
     found: list[Gap] = []
+    ours, theirs = run_series(first), run_series(second)
     for level in levels:
         here = []
-        for bench in first.benches:
-            pair = [
-                make_series((h for h in run.hits if h.bench == bench and h.level == level), apart=run.apart)
-                for run in (first, second)
-            ]
-            gap = gap_of(bench, level, pair[0], pair[1])
+        for key in ((bench, level) for bench in first.benches):
+            gap = gap_of(*key, ours[key], theirs[key]) if key in ours and key in theirs else None
             here += [gap] if gap else []
         counted = [gap for gap in here if gap.id not in first.outside]
         found += here
@@ -77,12 +75,14 @@ def part_gaps(
     """
     sides = []
     for run in (first, second):
-        parts: dict[tuple[str, str, str], list[UnitHit]] = {}
-        for hit in run.hits:
-            name = partition.part_of(hit)
-            if name is not None and hit.bench not in run.outside:
-                bench = hit.bench if run.apart else ""
-                parts.setdefault((name, hit.level, bench), []).append(without_stratum(hit, run))
+        parts: dict[tuple[str, str, str], HitColumns] = {}
+        for name, hits in partition.divide(counted_hits(run)).items():
+            for level in levels:
+                here = hits.at(level)
+                benches = (
+                    {bench: here.of(bench) for bench in here.bench.distinct} if run.apart else {"": here}
+                )
+                parts.update({(name, level, bench): part for bench, part in benches.items() if len(part)})
         sides.append({k: make_series(hits, apart=run.apart) for k, hits in parts.items()})
     found = []
     for level in levels:
@@ -110,14 +110,18 @@ def gap_of(gap_id: str, level: str, first: Series, second: Series) -> Gap | None
     if estimate is None:
         return None
     if not (first.binary and second.binary):
-        ours = {(h.bench, h.unit, h.corruption): h.hit for h in first.hits}
-        equal = ours == {(h.bench, h.unit, h.corruption): h.hit for h in second.hits}
+        equal = _by_question(first) == _by_question(second)
         return Gap(gap_id, level, estimate, estimate.p_value(), "paired", equal=equal)
-    theirs = {(h.bench, h.unit): h.hit for h in second.hits}
-    hits = [(h.hit, theirs[h.bench, h.unit]) for h in first.hits if (h.bench, h.unit) in theirs]
-    gained, lost = sum(a > b for a, b in hits), sum(a < b for a, b in hits)
+    places = second.places(first.hits.question)  # each question has one hit
+    ours, theirs = first.hits.hit[places >= 0], second.hits.hit[places[places >= 0]]
+    gained, lost = int((ours > theirs).sum()), int((ours < theirs).sum())
     p = mcnemar(gained, lost)
     return Gap(gap_id, level, estimate, p, "McNemar", gained, lost, equal=not gained + lost)
+
+
+def _by_question(series: Series) -> dict[object, float]:
+    questions = zip(series.hits.question.values, series.hits.corruption.values, strict=True)
+    return dict(zip(questions, series.hits.hit.tolist(), strict=True))
 
 
 def mean_gap(gap_id: str, level: str, gaps: Sequence[Gap]) -> Gap:

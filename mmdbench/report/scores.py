@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from mmdbench.corruptions.spec import Spec
 from mmdbench.records import CLEAN, RECODED, UNALTERED, UNDEGRADED, in_order
-from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
-from mmdbench.results.graded_run import RunResults, UnitHit
+from mmdbench.report.question_series import Series, change, make_series, score_of
+from mmdbench.results.graded_run import RunResults
+from mmdbench.results.hit_columns import CodedColumn, HitColumns, in_columns
 from mmdbench.stats import Estimate, mean_difference, mean_score
-from mmdbench.system.digest import value_digest
+from mmdbench.system.digest import bytes_digest, value_digest
 
 __all__ = [
     "AVERAGE",
@@ -30,6 +33,7 @@ __all__ = [
     "Partition",
     "average_names",
     "breakdown",
+    "counted_hits",
     "degraded_levels",
     "levels_of",
     "main_rows",
@@ -39,7 +43,6 @@ __all__ = [
     "row_name",
     "run_series",
     "why_no_difference",
-    "without_stratum",
     "worst_level",
 ]
 
@@ -123,20 +126,31 @@ def why_no_difference(new: LevelRow, old: LevelRow, level: str) -> str:
 class Partition:
     """A way to divide hits into parts: the part of a hit (None for no part), and the parts in order.
 
-    Parts that `order` does not name follow in the order of the hits.
+    `column` is the column of the hits that the part depends on. Parts that `order` does not name follow in
+    the order of the hits.
     """
 
-    part_of: Callable[[UnitHit], str | None]
+    column: Callable[[HitColumns], CodedColumn]
+    part_of: Callable[[str | None], str | None]
     order: tuple[str, ...] = ()
+
+    def divide(self, hits: HitColumns) -> dict[str, HitColumns]:
+        """The hits of each part that has any, in the order of the parts."""
+        part = self.column(hits).renamed(self.part_of)
+        met = [name for name in part.distinct if name is not None]
+        ordered = dict.fromkeys(name for name in (*self.order, *met) if name in met)
+        return {name: hits.only(part.equals(name)) for name in ordered}
 
 
 def partitions(spec: Spec) -> tuple[Partition, Partition, Partition]:
     """The partitions by question category, by corruption category and by corruption."""
     category = {name: c.category for name, c in spec.corruptions.items()}
     return (
-        Partition(lambda hit: hit.category or None),
-        Partition(lambda hit: category.get(hit.corruption or ""), tuple(spec.categories)),
-        Partition(lambda hit: hit.corruption, tuple(spec.corruptions)),
+        Partition(lambda hits: hits.category, lambda name: name or None),
+        Partition(
+            lambda hits: hits.corruption, lambda name: category.get(name or ""), tuple(spec.categories)
+        ),
+        Partition(lambda hits: hits.corruption, lambda name: name, tuple(spec.corruptions)),
     )
 
 
@@ -177,10 +191,11 @@ def worst_level(levels: Sequence[str]) -> str:
 
 def run_series(run: RunResults) -> dict[tuple[str, str], Series]:
     """The series of each benchmark and level that has hits."""
-    hits: dict[tuple[str, str], list[UnitHit]] = {}
-    for hit in run.hits:
-        hits.setdefault((hit.bench, hit.level), []).append(hit)
-    return {key: make_series(part, apart=run.apart) for key, part in hits.items()}
+    found = {}
+    for bench in run.columns.bench.distinct:
+        hits = run.columns.of(bench)
+        found.update({(bench, lv): make_series(hits.at(lv), apart=run.apart) for lv in hits.level.distinct})
+    return found
 
 
 def main_rows(run: RunResults, levels: Sequence[str]) -> list[LevelRow]:
@@ -196,8 +211,9 @@ def main_rows(run: RunResults, levels: Sequence[str]) -> list[LevelRow]:
     degraded = [row(bench) for bench in run.benches if bench in run.unaltered - run.outside]
     outside = [row(bench) for bench in run.benches if bench in run.outside]
     for names, hits in run.beside.items():
-        own = {lv: make_series([h for h in hits if h.level == lv], apart=run.apart) for lv in levels}
-        own = {level: found for level, found in own.items() if found.hits}
+        columns = in_columns(hits)
+        own = {lv: make_series(columns.at(lv), apart=run.apart) for lv in levels}
+        own = {level: found for level, found in own.items() if len(found.hits)}
         outside.append(replace(_row(names, own, levels, run.name), covers=names[:1], outside=True))
     order = {run.benchmark(bench): place for place, bench in enumerate(run.benches)}
     rows = sorted((*plain, *degraded), key=lambda one: order[one.id])
@@ -275,52 +291,40 @@ def breakdown(run: RunResults, levels: Sequence[str], partition: Partition) -> l
     Returns:
         The rows in the order of the parts.
     """
-    parts: dict[str, list[UnitHit]] = {name: [] for name in partition.order}
-    clean: dict[Unit, UnitHit] = {}
-    for hit in run.hits:
-        if hit.bench in run.outside:
-            continue
-        if hit.level == CLEAN:
-            clean[hit.bench, hit.unit] = hit
-        name = partition.part_of(hit)
-        if name is not None:
-            parts.setdefault(name, []).append(hit)
+    counted = counted_hits(run)
+    clean = make_series(counted.at(CLEAN), apart=run.apart)
     rows = []
-    for name, hits in parts.items():
-        benches = list(dict.fromkeys(hit.bench for hit in hits)) if run.apart else [""]
-        rows_of = [
-            _part(name, [h for h in hits if bench in ("", h.bench)], clean, levels, run) for bench in benches
-        ]
-        if rows_of:
-            row = rows_of[0] if len(rows_of) == 1 else _average((name, name), rows_of, levels)
-            covers = [run.benchmark(bench) for bench in dict.fromkeys(hit.bench for hit in hits)]
-            # A score of pooled questions is of another kind than a mean over the benchmarks.
-            pooled = len(covers) > 1 and not run.apart
-            rows.append(
-                replace(row, covers=(f"the questions of {' + '.join(covers)}",) if pooled else tuple(covers))
-            )
+    for name, hits in partition.divide(counted).items():
+        benches = hits.bench.distinct
+        parts = [hits.of(bench) for bench in benches] if run.apart else [hits]
+        rows_of = [_part(name, part, clean, levels, run) for part in parts]
+        row = rows_of[0] if len(rows_of) == 1 else _average((name, name), rows_of, levels)
+        covers = [run.benchmark(bench) for bench in benches]
+        # A score of pooled questions is of another kind than a mean over the benchmarks.
+        pooled = len(covers) > 1 and not run.apart
+        rows.append(
+            replace(row, covers=(f"the questions of {' + '.join(covers)}",) if pooled else tuple(covers))
+        )
     return [row for row in rows if row.scores]
 
 
-def _part(
-    name: str, hits: Sequence[UnitHit], clean: Mapping[Unit, UnitHit], levels: Sequence[str], run: RunResults
-) -> LevelRow:
-    by_level: dict[str, Series] = {}
-    for level in levels:
-        if level != CLEAN:
-            here = [without_stratum(hit, run) for hit in hits if hit.level == level]
-            if here:
-                by_level[level] = make_series(here, apart=run.apart)
-    asked = dict.fromkeys((hit.bench, hit.unit) for hit in hits)
-    base = [without_stratum(clean[unit], run) for unit in asked if unit in clean]
-    if base and CLEAN in levels:
+def counted_hits(run: RunResults) -> HitColumns:
+    """The hits of the benchmarks that count in a mean, without strata if the run pools benchmarks.
+
+    A stratum belongs to one benchmark.
+    """
+    hits = run.columns.only(run.columns.bench.where(lambda bench: bench not in run.outside))
+    return hits if run.apart else hits.without_strata()
+
+
+def _part(name: str, hits: HitColumns, clean: Series, levels: Sequence[str], run: RunResults) -> LevelRow:
+    here = {level: hits.at(level) for level in levels if level != CLEAN}
+    by_level = {level: make_series(part, apart=run.apart) for level, part in here.items() if len(part)}
+    places = clean.places(CodedColumn.of(hits.question.distinct))
+    base = clean.hits.only(places[places >= 0])
+    if len(base) and CLEAN in levels:
         by_level[CLEAN] = make_series(base, apart=run.apart)
     return _row((name, name), by_level, levels, run.name)
-
-
-def without_stratum(hit: UnitHit, run: RunResults) -> UnitHit:
-    """The hit without its stratum if the run pools benchmarks, because a stratum belongs to one benchmark."""
-    return hit if run.apart else replace(hit, stratum="")
 
 
 def _row(names: tuple[str, str], series: Mapping[str, Series], levels: Sequence[str], run: str) -> LevelRow:
@@ -337,9 +341,9 @@ def _row(names: tuple[str, str], series: Mapping[str, Series], levels: Sequence[
             drop = change(series[CLEAN], series[level])
             if drop is not None:
                 drops[level] = drop
-                asked = frozenset(series[level].units)
-                if not asked.issuperset(series[CLEAN].units):
-                    bases[level] = _known(score_of(series[CLEAN].only(asked)))
+                base = series[CLEAN].only(series[level])
+                if base is not series[CLEAN]:
+                    bases[level] = _known(score_of(base))
     questions = max((e.n for e in scores.values()), default=0)
     worst = worst_level(list(drops)) or RECODED
     if worst in bases:
@@ -350,7 +354,8 @@ def _row(names: tuple[str, str], series: Mapping[str, Series], levels: Sequence[
 
 
 def _asked(series: Series) -> str:
-    return value_digest(sorted([hit.bench, str(hit.unit), hit.corruption or ""] for hit in series.hits))
+    """A digest of the questions and corruptions of a series, the same for equal ones in one process."""
+    return bytes_digest(np.sort(series.hits.asked).tobytes())
 
 
 def _known(estimate: Estimate | None) -> Estimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mmdbench.records import UNALTERED, UNDEGRADED, Cell, Grade, Index, Question
 from mmdbench.results.agreement import agreement_arms, is_agreement
 from mmdbench.results.arms import Arm, StoredRun, read_run
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grades_by_cell
+from mmdbench.results.hit_columns import HitColumns, UnitHit, in_columns
 from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.results.judging.remembered import RememberedJudge, remembered_judge
 from mmdbench.run.plan import StoredBench
@@ -29,25 +30,7 @@ from mmdbench.variants.design import meets_several
 __all__ = ["RunResults", "UnitHit", "catalogue_names", "load_results", "make_results"]
 
 
-@dataclass(frozen=True, slots=True)
-class UnitHit:
-    """The hit (0..1) of one question at one level under one corruption.
-
-    A question is the unit that its benchmark's headline counts: a row, a circular group or a pair,
-    known by the index of its first row. `stratum` is the part (CV-Bench's source) whose mean the
-    headline takes first; `corruption` is None when clean, and for a pair of two corruptions.
-    """
-
-    bench: str
-    unit: Index
-    level: str
-    corruption: str | None
-    category: str
-    hit: float
-    stratum: str = ""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunResults:
     """A graded run: its manifest and plan, its arms, and the hits that every table is made of.
 
@@ -100,16 +83,21 @@ class RunResults:
         """True if a question meets several corruptions at a level, each an arm of its own."""
         return meets_several(self.plan)
 
+    @cached_property
+    def columns(self) -> HitColumns:
+        """The hits in columns."""
+        return in_columns(self.hits)
+
     @property
     def benches(self) -> tuple[str, ...]:
         """The benchmarks of the run, scored or not, in its order."""
-        return tuple(dict.fromkeys([arm.bench for arm in self.arms] + [hit.bench for hit in self.hits]))
+        return tuple(dict.fromkeys([arm.bench for arm in self.arms] + self.columns.bench.distinct))
 
     @property
     def unaltered(self) -> frozenset[str]:
         """The benchmarks whose published pictures are degraded already, and were asked as they are."""
         found = {arm.bench for arm in self.arms if arm.level == UNALTERED}
-        return frozenset(found | {hit.bench for hit in self.hits if hit.level == UNALTERED})
+        return frozenset(found.union(self.columns.at(UNALTERED).bench.distinct))
 
     @property
     def counted(self) -> tuple[str, ...]:

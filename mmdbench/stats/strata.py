@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +80,8 @@ def stratify(
 
 
 def group_balanced(
-    hits: Floats, units: Sequence[Hashable], groups: Sequence[Hashable]
-) -> tuple[list[Hashable], Stratified]:
+    hits: Floats, units: Sequence[Any] | NDArray[Any], groups: Sequence[Any] | NDArray[Any]
+) -> tuple[NDArray[Any], Stratified]:
     """Values of a mean over groups in which every group weighs the same, one for each unit.
 
     A group has the same weight however often it was drawn, so K of 16 corruptions per question
@@ -89,16 +90,14 @@ def group_balanced(
 
     Args:
         hits: The hits of all rows, in 0..1.
-        units: The unit of each row that is independent of the others: its question.
+        units: The unit of each row that is independent of the others: its question, by a number or a name.
         groups: The group of each row: its corruption (`grid`, `balanced:K`) or its source.
 
     Returns:
         The units in the order in which they first occur, and one value and one residual for each.
     """
-    order: dict[Hashable, int] = {}
-    rows = np.array([order.setdefault(unit, len(order)) for unit in units], np.intp)
-    names: dict[Hashable, int] = {}
-    columns = np.array([names.setdefault(group, len(names)) for group in groups], np.intp)
+    order, rows = _in_order(np.asarray(units))
+    names, columns = _in_order(np.asarray(groups))
     values = np.asarray(hits, np.float64)
     counts = np.bincount(columns, minlength=len(names))
     means = np.bincount(columns, values, len(names)) / np.maximum(counts, 1)
@@ -110,4 +109,15 @@ def group_balanced(
         inner = inner * np.sqrt(counts / np.maximum(counts - 1, 1))[columns]
         inner = np.where(counts[columns] > 1, inner, values - means.mean())
     spread = np.bincount(rows, inner * share, len(order)).astype(np.float64)
-    return list(order), Stratified(per_unit, spread)
+    return order, Stratified(per_unit, spread)
+
+
+def _in_order(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The distinct values in the order in which they first occur, and the place there of each."""
+    if values.dtype.kind == "i" and (np.diff(values) > 0).all():  # as in most series of questions
+        return values, np.arange(len(values))
+    found, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return found[order], place[inverse]

@@ -173,9 +173,7 @@ def test_flips_are_counted_in_both_directions():
 
 def test_retention_is_taken_above_chance():
     run = results(drop_hits(100, 80, 50))
-    made = make_tables(
-        run.__class__(**{f: getattr(run, f) for f in run.__slots__} | {"chance": {"toy": 0.25}}), load_spec()
-    )
+    made = make_tables(replace(run, chance={"toy": 0.25}), load_spec())
     row = values(made.find("retention"), Level="hard")
     assert row == pytest.approx({"retained": 62.5, "retained above chance": 100 * 25 / 55, "chance": 25})
     dead = tables(drop_hits(100, 3, 1))
@@ -184,9 +182,7 @@ def test_retention_is_taken_above_chance():
 
 def test_retention_above_chance_is_nothing_for_a_model_that_guesses():
     run = results(drop_hits(100, 27, 20))
-    made = make_tables(
-        run.__class__(**{f: getattr(run, f) for f in run.__slots__} | {"chance": {"toy": 0.25}}), load_spec()
-    )
+    made = make_tables(replace(run, chance={"toy": 0.25}), load_spec())
     assert values(made.find("retention"), Level="hard")["retained above chance"] is None
 
 

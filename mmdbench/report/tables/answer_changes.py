@@ -8,11 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmdbench.records import CLEAN, RECODED, UNDEGRADED
-from mmdbench.report.question_series import Series, Unit, change, make_series, score_of
-from mmdbench.report.scores import run_series
+from mmdbench.report.question_series import Series, change, make_series, score_of
+from mmdbench.report.scores import counted_hits, run_series
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
-from mmdbench.results.graded_run import RunResults, UnitHit
+from mmdbench.results.graded_run import RunResults
+from mmdbench.results.hit_columns import HitColumns
 from mmdbench.stats.estimates import CONFIDENCE, normal_quantile
 
 __all__ = ["flip_table", "ladder_flags", "retained_share", "retention_table", "worst_case_table"]
@@ -49,7 +53,7 @@ def _degraded_series(
         for (bench, level), after in series.items():
             if level != CLEAN:
                 clean = series.get((bench, CLEAN))
-                yield run, bench, level, clean and clean.only(frozenset(after.units)), after
+                yield run, bench, level, clean and clean.only(after), after
 
 
 def _row(run: RunResults, bench: str, level: str, values: tuple[Value | None, ...]) -> Row:
@@ -57,13 +61,17 @@ def _row(run: RunResults, bench: str, level: str, values: tuple[Value | None, ..
 
 
 def _flips(before: Series, after: Series, sign: int) -> Series:
-    clean = {(hit.bench, hit.unit): hit.hit for hit in before.hits}
-    hits = (
-        replace(hit, hit=max(0.0, sign * (clean[hit.bench, hit.unit] - hit.hit)))
-        for hit in after.hits
-        if (hit.bench, hit.unit) in clean
-    )
-    return make_series(hits, apart=after.apart)
+    clean, known = _clean_hits(before, after.hits)
+    hits = replace(after.hits, hit=np.maximum(0.0, sign * (clean - after.hits.hit)))
+    return make_series(hits.only(known), apart=after.apart)
+
+
+def _clean_hits(before: Series, hits: HitColumns) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The clean hit of the question of each hit, and which of them there are."""
+    places = before.places(hits.question)
+    one_each = np.zeros(len(before.questions) + 1)  # the last is that of questions without a clean hit
+    one_each[before.places(before.hits.question)] = before.hits.hit
+    return one_each[places], places >= 0
 
 
 def retention_table(runs: Sequence[RunResults]) -> Table:
@@ -105,14 +113,18 @@ def retained_share(before: Series, after: Series, guess: float) -> Value | None:
         series are of different questions.
     """
     clean = score_of(before)
-    if clean is None or clean.low <= 100 * guess or set(before.units) != set(after.units):
+    if clean is None or clean.low <= 100 * guess or not _of_same_questions(before, after):
         return None
     usable = before.share - guess
     ratio = (after.share - guess) / usable
-    spread = dict(zip(before.units, before.at.residuals, strict=True))
-    parts = [(r - ratio * spread[u]) / usable for u, r in zip(after.units, after.at.residuals, strict=True)]
-    half = normal_quantile(CONFIDENCE) * math.sqrt(math.fsum(p * p for p in parts)) / len(parts)
+    spread = before.at.residuals[before.places(after.question)]
+    parts = (after.at.residuals - ratio * spread) / usable
+    half = normal_quantile(CONFIDENCE) * math.sqrt(math.fsum(parts * parts)) / len(parts)
     return Value(100 * ratio, 100 * (ratio - half), 100 * (ratio + half), len(parts))
+
+
+def _of_same_questions(before: Series, after: Series) -> bool:
+    return before.only(after) is before and after.only(before) is after
 
 
 def worst_case_table(runs: Sequence[RunResults]) -> Table:
@@ -121,12 +133,10 @@ def worst_case_table(runs: Sequence[RunResults]) -> Table:
     for run, bench, level, before, after in _degraded_series(run for run in runs if run.apart):
         if level in UNDEGRADED:
             continue
-        least: dict[Unit, UnitHit] = {}
-        for hit in after.hits:
-            unit = (hit.bench, hit.unit)
-            if unit not in least or hit.hit < least[unit].hit:
-                least[unit] = hit
-        worst = make_series(least.values(), apart=False)
+        places = after.places(after.hits.question)
+        rows = np.lexsort((after.hits.hit, places))  # of equal hits the first is first
+        _, first = np.unique(places[rows], return_index=True)
+        worst = make_series(after.hits.only(rows[first]), apart=False)
         values = (value_of(score_of(after)), value_of(score_of(worst)), Value(_breaker(before, after)))
         body.append(_row(run, bench, level, values))
     columns = (
@@ -141,9 +151,12 @@ def worst_case_table(runs: Sequence[RunResults]) -> Table:
 
 
 def _breaker(before: Series | None, after: Series) -> str:
-    right = {(h.bench, h.unit) for h in before.hits if h.hit > 0} if before else set()
-    broken = Counter(h.corruption or "" for h in after.hits if not h.hit and (h.bench, h.unit) in right)
-    asked = Counter(h.corruption or "" for h in after.hits if (h.bench, h.unit) in right)
+    if before is None:
+        return "–"
+    clean, _ = _clean_hits(before, after.hits)
+    right = after.hits.only(clean > 0)
+    asked = Counter(name or "" for name in right.corruption.values)
+    broken = Counter(name or "" for name in right.only(right.hit == 0).corruption.values)
     shares = {name: count / asked[name] for name, count in broken.items()}
     if not shares:
         return "–"
@@ -175,11 +188,10 @@ def _ladders(run: RunResults) -> Iterator[tuple[str, Mapping[str, Series]]]:
     series = run_series(run)
     for bench in run.benches:
         yield run.title(bench), {level: s for (name, level), s in series.items() if name == bench}
-    counted = [hit for hit in run.hits if hit.bench not in run.outside]
-    clean = [hit for hit in counted if hit.level == CLEAN]
-    for name in dict.fromkeys(hit.corruption for hit in counted if hit.corruption):
-        hits = [replace(h, stratum="") for h in counted if h.corruption == name]
-        asked = {(h.bench, h.unit) for h in hits}
-        hits += [replace(h, stratum="") for h in clean if (h.bench, h.unit) in asked]
-        levels = dict.fromkeys(h.level for h in hits)
-        yield name, {lv: make_series((h for h in hits if h.level == lv), apart=False) for lv in levels}
+    counted = counted_hits(run).without_strata()
+    clean = make_series(counted.at(CLEAN), apart=False)
+    for name in filter(None, counted.corruption.distinct):
+        hits = counted.only(counted.corruption.equals(name))
+        ladder = {level: make_series(hits.at(level), apart=False) for level in hits.level.distinct}
+        asked = make_series(hits, apart=False)
+        yield name, {**ladder, CLEAN: clean.only(asked)}

@@ -160,9 +160,9 @@ def cost_table(runs: Sequence[RunResults]) -> Table:
     for run in runs:
         for level, replies in _levels(run):
             price = run.manifest.get("model", {}).get("price")
-            sums = [
-                _sum(replies, read) for read in (tokens_read, tokens_written, partial(usd_of, price=price))
-            ]
+            counted = [reply for reply in replies if reply.details.get("usage")]
+            readers = (tokens_read, tokens_written, partial(usd_of, price=price))
+            sums = [_sum(counted, read) for read in readers]
             if any(value is not None for value in sums):
                 body.append(Row((run.name, level), (Value(len(replies)), *sums)))
     columns = (

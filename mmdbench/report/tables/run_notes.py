@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmdbench.benches.catalog import unlike_published
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.models.names import is_one_model
@@ -137,11 +139,11 @@ def _question_notes(results: RunResults) -> list[str]:
             for bench, rows in asked.items()
         ]
         notes.append(f"SAMPLE {results.plan.sample}: {', '.join(counts) or 'a part of the rows'} were asked.")
-    questions: dict[str, set[tuple[str, Index]]] = {}
-    for hit in results.hits:
-        questions.setdefault(hit.level, set()).add((hit.bench, hit.unit))
-    clean = questions.get(CLEAN, set())
-    if any(not here >= clean for level, here in questions.items() if level != UNALTERED):
+    hits = results.columns
+    asked_at = {level: hits.at(level).question.codes for level in (CLEAN, *hits.level.distinct)}
+    if any(
+        not np.isin(asked_at[CLEAN], here).all() for level, here in asked_at.items() if level != UNALTERED
+    ):
         notes.append(
             "Levels hold other questions than clean: n, the clean score and the drop of a row are of the "
             "questions at its hardest level."

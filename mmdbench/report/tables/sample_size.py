@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from mmdbench.records import CLEAN, Index
 from mmdbench.report.question_series import Series
 from mmdbench.report.scores import run_series
@@ -62,10 +64,10 @@ def whole_table(runs: Sequence[RunResults]) -> Table:
             rows = sizes.get(bench, 0)
             if not rows or len(asked[bench]) >= rows:
                 continue
-            total = round(len(after.units) * rows / len(asked[bench]))
+            total = round(len(after.questions) * rows / len(asked[bench]))
             before = series.get((bench, CLEAN)) if level != CLEAN else None
-            before = before and before.only(frozenset(after.units))
-            values = (Value(len(after.units)), Value(total), *_whole(before, after, total))
+            before = before and before.only(after)
+            values = (Value(len(after.questions)), Value(total), *_whole(before, after, total))
             body.append(Row((run.name, run.title(bench), level), values))
     columns = (
         Column("asked", "count", 0),
@@ -82,12 +84,12 @@ def whole_table(runs: Sequence[RunResults]) -> Table:
 
 def _whole(before: Series | None, after: Series, total: int) -> tuple[Value | None, Value | None]:
     """Score and drop of a benchmark of `total` questions, of which those of the series were asked."""
-    categories = {(hit.bench, hit.unit): hit.category for hit in after.hits}
-    strata = [categories[unit] for unit in after.units]
+    categories = dict(zip(after.hits.question.codes.tolist(), after.hits.category.values, strict=True))
+    strata = [categories[question] for question in after.questions.tolist()]
     parts = stratify(after.at.residuals, strata, total)
     score = proportion(after.at.values, residuals=parts.residuals, fraction=parts.fraction)
     drop = None
-    if before is not None and before.units == after.units:
+    if before is not None and np.array_equal(before.questions, after.questions):
         gap = stratify(before.at.residuals - after.at.residuals, strata, total)
         drop = paired_difference(
             before.at.values, after.at.values, residuals=gap.residuals, fraction=gap.fraction
