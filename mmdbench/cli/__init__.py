@@ -29,7 +29,10 @@ VERBS = {
         "demo.demo",
         "Evaluate a small model on clean and degraded photographs, in one to four minutes on two cores.",
     ),
-    "list": Verb("listing.list_names", "List corruptions, benchmarks or models."),
+    "list": Verb(
+        "listing.list_names",
+        "List names that options take: corruptions, benches, models, designs, levels, tables ….",
+    ),
     "corrupt": Verb("corrupt.corrupt", "Degrade a picture, or every picture in a folder."),
     "gallery": Verb(
         "gallery.gallery", "Draw a sheet of a picture under all corruptions: clean, low, mid and hard."

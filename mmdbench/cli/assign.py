@@ -26,7 +26,6 @@ __all__ = ["assign"]
 _recipe_option = partial(typer.Option, rich_help_panel="Recipe")
 
 _RECIPES = ("paper", "code", "robust-r1")
-_ALL_LEVELS = "low,mid,hard"
 _OWNERS = {
     "model": ("paper",),
     "clean_check": ("paper",),
@@ -61,7 +60,7 @@ def assign(
         str | None,
         _recipe_option(help="Draw of corruption and level: uniform (paper) or published (code)."),
     ] = None,
-    level: opts.Levels = _ALL_LEVELS,
+    level: opts.Levels = opts.DEGRADED,
     corruption: opts.Corruptions = None,
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
@@ -99,7 +98,7 @@ def assign(
 
     Run the command again to resume.
     """
-    from mmdbench.corruptions import use_corruption
+    from mmdbench.corruptions.plugins import use_corruptions
     from mmdbench.library import assigning
     from mmdbench.library.given_models import chosen_card
     from mmdbench.library.prepared import limited_settings
@@ -113,14 +112,14 @@ def assign(
         "right_at": right_at,
     }
     given |= {"corruption": corruption, "p_sft": p_sft, "p_rl": p_rl, "regenerations": regenerations}
-    given |= {"level": level if level != _ALL_LEVELS else None, "judge": judge or None, "set": settings}
+    given |= {"level": level if level != opts.DEGRADED else None, "judge": judge or None, "set": settings}
     _refuse_foreign(recipe, given)
     plan = RunPlan(
         model=model,
         benches=assigning.source_names(opts.split_list(*bench)),
         levels=_levels(level, clean=bool(clean_check)),
         design=f"drawn:{draw or ('published' if recipe == 'code' else 'uniform')}",
-        corruptions=tuple(use_corruption(name) for name in opts.split_list(*(corruption or ()))),
+        corruptions=use_corruptions(opts.split_option(corruption)),
         sample=sample,
         seed=seed,
         profile=profile,
@@ -166,11 +165,11 @@ def _refuse_foreign(recipe: str, given: Mapping[str, Any]) -> None:
             )
 
 
-def _levels(text: str, *, clean: bool) -> tuple[str, ...]:
-    levels = chosen_levels(opts.split_list(text))
+def _levels(texts: list[str], *, clean: bool) -> tuple[str, ...]:
+    levels = chosen_levels(opts.split_option(texts))
     if {CLEAN, RECODED} & set(levels):
         raise UsageError(
-            f"--level must name degraded levels (low, mid, hard), got {text!r}.",
+            f"--level must name degraded levels (low, mid, hard), got {', '.join(texts)}.",
             hint="For the clean picture use --clean-check.",
         )
     return (CLEAN, *levels) if clean else levels

@@ -32,7 +32,7 @@ def build(
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
     offline: opts.Offline = False,
-    level: opts.Levels = "low,mid,hard",
+    level: opts.Levels = opts.DEGRADED,
     design: opts.Design = "mixed",
     corruption: opts.Corruptions = None,
     seed: opts.Seed = 0,
@@ -51,10 +51,10 @@ def build(
 
     options: BuildOptions = {
         "format": format,
-        "levels": opts.split_list(level),
+        "levels": opts.split_option(level),
         "sample": sample,
         "design": design,
-        "corruptions": opts.split_list(*(corruption or ())),
+        "corruptions": opts.split_option(corruption),
         "seed": seed,
         "profile": profile,
         "codec": codec,

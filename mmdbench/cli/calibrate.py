@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import say
+from mmdbench.cli._shared.output import print_json, print_rendering, say
 from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import UsageError
+from mmdbench.system.files import require_writable
+from mmdbench.system.printable import json_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,36 +29,64 @@ def calibrate(
         typer.Argument(parser=LOCAL, help="Pictures, or folders of pictures.", metavar="IMAGES..."),
     ],
     sizes: Annotated[
-        list[int] | None,
-        typer.Option("--size", help="Short side in pixels (default: 224, 512 and 1024); repeatable."),
+        list[str] | None,
+        typer.Option(
+            "--size", help="Short sides in pixels, with commas or repeated; by default 224, 512 and 1024."
+        ),
     ] = None,
-    names: opts.CorruptionNames = None,
+    corruption: opts.Corruptions = None,
     profile: opts.Profile = "paper",
     seed: opts.Seed = 0,
     enlarge: Annotated[bool, typer.Option("--enlarge", help="Enlarge pictures that are too small.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", parser=LOCAL, help="Write the numbers to this JSON file too.")
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", parser=LOCAL, help="File to write too: .json (numbers) or .md (a page)."),
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", parser=LOCAL, help="Write a page to this Markdown file too.")
-    ] = None,
+    markdown: opts.Markdown = False,
+    as_json: opts.Json = False,
 ) -> None:
     """Measure the corruptions on your own pictures.
 
-    SSIM and PSNR for each corruption, level and size. Levels that are out of order are flagged.
+    SSIM and PSNR for each corruption, level and size. Levels that are out of order are flagged, and
+    sizes that no picture has are left out.
     """
     from mmdbench.corruptions.calibration import SIZES, CalibrationSettings, to_json, to_markdown
     from mmdbench.corruptions.calibration import calibrate as measure
     from mmdbench.system.files import write_atomic
 
-    settings = CalibrationSettings(sizes or SIZES, names or (), profile, seed, enlarge)
+    if markdown and as_json:
+        raise UsageError("Only one of --markdown and --json may be given.")
+    _check_files(images, out)
+    chosen = opts.whole_numbers("--size", sizes) or SIZES
+    settings = CalibrationSettings(chosen, opts.split_option(corruption), profile, seed, enlarge)
     pictures = _read_pictures(images)
     found = measure(pictures, settings, lambda step: say(f"measuring {step}", err=True))
-    _print(found)
-    if json_file is not None:
-        write_atomic(json_file, json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n")
-    if markdown is not None:
-        write_atomic(markdown, to_markdown(found))
+    if as_json:
+        print_json(to_json(found))
+    elif markdown:
+        print_rendering(to_markdown(found))
+    else:
+        _print(found)
+    if found.left_out:
+        sizes_left = ", ".join(map(str, found.left_out))
+        say(f"Not measured: {sizes_left} px, as no picture has such a short side; see --enlarge.", err=True)
+    if out is not None:
+        write_atomic(
+            out, to_markdown(found) if out.suffix == ".md" else json_text(to_json(found), indent=1) + "\n"
+        )
+
+
+def _check_files(images: list[Path], out: Path | None) -> None:
+    for path in images:
+        if path.suffix in (".json", ".md"):
+            raise UsageError(
+                f"{path} is no picture, and --json and --markdown take no file.", hint=f"Write -o {path}."
+            )
+    if out is None:
+        return
+    if out.suffix not in (".json", ".md"):
+        raise UsageError(f"-o must end in .json or .md, got {out}.")
+    require_writable(out)
 
 
 def _read_pictures(sources: list[Path]) -> dict[str, NDArray[np.uint8]]:

@@ -20,8 +20,13 @@ def corrupt(
     source: Annotated[
         Path, typer.Argument(parser=LOCAL, help="A picture, or a folder of pictures.", metavar="IN")
     ],
-    target: Annotated[Path, typer.Argument(parser=LOCAL, help="File or folder to write.", metavar="OUT")],
-    name: Annotated[str, opts.picture_option(help="Name of the corruption; see: mmdbench list corruptions")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", parser=LOCAL, help="File or folder to write; with several corruptions a folder."
+        ),
+    ],
+    corruption: opts.Corruptions = None,
     level: Annotated[str, opts.picture_option(help="Level: low, mid or hard.")] = "",
     intensity: Annotated[
         float | None, opts.picture_option(help="Strength instead of a level: above 0, at most 1.")
@@ -33,29 +38,41 @@ def corrupt(
 ) -> None:
     """Degrade a picture, or every picture in a folder.
 
+    Several corruptions are not applied on top of each other: OUT gets a folder for each.
     A picture of a folder that cannot be degraded is named, and the others are made.
     """
-    from mmdbench.corruptions import sample, use_corruption
+    from mmdbench.corruptions import get_corruption_names, sample
     from mmdbench.corruptions.files import corrupt_file, pair_files
+    from mmdbench.corruptions.plugins import use_corruptions
 
+    given = opts.split_option(corruption)
+    if not given:
+        raise UsageError(
+            "Name the corruption with --corruption.", hint="A name, a category, or all; see: mmdbench list."
+        )
     if bool(level) == (intensity is not None):
         raise UsageError("Give either --level or --intensity.", hint="For example: --level hard")
     call: dict[str, Any] = {"level": level or None, "intensity": intensity, "seed": seed, "profile": profile}
     check_bad_image(on_bad_image, max_pixels)
-    name = use_corruption(name)
-    sample(name, (1, 1), **call)  # raises for a wrong call before any file is written
-    pairs = pair_files(source, target)
-    broken: list[Path] = []
-    for picture, result in pairs:
+    names = use_corruptions(given) or get_corruption_names()
+    for name in names:
+        sample(name, (1, 1), **call)  # raises for a wrong call before any file is written
+    pairs = pair_files(source, out, names)
+    broken: dict[Path, None] = {}
+    for name, picture, result in pairs:
+        if picture in broken:
+            continue
         try:
             corrupt_file(picture, result, name, max_pixels=max_pixels, **call)
         except (ImageDecodeError, UsageError) as error:
             if source.is_file() or on_bad_image == "error":
                 raise
-            broken.append(picture)
+            broken[picture] = None
             say(f"{picture}: {error}", err=True)
-    made = len(pairs) - len(broken)
-    say(f"{made} picture{'s' * (made != 1)} written to {target}")
+    made = len(pairs) - len(broken) * len(names)
+    say(f"{made} picture{'s' * (made != 1)} written to {out}")
     if broken:
-        names = ", ".join(str(picture.relative_to(source)) for picture in broken)
-        raise ImageDecodeError(f"{len(broken)} of {len(pairs)} pictures could not be degraded: {names}.")
+        failed = ", ".join(str(picture.relative_to(source)) for picture in broken)
+        raise ImageDecodeError(
+            f"{len(broken)} of {len(pairs) // len(names)} pictures could not be degraded: {failed}."
+        )

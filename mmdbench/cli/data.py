@@ -9,7 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.errors import guarded
-from mmdbench.cli._shared.lazy_verbs import Group
+from mmdbench.cli._shared.lazy_verbs import Group, VerbCommand
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.terminal import Terminal
 
@@ -146,7 +146,7 @@ def _print_benches(files: tuple[DataFile, ...]) -> None:
             say(f"{file.info.name}: not the published file ({file.md5}). {file.note}".strip())
 
 
-app.command("list")(list_files)
-app.command("get")(get)
-app.command("verify")(verify)
-app.command("path")(path)
+app.command("list", cls=VerbCommand)(list_files)
+app.command("get", cls=VerbCommand)(get)
+app.command("verify", cls=VerbCommand)(verify)
+app.command("path", cls=VerbCommand)(path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_forecast, print_run, say
 from mmdbench.cli._shared.terminal import Terminal
@@ -25,9 +23,7 @@ def evaluate(
     bench: opts.Benches,
     out: opts.RunOutOrNone = None,
     dry_run: opts.DryRun = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the dry run as JSON with unrounded numbers.")
-    ] = False,
+    as_json: opts.Json = False,
     quiet: opts.Quiet = False,
     sample: opts.Sample = "",
     target_ci: Annotated[
@@ -45,7 +41,7 @@ def evaluate(
     image_root: opts.ImageRoot = None,
     offline: opts.Offline = False,
     yes: opts.Yes = False,
-    level: opts.Levels = "clean,low,mid,hard",
+    level: opts.Levels = opts.CLEAN_AND_DEGRADED,
     design: opts.Design = "mixed",
     corruption: opts.Corruptions = None,
     seed: opts.Seed = 0,
@@ -127,10 +123,10 @@ def evaluate(
     number, count = opts.parse_shard(shard)
     options: EvaluateOptions = {
         "out": out,
-        "levels": opts.split_list(level),
+        "levels": opts.split_option(level),
         "sample": sample,
         "design": design,
-        "corruptions": opts.split_list(*(corruption or ())),
+        "corruptions": opts.split_option(corruption),
         "seed": seed,
         "profile": profile,
         "codec": codec,
@@ -184,7 +180,7 @@ def evaluate(
     if count > 1:
         say(f"  {run.folder}: shard done; merge all shards with mmdbench merge")
         return
-    print_run(run)
+    print_run(run, as_json=as_json)
     for line in run.shown_by_report():
         say(line, err=True)
     run.require_complete()

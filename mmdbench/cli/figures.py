@@ -16,7 +16,7 @@ def figures(
     runs: opts.RunsOrPublished,
     out: opts.FilesOut,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="Format: svg or pdf; repeatable.")
+        list[str] | None, typer.Option("--format", help="Formats: svg, pdf; with commas or repeated.")
     ] = None,
     judge: opts.Judge = "",
 ) -> None:
@@ -26,4 +26,4 @@ def figures(
     """
     from mmdbench.library import load_report
 
-    print_paths(load_report(*runs, judge=judge).figures(out, formats or ()))
+    print_paths(load_report(*runs, judge=judge).figures(out, opts.split_option(formats)))

@@ -17,7 +17,7 @@ __all__ = ["gallery"]
 def gallery(
     image: Annotated[Path, typer.Argument(parser=LOCAL, help="A picture.")],
     out: opts.SheetOut,
-    names: opts.CorruptionNames = None,
+    corruption: opts.Corruptions = None,
     width: opts.Width = 240,
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
@@ -26,6 +26,8 @@ def gallery(
     from mmdbench.corruptions.gallery import corruption_sheet
     from mmdbench.system.contact_sheet import save_sheet
 
-    sheet = corruption_sheet(image, names=names or (), width=width, seed=seed, profile=profile)
+    sheet = corruption_sheet(
+        image, names=opts.split_option(corruption), width=width, seed=seed, profile=profile
+    )
     save_sheet(sheet, out)
     say(f"Sheet of {sheet.width} × {sheet.height} px written to {out}")

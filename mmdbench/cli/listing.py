@@ -1,4 +1,4 @@
-"""`mmdbench list`: names of corruptions, benchmarks and models."""
+"""`mmdbench list`: names that options take."""
 
 from __future__ import annotations
 
@@ -17,18 +17,30 @@ _COLUMNS = {
     "corruptions": ("name", "category", "drawn", "meaning"),
     "benches": ("name", "family", "rows", "licence"),
     "models": ("name", "adapter", "summary", "retired"),
+    "designs": ("name", "meaning"),
+    "levels": ("name", "intensity", "meaning"),
+    "tables": ("name", "shows"),
+    "protocols": ("name", "meaning"),
+    "families": ("name", "prompt", "grader"),
+    "tasks": ("name", "meaning"),
 }
 
 
 def list_names(
-    what: Annotated[str, typer.Argument(help="Kind of names: corruptions, benches or models.")],
+    what: Annotated[str, typer.Argument(help=f"Kind of names: {', '.join(_COLUMNS)}.")],
     as_json: opts.Json = False,
 ) -> None:
-    """List corruptions, benchmarks or models."""
-    rows = {"corruptions": _corruptions, "benches": _benches, "models": _models}
-    if what not in rows:
+    """List names that options take: corruptions, benches, models, designs, levels, tables …."""
+    if what not in _COLUMNS:
         raise UnknownNameError("list", what, _COLUMNS)
-    _print(rows[what](), _COLUMNS[what], as_json)
+    own = {"corruptions": _corruptions, "benches": _benches, "models": _models}
+    _print(own[what]() if what in own else _rows(what), _COLUMNS[what], as_json)
+
+
+def _rows(what: str) -> list[dict[str, Any]]:
+    from mmdbench.library.listing import named_rows
+
+    return named_rows(what)
 
 
 def _corruptions() -> list[dict[str, Any]]:

@@ -28,11 +28,10 @@ def page(
     judge: opts.Judge = "",
 ) -> None:
     """Write one HTML page with the tables, answers and pictures of runs; it works offline."""
-    from mmdbench.corruptions import use_corruption
+    from mmdbench.corruptions.plugins import use_corruptions
     from mmdbench.library import load_report
 
-    for name in corruption or ():
-        use_corruption(name)
+    use_corruptions(opts.split_option(corruption))
     found = load_report(*runs, judge=judge)
     print_ages(found)
     screen = Terminal(quiet=quiet)

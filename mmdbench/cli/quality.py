@@ -16,12 +16,14 @@ from mmdbench.system.images import MAX_PIXELS
 
 __all__ = ["quality"]
 
+_METRICS = ["brisque", "niqe", "musiq"]
+
 
 def quality(
     folder: Annotated[Path, typer.Argument(parser=OUT, help="Folder of a run, or of pictures.")],
-    metrics: Annotated[
-        str, typer.Option(help="Metrics, with commas: brisque, niqe, musiq.")
-    ] = "brisque,niqe,musiq",
+    metric: Annotated[
+        list[str], typer.Option(help="Metrics: brisque, niqe, musiq; with commas or repeated.")
+    ] = _METRICS,
     weights_dir: Annotated[
         Path | None,
         typer.Option(parser=LOCAL, help="Folder of the metrics' weights; else $TORCH_HOME/hub/pyiqa."),
@@ -39,16 +41,13 @@ def quality(
 
     Figures are written to quality.json beside the pictures.
     """
-    from mmdbench.corruptions import use_corruption
+    from mmdbench.corruptions.plugins import use_corruptions
     from mmdbench.library.quality import QUALITY_FILE, measure_quality
 
-    for code in corruption or ():
-        use_corruption(code)
-    names = opts.split_list(metrics)
+    use_corruptions(opts.split_option(corruption))
+    names = opts.split_option(metric)
     if not names:
-        raise UsageError(
-            f"--metrics must name a metric, got {metrics!r}.", hint="Name some of brisque, niqe, musiq."
-        )
+        raise UsageError("--metric must name a metric.", hint="Name some of brisque, niqe, musiq.")
     record = measure_quality(
         folder,
         names,

@@ -10,6 +10,7 @@ import typer
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER, LOCAL
+from mmdbench.errors import UsageError
 from mmdbench.system.images import MAX_PIXELS
 
 __all__ = ["replay"]
@@ -26,8 +27,8 @@ def replay(
     bench: Annotated[str, typer.Option(help="Benchmark of the row, if the build has several.")] = "",
     level: Annotated[str, typer.Option(help="Level of the picture, if the build has several.")] = "",
     corruption: Annotated[
-        str, typer.Option(help="Corruption of the picture, if the build has several.")
-    ] = "",
+        list[str] | None, typer.Option(help="Corruption of the picture, if the build has several.")
+    ] = None,
     picture: Annotated[int, typer.Option(help="Number of the picture in the row, from 1.", min=1)] = 1,
     source: opts.SourceFiles = None,
     data_dir: opts.DataDir = None,
@@ -35,12 +36,14 @@ def replay(
     max_pixels: opts.MaxPixels = MAX_PIXELS,
 ) -> None:
     """Make one picture of a build again, from its source and manifest."""
-    from mmdbench.corruptions import use_corruption
+    from mmdbench.corruptions.plugins import use_corruptions
     from mmdbench.library.building import ImageQuery
     from mmdbench.library.building import replay as make_again
 
-    corruption = use_corruption(corruption) if corruption else ""
-    query = ImageQuery(index, bench, level, corruption, picture - 1)
+    names = use_corruptions(opts.split_option(corruption))
+    if len(names) > 1:
+        raise UsageError(f"--corruption must name one corruption here, got {', '.join(names)}.")
+    query = ImageQuery(index, bench, level, "".join(names), picture - 1)
     made = make_again(
         manifest,
         query,

@@ -19,7 +19,10 @@ __all__ = ["report"]
 def report(
     runs: opts.RunsOrPublished,
     table: Annotated[
-        list[str] | None, typer.Option(help="Print only this table, or all; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Print only these tables, or all; see: mmdbench list tables; with commas or repeated."
+        ),
     ] = None,
     markdown: opts.Markdown = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX with booktabs.")] = False,
@@ -43,14 +46,15 @@ def report(
     """Print the tables of a run, or of several side by side; no model is asked."""
     if markdown + latex + as_csv + as_json > 1:
         raise UsageError("Only one of --markdown, --latex, --csv and --json may be given.")
-    from mmdbench import corruptions
     from mmdbench.library import load_report
     from mmdbench.library.screen import Screen
 
-    for name in corruption or ():
-        corruptions.use_corruption(name)
+    if corruption:  # most reports need none, and neither NumPy for it
+        from mmdbench.corruptions.plugins import use_corruptions
+
+        use_corruptions(opts.split_option(corruption))
     found = load_report(*runs, protocol=protocol, extraction=extraction, judge=judge)
-    keys = tuple(table or ())
+    keys = opts.split_option(table)
     if parquet:
         found.parquet(parquet, keys)
     if html:

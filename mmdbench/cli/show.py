@@ -42,7 +42,7 @@ def show(
     found = show_question(
         question,
         *(load_run(folder, judge=judge) for folder in run or ()),
-        corruptions=corruption or (),
+        corruptions=opts.split_option(corruption),
         sources=Sources(data_dir, offline, answers="any", image_root=image_root),
         width=width,
         plan=RunPlan("", (), seed=seed, profile=profile),

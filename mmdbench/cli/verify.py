@@ -37,12 +37,11 @@ def verify(
 
     Exit code: 0 all right, 1 damage was found, 3 only files were checked, as a source is missing.
     """
-    from mmdbench.corruptions import use_corruption
+    from mmdbench.corruptions.plugins import use_corruptions
     from mmdbench.library.building import VerifySettings
     from mmdbench.library.building import verify as verify_build
 
-    for name in corruption or ():
-        use_corruption(name)
+    use_corruptions(opts.split_option(corruption))
     with Terminal(quiet=quiet).bar("Verifying") as bar:
         result = verify_build(
             folder,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdbench.corruptions import corrupt, get_corruption_names
-from mmdbench.corruptions.plugins import use_corruption
+from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.corruptions.severity import psnr, ssim
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
@@ -71,7 +71,10 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The measurement: effects, flags, and what they were measured with."""
+    """The measurement: effects, flags, and what they were measured with.
+
+    `left_out` are the sizes that no image has.
+    """
 
     effects: tuple[Effect, ...]
     flags: tuple[Flag, ...]
@@ -80,6 +83,7 @@ class Calibration:
     profile: str
     seed: int
     spec_version: str
+    left_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class CalibrationSettings:
     """Options of `calibrate`.
 
     `sizes` are short sides in px, at least 7; `names` are corruptions, as
-    `use_corruption` takes them, all of mmdbench if empty. An image smaller
+    `use_corruptions` takes them, all of mmdbench if empty. An image smaller
     than a size is left out there, or with `enlarge` enlarged: it then lacks fine detail, and its SSIM
     is a little higher than that of a photograph of the size. `seed` and `profile` are those of `corrupt`.
     """
@@ -115,23 +119,40 @@ def calibrate(
         The measurement.
 
     Raises:
-        UsageError: No image is left for a size.
+        UsageError: No image is left for any size.
     """
     settings = settings or CalibrationSettings()
-    names = [use_corruption(name) for name in settings.names] or get_corruption_names()
+    names = use_corruptions(settings.names) or get_corruption_names()
     spec = load_spec()
     spec.profile(settings.profile)
+    sizes, left_out = _fitting(images, settings)
     effects: list[Effect] = []
     enlarged = {}
-    for size in settings.sizes:
+    for size in sizes:
         pictures, enlarged[size] = _pictures(images, size, settings.enlarge)
         for name in names:
             on_progress(f"{size} px, {name}")
             effects += _measured(pictures, name, size, settings)
-    flags = tuple(flag for size in settings.sizes for name in names for flag in _flags(effects, name, size))
-    return Calibration(
-        tuple(effects), flags, tuple(images), enlarged, settings.profile, settings.seed, spec.version
-    )
+    flags = tuple(flag for size in sizes for name in names for flag in _flags(effects, name, size))
+    measured = (settings.profile, settings.seed, spec.version, left_out)
+    return Calibration(tuple(effects), flags, tuple(images), enlarged, *measured)
+
+
+def _fitting(
+    images: Mapping[str, NDArray[np.uint8]], settings: CalibrationSettings
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The sizes that an image has, and those that none has. Raises UsageError if no size fits."""
+    for size in settings.sizes:
+        require_at_least("The short side, in px,", size, 7)  # SSIM's window
+    largest = max((min(pixels.shape[:2]) for pixels in images.values()), default=0)
+    fitting = tuple(size for size in settings.sizes if images and (settings.enlarge or size <= largest))
+    if not fitting:
+        wanted = ", ".join(map(str, settings.sizes))
+        raise UsageError(
+            f"No picture has a short side of {wanted} px; the largest has {largest} px.",
+            hint="Give larger pictures, another --size, or --enlarge.",
+        )
+    return fitting, tuple(size for size in settings.sizes if size not in fitting)
 
 
 def resized(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
@@ -147,14 +168,8 @@ def resized(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
 def _pictures(
     images: Mapping[str, NDArray[np.uint8]], size: int, enlarge: bool
 ) -> tuple[list[NDArray[np.uint8]], int]:
-    require_at_least("The short side, in px,", size, 7)  # SSIM's window
     small = [name for name, pixels in images.items() if min(pixels.shape[:2]) < size]
     kept = [resized(pixels, size) for name, pixels in images.items() if enlarge or name not in small]
-    if not kept:
-        raise UsageError(
-            f"No picture has a short side of {size} px.",
-            hint="Give larger pictures, another --size, or --enlarge.",
-        )
     return kept, len(small) if enlarge else 0
 
 

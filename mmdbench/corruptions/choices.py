@@ -17,7 +17,7 @@ from mmdbench.corruptions import apply, image_seed
 from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.operations import draw
-from mmdbench.corruptions.plugins import find_name
+from mmdbench.corruptions.plugins import find_name, members_of
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import IntensityError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS
@@ -124,7 +124,7 @@ def choice_of(
     Give at most one of `level` and `intensity`; without either, intensities are drawn from low to hard.
 
     Args:
-        corruptions: A corruption, a category, or several of either; None for all of mmdbench's own.
+        corruptions: A corruption, a category, `all`, or several of these; None for all of mmdbench's own.
         level: One or several of "low", "mid" and "hard", drawn with equal probability.
         intensity: A number in [0, 1], or the two ends of a range.
         p: The probability that an image is degraded at all, from 0 to 1.
@@ -161,10 +161,7 @@ def _names(given: str | Corruption | Sequence[str | Corruption] | None) -> tuple
     names: dict[str, None] = {}
     wanted = (given,) if isinstance(given, (str, Corruption)) else spec.shipped if given is None else given
     for one in wanted:
-        if isinstance(one, str) and one in spec.categories:
-            names |= dict.fromkeys(k for k in spec.shipped if spec.corruptions[k].category == one)
-        else:
-            names[find_name(one)] = None
+        names |= dict.fromkeys(members_of(one) or [find_name(one)])
     if not names:
         raise UsageError("corruptions must name at least one, got none.", hint="Give None for all.")
     return tuple(names)

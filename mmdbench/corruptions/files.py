@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,18 +29,32 @@ _QUALITY = 95
 """Quality of JPEG and WebP files."""
 
 
-def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Each picture of a file or folder with the place of its corrupted copy in `target`.
+def pair_files(source: Path, target: Path, names: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:
+    """Each corruption with each picture of a file or folder, and the place of its corrupted copy in `target`.
+
+    Args:
+        source: A picture, or a folder of pictures.
+        target: File or folder to write; several corruptions have a folder each in it.
+        names: The corruptions.
+
+    Returns:
+        The corruptions, pictures and places.
 
     Raises:
-        UsageError: `source` does not exist or holds no picture.
+        UsageError: `source` does not exist or holds no picture, or `target` is a file that cannot hold
+            several.
     """
-    if source.is_file():
-        return [(source, target / source.name if target.is_dir() else target)]
-    pictures = picture_files(source)
+    pictures = [source] if source.is_file() else picture_files(source)
     if not pictures:
         raise UsageError(f"{source} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
-    return [(path, target / path.relative_to(source)) for path in pictures]
+    several = len(names) > 1
+    if target.is_file() and (several or not source.is_file()):
+        raise UsageError(f"OUT must be a folder for several pictures, got the file {target}.")
+    if source.is_file() and not several and not target.is_dir():
+        return [(names[0], source, target)]
+    base = source.parent if source.is_file() else source
+    places = {name: target / name if several else target for name in names}
+    return [(name, path, places[name] / path.relative_to(base)) for name in names for path in pictures]
 
 
 def corrupt_file(source: Path, target: Path, name: str, *, max_pixels: int = MAX_PIXELS, **call: Any) -> None:

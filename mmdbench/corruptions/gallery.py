@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdbench.corruptions import corrupt, get_corruption_names
-from mmdbench.corruptions.plugins import use_corruption
+from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, LEVELS
 from mmdbench.system.bounds import require_between
@@ -27,7 +27,7 @@ def corruption_sheet(
 
     Args:
         path: The picture. It is corrupted at its own size and then made smaller.
-        names: Corruptions, as `use_corruption` takes them; all of mmdbench if empty.
+        names: Corruptions, as `use_corruptions` takes them; all of mmdbench if empty.
         width: Width of one picture on the sheet in px, from 16 to 2000.
         seed: The seed that `corrupt` takes.
         profile: "paper" or "scaled".
@@ -46,7 +46,7 @@ def corruption_sheet(
     pixels = decode_image(data, str(path))
     clean = thumbnail(pixels, width)
     rows = []
-    for name in [use_corruption(name) for name in names] or get_corruption_names():
+    for name in use_corruptions(names) or get_corruption_names():
         degraded = [corrupt(pixels, name, level=level, seed=seed, profile=profile) for level in LEVELS]
         rows.append((name, [clean, *(thumbnail(one, width) for one in degraded)]))
     return contact_sheet((CLEAN, *LEVELS), rows, encoding_of(data, str(path))[1])

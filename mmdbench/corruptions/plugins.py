@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
     from mmdbench.corruptions.spec import CorruptionSpec, Values
 
-__all__ = ["find_name", "places_of", "require_code", "use_corruption"]
+__all__ = ["ALL", "find_name", "members_of", "places_of", "require_code", "use_corruption", "use_corruptions"]
+
+ALL = "all"
+"""All corruptions of mmdbench, where corruptions are named."""
 
 _TRIED = (24, 32)
 """Height and width, in px, of the picture that a corruption is tried on before it is used."""
@@ -58,6 +61,44 @@ def use_corruption(given: str | Corruption) -> str:
     if isinstance(given, Corruption):
         return _add(given)
     return "+".join(_add(_found(step)) if ":" in step else find_name(step) for step in given.split("+"))
+
+
+def use_corruptions(given: Iterable[str | Corruption]) -> tuple[str, ...]:
+    """Make the corruptions that the user names ready for use; `all` and categories stand for their members.
+
+    Args:
+        given: Everything that `use_corruption` takes, `all` (of mmdbench), and names of categories. A
+            member of a category that is named too is there once.
+
+    Returns:
+        The plain names in the order given; none for `all` alone, which is what is used when none is named.
+
+    Raises:
+        UnknownNameError: There is no such corruption.
+        UsageError: The file or module cannot be run, or has no such function.
+        SpecError: The function or its stanza cannot be used.
+
+    >>> use_corruptions(["post_processing", "lens_blur"])
+    ('sharpness_change', 'graffiti', 'watermark_damage', 'lens_blur')
+    """
+    wanted = list(given)
+    if wanted == [ALL]:
+        return ()
+    names: list[str] = []
+    members: set[str] = set()
+    for one in wanted:
+        group = members_of(one)
+        members.update(group)
+        names += group or [use_corruption(one)]
+    return tuple(dict.fromkeys(names)) if members else tuple(names)
+
+
+def members_of(given: str | Corruption) -> list[str]:
+    """The corruptions of mmdbench that `all` or a category stands for; none for anything else."""
+    spec = shipped_spec()
+    if not isinstance(given, str) or given not in (ALL, *spec.categories):
+        return []
+    return [name for name in spec.shipped if given in (ALL, spec.corruptions[name].category)]
 
 
 def find_name(given: str | Corruption) -> str:
@@ -186,7 +227,7 @@ def _check_name(given: Corruption) -> None:
             f"The corruption {given.name!r} has no stanza.",
             hint="Give @corruption(stanza={...}) its category, meaning and numbers: docs/add_corruption.md.",
         )
-    if given.name in (*shipped.corruptions, *shipped.categories, *LEVEL_ORDER):
+    if given.name in (*shipped.corruptions, *shipped.categories, *LEVEL_ORDER, ALL):
         raise SpecError(f"The name {given.name!r} is taken by mmdbench.", hint="Rename the function.")
     if not (given.name.isascii() and given.name.isidentifier()):
         raise SpecError(f"The name of a corruption must be letters, digits and _, got {given.name!r}.")

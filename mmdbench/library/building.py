@@ -21,7 +21,7 @@ from mmdbench.builds.replay import replay as make_again
 from mmdbench.builds.source_benches import SourceBenches, find_source_benches
 from mmdbench.builds.verify import Verification, VerifySettings, verify_build
 from mmdbench.corruptions.definition import Corruption
-from mmdbench.corruptions.plugins import use_corruption
+from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UsageError
 from mmdbench.library.given_options import checked_options
@@ -64,8 +64,8 @@ class BuildOptions(TypedDict, total=False):
         levels: Levels: `clean`, `recoded`, `low`, `mid`, `hard`; by default the three severities.
         sample: Number of questions to draw: 200, or "200/bench".
         design: Corruptions of each question: `mixed`, `grid` or `balanced:K`.
-        corruptions: Corruptions to draw from: names, `module:function`, `file.py:function` or decorated
-            functions; by default all of mmdbench.
+        corruptions: Corruptions to draw from: names, categories, `all`, `module:function`,
+            `file.py:function` or decorated functions; by default all of mmdbench.
         seed: Seed of all random draws.
         profile: Parameters of the corruptions: `paper` or `scaled`.
         codec: Encoding of degraded images: `jpeg:Q`, `webp:Q` or `png`.
@@ -299,7 +299,7 @@ def _plan(benches: Sequence[str], options: BuildOptions) -> BuildPlan:
         benches=expand_benches(benches),
         levels=chosen_levels(options.get("levels", LEVELS)),
         design=options.get("design", "mixed"),
-        corruptions=tuple(use_corruption(name) for name in options.get("corruptions", ())),
+        corruptions=use_corruptions(options.get("corruptions", ())),
         sample=str(sample) if sample else "",
         seed=options.get("seed", 0),
         profile=options.get("profile", "paper"),

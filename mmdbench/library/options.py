@@ -28,8 +28,8 @@ class EvaluateOptions(TypedDict, total=False):
         levels: Levels: `clean`, `recoded`, `low`, `mid`, `hard`; by default clean and all three severities.
         sample: Number of questions to draw: 200, or "200/bench".
         design: Corruptions of each question: `mixed`, `grid`, `balanced:K`, `drawn`, `released`, `chain:K`.
-        corruptions: Corruptions to draw from: names, `module:function`, `file.py:function` or decorated
-            functions; by default all of mmdbench.
+        corruptions: Corruptions to draw from: names, categories, `all`, `module:function`,
+            `file.py:function` or decorated functions; by default all of mmdbench.
         seed: Seed of all random draws.
         profile: Parameters of the corruptions: `paper` or `scaled`.
         codec: Encoding of degraded images: `jpeg:Q`, `webp:Q` or `png`.

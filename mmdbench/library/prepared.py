@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import expand_benches
-from mmdbench.corruptions.plugins import use_corruption
+from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.errors import UsageError
 from mmdbench.library.given_models import AnyModel, GivenModel, given_model
 from mmdbench.library.given_options import checked_options
@@ -117,7 +117,7 @@ def _plan(model: str, benches: Sequence[str | Path], options: EvaluateOptions) -
         benches=expand_benches([str(bench) for bench in benches]),
         levels=chosen_levels(options.get("levels", (CLEAN, *LEVELS))),
         design=options.get("design", "mixed"),
-        corruptions=tuple(use_corruption(name) for name in options.get("corruptions", ())),
+        corruptions=use_corruptions(options.get("corruptions", ())),
         sample=str(sample) if sample else "",
         seed=options.get("seed", 0),
         profile=options.get("profile", "paper"),

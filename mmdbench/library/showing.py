@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdbench.corruptions.definition import Corruption
-from mmdbench.corruptions.plugins import require_code, use_corruption
+from mmdbench.corruptions.plugins import require_code, use_corruptions
 from mmdbench.corruptions.spec_file import described_spec, load_spec
 from mmdbench.errors import DataError, UsageError
 from mmdbench.library.run import Run
@@ -61,7 +61,7 @@ def show(
     name, colon, index = question.rpartition(":")
     if not colon or not name:
         raise UsageError(f"QUESTION must be BENCHMARK:INDEX, got {question!r}.", hint="Write MMStar:17.")
-    wanted = [use_corruption(one) for one in corruptions]
+    wanted = list(use_corruptions(corruptions)) or (list(load_spec().shipped) if corruptions else [])
     results = [run.results for run in runs]
     for run in results:
         for added in described_spec(run.manifest).corruptions.values():

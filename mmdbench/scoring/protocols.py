@@ -12,6 +12,7 @@ from mmdbench.system.inner_paths import name_of_at_most
 
 __all__ = [
     "DEFAULT_PROTOCOL",
+    "MEANINGS",
     "PROTOCOLS",
     "RBENCH_OFFICIAL",
     "RBENCH_OURS",
@@ -82,6 +83,14 @@ PROTOCOLS = {
     )
 }
 """Every protocol by name: those of VLMEvalKit of April 2025 and of August 2026, and R-Bench's."""
+
+MEANINGS = {
+    _CLEAR.name: "the rules of CLEAR's paper, those of VLMEvalKit of April 2025",
+    _VLMEVALKIT.name: "the rules of VLMEvalKit of August 2026",
+    RBENCH_OFFICIAL: "R-Bench with the calls, scales and rounding of its authors' judge",
+    RBENCH_OURS: "R-Bench with one call of the judge for each reply",
+}
+"""Every protocol with its meaning."""
 
 DEFAULT_PROTOCOL = _CLEAR.name
 

@@ -28,6 +28,7 @@ class Task:
     """
 
     name: str
+    meaning: str
     protocol: str
     check: Callable[[RunPlan], None]
     questions: Callable[[BenchData, Spec, RunPlan], tuple[Question, ...]]
@@ -52,6 +53,7 @@ class Task:
 TASKS = {
     perception.TASK: Task(
         perception.TASK,
+        "the corruption and its strength are named, from the picture alone",
         perception.PROTOCOL,
         perception.check_perception,
         perception.perception_questions,

@@ -25,6 +25,7 @@ __all__ = [
     "is_at",
     "make_folder",
     "open_atomic",
+    "require_writable",
     "write_atomic",
 ]
 
@@ -48,6 +49,18 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` to `path`, all of it or nothing. Raises StoreError."""
     with open_atomic(path) as file:
         file.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def require_writable(path: Path) -> None:
+    """Raise StoreError if a file cannot be written at a path, before the work that makes it."""
+    if path.is_dir():
+        raise cannot_write(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    folder = next(above for above in path.absolute().parents if above.exists() or above.is_symlink())
+    try:
+        with unfinished_file(folder / path.name) as part:
+            part.open("wb").close()
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 @contextlib.contextmanager

@@ -50,6 +50,7 @@ from mmdbench.system.digest import derive_seed
 from mmdbench.variants.draws import DRAWS, pick
 
 __all__ = [
+    "DESIGNS",
     "SampleSize",
     "check_corruptions",
     "corruptions_for",
@@ -59,6 +60,17 @@ __all__ = [
     "plan_cells",
     "sample_questions",
 ]
+
+DESIGNS: Mapping[str, str] = {
+    "mixed": "one corruption for each question, the same at all levels; the four categories equally often",
+    "balanced:K": "K corruptions for each question, all equally often over the questions",
+    "grid": "every question under every corruption at every level",
+    "drawn": "each question once, under one corruption at one level; for training data",
+    **{f"drawn:{name}": f"as drawn, with the draw {name}" for name in DRAWS},
+    "released": "the authors' own degraded files, which are downloaded",
+    "chain:K": "K corruptions on top of each other, of K categories; with --task perceive",
+}
+"""Every design with its meaning."""
 
 _DRAWN = {f"drawn:{name}": draw for name, draw in DRAWS.items()}
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Annotated, NamedTuple, get_args, get_origin, get_type_hints
 
 import pytest
+import typer
 from typer.models import OptionInfo
+from typer.testing import CliRunner
 
 import mmdbench.cli
 from verb_calls import verbs
@@ -28,17 +30,15 @@ DIFFERENT = {
     ("export", "--out"): "loose files, no run",
     ("build", "--format"): "each verb writes formats of its own",
     ("figures", "--format"): "each verb writes formats of its own",
-    ("calibrate", "--json"): "a file, which the tables on the screen go with",
-    ("calibrate", "--markdown"): "a file, which the tables on the screen go with",
     ("check", "--markdown"): "a file, as --junit, beside what is printed",
+    ("calibrate", "--out"): "numbers or a page, which the tables on the screen go with",
+    ("corrupt", "--out"): "pictures",
     ("quality", "--batch"): "pictures that are measured together, not a server's batch endpoint",
-    ("eval", "--json"): "only a dry run is printed as JSON",
     ("score", "--bench"): "one benchmark, that of a file of predictions",
     ("replay", "--bench"): "picks one picture of a build",
     ("replay", "--level"): "picks one picture of a build",
     ("replay", "--corruption"): "picks one picture of a build",
     ("corrupt", "--level"): "one level, or an intensity instead",
-    ("corrupt", "--name"): "one corruption, which must be named",
     ("verify", "--corruption"): "code that may run, to make pictures again",
     ("page", "--corruption"): "code that may run, to make pictures again",
     ("report", "--corruption"): "code that may run, to make pictures again",
@@ -114,6 +114,82 @@ def test_help_texts_are_plain_sentences():
     for words, verb in verbs().items():
         first = inspect.getdoc(verb).split("\n", 1)[0]
         assert re.match(r"[A-Z][a-z]+ .*\.$", first), (words, first)
+
+
+NAMES = {"--corruption", "--level", "--table", "--metric", "--bench"}
+"""Options that take several names."""
+
+
+def commands():
+    return {
+        words: command
+        for words, command in walk(typer.main.get_command(mmdbench.cli.app))
+        if not hasattr(command, "commands")
+    }
+
+
+def walk(group, before=""):
+    for name, command in group.commands.items():
+        words = f"{before} {name}".strip()
+        yield words, command
+        if hasattr(command, "commands"):
+            yield from walk(command, words)
+
+
+@pytest.mark.parametrize("words", commands())
+def test_options_follow_one_grammar(words):
+    command = commands()[words]
+    with command.make_context(words, [], resilient_parsing=True) as context:
+        options = {name: p for p in command.get_params(context) for name in p.opts if name.startswith("--")}
+    several = {
+        ("corrupt", "--level"),  # of one picture
+        ("replay", "--level"),
+        ("replay", "--bench"),
+        ("score", "--bench"),  # of one file
+    }
+    for name, option in options.items():
+        if name in NAMES and (words, name) not in several:
+            assert option.multiple, name
+        if name in ("--json", "--markdown", "--quiet", "--dry-run", "--offline") and (words, name) != (
+            "check",
+            "--markdown",
+        ):
+            assert option.is_flag, name
+        if name == "--out":
+            assert "-o" in option.opts
+    assert not {"--type", "--corruptions", "--metrics", "--name", "--output", "--levels"} & set(options)
+
+
+@pytest.mark.parametrize("words", commands())
+def test_an_option_of_one_value_may_not_be_repeated(words):
+    command = commands()[words]
+    with command.make_context(words, [], resilient_parsing=True) as context:
+        options = [p for p in command.get_params(context) if p.param_type_name == "option" and not p.multiple]
+    for option in options:
+        name = option.opts[-1]
+        if name == "--help":
+            continue
+        twice = [name] * 2 if option.is_flag else [name, "1", name, "2"]
+        result = CliRunner().invoke(mmdbench.cli.app, [*words.split(), *twice])
+        assert (result.exit_code, f"{name} may be given only once, got 2." in result.output) == (2, True), (
+            name
+        )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("eval --type graffiti", "--type is now --corruption."),
+        ("build --corruptions all", "--corruptions is now --corruption."),
+        ("quality pictures --metrics niqe", "--metrics is now --metric."),
+        ("corrupt in.png out.png --corruption graffiti", "Missing option '-o'"),
+        ("calibrate in.png --json out.json", "Write -o out.json"),
+        ("merge a --metrics b", "No such option"),
+    ],
+)
+def test_an_earlier_spelling_names_the_new_one(words, said):
+    result = CliRunner().invoke(mmdbench.cli.app, words.split())
+    assert (result.exit_code, said in result.output) == (2, True), result.output
 
 
 def test_verbs_do_not_import_verbs():

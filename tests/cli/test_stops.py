@@ -129,10 +129,10 @@ def wait_in(function, *words):
 
 LONG = {
     "build": ("mmdbench.builds.build.write_row", "build --bench {tsv} -o out --corruption graffiti --quiet"),
-    "calibrate": ("mmdbench.corruptions.calibration.calibrate", "calibrate pictures --json out.json"),
+    "calibrate": ("mmdbench.corruptions.calibration.calibrate", "calibrate pictures -o out.json"),
     "corrupt": (
         "mmdbench.corruptions.files.corrupt_file",
-        "corrupt pictures out --name graffiti --level hard",
+        "corrupt pictures -o out --corruption graffiti --level hard",
     ),
     "list": ("typer.main.get_command", "list corruptions"),  # before the verb begins
     "merge": ("mmdbench.run.merge.save_manifest", "merge run -o out"),

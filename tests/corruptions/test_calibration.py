@@ -125,16 +125,17 @@ def test_the_verb_prints_and_writes(app, tmp_path):
         tmp_path / "photos",
         "--size",
         "32",
-        "--name",
-        "sharpness_change",
-        "--name",
-        "gaussian_noise",
+        "--corruption",
+        "sharpness_change,gaussian_noise",
     ]
-    arguments += ["--json", tmp_path / "a.json", "--markdown", tmp_path / "a.md"]
+    result = CliRunner().invoke(app, [*map(str, arguments), "-o", str(tmp_path / "a.md"), "--json"])
+    (tmp_path / "a.json").write_text(result.stdout, "utf-8")
+    arguments += ["-o", tmp_path / "b.json"]
     result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "flat: sharpness_change, 32 px" in result.output
     data = json.loads((tmp_path / "a.json").read_text("utf-8"))
+    assert data == json.loads((tmp_path / "b.json").read_text("utf-8"))
     assert data["format"] == "mmdbench.calibration/1"
     assert len(data["effects"]) == 6
     value = next(e["ssim"] for e in data["effects"] if (e["corruption"], e["level"]) == (NAMES[0], "low"))

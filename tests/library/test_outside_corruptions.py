@@ -47,8 +47,8 @@ def run_of(rain, make_tsv):
     bench = make_tsv(4)
 
     def run(*corruptions, out="run", more=()):
-        words = ["eval", "--model", "chance", "--bench", bench, "--level", "clean,hard", "--design", "grid"]
-        words += ["-o", out, "--quiet", *more]
+        words = ["eval", "--model", "chance", "--bench", bench, "--level", "clean,hard"]
+        words += ["-o", out, "--quiet", *(("--design", "grid") if "--design" not in more else ()), *more]
         for name in corruptions:
             words += ["--corruption", name]
         call(words)
@@ -207,10 +207,10 @@ def test_a_folder_may_not_describe_it_wrongly(run_of, rain):
 
 def test_every_verb_about_pictures_takes_it(rain, make_tsv, tmp_path):
     Path("in.png").write_bytes(png(picture(1)))
-    call(["corrupt", "in.png", "out.png", "--name", rain, "--level", "hard"])
+    call(["corrupt", "in.png", "-o", "out.png", "--corruption", rain, "--level", "hard"])
     assert Path("out.png").read_bytes() != Path("in.png").read_bytes()
-    call(["gallery", "in.png", "-o", "sheet.png", "--corruption", rain, "--name", "graffiti"])
-    said = call(["calibrate", "in.png", "--size", "32", "--enlarge", "--name", rain, "--json", "c.json"])
+    call(["gallery", "in.png", "-o", "sheet.png", "--corruption", rain, "--corruption", "graffiti"])
+    said = call(["calibrate", "in.png", "--size", "32", "--enlarge", "--corruption", rain, "-o", "c.json"])
     assert {e["corruption"] for e in json.loads(Path("c.json").read_text())["effects"]} == {"rain"}, said
     call(["show", f"{make_tsv(2)}:1", "--corruption", rain, "-o", "question.png"])
     assert Path("question.png").exists()

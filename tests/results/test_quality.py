@@ -310,7 +310,7 @@ def test_the_command_prints_means_and_the_licence(tmp_path, monkeypatch, make_ts
     run = pictured_run(tmp_path / "run", [question(n) for n in range(3)])
     fake = Brightness()
     monkeypatch.setattr(quality_metrics, "open_metrics", lambda names, **how: [fake.metric])
-    wanted = ["quality", str(run), "--metrics", "brisque", "--data-dir", str(tmp_path)]
+    wanted = ["quality", str(run), "--metric", "brisque", "--data-dir", str(tmp_path)]
     done = CliRunner().invoke(app, [*wanted, "--json"])
     assert done.exit_code == 0
     assert done.stderr.count(LICENCE_NOTICE) == 1
@@ -320,7 +320,7 @@ def test_the_command_prints_means_and_the_licence(tmp_path, monkeypatch, make_ts
     assert "degraded" in done.stdout
     assert "Quality: 0" not in done.stderr
     assert CliRunner().invoke(app, ["quality", str(tmp_path / "nowhere")]).exit_code == 2
-    assert CliRunner().invoke(app, ["quality", str(run), "--metrics", ","]).exit_code == 2
+    assert CliRunner().invoke(app, ["quality", str(run), "--metric", ","]).exit_code == 2
 
 
 def test_the_curve_cuts_answers_into_groups_of_like_quality():

@@ -642,7 +642,15 @@ def test_a_build_elsewhere_is_the_local_build_to_the_byte(url, tmp_path):
 
 def test_a_url_in_place_of_a_path_is_refused(tmp_path):
     said = run(
-        "corrupt", "s3://bucket/a.png", tmp_path / "a.png", "--name", "lens_blur", "--level", "low", code=2
+        "corrupt",
+        "s3://bucket/a.png",
+        "-o",
+        tmp_path / "a.png",
+        "--corruption",
+        "lens_blur",
+        "--level",
+        "low",
+        code=2,
     )
     assert "s3://" in said
     assert "on this machine" in said

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -80,7 +81,52 @@ class _Reader:
 
 
 class VerbCommand(_Light, TyperCommand):
-    """A verb."""
+    """A verb: an option of one value is given once, and an earlier name of an option says its new one."""
+
+    def make_parser(self, ctx: Any) -> Any:
+        """A parser of the verb's words that refuses a second value of an option that takes one."""
+        parser: Any = super().make_parser(ctx)
+        parse = parser.parse_args
+        if self.name in _TAKE_NAME:
+            for option in self.get_params(ctx):
+                if "--corruption" in option.opts:
+                    parser.add_option(option, opts=["--name"], dest=option.name, action="append", nargs=1)
+
+        def parse_once(args: list[str]) -> Any:
+            try:
+                options, rest, order = parse(args=args)
+            except MISUSE as error:
+                _name_the_new_option(error, self.get_params(ctx))
+                raise
+            given = Counter(option for option in order if option.param_type_name == "option")
+            for option, times in given.items():
+                if times > 1 and not option.multiple:
+                    raise MISUSE(f"{option.opts[-1]} may be given only once, got {times}.", ctx=ctx)
+            return options, rest, order
+
+        parser.parse_args = parse_once
+        return parser
+
+
+_TAKE_NAME = ("corrupt", "gallery", "calibrate")
+"""Verbs in which `--name` still is `--corruption`, without being listed in their help."""
+
+_RENAMED = {
+    "--name": ("--corruption", "--label"),
+    "--type": ("--corruption",),
+    "--corruptions": ("--corruption",),
+    "--metrics": ("--metric",),
+}
+"""Earlier and likely names of options, with those that took their place, in the order of preference."""
+
+
+def _name_the_new_option(error: Any, options: Iterable[Any]) -> None:
+    """Let an error of an unknown option name the option that took its place, if the verb has it."""
+    known = {name for option in options for name in option.opts}
+    old = getattr(error, "option_name", "")
+    new = [name for name in _RENAMED.get(old, ()) if name in known]
+    if new:
+        error.message, error.possibilities = f"{old} is now {new[-1]}.", None
 
 
 class _Commands(Mapping[str, Any]):

@@ -10,6 +10,7 @@ import typer
 
 from mmdbench.cli._shared.urls import BENCH, DATA_DIR, FILE, FOLDER, LOCAL, OUT, RUN
 from mmdbench.errors import UsageError
+from mmdbench.records import CLEAN, LEVELS
 
 # Options under one heading of `--help`.
 question_option = partial(typer.Option, rich_help_panel="Questions")
@@ -63,9 +64,10 @@ SourceFiles = Annotated[
 ]
 
 Levels = Annotated[
-    str,
+    list[str],
     picture_option(
-        "--level", help="Levels, with commas: low, mid, hard; eval and build also take clean and recoded."
+        "--level",
+        help="Levels: low, mid, hard; eval and build also take clean and recoded; with commas or repeated.",
     ),
 ]
 Design = Annotated[
@@ -80,17 +82,17 @@ Corruptions = Annotated[
     list[str] | None,
     picture_option(
         "--corruption",
-        help="Use only these corruptions: names, module:function or file.py:function, "
+        help="Use only these corruptions: names, categories, all, module:function or file.py:function, "
         "with commas or repeated.",
     ),
 ]
-CorruptionNames = Annotated[
-    list[str] | None,
-    picture_option("--name", "--corruption", help="Use only this corruption; repeatable."),
-]
 CorruptionCode = Annotated[
     list[str] | None,
-    picture_option("--corruption", help="Run this code: module:function or file.py:function; repeatable."),
+    picture_option(
+        "--corruption",
+        help="Run the code of these corruptions: module:function or file.py:function, with commas or "
+        "repeated.",
+    ),
 ]
 DegradeAgain = Annotated[
     bool,
@@ -100,6 +102,10 @@ DegradeAgain = Annotated[
 ]
 Profile = Annotated[str, picture_option("--profile", help="Parameters of the corruptions: paper or scaled.")]
 Codec = Annotated[str, picture_option("--codec", help="Encoding of degraded images: jpeg:Q, webp:Q or png.")]
+DEGRADED = list(LEVELS)
+"""The levels that a verb without clean pictures shows by default."""
+CLEAN_AND_DEGRADED = [CLEAN, *LEVELS]
+"""The levels that `eval` asks by default."""
 SheetOut = Annotated[
     Path, typer.Option("-o", "--out", parser=LOCAL, help="Sheet to write: a .png or .jpg file.")
 ]
@@ -219,3 +225,17 @@ def parse_shard(text: str) -> tuple[int, int]:
 def split_list(*texts: str) -> tuple[str, ...]:
     """`a, b` → ("a", "b"), for each text in turn; empty parts are left out."""
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+
+
+def split_option(texts: list[str] | None) -> tuple[str, ...]:
+    """The names of an option that is given with commas or repeated; none if it is not given."""
+    return split_list(*(texts or ()))
+
+
+def whole_numbers(option: str, texts: list[str] | None) -> tuple[int, ...]:
+    """The whole numbers of an option that is given with commas or repeated. Raises UsageError for others."""
+    found = split_option(texts)
+    for text in found:
+        if not (text.isascii() and text.isdecimal()):
+            raise UsageError(f"{option} must be whole numbers, got {text!r}.")
+    return tuple(map(int, found))

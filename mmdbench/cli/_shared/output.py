@@ -85,17 +85,21 @@ def print_page(
     say(f"  {made.path} ({size}, {made.examples} examples, {made.pictures} pictures)")
 
 
-def print_run(run: Run) -> None:
-    """Print the report of a run with the places of its files.
+def print_run(run: Run, *, as_json: bool = False) -> None:
+    """Print the report of a run with the places of its files, or as JSON alone.
 
     Files are only written of the run's default judge.
     """
     from mmdbench.library.screen import Screen
 
-    Screen().print(run.report)
-    print_ages(run.report)
-    if run.shown_by_default:
-        print_paths(run.report.write(run.folder))
+    if as_json:
+        print_rendering(run.report.text("json"))
+    else:
+        Screen().print(run.report)
+    print_ages(run.report, err=as_json)
+    paths = run.report.write(run.folder) if run.shown_by_default else ()
+    if not as_json:
+        print_paths(paths)
 
 
 def print_forecast(found: Forecast, *, as_json: bool) -> None:

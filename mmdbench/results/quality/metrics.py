@@ -75,7 +75,7 @@ def find_weights(name: str, weights_dir: Path | None = None) -> Path:
     raise DataError(
         f"The weights of {name} are missing: there is no {file} in {folder}.",
         hint=f"Fetch {file} from {_WEIGHTS_URL} into a folder and name it with --weights-dir, "
-        f"or leave {name} out with --metrics.",
+        f"or leave {name} out with --metric.",
     )
 
 
