@@ -5,9 +5,13 @@ In the order of the data::
     profiles.py     settings of the paper and of the published code
     segments.py     a sample → texts and pictures in order, dropped by chance, with positions
     pictures.py     pictures → patches, and latent tokens
+    samples.py      records of a training set → samples
+    packing.py      samples → packs, and the place in the data
     masks.py        the rows that each row attends to
     layout.py       a pack → tensors
     forward.py      tensors → final states, logits and velocities, with gradients
     losses.py       next tokens, velocities, distillation
     optimiser.py    AdamW, schedule, moving average
+    checkpoints.py  a folder for each saved step, and resuming from it
+    loop.py         all of it, step by step
 """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,13 +66,11 @@ class PackedSequence:
 
     def to(self, device: torch.device) -> PackedSequence:
         """The sequence on a device."""
-        return PackedSequence(*(_moved(getattr(self, f.name), device) for f in fields(self)))
+        return replace(self, **{f.name: _moved(getattr(self, f.name), device) for f in fields(self)})
 
 
-def _moved(value: Tensor | tuple[object, ...], device: torch.device) -> object:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    return tuple(_moved(v, device) for v in value)  # type: ignore[arg-type]
+def _moved(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else tuple(_moved(v, device) for v in value)
 
 
 def lay_out(
