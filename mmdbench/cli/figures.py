@@ -16,14 +16,15 @@ def figures(
     runs: opts.RunsOrPublished,
     out: opts.FilesOut,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="Formats: svg, pdf; with commas or repeated.")
+        list[str] | None, typer.Option("--format", help="Formats: svg, pdf, png; with commas or repeated.")
     ] = None,
+    columns: Annotated[int, typer.Option("--columns", help="Columns of a paper each spans: 1 or 2.")] = 1,
     judge: opts.Judge = "",
 ) -> None:
-    """Draw the figures of a report as SVG and PDF.
+    """Draw the figures of a report for a paper: as SVG and PDF, of one column.
 
     Scores by level, drops by benchmark, and a map of corruptions × levels.
     """
     from mmdbench.library import load_report
 
-    print_paths(load_report(*runs, judge=judge).figures(out, opts.split_option(formats)))
+    print_paths(load_report(*runs, judge=judge).figures(out, opts.split_option(formats), columns))

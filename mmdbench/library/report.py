@@ -128,11 +128,24 @@ class Report:
                 on_progress=bar.update,
             )
 
-    def figures(self, folder: str | Path, formats: str | Sequence[str] = ()) -> list[Path]:
-        """Draw the figures as `svg` and `pdf` files. Raises MissingExtraError without matplotlib."""
-        from mmdbench.report.render.figures import FORMATS, draw_figures
+    def figures(self, folder: str | Path, formats: str | Sequence[str] = (), columns: int = 1) -> list[Path]:
+        """Draw the figures of the report.
 
-        return draw_figures(self.content, local_path(folder, "folder"), listed(formats) or FORMATS)
+        Args:
+            folder: Folder of the figures.
+            formats: Some of `svg`, `pdf` and `png`; none for `svg` and `pdf`.
+            columns: Number of a paper's columns that a figure spans: 1 (3.35 inches) or 2 (6.9 inches).
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+            UsageError: Another format or another number of columns is asked for.
+        """
+        from mmdbench.report.render.figures import draw_figures
+
+        return draw_figures(self.content, local_path(folder, "folder"), listed(formats), columns)
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
         """Write `report.md`, `tables.json`, `tables.csv`, `tables.tex` and `grades.jsonl` of one run."""
