@@ -266,8 +266,8 @@ def main() -> int:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     # The state after the first dozen photographs of a build.
-    _inpainting._PIXELS_BEFORE_NUMBA = _saturation._PIXELS_BEFORE_KERNEL = 0  # noqa: SLF001
-    _saturation._PIXELS_BEFORE_NUMBA = 0  # noqa: SLF001
+    for kernel in (_inpainting, _saturation):
+        kernel._PIXELS_BEFORE_NUMBA = kernel._PIXELS_BEFORE_KERNEL = 0  # noqa: SLF001
     names = get_corruption_names()
     if options.fifteen or options.smoke:
         names.remove("mean_shift")

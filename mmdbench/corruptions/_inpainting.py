@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import sys
 from typing import TYPE_CHECKING
 
 import cv2
@@ -27,8 +28,9 @@ Image = NDArray[np.uint8]
 # OpenCV reads outside of an image of fewer pixels to a side.
 _LEAST_SIDE = 3
 _RADII = (1, 100)
-# Loading compiled code takes as long as OpenCV does for a dozen photographs.
+# Loading compiled code takes as long as OpenCV does for a dozen photographs, or for one once numba is loaded.
 _PIXELS_BEFORE_NUMBA = 10_000_000
+_PIXELS_BEFORE_KERNEL = 1_000_000
 # Elsewhere a compiler may have fused multiplications and additions in OpenCV, which changes roundings.
 _PROCESSORS = ("x86_64", "amd64")
 
@@ -57,7 +59,7 @@ def inpaint(image: Image, mask: Image, radius: int) -> Image:
 def _is_worth_it(pixels: int) -> bool:
     global _seen  # noqa: PLW0603  # pixels filled by this process; a race between threads does no harm
     _seen += pixels
-    return _seen > _PIXELS_BEFORE_NUMBA
+    return _seen > (_PIXELS_BEFORE_KERNEL if "numba" in sys.modules else _PIXELS_BEFORE_NUMBA)
 
 
 def _by_opencv(image: Image, mask: Image, radius: int) -> Image:

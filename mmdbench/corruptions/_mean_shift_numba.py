@@ -48,6 +48,8 @@ def _wide_lanes() -> int:
 
 _WIDE = _wide_lanes()
 _NARROW = 16
+# Half the memory where the widest windows would not fit the first cache; else no widening in every row.
+_STORED = np.uint8 if _WIDE > _NARROW else np.uint16
 
 
 def _vector(bits: int, lanes: int) -> Any:
@@ -65,22 +67,59 @@ def _words(builder: Any, number: Any, lanes: int) -> Any:
     return splat(builder, builder.trunc(number, words.element), words)
 
 
-def _total(builder: Any, vector: Any) -> Any:
-    """The sum of a vector of 16-bit words as a 64-bit integer."""
-    lanes = vector.type.count
-    wide = builder.zext(vector, _vector(32, lanes))
-    result = _call(builder, f"llvm.vector.reduce.add.v{lanes}i32", wide.type.element, wide)
-    return builder.zext(result, ir.IntType(64))
+def _load(builder: Any, pointer: Any, vector: Any) -> Any:
+    """The vector at any address of an array of its elements."""
+    loaded = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+    loaded.align = vector.element.width // 8
+    return loaded
 
 
-def _add_row(builder: Any, pointers: Any, centre: Any, limits: Any, running: Any) -> None:
+def _totals(builder: Any, vectors: list[Any]) -> list[Any]:
+    """The sums of up to four vectors of 16-bit words as 64-bit integers, added up side by side."""
+    wide = _vector(32, vectors[0].type.count // 2)
+    low, high = splat(builder, wide.element(0xFFFF), wide), splat(builder, wide.element(16), wide)
+    sums = []
+    for vector in vectors:
+        pairs = builder.bitcast(vector, wide)
+        sums.append(builder.add(builder.and_(pairs, low), builder.lshr(pairs, high)))
+    # Each round halves the vectors: groups of lanes of one beside the same groups of the other.
+    group = 1
+    while len(sums) > 1:
+        sums = [_zipped(builder, *sums[at : at + 2], group) for at in range(0, len(sums), 2)]
+        group *= 2
+    total = sums[0]
+    while total.type.count > group:
+        total = builder.add(*_halves(builder, total))
+    lane = ir.IntType(32)
+    return [builder.zext(builder.extract_element(total, lane(n)), ir.IntType(64)) for n in range(group)]
+
+
+def _zipped(builder: Any, first: Any, second: Any, group: int) -> Any:
+    """The sums of neighbouring groups of lanes, those of two vectors in turn."""
+    lanes = first.type.count
+    starts = range(0, lanes, 2 * group)
+    parts = []
+    for shift in (0, group):
+        places = [start + shift + n + of for start in starts for of in (0, lanes) for n in range(group)]
+        parts.append(builder.shuffle_vector(first, second, ir.Constant(_vector(32, lanes), places)))
+    return builder.add(*parts)
+
+
+def _halves(builder: Any, vector: Any) -> list[Any]:
+    half = vector.type.count // 2
+    return [
+        builder.shuffle_vector(vector, vector, ir.Constant(_vector(32, half), list(range(at, at + half))))
+        for at in (0, half)
+    ]
+
+
+def _add_row(builder: Any, pointers: Any, centre: Any, limits: Any, ones: Any, running: Any) -> None:
     """Add one row of pixels, given a pointer into each plane, to the five running sums."""
     lanes, words = limits.type.count, limits.type
     channels, distance = [], None
     for pointer, middle in zip(pointers, centre, strict=True):
-        loaded = builder.load(builder.bitcast(pointer, _vector(8, lanes).as_pointer()))
-        loaded.align = 1
-        channel = builder.zext(loaded, words)
+        loaded = _load(builder, pointer, _vector(np.iinfo(_STORED).bits, lanes))
+        channel = loaded if loaded.type == words else builder.zext(loaded, words)
         difference = builder.sub(channel, middle)
         square = builder.mul(difference, difference)
         if distance is None:
@@ -88,11 +127,13 @@ def _add_row(builder: Any, pointers: Any, centre: Any, limits: Any, running: Any
         else:
             distance = _call(builder, f"llvm.uadd.sat.v{lanes}i16", words, distance, square)
         channels.append(channel)
-    near = builder.sext(builder.icmp_unsigned("<", distance, limits), words)
-    count = builder.sub(builder.load(running[0]), near)
+    near = builder.icmp_unsigned("<", distance, limits)
+    none = ir.Constant(words, [0] * lanes)
+    # Choices between a vector and zero, which AVX-512 adds in one instruction.
+    count = builder.add(builder.load(running[0]), builder.select(near, ones, none))
     builder.store(count, running[0])
     # Adding the count so far in every row weighs each pixel by the rows from its own to the last.
-    additions = [count, *(builder.and_(channel, near) for channel in channels)]
+    additions = [count, *(builder.select(near, channel, none) for channel in channels)]
     for accumulator, addition in zip(running[1:], additions, strict=True):
         builder.store(builder.add(builder.load(accumulator), addition), accumulator)
 
@@ -100,38 +141,42 @@ def _add_row(builder: Any, pointers: Any, centre: Any, limits: Any, running: Any
 def _column_sums(lanes: int) -> Any:
     """Make the vector function that sums over a block `lanes` columns wide, one lane a column.
 
-    It is called as `(planes, (start, rows, valid), colour, limit)`: `planes` the picture as
-    3×H×W uint8, `start` the flat index of the block's first pixel in plane 0, `rows` at most 257,
-    `valid` how many of the columns count, `colour` the centre as three integers, `limit` one more
-    than the squared colour radius. Over the pixels with squared distance < `limit` it returns
-    their number, the sum of their columns (from 0), the sum of `rows` minus their row (from 0),
-    and the sums of the three channels.
+    It is called as `(planes, (start, rows, skipped), colour, limits)`: `planes` the picture as
+    3×H×W, `start` the flat index of the block's first pixel in plane 0, `rows` at most 257, `colour`
+    the centre as three integers, and `limits` those of `_limits`, of which the first `skipped` do not
+    count. Over the pixels with a squared distance below their column's limit it returns their number,
+    the sum of their columns (from 0), the sum of `rows` minus their row (from 0), and the sums of the
+    three channels.
     """
     columns = ir.Constant(_vector(16, lanes), list(range(lanes)))
     zero = ir.Constant(_vector(16, lanes), [0] * lanes)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        planes, block, colour, limit = arguments
-        start, rows, valid = cgutils.unpack_tuple(builder, block)
+        planes, block, colour, limits = arguments
+        start, rows, skipped = cgutils.unpack_tuple(builder, block)
         array = context.make_array(signature.args[0])(context, builder, planes)
-        plane_stride, row_stride, _ = cgutils.unpack_tuple(builder, array.strides)
+        _, height, width = cgutils.unpack_tuple(builder, array.shape)
         centre = [_words(builder, part, lanes) for part in cgutils.unpack_tuple(builder, colour)]
-        counts = builder.icmp_unsigned("<", columns, _words(builder, valid, lanes))
-        limits = builder.select(counts, _words(builder, limit, lanes), zero)
-        offsets = [builder.mul(plane_stride, plane_stride.type(channel)) for channel in range(3)]
+        words = context.make_array(signature.args[3])(context, builder, limits).data
+        # Loads of what the compiler would otherwise find out, and then compute again in every row.
+        limits, ones = (
+            _load(builder, builder.gep(words, [at]), zero.type) for at in (skipped, skipped.type(2 * _WIDE))
+        )
+        plane = builder.mul(height, width)
+        offsets = [builder.mul(plane, plane.type(channel)) for channel in range(3)]
         running = [cgutils.alloca_once_value(builder, zero) for _ in range(5)]
         with cgutils.for_range(builder, rows) as loop:
-            position = builder.add(start, builder.mul(loop.index, row_stride))
+            position = builder.add(start, builder.mul(loop.index, width))
             pointers = [builder.gep(array.data, [builder.add(position, offset)]) for offset in offsets]
-            _add_row(builder, pointers, centre, limits, running)
-        count, *others = (builder.load(accumulator) for accumulator in running)
-        vectors = [count, builder.mul(count, columns), *others]
-        results = [_total(builder, vector) for vector in vectors]
+            _add_row(builder, pointers, centre, limits, ones, running)
+        count, up, *colours = (builder.load(accumulator) for accumulator in running)
+        results = _totals(builder, [count, builder.mul(count, columns)])
+        results += _totals(builder, [up, *colours])
         return context.make_tuple(builder, signature.return_type, results)
 
-    def typed(_typing: Any, planes: Any, _block: Any, _colour: Any, _limit: Any) -> Any:
+    def typed(_typing: Any, planes: Any, _block: Any, _colour: Any, limits: Any) -> Any:
         three, six = (numba.types.UniTuple(numba.int64, length) for length in (3, 6))
-        return six(planes, three, three, numba.int64), generate
+        return six(planes, three, three, limits), generate
 
     return intrinsic(typed)
 
@@ -144,7 +189,7 @@ _sum_narrow = _column_sums(_NARROW)
 def _planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The channels of an H×W×3 image one after another, each row padded with zeros."""
     height, width, _ = image.shape
-    planes = np.zeros((3, height, width + _PADDING), np.uint8)
+    planes = np.zeros((3, height, width + _PADDING), _STORED)
     for y in range(height):
         for x in range(width):
             planes[0, y, x] = image[y, x, 0]
@@ -154,7 +199,16 @@ def _planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @compiled
-def _step(planes: Any, state: Any, radius: float, limit: int) -> tuple[int, int, int, int, int]:
+def _limits(limit: int) -> NDArray[np.uint16]:
+    """The limit for columns that count, 0 for those right of them, and ones to count with."""
+    limits = np.zeros(3 * _WIDE, np.uint16)
+    limits[:_WIDE] = limit
+    limits[2 * _WIDE :] = 1
+    return limits
+
+
+@compiled
+def _step(planes: Any, state: Any, radius: float, limits: Any) -> tuple[int, int, int, int, int]:
     """The state after one step: mean position and colour, ties rounded to even; (-1, …) if none is near."""
     x, y, red, green, blue = state
     left = max(int(np.rint(x - radius)), 0)
@@ -165,11 +219,11 @@ def _step(planes: Any, state: Any, radius: float, limit: int) -> tuple[int, int,
     column = left
     while column <= right:
         valid = right - column + 1
-        block = (top * planes.shape[2] + column, rows, valid)
+        block = (top * planes.shape[2] + column, rows, max(_WIDE - valid, 0))
         if valid > _NARROW:
-            n, dx, up, r, g, b = _sum_wide(planes, block, (red, green, blue), limit)
+            n, dx, up, r, g, b = _sum_wide(planes, block, (red, green, blue), limits)
         else:
-            n, dx, up, r, g, b = _sum_narrow(planes, block, (red, green, blue), limit)
+            n, dx, up, r, g, b = _sum_narrow(planes, block, (red, green, blue), limits)
         count += n
         sum_x += dx + n * column
         sum_up += up
@@ -191,7 +245,7 @@ def _step(planes: Any, state: Any, radius: float, limit: int) -> tuple[int, int,
 
 
 @compiled
-def _settle(planes: Any, memo: Any, x: int, y: int, radius: float, limit: int) -> Any:
+def _settle(planes: Any, memo: Any, x: int, y: int, radius: float, limits: Any) -> Any:
     """The final colour of the pixel (x, y).
 
     `memo` holds, for each position, the last step taken from there: 24 bits of the colour it was
@@ -207,7 +261,7 @@ def _settle(planes: Any, memo: Any, x: int, y: int, radius: float, limit: int) -
             next_red, next_green, next_blue = (known >> 16) & 0xFF, (known >> 8) & 0xFF, known & 0xFF
         else:
             state = (x, y, red, green, blue)
-            next_x, next_y, next_red, next_green, next_blue = _step(planes, state, radius, limit)
+            next_x, next_y, next_red, next_green, next_blue = _step(planes, state, radius, limits)
             if next_x < 0:
                 break
             offsets = ((next_x - x + 128) << 8) | (next_y - y + 128)
@@ -225,11 +279,12 @@ def _filter(image: Any, wanted: Any, radius: float, limit: int, result: Any) -> 
     """Write the filtered colour of every wanted pixel of `image` into `result`."""
     height, width = wanted.shape
     planes = _planes(image)
+    limits = _limits(limit)
     memo = np.zeros((height, width), np.int64)
     for y in range(height):
         for x in range(width):
             if wanted[y, x]:
-                red, green, blue = _settle(planes, memo, x, y, radius, limit)
+                red, green, blue = _settle(planes, memo, x, y, radius, limits)
                 result[y, x, 0] = red
                 result[y, x, 1] = green
                 result[y, x, 2] = blue

@@ -121,6 +121,6 @@ def decode_encoded(image: ImageBytes) -> NDArray[np.uint8]:
     import cv2
     import numpy as np
 
-    found = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
+    found = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR_RGB)
     assert found is not None
-    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(found, np.uint8)

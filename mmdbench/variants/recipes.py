@@ -214,8 +214,13 @@ def apply_recipe(clean: CleanImage, recipe: Recipe, params: Mapping[str, Any]) -
     # A recipe of a time when profiles were dropped has no digest of one, and gives the bytes of that time.
     image = encode(pixels, parse_codec(recipe.codec), clean.icc if recipe.icc else b"")
     decoded = pixels if image.mime == "image/png" else decode_encoded(image)
-    no_op = recipe.corruption is not None and bool((pixels == clean.pixels).all())
+    no_op = recipe.corruption is not None and _equal(pixels, clean.pixels)
     return Variant(recipe, params, image, pixel_digest(decoded), no_op)
+
+
+def _equal(pixels: NDArray[np.uint8], others: NDArray[np.uint8]) -> bool:
+    """True for two pictures of one shape with the same pixels; most others differ in the first few rows."""
+    return all(bool((pixels[at : at + 16] == others[at : at + 16]).all()) for at in range(0, len(pixels), 16))
 
 
 def _require_code(recipe: Recipe) -> None:

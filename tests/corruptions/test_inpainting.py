@@ -41,7 +41,8 @@ def holes(rng: np.random.RandomState, height: int, width: int) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use numba from the first picture on."""
-    monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 0)  # private: users do not choose this bound
+    for bound in ("_PIXELS_BEFORE_NUMBA", "_PIXELS_BEFORE_KERNEL"):  # private: users do not choose them
+        monkeypatch.setattr(_inpainting, bound, 0)
 
 
 engine = engine_fixture(_inpainting)
@@ -141,10 +142,20 @@ def test_the_corruption_is_the_same_with_and_without_numba(monkeypatch: pytest.M
 
 
 @needs_numba
-def test_numba_is_loaded_only_where_there_is_enough_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loaded", [False, True])
+def test_numba_is_loaded_only_where_there_is_enough_to_do(
+    loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numba
+
+    if loaded:
+        monkeypatch.setitem(sys.modules, "numba", numba)
+    else:
+        monkeypatch.delitem(sys.modules, "numba")
     used: list[int] = []
     monkeypatch.setattr(_inpainting, "_kernel", lambda: used.append(1))
-    monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 100 * 100 * 3)
+    monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_NUMBA", 100 * 100 * (9 if loaded else 3))
+    monkeypatch.setattr(_inpainting, "_PIXELS_BEFORE_KERNEL", 100 * 100 * (3 if loaded else 1))
     monkeypatch.setattr(_inpainting, "_seen", 0)  # private: it counts for the whole process
     image, mask = photo()[:100, :100], np.zeros((100, 100), np.uint8)
     mask[10:20, 10:20] = 255
@@ -182,7 +193,7 @@ import cv2
 import numpy as np
 from mmdbench.corruptions import _inpainting
 
-_inpainting._PIXELS_BEFORE_NUMBA = 0
+_inpainting._PIXELS_BEFORE_NUMBA = _inpainting._PIXELS_BEFORE_KERNEL = 0
 rng = np.random.RandomState(3)
 for case in range(4):
     image = cv2.resize(rng.randint(0, 256, (9, 12, 3)).astype(np.uint8), (75, 50))

@@ -99,6 +99,10 @@ def test_a_corruption_that_changes_nothing_is_marked():
     assert variant(grey, corruption="hsv_saturation").no_op
     assert not variant(grey, corruption="dark_illumination").no_op
     assert not variant(grey, level="recoded").no_op
+    pixels = np.full((20, 30, 3), 90, np.uint8)
+    pixels[-1, -1] = 200, 0, 0
+    one_changes = clean_image(png(pixels), "here")
+    assert not variant(one_changes, corruption="hsv_saturation").no_op
 
 
 def test_any_number_of_threads_makes_the_same_pictures():
