@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from io import StringIO
 from typing import IO
@@ -15,6 +17,7 @@ from mmdbench.system.printable import log_line
 __all__ = ["Screen", "plain_text", "styled"]
 
 _WIDTH = 110
+_UNLIMITED = 100_000
 
 
 class Screen(Console):
@@ -23,12 +26,16 @@ class Screen(Console):
     Args:
         stderr: Write to standard error.
         file: Write to this file.
-        width: Width in characters; by default that of the terminal.
+        width: Width in characters; by default that of the terminal, and as wide as needed into a file or
+            pipe, where `COLUMNS` may limit it.
     """
 
     def __init__(
         self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None
     ) -> None:
+        target = file or (sys.stderr if stderr else sys.stdout)
+        if width is None and not target.isatty() and not os.environ.get("COLUMNS"):
+            width = _UNLIMITED
         super().__init__(
             stderr=stderr,
             file=file,

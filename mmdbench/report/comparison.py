@@ -22,8 +22,8 @@ from mmdbench.report.scores import (
     why_no_difference,
 )
 from mmdbench.report.tables.collect import PublishedRows, weighting_of
-from mmdbench.report.tables.run_notes import notes_beside_published, run_notes
-from mmdbench.report.tables.table import Column, Row, Table, Value, marked, value_of
+from mmdbench.report.tables.run_notes import notes_beside_published, notes_of_runs, run_notes
+from mmdbench.report.tables.table import PRINTED, Column, Row, Table, Value, marked, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.stats import Estimate, benjamini_hochberg, difference, holm
 
@@ -110,9 +110,9 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
             hint=f"Published: {_named(theirs)}. The run: {_named(ours)}.",
         )
     columns = (
-        Column(run.name, digits=2, intervals=False),
-        Column(published.label, digits=2, intervals=False),
-        Column("new − old", digits=2, signed=True, difference=True),
+        Column(run.name, digits=PRINTED, intervals=False),
+        Column(published.label, digits=PRINTED, intervals=False),
+        Column("new − old", digits=PRINTED, signed=True, difference=True),
         Column("p", "p", 4),
     )
     caption = (
@@ -165,7 +165,7 @@ def _gap_table(
         rows += [_gap_row(gap, names[gap.id], adjusted.get(gap.id)) for gap in here]
     columns = (
         Column("n", "count", 0),
-        Column("new − old", digits=2, signed=True, difference=True),
+        Column("new − old", signed=True, difference=True),
         Column("only new", "count", 0),
         Column("only old", "count", 0),
         Column("p", "p", 4),
@@ -199,7 +199,7 @@ def _gap_row(gap: Gap, name: str, adjusted: float | None) -> Row:
 
 
 def _notes(first: RunResults, second: RunResults) -> list[str]:
-    notes = [f"{run.name}: {note}" for run in (first, second) for note in run_notes(run)]
+    notes = notes_of_runs({run.name: run_notes(run) for run in (first, second)})
     shared = [cell for cell in first.replies if cell in second.replies]
     # Runs of one design can still differ in pixels, by the version of a codec or of OpenCV.
     seen = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import wrap
 
 from rich import box
@@ -12,15 +13,17 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table as Grid
 from rich.text import Text
 
+from mmdbench.records import in_order
+from mmdbench.report.scores import LevelRow, worst_level
 from mmdbench.report.tables.collect import Tables
-from mmdbench.report.tables.table import Table, Value, chosen, ranks, shown
+from mmdbench.report.tables.table import LEAST, Row, Table, Value, chosen, ranks, shown
 from mmdbench.stats.rounding import RULE, fixed
 from mmdbench.system.printable import one_line
 
-__all__ = ["console", "footer", "grid", "interval", "summary_keys"]
+__all__ = ["console", "footer", "grid", "interval", "interval_of", "most_affected", "summary_keys"]
 
-_PERCEPTION = ("perception", "perception-corruptions", "perception-chains")
-_FOR_ONE = (*_PERCEPTION, "levels", "corruption-category", "corruption", "flips", "rbench-published")
+_MAIN_OF_ONE = ("perception", "levels", "rbench-published")
+_MAIN_OF_MANY = ("perception", "drops", "levels", "rbench-published")
 _PUBLISHED_RULES = (
     "Points of 0 to 100 as published, with 95 % intervals for the numbers of questions: Wilson for scores, "
     "unpaired for drops. Rounded " + RULE + "."
@@ -30,21 +33,27 @@ _RULES = (
     "for drops; a question under several corruptions counts once. Rounded " + RULE + "."
 )
 _WIDE = ("points", "%")
-_LEAST_LABEL = 12
-_FOR_MANY = (*_PERCEPTION, "drops", "levels", "corruption-models", "mce", "rbench-published")
+_LEAST_TEXT = 12
+_AFFECTED = 3
+_UNLIMITED = 100_000
+_PARTS = ("question-category", "corruption-category", "corruption", "corruption-models")
+_BREAK_AFTER = re.compile(r"(?<=[-_/@:. ])(?=\S)")
 
 
 def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
-    """The report for rich to print: the tables of the given keys, or those of `summary_keys`."""
+    """The report for rich to print: the tables of the given keys, or a summary on one screen."""
     found = chosen(tables.tables, keys or summary_keys(tables))
+    head = {name: value for name, value in tables.header.items() if name != "rounding"}  # in the footer
     parts: list[RenderableType] = [
-        Text(one_line(" · ".join(f"{k}: {v}" for k, v in tables.header.items())), style="dim"),
+        Text(one_line(" · ".join(f"{k}: {v}" for k, v in head.items())), style="dim"),
         Text(),
     ]
     before, _ = tables.notes_around()
     parts += [*(Text(one_line(line), style="bold red") for line in before), *([Text()] if before else [])]
     for table in found:
         parts += [grid(table), Text()]
+    most = [] if keys else most_affected(tables)
+    parts += [*(Text(one_line(line)) for line in most), *([Text()] if most else [])]
     parts += [Text(one_line(line), style="dim") for line in footer(tables)]
     rest = [table.key for table in tables.tables if table not in found]
     if rest:
@@ -53,11 +62,35 @@ def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
 
 
 def summary_keys(tables: Tables) -> list[str]:
-    """Keys of the tables that are shown if none is asked for."""
+    """The key of the main table, which is shown if none is asked for; several if there is no such table."""
     runs = {row.run for row in tables.main}
-    keys = _FOR_MANY if len(runs) > 1 else _FOR_ONE
-    found = [key for key in keys if tables.find(key) is not None]
-    return found or ["levels"]
+    keys = _MAIN_OF_MANY if len(runs) > 1 else _MAIN_OF_ONE
+    return [key for key in keys if tables.find(key) is not None][:1] or ["levels"]
+
+
+def most_affected(tables: Tables) -> list[str]:
+    """A line for each run with the three corruptions that it loses most by, largest drop first.
+
+    Corruptions with fewer questions than `LEAST` are left out; if all are, the categories are shown.
+    """
+    by_part = {part.id: part.rows for part in tables.breakdowns}
+    for part in ("corruption", "corruption-category"):
+        rows = [row for row in by_part.get(part, ()) if row.questions >= LEAST and row.drops]
+        if rows:
+            return list(_affected_lines(rows))
+    return []
+
+
+def _affected_lines(rows: Sequence[LevelRow]) -> Iterator[str]:
+    runs = dict.fromkeys(row.run for row in rows)
+    for run in runs:
+        own = [row for row in rows if row.run == run]
+        level = worst_level(in_order(level for row in own for level in row.drops))
+        drops = [(row.name, row.drops[level]) for row in own if level in row.drops]
+        largest = sorted(drops, key=lambda drop: -drop[1].value)[:_AFFECTED]
+        named = (f"{name} {fixed(d.value)} ({interval_of(d.low, d.high)}, n {d.n})" for name, d in largest)
+        whose = f" of {run}" if len(runs) > 1 else ""
+        yield f"Largest drops{whose}, clean → {level}: {', '.join(named)}."
 
 
 def grid(table: Table) -> RenderableType:
@@ -76,11 +109,37 @@ class _Fitted:
     table: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        cells = _cells(self.table)
-        yield Text(one_line(self.table.title), style="bold")
-        yield from _blocks(self.table, cells, options.max_width)
-        if self.table.caption:
-            yield Text(one_line(self.table.caption), style="dim italic")
+        table, folded = _folded(self.table)
+        yield Text(one_line(table.title), style="bold")
+        wide = options.update(width=_UNLIMITED)
+        for part in _blocks(table, _cells(table), options.max_width) if table.rows else ():
+            # A terminal narrower than one label and one number breaks the line, never the number.
+            least = max(options.max_width, console.measure(part, options=wide).maximum)
+            yield from console.render(part, options.update(width=least))
+        if folded:
+            named = ", ".join(" ".join(row.labels) for row in folded)
+            yield Text(f"Fewer than {LEAST} questions each, in --csv and --json: {one_line(named)}.")
+        if table.caption:
+            yield Text(one_line(table.caption), style="dim italic")
+
+
+def _folded(table: Table) -> tuple[Table, list[Row]]:
+    """The table without the rows of a breakdown that rest on too few questions, and those rows."""
+    if table.key not in _PARTS:
+        return table, []
+    few = [row for row in table.rows if _questions(table, row) < LEAST]
+    return replace(table, rows=tuple(row for row in table.rows if row not in few)), few
+
+
+def _questions(table: Table, row: Row) -> float:
+    """The smallest number of questions that a number of the row rests on."""
+    counts = [value.n for value in row.values if value is not None and value.n is not None]
+    named = [
+        float(value.value)
+        for value, column in zip(row.values, table.columns, strict=True)
+        if column.name == "n" and value is not None
+    ]
+    return min([*counts, *named], default=LEAST)
 
 
 def _cells(table: Table) -> list[list[Text]]:
@@ -114,28 +173,52 @@ def _blocks(table: Table, cells: Sequence[Sequence[Text]], width: int) -> Iterat
     if natural + 3 * (len(labels) + len(names) - 1) + 2 <= width:
         yield _made(table, cells, range(len(names)), names)
         return
-    most = max(_LEAST_LABEL, width // (2 * len(labels)))
+    most = max(_LEAST_TEXT, width // 3)
     # Text may be wrapped, a number may not.
     numbers = [min(n, most) if c.unit == "text" else n for n, c in zip(numbers, table.columns, strict=True)]
     needed = [max(n, *map(cell_len, x.split()), 1) if x else n for n, x in zip(numbers, names, strict=True)]
     heads = ["\n".join(wrap(x, n, break_long_words=False)) for x, n in zip(names, needed, strict=True)]
-    room = width - sum(min(label, most) + 2 for label in labels)
+    labels = _fitting(labels, width - max(needed, default=0) - 2)
+    room = width - sum(label + 2 for label in labels)
     part: list[int] = []
     for place, size in enumerate(needed):
         if part and sum(needed[i] + 2 for i in part) + size > room:
-            yield from (_made(table, cells, part, heads, most), Text())
+            yield from (_made(table, cells, part, heads, labels, most), Text())
             part = []
         part.append(place)
-    yield from (_made(table, cells, part, heads, most), Text())
+    yield from (_made(table, cells, part, heads, labels, most), Text())
+
+
+def _fitting(labels: Sequence[int], room: int) -> list[int]:
+    """The widths of labels beside a number, the widest made narrower until they fit."""
+    found = list(labels)
+    while sum(found) + 2 * len(found) > room and max(found) > _LEAST_TEXT:
+        found[found.index(max(found))] -= 1
+    return found
+
+
+def _broken(name: str, width: int) -> str:
+    """A name in lines of at most that width, broken at its own separators; a longer part stays whole."""
+    lines = [""]
+    for part in _BREAK_AFTER.split(name):
+        if lines[-1] and cell_len((lines[-1] + part).rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _made(
-    table: Table, cells: Sequence[Sequence[Text]], places: Sequence[int], heads: Sequence[str], most: int = 0
+    table: Table,
+    cells: Sequence[Sequence[Text]],
+    places: Sequence[int],
+    heads: Sequence[str],
+    labels: Sequence[int] = (),
+    most: int = 0,
 ) -> Grid:
-    """The columns at some places as a grid; `most` limits the width of labels, 0 for no limit."""
-    made = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=not most, collapse_padding=bool(most))
-    for number, name in enumerate(table.labels):
-        made.add_column(Text(name), no_wrap=number == 0 and not most, overflow="fold", max_width=most or None)
+    """The columns at some places as a grid; `labels` and `most` limit the widths of labels and of texts."""
+    made = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=bool(most))
+    for name in table.labels:
+        made.add_column(Text(name), no_wrap=True)
     for place in places:
         text = table.columns[place].unit == "text"
         made.add_column(
@@ -151,17 +234,21 @@ def _made(
             made.add_section()
         section = row.section
         style = "bold" if row.summary else ""
-        made.add_row(
-            *(Text(one_line(label), style=style) for label in row.labels), *(line[i] for i in places)
-        )
+        names = [one_line(label) for label in row.labels]
+        if labels:
+            names = [_broken(name, size) for name, size in zip(names, labels, strict=True)]
+        made.add_row(*(Text(name, style=style) for name in names), *(line[i] for i in places))
     return made
 
 
 def interval(value: Value, digits: int = 1) -> str:
     """The interval of a value as `low…high`; empty if it has none."""
-    if value.low is None or value.high is None:
-        return ""
-    return f"{fixed(value.low, digits)}…{fixed(value.high, digits)}"
+    return interval_of(value.low, value.high, digits)
+
+
+def interval_of(low: float | None, high: float | None, digits: int = 1) -> str:
+    """An interval as `low…high`; empty without ends."""
+    return "" if low is None or high is None else f"{fixed(low, digits)}…{fixed(high, digits)}"
 
 
 def footer(tables: Tables) -> list[str]:

@@ -127,9 +127,9 @@ def _corruption_rows(
 
 def _model_columns(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> tuple[Column, ...]:
     several = len(labels) > 1
-    scores = [Column(x, digits=2, best="max" if several else "", intervals=not several) for x in labels]
+    scores = [Column(x, best="max" if several else "", intervals=not several) for x in labels]
     deltas = (
-        Column(f"Δ {new} − {old}", digits=2, signed=True, difference=True, rests_on=(new, old))
+        Column(f"Δ {new} − {old}", signed=True, difference=True, rests_on=(new, old))
         for new, old in pairs
     )
     return (*scores, *deltas)

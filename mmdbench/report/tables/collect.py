@@ -28,9 +28,14 @@ from mmdbench.report.tables.perception import perception_tables
 from mmdbench.report.tables.picture_quality import quality_table
 from mmdbench.report.tables.published_rbench import published_rbench_table
 from mmdbench.report.tables.rbench import rbench_tables
-from mmdbench.report.tables.run_notes import notes_beside_published, run_notes, unpublished_files
+from mmdbench.report.tables.run_notes import (
+    notes_beside_published,
+    notes_of_runs,
+    run_notes,
+    unpublished_files,
+)
 from mmdbench.report.tables.sample_size import detectable_table, whole_table
-from mmdbench.report.tables.table import Table, as_record, marked
+from mmdbench.report.tables.table import PRINTED, Table, as_record, marked
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
 from mmdbench.stats.rounding import RULE
@@ -162,6 +167,7 @@ def make_tables(
         tables = _task_tables(runs, levels, spec)
     judges = _judges(runs)
     tables = [replace(table, caption=_caption(table, first, judges)) for table in tables]
+    tables = [*map(_as_printed, tables)] if published else tables
     incomplete = {run.name for run in runs if not run.settled}
     return Tables(
         header=_header(first, list(rows), spec) | ({"judge": judges} if judges else {}),
@@ -197,6 +203,12 @@ def _caption(table: Table, run: RunResults | None, judges: str) -> str:
     judged = f", judge {judges}" if judges else ""
     rules = f"{run.plan.protocol}{judged}, {run.plan.design}: {weighting_of(run)}."
     return f"{rules} {table.caption}".strip()
+
+
+def _as_printed(table: Table) -> Table:
+    """The table with the decimals of published points."""
+    columns = (replace(c, digits=PRINTED) if c.unit == "points" else c for c in table.columns)
+    return replace(table, columns=tuple(columns))
 
 
 def _counts(runs: Sequence[RunResults]) -> dict[str, int]:
@@ -329,9 +341,6 @@ def _spec_text(spec: Spec) -> str:
 
 
 def _notes(runs: Sequence[RunResults], published: Sequence[PublishedRows]) -> list[str]:
-    notes = []
     papers = {result.paper for result in published}
-    for run in runs:
-        own = [*run_notes(run), *notes_beside_published(run, papers)]
-        notes += [f"{run.name}: {note}" if len(runs) > 1 else note for note in own]
+    notes = notes_of_runs({run.name: (*run_notes(run), *notes_beside_published(run, papers)) for run in runs})
     return notes + [f"{result.label}: {note}" for result in published for note in result.notes]

@@ -30,7 +30,7 @@ def worst_table(rows: Rows, levels: Sequence[str]) -> Table:
     unaltered = {row.id for of_run in rows.values() for row in of_run if UNALTERED in row.scores}
     columns = tuple(
         Column(
-            f"{name} ({UNALTERED})" if row_id in unaltered else name, digits=2, best="max", intervals=False
+            f"{name} ({UNALTERED})" if row_id in unaltered else name, best="max", intervals=False
         )
         for row_id, name in names.items()
     )
@@ -104,7 +104,7 @@ def ladder_table(rows: Rows, levels: Sequence[str]) -> Table:
                     Row((label, level) if several else (level,), values, section=label if several else "")
                 )
     labels = ("Model", "Level") if several else ("Level",)
-    columns = tuple(Column(name, digits=2, intervals=False) for name in names.values())
+    columns = tuple(Column(name, intervals=False) for name in names.values())
     return Table(
         "ladder",
         "Benchmarks by level",
@@ -122,9 +122,9 @@ def drop_table(rows: Rows, levels: Sequence[str]) -> Table | None:
     if not worst or CLEAN not in levels:
         return None
     levels = [level for level in levels if level != UNALTERED]
-    columns = [Column(level, digits=2, best="max", intervals=False) for level in levels]
+    columns = [Column(level, best="max", intervals=False) for level in levels]
     columns += [
-        Column("drop", digits=2, best="min", difference=True),
+        Column("drop", best="min", difference=True),
         Column("drop %", "%", best="min", difference=True),
     ]
     body = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,14 @@ from mmdbench.run.file_records import has_unchecked
 from mmdbench.run.served_models import names_text
 from mmdbench.variants.released import KNOWN_SHA256
 
-__all__ = ["notes_beside_published", "run_notes", "unpublished_files"]
+__all__ = ["notes_beside_published", "notes_of_runs", "run_notes", "unpublished_files"]
 
 _RULES = {"CLEAR": "clear/1", "R-Bench": "rbench/official"}
 """The protocol that has the rules of a paper's scores."""
+
+_COUNT = re.compile(r"(?<=\s)(\d+)(?=\s)")
+"""A number in a sentence."""
+_MOST_PLACES = 4
 
 _SHARE_OFF = 0.03
 """Difference from an equal share that is worth a note: 3 of 100 rows."""
@@ -58,17 +63,51 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
     if no_ops:
         what = "a corruption that finds nothing to change"
         notes.append(f"{no_ops} corrupted images equal their clean image ({what}).")
-    warnings: dict[str, list[str]] = {}
+    notes += _grading_notes(results)
+    return tuple(filter(None, [*notes, asked_note(results)]))
+
+
+def notes_of_runs(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """The notes of several runs by their names, each after the names of those that it is of.
+
+    An equal note is written once; those of a run alone are written without its name.
+    """
+    found: dict[str, list[str]] = {}
+    for name, own in notes.items():
+        for note in own:
+            found.setdefault(note, []).append(name)
+    if len(notes) == 1:
+        return list(found)
+    every = "both runs" if len(notes) == 2 else f"all {len(notes)} runs"
+    return [
+        f"{every if len(names) == len(notes) else ', '.join(names)}: {note}" for note, names in found.items()
+    ]
+
+
+def _grading_notes(results: RunResults) -> list[str]:
+    """The warnings on grades, each sentence once with its levels; numbers that differ are given by level."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for arm in results.arms:
         where = arm.level + (f" {arm.corruption}" if arm.corruption and results.apart else "")
         for warning in arm.score.warnings:
-            warnings.setdefault(warning, []).append(where)
-    for warning, levels in warnings.items():
-        places = ", ".join(dict.fromkeys(levels[:4])) + (
-            f" and {len(levels) - 4} more" if len(levels) > 4 else ""
-        )
-        notes.append(f"{places} – {warning}")
-    return tuple(filter(None, [*notes, asked_note(results)]))
+            head, *more = _COUNT.split(warning, maxsplit=1)
+            number, rest = more or ("", "")
+            found.setdefault((head, rest), []).append((where, number))
+    return [_grading_note(words, places) for words, places in found.items()]
+
+
+def _grading_note(words: tuple[str, str], places: Sequence[tuple[str, str]]) -> str:
+    numbers = dict.fromkeys(number for _, number in places)
+    if len(numbers) == 1:
+        named = list(dict.fromkeys(where for where, _ in places))
+        more = f" and {len(named) - _MOST_PLACES} more" if len(named) > _MOST_PLACES else ""
+        return f"{', '.join(named[:_MOST_PLACES])}{more} – {next(iter(numbers)).join(words)}"
+    if len(places) > _MOST_PLACES:
+        ordered = sorted(map(int, numbers))
+        given = f"{ordered[0]} to {ordered[-1]} (in {len(places)} parts)"
+    else:
+        given = ", ".join(f"{number} ({where})" for where, number in places)
+    return given.join(words)
 
 
 def _unchecked_notes(results: RunResults) -> Iterator[str]:
@@ -121,10 +160,11 @@ def unpublished_files(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _file_notes(manifest: Mapping[str, Any]) -> list[str]:
-    return [
-        f"FILE of {name}: {difference}; these are not scores of {name}."
-        for name, difference in unpublished_files(manifest).items()
-    ]
+    found = unpublished_files(manifest)
+    if len(found) > 1:
+        named = "; ".join(f"{name}: {difference}" for name, difference in found.items())
+        return [f"FILES that are not the published ones, nor their scores: {named}."]
+    return [f"FILE of {name}: {how}; these are not scores of {name}." for name, how in found.items()]
 
 
 def _question_notes(results: RunResults) -> list[str]:

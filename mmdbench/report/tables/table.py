@@ -12,7 +12,9 @@ from mmdbench.stats import Estimate
 from mmdbench.stats.rounding import cut, fixed
 
 __all__ = [
+    "LEAST",
     "MARK",
+    "PRINTED",
     "VOLATILE",
     "Best",
     "Column",
@@ -29,6 +31,12 @@ __all__ = [
 
 MARK = "†"
 """The mark of a difference that rests on an incomplete run."""
+
+LEAST = 5
+"""Number of questions below which a row of a breakdown says too little to be shown on its own."""
+
+PRINTED = 2
+"""Decimals of points in tables with published results, which are printed so."""
 
 VOLATILE = frozenset({"time", "phases"})
 """Tables that differ between two runs of one plan; they are shown only if they are asked for."""
