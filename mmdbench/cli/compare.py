@@ -14,6 +14,7 @@ __all__ = ["compare"]
 
 def compare(
     runs: opts.RunsOrPublished,
+    table: opts.Tables = None,
     shared: Annotated[
         bool, typer.Option("--shared", help="Compare runs of different samples on the questions both hold.")
     ] = False,
@@ -35,8 +36,10 @@ def compare(
     if as_json:
         print_json([comparison.as_dict() for comparison in found])
         return
+    shown: set[str] = set()
     for comparison in found:
         if markdown:
             print_rendering(comparison.markdown() + "\n")
         else:
-            Screen().print(comparison)
+            Screen().print(comparison.renderable(opts.split_list(*(table or ())), shown_before=shown))
+            shown.update(comparison.notes)

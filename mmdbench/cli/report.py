@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_ages, print_page, print_paths, print_rendering
+from mmdbench.cli._shared.output import print_ages, print_next, print_page, print_paths, print_rendering
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import UsageError
@@ -18,12 +18,7 @@ __all__ = ["report"]
 
 def report(
     runs: opts.RunsOrPublished,
-    table: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Print only these tables, or all; see: mmdbench list tables; with commas or repeated."
-        ),
-    ] = None,
+    table: opts.Tables = None,
     markdown: opts.Markdown = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX with booktabs.")] = False,
     as_csv: Annotated[
@@ -70,3 +65,5 @@ def report(
     print_ages(found)
     if len(found.results) == len(runs) == 1 and not (keys or protocol or extraction or judge):
         print_paths(found.write(runs[0]))
+    if not keys:
+        print_next(found, runs)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdbench.library.options import listed
 from mmdbench.library.report import run_by_rules
 from mmdbench.library.run import Run
 from mmdbench.library.screen import styled
 from mmdbench.library.shown_tables import Origin, TableSet
+from mmdbench.records import CLEAN
 from mmdbench.report.comparison import Comparison
 from mmdbench.report.load import open_comparisons
+from mmdbench.report.render.console import grid
 from mmdbench.report.render.markdown import markdown_table, markdown_text
-from mmdbench.report.tables.table import as_record
+from mmdbench.report.scores import worst_level
+from mmdbench.report.tables.table import Table, as_record, chosen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,14 +65,46 @@ class RunComparison:
         """The comparison as a JSON-able dict, unrounded."""
         return as_record(self._comparison)
 
-    def __rich__(self) -> RenderableType:
+    def renderable(
+        self, tables: str | Sequence[str] = (), *, shown_before: Collection[str] = ()
+    ) -> RenderableType:
+        """The comparison for rich to print.
+
+        Args:
+            tables: Keys of the tables, `all` for all; by default the differences by benchmark at clean and at
+                the worst level.
+            shown_before: Notes that are left out because they are on the screen.
+
+        Returns:
+            The renderable.
+        """
         from rich.console import Group
 
+        found = chosen(self._comparison.tables, listed(tables)) if tables else [self._summary()]
         parts: list[RenderableType] = [styled(self.title, "bold")]
-        parts += [styled(f"  {line}", "dim") for line in (*self.differences, *self.notes)]
-        for table in self.tables.values():
-            parts += ["", table]
-        return Group(*parts)
+        notes = [note for note in self.notes if note not in shown_before]
+        parts += [styled(f"  {line}", "dim") for line in (*self.differences, *notes)]
+        for table in found:
+            parts += ["", grid(table)]
+        rest = [table.key for table in self._comparison.tables if tables == () or table not in found]
+        more = f"More (--table NAME, --table all): {', '.join(rest)}."
+        return Group(*parts, *([styled(more, "dim")] if rest else []))
+
+    def _summary(self) -> Table:
+        """The main table without the levels between clean and the worst, and without the tests' names."""
+        table = self._comparison.tables[0]
+        levels = dict.fromkeys(row.labels[0] for row in table.rows)
+        kept = [place for place, column in enumerate(table.columns) if column.unit != "text"]
+        rows = (
+            replace(row, values=tuple(row.values[place] for place in kept))
+            for row in table.rows
+            if row.labels[0] in (CLEAN, worst_level(levels))
+        )
+        columns = tuple(table.columns[place] for place in kept)
+        return replace(table, columns=columns, rows=tuple(rows))
+
+    def __rich__(self) -> RenderableType:
+        return self.renderable()
 
     def _repr_markdown_(self) -> str:
         return self.markdown()

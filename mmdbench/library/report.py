@@ -17,6 +17,7 @@ from mmdbench.report.render.latex import latex
 from mmdbench.report.render.markdown import markdown
 from mmdbench.report.render.report_files import as_json, write_report
 from mmdbench.report.tables.collect import Tables
+from mmdbench.report.tables.run_notes import notes_of_runs
 from mmdbench.results.freshness import freshness, freshness_line
 from mmdbench.results.graded_run import RunResults
 
@@ -65,10 +66,8 @@ class Report:
         return console(self.content, listed(tables))
 
     def ages(self) -> list[str]:
-        """A line for each run on the ages of its replies."""
-        several = len(self.results) > 1
-        lines = [(run.name, freshness_line(freshness(run))) for run in self.results]
-        return [f"{name}: {line}" if several else line for name, line in lines]
+        """Lines on the ages of the replies, an equal one once for all its runs."""
+        return notes_of_runs({run.name: [freshness_line(freshness(run))] for run in self.results})
 
     def text(
         self, form: str = "markdown", tables: str | Sequence[str] = (), *, intervals: bool = False

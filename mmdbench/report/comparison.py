@@ -13,6 +13,8 @@ from mmdbench.report.paired_gaps import Gap, bench_gaps, part_gaps
 from mmdbench.report.scores import (
     AVERAGE,
     AVERAGE_NAME,
+    CORRUPTION,
+    CORRUPTION_CATEGORY,
     LevelRow,
     degraded_levels,
     levels_of,
@@ -78,11 +80,12 @@ def compare_runs(old: RunResults, new: RunResults, spec: Spec, *, shared: bool =
     corruptions = part_gaps(new, old, degraded, by_corruption)
     # Holm bounds the chance of any false finding, as each benchmark is a claim of its own. The parts are
     # many and only explored, so Benjamini and Hochberg's share of false findings is enough.
-    tables = [_gap_table("gaps-0", "by benchmark", benches, (new, old), _HOLM)]
+    runs = (new, old)
+    tables = [_gap_table("benchmark", "by benchmark", benches, runs, _HOLM)]
     if categories:
-        tables.append(_gap_table("gaps-1", "by corruption category", categories, (new, old), _FDR))
+        tables.append(_gap_table(CORRUPTION_CATEGORY, "by corruption category", categories, runs, _FDR))
     if corruptions:
-        tables.append(_gap_table("gaps-2", "by corruption", corruptions, (new, old), _FDR))
+        tables.append(_gap_table(CORRUPTION, "by corruption", corruptions, runs, _FDR))
     return Comparison(old.name, new.name, tuple(differing), tuple(tables), tuple(_notes(old, new)))
 
 
@@ -121,7 +124,7 @@ def compare_published(run: RunResults, published: PublishedRows) -> Comparison:
     )
     labels = ("Level", "Benchmark")
     title = f"{run.name} − {published.label} (new − old)"
-    table = Table("gaps-published", title, labels, columns, tuple(body), caption)
+    table = Table("published", title, labels, columns, tuple(body), caption)
     notes = (
         *(f"the difference is – where {why}" for why in reasons),
         *(f"{run.name}: {note}" for note in run_notes(run)),

@@ -159,7 +159,8 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     found.append(_differ("benchmarks", list(ours), list(theirs), blocks=False))
     found += _served_differences(first, second)
     plain = ("levels", "model", "fingerprint", "generation", "restoration", "own prompts")
-    found += [_differ(key, first.get(key), second.get(key), blocks=False) for key in plain]
+    for key in plain:
+        found += _part_differences(key, first.get(key), second.get(key))
     # A record that is older than the versions of extractions was made by the first.
     old, new = (
         {_READ_BY: f"{side.get('extraction')}/1", **side.get("versions", {})} for side in (first, second)
@@ -167,6 +168,17 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     names = dict.fromkeys((*old, *new))
     found += [_differ(f"version of {name}", old.get(name), new.get(name), blocks=False) for name in names]
     return [difference for difference in found if difference is not None]
+
+
+def _part_differences(key: str, first: Any, second: Any) -> list[Difference | None]:
+    """The difference in a setting or in each of its parts; a model's name is a setting itself."""
+    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
+        return [_differ(key, first, second, blocks=False)]
+    found = []
+    for part in dict.fromkeys((*first, *second)):
+        if (key, part) != ("fingerprint", "name"):
+            found += _part_differences(f"{key}.{part}", first.get(part), second.get(part))
+    return found
 
 
 def _served_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference | None]:

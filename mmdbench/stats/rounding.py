@@ -1,5 +1,9 @@
 """The rounding rule of all reports: half away from zero.
 
+Points and percentages have one decimal in every table and message, p-values four, and counts none.
+Points beside published results have two, as those are printed; the scores of R-Bench, from 0 to 1, are
+cut after four, as its authors do. JSON, CSV and Parquet hold unrounded numbers.
+
 The float 64.965 is slightly less than the decimal number. Before a number is rounded it is written
 with 12 significant digits, so that 64.965 rounds to 64.97 and −0.25 to −0.3 on every machine.
 """

@@ -305,7 +305,7 @@ def test_exit_codes_of_the_verb(folders, tmp_path):
     good, bad, base = folders
     assert "no regression (exit code 0)" in call(good, "--baseline", base)
     text = call(bad, "--baseline", base, "--gate", "MMStar/*/hard:3", "--gate", "macro-clean:1", code=1)
-    assert next(line for line in text.splitlines() if "regressed" in line).startswith(" MMStar/graffiti/hard")
+    assert next(line for line in text.splitlines() if "regressed" in line).startswith("MMStar/graffiti/hard")
     assert max(map(len, text.splitlines())) <= 100
     call(bad, "--baseline", tmp_path / "none.json", code=2)
     call(bad, "--baseline", base, "--gate", "nothing/hard:1", code=2)

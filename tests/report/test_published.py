@@ -10,7 +10,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UnknownNameError
 from mmdbench.report.published import is_published, paper_tables, published_names, published_rows
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.report.tables.table import shown
+from mmdbench.report.tables.table import PRINTED, shown
 from mmdbench.stats.rounding import cut, fixed
 from run_folders import LEVELS, published_hits, results
 
@@ -27,7 +27,10 @@ def misprinted(where, run):
 
 def body(table):
     return {
-        row.labels: [shown(v, c) for v, c in zip(row.values, table.columns, strict=True)]
+        row.labels: [
+            shown(v, replace(c, digits=PRINTED) if c.unit == "points" else c)
+            for v, c in zip(row.values, table.columns, strict=True)
+        ]
         for row in table.rows
     }
 
@@ -107,8 +110,8 @@ def test_table_10_digit_for_digit():
         (
             row.section,
             row.labels[0],
-            shown(row.values[0], table.columns[0]),
-            shown(row.values[1], table.columns[1]),
+            shown(row.values[0], replace(table.columns[0], digits=PRINTED)),
+            shown(row.values[1], replace(table.columns[1], digits=PRINTED)),
         )
         for row in table.rows
     ]

@@ -114,7 +114,7 @@ def test_every_published_result_can_be_reported_alone(name):
 
 
 def test_nothing_is_called_paired_and_no_answers_are_counted():
-    text = printed("report paper:clear-rl paper:bagel")
+    text = printed("report paper:clear-rl paper:bagel --table drops --table corruption-models")
     assert "Score at hard by corruption" in text
     assert "planned answers" not in text
     assert re.findall(r"\w+ paired|paired by \w+", text) == ["is paired"] * 2, "nothing is paired with it"

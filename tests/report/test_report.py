@@ -543,8 +543,8 @@ def test_json_is_valid_and_whole():
 
 def test_latex_is_booktabs_with_best_and_second():
     tex = latex(whole_report(), ["scores-hard"])
-    assert r"better\_\&\_best & \textbf{80.00} \\" in tex
-    assert r"base & \underline{60.00} \\" in tex
+    assert r"better\_\&\_best & \textbf{80.0} \\" in tex
+    assert r"base & \underline{60.0} \\" in tex
     for word in (r"\toprule", r"\midrule", r"\bottomrule", "clear/1, grid"):
         assert word in tex
     assert tex.count("{") == tex.count("}")
@@ -571,8 +571,8 @@ def test_best_and_second_are_judged_as_shown():
 
 def test_markdown_marks_best_and_escapes():
     page = markdown(whole_report(), ["scores-hard"])
-    assert r"| better\_&\_best | **80.00** |" in page
-    assert "| base | <u>60.00</u> |" in page
+    assert r"| better\_&\_best | **80.0** |" in page
+    assert "| base | <u>60.0</u> |" in page
     hits = [hit(0, "clean", 1, category="a|b<c")]
     assert "a\\|b&lt;c" in markdown(tables(hits))
 

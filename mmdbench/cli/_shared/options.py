@@ -38,6 +38,12 @@ FilesOutOrNone = Annotated[
     Path | None, typer.Option("-o", "--out", parser=LOCAL, help="Folder for the files.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with unrounded numbers.")]
+Tables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table", help="Print only these tables, or all; see: mmdbench list tables; with commas or repeated."
+    ),
+]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random draws.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ __all__ = [
     "print_ages",
     "print_forecast",
     "print_json",
+    "print_next",
     "print_page",
     "print_paths",
     "print_rendering",
@@ -48,9 +50,26 @@ def print_json(value: Any) -> None:
 
 
 def print_paths(paths: Iterable[Path]) -> None:
-    """Print the written files, one a line."""
+    """Print the written files, those of a folder on one line."""
+    folders: dict[Path, list[str]] = {}
     for path in paths:
-        say(f"  {path}")
+        folders.setdefault(path.parent, []).append(path.name)
+    for folder, names in folders.items():
+        say(f"Written to {folder}: {', '.join(names)}")
+
+
+def print_next(report: Report, runs: Sequence[str | Path]) -> None:
+    """Print commands that show more of the runs of a report."""
+    named = shlex.join(map(str, runs))
+    several = len(runs) > 1
+    tables = ("corruption-models",) if several else ("corruption", "perception-corruptions")
+    words = [f"report {named} --table {key}" for key in tables if key in report.tables]
+    if several and len(report.results) > 1:
+        words.append(f"compare {named}")
+    elif report.results and not several:
+        words.append(f"page {named} -o {shlex.quote(str(Path(runs[0]) / 'page.html'))}")
+    for place, command in enumerate(words):
+        say(f"{'      ' if place else 'Next: '}mmdbench {command}")
 
 
 def print_ages(report: Report, *, err: bool = False) -> None:
@@ -100,6 +119,7 @@ def print_run(run: Run, *, as_json: bool = False) -> None:
     paths = run.report.write(run.folder) if run.shown_by_default else ()
     if not as_json:
         print_paths(paths)
+        print_next(run.report, [run.folder])
 
 
 def print_forecast(found: Forecast, *, as_json: bool) -> None:

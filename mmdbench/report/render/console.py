@@ -17,10 +17,11 @@ from mmdbench.records import in_order
 from mmdbench.report.scores import LevelRow, worst_level
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import LEAST, Row, Table, Value, chosen, ranks, shown
+from mmdbench.stats import Estimate
 from mmdbench.stats.rounding import RULE, fixed
 from mmdbench.system.printable import one_line
 
-__all__ = ["console", "footer", "grid", "interval", "interval_of", "most_affected", "summary_keys"]
+__all__ = ["console", "footer", "grid", "interval", "most_affected", "summary_keys"]
 
 _MAIN_OF_ONE = ("perception", "levels", "rbench-published")
 _MAIN_OF_MANY = ("perception", "drops", "levels", "rbench-published")
@@ -51,7 +52,7 @@ def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
     before, _ = tables.notes_around()
     parts += [*(Text(one_line(line), style="bold red") for line in before), *([Text()] if before else [])]
     for table in found:
-        parts += [grid(table), Text()]
+        parts += [grid(table) if keys else _Fitted(table, short=True), Text()]
     most = [] if keys else most_affected(tables)
     parts += [*(Text(one_line(line)) for line in most), *([Text()] if most else [])]
     parts += [Text(one_line(line), style="dim") for line in footer(tables)]
@@ -88,8 +89,11 @@ def _affected_lines(rows: Sequence[LevelRow]) -> Iterator[str]:
         level = worst_level(in_order(level for row in own for level in row.drops))
         drops = [(row.name, row.drops[level]) for row in own if level in row.drops]
         largest = sorted(drops, key=lambda drop: -drop[1].value)[:_AFFECTED]
-        named = (f"{name} {fixed(d.value)} ({interval_of(d.low, d.high)}, n {d.n})" for name, d in largest)
-        whose = f" of {run}" if len(runs) > 1 else ""
+        several = len(runs) > 1
+        named = (
+            f"{name} {fixed(d.value)} ({'' if several else f'{interval(d)}, '}n {d.n})" for name, d in largest
+        )
+        whose = f" of {run}" if several else ""
         yield f"Largest drops{whose}, clean → {level}: {', '.join(named)}."
 
 
@@ -107,12 +111,16 @@ class _Fitted:
     """A table that is laid out when the width of the terminal is known."""
 
     table: Table
+    short: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table, folded = _folded(self.table)
         yield Text(one_line(table.title), style="bold")
         wide = options.update(width=_UNLIMITED)
-        for part in _blocks(table, _cells(table), options.max_width) if table.rows else ():
+        parts = _laid_out(table, options.max_width) if table.rows else []
+        if self.short and len(parts) > 1:  # a drop in percent can be read from the scores
+            parts = _laid_out(_without_percent(table), options.max_width)
+        for part in parts:
             # A terminal narrower than one label and one number breaks the line, never the number.
             least = max(options.max_width, console.measure(part, options=wide).maximum)
             yield from console.render(part, options.update(width=least))
@@ -121,6 +129,12 @@ class _Fitted:
             yield Text(f"Fewer than {LEAST} questions each, in --csv and --json: {one_line(named)}.")
         if table.caption:
             yield Text(one_line(table.caption), style="dim italic")
+
+
+def _without_percent(table: Table) -> Table:
+    kept = [place for place, column in enumerate(table.columns) if column.unit != "%"]
+    rows = (replace(row, values=tuple(row.values[place] for place in kept)) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[place] for place in kept), rows=tuple(rows))
 
 
 def _folded(table: Table) -> tuple[Table, list[Row]]:
@@ -142,9 +156,16 @@ def _questions(table: Table, row: Row) -> float:
     return min([*counts, *named], default=LEAST)
 
 
-def _cells(table: Table) -> list[list[Text]]:
+def _laid_out(table: Table, width: int) -> list[Grid | Text]:
+    """The table in as few parts as fit, with intervals beside the values, or below if this saves a part."""
+    many = sum(column.intervals and column.unit in _WIDE for column in table.columns) > 2
+    below = list(_blocks(table, _cells(table, "\n"), width))
+    beside = below if many else list(_blocks(table, _cells(table, "  "), width))
+    return below if len(below) < len(beside) else beside
+
+
+def _cells(table: Table, gap: str) -> list[list[Text]]:
     best = ranks(table)
-    gap = "\n" if sum(column.intervals and column.unit in _WIDE for column in table.columns) > 2 else "  "
     found = []
     for number, row in enumerate(table.rows):
         cells = []
@@ -186,7 +207,7 @@ def _blocks(table: Table, cells: Sequence[Sequence[Text]], width: int) -> Iterat
             yield from (_made(table, cells, part, heads, labels, most), Text())
             part = []
         part.append(place)
-    yield from (_made(table, cells, part, heads, labels, most), Text())
+    yield _made(table, cells, part, heads, labels, most)
 
 
 def _fitting(labels: Sequence[int], room: int) -> list[int]:
@@ -217,8 +238,8 @@ def _made(
 ) -> Grid:
     """The columns at some places as a grid; `labels` and `most` limit the widths of labels and of texts."""
     made = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=bool(most))
-    for name in table.labels:
-        made.add_column(Text(name), no_wrap=True)
+    for name, size in zip(table.labels, labels or map(cell_len, table.labels), strict=True):
+        made.add_column(Text(_broken(name, size)), no_wrap=True)
     for place in places:
         text = table.columns[place].unit == "text"
         made.add_column(
@@ -241,14 +262,11 @@ def _made(
     return made
 
 
-def interval(value: Value, digits: int = 1) -> str:
+def interval(value: Value | Estimate, digits: int = 1) -> str:
     """The interval of a value as `low…high`; empty if it has none."""
-    return interval_of(value.low, value.high, digits)
-
-
-def interval_of(low: float | None, high: float | None, digits: int = 1) -> str:
-    """An interval as `low…high`; empty without ends."""
-    return "" if low is None or high is None else f"{fixed(low, digits)}…{fixed(high, digits)}"
+    if value.low is None or value.high is None:
+        return ""
+    return f"{fixed(value.low, digits)}…{fixed(value.high, digits)}"
 
 
 def footer(tables: Tables) -> list[str]:

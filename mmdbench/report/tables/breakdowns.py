@@ -129,8 +129,7 @@ def _model_columns(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> t
     several = len(labels) > 1
     scores = [Column(x, best="max" if several else "", intervals=not several) for x in labels]
     deltas = (
-        Column(f"Δ {new} − {old}", signed=True, difference=True, rests_on=(new, old))
-        for new, old in pairs
+        Column(f"Δ {new} − {old}", signed=True, difference=True, rests_on=(new, old)) for new, old in pairs
     )
     return (*scores, *deltas)
 

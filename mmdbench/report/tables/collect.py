@@ -166,8 +166,7 @@ def make_tables(
         parts = {}
         tables = _task_tables(runs, levels, spec)
     judges = _judges(runs)
-    tables = [replace(table, caption=_caption(table, first, judges)) for table in tables]
-    tables = [*map(_as_printed, tables)] if published else tables
+    tables = [_worded(table, first, judges, printed=bool(published)) for table in tables]
     incomplete = {run.name for run in runs if not run.settled}
     return Tables(
         header=_header(first, list(rows), spec) | ({"judge": judges} if judges else {}),
@@ -196,6 +195,12 @@ def _published_levels(published: Sequence[PublishedRows]) -> tuple[str, ...]:
     return in_order(level for result in published for row in result.main for level in row.scores)
 
 
+def _worded(table: Table, run: RunResults | None, judges: str, *, printed: bool) -> Table:
+    """The table with its whole caption, and with the decimals of published points if it holds some."""
+    columns = (replace(c, digits=PRINTED) if printed and c.unit == "points" else c for c in table.columns)
+    return replace(table, columns=tuple(columns), caption=_caption(table, run, judges))
+
+
 def _caption(table: Table, run: RunResults | None, judges: str) -> str:
     """The table's caption, after the rules of the run that it reports."""
     if run is None:
@@ -203,12 +208,6 @@ def _caption(table: Table, run: RunResults | None, judges: str) -> str:
     judged = f", judge {judges}" if judges else ""
     rules = f"{run.plan.protocol}{judged}, {run.plan.design}: {weighting_of(run)}."
     return f"{rules} {table.caption}".strip()
-
-
-def _as_printed(table: Table) -> Table:
-    """The table with the decimals of published points."""
-    columns = (replace(c, digits=PRINTED) if c.unit == "points" else c for c in table.columns)
-    return replace(table, columns=tuple(columns))
 
 
 def _counts(runs: Sequence[RunResults]) -> dict[str, int]:

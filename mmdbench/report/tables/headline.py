@@ -29,9 +29,7 @@ def worst_table(rows: Rows, levels: Sequence[str]) -> Table:
     names = _names(rows)
     unaltered = {row.id for of_run in rows.values() for row in of_run if UNALTERED in row.scores}
     columns = tuple(
-        Column(
-            f"{name} ({UNALTERED})" if row_id in unaltered else name, best="max", intervals=False
-        )
+        Column(f"{name} ({UNALTERED})" if row_id in unaltered else name, best="max", intervals=False)
         for row_id, name in names.items()
     )
     body = []

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from mmdbench.errors import UnknownNameError
+from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.stats import Estimate
 from mmdbench.stats.rounding import cut, fixed
 
@@ -40,6 +40,32 @@ PRINTED = 2
 
 VOLATILE = frozenset({"time", "phases"})
 """Tables that differ between two runs of one plan; they are shown only if they are asked for."""
+
+_PERCEIVE = "a run of the other task: mmdbench eval --task perceive"
+_RBENCH = "a run of R-Bench: mmdbench eval --bench R-Bench-Dis"
+_NEEDS = {
+    "quality": "measured pictures; first run: mmdbench quality RUN",
+    "perception": _PERCEIVE,
+    "perception-corruptions": _PERCEIVE,
+    "perception-chains": _PERCEIVE,
+    "false-alarms": _PERCEIVE,
+    "rbench": _RBENCH,
+    "rbench-relative": _RBENCH,
+    "rbench-steps": _RBENCH,
+    "rbench-groups": _RBENCH,
+    "rbench-distortions": _RBENCH,
+    "rbench-published": "published results: mmdbench report paper:r-bench",
+    "mce": "a reference before the run: mmdbench report REFERENCE RUN",
+    "worst-case": "each question under several corruptions: mmdbench eval --design grid",
+    "whole": "a sample of a benchmark: mmdbench eval --sample 200/bench",
+    "capabilities": "grades of MM-Vet by a judge; first run: mmdbench score RUN --judge NAME",
+    "confidence": "probabilities of the answers' letters, which the model's server must give",
+    "cost": "numbers of tokens, which the model's adapter must give",
+    "phases": "times of phases, which the model's adapter must give",
+    "trigger": "a model that says how often it restored a picture",
+    "question-category": "a benchmark with categories of questions",
+}
+"""Conditions of the tables that not every run has."""
 
 Best = Literal["", "max", "min"]
 
@@ -200,7 +226,7 @@ def _rounded(row: Row, place: int, column: Column) -> float | None:
 def chosen(tables: Sequence[Table], keys: Sequence[str]) -> list[Table]:
     """The tables of the given keys in their order; all for `all`; without keys all but the volatile ones.
 
-    Raises UnknownNameError for a key that no table has.
+    Raises UnknownNameError for a key that no table has, and UsageError for a table that needs more.
     """
     if "all" in keys:
         return list(tables)
@@ -209,5 +235,7 @@ def chosen(tables: Sequence[Table], keys: Sequence[str]) -> list[Table]:
     known = {table.key: table for table in tables}
     for key in keys:
         if key not in known:
+            if key in _NEEDS:
+                raise UsageError(f"These runs have no table {key!r}.", hint=f"It needs {_NEEDS[key]}.")
             raise UnknownNameError("table", key, [*known, "all"])
     return [known[key] for key in keys]
