@@ -161,12 +161,18 @@ class Cell:
     """One request of a plan: a question at a level, under a corruption (None if clean).
 
     A chain of corruptions is their names with `+` between them, as in `lens_blur+jpeg_compression`.
+    `repeat` counts the requests about the same pictures, from 1.
     """
 
     bench: str
     index: Index
     level: str
     corruption: str | None = None
+    repeat: int = 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """The cell as a JSON-able dict; without `repeat` in the first one, as before there were several."""
+        return _without_first(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +276,12 @@ class Reply:
     details: Mapping[str, Any] = field(default_factory=dict)
     asked: str = field(default="", compare=False)
     generation: int = field(default=0, compare=False)
+    repeat: int = 1
 
     @property
     def cell(self) -> Cell:
         """The cell that this reply answers."""
-        return Cell(self.bench, self.index, self.level, self.corruption)
+        return Cell(self.bench, self.index, self.level, self.corruption, self.repeat)
 
     def as_dict(self) -> dict[str, Any]:
         """The reply as a JSON-able dict; what it holds is shared, not copied."""
@@ -282,7 +289,7 @@ class Reply:
         for name in ("asked", "generation"):  # replies of early versions have neither
             if not record[name]:
                 del record[name]
-        return record
+        return _without_first(record)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Reply:
@@ -295,6 +302,13 @@ class Reply:
         return made
 
 
+def _without_first(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without its number of repeats if that is 1: early versions wrote none."""
+    if record["repeat"] == 1:
+        del record["repeat"]
+    return record
+
+
 def _check_reply(reply: Reply) -> None:
     """Raise TypeError for a reply with a field of another type; quick, for there are half a million."""
     texts = reply.key, reply.bench, reply.level, reply.text, reply.reason, reply.asked
@@ -304,7 +318,7 @@ def _check_reply(reply: Reply) -> None:
         raise TypeError("its corruption or status is none that exists")
     if reply.index.__class__ not in (int, str):
         raise TypeError("its index must be a whole number or text")
-    for name in ("seconds", "attempts", "generation"):
+    for name in ("seconds", "attempts", "generation", "repeat"):
         number = getattr(reply, name)
         if not is_number(number, whole=name != "seconds") or number < 0:
             raise TypeError(f"{name} must be a number of at least 0")
@@ -376,6 +390,7 @@ class RunPlan:
         restore_clean: True if clean and recoded images go through it too.
         degrade_again: True if benchmarks whose published images are degraded already meet the levels too.
         task: `answer` for the benchmarks' own questions, or a name of `scoring.tasks.TASKS`.
+        repeat: The number of requests about the same pictures, each with a seed of its own.
     """
 
     model: str
@@ -394,6 +409,7 @@ class RunPlan:
     restore_clean: bool = True
     degrade_again: bool = False
     task: str = ANSWER
+    repeat: int = 1
 
     @property
     def has_chains(self) -> bool:
@@ -401,8 +417,8 @@ class RunPlan:
         return self.design.startswith("chain:") or any(len(chain_steps(n)) > 1 for n in self.corruptions)
 
     def as_dict(self) -> dict[str, Any]:
-        """The plan as a JSON-able dict."""
-        return asdict(self)
+        """The plan as a JSON-able dict; without `repeat` if that is 1, as before there were several."""
+        return _without_first(asdict(self))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> RunPlan:

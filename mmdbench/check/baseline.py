@@ -230,6 +230,8 @@ def _pixels(run: RunResults) -> dict[_Arm, str]:
     # Another OpenCV or libjpeg may show the model other pictures under the same recipe.
     shown: dict[_Arm, list[tuple[str, list[str]]]] = {}
     for cell, reply in run.replies.items():
+        if cell.repeat > 1:  # the same pictures again
+            continue
         corruption = cell.corruption if run.apart and cell.corruption else ""
         images = [str(image.get("pixels", "")) for image in reply.images]
         shown.setdefault((cell.bench, cell.level, corruption), []).append((str(cell.index), images))

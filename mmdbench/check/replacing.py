@@ -63,7 +63,8 @@ def replace_baseline(
         IncompleteError: Too many answers are missing, too old or not judged, or none can be read.
         IncomparableError: Several models answered, by the names that the server gave.
     """
-    changes, note = (), ""
+    changes: tuple[CheckRow, ...] = ()
+    note = ""
     if path.exists() and not run.problem and run.hits:
         changes, note = _changes(run, path, spec, force=force)
     lost = [row for row in changes if row.loss > 0]

@@ -30,6 +30,12 @@ def evaluate(
         float | None,
         opts.question_option(help="Add questions until the 95 % interval is ± this many points."),
     ] = None,
+    repeat: Annotated[
+        int,
+        opts.question_option(
+            help="Ask each question so often about the same pictures, at a temperature above 0."
+        ),
+    ] = 1,
     task: Annotated[
         str,
         opts.question_option(
@@ -131,6 +137,7 @@ def evaluate(
         "profile": profile,
         "codec": codec,
         "target_ci": target_ci,
+        "repeat": repeat,
         "task": task,
         "family": family,
         "data_dir": data_dir,

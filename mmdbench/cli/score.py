@@ -122,7 +122,9 @@ def _print_run(made: RegradedRun, *, as_json: bool) -> None:
         print_json(made.as_dict())
     else:
         _print_notes(made.notes if not made.settled else ())
-        _print_scores([(_arm_name(arm.level, arm.corruption), arm.score) for arm in made.regraded.arms])
+        _print_scores(
+            [(_name(arm.level, arm.corruption, arm.arm.repeat), arm.score) for arm in made.regraded.arms]
+        )
         _print_notes(made.notes if made.settled else ())
         _print_changes(made.regraded)
         print_paths(made.files)
@@ -202,13 +204,13 @@ def _print_changes(made: Regraded) -> None:
 
 def _change(change: RowChange) -> str:
     cell, before, after = change.cell, change.before, change.after
-    where = f"{cell.bench} {cell.index!r} {_arm_name(cell.level, cell.corruption)}"
+    where = f"{cell.bench} {cell.index!r} {_name(cell.level, cell.corruption, cell.repeat)}"
     sides = (f"{g.label or '–'} {g.verdict} ({g.stage})" for g in (before, after))
     return f"{where}: {' → '.join(sides)}"
 
 
-def _arm_name(level: str, corruption: str | None) -> str:
-    return f"{level} {corruption}" if corruption else level
+def _name(level: str, corruption: str | None, repeat: int) -> str:
+    return " ".join(filter(None, (level, corruption, f"repeat {repeat}" if repeat > 1 else "")))
 
 
 def _points(value: float | None) -> str:

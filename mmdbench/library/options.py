@@ -34,6 +34,8 @@ class EvaluateOptions(TypedDict, total=False):
         profile: Parameters of the corruptions: `paper` or `scaled`.
         codec: Encoding of degraded images: `jpeg:Q`, `webp:Q` or `png`.
         target_ci: Add questions until the 95 % interval is ± this many points.
+        repeat: Number of requests about the same pictures, each with a seed of its own, at a temperature
+            above 0.
         task: `answer`, or `perceive`.
         family: Question family of a TSV file of one's own.
         data_dir: Folder of benchmark files, searched before `$LMUData` and `~/LMUData`.
@@ -88,6 +90,7 @@ class EvaluateOptions(TypedDict, total=False):
     profile: str
     codec: str
     target_ci: float | None
+    repeat: int
     task: str
     family: str
     data_dir: str | Path | None

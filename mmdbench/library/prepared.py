@@ -23,6 +23,7 @@ from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtim
 from mmdbench.run.evaluate import Evaluation
 from mmdbench.run.folder import default_folder
 from mmdbench.run.inputs import BatchSettings, RunSettings
+from mmdbench.run.repeats import refuse_greedy
 from mmdbench.scoring import load_heads
 from mmdbench.system.bounds import require_between
 from mmdbench.system.durations import parse_age
@@ -77,6 +78,7 @@ def prepare(
     server = LocalServer(command, given.card, options.get("serve_minutes", 30.0)) if command else None
     given = replace(given, card=server.card if server else given.card)
     plan = _plan(given.card.name, benches, options)
+    refuse_greedy(plan, given.card.generation)
     target = options.get("target_ci")
     if target is not None and plan.task != ANSWER:
         raise UsageError(f"--target-ci is for the task {ANSWER}.", hint="Name a --sample.")
@@ -129,6 +131,7 @@ def _plan(model: str, benches: Sequence[str | Path], options: EvaluateOptions) -
         restore_clean=options.get("restore_clean", True),
         degrade_again=options.get("degrade_again", False),
         task=options.get("task", ANSWER),
+        repeat=options.get("repeat", 1),
     )
 
 

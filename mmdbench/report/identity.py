@@ -75,6 +75,7 @@ class IdentityRecord(_JudgePrompts, total=False):
     released: dict[str, str]
     served: _Served
     levels: list[str]
+    repeat: int
 
 
 def identity(run: RunResults) -> dict[str, Any]:
@@ -109,6 +110,8 @@ def identity(run: RunResults) -> dict[str, Any]:
             for r in run.manifest.get("released", ())
         },
     }
+    if plan.repeat > 1:
+        record["repeat"] = plan.repeat
     served = served_models(run)
     if served:
         record["served"] = served
@@ -158,6 +161,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     ]
     found.append(_differ("benchmarks", list(ours), list(theirs), blocks=False))
     found += _served_differences(first, second)
+    found.append(_differ("repeats", first.get("repeat", 1), second.get("repeat", 1), blocks=False))
     plain = ("levels", "model", "fingerprint", "generation", "restoration", "own prompts")
     for key in plain:
         found += _part_differences(key, first.get(key), second.get(key))

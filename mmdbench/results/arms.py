@@ -22,7 +22,7 @@ from mmdbench.scoring import OPENS_THOUGHT, prompt_opens_thought
 from mmdbench.system.files import REPLY_FILES
 from mmdbench.variants.design import meets_several
 
-__all__ = ["Arm", "StoredRun", "read_plan", "read_run"]
+__all__ = ["Arm", "StoredRun", "read_plan", "read_run", "repeated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Arm:
     """The questions that a run asks of one benchmark at one level, each once: they are scored together.
 
     `corruption` is set where all of them met the same one; `cells` and `replies` are by index. `spec` tells
-    the categories of the run's corruptions; None for those of mmdbench.
+    the categories of the run's corruptions; None for those of mmdbench. `repeat` is that of its cells.
     """
 
     bench: StoredBench
@@ -39,6 +39,12 @@ class Arm:
     cells: Mapping[Index, Cell]
     replies: Mapping[Index, Reply]
     spec: Spec | None = None
+    repeat: int = 1
+
+
+def repeated(arm: Arm) -> dict[str, int]:
+    """The field of a record that tells the repeat of an arm; empty for the first."""
+    return {"repeat": arm.repeat} if arm.repeat > 1 else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,15 @@ class StoredRun:
 
     @property
     def arms(self) -> list[Arm]:
-        """The arms in the order of the plan; of a question that meets several corruptions, one for each."""
+        """The arms in the order of the plan; of a question that meets several corruptions, one for each.
+
+        Each repeat is an arm of its own.
+        """
         apart, opened = meets_several(self.plan), self._opens_thought()
-        groups: dict[tuple[str, str, str | None], list[Cell]] = {}
+        groups: dict[tuple[str, str, str | None, int], list[Cell]] = {}
         for cell in self.cells:
-            groups.setdefault((cell.bench, cell.level, cell.corruption if apart else None), []).append(cell)
+            key = (cell.bench, cell.level, cell.corruption if apart else None, cell.repeat)
+            groups.setdefault(key, []).append(cell)
         ordered = list(groups)
         if not apart:  # under `drawn` the first question may be at any level
             ordered.sort(key=lambda arm: (list(self.benches).index(arm[0]), LEVEL_ORDER.index(arm[1])))
@@ -82,6 +92,7 @@ class StoredRun:
             asked,
             {cell.index: _marked(self.replies[cell], opened) for cell in cells if cell in self.replies},
             described_spec(self.manifest),
+            cells[0].repeat,
         )
 
 

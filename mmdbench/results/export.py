@@ -16,7 +16,7 @@ from typing import Any
 from mmdbench.benches.catalog import clean_bench
 from mmdbench.errors import UnknownNameError
 from mmdbench.models.endpoints import public_name
-from mmdbench.results.arms import Arm, read_plan, read_run
+from mmdbench.results.arms import Arm, read_plan, read_run, repeated
 from mmdbench.run.manifest import read_manifest
 from mmdbench.scoring import DEFAULT_PROTOCOL, extract_answer, get_protocol, write_predictions
 from mmdbench.scoring.families.plain import CUT_OFF, UNFINISHED_THOUGHT, grade_by_rules
@@ -117,6 +117,7 @@ def _lines(arm: Arm) -> Iterator[str]:
             "bench": cell.bench,
             "level": cell.level,
             "corruption": cell.corruption,
+            **repeated(arm),
             "answer": question.answer,
         }
         yield json.dumps(row, ensure_ascii=True) + "\n"
@@ -145,6 +146,7 @@ def _arm_folder(arm: Arm, dataset: str) -> str:
     parts.append(arm.level)
     # A run whose questions met one corruption each has one folder for a level.
     parts += [arm.corruption] if arm.corruption else []
+    parts += [f"repeat{arm.repeat}"] if arm.repeat > 1 else []
     return _safe("-".join(parts))
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from mmdbench.scoring.family import Metric
 from mmdbench.scoring.tasks import find_task
 from mmdbench.variants.design import meets_several
 
-__all__ = ["RunResults", "UnitHit", "catalogue_names", "load_results", "make_results"]
+__all__ = ["RunResults", "UnitHit", "catalogue_names", "load_results", "make_results", "mean_hits"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class RunResults:
     are those that the files are of. `judge` names the judge whose rulings count, empty for none.
     `outside` are the files that do not count in the mean over benchmarks; `beside` holds the hits by further
     metrics that have a row of their own, by its id and name. `agreement` are the arms of R-Bench in which
-    answers about distorted pictures are graded against the model's own about undistorted ones.
+    answers about distorted pictures are graded against the model's own about undistorted ones. Where a run
+    asked repeatedly, `repeats` holds the hits of each repeat, and `hits` are their means.
     """
 
     manifest: Mapping[str, Any]
@@ -58,6 +60,7 @@ class RunResults:
     outside: frozenset[str] = frozenset()
     beside: Mapping[tuple[str, str], tuple[UnitHit, ...]] = field(default_factory=dict)
     agreement: tuple[GradedArm, ...] = ()
+    repeats: tuple[tuple[UnitHit, ...], ...] = ()
 
     def benchmark(self, bench: str) -> str:
         """The benchmark that a file is of; the file's own name if two files of the run are of one."""
@@ -237,11 +240,12 @@ def make_results(
     """
     agreement = tuple(arm for arm in arms if is_agreement(arm.bench))
     arms = tuple(arm for arm in arms if not is_agreement(arm.bench))
+    repeats = _repeats(arms, plan.repeat)
     return RunResults(
         manifest=run.manifest,
         plan=plan,
         arms=arms,
-        hits=tuple(hit for arm in arms for hit in _hits(arm)),
+        hits=mean_hits(repeats),
         statuses=_statuses(run),
         folder=run.folder,
         cells=run.cells,
@@ -250,7 +254,33 @@ def make_results(
         judge=judge or _judge_of(arms),
         beside=_beside(arms, _unless_shared(run.benches, "title")),
         agreement=agreement,
+        repeats=repeats if len(repeats) > 1 else (),
         **catalogue_names(run.benches),
+    )
+
+
+def _repeats(arms: Sequence[GradedArm], count: int) -> tuple[tuple[UnitHit, ...], ...]:
+    """The hits of each repeat."""
+    return tuple(
+        tuple(hit for arm in arms if arm.arm.repeat == repeat for hit in _hits(arm))
+        for repeat in range(1, count + 1)
+    )
+
+
+def mean_hits(repeats: Sequence[Sequence[UnitHit]]) -> tuple[UnitHit, ...]:
+    """The hits of the first repeat, each with the mean of its values over the repeats."""
+    if len(repeats) == 1:
+        return tuple(repeats[0])
+    found: dict[tuple[object, ...], list[UnitHit]] = {}
+    for hits in repeats:
+        seen: Counter[tuple[object, ...]] = Counter()
+        for hit in hits:
+            place = (hit.bench, hit.unit, hit.level, hit.corruption)
+            seen[place] += 1  # a metric beside the headline may count a unit's rows one by one
+            found.setdefault((*place, seen[place]), []).append(hit)
+    return tuple(
+        replace(same[0], hit=fsum(hit.hit for hit in same) / len(same)) if len(same) > 1 else same[0]
+        for same in found.values()
     )
 
 
@@ -311,13 +341,14 @@ def _known(name: str, field_name: str) -> str:
 def _beside(
     arms: Sequence[GradedArm], titles: Mapping[str, str]
 ) -> dict[tuple[str, str], tuple[UnitHit, ...]]:
-    found: dict[tuple[str, str], tuple[UnitHit, ...]] = {}
+    found: dict[tuple[str, str], dict[int, list[UnitHit]]] = {}
     for arm in arms:
         for metric in get_family(arm.arm.bench.family).metrics:
             if metric.beside and metric.key != arm.score.metric_key and not is_outside(arm.bench):
                 key = (f"{arm.bench}/{metric.key}", f"{titles[arm.bench]} ({metric.label})")
-                found[key] = (*found.get(key, ()), *_hits(arm, metric))
-    return {key: hits for key, hits in found.items() if hits}
+                found.setdefault(key, {}).setdefault(arm.arm.repeat, []).extend(_hits(arm, metric))
+    means = {key: mean_hits(list(repeats.values())) for key, repeats in found.items()}
+    return {key: hits for key, hits in means.items() if hits}
 
 
 def _hits(arm: GradedArm, metric: Metric | None = None) -> Iterator[UnitHit]:

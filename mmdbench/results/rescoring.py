@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 from mmdbench.errors import DataError, ShapeError, UsageError
 from mmdbench.records import BenchData, Cell, Grade, Index, Verdict
 from mmdbench.results.agreement import agreement_arms
-from mmdbench.results.arms import StoredRun, read_plan, read_run
+from mmdbench.results.arms import StoredRun, read_plan, read_run, repeated
 from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grade_replies, grades_by_cell
 from mmdbench.results.graded_run import RunResults, make_results
 from mmdbench.results.judging.asked import name_in_run
@@ -248,7 +248,7 @@ def read_grades(path: Path) -> dict[Cell, Grade]:
             raise DataError(
                 f"{path}, line {number} is not a grade: {error}.", hint="Name a grades-*.jsonl file."
             ) from error
-        cell = Cell(row["bench"], row["index"], row["level"], row["corruption"])
+        cell = Cell(row["bench"], row["index"], row["level"], row["corruption"], row.get("repeat", 1))
         # Earlier versions called a part of a hit wrong.
         is_part = row["verdict"] == "wrong" and 0 < row["hit"] < 1
         verdict: Verdict = "partial" if is_part else row["verdict"]
@@ -256,7 +256,7 @@ def read_grades(path: Path) -> dict[Cell, Grade]:
     return found
 
 
-class _GradeRecord(TypedDict):
+class _GradeFields(TypedDict):
     bench: str
     index: Index
     level: str
@@ -265,6 +265,10 @@ class _GradeRecord(TypedDict):
     hit: float
     label: str | None
     stage: str
+
+
+class _GradeRecord(_GradeFields, total=False):
+    repeat: int
 
 
 def write_regraded(regraded: Regraded) -> tuple[Path, Path]:
@@ -374,11 +378,11 @@ def _decided(grade: Grade) -> tuple[str, float, str | None]:
 def _arm_dict(scored: GradedArm) -> dict[str, Any]:
     record = scored.score.as_dict()
     del record["grades"], record["group_hits"]
-    return {"level": scored.arm.level, "corruption": scored.arm.corruption, **record}
+    return {"level": scored.arm.level, "corruption": scored.arm.corruption, **repeated(scored.arm), **record}
 
 
 def _change_dict(change: RowChange) -> dict[str, Any]:
-    return {**asdict(change.cell), "before": _ruling(change.before), "after": _ruling(change.after)}
+    return {**change.cell.as_dict(), "before": _ruling(change.before), "after": _ruling(change.after)}
 
 
 def _ruling(grade: Grade) -> dict[str, Any]:
@@ -388,6 +392,6 @@ def _ruling(grade: Grade) -> dict[str, Any]:
 def _grade_texts(regraded: Regraded) -> Iterator[str]:
     for scored in regraded.arms:
         for grade in scored.score.grades:
-            cell = asdict(scored.arm.cells[grade.index])
+            cell = scored.arm.cells[grade.index].as_dict()
             row = {**cell, **_ruling(grade), "details": dict(grade.details)}
             yield json.dumps(row, ensure_ascii=True)

@@ -38,9 +38,11 @@ from mmdbench.records import (
 from mmdbench.run.folder import CELLS_FILE, IMAGE_DIGESTS_FILE, QUESTIONS_FILE
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.json_lines import read_lines, write_lines
+from mmdbench.run.repeats import refuse_greedy
 from mmdbench.scoring import EXTRACTIONS, get_protocol
 from mmdbench.scoring.families import stored_family
 from mmdbench.scoring.tasks import find_task
+from mmdbench.system.bounds import require_at_least
 from mmdbench.system.color_profiles import profile_digest
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.system.images import encoding_of, refuse_large
@@ -101,6 +103,9 @@ def check_plan(plan: RunPlan) -> None:
     """Raise UsageError or UnknownNameError for the first field of the plan that is not valid."""
     spec = load_spec()
     parse_design(plan.design)
+    require_at_least("--repeat", plan.repeat, 1, whole=True)
+    if plan.repeat > 1:
+        refuse_degraded(plan.benches, "--repeat")
     parse_sample(plan.sample)
     parse_codec(plan.codec)
     task = find_task(plan.task)
@@ -114,6 +119,8 @@ def check_plan(plan: RunPlan) -> None:
     if plan.profile not in spec.profiles:
         raise UnknownNameError("profile", plan.profile, spec.profiles)
     if plan.task != ANSWER:
+        if plan.repeat > 1:
+            raise UsageError(f"--repeat is for the task {ANSWER}.")
         refuse_degraded(plan.benches, f"the task {plan.task!r}")
     if not plan.benches:
         raise UsageError(
@@ -135,7 +142,9 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
         named = f"the restorer {plan.restore!r}" if plan.restore else "no restorer"
         raise UsageError(f"The plan names {named}, the inputs hold {'one' if pictures.restorer else 'none'}.")
     restoration = pictures.restorer.fingerprint() if pictures.restorer else None
-    fingerprint = value_digest(dict(inputs.model.fingerprint()))
+    model = dict(inputs.model.fingerprint())
+    refuse_greedy(plan, inputs.card.generation, model)
+    fingerprint = value_digest(model)
     families = {bench.name: bench.family for bench in inputs.benches}
     digests = _ImageDigests(inputs.folder / IMAGE_DIGESTS_FILE, inputs.settings)
     planned = []
@@ -153,14 +162,16 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
             has_damage = degraded or cell.level == UNALTERED
             restorer = pictures.restorer if has_damage or plan.restore_clean else None
             restored_by = restoration if restorer else None
-            key = reply_key(fingerprint, prompt, recipes, inputs.card.generation, restored_by)
             one = Planned(
-                key, cell, question, prompt, (), reworded=prompt != default, problem=images[0].problem
+                "", cell, question, prompt, (), reworded=prompt != default, problem=images[0].problem
             )
             if one.problem is None:
                 sizes = tuple(image.size for image in images)
                 one = replace(one, recipes=recipes, images=sources, sizes=sizes, restorer=restorer)
-            planned.append(one)
+            settings = (recipes, inputs.card.generation, restored_by)
+            for repeat in range(1, plan.repeat + 1):
+                key = reply_key(fingerprint, prompt, *settings, repeat)
+                planned.append(replace(one, key=key, cell=replace(cell, repeat=repeat)))
     digests.save()
     return planned
 
@@ -171,6 +182,7 @@ def reply_key(
     recipes: Iterable[Recipe],
     generation: Mapping[str, Any],
     restoration: Mapping[str, Any] | None = None,
+    repeat: int = 1,
 ) -> str:
     """The key of a request.
 
@@ -180,6 +192,7 @@ def reply_key(
         recipes: The recipe of each image, in order.
         generation: The generation settings of the model card.
         restoration: Fingerprint of the restorer; a key without a restorer does not depend on it.
+        repeat: Number of the repeat; the key of the first is that of a request without repeats.
 
     Returns:
         64 hexadecimal digits.
@@ -190,7 +203,8 @@ def reply_key(
         "images": [recipe.as_dict() for recipe in recipes],
         "generation": dict(generation),
     }
-    return value_digest(parts if restoration is None else {**parts, "restore": dict(restoration)})
+    parts |= {} if restoration is None else {"restore": dict(restoration)}
+    return value_digest(parts | ({"repeat": repeat} if repeat > 1 else {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +224,7 @@ def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[Bench
         planned: Every request of the plan.
         benches: The benchmarks of the requests.
     """
-    cells = ([p.cell.bench, p.cell.index, p.cell.level, p.cell.corruption, p.key] for p in planned)
-    write_lines(folder / CELLS_FILE, (_text({"cell": cell}) for cell in cells))
+    write_lines(folder / CELLS_FILE, (_text(_cell_record(p)) for p in planned))
     families = {bench.name: bench.family for bench in benches}
     questions = {(p.cell.bench, p.cell.index): p.question for p in planned}.values()
     rows = (
@@ -219,6 +232,12 @@ def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[Bench
         for q in questions
     )
     write_lines(folder / QUESTIONS_FILE, map(_text, rows))
+
+
+def _cell_record(planned: Planned) -> dict[str, Any]:
+    cell = planned.cell
+    record = {"cell": [cell.bench, cell.index, cell.level, cell.corruption, planned.key]}
+    return record | ({"repeat": cell.repeat} if cell.repeat > 1 else {})
 
 
 def read_cells(folder: Path, spec: Spec | None = None) -> list[PlannedCell]:
@@ -232,7 +251,8 @@ def read_cells(folder: Path, spec: Spec | None = None) -> list[PlannedCell]:
         try:
             check_shape(record, _CellRecord)
             bench, index, level, corruption, key = record["cell"]
-            found.append(PlannedCell(_read_cell(bench, index, level, corruption, known), key))
+            cell = _read_cell(bench, index, level, corruption, known)
+            found.append(PlannedCell(replace(cell, repeat=record.get("repeat", 1)), key))
         except ValueError as error:
             raise _damaged(folder / CELLS_FILE, number, error) from error
     return found
@@ -266,8 +286,12 @@ def read_questions(folder: Path) -> list[StoredBench]:
     return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
 
 
-class _CellRecord(TypedDict):
+class _Cell(TypedDict):
     cell: tuple[str, Index, str, str | None, str]
+
+
+class _CellRecord(_Cell, total=False):
+    repeat: int
 
 
 class _QuestionRecord(TypedDict):

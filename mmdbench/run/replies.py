@@ -11,6 +11,7 @@ from mmdbench.models.tokens import checked_usage
 from mmdbench.records import REPLACED, Outcome, Reply, Request, Variant
 from mmdbench.run.answer_probability import LOGPROBS, answer_probability
 from mmdbench.run.plan import Planned
+from mmdbench.run.repeats import generation_of_repeat
 from mmdbench.system.digest import derive_seed
 from mmdbench.system.unicode_text import readable
 
@@ -44,7 +45,7 @@ def make_request(planned: Planned, variants: Sequence[Variant], generation: Mapp
         options=planned.question.options,
         images=tuple(variant.image for variant in variants),
         seed=derive_seed("request", planned.key),
-        generation=generation,
+        generation=generation_of_repeat(generation, planned.cell.repeat),
     )
 
 
@@ -94,6 +95,7 @@ def make_reply(
         seconds=round(seconds, 4),
         images=tuple(_image_record(variant) for variant in variants),
         details=details,
+        repeat=cell.repeat,
     )
 
 

@@ -11,6 +11,7 @@ from mmdbench.stats.cached_keys import FOUND_ABOVE, chance_found, key_bits_found
 from mmdbench.stats.calibration import CALIBRATION_BINS, calibration_error
 from mmdbench.stats.estimates import CONFIDENCE, Estimate, difference, mean_difference, mean_score
 from mmdbench.stats.means import paired_difference, proportion
+from mmdbench.stats.repeats import RepeatVariance, repeat_variance
 from mmdbench.stats.sizes import (
     detectable_effect,
     detectable_given,
@@ -27,6 +28,7 @@ __all__ = [
     "CONFIDENCE",
     "FOUND_ABOVE",
     "Estimate",
+    "RepeatVariance",
     "Stratified",
     "benjamini_hochberg",
     "calibration_error",
@@ -47,5 +49,6 @@ __all__ = [
     "paired_difference",
     "proportion",
     "questions_needed",
+    "repeat_variance",
     "stratify",
 ]

@@ -34,6 +34,7 @@ COLUMNS = {
     "question": "string",
     "level": "string",
     "corruption": "string",
+    "repeat": "Int64",
     "category": "string",
     "status": "string",
     "answer": "string",

@@ -84,7 +84,8 @@ def choose(examples: Sequence[Example], most: int) -> list[Example]:
 def _groups(runs: Sequence[RunResults]) -> dict[tuple[str, Any, str | None], list[Cell]]:
     groups: dict[tuple[str, Any, str | None], list[Cell]] = {}
     base: dict[tuple[str, Any], list[Cell]] = {}
-    for cell in dict.fromkeys(cell for run in runs for cell in run.cells):
+    # Of repeated requests the page shows the first; its numbers are of all.
+    for cell in dict.fromkeys(cell for run in runs for cell in run.cells if cell.repeat == 1):
         if cell.level in UNDEGRADED:
             base.setdefault((cell.bench, cell.index), []).append(cell)
         else:

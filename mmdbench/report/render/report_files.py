@@ -11,6 +11,7 @@ from mmdbench.report.render.latex import latex
 from mmdbench.report.render.markdown import markdown
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import chosen
+from mmdbench.results.arms import repeated
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.json_lines import write_lines
 from mmdbench.system.files import write_atomic
@@ -61,6 +62,7 @@ def _grade_texts(results: RunResults) -> Iterator[str]:
                 "index": grade.index,
                 "level": arm.level,
                 "corruption": arm.corruption,
+                **repeated(arm.arm),
                 "verdict": grade.verdict,
                 "hit": grade.hit,
                 "label": grade.label,

@@ -28,6 +28,7 @@ from mmdbench.report.tables.perception import perception_tables
 from mmdbench.report.tables.picture_quality import quality_table
 from mmdbench.report.tables.published_rbench import published_rbench_table
 from mmdbench.report.tables.rbench import rbench_tables
+from mmdbench.report.tables.repeats import repeat_table
 from mmdbench.report.tables.run_notes import (
     notes_beside_published,
     notes_of_runs,
@@ -282,6 +283,7 @@ def _answer_tables(
         answer_changes.retention_table(runs),
         answer_changes.worst_case_table(runs),
         answer_changes.ladder_flags(runs),
+        repeat_table(runs),
         detectable_table({run.name: rows[run.name] for run in runs}, levels),
         mce_table(parts[CORRUPTION], list(rows), spec),
         whole_table(runs),
@@ -328,6 +330,7 @@ def _header(run: RunResults | None, labels: Sequence[str], spec: Spec) -> dict[s
         "codec": plan.codec if made else "that of the released files",
         "sample": plan.sample or ("all questions of the files" if others else "all questions"),
         "seed": str(plan.seed),
+        **({"repeats": str(plan.repeat)} if plan.repeat > 1 else {}),
         "corruption spec": _spec_text(spec) if made else "that of the released files",
         "rounding": RULE,
     }

@@ -15,6 +15,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.models.names import is_one_model
 from mmdbench.records import CLEAN, LEVELS, UNALTERED, Index
 from mmdbench.report.tables.reading_notes import reading_notes
+from mmdbench.report.tables.repeats import repeat_note
 from mmdbench.report.tables.table import MARK
 from mmdbench.results.freshness import asked_note
 from mmdbench.results.graded_run import RunResults
@@ -59,6 +60,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
     notes += _shares_note(results)
+    notes += filter(None, [repeat_note(results)])
     no_ops = sum(arm.no_ops for arm in results.arms)
     if no_ops:
         what = "a corruption that finds nothing to change"
