@@ -20,6 +20,7 @@ TABLES: Mapping[str, str] = {
     "retention": "what is retained of the clean score above guessing",
     "worst-case": "worst corruption of each question; needs several corruptions for each",
     "severity": "questions whose ladder of levels rises",
+    "repeats": "spread between repeats and between questions; needs --repeat",
     "detectable": "differences that this many questions can show",
     "whole": "estimates of the whole benchmark from a sample",
     "statuses": "replies by status",
