@@ -10,6 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,20 @@ from torch import Tensor
 
 from clear_weights import write_formula_checkpoint
 from mmdbench.bagel.chunks import Engine
+from mmdbench.bagel.images import resized
 from mmdbench.bagel.loading import load_engine, open_checkpoint
 from mmdbench.bagel.settings import Sizes
 from mmdbench.training.clear.forward import PackedModel, freeze, trained_tensors
-from mmdbench.training.clear.layout import TextMarkers, lay_out
+from mmdbench.training.clear.layout import PackedSequence, TextMarkers, lay_out
 from mmdbench.training.clear.pictures import PictureReader, PictureSizes
-from mmdbench.training.clear.segments import SequenceSegment, SftTexts, sft_segments, without
+from mmdbench.training.clear.segments import (
+    ChosenStep,
+    SequenceSegment,
+    SftTexts,
+    completion_segments,
+    sft_segments,
+    without,
+)
 
 GOLDEN = Path(os.environ.get("MMDBENCH_GOLDEN") or Path(__file__).parents[1] / "golden")
 SET = next((f for f in (GOLDEN / "training", GOLDEN) if (f / "sft.npz").is_file()), None)
@@ -189,3 +198,51 @@ class TrainingGolden:
     def _direction(self, number: int, key: str, size: int) -> np.ndarray:
         seed = zlib.crc32(f"{self.settings['weights_seed']}/direction-{number}/{key}".encode())
         return np.random.RandomState(seed).standard_normal(size)
+
+    @cached_property
+    def grpo_prompt(self) -> tuple[SequenceSegment, ...]:
+        """The prompt of all completions: system, picture by both readings, question."""
+        own, sizes, layout = self.settings["grpo"], self.sizes, self.reader.layout
+        first = resized(self.picture(own["picture"]), sizes.vae_transform)
+        texts = SftTexts(self.ids("grpo/direct/system"), self.ids("grpo/direct/question"), ())
+        system, vae, vit, question, _ = sft_segments(
+            texts, (layout.vae_grid(*first.size), layout.vit_grid(*first.size))
+        )
+        pictures = {"degraded": first}
+        draw = self.tensor("grpo", "degraded_latent_draw")[None]
+        vae, vit = self.reader.fill((vae, vit), pictures, lambda _shape: draw)
+        return system, vae, vit, question
+
+    def grpo_texts(self, rollout: str) -> list[tuple[int, ...]]:
+        """The texts of a rollout, as token ids."""
+        count = len(self.settings["grpo"]["texts"][rollout])
+        return [self.ids(f"grpo/{rollout}/text{n + 1}") for n in range(count)]
+
+    def grpo_pictures(self, rollout: str) -> list[tuple[tuple[int, int], Tensor]]:
+        """Grid and clean latent tokens of the restored pictures of a rollout."""
+        grid = self.grpo_prompt[1].grid
+        count = len(self.grpo_texts(rollout)) - 1
+        return [(grid, self.tensor("grpo", f"rollout/{rollout}/picture{n + 1}/x")[-1]) for n in range(count)]
+
+    def grpo_sequence(self, name: str) -> PackedSequence:
+        """The sequence of a completion, with its own mask."""
+        case = self.expected["grpo"]["completions"][name]
+        picture = case.get("picture")
+        rollout = picture["rollout"].split("/")[1] if picture else "direct"
+        pictures, chosen = self.grpo_pictures(rollout), None
+        if case["other_pictures"] == "zero":
+            pictures = [(grid, torch.zeros_like(tokens)) for grid, tokens in pictures]
+        if picture:
+            x = self.tensor("grpo", f"{picture['rollout']}/x")[picture["step"]]
+            chosen = ChosenStep(picture["index"] - 1, x, picture["t"])
+        segments = list(completion_segments(self.grpo_prompt, self.grpo_texts(rollout), pictures, chosen))
+        if case["generated_vit"]:
+            # Decoded pictures are given as patches: own ones may differ by one grey level.
+            segment = replace(
+                self.grpo_prompt[2],
+                name="picture1_vit",
+                tokens=self.tensor("grpo", f"{name}/patches")[-self.grpo_prompt[2].count :],
+            )
+            segments.insert([s["name"] for s in case["segments"]].index(segment.name), segment)
+        mask = self.tensor("grpo", f"{name}/mask") if case["mask"] != "right" else None
+        return lay_out([segments], self.markers, self.sizes, mask=mask, repeat_end=case["eos_label_twice"])

@@ -11,6 +11,8 @@ In the order of the data::
     layout.py       a pack → tensors
     forward.py      tensors → final states, logits and velocities, with gradients
     losses.py       next tokens, velocities, distillation
+    sde.py          a restoration by chance, step by step, with log-probabilities
+    grpo_losses.py  Interleaved GRPO: texts, one step of one picture, divergence
     optimiser.py    AdamW, schedule, moving average
     checkpoints.py  a folder for each saved step, and resuming from it
     loop.py         all of it, step by step

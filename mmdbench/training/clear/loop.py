@@ -190,15 +190,24 @@ class SftTraining:
             sums += torch.stack([part.detach().float().cpu() for part in parts]) / own.accumulation
             rows += sequence.length
         norm = self.accelerator.clip_grad_norm_(state.tensors.values(), own.clip_norm)
-        rate = state.schedule.get_last_lr()[0]
+        rate = float(state.schedule.get_last_lr()[0])
         state.optimiser.step()
         state.schedule.step()
         if state.average is not None:
             state.average.update(state.tensors)
         self.step += 1
-        means = self._over_processes(sums, "mean").tolist()
+        ce, mse, distillation, total = self._over_processes(sums, "mean").tolist()
         total_rows = int(self._over_processes(torch.tensor([rows]), "sum"))
-        return SftStep(self.step, *means, gradient_norm=float(norm), learning_rate=rate, rows=total_rows)
+        return SftStep(
+            self.step,
+            ce,
+            mse,
+            distillation,
+            total,
+            gradient_norm=float(norm),
+            learning_rate=rate,
+            rows=total_rows,
+        )
 
     def _losses(self, sequence: PackedSequence) -> SftLosses:
         counts = torch.tensor([len(sequence.labels), len(sequence.velocities)], dtype=torch.float64)

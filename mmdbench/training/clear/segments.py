@@ -26,10 +26,12 @@ from mmdbench.training.clear.profiles import DropSettings
 
 __all__ = [
     "SFT_SEGMENTS",
+    "ChosenStep",
     "PlacedSegment",
     "SegmentKind",
     "SequenceSegment",
     "SftTexts",
+    "completion_segments",
     "draw_drops",
     "noised",
     "place_segments",
@@ -131,6 +133,51 @@ def sft_segments(
         SequenceSegment("clean_vit", "vit", picture="clean", grid=clean),
         answer,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenStep:
+    """The step of a restoration that is trained: the number of its picture, from 0, and what stood there.
+
+    `x` are the latent tokens at noise level `t`.
+    """
+
+    picture: int
+    x: Tensor
+    t: float
+
+
+def completion_segments(
+    prompt: Sequence[SequenceSegment],
+    texts: Sequence[tuple[int, ...]],
+    pictures: Sequence[tuple[Grid, Tensor]],
+    chosen: ChosenStep | None = None,
+) -> tuple[SequenceSegment, ...]:
+    """The segments of a completion of reinforcement learning, after those of its prompt.
+
+    Args:
+        prompt: The segments of the prompt, read.
+        texts: The token ids of its texts, all learnt.
+        pictures: For each restored picture, which follow the texts in turn, its grid and clean latent
+            tokens, as the bridge put them into the context.
+        chosen: The step that is trained; its latent tokens take the place of the picture's.
+
+    Returns:
+        The segments in order.
+    """
+    found = [*prompt]
+    for number, ids in enumerate(texts):
+        found.append(SequenceSegment(f"text{number + 1}", "text", ids, loss=True))
+        if number >= len(pictures):
+            continue
+        (grid, tokens), t, trained = pictures[number], 0.0, False
+        if chosen is not None and chosen.picture == number:
+            tokens, t, trained = chosen.x, chosen.t, True
+        name = f"picture{number + 1}"
+        found.append(
+            SequenceSegment(f"{name}_vae", "vae", picture=name, grid=grid, loss=trained, tokens=tokens, t=t)
+        )
+    return tuple(found)
 
 
 def without(segments: Sequence[SequenceSegment], names: Sequence[str]) -> tuple[SequenceSegment, ...]:
