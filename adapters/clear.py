@@ -124,7 +124,8 @@ class Clear:
 
             device = pick_device(self._options.device)
             dtype = pick_dtype(self._options.dtype, device)
-            speed = Speed(skip_pictures=not self._options.keep_images)
+            compiler = "inductor" if self._options.compile else ""
+            speed = Speed(skip_pictures=not self._options.keep_images, compiler=compiler)
             self._engine = load_engine(self._checkpoint, device, dtype, speed)
         return self._engine
 

@@ -4,10 +4,11 @@
     python benchmarks/gpu_clear.py --folder /tmp/tiny --tiny       # a trial of the script, on any machine
 
 Writes a random checkpoint in the published layout once (bfloat16, 30 GB of disk), loads it through
-the real loader and measures: seconds to load, tokens per second alone and in a batch, seconds of
-reading, seconds of a restoration by the fast and by the plain path, and peak memory. Random weights
-never ask for a restoration, so the thoughts are given; the arithmetic is that of the real model.
-Needs a GPU with 40 GB or more, and some minutes. Prints one JSON object.
+the real loader and measures: seconds to load, tokens per second alone and in a batch, milliseconds and
+launches of a decoded token as it is and compiled (`--compiler`) against the time of reading its bytes,
+seconds of reading, seconds of a restoration by the fast, the compiled and the plain path, and peak
+memory. Random weights never ask for a restoration, so the thoughts are given; the arithmetic is that
+of the real model. Needs a GPU with 40 GB or more, and some minutes. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -112,6 +113,44 @@ def tokens_per_second(engine: Engine, batch: int, tokens: int = 96) -> float:
     return batch * tokens / (time.perf_counter() - started)
 
 
+def token_floor_ms(engine: Engine, bandwidth: float) -> float:
+    """Milliseconds of reading the weights of a decoded token once, at that many bytes per second."""
+    model = engine.model.language_model
+    used = [
+        p for name, p in model.named_parameters() if "_moe_gen" not in name and "embed_tokens" not in name
+    ]
+    return sum(p.numel() * p.element_size() for p in used) / bandwidth * 1000
+
+
+def launches(engine: Engine) -> float:
+    """Launches of the GPU for a decoded token; on a CPU, calls of torch's operators that are in no other."""
+    context, cuda = append_text(engine, EMPTY, SYSTEM), engine.model.device.type == "cuda"
+    activity = torch.profiler.ProfilerActivity
+
+    def count(tokens: int) -> int:
+        with torch.profiler.profile(activities=[activity.CPU, *([activity.CUDA] if cuda else [])]) as seen:
+            write_texts(engine, [context], tokens, lambda logits, _samples: logits[:, :2].argmax(-1).tolist())
+        if cuda:
+            return sum("LaunchKernel" in e.name or "GraphLaunch" in e.name for e in seen.events())
+        return sum(e.cpu_parent is None or not e.cpu_parent.name.startswith("aten::") for e in seen.events())
+
+    with torch.inference_mode():
+        count(6)
+        few, more = count(6), count(10)
+    return (more - few) / 4
+
+
+def decoded_token(engine: Engine, compiler: str, bandwidth: float) -> dict[str, object]:
+    """Milliseconds and launches of a decoded token, as it is and compiled, and the floor."""
+    paths = {"fast": FAST, compiler: replace(FAST, compiler=compiler)}
+    found: dict[str, object] = {"floor_ms": round(token_floor_ms(engine, bandwidth), 4)}
+    for name, speed in paths.items():
+        own = with_speed(engine, speed)
+        milliseconds = 1000 / tokens_per_second(own, 1)
+        found[name] = {"ms": round(milliseconds, 3), "launches": launches(own)}
+    return found
+
+
 def restoration(
     engine: Engine, size: tuple[int, int], how: DenoisingSettings, repeats: int
 ) -> tuple[float, DialogueResult]:
@@ -125,14 +164,18 @@ def restoration(
     return statistics.median(story.seconds["denoise"] for story in stories[1:]), stories[-1]
 
 
-def measure(engine: Engine, size: tuple[int, int], steps: list[int], repeats: int) -> dict[str, object]:
-    """Seconds of each phase and of a restoration by both paths, for one picture size."""
+def measure(
+    engine: Engine, size: tuple[int, int], steps: list[int], repeats: int, compiler: str
+) -> dict[str, object]:
+    """Seconds of each phase and of a restoration by each path, for one picture size."""
     found: dict[str, object] = {"picture": list(size)}
     for count in steps:
         how = replace(PRESETS["repo-eval" if count == 50 else "paper"], steps=count)
         fast, story = restoration(with_speed(engine, FAST), size, how, repeats)
         plain, _ = restoration(with_speed(engine, PLAIN), size, how, 1)
-        found[f"restoration_{count}_steps_s"] = {"fast": round(fast, 3), "plain": round(plain, 3)}
+        graph, _ = restoration(with_speed(engine, replace(FAST, compiler=compiler)), size, how, repeats)
+        seconds = {"fast": fast, compiler: graph, "plain": plain}
+        found[f"restoration_{count}_steps_s"] = {name: round(value, 3) for name, value in seconds.items()}
         found["phases_s"] = {name: round(value, 3) for name, value in story.seconds.items()}
         assert story.size is not None
         found["latent_tokens"] = len(grid_of(engine, story.size)[2])
@@ -147,6 +190,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[30, 50])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["640x480", "1024x1024"])
+    parser.add_argument("--compiler", default="inductor", help="the backend of torch.compile")
+    parser.add_argument("--bandwidth", type=float, default=4.8e12, help="bytes per second; an H200's")
     given = parser.parse_args()
     device, dtype = pick_device(given.device or ("cpu" if given.tiny else "cuda")), torch.bfloat16
     tiny = json.loads((SET / "settings.json").read_text("utf-8"))
@@ -163,6 +208,7 @@ def main() -> None:
     result["load_s"] = round(time.perf_counter() - started, 1)
     result["parameters"] = sum(p.numel() for p in engine.model.parameters())
     result["tokens_per_second"] = {n: round(tokens_per_second(engine, n), 1) for n in (1, 8)}
+    result["decoded_token"] = decoded_token(engine, given.compiler, given.bandwidth)
     if device.type == "cuda":
         result["device"] = torch.cuda.get_device_name(device)
         result["weights_gib"] = round(torch.cuda.memory_allocated(device) / 2**30, 2)
@@ -171,7 +217,7 @@ def main() -> None:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         width, height = (int(side) for side in size.split("x"))
-        one = measure(engine, (width, height), given.steps, given.repeats)
+        one = measure(engine, (width, height), given.steps, given.repeats, given.compiler)
         if device.type == "cuda":
             one["peak_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
         found.append(one)

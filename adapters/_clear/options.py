@@ -52,6 +52,7 @@ class ClearOptions:
     offline: bool = False
     keep_images: str = ""
     white_background: bool = False
+    compile: bool = False
 
 
 def read_options(card: ModelCard) -> ClearOptions:
@@ -83,6 +84,7 @@ _PLAIN = (
     "prompt_repository",
     "keep_images",
     "white_background",
+    "compile",
 )
 
 
@@ -244,4 +246,5 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "offline": _flag,
     "keep_images": _word,
     "white_background": _flag,
+    "compile": _flag,
 }

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from .bagel import Bagel
-from .context import EMPTY, Context, KeyValues
+from .context import EMPTY, Context, KeyValues, StaticCache
 from .images import cell_ids, from_cells, patches, pixel_values, resized, to_cells
 from .settings import Sizes, Speed
 from .tokenizer import Tokenizer
@@ -29,11 +29,12 @@ __all__ = [
     "append_picture",
     "append_rows",
     "append_text",
+    "between_markers",
     "decode_latent",
     "encode_picture",
     "grid_of",
-    "latent_chunk",
     "picture_chunk",
+    "picture_markers",
     "prefix_of",
 ]
 
@@ -42,7 +43,10 @@ Watch = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model and its shortcuts; `watch(event, facts)` is called at each step, if given."""
+    """A loaded model and its shortcuts; `watch(event, facts)` is called at each step, if given.
+
+    `prefixes` holds the contexts of system prompts, `caches` those of compiled steps.
+    """
 
     model: Bagel
     vae: Autoencoder | None
@@ -52,6 +56,7 @@ class Engine:
     speed: Speed
     watch: Watch | None = None
     prefixes: dict[str, Context] = field(default_factory=dict)
+    caches: dict[str, StaticCache] = field(default_factory=dict)
 
     @property
     def autoencoder(self) -> Autoencoder:
@@ -130,10 +135,14 @@ def prefix_of(engine: Engine, text: str | None) -> Context:
     return engine.prefixes[text]
 
 
-def _between_markers(engine: Engine, tokens: Tensor) -> Tensor:
+def picture_markers(engine: Engine) -> Tensor:
+    """The rows before and after those of a picture, [2, d]."""
+    ids = torch.tensor([engine.tokenizer.image_start, engine.tokenizer.image_end], device=engine.model.device)
+    return engine.model.language_model.embed(ids)
+
+
+def between_markers(markers: Tensor, tokens: Tensor) -> Tensor:
     """Rows [count, d] with the picture's markers around them, [count + 2, d]."""
-    ids = torch.tensor([engine.tokenizer.image_start, engine.tokenizer.image_end], device=tokens.device)
-    markers = engine.model.language_model.embed(ids)
     return torch.cat([markers[:1], tokens, markers[1:]])
 
 
@@ -145,7 +154,8 @@ def picture_chunk(engine: Engine, picture: Image.Image) -> Tensor:
     values = pixel_values(resized(picture, engine.sizes.vit_transform))
     rows, columns = (side // engine.patch for side in values.shape[1:])
     ids = cell_ids(rows, columns, engine.sizes.vit_side)
-    return _between_markers(engine, engine.model.vit_rows(patches(values, engine.patch), ids))
+    tokens = engine.model.vit_rows(patches(values, engine.patch), ids)
+    return between_markers(picture_markers(engine), tokens)
 
 
 def append_picture(engine: Engine, context: Context, chunk: Tensor) -> Context:
@@ -162,21 +172,6 @@ def append_picture(engine: Engine, context: Context, chunk: Tensor) -> Context:
     return append_rows(engine, context, chunk, causal=False, gen=False)
 
 
-def latent_chunk(engine: Engine, tokens: Tensor, t: float, ids: Tensor) -> Tensor:
-    """The rows of latent tokens, between their markers.
-
-    Args:
-        engine: The loaded model.
-        tokens: The latent tokens, [count, token values].
-        t: Their noise level, 0 to 1; 0 is clean.
-        ids: Their position ids, [count].
-
-    Returns:
-        The rows, [count + 2, d].
-    """
-    return _between_markers(engine, engine.model.latent_rows(tokens, t, ids))
-
-
 def append_latent(engine: Engine, context: Context, tokens: Tensor, ids: Tensor) -> Context:
     """Append clean latent tokens, of an input picture or a restored one, by the generation expert.
 
@@ -189,7 +184,8 @@ def append_latent(engine: Engine, context: Context, tokens: Tensor, ids: Tensor)
     Returns:
         The longer context.
     """
-    return append_rows(engine, context, latent_chunk(engine, tokens, 0.0, ids), causal=False, gen=True)
+    rows = between_markers(picture_markers(engine), engine.model.latent_rows(tokens, 0.0, ids))
+    return append_rows(engine, context, rows, causal=False, gen=True)
 
 
 def grid_of(engine: Engine, size: tuple[int, int]) -> tuple[int, int, Tensor]:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from .chunks import Engine
-from .context import Context, KeyValues
+from .compiled import compiled, static_cache
+from .context import Context, KeyValues, StaticCache
+from .language import LanguageModel
 
-__all__ = ["Choose", "WrittenText", "greedy", "probabilities", "sampled", "write_texts"]
+__all__ = ["Choose", "WrittenText", "decoding_step", "greedy", "probabilities", "sampled", "write_texts"]
 
 Choose = Callable[[Tensor, Sequence[int]], list[int]]
 """Chooses the next id of each row from logits [rows, vocabulary] and the index of its dialogue."""
@@ -87,9 +89,10 @@ def probabilities(logits: Tensor, temperature: float, top_p: float) -> tuple[Ten
 
 @dataclass
 class _OpenText:
-    """A text in progress."""
+    """A text in progress; `place` is that of its context in the cache."""
 
     sample: int
+    place: int
     last: int
     tokens: list[int]
     seconds: float = 0.0
@@ -109,35 +112,70 @@ def write_texts(
     Returns:
         The texts, in the order of the contexts.
     """
-    cache = KeyValues.gather(contexts, min(limit, _FIRST_ROOM), engine.model.language_model.cache_shape())
-    texts = [_OpenText(i, engine.tokenizer.bos, []) for i in range(len(contexts))]
+    cache = _gathered(engine, contexts, limit)
+    texts = [_OpenText(i, i, engine.tokenizer.bos, []) for i in range(len(contexts))]
     done: dict[int, WrittenText] = {}
     for step in range(limit):
         started = time.perf_counter()
         chosen = _step(engine, cache, contexts, texts, step, choose)
         share = (time.perf_counter() - started) / len(texts)
         unfinished = []
-        for place, (text, token) in enumerate(zip(texts, chosen, strict=True)):
+        for text, token in zip(texts, chosen, strict=True):
             text.seconds += share
             ended = token == engine.tokenizer.eos
             if ended or step == limit - 1:
-                done[text.sample] = _written(engine, contexts[text.sample], cache, place, text, ended=ended)
+                done[text.sample] = _written(engine, contexts[text.sample], cache, text, ended=ended)
                 continue
             text.last = token
             text.tokens.append(token)
-            unfinished.append(place)
+            unfinished.append(text)
         if not unfinished:
             break
         if len(unfinished) < len(texts):
-            cache, texts = cache.keep(unfinished), [texts[i] for i in unfinished]
+            cache, texts = _kept(cache, unfinished), unfinished
     written = [done[i] for i in range(len(contexts))]
     engine.notify("written", contexts=contexts, written=written)
     return written
 
 
+def _gathered(engine: Engine, contexts: Sequence[Context], limit: int) -> KeyValues | StaticCache:
+    if engine.speed.compiler:
+        return static_cache(engine, contexts, limit, "text")
+    return KeyValues.gather(contexts, min(limit, _FIRST_ROOM), engine.model.language_model.cache_shape())
+
+
+def _kept(cache: KeyValues | StaticCache, texts: Sequence[_OpenText]) -> KeyValues | StaticCache:
+    """The cache for these texts alone; one of fixed size keeps idle places instead."""
+    if isinstance(cache, StaticCache):
+        return cache
+    kept = cache.keep([text.place for text in texts])
+    for place, text in enumerate(texts):
+        text.place = place
+    return kept
+
+
+def decoding_step(
+    model: LanguageModel, cache: KeyValues | StaticCache, ids: Tensor, positions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Read one id of each context; a function of tensors.
+
+    Args:
+        model: The decoder.
+        cache: The keys and values of the contexts; those of the new rows are written to it.
+        ids: The ids, [B].
+        positions: Their rotary positions, [B].
+
+    Returns:
+        The final hidden states, [B, d], and the logits, [B, vocabulary].
+    """
+    rows = model.embed(ids)[:, None]
+    hidden = model(rows, cache, positions[:, None], causal=True, gen=False)[:, 0]
+    return hidden, model.logits(hidden)
+
+
 def _step(
     engine: Engine,
-    cache: KeyValues,
+    cache: KeyValues | StaticCache,
     contexts: Sequence[Context],
     texts: Sequence[_OpenText],
     step: int,
@@ -145,20 +183,26 @@ def _step(
 ) -> list[int]:
     """Run the last id of each text through the model and choose the next one."""
     model, device = engine.model.language_model, engine.model.device
-    rows = model.embed(torch.tensor([[text.last] for text in texts], device=device))
-    positions = torch.tensor([[contexts[text.sample].rope + step] for text in texts], device=device)
-    hidden = model(rows, cache, positions, causal=True, gen=False)
+    places = [text.place for text in texts]
+    ids, positions = [engine.tokenizer.bos] * len(cache.lengths), [0] * len(cache.lengths)
+    for place, text in zip(places, texts, strict=True):
+        ids[place], positions[place] = text.last, contexts[text.sample].rope + step
+    read = compiled(decoding_step, engine.speed.compiler)
+    hidden, logits = read(
+        model, cache, torch.tensor(ids, device=device), torch.tensor(positions, device=device)
+    )
     cache.advance(1)
-    logits = model.logits(hidden[:, 0])
+    if len(places) < len(logits):
+        hidden, logits = hidden[places], logits[places]
     samples = [text.sample for text in texts]
     chosen = choose(logits[:, : engine.sizes.logits_limit], samples)
-    engine.notify("step", samples=samples, hidden=hidden[:, 0], logits=logits, chosen=chosen)
+    engine.notify("step", samples=samples, hidden=hidden, logits=logits, chosen=chosen)
     return chosen
 
 
 def _written(
-    engine: Engine, context: Context, cache: KeyValues, place: int, text: _OpenText, *, ended: bool
+    engine: Engine, context: Context, cache: KeyValues | StaticCache, text: _OpenText, *, ended: bool
 ) -> WrittenText:
-    segment = cache.segment(place, context.length)
+    segment = cache.segment(text.place, context.length)
     after = context.extended(segment, context.rope + segment.rows)
     return WrittenText(tuple(text.tokens), engine.tokenizer.decode(text.tokens), ended, after, text.seconds)

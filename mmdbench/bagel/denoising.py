@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from .chunks import Engine, grid_of, latent_chunk
-from .context import Context, KeyValues
+from .bagel import Bagel
+from .chunks import Engine, between_markers, grid_of, picture_markers
+from .compiled import compiled, static_cache
+from .context import Context, KeyValues, StaticCache
 from .settings import DenoisingSettings
 
-__all__ = ["GuidanceContexts", "combine", "denoise", "schedule"]
+__all__ = [
+    "Conditions",
+    "GuidanceContexts",
+    "LatentPlaces",
+    "combine",
+    "denoise",
+    "denoising_step",
+    "schedule",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,45 +81,121 @@ def _norm_ratio(v: Tensor, mixed: Tensor, *, per_token: bool, least: float) -> T
     return factor.clamp(least, 1.0)
 
 
-class _Velocities:
-    """Velocities under one or several contexts, which are not changed."""
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The contexts of one pass, side by side.
+
+    Attributes:
+        cache: Their keys and values, with room for the rows of the latent tokens.
+        positions: The rotary position of those rows in each, [B].
+        order: The places in the batch of the whole context and of those without request and picture.
+    """
+
+    cache: KeyValues | StaticCache
+    positions: Tensor
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LatentPlaces:
+    """Position ids of the latent tokens, [count], and the rows of the markers around them, [2, d]."""
+
+    ids: Tensor
+    markers: Tensor
+
+
+def _pass(
+    model: Bagel, under: Conditions, places: LatentPlaces, x: Tensor, t: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Final hidden states [B, S, d], and the velocity [count, token values] of x under each condition."""
+    rows = between_markers(places.markers, model.latent_rows(x, t, places.ids))
+    rows = rows.expand(len(under.positions), -1, -1)
+    positions = under.positions[:, None].expand(-1, rows.shape[1])
+    hidden: Tensor = model.language_model(rows, under.cache, positions, causal=False, gen=True)
+    velocities = model.velocity(hidden[:, 1:-1])
+    return hidden, [velocities[i] for i in under.order]
+
+
+def _euler(
+    x: Tensor, found: Sequence[Tensor], times: Tensor, settings: DenoisingSettings
+) -> tuple[Tensor, Tensor]:
+    """The guided velocity, and x at the second of two noise levels [2]."""
+    v = found[0]
+    if len(found) > 1:
+        v = combine(v, found[1], found[2] if len(found) > 2 else None, settings)
+    return v, x - v * (times[0] - times[1])
+
+
+def denoising_step(
+    model: Bagel,
+    under: Conditions,
+    places: LatentPlaces,
+    x: Tensor,
+    times: Tensor,
+    settings: DenoisingSettings,
+) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+    """One Euler step, with all its contexts in one pass; a function of tensors.
+
+    Args:
+        model: The network.
+        under: The contexts.
+        places: The places of the latent tokens.
+        x: The latent tokens, float32 [count, token values].
+        times: The noise levels before and after the step, float32 [2].
+        settings: The guidance.
+
+    Returns:
+        The hidden states, the velocity under each context, the guided one, and the next latent tokens.
+    """
+    hidden, found = _pass(model, under, places, x, times[:1])
+    v, x = _euler(x, found, times, settings)
+    return hidden, found, v, x
+
+
+class _Passes:
+    """The passes of an evaluation: all contexts in one, or one after the other."""
 
     def __init__(self, engine: Engine, contexts: Sequence[Context], size: tuple[int, int]) -> None:
         self.engine = engine
-        self.ids = grid_of(engine, size)[2]
-        if not engine.speed.batch_guidance:
-            self.order, self.contexts = list(range(len(contexts))), list(contexts)
+        self.places = LatentPlaces(grid_of(engine, size)[2], picture_markers(engine))
+        if not (engine.speed.batch_guidance or engine.speed.compiler):
+            self.guided = [self._conditions([context], (0,)) for context in contexts]
+            self.plain = self.guided[0]
             return
         # After a latent bridge two of the three contexts are the same: compute its velocity once.
         unique = list({id(context): context for context in contexts}.values())
-        self.order = [next(i for i, u in enumerate(unique) if u is context) for context in contexts]
-        self.contexts = unique
-        self.cache = self._gather(unique)
+        order = tuple(next(i for i, u in enumerate(unique) if u is context) for context in contexts)
+        whole = self._conditions(unique, order)
+        self.guided = [whole]
+        self.plain = Conditions(whole.cache.first(), whole.positions[:1], (0,))
 
-    def _gather(self, contexts: Sequence[Context]) -> KeyValues:
-        shape = self.engine.model.language_model.cache_shape()
-        return KeyValues.gather(contexts, len(self.ids) + 2, shape)
+    def _conditions(self, contexts: Sequence[Context], order: tuple[int, ...]) -> Conditions:
+        engine, rows = self.engine, len(self.places.ids) + 2
+        cache: KeyValues | StaticCache
+        if engine.speed.compiler:
+            cache = static_cache(engine, contexts, rows, "picture")
+        else:
+            cache = KeyValues.gather(contexts, rows, engine.model.language_model.cache_shape())
+        ropes = torch.tensor([context.rope for context in contexts], device=engine.model.device)
+        return Conditions(cache, ropes, order)
 
-    def at(self, x: Tensor, t: float, *, guided: bool) -> list[Tensor]:
-        """Velocities [count, token values], of all contexts or of the first alone."""
-        chunk = latent_chunk(self.engine, x, t, self.ids)
-        if self.engine.speed.batch_guidance:
-            cache = self.cache if guided else self.cache.first()
-            contexts = self.contexts if guided else self.contexts[:1]
-            found = self._run(chunk, cache, contexts)
-            return [found[i] for i in self.order] if guided else [found[0]]
-        contexts = self.contexts if guided else self.contexts[:1]
-        return [self._run(chunk, self._gather([context]), [context])[0] for context in contexts]
-
-    def _run(self, chunk: Tensor, cache: KeyValues, contexts: Sequence[Context]) -> Tensor:
-        rows = chunk.expand(len(contexts), -1, -1)
-        positions = torch.tensor([[context.rope] for context in contexts], device=chunk.device)
-        model = self.engine.model
-        hidden: Tensor = model.language_model(
-            rows, cache, positions.expand(-1, rows.shape[1]), causal=False, gen=True
-        )
-        self.engine.notify("pass", hidden=hidden[0])
-        return model.velocity(hidden[:, 1:-1])
+    def step(
+        self, x: Tensor, times: Tensor, settings: DenoisingSettings, *, guided: bool
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """The velocity under each context, the guided one, and the next latent tokens."""
+        engine, found = self.engine, list[Tensor]()
+        passes = self.guided if guided else [self.plain]
+        if len(passes) == 1:
+            run = compiled(denoising_step, engine.speed.compiler)
+            hidden, found, v, x = run(engine.model, passes[0], self.places, x, times, settings)
+            engine.notify("pass", hidden=hidden[0])
+            # The memory of what a graph returns is that of its next run.
+            return found, v, x.clone() if engine.speed.compiler else x
+        for under in passes:
+            hidden, one = _pass(engine.model, under, self.places, x, times[:1])
+            engine.notify("pass", hidden=hidden[0])
+            found += one
+        return found, *_euler(x, found, times, settings)
 
 
 def denoise(
@@ -138,13 +223,11 @@ def denoise(
     if settings.text_guidance > 1:
         contexts += [guides.without_text, *([guides.without_image] if with_image else [])]
     engine.notify("denoise", guides=guides)
-    velocities = _Velocities(engine, contexts, size)
+    passes = _Passes(engine, contexts, size)
     x = noise.to(engine.model.device, torch.float32)
-    times = schedule(settings.steps, settings.shift)
-    for now, then in pairwise(times):
+    for times in schedule(settings.steps, settings.shift).unfold(0, 2, 1):
+        now = times[0]
         guided = settings.text_guidance > 1 and bool((low < now) & (now <= high))
-        found = velocities.at(x, float(now), guided=guided)
-        v = combine(found[0], found[1], found[2] if with_image else None, settings) if guided else found[0]
-        x = x - v * float(now - then)
+        found, v, x = passes.step(x, times.to(x.device, copy=True), settings, guided=guided)
         engine.notify("evaluation", t=float(now), velocities=found, combined=v, x=x)
     return x

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from .context import CacheShape, KeyValues, Placement
+from .context import CacheShape, KeyValues, Placement, StaticCache
 from .settings import LanguageSizes
 
 __all__ = ["LanguageModel"]
@@ -97,7 +97,7 @@ class _Attention(nn.Module):
 class _Step:
     """Values that all layers share for one chunk; cos and sin are [B, S, 1, h]."""
 
-    cache: KeyValues
+    cache: KeyValues | StaticCache
     place: Placement
     cos: Tensor
     sin: Tensor
@@ -153,7 +153,7 @@ class _Layer(nn.Module):
         q, k, v = turned[:, :, :count], turned[:, :, count:], heads[:, :, count + shared :]
         if isinstance(step, _PackedStep):
             return _masked_attention(q, k, v, step.mask)
-        dtype = step.cache.keys.dtype
+        dtype = step.cache.keys[0].dtype
         keys, values = step.cache.write(
             index, k.transpose(1, 2).to(dtype), v.transpose(1, 2).to(dtype), step.place
         )
@@ -228,7 +228,9 @@ class LanguageModel(nn.Module):
         self.model = _Decoder(sizes, experts)
         self.lm_head = nn.Linear(sizes.width, sizes.vocabulary, bias=False)
 
-    def forward(self, x: Tensor, cache: KeyValues, positions: Tensor, *, causal: bool, gen: bool) -> Tensor:
+    def forward(
+        self, x: Tensor, cache: KeyValues | StaticCache, positions: Tensor, *, causal: bool, gen: bool
+    ) -> Tensor:
         """Run S new rows of every context; call `cache.advance(S)` to keep their keys and values.
 
         Args:

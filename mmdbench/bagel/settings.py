@@ -206,12 +206,17 @@ class DialogueSettings:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Shortcuts for speed; none of them changes a text or a picture beyond rounding."""
+    """Shortcuts for speed; none of them changes a text or a picture beyond rounding.
+
+    `compiler` is the backend of torch.compile for decoding and restorations, empty for none; with
+    `inductor` the steps run as CUDA graphs on a GPU. It includes `batch_guidance`.
+    """
 
     batch_guidance: bool = True
     reuse_decoded: bool = True
     share_prefix: bool = True
     skip_pictures: bool = True
+    compiler: str = ""
 
 
 FAST = Speed()

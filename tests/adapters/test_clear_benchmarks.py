@@ -40,6 +40,7 @@ def test_the_script_for_a_gpu_in_small(monkeypatch, capsys, tmp_path):
     import gpu_clear
 
     words = ["--folder", str(tmp_path / "c"), "--tiny", "--steps", "3", "--repeats", "1", "--sizes", "96x64"]
+    words += ["--compiler", "eager"]  # traces the steps, and compiles nothing
     found = []
     for _ in range(2):  # writes the checkpoint once
         monkeypatch.setattr(sys, "argv", ["gpu_clear.py", *words])
@@ -48,6 +49,9 @@ def test_the_script_for_a_gpu_in_small(monkeypatch, capsys, tmp_path):
     assert [one["write_s"] > 0 for one in found] == [True, False]
     assert found[0]["parameters"] == 332_224
     assert set(found[0]["tokens_per_second"]) == {"1", "8"}
+    token = found[0]["decoded_token"]
+    assert token["floor_ms"] > 0
+    assert all(token[path]["ms"] > 0 and token[path]["launches"] > 10 for path in ("fast", "eager"))
     (size,) = found[0]["sizes"]
     assert size["latent_tokens"] == 24
     assert all(value > 0 for value in size["restoration_3_steps_s"].values())
