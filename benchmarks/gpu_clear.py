@@ -143,7 +143,7 @@ def launches(engine: Engine) -> float:
 def decoded_token(engine: Engine, compiler: str, bandwidth: float) -> dict[str, object]:
     """Milliseconds and launches of a decoded token, as it is and compiled, and the floor."""
     paths = {"fast": FAST, compiler: replace(FAST, compiler=compiler)}
-    found: dict[str, object] = {"floor_ms": round(token_floor_ms(engine, bandwidth), 4)}
+    found: dict[str, object] = {"floor_ms": round(token_floor_ms(engine, bandwidth), 6)}
     for name, speed in paths.items():
         own = with_speed(engine, speed)
         milliseconds = 1000 / tokens_per_second(own, 1)

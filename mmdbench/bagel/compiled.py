@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
+
+from mmdbench.errors import ModelError
 
 from .chunks import Engine
 from .context import Context, StaticCache
@@ -28,13 +30,16 @@ _GRAPHS = 32
 """Graphs of one step: a few for batch sizes, lengths and pictures; more would be a fault."""
 
 
-def compiled(step: Callable[_P, _R], backend: str) -> Callable[_P, _R]:
-    """The step, compiled as a whole by a backend of torch.compile; the step itself if there is none."""
+def compiled(step: Callable[_P, _R], backend: str | Callable[..., Any]) -> Callable[_P, _R]:
+    """The step, compiled as a whole by a backend of torch.compile; the step itself if there is none.
+
+    At its first call, and for other sizes, the compiled step raises ModelError if it cannot be compiled.
+    """
     return _compiled(step, backend) if backend else step
 
 
 @cache
-def _compiled(step: Callable[_P, _R], backend: str) -> Callable[_P, _R]:
+def _compiled(step: Callable[_P, _R], backend: str | Callable[..., Any]) -> Callable[_P, _R]:
     from torch import _dynamo  # late: it takes a second to import
 
     # Of the modes only this one has CUDA graphs; other backends have no modes.
@@ -44,7 +49,14 @@ def _compiled(step: Callable[_P, _R], backend: str) -> Callable[_P, _R]:
     def bounded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         with _dynamo.config.patch(recompile_limit=_GRAPHS):
             torch.compiler.cudagraph_mark_step_begin()
-            return run(*args, **kwargs)
+            try:
+                return run(*args, **kwargs)
+            except _dynamo.exc.TorchDynamoException as error:
+                reason = " ".join(str(error).partition("\n\n")[0].split())
+                raise ModelError(
+                    f"torch.compile fails on {step.__name__}: {reason}",
+                    hint="Leave compile out, or install what it needs: a C++ compiler, on a GPU also Triton.",
+                ) from error
 
     return bounded
 

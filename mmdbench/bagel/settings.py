@@ -5,7 +5,7 @@ Frozen values only; nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -208,15 +208,16 @@ class DialogueSettings:
 class Speed:
     """Shortcuts for speed; none of them changes a text or a picture beyond rounding.
 
-    `compiler` is the backend of torch.compile for decoding and restorations, empty for none; with
-    `inductor` the steps run as CUDA graphs on a GPU. It includes `batch_guidance`.
+    `compiler` is the backend of torch.compile for decoding and restorations, or a function in its
+    place, empty for none; with `inductor` the steps run as CUDA graphs on a GPU. It includes
+    `batch_guidance`.
     """
 
     batch_guidance: bool = True
     reuse_decoded: bool = True
     share_prefix: bool = True
     skip_pictures: bool = True
-    compiler: str = ""
+    compiler: str | Callable[..., Any] = ""
 
 
 FAST = Speed()

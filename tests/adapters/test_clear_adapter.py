@@ -59,6 +59,22 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
+def test_a_card_asks_for_compiled_steps_and_keeps_its_fingerprint(
+    speaker: Path, engines: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogue, "run_dialogues", lambda _engine, inputs, *_: [done] * len(inputs))
+    done = dialogue.DialogueResult(0, texts=["<answer>A</answer>"], tokens=[1])
+    prints = []
+    for given in ({}, {"compile": "false"}, {"compile": "true"}):
+        model = clear.load(card(speaker, **given))
+        model.generate([request(0)])
+        prints.append(model.fingerprint())
+    assert [engine.speed.compiler for engine in engines] == ["", "", "inductor"]
+    assert prints[0] == prints[1] == prints[2]
+    with pytest.raises(UsageError, match="option compile must be true or false"):
+        clear.load(card(speaker, compile="inductor"))
+
+
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
