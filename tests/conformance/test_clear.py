@@ -47,10 +47,10 @@ DECODED = next((name for name in SCENARIOS if name == "bridge_text_channel"), ""
 FEEDBACK = {(True, False): "bridge", (False, True): "reencode", (True, True): "both", (False, False): "none"}
 
 
-def _at_all_speeds(names: Sequence[str], compiled: str) -> list[tuple[str, str]]:
+def _at_all_speeds(names: Sequence[str], compiled: str) -> list[Any]:
     """Every name, plain and fast; one of them compiled, too, which takes seconds."""
     return [(name, speed) for name in names for speed in ("plain", "fast")] + [
-        (name, "compiled") for name in names if name == compiled
+        pytest.param(name, "compiled", marks=pytest.mark.slow) for name in names if name == compiled
     ]
 
 
