@@ -53,6 +53,7 @@ __all__ = [
     "StoreError",
     "UnknownNameError",
     "UsageError",
+    "install_command",
 ]
 
 
@@ -152,6 +153,11 @@ class DownloadError(MmdbenchError):
     """A file could not be downloaded; the hint says if trying again can help."""
 
 
+def install_command(extra: str) -> str:
+    """The command that installs an extra, from an index and in a copy of the repository."""
+    return f"pip install 'mmdbench[{extra}]' (in a copy of the repository: pip install -e '.[{extra}]')"
+
+
 class MissingExtraError(MmdbenchError, ImportError):
     """An optional package is missing; the hint is the exact install command."""
 
@@ -159,7 +165,8 @@ class MissingExtraError(MmdbenchError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
-        super().__init__(f"{what} is not installed.", hint=f"Run: pip install 'mmdbench[{extra}]'")
+        verb = "are" if " and " in what else "is"
+        super().__init__(f"{what} {verb} not installed.", hint=f"Run: {install_command(extra)}")
 
 
 class MixedInstallationError(MmdbenchError, ImportError):

@@ -11,6 +11,7 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import OUT
+from mmdbench.errors import install_command
 from mmdbench.system.images import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _print_plan(planned: PlannedBuild, out: Path) -> None:
     # Numba compiles for some seconds the first time, which a small saving does not make up for.
     if estimate.saved_seconds > (0 if estimate.slow_seconds else 30):
         left = (estimate.cpu_seconds - estimate.saved_seconds) / estimate.workers
-        say(f"With numba it would be {_time(left)}: pip install 'mmdbench[fast]'", err=True)
+        say(f"With numba it would be {_time(left)}: {install_command('fast')}", err=True)
 
 
 def _count_lines(estimate: BuildEstimate) -> list[str]:

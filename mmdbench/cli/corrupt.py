@@ -58,6 +58,8 @@ def corrupt(
     for name in names:
         sample(name, (1, 1), **call)  # raises for a wrong call before any file is written
     pairs = pair_files(source, out, names)
+    if not source.is_file():
+        say(f"{len(pairs)} pictures are made of {source}, the first is {pairs[0][2]}.", err=True)
     broken: dict[Path, None] = {}
     for name, picture, result in pairs:
         if picture in broken:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_json
+from mmdbench.cli._shared.output import print_json, say
 from mmdbench.errors import UnknownNameError
 
 __all__ = ["list_names"]
@@ -111,3 +111,5 @@ def _print(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) ->
     for row in rows:
         table.add_row(*(styled("?" if row[name] is None else str(row[name])) for name in columns))
     Screen().print(table)
+    if "drawn" in columns:
+        say("drawn: fixed has no chance in it; random draws places, angles and the like from the seed.")

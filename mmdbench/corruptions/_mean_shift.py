@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdbench.corruptions._kernels import from_numba
-from mmdbench.errors import SlowWarning
+from mmdbench.errors import SlowWarning, install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def _kernel() -> Callable[[Image, int, int], Image] | None:
     if kernel is None:
         warnings.warn(
             "mean_shift runs without numba: at low, mid and hard, a picture of 1024×768 takes 0.8, 2.7 and "
-            "8 s of a core instead of 0.1, 0.3 and 0.6. Run: pip install 'mmdbench[fast]'",
+            "8 s of a core instead of 0.1, 0.3 and 0.6. Run: " + install_command("fast"),
             SlowWarning,
             stacklevel=2,
         )

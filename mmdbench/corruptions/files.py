@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmdbench.corruptions import corrupt
 from mmdbench.errors import ImageDecodeError, UsageError
 from mmdbench.system.color_profiles import profile_to_write
-from mmdbench.system.files import make_folder, write_atomic
+from mmdbench.system.files import MANIFEST_FILE, make_folder, write_atomic
 from mmdbench.system.images import (
     MAX_PIXELS,
     PICTURE_SUFFIXES,
@@ -19,6 +19,7 @@ from mmdbench.system.images import (
     picture_files,
     refuse_large,
 )
+from mmdbench.system.json_text import parse_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +33,8 @@ _QUALITY = 95
 def pair_files(source: Path, target: Path, names: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:
     """Each corruption with each picture of a file or folder, and the place of its corrupted copy in `target`.
 
+    Runs, builds and training sets of mmdbench inside the folder, and `target`, are left out.
+
     Args:
         source: A picture, or a folder of pictures.
         target: File or folder to write; several corruptions have a folder each in it.
@@ -44,7 +47,7 @@ def pair_files(source: Path, target: Path, names: Sequence[str] = ("",)) -> list
         UsageError: `source` does not exist or holds no picture, or `target` is a file that cannot hold
             several.
     """
-    pictures = [source] if source.is_file() else picture_files(source)
+    pictures = [source] if source.is_file() else _foreign_pictures(source, target)
     if not pictures:
         raise UsageError(f"{source} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
     several = len(names) > 1
@@ -55,6 +58,28 @@ def pair_files(source: Path, target: Path, names: Sequence[str] = ("",)) -> list
     base = source.parent if source.is_file() else source
     places = {name: target / name if several else target for name in names}
     return [(name, path, places[name] / path.relative_to(base)) for name in names for path in pictures]
+
+
+def _foreign_pictures(source: Path, target: Path) -> list[Path]:
+    """The pictures of a folder that are in no folder that mmdbench wrote, nor in `target` inside it."""
+    found = picture_files(source)
+    own = {path.parent for path in source.rglob(MANIFEST_FILE) if path.parent != source and _is_own(path)}
+    if source.resolve() in target.resolve().parents:
+        own |= {folder for path in found for folder in path.parents if _same(folder, target)}
+    return [path for path in found if own.isdisjoint(path.parents)]
+
+
+def _same(folder: Path, target: Path) -> bool:
+    return folder.name == target.name and folder.resolve() == target.resolve()
+
+
+def _is_own(manifest: Path) -> bool:
+    """True if a file is the manifest of a folder that mmdbench wrote."""
+    try:
+        made = parse_json(manifest.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(made, dict) and str(made.get("kind")).startswith("mmdbench ")
 
 
 def corrupt_file(source: Path, target: Path, name: str, *, max_pixels: int = MAX_PIXELS, **call: Any) -> None:

@@ -36,6 +36,7 @@ def citations(runs: Sequence[RunResults] = ()) -> str:
     names = [run.benchmark(bench) for run in runs for bench in run.benches]
     wanted = [key for key in _ARXIV if key in _NOTES or any(name.startswith(key) for name in names)]
     software = [
+        "  author  = {{The mmdbench developers}}",
         "  title   = {mmdbench}",
         f"  version = {{{__version__}}}",
         "  note    = {Robustness of vision-language models to degraded images}",
@@ -46,6 +47,7 @@ def citations(runs: Sequence[RunResults] = ()) -> str:
         # An arXiv number begins with the year's last two digits.
         lines = [f"  title         = {{{{{title}}}}}", f"  year          = {{20{number[:2]}}}"]
         lines += [f"  eprint        = {{{number}}}", "  archivePrefix = {arXiv}"]
+        lines += [f"  url           = {{https://arxiv.org/abs/{number}}}"]
         lines += [f"  note          = {{for {_NOTES[key]}}}"] if key in _NOTES else []
         entries.append(f"@misc{{{key.lower()},\n" + ",\n".join(lines) + "\n}")
     return "\n\n".join(entries) + "\n"

@@ -187,6 +187,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         if wide.size and (wide.min() < 0 or wide.max() > 0xFFFF):
             raise ValueError("samples of more than 16 bits")
         return Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")  # the same colours, of which Pillow warns otherwise
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
