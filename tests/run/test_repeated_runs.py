@@ -150,6 +150,19 @@ def test_scores_are_means_over_questions_of_means_over_repeats(three):
     assert three.scores()["toy", "clean"].n == 24
 
 
+def test_notes_count_rows_and_not_repeats(bench, tmp_path):
+    told = [
+        [
+            note
+            for note in evaluated(bench, tmp_path / str(n), sample=10, repeat=n).notes
+            if "mixed drew" in note
+        ]
+        for n in (1, 3)
+    ]
+    assert len(told[0]) == 1
+    assert told[0] == told[1]
+
+
 def test_every_rendering_has_the_spread(three):
     for form in ("csv", "json", "markdown", "latex"):
         assert "SD" in three.report.text(form, "repeats")

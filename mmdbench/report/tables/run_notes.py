@@ -140,7 +140,7 @@ def _shares_note(results: RunResults) -> list[str]:
     drawn = Counter(
         spec.corruptions[cell.corruption].category
         for cell in results.cells
-        if levels and cell.level == levels[0] and cell.corruption is not None
+        if levels and cell.level == levels[0] and cell.corruption is not None and cell.repeat == 1
     )
     total, aim = drawn.total(), 1 / len(spec.categories)
     if not total or all(abs(drawn[name] / total - aim) <= _SHARE_OFF for name in spec.categories):
