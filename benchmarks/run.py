@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-SCRIPTS = ("mean_shift", "corruptions", "tsv", "build", "throughput", "engines", "kills", "startup")
+SCRIPTS = ("mean_shift", "corruptions", "tsv", "build", "throughput", "engines", "kills", "startup", "page")
 
 
 def main() -> int:

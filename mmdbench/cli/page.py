@@ -8,18 +8,20 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import EXAMPLES, print_ages, print_page
+from mmdbench.cli._shared.output import EXAMPLES, STANDARD_OUTPUT, print_page, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL
+from mmdbench.errors import UsageError
 
 __all__ = ["page"]
 
 
 def page(
     runs: opts.RunsOrPublished,
-    out: Annotated[Path, typer.Option("-o", "--out", parser=LOCAL, help="HTML file to write.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=LOCAL, help="HTML file to write; - for standard output.")
+    ] = Path("report.html"),
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     examples: Annotated[int, typer.Option(min=0, help="Most examples with pictures.")] = EXAMPLES,
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
@@ -31,8 +33,14 @@ def page(
     from mmdbench.corruptions.plugins import use_corruptions
     from mmdbench.library import load_report
 
+    if show and out == STANDARD_OUTPUT:
+        raise UsageError("--open needs a file.", hint="Name it with -o, or leave out --open.")
     use_corruptions(opts.split_option(corruption))
     found = load_report(*runs, judge=judge)
-    print_ages(found)
     screen = Terminal(quiet=quiet)
     print_page(found, out, screen, data_dir=data_dir, image_root=image_root, examples=examples)
+    if show:
+        import webbrowser
+
+        if not webbrowser.open(out.absolute().as_uri()):
+            say(f"No browser could be started. Open {out} in one.", err=True)

@@ -54,7 +54,6 @@ def report(
         found.parquet(parquet, keys)
     if html:
         print_page(found, html, Terminal())
-        print_ages(found)
         return
     forms = {"markdown": markdown, "latex": latex, "csv": as_csv, "json": as_json}
     for form in (name for name, wanted in forms.items() if wanted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.library.options import listed, local_path
@@ -95,7 +95,7 @@ class Report:
 
     def page(
         self,
-        out: str | Path,
+        out: str | Path | IO[bytes],
         *,
         examples: int = EXAMPLES,
         data_dir: str | Path | None = None,
@@ -105,7 +105,7 @@ class Report:
         """Write one HTML page with tables, answers and pictures; it works offline.
 
         Args:
-            out: File to write.
+            out: File to write, by its path or opened.
             examples: Most examples with pictures.
             data_dir: Folder of benchmark files.
             image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
@@ -121,7 +121,7 @@ class Report:
             return write_page(
                 list(self.results),
                 self.content,
-                local_path(out),
+                local_path(out) if isinstance(out, (str, Path)) else out,
                 folders=source_folders(data_dir, image_root),
                 examples=examples,
                 on_progress=bar.update,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXAMPLES",
+    "STANDARD_OUTPUT",
     "print_ages",
     "print_forecast",
     "print_json",
@@ -29,6 +30,9 @@ __all__ = [
     "print_run",
     "say",
 ]
+
+STANDARD_OUTPUT = Path("-")
+"""The path that means standard output."""
 
 EXAMPLES = 2000
 """Most examples with pictures on a page, unless a number is given."""
@@ -87,21 +91,24 @@ def print_page(
     image_root: Path | None = None,
     examples: int = EXAMPLES,
 ) -> None:
-    """Write the page of a report with a progress bar, and print what it holds.
+    """Write the page of a report with a progress bar, and print the ages of its replies and what it holds.
 
     Args:
         report: The report.
-        out: HTML file to write.
+        out: HTML file to write; `-` for standard output, with everything else on stderr.
         screen: Shows the progress.
         data_dir: Folder of benchmark files.
         image_root: Folder of the pictures that a TSV names.
         examples: Most examples with pictures.
     """
-    made = report.page(out, examples=examples, data_dir=data_dir, image_root=image_root, interface=screen)
+    piped = out == STANDARD_OUTPUT
+    print_ages(report, err=piped)
+    place = typer.get_binary_stream("stdout") if piped else out
+    made = report.page(place, examples=examples, data_dir=data_dir, image_root=image_root, interface=screen)
     for note in made.notes:
-        say(note)
+        say(note, err=piped)
     size = f"{made.size / 1e6:.1f} MB"
-    say(f"  {made.path} ({size}, {made.examples} examples, {made.pictures} pictures)")
+    say(f"  {made.path} ({size}, {made.examples} examples, {made.pictures} pictures)", err=piped)
 
 
 def print_run(run: Run, *, as_json: bool = False) -> None:

@@ -14,6 +14,7 @@ __all__ = ["LONGEST", "example_record", "length_that_fits"]
 LONGEST = (6000, 2000, 600)
 """Lengths that texts are cut to, in characters: the first with which all examples fit."""
 
+_REASON = 400
 _TEXT_BYTES = 8_000_000
 _THOUGHTS = ("texts", "thoughts", "reasoning")
 
@@ -55,6 +56,8 @@ def example_record(example: Example, pictures: EmbeddedPictures, longest: int) -
     for cell in example.cells:
         if cell in pictures.cells:
             record["s"][cell.level]["p"] = pictures.cells[cell]
+        elif cell in pictures.failed:
+            record["s"][cell.level]["e"] = _cut(pictures.failed[cell], _REASON)
     return record
 
 

@@ -31,7 +31,8 @@ def heat_maps(numbers: PageNumbers, labels: PageLabels, categories: Mapping[str,
         categories: The category of each corruption.
 
     Returns:
-        The tables as HTML, or a sentence where there is no degraded level.
+        The tables as HTML, or a sentence where there is no degraded level. A published result without drops
+        has none.
     """
     parts = numbers.at("breakdowns")
     titles = {part["id"]: part["title"] for part in parts}
@@ -43,6 +44,8 @@ def heat_maps(numbers: PageNumbers, labels: PageLabels, categories: Mapping[str,
     for run in labels.runs:
         rows = {part["id"]: _rows(numbers, f"breakdowns/{b}", run) for b, part in enumerate(parts)}
         of_run = _Map(numbers, labels, run, most, titles)
+        if not any(row["drops"] for part in rows.values() for _, row in part):
+            continue  # the scores of a published result are in the tables below
         groups = _by_category(rows.get(CORRUPTION, []), rows.get(CORRUPTION_CATEGORY, []), categories)
         if groups:
             maps.append(of_run.table(CORRUPTION, groups))

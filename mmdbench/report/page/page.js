@@ -209,7 +209,8 @@
     for (const [level, shot] of Object.entries(example.s)) {
       const box = make("span", "shot");
       const frame = make("span", "frame");
-      if (shot.p?.length) frame.append(image(shot.p[0], "", true)); else frame.textContent = "no picture";
+      if (shot.p?.length) frame.append(image(shot.p[0], "", true));
+      else { frame.textContent = shot.e ? "unreadable picture" : "no picture"; frame.title = shot.e ?? ""; }
       const answer = shot.a[run];
       box.append(frame, make("span", "", level), verdictNode(answer));
       if (saidBy(answer)) box.append(make("span", "said", saidBy(answer).slice(0, 80)));
@@ -262,6 +263,7 @@
       box.append(make("h3", "", level));
       const where = level === "clean" ? "clean" : `${level}${example.c ? `, ${plain(example.c)}` : ""}`;
       for (const number of shot.p ?? []) box.append(image(number, `The question's picture, ${where}`, false));
+      if (shot.e) box.append(make("p", "how-read", `No picture: ${shot.e}`));
       shot.a.forEach((answer, k) => box.append(replyNode(answer, runs.length > 1 ? runs[k] : "")));
       levels.append(box);
     }
@@ -304,6 +306,13 @@
     const next = Number(row.dataset.place) + step;
     if (next >= shown && next < found.length) grow();
     list.querySelector(`[data-place="${next}"]`)?.focus();
+  });
+  // A click on a cell leads to this heading, and the keys lead on from it.
+  by("h-examples").addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") list.querySelector(".row")?.focus();
+    else if (event.key === "Enter") openAt(0);
+    else return;
+    event.preventDefault();
   });
   by("more").addEventListener("click", () => {
     const next = shown;

@@ -29,7 +29,8 @@ def summary(numbers: PageNumbers, labels: PageLabels) -> str:
             tiles.append(_tile(f"Score {level}", numbers.number(f"{path}/value"), numbers.interval(path)))
         if labels.worst in row["drops"]:
             path = f"main/{place}/drops/{labels.worst}"
-            kind = "lost" if numbers.at(f"{path}/value") > 0 else ""
+            lost = numbers.at(f"{path}/value") > 0
+            kind = ("lost" if lost else "won") if numbers.clear(path) else ""
             tiles.append(_tile("Drop, points", numbers.number(f"{path}/value"), numbers.interval(path), kind))
             percent = _percent_path(numbers, labels, row)
             if percent:

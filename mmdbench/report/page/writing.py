@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import IO, Any
 
 from mmdbench._version import __version__
 from mmdbench.corruptions.spec import Spec
@@ -44,7 +44,8 @@ _PLACE_BYTES = 40  # the numbers of a cell's pictures in the page's JSON
 class PageSummary:
     """Summary of a written page: its size in bytes and its numbers of examples and pictures.
 
-    `found` counts the examples that the runs have, `notes` name what the page leaves out.
+    `path` is `-` for an opened file. `found` counts the examples that the runs have, `notes` name what the
+    page leaves out.
     """
 
     path: Path
@@ -73,7 +74,7 @@ class PageContent:
 def write_page(
     runs: Sequence[RunResults],
     tables: Tables,
-    out: Path,
+    out: Path | IO[bytes],
     *,
     folders: SourceFolders = USUAL_FOLDERS,
     examples: int = 2000,
@@ -84,7 +85,7 @@ def write_page(
     Args:
         runs: The runs, in the order of the tables.
         tables: The tables that `make_tables` made of the same runs.
-        out: The HTML file to write.
+        out: The HTML file to write, by its path or opened.
         folders: Folders of benchmark files; they are searched in the usual places too, and never
             downloaded. The page names the benchmarks that are missing.
         examples: Number of examples on the page at the most, the worst of each benchmark and
@@ -109,8 +110,12 @@ def write_page(
     pictures = make_pictures(named, kept, spec, budget=room, folders=folders, on_progress=on_progress)
     notes = _notes(kept, len(all_examples), pictures)
     data = _bytes(page_html(replace(content, pictures=pictures, notes=notes), spec))
-    write_atomic(out, data)
-    return PageSummary(out, len(data), len(kept), len(all_examples), len(pictures.data), tuple(notes))
+    if isinstance(out, Path):
+        write_atomic(out, data)
+    else:
+        out.write(data)
+    path = out if isinstance(out, Path) else Path("-")
+    return PageSummary(path, len(data), len(kept), len(all_examples), len(pictures.data), tuple(notes))
 
 
 def page_html(content: PageContent, spec: Spec) -> str:
@@ -125,7 +130,7 @@ def page_html(content: PageContent, spec: Spec) -> str:
     quality = charts.quality(numbers)
     return Template(_file("page.html")).substitute(
         title=html_text(f"{', '.join(labels.runs)} – mmdbench"),
-        heading=html_text(", ".join(labels.runs)),
+        heading="".join(tag("span", run, title=run) for run in labels.runs),
         version=__version__,
         hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         css=_file("page.css"),

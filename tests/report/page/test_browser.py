@@ -6,6 +6,7 @@ in $MMDBENCH_AXE or node_modules (`npm install --no-save axe-core`).
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -225,6 +226,61 @@ def test_the_keyboard_alone_is_enough(visit):
     assert one.focused("dataset.corruption") != "lens_blur"
     press("Enter")
     assert one.page.locator("#f-level").input_value() == "mid"
+
+
+def test_keys_lead_on_from_a_cell_that_was_clicked(visit):
+    one = visit()
+    press = one.page.keyboard.press
+    cell = one.page.locator('button.go[data-corruption="lens_blur"][data-level="hard"]')
+    cell.click()
+    press("ArrowDown")
+    assert one.focused("dataset.place") == "0"
+    press("ArrowDown")
+    assert one.focused("dataset.place") == "1"
+    cell.click()
+    press("Enter")
+    assert one.page.locator("#detail").is_visible()
+    press("Escape")
+    assert one.focused("dataset.place") == "0"
+
+
+LONG = "openai:Qwen2.5-VL-72B-Instruct-AWQ-of-machine-{}@http://inference.example.org:8000/v1"
+
+
+def test_three_long_labels_fit_into_the_heading(visit, tmp_path):
+    folders = [write_run(tmp_path / str(n), questions(), hard_to_see, model=LONG.format(n)) for n in range(3)]
+    runs, tables = graded(*folders)
+    write_page(runs, tables, tmp_path / "three.html", folders=SourceFolders(tmp_path))
+    one = visit(tmp_path / "three.html", width=1200)
+    narrow = visit(tmp_path / "three.html", width=390, height=844)
+    for place, most in ((one, 120), (narrow, 300)):
+        assert place.page.evaluate("document.querySelector('.top').offsetHeight") < most
+        labels = place.page.locator(".brand h1 span")
+        whole = labels.evaluate_all("all => all.map(n => n.scrollHeight <= n.clientHeight + 1)")
+        assert whole == [True] * 3  # they differ at their ends, too
+    assert "machine-2" in narrow.page.locator(".brand h1 span").nth(2).get_attribute("title")
+    assert narrow.page.evaluate("document.documentElement.scrollWidth") <= 390
+    tiles = narrow.page.locator(".tile").evaluate_all("all => all.map(n => n.getBoundingClientRect().right)")
+    assert max(tiles) < 390
+
+
+def test_a_failed_picture_says_why(visit, tmp_path):
+    asked = questions(3)
+    file = write_bench(tmp_path / "data", asked)
+    run = write_pictured_run(tmp_path / "run", asked)
+    text = file.read_text("utf-8")
+    picture = text.split("\n")[2].rsplit("\t", 1)[1]
+    file.write_text(text.replace(picture, base64.b64encode(b"no picture" * 9).decode()), "utf-8")
+    runs, tables = graded(run)
+    write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path / "data"))
+    one = visit(tmp_path / "p.html")
+    one.page.fill("#f-text", "question 1?")
+    one.page.wait_for_timeout(250)
+    frame = one.page.locator(".frame").first
+    assert frame.text_content() == "unreadable picture"
+    assert "not a picture of a known kind" in frame.get_attribute("title")
+    one.page.locator(".row").first.click()
+    assert one.page.locator("#d-body").text_content().count("No picture: ") == 4
 
 
 def test_every_control_is_reached_by_tab_and_shows_that_it_has_the_focus(visit):

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import webbrowser
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,10 +16,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import page_runs
+from mmdbench.cli import app
 from mmdbench.cli.page import page
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import Recipe
+from mmdbench.report.load import open_runs
 from mmdbench.report.page import write_page
 from mmdbench.report.page.embedded_pictures import LADDER, collect, make_pictures
 from mmdbench.report.page.examples import choose, gather
@@ -29,6 +32,7 @@ from mmdbench.results.pictures import SourceFolders, own_pictures, remake
 from mmdbench.stats.rounding import fixed
 from mmdbench.variants.recipes import clean_image
 from page_runs import (
+    CORRUPTIONS,
     SHOWN,
     digest_of,
     graded,
@@ -39,7 +43,7 @@ from page_runs import (
     write_pictured_run,
 )
 from pictures import picture, png
-from run_folders import change_lines, write_run
+from run_folders import change_lines, question, write_run
 
 
 class Page(HTMLParser):
@@ -444,6 +448,109 @@ def test_the_verb_writes_the_page_and_says_what_it_holds(tmp_path):
     assert "4 of 6 examples are here" in done.stdout
     assert "MB, 4 examples, 16 pictures)" in done.stdout
     assert (tmp_path / "p.html").stat().st_size > 50_000
+
+
+def test_a_page_can_go_to_standard_output_alone_on_it(tmp_path):
+    write_bench(tmp_path / "data", questions(3))
+    words = [
+        "page",
+        str(write_pictured_run(tmp_path / "run", questions(3))),
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
+    assert CliRunner().invoke(app, [*words, "-o", str(tmp_path / "p.html")]).exit_code == 0
+    done = CliRunner().invoke(app, [*words, "-o", "-"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout_bytes == (tmp_path / "p.html").read_bytes()
+    assert "  - (0.2 MB, 3 examples, 13 pictures)" in done.stderr
+    assert "The age of all 12 replies" in done.stderr
+    report = CliRunner().invoke(app, ["report", str(tmp_path / "run"), "--html", "-"])
+    assert report.stdout.startswith("<!doctype html>")
+    assert report.stdout.endswith("</html>\n")
+
+
+def test_a_page_is_opened_in_a_browser(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda uri: opened.append(uri) or len(opened) == 1)
+    words = ["page", str(write_pictured_run(tmp_path / "run")), "-o", str(tmp_path / "p.html"), "--open"]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, opened) == (0, [(tmp_path / "p.html").as_uri()])
+    assert "No browser" not in done.output
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0
+    assert "No browser could be started" in done.stderr
+    refused = CliRunner().invoke(app, [*words[:2], "-o", "-", "--open"])
+    assert refused.exit_code == 2
+    assert "--open needs a file" in refused.output
+    assert len(opened) == 2
+
+
+def test_a_picture_that_cannot_be_decoded_says_so_in_its_place(tmp_path):
+    asked = questions(3)
+    file = write_bench(tmp_path / "data", asked)
+    run = write_pictured_run(tmp_path / "run", asked)
+    text = file.read_text("utf-8")
+    image = text.split("\n")[2].rsplit("\t", 1)[1]
+    file.write_text(text.replace(image, base64.b64encode(b"no picture" * 9).decode()), "utf-8")
+    runs, tables = graded(run)
+    summary = write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path / "data"))
+    viewer = Page((tmp_path / "p.html").read_text("utf-8")).json("data-examples")
+    damaged = next(e for e in viewer["examples"] if e["i"] == 1)
+    for shot in damaged["s"].values():
+        assert "p" not in shot
+        assert "not a picture of a known kind" in shot["e"]
+    assert all("e" not in s for e in viewer["examples"] if e["i"] != 1 for s in e["s"].values())
+    assert any("not a picture of a known kind" in note for note in summary.notes)
+
+
+def test_a_level_that_cannot_be_made_leaves_the_others_their_pictures(tmp_path):
+    asked = questions(2)
+    write_bench(tmp_path / "data", asked)
+    run = write_pictured_run(tmp_path / "run", asked)
+
+    def change(reply):
+        if (reply["index"], reply["level"]) == (0, "hard"):
+            reply["images"][0]["recipe"]["code"] = "f" * 64  # of code that is not here
+            reply["images"][0]["recipe"]["corruption"] = "mine"
+        return reply
+
+    change_lines(run / "replies-0.jsonl", change)
+    runs, tables = graded(run)
+    write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path / "data"))
+    viewer = Page((tmp_path / "p.html").read_text("utf-8")).json("data-examples")
+    shots = next(e for e in viewer["examples"] if e["i"] == 0)["s"]
+    assert [("p" in shot, "e" in shot) for shot in shots.values()] == [(True, False)] * 3 + [(False, True)]
+
+
+def test_a_drop_has_a_colour_where_its_interval_leaves_out_zero(tmp_path):
+    def colours(answer):
+        run = write_pictured_run(tmp_path / "run", questions(24), answer=answer)
+        runs, tables = graded(run)
+        write_page(runs, tables, tmp_path / "p.html", folders=SourceFolders(tmp_path), examples=0)
+        read = Page((tmp_path / "p.html").read_text("utf-8"))
+        drop = tables.main[0].drops["hard"]
+        classes = [f["class"] for _, f in read.tags if str(f.get("class", "")).startswith("tile ")]
+        return [c.removeprefix("tile ") for c in classes if c != "tile"], drop.low <= 0 <= drop.high
+
+    right = lambda q, *_: q.answer  # noqa: E731
+    wrong = lambda q: "ABCD"[("ABCD".index(q.answer) + 1) % 4]  # noqa: E731
+    lost = lambda q, level, _: q.answer if level != "hard" else wrong(q)  # noqa: E731
+    won = lambda q, level, _: q.answer if level == "hard" else wrong(q)  # noqa: E731
+    open_ = lambda q, level, _: wrong(q) if (level, q.index) == ("hard", 3) else q.answer  # noqa: E731
+    assert colours(right) == ([], True)
+    assert colours(lost) == (["lost"], False)
+    assert colours(won) == (["won"], False)
+    assert colours(open_) == ([], True)
+
+
+def test_a_published_result_has_no_heat_map_of_dashes(tmp_path):
+    asked = [question(n, "MMBench_DEV_EN", "ABCD"[n % 4]) for n in range(12)]
+    run = write_run(tmp_path / "run", asked, hard_to_see, corruptions=CORRUPTIONS)
+    write_page(*open_runs([str(run), "paper:clear-rl"]), tmp_path / "p.html", examples=0)
+    read = Page((tmp_path / "p.html").read_text("utf-8"))
+    names = [f["aria-label"] for _, f in read.tags if f.get("class") == "scroll"]
+    maps = [name for name in names if name.startswith("By ") and "–" in name]
+    assert maps == ["By corruption – toy-model", "By question category – toy-model"]
 
 
 def test_a_page_of_minus_one_examples_is_refused(built, tmp_path):
