@@ -3,7 +3,7 @@
     python benchmarks/page.py [--smoke]
 
 40 questions of `mini`, whose pictures are photographs, at four levels, answered by `chance`. The first page
-makes its small pictures, but for the few that so quick an evaluation leaves; the second takes them from there.
+makes small pictures, but for the few that so quick an evaluation leaves; the second takes them from it.
 CPU seconds are those of one process, imports not counted. `--smoke` fails if a page takes far too long.
 """
 
