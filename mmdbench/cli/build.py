@@ -102,13 +102,14 @@ def _print_plan(planned: PlannedBuild, out: Path) -> None:
 
 
 def _count_lines(estimate: BuildEstimate) -> list[str]:
-    """One line for each level: the number of its pictures, by corruption."""
-    lines = []
+    """The number of pictures by corruption, a line for all levels that have the same."""
+    levels: dict[str, list[str]] = {}
     for level in dict.fromkeys(level for level, _ in estimate.variants):
         counts = {name: n for (where, name), n in estimate.variants.items() if where == level}
         parts = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if name)
-        lines.append(f"{level}: {sum(counts.values())} pictures{' (' + parts + ')' if parts else ''}")
-    return lines
+        said = f"{sum(counts.values())} pictures{' (' + parts + ')' if parts else ''}"
+        levels.setdefault(said, []).append(level)
+    return [f"{', '.join(at)}: {said}" for said, at in levels.items()]
 
 
 def _print_summary(summary: BuildSummary, out: Path) -> None:

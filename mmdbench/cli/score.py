@@ -216,7 +216,7 @@ def _name(level: str, corruption: str | None, repeat: int) -> str:
 def _points(value: float | None) -> str:
     from mmdbench.stats.rounding import fixed
 
-    return "–" if value is None else fixed(value, 2)
+    return "–" if value is None else fixed(value)
 
 
 def _spelled(metrics: Mapping[str, Any]) -> str:

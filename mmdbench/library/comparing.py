@@ -93,7 +93,7 @@ class RunComparison:
     def _summary(self) -> Table:
         """The main table without the levels between clean and the worst, and without the tests' names."""
         table = self._comparison.tables[0]
-        levels = dict.fromkeys(row.labels[0] for row in table.rows)
+        levels = list(dict.fromkeys(row.labels[0] for row in table.rows))
         kept = [place for place, column in enumerate(table.columns) if column.unit != "text"]
         rows = (
             replace(row, values=tuple(row.values[place] for place in kept))

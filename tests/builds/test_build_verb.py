@@ -79,7 +79,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     arguments = ("--bench", source, "--level", "low,hard", "--design", "grid", "--corruption", names)
     said = run("build", *arguments, "-o", tmp_path / "out", "--dry-run").output
     assert "own: 6 questions, family plain" in said
-    assert "low: 12 pictures (graffiti 6, mean_shift 6)" in said
+    assert "low, hard: 12 pictures (graffiti 6, mean_shift 6)" in said
     assert "24 pictures in 4 tsv outputs" in said
     assert "mean_shift takes" in said
     assert not (tmp_path / "out").exists()

@@ -114,7 +114,7 @@ def test_score_exits_4_where_the_judge_settles_nothing():
         # In a choice that the rules read for the most part the score stays, but not the exit code.
         run = choice_run(["A"] * 8 + ["hm"], folder="choice")
         out = call("score", run, "--judge", f"openai:j@{server.url}", "--quiet", code=4)
-        assert "own clean: 88.89 accuracy" in out
+        assert "own clean: 88.9 accuracy" in out
         assert "settled none of" in out
 
 
