@@ -12,7 +12,18 @@ import sys
 import time
 from pathlib import Path
 
-SCRIPTS = ("mean_shift", "corruptions", "tsv", "build", "throughput", "engines", "kills", "startup", "page")
+SCRIPTS = (
+    "mean_shift",
+    "corruptions",
+    "tsv",
+    "build",
+    "throughput",
+    "engines",
+    "kills",
+    "startup",
+    "report",
+    "page",
+)
 
 
 def main() -> int:

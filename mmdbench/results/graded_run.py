@@ -26,6 +26,7 @@ from mmdbench.scoring import Judge, Rules
 from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.scoring.family import Metric
 from mmdbench.scoring.tasks import find_task
+from mmdbench.system.collection import uncollected
 from mmdbench.variants.design import meets_several
 
 __all__ = ["RunResults", "UnitHit", "catalogue_names", "load_results", "make_results", "mean_hits"]
@@ -47,7 +48,7 @@ class RunResults:
     manifest: Mapping[str, Any]
     plan: RunPlan
     arms: tuple[GradedArm, ...]
-    hits: tuple[UnitHit, ...]
+    hits: HitColumns | Sequence[UnitHit]
     statuses: Mapping[str, int]
     label: str = ""
     folder: Path | None = None
@@ -176,6 +177,7 @@ def _place(run: RunResults, arm: GradedArm) -> str:
     return " ".join(part for part in (run.title(arm.bench), arm.level, arm.corruption) if part)
 
 
+@uncollected()
 def load_results(
     folder: Path,
     *,
@@ -245,7 +247,7 @@ def make_results(
         manifest=run.manifest,
         plan=plan,
         arms=arms,
-        hits=mean_hits(repeats),
+        hits=in_columns(mean_hits(repeats)),
         statuses=_statuses(run),
         folder=run.folder,
         cells=run.cells,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from mmdbench.records import Index
 
 __all__ = ["CodedColumn", "Codes", "HitColumns", "Mask", "UnitHit", "in_columns"]
 
-Codes = NDArray[np.intp]
+Codes = NDArray[np.signedinteger[Any]]
 Mask = NDArray[np.bool_]
 
 
@@ -71,7 +71,7 @@ class CodedColumn:
     def of(cls, values: Iterable[Any]) -> CodedColumn:
         """The column of some values."""
         places: dict[Any, int] = {}
-        codes = np.fromiter((places.setdefault(value, len(places)) for value in values), np.intp)
+        codes = np.fromiter((places.setdefault(value, len(places)) for value in values), np.int32)
         return cls(_Names(tuple(places)), codes)
 
     @property
@@ -105,7 +105,7 @@ class CodedColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HitColumns:
-    """Hits in columns; `question` holds benchmark and unit, the others are as in `UnitHit`."""
+    """Hits in columns, or one by one; `question` holds benchmark and unit, the others are as in `UnitHit`."""
 
     bench: CodedColumn
     question: CodedColumn
@@ -118,10 +118,20 @@ class HitColumns:
     def __len__(self) -> int:
         return len(self.hit)
 
+    def __iter__(self) -> Iterator[UnitHit]:
+        rows = (self.question, self.level, self.corruption, self.category, self.stratum)
+        for (bench, unit), level, corruption, category, stratum, hit in zip(
+            *(column.values for column in rows), self.hit.tolist(), strict=True
+        ):
+            yield UnitHit(bench, unit, level, corruption, category, hit, stratum)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Iterable) and list(self) == list(other)
+
     def only(self, rows: Mask | Codes) -> HitColumns:
         """The hits of some rows."""
         columns = (self.bench, self.question, self.level, self.corruption, self.category, self.stratum)
-        return HitColumns(*(CodedColumn(c.names, c.codes[rows]) for c in columns), self.hit[rows])
+        return HitColumns(*[CodedColumn(c.names, c.codes[rows]) for c in columns], hit=self.hit[rows])
 
     @property
     def asked(self) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mmdbench.records import CLEAN, UNDEGRADED, BenchData, RunPlan
@@ -86,7 +86,7 @@ def half_width_points(results: RunResults) -> float:
 _Level = Mapping[str, Mapping[object, float]]
 
 
-def _by_level(hits: Sequence[UnitHit]) -> dict[str, dict[str, dict[object, float]]]:
+def _by_level(hits: Iterable[UnitHit]) -> dict[str, dict[str, dict[object, float]]]:
     sums: dict[str, dict[str, dict[object, list[float]]]] = {}
     for hit in hits:
         sums.setdefault(hit.level, {}).setdefault(hit.bench, {}).setdefault(hit.unit, []).append(hit.hit)

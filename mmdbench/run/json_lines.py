@@ -110,23 +110,26 @@ def read_lines(path: Path, *, skip_broken: bool = False) -> Iterator[tuple[int, 
     checked = False
     with file:
         for number, line in enumerate(file, 1):
-            if line == b"\n":
-                continue
-            if not line.endswith(b"\n") and _is_cut_short(line):
-                return
-            check = _check_of(line)
-            if check is None and checked:
-                raise _damaged(path, number, "has no check, although lines before it have one")
-            if check is not None and zlib.crc32(line[: _end(line)], number) != check:
-                raise _damaged(path, number, "was changed, or a line before it was removed or added")
-            checked = checked or check is not None
+            has_check = _is_intact(line, number)
+            if not has_check:  # nearly no line
+                if line == b"\n":
+                    continue
+                if not line.endswith(b"\n") and _is_cut_short(line):
+                    return
+                check = _check_of(line)
+                if check is None and checked:
+                    raise _damaged(path, number, "has no check, although lines before it have one")
+                has_check = check is not None
+                if has_check and zlib.crc32(line[: _end(line)], number) != check:
+                    raise _damaged(path, number, "was changed, or a line before it was removed or added")
+            checked = checked or has_check
             try:
                 record = _parse(line)
             except ValueError as error:
                 if skip_broken and not checked:
                     continue
                 raise _damaged(path, number, f"is not a JSON record: {error}") from error
-            if check is not None:
+            if has_check:
                 record.pop("check", None)
             yield number, record
 
@@ -176,6 +179,12 @@ def _parse(line: bytes) -> dict[str, Any]:
         record, replaced = readable(record)
         record["details"] |= {REPLACED: replaced} if replaced else {}
     return record
+
+
+def _is_intact(line: bytes, number: int) -> bool:
+    """True if a line ends with the check that `checked_line` gives it."""
+    end = -_LENGTH - 1
+    return line[end:] == b'%b%08x"}\n' % (_FIELD, zlib.crc32(line[:end], number))
 
 
 def _end(line: bytes) -> int:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from sys import intern
 from typing import Any, TypedDict
 
 from mmdbench.benches import build_prompt
@@ -246,19 +247,26 @@ def read_cells(folder: Path, spec: Spec | None = None) -> list[PlannedCell]:
     Raises StoreError for a damaged file.
     """
     known = (spec or shipped_spec()).corruptions
+    # One copy of each combination: there may be half a million cells.
+    places: dict[tuple[str, str, str | None], tuple[str, str, str | None]] = {}
     found = []
     for number, record in read_lines(folder / CELLS_FILE):
         try:
             check_shape(record, _CellRecord)
             bench, index, level, corruption, key = record["cell"]
-            cell = _read_cell(bench, index, level, corruption, known)
-            found.append(PlannedCell(replace(cell, repeat=record.get("repeat", 1)), key))
+            place = bench, level, corruption
+            if place not in places:
+                places[place] = _read_place(*place, known)
+            bench, level, corruption = places[place]
+            found.append(PlannedCell(Cell(bench, index, level, corruption, record.get("repeat", 1)), key))
         except ValueError as error:
             raise _damaged(folder / CELLS_FILE, number, error) from error
     return found
 
 
-def _read_cell(bench: str, index: Index, level: str, corruption: str | None, known: Collection[str]) -> Cell:
+def _read_place(
+    bench: str, level: str, corruption: str | None, known: Collection[str]
+) -> tuple[str, str, str | None]:
     if level not in LEVEL_ORDER:
         raise ValueError(f"there is no level {level!r}")
     unknown = [step for step in chain_steps(corruption) if step not in known]
@@ -266,7 +274,7 @@ def _read_cell(bench: str, index: Index, level: str, corruption: str | None, kno
         raise ValueError(f"there is no corruption {min(unknown)!r}")
     # Runs that were stored before the level `unaltered` existed call these pictures clean.
     unaltered = level == CLEAN and is_degraded(bench)
-    return Cell(bench, index, UNALTERED if unaltered else level, corruption)
+    return bench, UNALTERED if unaltered else level, corruption
 
 
 def read_questions(folder: Path) -> list[StoredBench]:
@@ -280,9 +288,10 @@ def read_questions(folder: Path) -> list[StoredBench]:
             check_shape(record, _QuestionRecord)
         except ValueError as error:
             raise _damaged(folder / QUESTIONS_FILE, number, error) from error
-        bench = record["bench"]
+        bench = intern(record["bench"])
         family = stored_family(bench, record["family"])
-        found.setdefault((bench, family), []).append(Question(bench, record["index"], record["fields"]))
+        fields = {intern(name): text for name, text in record["fields"].items()}
+        found.setdefault((bench, family), []).append(Question(bench, record["index"], fields))
     return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
 
 

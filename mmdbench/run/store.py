@@ -7,12 +7,10 @@ closes, so a power cut loses at most a second. The lines and their checks are th
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +23,9 @@ from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
 from mmdbench.run.json_lines import LineAppender, read_lines, write_lines
+from mmdbench.system.collection import uncollected
 from mmdbench.system.files import cannot_write, is_at, make_folder, open_atomic
+from mmdbench.system.small_tables import small_table
 from mmdbench.system.unicode_text import readable
 
 __all__ = [
@@ -37,8 +37,9 @@ __all__ = [
 ]
 
 _SYNC_SECONDS = 1.0
+_NO_DETAILS: dict[str, Any] = {}  # of half a million replies, in one copy
 # Made once: `json.dumps` makes a new encoder in every call that has settings.
-_LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict)
 
 
 class ReplyStore:
@@ -157,7 +158,7 @@ def read_index(folder: Path, since: str = "", served: dict[str, str] | None = No
     """
     index: dict[str, str] = {}
     generations: dict[str, int] = {}
-    with _uncollected():
+    with uncollected():
         for path in shard_paths(folder):
             for number, record in read_lines(path):
                 try:
@@ -182,7 +183,7 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
     unless it is an error and the earlier one is not.
     """
     found: dict[str, Reply] = {}
-    with _uncollected():
+    with uncollected():
         for path in shard_paths(folder):
             for number, record in read_lines(path):
                 try:
@@ -243,9 +244,9 @@ def _interned(record: dict[str, Any]) -> dict[str, Any]:
     for name in ("bench", "level", "corruption", "status"):
         if record.get(name):
             record[name] = intern(record[name])
-    for image in record.get("images", ()):
-        recipe = image.get("recipe", {})
-        image["recipe"] = {k: intern(v) if v.__class__ is str else v for k, v in recipe.items()}
+    record["images"] = [small_table(image) for image in record.get("images", ())]
+    if record.get("details") == {}:
+        record["details"] = _NO_DETAILS
     return record
 
 
@@ -254,15 +255,3 @@ def _counts(earlier: str | None, status: str, newer: int = 0) -> bool:
     if earlier is None or newer:
         return earlier is None or newer > 0
     return status != "error" or earlier == "error"
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    # With half a million new dicts the garbage collector would scan all earlier ones again and again.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -149,7 +149,8 @@ def _sum_up(
     family: Family, sheet: Sheet, grades: Mapping[Index, Grade], session: JudgeSession | None
 ) -> Score:
     grading = _grading_of(family)
-    totals = grading.total(sheet, {index: grade.hit for index, grade in grades.items()})
+    hits, best = {index: grade.hit for index, grade in grades.items()}, _best_case(sheet, grades)
+    totals = grading.total(sheet, hits)
     counts = _count(sheet, grades, grading)
     scored = _is_settled(grades.values(), grading, session)
     judge = session.judge.id if session else None
@@ -170,7 +171,7 @@ def _sum_up(
         grades=tuple(grades[row.index] for row in sheet.rows),
         group_hits=totals.group_hits,
         counts=counts,
-        upper_bound=grading.total(sheet, _best_case(sheet, grades)).headline,
+        upper_bound=totals.headline if best == hits else grading.total(sheet, best).headline,
         warnings=totals.warnings
         + _truth_warnings(sheet, grading)
         + _warnings(sheet.bench, readable, session, scored=scored),

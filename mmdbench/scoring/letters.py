@@ -76,7 +76,7 @@ def word_after(text: str, label: str, option: str = "") -> str:
     Returns:
         The word that follows the letter's first place, if a word follows every place of it.
     """
-    if label not in _WORDS:
+    if label not in _WORDS or text == label:
         return ""
     places = re.finditer(rf"(?<![\w'’-]){label}(?![\w'’-])", text)
     words = [_word_at(text, place.start(), option) for place in places]

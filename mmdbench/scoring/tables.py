@@ -49,29 +49,29 @@ def flat_table(
         One record for each split (one in all if there is no such column), in 0..1.
     """
     table = []
-    for split in _distinct(rows, "split") if "split" in columns else [None]:
-        inside = [row for row in rows if split is None or row.cells.get("split") == split]
+    splits: Mapping[str, Sequence[SheetRow]] = _groups(rows, "split") if "split" in columns else {"": rows}
+    for split, inside in splits.items():
         overall = mean(hits[row.index] for row in inside)
         record: dict[str, Any] = {"split": split or "none", "Overall": overall}
         for grouping in _GROUPINGS:
-            for group in _distinct(rows, grouping):
-                members = (hits[row.index] for row in inside if row.cells.get(grouping) == group)
-                record[_ABBREVIATIONS.get(group, group)] = mean(members)
+            members = _groups(inside, grouping)
+            for group in _groups(rows, grouping):
+                hits_of = (hits[row.index] for row in members.get(group, ()))
+                record[_ABBREVIATIONS.get(group, group)] = mean(hits_of)
         table.append(record)
     return table
 
 
 def nested_table(rows: Sequence[SheetRow], hits: Mapping[Index, float]) -> dict[str, Any]:
     """Accuracy (0..100) and n of all rows and of each split: in all, by l2-category and by category."""
-    splits = {split: [r for r in rows if r.cells.get("split") == split] for split in _distinct(rows, "split")}
-    return {"all": _block(rows, hits), "split": {name: _block(part, hits) for name, part in splits.items()}}
+    splits = _groups(rows, "split").items()
+    return {"all": _block(rows, hits), "split": {name: _block(part, hits) for name, part in splits}}
 
 
 def _block(rows: Sequence[SheetRow], hits: Mapping[Index, float]) -> dict[str, Any]:
     block: dict[str, Any] = _cell(rows, hits)
     for grouping in _GROUPINGS:
-        groups = _distinct(rows, grouping)
-        block[grouping] = {g: _cell([r for r in rows if r.cells.get(grouping) == g], hits) for g in groups}
+        block[grouping] = {name: _cell(part, hits) for name, part in _groups(rows, grouping).items()}
     return block
 
 
@@ -79,5 +79,10 @@ def _cell(rows: Sequence[SheetRow], hits: Mapping[Index, float]) -> dict[str, An
     return {"n": len(rows), "accuracy": percent(mean(hits[row.index] for row in rows))}
 
 
-def _distinct(rows: Sequence[SheetRow], column: str) -> list[str]:
-    return sorted({row.cells[column] for row in rows if column in row.cells})
+def _groups(rows: Sequence[SheetRow], column: str) -> dict[str, list[SheetRow]]:
+    """The rows by their value in a column, in the order of the values; not those without one."""
+    found: dict[str, list[SheetRow]] = {}
+    for row in rows:
+        if column in row.cells:
+            found.setdefault(row.cells[column], []).append(row)
+    return dict(sorted(found.items()))

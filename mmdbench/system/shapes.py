@@ -113,9 +113,12 @@ def _union(kinds: tuple[Any, ...]) -> _Check:
     def check(value: Any) -> str:
         if value.__class__ in easy:
             return ""
-        problems = [problem for one in checks if (problem := one(value))]
-        if len(problems) < len(checks):
-            return ""
+        problems = []
+        for one in checks:
+            problem = one(value)
+            if not problem:
+                return ""
+            problems.append(problem)
         # One that is not about the value itself is of the kind that was meant.
         return next((p for p in problems if not p.startswith(_MUST)), _wrong(value, plain))
 

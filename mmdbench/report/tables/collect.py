@@ -40,6 +40,7 @@ from mmdbench.report.tables.table import PRINTED, Table, as_record, marked
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
 from mmdbench.stats.rounding import RULE
+from mmdbench.system.collection import uncollected
 
 __all__ = ["PublishedRows", "RunInfo", "Tables", "make_tables", "weighting_of"]
 
@@ -124,6 +125,7 @@ class Tables:
         return as_record(self)
 
 
+@uncollected()
 def make_tables(
     results: RunResults | Sequence[RunResults],
     spec: Spec,

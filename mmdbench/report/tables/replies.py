@@ -82,11 +82,12 @@ def confidence_table(runs: Sequence[RunResults]) -> Table:
     """
     body = []
     for run in runs:
-        grades = run.grades
+        told = {cell: r.details for cell, r in run.replies.items() if "answer_probability" in r.details}
+        grades = run.grades if told else {}
         found: dict[str, list[tuple[float, float]]] = {}
-        for cell, reply in run.replies.items():
-            grade, probability = grades.get(cell), reply.details.get("answer_probability")
-            letter = reply.details.get("answer_letter")
+        for cell, details in told.items():
+            grade, probability = grades.get(cell), details["answer_probability"]
+            letter = details.get("answer_letter")
             if grade and is_number(probability) and letter is not None and grade.label == letter:
                 found.setdefault(cell.level, []).append((float(probability), grade.hit))
         for level in in_order(found):

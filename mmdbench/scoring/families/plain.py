@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from mmdbench.records import Grade, Index, Verdict
 from mmdbench.scoring.families.prompts import CHOICES_SUMMARY, choices_prompt
@@ -32,6 +33,8 @@ CUT_OFF = "cut_off"
 """The stage of a reply that met its token limit, and whose option the rules read from unfinished text."""
 
 ACCURACY = Metric("accuracy", "accuracy")
+
+_NO_DETAILS: Mapping[str, Any] = {}  # of half a million grades, in one copy
 
 
 def grade_plain(sheet: Sheet, session: JudgeSession | None) -> dict[Index, Grade]:
@@ -67,10 +70,10 @@ def grade_by_rules(sheet: Sheet, row: SheetRow) -> Grade:
     option = row.options.get(label or "", "")
     unfinished = _unfinished(row, label, option)
     if unfinished:
-        details = {"letters": label} if label else {}
+        details = {"letters": label} if label else _NO_DETAILS
         return Grade(sheet.bench, row.index, "unresolved", 0.0, None, unfinished, details)
     word = word_after(row.prediction, label, option) if label and stage == "letter" else ""
-    details = {"word": f"{label} {word}"} if word else {}
+    details = {"word": f"{label} {word}"} if word else _NO_DETAILS
     return Grade(sheet.bench, row.index, *_verdict(row, label), label, stage, details)
 
 

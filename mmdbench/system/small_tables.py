@@ -1,0 +1,51 @@
+"""Tables of records that are read by the hundred thousand and repeat the same keys and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from sys import intern
+from typing import Any
+
+__all__ = ["SmallTable", "small_table"]
+
+
+class SmallTable(Mapping[str, Any]):
+    """A table that shares its keys with others, in half the memory of a dict."""
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, names: tuple[str, ...], values: tuple[Any, ...]) -> None:
+        self._names, self._values = names, values
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._names:
+            raise KeyError(key)
+        return self._values[self._names.index(key)]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or the default."""
+        return self._values[self._names.index(key)] if key in self._names else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def small_table(table: dict[str, Any]) -> SmallTable:
+    """A table and those within it in little memory, with one copy of each text."""
+    values = [
+        intern(value) if value.__class__ is str else small_table(value) if value.__class__ is dict else value
+        for value in table.values()
+    ]
+    return SmallTable(_one_copy(tuple(table)), tuple(values))
+
+
+@lru_cache(maxsize=64)
+def _one_copy(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names
