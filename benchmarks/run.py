@@ -13,16 +13,8 @@ import time
 from pathlib import Path
 
 SCRIPTS = (
-    "mean_shift",
-    "corruptions",
-    "tsv",
-    "build",
-    "throughput",
-    "engines",
-    "kills",
-    "startup",
-    "report",
-    "page",
+    *("mean_shift", "corruptions", "tsv", "build", "throughput", "engines", "kills"),
+    *("startup", "page", "report"),
 )
 
 

@@ -85,6 +85,10 @@ class CodedColumn:
         found, first = np.unique(self.codes, return_index=True)
         return [self.names.values[code] for code in found[np.argsort(first)].tolist()]
 
+    def only(self, rows: Mask | Codes) -> CodedColumn:
+        """The values of some rows."""
+        return CodedColumn(self.names, self.codes[rows])
+
     def equals(self, value: Any) -> Mask:
         """The rows with a value."""
         return np.asarray(self.codes == self.names.place.get(value, -1))
@@ -130,8 +134,15 @@ class HitColumns:
 
     def only(self, rows: Mask | Codes) -> HitColumns:
         """The hits of some rows."""
-        columns = (self.bench, self.question, self.level, self.corruption, self.category, self.stratum)
-        return HitColumns(*[CodedColumn(c.names, c.codes[rows]) for c in columns], hit=self.hit[rows])
+        return HitColumns(
+            self.bench.only(rows),
+            self.question.only(rows),
+            self.level.only(rows),
+            self.corruption.only(rows),
+            self.category.only(rows),
+            self.stratum.only(rows),
+            self.hit[rows],
+        )
 
     @property
     def asked(self) -> NDArray[np.int64]:
