@@ -209,4 +209,7 @@ def _shared(local: Tensor, like: Tensor) -> Tensor:
     """A process's part of a tensor, sharded as another one is."""
     if not isinstance(like, DTensor):
         return local
-    return DTensor.from_local(local.to(like.device), like.device_mesh, like.placements)
+    # Without its shape, a tensor whose rows do not divide evenly would get another one.
+    return DTensor.from_local(
+        local.to(like.device), like.device_mesh, like.placements, shape=like.shape, stride=like.stride()
+    )
