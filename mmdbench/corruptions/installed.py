@@ -1,16 +1,25 @@
-"""The corruptions that installed packages register, which are not imported here."""
+"""The corruptions and sets of corruptions that installed packages register, which are not imported here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import metadata
 
-__all__ = ["ENTRY_POINTS", "installed_corruptions"]
+__all__ = ["ENTRY_POINTS", "SET_ENTRY_POINTS", "installed_corruptions", "places_of_sets"]
 
 ENTRY_POINTS = "mmdbench.corruptions"
+SET_ENTRY_POINTS = "mmdbench.corruption_sets"
+
+_SHIPPED_SETS = {"everyday": "mmdbench.corruptions.everyday"}
 
 
 def installed_corruptions() -> Mapping[str, metadata.EntryPoint]:
     """The entry points of the corruptions of installed packages, by their names in order."""
     found = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     return dict(sorted(found.items()))
+
+
+def places_of_sets() -> Mapping[str, str]:
+    """The module of each set beside the paper's, by name: those of mmdbench, then those of packages."""
+    found = {point.name: point.value for point in metadata.entry_points(group=SET_ENTRY_POINTS)}
+    return {**_SHIPPED_SETS, **dict(sorted(found.items())), **_SHIPPED_SETS}

@@ -92,7 +92,7 @@ def corrupt(
         ImageDecodeError: A PIL image cannot be decoded from its file.
     """
     chosen = _one_name(name, corruption_name)
-    strength = _one_intensity(load_spec(), level, intensity, severity)
+    strength = _one_intensity(chosen, level, intensity, severity)
     if isinstance(image, (list, tuple)):
         return [corrupt(one, chosen, intensity=strength, seed=seed, profile=profile) for one in image]
     pixels, restore = as_rgb(image)
@@ -145,7 +145,7 @@ def sample(
     """
     find_name(name)
     spec = load_spec()
-    strength = _one_intensity(spec, level, intensity, None)
+    strength = _one_intensity(name, level, intensity, None)
     return draw(spec, name, shape, intensity=strength, seed=seed, profile=profile)
 
 
@@ -213,7 +213,7 @@ def _one_name(name: str | Corruption | None, corruption_name: str | None) -> str
     return find_name(chosen)  # type: ignore[arg-type]  # the check above leaves no None
 
 
-def _one_intensity(spec: Spec, level: object, intensity: object, severity: object) -> float:
+def _one_intensity(corruption: str, level: object, intensity: object, severity: object) -> float:
     """The intensity that exactly one of the three gives."""
     given = {"level": level, "intensity": intensity, "severity": severity}
     given = {key: value for key, value in given.items() if value is not None}
@@ -230,11 +230,11 @@ def _one_intensity(spec: Spec, level: object, intensity: object, severity: objec
             raise IntensityError(
                 f"The severity must be 1, 2 or 3, got {severity!r}.", hint="1 is low, 2 is mid, 3 is hard."
             )
-        return spec.intensities[LEVELS[int(severity) - 1]]
+        return load_spec().intensity(LEVELS[int(severity) - 1], corruption)
     name = level if level is not None else severity
     if name not in LEVELS:
         raise UnknownNameError("level", name, LEVELS)
-    return spec.intensities[str(name)]
+    return load_spec().intensity(str(name), corruption)
 
 
 def _checked_intensity(intensity: object, *, zero: bool = False) -> float:

@@ -12,7 +12,6 @@ import inspect
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,8 @@ from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.definition import AddedCorruption, Corruption
 from mmdbench.corruptions.installed import ENTRY_POINTS, installed_corruptions
 from mmdbench.corruptions.params import Params, check_params
+from mmdbench.corruptions.sets import find_set, import_named, set_names, split_member
+from mmdbench.corruptions.spec import PAPER
 from mmdbench.corruptions.spec_file import ADDED, load_spec, read_stanza, shipped_spec
 from mmdbench.errors import IncomparableError, MmdbenchError, SpecError, UnknownNameError, UsageError
 from mmdbench.records import LEVEL_ORDER, chain_steps
@@ -63,15 +64,18 @@ def use_corruption(given: str | Corruption) -> str:
     return "+".join(_add(_found(step)) if ":" in step else find_name(step) for step in given.split("+"))
 
 
-def use_corruptions(given: Iterable[str | Corruption]) -> tuple[str, ...]:
+def use_corruptions(given: Iterable[str | Corruption], of: str = "") -> tuple[str, ...]:
     """Make the corruptions that the user names ready for use; `all` and categories stand for their members.
 
     Args:
-        given: Everything that `use_corruption` takes, `all` (of mmdbench), and names of categories. A
-            member of a category that is named too is there once.
+        given: Everything that `use_corruption` takes, `all` (of mmdbench), and names of sets and of
+            categories (`everyday`, `capture`, `everyday.capture`). A member of a category that is named too
+            is there once.
+        of: The set that names are of; all of it if none is given. Empty or `paper` for mmdbench's own.
 
     Returns:
-        The plain names in the order given; none for `all` alone, which is what is used when none is named.
+        The plain names in the order given; none for all of mmdbench's own, which is what is used when none
+        is named.
 
     Raises:
         UnknownNameError: There is no such corruption.
@@ -82,7 +86,11 @@ def use_corruptions(given: Iterable[str | Corruption]) -> tuple[str, ...]:
     ('sharpness_change', 'graffiti', 'watermark_damage', 'lens_blur')
     """
     wanted = list(given)
-    if wanted == [ALL]:
+    if of and of not in set_names():
+        raise UnknownNameError("corruption set", of, set_names(), see="mmdbench list corruptions")
+    if of not in ("", PAPER):
+        wanted = [_named_in(of, one) for one in wanted or [ALL]]
+    if wanted in ([ALL], [PAPER]):
         return ()
     names: list[str] = []
     members: set[str] = set()
@@ -93,12 +101,29 @@ def use_corruptions(given: Iterable[str | Corruption]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names)) if members else tuple(names)
 
 
+def _named_in(of: str, given: str | Corruption) -> str | Corruption:
+    """The full name of a member that the user names within a set; one's own corruptions are in none."""
+    if not isinstance(given, str):
+        return given
+    steps = given.split("+")
+    return "+".join(step if ":" in step or split_member(step)[0] else f"{of}.{step}" for step in steps)
+
+
 def members_of(given: str | Corruption) -> list[str]:
-    """The corruptions of mmdbench that `all` or a category stands for; none for anything else."""
-    spec = shipped_spec()
-    if not isinstance(given, str) or given not in (ALL, *spec.categories):
+    """The corruptions that `all`, a set or a category stands for; none for anything else.
+
+    >>> members_of("post_processing")
+    ['sharpness_change', 'graffiti', 'watermark_damage']
+    """
+    of, part = split_member(given)
+    group = part or ALL if of else ALL if given == PAPER else given
+    if not isinstance(group, str) or group not in (ALL, *shipped_spec().categories):
         return []
-    return [name for name in spec.shipped if given in (ALL, spec.corruptions[name].category)]
+    if of:
+        for name in find_set(of).members:
+            find_name(name)
+    spec, names = load_spec(), find_set(of).members if of else shipped_spec().shipped
+    return [name for name in names if group in (ALL, spec.corruptions[name].category)]
 
 
 def find_name(given: str | Corruption) -> str:
@@ -118,14 +143,19 @@ def find_name(given: str | Corruption) -> str:
         _use_installed(given)
     known = load_spec().corruptions
     if not isinstance(given, str) or given not in known:
-        names = dict.fromkeys((*known, *installed_corruptions()))
+        of, _ = split_member(given)
+        names = dict.fromkeys(find_set(of).members if of else (*known, *installed_corruptions()))
         raise UnknownNameError("corruption", given, names, see="mmdbench list corruptions")
     return given
 
 
 def _use_installed(name: str) -> None:
-    """Import a corruption of an installed package, if it is one; no other name does anything."""
+    """Import a corruption of a set or of an installed package, if it is one; no other name does anything."""
     if name in ADDED or name in shipped_spec().corruptions:
+        return
+    of, member = split_member(name)
+    if member and (made := find_set(of).members.get(name)):
+        _add(made, of)
         return
     point = installed_corruptions().get(name)
     if point is not None:
@@ -186,15 +216,7 @@ def _found(place: str) -> Corruption:
     if where.endswith(".py"):
         module = load_file(Path(where), where)
     else:
-        try:
-            module = import_module(where)
-        except MmdbenchError:
-            raise
-        except Exception as error:
-            raise UsageError(
-                f"Cannot import the corruption {place!r}: {error_text(error)}.",
-                hint="Write module:function or file.py:function.",
-            ) from error
+        module = import_named(where, f"the corruption {place!r}")
     made = getattr(module, name, None)
     if not isinstance(made, Corruption):
         what = "no" if made is None else "another thing by the"
@@ -204,16 +226,21 @@ def _found(place: str) -> Corruption:
     return made
 
 
-def _add(given: Corruption) -> str:
+def _add(given: Corruption, of: str = "") -> str:
+    """Check a corruption, of a set if one is named, and make it ready for use; returns its name."""
     known = ADDED.get(given.name)
     if known is None or known.given is not given:
-        _check_name(given)
-        source, place = _source(given)
+        if not of:
+            _check_name(given)
+        of_set = find_set(of).spec if of else None
+        source, place = ("", "") if of_set and _is_shipped(given) else _source(given)
         try:
             code = value_digest({"source": source, "stanza": given.stanza})
         except (TypeError, ValueError) as error:
             raise SpecError(f"The stanza of {given.name!r} must be JSON-able: {error}.") from error
-        entry = read_stanza(given.name, given.stanza, code)
+        if of_set:
+            code, place = code if source else f"{of}/{of_set.version}", given.name
+        entry = read_stanza(given.name, given.stanza, code, of_set)
         functions = _guarded(given)
         _try(functions, entry)
         ADDED[given.name] = AddedCorruption(entry, given, functions, place)
@@ -227,10 +254,15 @@ def _check_name(given: Corruption) -> None:
             f"The corruption {given.name!r} has no stanza.",
             hint="Give @corruption(stanza={...}) its category, meaning and numbers: docs/add_corruption.md.",
         )
-    if given.name in (*shipped.corruptions, *shipped.categories, *LEVEL_ORDER, ALL):
+    if given.name in (*shipped.corruptions, *shipped.categories, *LEVEL_ORDER, ALL, *set_names()):
         raise SpecError(f"The name {given.name!r} is taken by mmdbench.", hint="Rename the function.")
     if not (given.name.isascii() and given.name.isidentifier()):
         raise SpecError(f"The name of a corruption must be letters, digits and _, got {given.name!r}.")
+
+
+def _is_shipped(given: Corruption) -> bool:
+    """True for a function of mmdbench, whose set has a version for its code."""
+    return given.module.startswith("mmdbench.")
 
 
 def _source(given: Corruption) -> tuple[Any, str]:
@@ -283,7 +315,8 @@ def _guarded(given: Corruption) -> Corruption:
 def _try(functions: Corruption, entry: CorruptionSpec) -> None:
     """Degrade a small picture at every level, so that a mistake is found before anything is made."""
     spec = replace(shipped_spec(), corruptions={entry.name: entry})
-    for intensity in spec.intensities.values():
+    for level in spec.intensities:
+        intensity = spec.intensity(level, entry.name)
         values = spec.values(entry.name, intensity, _TRIED)
         params = check_params(entry.name, functions.fields, functions.sample(values, Stream(entry.name, 0)))
         functions.apply(np.full((*_TRIED, 3), 128, np.uint8), params)

@@ -15,7 +15,10 @@ from mmdbench.system.digest import value_digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["CorruptionSpec", "NumberSpec", "ProfileSpec", "Spec", "Values"]
+__all__ = ["PAPER", "CorruptionSpec", "NumberSpec", "ProfileSpec", "SetSpec", "Spec", "Values"]
+
+PAPER = "paper"
+"""The name of the set of the package's own corruptions, which are named without it."""
 
 _LONGEST_SHAPE = 256
 """The length in short sides from which on counts grow no more: thin strips would get millions of shapes."""
@@ -51,10 +54,24 @@ class NumberSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SetSpec:
+    """A set of corruptions beside the paper's: its name, version, digest, and the intensities of its levels.
+
+    Its members are named `set.corruption`.
+    """
+
+    name: str
+    version: str
+    digest: str
+    intensities: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class CorruptionSpec:
     """One corruption: its source, its meaning, its random parameters, and its numbers.
 
-    One from outside the package has a digest of its `code`, and `look`, its look in a few words.
+    One from outside the package has a digest of its `code`, and `look`, its look in a few words. `loses`
+    names the kinds of questions that cannot be answered any more (`lost_answers`).
     """
 
     name: str
@@ -66,6 +83,8 @@ class CorruptionSpec:
     numbers: Mapping[str, NumberSpec]
     look: str = ""
     code: str = ""
+    loses: tuple[str, ...] = ()
+    of_set: SetSpec | None = None
 
     @property
     def stochastic(self) -> bool:
@@ -142,8 +161,27 @@ class Spec:
             name: {"category": entry.category, "meaning": entry.meaning, "code": entry.code}
             for name, entry in added.items()
         }
+        sets = [entry.of_set for entry in added.values() if entry.of_set]
+        if sets:
+            of = {"set": sets[0].name, "version": sets[0].version}
+            return {**of, "digest": value_digest([sets[0].digest, codes]), "corruptions": described}
         digest = value_digest([self.digest, codes])
         return {"version": self.version, "digest": digest, "corruptions": described}
+
+    def set_of(self, name: str) -> str:
+        """The set of a corruption; empty for one from outside that is in no set."""
+        entry = self.corruption(name)
+        return entry.of_set.name if entry.of_set else "" if entry.code else PAPER
+
+    def version_of(self, corruption: str) -> str:
+        """The version of the set of a corruption, or of a chain of corruptions of one set."""
+        found = [entry.of_set for entry in map(self.corruption, chain_steps(corruption)) if entry.of_set]
+        return found[0].version if found else self.version
+
+    def intensity(self, level: str, corruption: str | None = None) -> float:
+        """The intensity of a level, in the set of a corruption or of a chain. Raises UnknownNameError."""
+        found = [entry.of_set for entry in map(self.corruption, chain_steps(corruption)) if entry.of_set]
+        return (found[0] if found else self).intensities[level]
 
     def code(self, corruption: str | None) -> str:
         """The digests of the code of a corruption or chain, joined as its names are; empty if shipped."""

@@ -17,18 +17,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmdbench.corruptions.formula import evaluate
-from mmdbench.corruptions.spec import CorruptionSpec, NumberSpec, ProfileSpec, Spec
+from mmdbench.corruptions.lost_answers import LOST_ANSWERS
+from mmdbench.corruptions.spec import CorruptionSpec, NumberSpec, ProfileSpec, SetSpec, Spec
 from mmdbench.errors import IncomparableError, SpecError
 from mmdbench.records import LEVELS
 from mmdbench.system.digest import value_digest
 from mmdbench.system.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from mmdbench.corruptions.definition import AddedCorruption
 
-__all__ = ["ADDED", "described_spec", "load_spec", "read_stanza", "shipped_spec"]
+__all__ = ["ADDED", "described_spec", "load_spec", "read_set", "read_stanza", "shipped_spec"]
 
 ADDED: dict[str, AddedCorruption] = {}
 """The corruptions from outside the package that this process uses, by name; `plugins` fills it."""
@@ -39,7 +40,8 @@ _T = TypeVar("_T")
 _SCALES = ("length", "odd_length", "count")
 _SPEC_KEYS = ("version", "intensities", "shared_field", "profiles", "categories", "corruptions")
 _CORRUPTION_KEYS = ("category", "source", "meaning", "random", "release_weight", "numbers")
-_STANZA_DEFAULTS = {"source": "", "random": [], "numbers": {}, "release_weight": 25, "look": ""}
+_STANZA_DEFAULTS = {"source": "", "random": [], "numbers": {}, "release_weight": 25, "look": "", "loses": []}
+_SET_KEYS = ("version", "intensities", "categories", "corruptions")
 _NUMBER_KEYS = ("unit", "formula", "range", "constant", "at", "scale", "min")
 
 
@@ -83,7 +85,7 @@ def load_spec(path: str | Path | None = None) -> Spec:
     that this process uses. Raises SpecError, which names the key and the value expected there.
     """
     if path is not None:
-        return _read(Path(path))
+        return _read(Path(path), _spec)
     spec = shipped_spec()
     if not ADDED:
         return spec
@@ -94,7 +96,7 @@ def load_spec(path: str | Path | None = None) -> Spec:
 @lru_cache(maxsize=1)
 def shipped_spec() -> Spec:
     """The spec that ships with the package, without any corruption from outside."""
-    return _read(_DEFAULT)
+    return _read(_DEFAULT, _spec)
 
 
 def described_spec(*manifests: Mapping[str, Any]) -> Spec:
@@ -106,10 +108,12 @@ def described_spec(*manifests: Mapping[str, Any]) -> Spec:
     spec = shipped_spec()
     added: dict[str, CorruptionSpec] = {}
     for manifest in manifests:
-        for name, found in (manifest.get("spec") or {}).get("corruptions", {}).items():
-            entry = CorruptionSpec(
-                name, found["category"], "", found["meaning"], (), 0, {}, "", found["code"]
-            )
+        record = manifest.get("spec") or {}
+        of = SetSpec(record["set"], record["version"], "", spec.intensities) if "set" in record else None
+        for name, found in record.get("corruptions", {}).items():
+            member = of if of and name.startswith(f"{of.name}.") else None
+            words = (name, found["category"], "", found["meaning"], (), 0, {}, "", found["code"])
+            entry = CorruptionSpec(*words, of_set=member)
             if added.setdefault(name, entry).category != entry.category:
                 raise IncomparableError(
                     f"The corruption {name!r} is of the category {added[name].category} in one run and of "
@@ -121,7 +125,21 @@ def described_spec(*manifests: Mapping[str, Any]) -> Spec:
     return replace(spec, corruptions=MappingProxyType({**spec.corruptions, **added, **spec.corruptions}))
 
 
-def read_stanza(name: str, stanza: object, code: str) -> CorruptionSpec:
+def read_set(path: Path, name: str) -> tuple[SetSpec, dict[str, Any]]:
+    """The set in a spec file, and the stanza of each of its corruptions. Raises SpecError."""
+
+    def read(data: object) -> tuple[SetSpec, dict[str, Any]]:
+        top = _mapping("the file", data, _SET_KEYS, _SET_KEYS)
+        known = tuple(shipped_spec().categories)
+        _mapping("categories", top["categories"], known, known)
+        version = _typed("version", top["version"], str, "text in quotes")
+        stanzas = _mapping("corruptions", top["corruptions"])
+        return SetSpec(name, version, value_digest(top), _intensities(top["intensities"])), stanzas
+
+    return _read(path, read)
+
+
+def read_stanza(name: str, stanza: object, code: str, of_set: SetSpec | None = None) -> CorruptionSpec:
     """The entry of a corruption from outside the package.
 
     The values `at` the levels may be left out of its numbers. Its weight in the design `mixed` is that of an
@@ -130,7 +148,8 @@ def read_stanza(name: str, stanza: object, code: str) -> CorruptionSpec:
     Args:
         name: The corruption.
         stanza: A mapping with the keys of the spec file, and `look`.
-        code: The digest of its code.
+        code: The digest of its code, or the version of the set if mmdbench ships it.
+        of_set: The set that it is a member of.
 
     Returns:
         The entry.
@@ -139,15 +158,20 @@ def read_stanza(name: str, stanza: object, code: str) -> CorruptionSpec:
         SpecError: The stanza is not valid; the message names the key.
     """
     spec = shipped_spec()
-    found = _mapping(f"corruptions.{name}", stanza, (*_CORRUPTION_KEYS, "look"), ("category", "meaning"))
+    where = f"corruptions.{name}"
+    found = _mapping(where, stanza, (*_CORRUPTION_KEYS, "look", "loses"), ("category", "meaning"))
     found = {**_STANZA_DEFAULTS, **found}
-    look = _typed(f"corruptions.{name}.look", found.pop("look"), str, "text") or found["meaning"]
-    levels = tuple(spec.intensities.values())
+    look = _typed(f"{where}.look", found.pop("look"), str, "text") or found["meaning"]
+    loses = _typed(f"{where}.loses", found.pop("loses"), list, "a list of texts")
+    for kind in loses:
+        if kind not in LOST_ANSWERS:
+            raise _fail(f"{where}.loses", kind, f"one of {', '.join(LOST_ANSWERS)}")
+    levels = tuple((of_set or spec).intensities.values())
     entry = _corruption(name, found, spec.categories, levels, at_required=False)
-    return replace(entry, look=look, code=code)
+    return replace(entry, look=look, code=code, loses=tuple(loses), of_set=of_set)
 
 
-def _read(path: Path) -> Spec:
+def _read(path: Path, read: Callable[[object], _T]) -> _T:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -155,25 +179,24 @@ def _read(path: Path) -> Spec:
         raise SpecError(
             f"The spec {path} cannot be read: {what}.", hint="Give the path of a YAML file."
         ) from error
-    return _parsed(text, str(path))
+    return _parsed(text, str(path), read)
 
 
-def _parsed(text: str, name: str) -> Spec:
-    """The spec in the text of a file; every SpecError begins with `name`."""
+def _parsed(text: str, name: str, read: Callable[[object], _T]) -> _T:
+    """The text of a spec file, parsed and given to `read`; every SpecError begins with `name`."""
     try:
         data = parse_yaml(text)
     except ValueError as error:
         raise SpecError(f"{name} is not YAML: {error}.", hint="Correct the file.") from error
     try:
-        return _spec(data)
+        return read(data)
     except SpecError as error:
         raise SpecError(f"{name}: {error.message}", hint=error.hint) from error
 
 
 def _spec(data: object) -> Spec:
     top = _mapping("the file", data, _SPEC_KEYS, _SPEC_KEYS)
-    levels = _mapping("intensities", top["intensities"], LEVELS, LEVELS)
-    intensities = {level: _number(f"intensities.{level}", levels[level], 1e-9, 1) for level in LEVELS}
+    intensities = _intensities(top["intensities"])
     categories = {
         k: _typed(f"categories.{k}", v, str, "text")
         for k, v in _mapping("categories", top["categories"]).items()
@@ -188,12 +211,18 @@ def _spec(data: object) -> Spec:
     return Spec(
         version=_typed("version", top["version"], str, "text in quotes"),
         digest=value_digest(top),
-        intensities=MappingProxyType(intensities),
+        intensities=intensities,
         shared_field=_typed("shared_field", top["shared_field"], bool, "true or false"),
         profiles=MappingProxyType(profiles),
         categories=MappingProxyType(categories),
         corruptions=MappingProxyType(corruptions),
     )
+
+
+def _intensities(data: object) -> Mapping[str, float]:
+    levels = _mapping("intensities", data, LEVELS, LEVELS)
+    found = {level: _number(f"intensities.{level}", levels[level], 1e-9, 1) for level in LEVELS}
+    return MappingProxyType(found)
 
 
 def _profile(name: str, data: object) -> ProfileSpec:

@@ -124,9 +124,9 @@ def recipe_for(cell: Cell, image: str, plan: RunPlan, spec: Spec, icc: str = "")
     return Recipe(
         image=image,
         corruption=cell.corruption,
-        intensity=spec.intensities[cell.level] if corrupted else None,
+        intensity=spec.intensity(cell.level, cell.corruption) if corrupted else None,
         profile=plan.profile if corrupted else "",
-        spec_version=spec.version if corrupted else "",
+        spec_version=spec.version_of(cell.corruption) if corrupted else "",
         seed=plan.seed if corrupted else 0,
         codec=SOURCE if cell.level in (CLEAN, UNALTERED) else str(codec),
         icc=icc,

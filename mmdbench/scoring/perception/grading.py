@@ -131,7 +131,9 @@ def _truth(cell: Cell, reply: Reply | None, spec: Spec) -> dict[str, float]:
         return {}
     recipe = reply.images[0].get("recipe", {}) if reply is not None and reply.images else {}
     intensity = recipe.get("intensity")
-    return dict.fromkeys(steps, float(spec.intensities[cell.level] if intensity is None else intensity))
+    return dict.fromkeys(
+        steps, float(spec.intensity(cell.level, cell.corruption) if intensity is None else intensity)
+    )
 
 
 def _picture(reply: Reply) -> str:
