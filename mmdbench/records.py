@@ -20,6 +20,7 @@ __all__ = [
     "LEVELS",
     "LEVEL_ORDER",
     "NO_USAGE",
+    "PAPER_SET",
     "RECODED",
     "REPLACED",
     "RESTORE_TAG",
@@ -70,6 +71,9 @@ LEVELS = ("low", "mid", "hard")
 
 LEVEL_ORDER = (CLEAN, RECODED, *LEVELS, UNALTERED)
 """All levels, in the order of every table."""
+
+PAPER_SET = "paper"
+"""The set of the package's own sixteen corruptions; a member of another is named `set.corruption`."""
 
 REPLACED = "replaced_characters"
 """The entry of a reply's details that counts characters of it that are no Unicode, read as U+FFFD."""

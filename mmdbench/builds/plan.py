@@ -14,7 +14,7 @@ from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED, UNALTERED, Cell, Question, RunPlan
 from mmdbench.system.shapes import read_as
 from mmdbench.variants.codec import parse_codec
-from mmdbench.variants.design import parse_design, parse_sample, plan_cells
+from mmdbench.variants.design import check_one_set, parse_design, parse_sample, plan_cells
 
 __all__ = [
     "FORMATS",
@@ -222,6 +222,7 @@ def check_build_plan(plan: BuildPlan, spec: Spec) -> None:
         spec.corruption(name)
     if len(set(plan.corruptions)) < len(plan.corruptions):
         raise UsageError(f"A corruption may be named only once, got {', '.join(plan.corruptions)}.")
+    check_one_set(plan.corruptions, spec)
     spec.profile(plan.profile)
     if not plan.benches or not plan.levels:
         raise UsageError("Nothing to build.", hint="Name a benchmark and a level: --bench mini --level hard")

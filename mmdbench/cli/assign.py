@@ -35,6 +35,7 @@ _OWNERS = {
     "p_rl": ("code",),
     "draw": ("paper", "code"),
     "corruption": ("paper", "code"),
+    "corruption_set": ("paper", "code"),
     "level": ("paper", "code"),
     "judge": ("paper", "code"),
     "set": ("paper",),
@@ -62,6 +63,7 @@ def assign(
     ] = None,
     level: opts.Levels = opts.DEGRADED,
     corruption: opts.Corruptions = None,
+    corruption_set: opts.CorruptionSet = opts.DEFAULT_SET,
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
     codec: opts.Codec = "jpeg:95",
@@ -111,6 +113,7 @@ def assign(
         "clean_check": clean_check,
         "right_at": right_at,
     }
+    given |= {"corruption_set": corruption_set if corruption_set != opts.DEFAULT_SET else None}
     given |= {"corruption": corruption, "p_sft": p_sft, "p_rl": p_rl, "regenerations": regenerations}
     given |= {"level": level if level != opts.DEGRADED else None, "judge": judge or None, "set": settings}
     _refuse_foreign(recipe, given)
@@ -119,7 +122,7 @@ def assign(
         benches=assigning.source_names(opts.split_list(*bench)),
         levels=_levels(level, clean=bool(clean_check)),
         design=f"drawn:{draw or ('published' if recipe == 'code' else 'uniform')}",
-        corruptions=use_corruptions(opts.split_option(corruption)),
+        corruptions=use_corruptions(opts.members(corruption, corruption_set)),
         sample=sample,
         seed=seed,
         profile=profile,

@@ -35,6 +35,7 @@ def calibrate(
         ),
     ] = None,
     corruption: opts.Corruptions = None,
+    corruption_set: opts.CorruptionSet = opts.DEFAULT_SET,
     profile: opts.Profile = "paper",
     seed: opts.Seed = 0,
     enlarge: Annotated[bool, typer.Option("--enlarge", help="Enlarge pictures that are too small.")] = False,
@@ -58,7 +59,7 @@ def calibrate(
         raise UsageError("Only one of --markdown and --json may be given.")
     _check_files(images, out)
     chosen = opts.whole_numbers("--size", sizes) or SIZES
-    settings = CalibrationSettings(chosen, opts.split_option(corruption), profile, seed, enlarge)
+    settings = CalibrationSettings(chosen, opts.members(corruption, corruption_set), profile, seed, enlarge)
     pictures = _read_pictures(images)
     found = measure(pictures, settings, lambda step: say(f"measuring {step}", err=True))
     if as_json:

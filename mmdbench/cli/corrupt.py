@@ -27,6 +27,7 @@ def corrupt(
         ),
     ],
     corruption: opts.Corruptions = None,
+    corruption_set: opts.CorruptionSet = opts.DEFAULT_SET,
     level: Annotated[str, opts.picture_option(help="Level: low, mid or hard.")] = "",
     intensity: Annotated[
         float | None, opts.picture_option(help="Strength instead of a level: above 0, at most 1.")
@@ -45,7 +46,7 @@ def corrupt(
     from mmdbench.corruptions.files import corrupt_file, pair_files
     from mmdbench.corruptions.plugins import use_corruptions
 
-    given = opts.split_option(corruption)
+    given = opts.members(corruption, corruption_set)
     if not given:
         raise UsageError(
             "Name the corruption with --corruption.", hint="A name, a category, or all; see: mmdbench list."

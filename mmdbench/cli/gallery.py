@@ -18,6 +18,7 @@ def gallery(
     image: Annotated[Path, typer.Argument(parser=LOCAL, help="A picture.")],
     out: opts.SheetOut,
     corruption: opts.Corruptions = None,
+    corruption_set: opts.CorruptionSet = opts.DEFAULT_SET,
     width: opts.Width = 240,
     seed: opts.Seed = 0,
     profile: opts.Profile = "paper",
@@ -27,7 +28,7 @@ def gallery(
     from mmdbench.system.contact_sheet import save_sheet
 
     sheet = corruption_sheet(
-        image, names=opts.split_option(corruption), width=width, seed=seed, profile=profile
+        image, names=opts.members(corruption, corruption_set), width=width, seed=seed, profile=profile
     )
     save_sheet(sheet, out)
     say(f"Sheet of {sheet.width} × {sheet.height} px written to {out}")

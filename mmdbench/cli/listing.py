@@ -28,12 +28,13 @@ _COLUMNS = {
 
 def list_names(
     what: Annotated[str, typer.Argument(help=f"Kind of names: {', '.join(_COLUMNS)}.")],
+    corruption_set: opts.CorruptionSet = opts.DEFAULT_SET,
     as_json: opts.Json = False,
 ) -> None:
     """List names that options take: corruptions, benches, models, designs, levels, tables …."""
     if what not in _COLUMNS:
         raise UnknownNameError("list", what, _COLUMNS)
-    own = {"corruptions": _corruptions, "benches": _benches, "models": _models}
+    own = {"corruptions": lambda: _corruptions(corruption_set), "benches": _benches, "models": _models}
     _print(own[what]() if what in own else _rows(what), _COLUMNS[what], as_json)
 
 
@@ -43,15 +44,15 @@ def _rows(what: str) -> list[dict[str, Any]]:
     return named_rows(what)
 
 
-def _corruptions() -> list[dict[str, Any]]:
+def _corruptions(corruption_set: str) -> list[dict[str, Any]]:
     from mmdbench.corruptions.installed import installed_corruptions
+    from mmdbench.corruptions.plugins import use_corruption, use_corruptions
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.errors import MmdbenchError
 
     broken = []
-    for name in installed_corruptions():
-        from mmdbench.corruptions.plugins import use_corruption
-
+    members = use_corruptions(opts.members(None, corruption_set))
+    for name in () if members else installed_corruptions():
         try:
             use_corruption(name)
         except MmdbenchError as error:
@@ -64,6 +65,7 @@ def _corruptions() -> list[dict[str, Any]]:
             "meaning": entry.meaning,
         }
         for name, entry in load_spec().corruptions.items()
+        if (name in members if members else entry.of_set is None)
     ]
     return rows + broken
 
@@ -112,4 +114,7 @@ def _print(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) ->
         table.add_row(*(styled("?" if row[name] is None else str(row[name])) for name in columns))
     Screen().print(table)
     if "drawn" in columns:
+        from mmdbench.corruptions.sets import set_names
+
         say("drawn: fixed has no chance in it; random draws places, angles and the like from the seed.")
+        say(f"Sets (--corruption-set): {', '.join(set_names())}.")

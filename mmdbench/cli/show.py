@@ -17,6 +17,7 @@ __all__ = ["show"]
 def show(
     question: Annotated[str, typer.Argument(help="A benchmark and an index, for example MMStar:17.")],
     corruption: opts.Corruptions = None,
+    corruption_set: opts.CorruptionSet = opts.DEFAULT_SET,
     run: Annotated[
         list[Path] | None, typer.Option(parser=FOLDER, help="Show the replies of this run; repeatable.")
     ] = None,
@@ -42,7 +43,7 @@ def show(
     found = show_question(
         question,
         *(load_run(folder, judge=judge) for folder in run or ()),
-        corruptions=opts.split_option(corruption),
+        corruptions=opts.members(corruption, corruption_set),
         sources=Sources(data_dir, offline, answers="any", image_root=image_root),
         width=width,
         plan=RunPlan("", (), seed=seed, profile=profile),

@@ -2,18 +2,18 @@
 
 A stanza's `loses` names the kinds. Such a question is never asked under that corruption, and a run counts it.
 
->>> loses_answer(["left_right"], ["Is the cup to the left of the plate?"])
-True
->>> loses_answer(["left_right"], ["How much coffee is left?"])
-False
+>>> lost_kind(["left_right", "counting"], ["Is the cup to the left of the plate?", "Yes", "No"])
+'left_right'
+>>> lost_kind(["left_right", "counting"], ["Is any coffee left?", "Yes", "No"])
+''
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["LOST_ANSWERS", "loses_answer"]
+__all__ = ["LOST_ANSWERS", "lost_kind"]
 
 LOST_ANSWERS: Mapping[str, re.Pattern[str]] = {
     "left_right": re.compile(
@@ -31,7 +31,6 @@ LOST_ANSWERS: Mapping[str, re.Pattern[str]] = {
 """The kinds: sides (left, right), which a turn moves; and numbers of things, which a border cuts off."""
 
 
-def loses_answer(kinds: Iterable[str], texts: Iterable[str]) -> bool:
-    """True if the text of a question or of one of its options is of one of these kinds."""
-    patterns = [LOST_ANSWERS[kind] for kind in kinds]
-    return any(pattern.search(text) for text in texts for pattern in patterns)
+def lost_kind(kinds: Iterable[str], texts: Sequence[str]) -> str:
+    """The first of these kinds that a question is of, by its text or an option's; empty if it is of none."""
+    return next((kind for kind in kinds if any(map(LOST_ANSWERS[kind].search, texts))), "")

@@ -22,10 +22,9 @@ from mmdbench.corruptions.definition import AddedCorruption, Corruption
 from mmdbench.corruptions.installed import ENTRY_POINTS, installed_corruptions
 from mmdbench.corruptions.params import Params, check_params
 from mmdbench.corruptions.sets import find_set, import_named, set_names, split_member
-from mmdbench.corruptions.spec import PAPER
 from mmdbench.corruptions.spec_file import ADDED, load_spec, read_stanza, shipped_spec
 from mmdbench.errors import IncomparableError, MmdbenchError, SpecError, UnknownNameError, UsageError
-from mmdbench.records import LEVEL_ORDER, chain_steps
+from mmdbench.records import LEVEL_ORDER, PAPER_SET, chain_steps
 from mmdbench.system.digest import value_digest
 from mmdbench.system.python_file import load_file, module_digest
 from mmdbench.system.secrets import error_text
@@ -35,7 +34,16 @@ if TYPE_CHECKING:
 
     from mmdbench.corruptions.spec import CorruptionSpec, Values
 
-__all__ = ["ALL", "find_name", "members_of", "places_of", "require_code", "use_corruption", "use_corruptions"]
+__all__ = [
+    "ALL",
+    "find_name",
+    "in_set",
+    "members_of",
+    "places_of",
+    "require_code",
+    "use_corruption",
+    "use_corruptions",
+]
 
 ALL = "all"
 """All corruptions of mmdbench, where corruptions are named."""
@@ -64,17 +72,16 @@ def use_corruption(given: str | Corruption) -> str:
     return "+".join(_add(_found(step)) if ":" in step else find_name(step) for step in given.split("+"))
 
 
-def use_corruptions(given: Iterable[str | Corruption], of: str = "") -> tuple[str, ...]:
+def use_corruptions(given: Iterable[str | Corruption]) -> tuple[str, ...]:
     """Make the corruptions that the user names ready for use; `all` and categories stand for their members.
 
     Args:
         given: Everything that `use_corruption` takes, `all` (of mmdbench), and names of sets and of
             categories (`everyday`, `capture`, `everyday.capture`). A member of a category that is named too
             is there once.
-        of: The set that names are of; all of it if none is given. Empty or `paper` for mmdbench's own.
 
     Returns:
-        The plain names in the order given; none for all of mmdbench's own, which is what is used when none
+        The plain names in the order given; none for `all` or `paper` alone, which is what is used when none
         is named.
 
     Raises:
@@ -86,11 +93,7 @@ def use_corruptions(given: Iterable[str | Corruption], of: str = "") -> tuple[st
     ('sharpness_change', 'graffiti', 'watermark_damage', 'lens_blur')
     """
     wanted = list(given)
-    if of and of not in set_names():
-        raise UnknownNameError("corruption set", of, set_names(), see="mmdbench list corruptions")
-    if of not in ("", PAPER):
-        wanted = [_named_in(of, one) for one in wanted or [ALL]]
-    if wanted in ([ALL], [PAPER]):
+    if wanted in ([ALL], [PAPER_SET]):
         return ()
     names: list[str] = []
     members: set[str] = set()
@@ -101,12 +104,24 @@ def use_corruptions(given: Iterable[str | Corruption], of: str = "") -> tuple[st
     return tuple(dict.fromkeys(names)) if members else tuple(names)
 
 
-def _named_in(of: str, given: str | Corruption) -> str | Corruption:
-    """The full name of a member that the user names within a set; one's own corruptions are in none."""
-    if not isinstance(given, str):
-        return given
-    steps = given.split("+")
-    return "+".join(step if ":" in step or split_member(step)[0] else f"{of}.{step}" for step in steps)
+def in_set(of: str, given: Iterable[str | Corruption] = ()) -> tuple[str | Corruption, ...]:
+    """The names that a user gives within a set, as `use_corruptions` takes them; without any, all of the set.
+
+    One's own corruptions are in no set. Raises UnknownNameError if there is no such set.
+
+    >>> in_set("everyday", ["fog", "capture"])
+    ('everyday.fog', 'everyday.capture')
+    """
+    if of not in set_names():
+        raise UnknownNameError("corruption set", of, set_names())
+    if of == PAPER_SET:
+        return tuple(given)
+
+    def full(one: str) -> str:
+        steps = one.split("+")
+        return "+".join(step if ":" in step or split_member(step)[0] else f"{of}.{step}" for step in steps)
+
+    return tuple(full(one) if isinstance(one, str) else one for one in given) or (of,)
 
 
 def members_of(given: str | Corruption) -> list[str]:
@@ -116,7 +131,7 @@ def members_of(given: str | Corruption) -> list[str]:
     ['sharpness_change', 'graffiti', 'watermark_damage']
     """
     of, part = split_member(given)
-    group = part or ALL if of else ALL if given == PAPER else given
+    group = part or ALL if of else ALL if given == PAPER_SET else given
     if not isinstance(group, str) or group not in (ALL, *shipped_spec().categories):
         return []
     if of:

@@ -18,9 +18,10 @@ from types import ModuleType
 
 from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.installed import places_of_sets
-from mmdbench.corruptions.spec import PAPER, SetSpec
+from mmdbench.corruptions.spec import SetSpec
 from mmdbench.corruptions.spec_file import read_set
 from mmdbench.errors import MmdbenchError, SpecError, UnknownNameError, UsageError
+from mmdbench.records import PAPER_SET
 from mmdbench.system.secrets import error_text
 
 __all__ = ["CorruptionSet", "find_set", "import_named", "set_names", "split_member"]
@@ -36,7 +37,7 @@ class CorruptionSet:
 
 def set_names() -> tuple[str, ...]:
     """The names of all sets, the paper's first."""
-    return (PAPER, *places_of_sets())
+    return (PAPER_SET, *places_of_sets())
 
 
 def split_member(name: object) -> tuple[str, str]:
@@ -58,6 +59,8 @@ def find_set(name: str) -> CorruptionSet:
     module = import_named(places[name], f"the corruption set {name!r}")
     path = Path(str(module.__file__)).parent / f"{name}_spec.yaml"
     spec, stanzas = read_set(path, name)
+    if not stanzas:
+        raise SpecError(f"{path}: the set has no corruption.", hint="Add a stanza and a function for each.")
     defined = {
         found.name: found
         for part in _parts(module)

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions.formula import evaluate, uses_intensity
 from mmdbench.errors import UnknownNameError
-from mmdbench.records import chain_steps
+from mmdbench.records import PAPER_SET, chain_steps
 from mmdbench.system.digest import value_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["PAPER", "CorruptionSpec", "NumberSpec", "ProfileSpec", "SetSpec", "Spec", "Values"]
-
-PAPER = "paper"
-"""The name of the set of the package's own corruptions, which are named without it."""
+__all__ = ["CorruptionSpec", "NumberSpec", "ProfileSpec", "SetSpec", "Spec", "Values"]
 
 _LONGEST_SHAPE = 256
 """The length in short sides from which on counts grow no more: thin strips would get millions of shapes."""
@@ -171,7 +168,7 @@ class Spec:
     def set_of(self, name: str) -> str:
         """The set of a corruption; empty for one from outside that is in no set."""
         entry = self.corruption(name)
-        return entry.of_set.name if entry.of_set else "" if entry.code else PAPER
+        return entry.of_set.name if entry.of_set else "" if entry.code else PAPER_SET
 
     def version_of(self, corruption: str) -> str:
         """The version of the set of a corruption, or of a chain of corruptions of one set."""

@@ -21,7 +21,7 @@ from mmdbench.builds.replay import replay as make_again
 from mmdbench.builds.source_benches import SourceBenches, find_source_benches
 from mmdbench.builds.verify import Verification, VerifySettings, verify_build
 from mmdbench.corruptions.definition import Corruption
-from mmdbench.corruptions.plugins import use_corruptions
+from mmdbench.corruptions.plugins import in_set, use_corruptions
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UsageError
 from mmdbench.library.given_options import checked_options
@@ -29,7 +29,7 @@ from mmdbench.library.options import chosen_levels, listed, local_path
 from mmdbench.library.report import source_folders
 from mmdbench.library.sources import Sources, open_benches
 from mmdbench.library.user_interface import Benches, Shows, UserInterface, interface_of
-from mmdbench.records import LEVELS, ImageBytes
+from mmdbench.records import LEVELS, PAPER_SET, ImageBytes
 from mmdbench.results.pictures import SourceFolders
 from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
 from mmdbench.system.digest import bytes_digest
@@ -66,6 +66,7 @@ class BuildOptions(TypedDict, total=False):
         design: Corruptions of each question: `mixed`, `grid` or `balanced:K`.
         corruptions: Corruptions to draw from: names, categories, `all`, `module:function`,
             `file.py:function` or decorated functions; by default all of mmdbench.
+        corruption_set: Set that the corruptions are of: `paper`, `everyday` or one of an installed package.
         seed: Seed of all random draws.
         profile: Parameters of the corruptions: `paper` or `scaled`.
         codec: Encoding of degraded images: `jpeg:Q`, `webp:Q` or `png`.
@@ -87,6 +88,7 @@ class BuildOptions(TypedDict, total=False):
     sample: int | str
     design: str
     corruptions: Sequence[str | Corruption]
+    corruption_set: str
     seed: int
     profile: str
     codec: str
@@ -299,7 +301,9 @@ def _plan(benches: Sequence[str], options: BuildOptions) -> BuildPlan:
         benches=expand_benches(benches),
         levels=chosen_levels(options.get("levels", LEVELS)),
         design=options.get("design", "mixed"),
-        corruptions=use_corruptions(options.get("corruptions", ())),
+        corruptions=use_corruptions(
+            in_set(options.get("corruption_set", PAPER_SET), options.get("corruptions", ()))
+        ),
         sample=str(sample) if sample else "",
         seed=options.get("seed", 0),
         profile=options.get("profile", "paper"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import expand_benches
-from mmdbench.corruptions.plugins import use_corruptions
+from mmdbench.corruptions.plugins import in_set, use_corruptions
 from mmdbench.errors import UsageError
 from mmdbench.library.given_models import AnyModel, GivenModel, given_model
 from mmdbench.library.given_options import checked_options
@@ -16,7 +16,7 @@ from mmdbench.library.options import EvaluateOptions, chosen_levels
 from mmdbench.library.sources import Sources
 from mmdbench.library.user_interface import UserInterface
 from mmdbench.models.local_server import LocalServer
-from mmdbench.records import ANSWER, CLEAN, LEVELS, RunPlan
+from mmdbench.records import ANSWER, CLEAN, LEVELS, PAPER_SET, RunPlan
 from mmdbench.results.judging.open import JudgeOptions, open_judge
 from mmdbench.run.budget import Budget
 from mmdbench.run.engines.settings import EngineSettings, read_gpus, read_runtime_env
@@ -119,7 +119,9 @@ def _plan(model: str, benches: Sequence[str | Path], options: EvaluateOptions) -
         benches=expand_benches([str(bench) for bench in benches]),
         levels=chosen_levels(options.get("levels", (CLEAN, *LEVELS))),
         design=options.get("design", "mixed"),
-        corruptions=use_corruptions(options.get("corruptions", ())),
+        corruptions=use_corruptions(
+            in_set(options.get("corruption_set", PAPER_SET), options.get("corruptions", ()))
+        ),
         sample=str(sample) if sample else "",
         seed=options.get("seed", 0),
         profile=options.get("profile", "paper"),

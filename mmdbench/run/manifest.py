@@ -28,6 +28,7 @@ from mmdbench.system.files import MANIFEST_FILE, REPLY_FILES, write_atomic
 from mmdbench.system.inner_paths import refuse_links
 from mmdbench.system.json_text import parse_json
 from mmdbench.system.shapes import check_shape
+from mmdbench.variants.design import count_excluded
 
 __all__ = [
     "RUN_FIELDS",
@@ -76,6 +77,7 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
         "benches": [_bench_record(bench) for bench in inputs.benches],
         "model": _card_record(inputs.card) | {"fingerprint": portable(dict(inputs.model.fingerprint()))},
         "spec": load_spec().record(plan.corruptions),
+        **({"excluded": excluded} if (excluded := count_excluded(plan, inputs.benches, load_spec())) else {}),
         "versions": versions(),
         "git": git_state(),
         "judge": None,

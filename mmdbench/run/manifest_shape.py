@@ -134,6 +134,7 @@ class _Corruption(TypedDict):
 
 
 class _Spec(TypedDict, total=False):
+    set: str
     version: str
     digest: str
     corruptions: dict[str, _Corruption]
@@ -157,6 +158,7 @@ class RunManifest(TypedDict, total=False):
     judges: list[_Judge]
     judge_sessions: list[_JudgeSession]
     extraction: str | None
+    excluded: dict[str, dict[str, int]]
     merged: list[str]
     prompt_override: bool
     files: dict[str, RunFile]

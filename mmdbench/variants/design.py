@@ -18,6 +18,9 @@ other questions, the order or the sample. The rotations of one circular group, w
 question, get the same corruptions. (`balanced:K` distributes over the whole benchmark, so there
 they follow from the benchmark's content too.)
 
+A question whose answer a corruption takes (`lost_answers`, by the stanza's `loses`) is not asked under it;
+one that loses all its corruptions is not asked at all. `count_excluded` counts both.
+
 The pictures of some benchmarks (R-Bench) are degraded as they are published: they are asked at the level
 `unaltered` alone, unless the plan says `degrade_again`.
 
@@ -32,6 +35,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdbench.benches.catalog import is_degraded, undistorted_of
+from mmdbench.corruptions.lost_answers import lost_kind
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import (
@@ -53,7 +57,9 @@ __all__ = [
     "DESIGNS",
     "SampleSize",
     "check_corruptions",
+    "check_one_set",
     "corruptions_for",
+    "count_excluded",
     "meets_several",
     "parse_design",
     "parse_sample",
@@ -102,6 +108,7 @@ def check_corruptions(plan: RunPlan, spec: Spec) -> None:
             raise UsageError(f"A chain may have a corruption only once, got {name}.")
     if len(set(plan.corruptions)) < len(plan.corruptions):
         raise UsageError(f"A corruption may be named only once, got {', '.join(plan.corruptions)}.")
+    check_one_set(plan.corruptions, spec)
     if plan.has_chains and plan.task == ANSWER:
         raise UsageError("Chains of corruptions are for the task perceive.", hint="Run with --task perceive.")
     own = [name for name in plan.corruptions if len(chain_steps(name)) > 1]
@@ -109,6 +116,17 @@ def check_corruptions(plan: RunPlan, spec: Spec) -> None:
         raise UsageError(
             f"The design {plan.design} draws single corruptions, got the chain {own[0]}.",
             hint="Add --design grid.",
+        )
+
+
+def check_one_set(names: Sequence[str], spec: Spec) -> None:
+    """Raise UsageError for corruptions and chains of more than one set; one's own are in none."""
+    sets = dict.fromkeys(spec.set_of(step) for name in names for step in chain_steps(name))
+    found = [name for name in sets if name]
+    if len(found) > 1:
+        raise UsageError(
+            f"The corruptions must be of one set, which averages are of; got some of {' and '.join(found)}.",
+            hint="Name each set in a command of its own: --corruption-set.",
         )
 
 
@@ -153,14 +171,51 @@ def plan_cells(
         spec: Names the corruptions and gives their weights.
 
     Yields:
-        A question and its cells.
+        A question and its cells; none for a question that loses its answer under all its corruptions.
     """
+    for bench, question, lost in _drawn_questions(plan, benches, spec):
+        names = [name for name, kind in lost.items() if not kind]
+        levels = _levels(plan, bench.name, unit_of(question, bench.family))
+        if names or not set(levels) - set(UNDEGRADED):
+            yield question, list(_question_cells(levels, question, names))
+
+
+def count_excluded(plan: RunPlan, benches: Sequence[BenchData], spec: Spec) -> dict[str, dict[str, int]]:
+    """The number of rows that are not asked under each corruption, by the kind of question.
+
+    Args:
+        plan: The run's levels, design, corruptions, sample and seed.
+        benches: The run's benchmarks.
+        spec: Names the kinds of questions whose answer a corruption takes.
+
+    Returns:
+        Numbers by kind, by corruption or chain; only of those that exclude any.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    if any(_kinds(name, spec) for name in plan.corruptions):
+        for _, _, lost in _drawn_questions(plan, benches, spec):
+            for name, kind in lost.items():
+                if name is not None and kind:
+                    found = counts.setdefault(name, {})
+                    found[kind] = found.get(kind, 0) + 1
+    return counts
+
+
+def _drawn_questions(
+    plan: RunPlan, benches: Sequence[BenchData], spec: Spec
+) -> Iterator[tuple[BenchData, Question, dict[str | None, str]]]:
+    """Each question of a run with its corruptions, and the kind by which each takes its answer."""
     for bench, questions in zip(benches, sample_questions(plan, benches), strict=True):
         drawn = corruptions_for(plan, bench, spec)
         for question in questions:
-            unit = unit_of(question, bench.family)
-            names = drawn[unit] or (None,)  # a mixed released file does not name them
-            yield question, list(_question_cells(_levels(plan, bench.name, unit), question, names))
+            # A mixed released file does not name them. Another task's question is not the benchmark's.
+            names = drawn[unit_of(question, bench.family)] or (None,)
+            texts = [question.text, *question.options.values()] if plan.task == ANSWER else []
+            yield bench, question, {name: lost_kind(_kinds(name, spec), texts) for name in names}
+
+
+def _kinds(name: str | None, spec: Spec) -> list[str]:
+    return [kind for step in chain_steps(name) for kind in spec.corruption(step).loses]
 
 
 def corruptions_for(plan: RunPlan, bench: BenchData, spec: Spec) -> dict[Index, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import typer
 
 from mmdbench.cli._shared.urls import BENCH, DATA_DIR, FILE, FOLDER, LOCAL, OUT, RUN
 from mmdbench.errors import UsageError
-from mmdbench.records import CLEAN, LEVELS
+from mmdbench.records import CLEAN, LEVELS, PAPER_SET
 
 # Options under one heading of `--help`.
 question_option = partial(typer.Option, rich_help_panel="Questions")
@@ -92,6 +92,14 @@ Corruptions = Annotated[
         "with commas or repeated.",
     ),
 ]
+CorruptionSet = Annotated[
+    str,
+    picture_option(
+        "--corruption-set",
+        help="Set that the corruptions are of: paper, everyday, or one of an installed package; all of it "
+        "without --corruption.",
+    ),
+]
 CorruptionCode = Annotated[
     list[str] | None,
     picture_option(
@@ -108,6 +116,8 @@ DegradeAgain = Annotated[
 ]
 Profile = Annotated[str, picture_option("--profile", help="Parameters of the corruptions: paper or scaled.")]
 Codec = Annotated[str, picture_option("--codec", help="Encoding of degraded images: jpeg:Q, webp:Q or png.")]
+DEFAULT_SET = PAPER_SET
+"""The set that corruptions are of by default."""
 DEGRADED = list(LEVELS)
 """The levels that a verb without clean pictures shows by default."""
 CLEAN_AND_DEGRADED = [CLEAN, *LEVELS]
@@ -236,6 +246,13 @@ def split_list(*texts: str) -> tuple[str, ...]:
 def split_option(texts: list[str] | None) -> tuple[str, ...]:
     """The names of an option that is given with commas or repeated; none if it is not given."""
     return split_list(*(texts or ()))
+
+
+def members(corruption: list[str] | None, corruption_set: str) -> tuple[str, ...]:
+    """The corruptions of --corruption within those of --corruption-set."""
+    from mmdbench.corruptions.plugins import in_set
+
+    return tuple(map(str, in_set(corruption_set, split_option(corruption))))
 
 
 def whole_numbers(option: str, texts: list[str] | None) -> tuple[int, ...]:

@@ -340,8 +340,10 @@ def _header(run: RunResults | None, labels: Sequence[str], spec: Spec) -> dict[s
 
 def _spec_text(spec: Spec) -> str:
     """The version of the spec, and the corruptions from outside with the beginning of their code's digest."""
-    added = [f"{c.name} from outside (code {c.code[:8]})" for c in spec.corruptions.values() if c.code]
-    return ", ".join([spec.version, *added])
+    added = [c for c in spec.corruptions.values() if c.code]
+    own = [f"{c.name} from outside (code {c.code[:8]})" for c in added if not c.of_set]
+    sets = dict.fromkeys(f"{c.of_set.name} {c.of_set.version}" for c in added if c.of_set)
+    return ", ".join([*(sets or [spec.version]), *own])
 
 
 def _notes(runs: Sequence[RunResults], published: Sequence[PublishedRows]) -> list[str]:

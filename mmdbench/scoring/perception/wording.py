@@ -61,11 +61,13 @@ def perception_prompt(spec: Spec, *, several: bool = False, added: Collection[st
         The prompt.
     """
     ways, question, ending, form = _SEVERAL if several else _ONE
+    of_a_set = any(spec.corruption(name).of_set for name in added)
     lines = ["Look at the quality of this picture, not at what it shows.", ways]
     for category in spec.categories:
         lines.append(f"{category.replace('_', '-')}:")
         types = [c for c in spec.corruptions.values() if c.category == category]
-        lines += [f"- {c.name}: {c.look or LOOKS[c.name]}" for c in types if not c.code or c.name in added]
+        asked = [c for c in types if c.name in added or not (c.code or of_a_set)]
+        lines += [f"- {c.name}: {c.look or LOOKS[c.name]}" for c in asked]
     lines += [question, ending, f"<degradation>{form}</degradation>"]
     lines.append(f"or, if the picture is untouched, <degradation>{NOTHING}</degradation>")
     return "\n".join(lines)
