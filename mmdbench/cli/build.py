@@ -11,6 +11,7 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import OUT
+from mmdbench.corruptions.lost_answers import excluded_text
 from mmdbench.errors import install_command
 from mmdbench.system.images import MAX_PIXELS
 
@@ -88,6 +89,8 @@ def _print_plan(planned: PlannedBuild, out: Path) -> None:
         say(f"{bench.name}: {questions} questions, family {bench.family}{note}", err=True)
     for line in _count_lines(estimate):
         say(f"  {line}", err=True)
+    if note := excluded_text(planned.excluded):
+        say(note, err=True)
     say(
         f"{sum(estimate.variants.values())} pictures in {files} {planned.plan.format} "
         f"output{'s' * (files != 1)} in {out}: "

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["LOST_ANSWERS", "lost_kind"]
+__all__ = ["LOST_ANSWERS", "excluded_text", "lost_kind"]
 
 LOST_ANSWERS: Mapping[str, re.Pattern[str]] = {
     "left_right": re.compile(
@@ -34,3 +34,13 @@ LOST_ANSWERS: Mapping[str, re.Pattern[str]] = {
 def lost_kind(kinds: Iterable[str], texts: Sequence[str]) -> str:
     """The first of these kinds that a question is of, by its text or an option's; empty if it is of none."""
     return next((kind for kind in kinds if any(map(LOST_ANSWERS[kind].search, texts))), "")
+
+
+def excluded_text(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """A sentence with the numbers of rows not asked, by corruption and kind; empty if there are none."""
+    found = [
+        f"{name} {', '.join(f'{number} ({kind})' for kind, number in kinds.items())}"
+        for name, kinds in counts.items()
+    ]
+    what = "Rows that are not asked because the corruption takes their answer"
+    return f"{what}: {'; '.join(found)}." if found else ""

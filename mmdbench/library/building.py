@@ -36,6 +36,7 @@ from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import write_atomic
 from mmdbench.system.images import MAX_PIXELS, encoding_of
 from mmdbench.variants.codec import encode, parse_codec
+from mmdbench.variants.design import count_excluded
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -129,6 +130,12 @@ class PlannedBuild:
     def questions(self) -> tuple[int, ...]:
         """The number of questions of each benchmark."""
         return tuple(len(planned.questions) for planned in self._planned)
+
+    @property
+    def excluded(self) -> dict[str, dict[str, int]]:
+        """The number of rows that are left out under each corruption, which takes their answer, by kind."""
+        benches = [bench.with_pictures for bench in self.benches]
+        return count_excluded(self.plan.named(benches).as_run_plan(), benches, load_spec())
 
     @property
     def outputs(self) -> int:

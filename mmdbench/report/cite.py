@@ -73,7 +73,9 @@ def methods(run: RunResults) -> str:
     restored = f", restored by {restoration['fingerprint']['name']} first" if restoration else ""
     sample = f", sample {plan.sample}" if plan.sample else ""
     came = f"{run.planned - run.unanswered} of {run.planned} planned answers came back."
-    spec_name = f"{spec.get('version', '?')} ({str(spec.get('digest', ''))[:12]})"
+    spec_name = (
+        f"{spec.get('set', '')} {spec.get('version', '?')} ({str(spec.get('digest', ''))[:12]})".lstrip()
+    )
     used = ", ".join(f"{k} {versions[k]}" for k in ("opencv", "numpy", "pillow", "libjpeg") if k in versions)
     paragraph = (
         f"We measured {run.model} with mmdbench {versions.get('mmdbench', __version__)} on {benches}, "

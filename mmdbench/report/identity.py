@@ -91,7 +91,7 @@ def identity(run: RunResults) -> dict[str, Any]:
         "seed": plan.seed,
         "profile": plan.profile,
         "codec": plan.codec,
-        "spec": f"{spec.get('version', '')} {str(spec.get('digest', ''))[:12]}".strip(),
+        "spec": f"{spec.get('set', '')} {spec.get('version', '')} {str(spec.get('digest', ''))[:12]}".strip(),
         "judge": ", ".join(judges),
         "sample": plan.sample,
         "levels": list(plan.levels),

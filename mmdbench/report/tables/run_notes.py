@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmdbench.benches.catalog import unlike_published
+from mmdbench.corruptions.lost_answers import excluded_text
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.models.names import is_one_model
 from mmdbench.records import CLEAN, LEVELS, UNALTERED, Index
@@ -59,7 +60,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
     notes += [*served_notes(results), *_file_notes(results.manifest)]
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
-    notes += [*_shares_note(results), *_excluded_note(results.manifest)]
+    notes += [*_shares_note(results), excluded_text(results.manifest.get("excluded", {}))]
     notes += filter(None, [repeat_note(results)])
     no_ops = sum(arm.no_ops for arm in results.arms)
     if no_ops:
@@ -150,16 +151,6 @@ def _shares_note(results: RunResults) -> list[str]:
         f"The design mixed drew {shares} of {total} rows: with so few, the categories do not weigh the same."
     )
     return [f"{note} Scores are not re-weighted; balanced:K draws each corruption equally often."]
-
-
-def _excluded_note(manifest: Mapping[str, Any]) -> list[str]:
-    """The numbers of rows that were not asked because a corruption takes their answer."""
-    counts = [
-        f"{name} {', '.join(f'{number} ({kind})' for kind, number in kinds.items())}"
-        for name, kinds in manifest.get("excluded", {}).items()
-    ]
-    rows = "Rows that are not asked because the corruption takes their answer"
-    return [f"{rows}: {'; '.join(counts)}."] if counts else []
 
 
 def unpublished_files(manifest: Mapping[str, Any]) -> dict[str, str]:
