@@ -124,7 +124,7 @@ def choice_of(
     Give at most one of `level` and `intensity`; without either, intensities are drawn from low to hard.
 
     Args:
-        corruptions: A corruption, a category, `all`, or several of these; None for all of mmdbench's own.
+        corruptions: A corruption, a category, a set, `all`, or several of these; None for the paper's.
         level: One or several of "low", "mid" and "hard", drawn with equal probability.
         intensity: A number in [0, 1], or the two ends of a range.
         p: The probability that an image is degraded at all, from 0 to 1.
@@ -141,19 +141,19 @@ def choice_of(
     >>> choice_of("capture", level="mid").corruptions
     ('lens_blur', 'lens_flare', 'motion_blur', 'dirty_lens', 'hsv_saturation')
     """
-    spec = load_spec()
-    spec.profile(profile)
+    load_spec().profile(profile)
+    names = _names(corruptions)
     require_between("The probability p", p, 0, 1)
     if level is not None and intensity is not None:
         raise UsageError("Give at most one of level and intensity, got both.")
     span = intensity is None or not isinstance(intensity, (int, float))
     if level is not None:
-        values, span = _levels(level), False
+        values, span = _levels(level, names), False
     elif intensity is None:
-        values = (spec.intensities[LEVELS[0]], spec.intensities[LEVELS[-1]])
+        values = _levels((LEVELS[0], LEVELS[-1]), names)
     else:
         values = _intensities(intensity)
-    return CorruptionChoice(_names(corruptions), values, span, float(p), profile)
+    return CorruptionChoice(names, values, span, float(p), profile)
 
 
 def _names(given: str | Corruption | Sequence[str | Corruption] | None) -> tuple[str, ...]:
@@ -167,12 +167,20 @@ def _names(given: str | Corruption | Sequence[str | Corruption] | None) -> tuple
     return tuple(names)
 
 
-def _levels(given: str | Sequence[str]) -> tuple[float, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given)
-    for name in names or ("",):
-        if name not in LEVELS:
-            raise UnknownNameError("level", name, LEVELS)
-    return tuple(load_spec().intensities[name] for name in names)
+def _levels(given: str | Sequence[str], corruptions: Sequence[str]) -> tuple[float, ...]:
+    """The intensities of levels, which must be the same in the sets of all the corruptions."""
+    levels = (given,) if isinstance(given, str) else tuple(given)
+    for level in levels or ("",):
+        if level not in LEVELS:
+            raise UnknownNameError("level", level, LEVELS)
+    spec = load_spec()
+    found = {tuple(spec.intensity(level, name) for level in levels) for name in corruptions}
+    if len(found) > 1:
+        raise UsageError(
+            "A level has several intensities here, as the corruptions are of several sets.",
+            hint="Give an intensity, or corruptions of one set.",
+        )
+    return found.pop()
 
 
 def _intensities(given: float | Sequence[float]) -> tuple[float, ...]:

@@ -14,7 +14,8 @@ from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.images import as_rgb
 from mmdbench.corruptions.params import check_params
-from mmdbench.corruptions.plugins import find_name
+from mmdbench.corruptions.plugins import find_name, members_of
+from mmdbench.corruptions.sets import set_names
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import ADDED, load_spec, shipped_spec
 from mmdbench.errors import ImageInputError, IntensityError, SpecError, UnknownNameError, UsageError
@@ -27,28 +28,28 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "corrupt", "draw", "find_corruption", "get_corruption_names", "image_seed", "sample"]
 
+_SUBSETS = ("all", "stochastic", "deterministic")
 _MODULES = (capture, transmission, environmental, post_processing)
 
 
 def get_corruption_names(subset: str = "all") -> list[str]:
-    """The names of mmdbench's own corruptions of a subset, in the spec's order.
+    """The names of the corruptions of a subset, in the spec's order.
 
-    `subset` is "all", a category ("capture", "transmission", "environmental", "post_processing"),
-    "stochastic" (something is drawn at random) or "deterministic".
+    `subset` is "all" (of the paper's sixteen), a category ("capture", "transmission", "environmental",
+    "post_processing"), "stochastic" (something is drawn at random), "deterministic", another set
+    ("everyday"), or a category of it ("everyday.capture").
 
     >>> get_corruption_names("environmental")
     ['dark_illumination', 'atmospheric_turbulence', 'gaussian_noise', 'color_diffusion']
     """
     spec = shipped_spec()
-    if subset == "all":
-        return list(spec.corruptions)
+    if found := members_of(subset):
+        return found
     if subset in ("stochastic", "deterministic"):
         return [
             name for name, entry in spec.corruptions.items() if entry.stochastic == (subset == "stochastic")
         ]
-    if subset in spec.categories:
-        return [name for name, entry in spec.corruptions.items() if entry.category == subset]
-    raise UnknownNameError("subset", subset, ["all", *spec.categories, "stochastic", "deterministic"])
+    raise UnknownNameError("subset", subset, [*_SUBSETS, *spec.categories, *set_names()])
 
 
 def corrupt(

@@ -127,7 +127,7 @@ def _transform(name: str) -> Any:
     return type(_Base)(title, (_Drawing,), {"__init__": __init__, "__doc__": text, "__module__": __name__})
 
 
-_TRANSFORMS = {transform.__name__: transform for transform in map(_transform, load_spec().corruptions)}
+_TRANSFORMS = {transform.__name__: transform for transform in map(_transform, load_spec().shipped)}
 globals().update(_TRANSFORMS)
 
 __all__ = ["MMDCorruption"]

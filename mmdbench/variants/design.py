@@ -40,6 +40,7 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.records import (
     ANSWER,
+    PAPER_SET,
     UNALTERED,
     UNDEGRADED,
     BenchData,
@@ -109,6 +110,12 @@ def check_corruptions(plan: RunPlan, spec: Spec) -> None:
     if len(set(plan.corruptions)) < len(plan.corruptions):
         raise UsageError(f"A corruption may be named only once, got {', '.join(plan.corruptions)}.")
     check_one_set(plan.corruptions, spec)
+    foreign = [name for name in plan.corruptions if spec.set_of(chain_steps(name)[0]) != PAPER_SET]
+    if plan.design == "released" and foreign:
+        raise UsageError(
+            f"The authors' released files have the paper's corruptions, got {foreign[0]}.",
+            hint="Choose another design: --design mixed.",
+        )
     if plan.has_chains and plan.task == ANSWER:
         raise UsageError("Chains of corruptions are for the task perceive.", hint="Run with --task perceive.")
     own = [name for name in plan.corruptions if len(chain_steps(name)) > 1]

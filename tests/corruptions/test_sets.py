@@ -7,6 +7,7 @@ import pytest
 
 import mmdbench
 from mmdbench.corruptions import sample, use_corruption
+from mmdbench.corruptions.choices import choice_of
 from mmdbench.corruptions.lost_answers import lost_kind
 from mmdbench.corruptions.plugins import in_set, places_of, require_code, use_corruptions
 from mmdbench.corruptions.sets import find_set, set_names
@@ -140,3 +141,23 @@ def test_unknown_names_are_refused_with_those_that_there_are(toy):
 def test_questions_about_sides_and_numbers_are_told_by_their_words(text, kind):
     assert lost_kind(["left_right", "counting"], [text]) == kind
     assert not lost_kind([], [text])
+
+
+def test_a_choice_has_the_intensities_of_the_set(toy):
+    assert choice_of(toy, level="hard").intensities == (1.0,)
+    assert choice_of("toy.post_processing").intensities == (0.1, 1.0)
+    with pytest.raises(UsageError, match="of several sets"):
+        choice_of([toy, "lens_blur"], level="hard")
+    assert choice_of([toy, "lens_blur"], intensity=0.4).corruptions == (
+        "toy.darker",
+        "toy.turned",
+        "lens_blur",
+    )
+
+
+def test_names_of_a_set_are_listed(toy):
+    assert mmdbench.get_corruption_names(toy) == ["toy.darker", "toy.turned"]
+    assert mmdbench.get_corruption_names("toy.capture") == ["toy.darker"]
+    assert mmdbench.get_corruption_names("paper") == list(shipped_spec().corruptions)
+    with pytest.raises(UnknownNameError, match=r"'toys'.*'toy'"):
+        mmdbench.get_corruption_names("toys")

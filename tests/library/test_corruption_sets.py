@@ -151,3 +151,34 @@ def test_verbs_list_and_draw_a_set(bench, tmp_path):
     )
     assert "toy.darker" in found
     assert "toy.turned" not in found
+
+
+def test_released_files_are_not_of_a_set(bench):
+    words = ["eval", "--model", "chance", "--bench", "MMVP", "--level", "hard", "--design", "released"]
+    said = call([*words, "--corruption-set", "toy", "-o", "run", "--offline"], code=2)
+    assert "released files have the paper's corruptions, got toy.darker" in said
+
+
+def test_a_page_and_a_drawn_training_set_are_of_a_set(bench):
+    folder = evaluated(bench, "run", "--corruption-set", "toy", "--design", "grid")
+    call(["page", folder, "--data-dir", bench.parent, "-o", "page.html"])
+    page = Path("page.html").read_text("utf-8")
+    assert "toy.turned" in page
+    assert "made by the corruption" not in page
+    words = [
+        "assign",
+        "--bench",
+        bench,
+        "--model",
+        "chance",
+        "--level",
+        "hard",
+        "--draw",
+        "uniform",
+        "--quiet",
+    ]
+    call([*words, "--corruption-set", "toy", "-o", "set"])
+    assert (
+        read_manifest(next(Path("set").rglob("manifest.json")).parent)["plan"]["corruptions"][0]
+        == "toy.darker"
+    )
