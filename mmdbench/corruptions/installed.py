@@ -8,7 +8,7 @@ from importlib import metadata
 __all__ = ["ENTRY_POINTS", "SET_ENTRY_POINTS", "installed_corruptions", "places_of_sets"]
 
 ENTRY_POINTS = "mmdbench.corruptions"
-SET_ENTRY_POINTS = "mmdbench.corruption_sets"
+SET_ENTRY_POINTS = "mmdbench.corruptions.sets"
 
 _SHIPPED_SETS = {"everyday": "mmdbench.corruptions.everyday"}
 

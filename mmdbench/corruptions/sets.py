@@ -1,6 +1,6 @@
 """Sets of corruptions beside the paper's sixteen: a spec file and functions, in a module or package.
 
-The module is registered under the entry-point group `mmdbench.corruption_sets`. Its folder holds
+The module is registered under the entry-point group `mmdbench.corruptions.sets`. Its folder holds
 `NAME_spec.yaml`, of the form of `corruptions_spec.yaml`: version, intensities of the levels, the four
 categories, and a stanza for each corruption. The functions are those that `@corruption` decorates in the
 module, or in the modules of the package. A member is named `set.corruption`.

@@ -56,7 +56,7 @@ def install_set(monkeypatch, folder: Path, code: str = CODE, spec: str = SPEC, n
     facts = folder / f"{name}_package-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-package\nVersion: 1.0\n", "utf-8")
-    points = f"[mmdbench.corruption_sets]\n{name} = {name}_package\n"
+    points = f"[mmdbench.corruptions.sets]\n{name} = {name}_package\n"
     (facts / "entry_points.txt").write_text(points, "utf-8")
     monkeypatch.syspath_prepend(folder)
     forget(name)
