@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from mmdbench.adapters._local import devices
 
-from mmdbench.errors import MissingExtraError, ModelError, UsageError
+from mmdbench.errors import MissingExtraError, ModelError, UsageError, install_command
 
 from .checkpoint import HfCheckpoint, file_digest, open_checkpoint
 from .families import ModelFamily
@@ -80,7 +80,7 @@ def _check_transformers() -> None:
     if tuple(int(part) for part in version.split(".")[:2]) < _TRANSFORMERS:
         raise ModelError(
             f"transformers {version} is too old for this adapter.",
-            hint="Run: pip install --upgrade 'mmdbench[hf]'",
+            hint=f"Run: {install_command('hf')}",
         )
 
 

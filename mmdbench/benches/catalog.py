@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BenchInfo",
     "bench_names",
+    "bench_title",
     "clean_bench",
     "find_bench",
     "get_bench_names",
@@ -118,6 +119,18 @@ def clean_bench(stem: str) -> BenchInfo | None:
         if stem.lower() == name.lower() or stem.lower().startswith(name.lower() + "_"):
             return find_bench(name)
     return None
+
+
+def bench_title(name: str) -> str:
+    """A benchmark's name in tables and notes; the name itself if the catalogue does not have it.
+
+    >>> bench_title("MMBench_DEV_EN"), bench_title("my_own")
+    ('MMBench DEV EN', 'my_own')
+    """
+    try:
+        return find_bench(name).title
+    except UsageError:
+        return name
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, TextIO
 
-from mmdbench.errors import MissingExtraError, ModelError
+from mmdbench.errors import MissingExtraError, ModelError, install_command
 from mmdbench.system.secrets import HIDDEN, hide, hide_secrets, secrets_of_environment
 
 __all__ = ["guarded", "kit_module", "kit_version"]
@@ -65,7 +65,7 @@ def kit_module(name: str) -> ModuleType:
         except Exception as error:  # noqa: BLE001 - foreign code, whose message may hold a key
             raise ModelError(
                 f"VLMEvalKit cannot be imported: {type(error).__name__}: {hide_secrets(str(error))}.",
-                hint="Are its own requirements installed? pip install 'mmdbench[vlmeval]'",
+                hint=f"Are its own requirements installed? {install_command('vlmeval')}",
             ) from None
 
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmdbench.benches import Bench
-from mmdbench.benches.catalog import is_degraded
+from mmdbench.benches.catalog import bench_title, is_degraded
 from mmdbench.benches.question_images import is_reference
 from mmdbench.corruptions.spec import Spec
-from mmdbench.errors import UnknownNameError, UsageError
+from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.records import CLEAN, LEVELS, RECODED, UNALTERED, Cell, Question, RunPlan
 from mmdbench.system.shapes import read_as
 from mmdbench.variants.codec import parse_codec
@@ -158,7 +158,8 @@ def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[
         A plan for each benchmark, in their order.
 
     Raises:
-        UsageError: Two benchmarks have the same name.
+        UsageError: Two benchmarks have the same name, or the sample has no question of one.
+        DataError: No row of a benchmark has a picture.
     """
     benches = [bench.with_pictures for bench in benches]
     names = [bench.name for bench in benches]
@@ -178,7 +179,18 @@ def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[
     for question, planned in plan_cells(run, benches, spec):
         here = [replace(cell, level=CLEAN) if cell.level == UNALTERED else cell for cell in planned]
         cells[question.bench].append((question, [cell for cell in here if cell.level in plan.levels]))
+    _refuse_empty(plan, [name for name in names if not cells[name]])
     return [_bench_plan(bench, cells[bench.name], plan, spec) for bench in benches]
+
+
+def _refuse_empty(plan: BuildPlan, empty: Sequence[str]) -> None:
+    if empty and plan.sample:
+        raise UsageError(
+            f"The sample {plan.sample} has no question of {', '.join(map(bench_title, empty))}.",
+            hint="Draw more, or a number of each benchmark: --sample 20/bench",
+        )
+    if empty:
+        raise DataError(f"No row of {', '.join(map(bench_title, empty))} has a picture.")
 
 
 def _bench_plan(

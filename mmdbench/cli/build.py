@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.benches.catalog import bench_title
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.terminal import Terminal
@@ -86,7 +87,7 @@ def _print_plan(planned: PlannedBuild, out: Path) -> None:
     for bench, questions in zip(planned.benches, planned.questions, strict=True):
         gone = bench.without_picture
         note = f", {gone} rows without a picture left out" if gone else ""
-        say(f"{bench.name}: {questions} questions, family {bench.family}{note}", err=True)
+        say(f"{bench_title(bench.name)}: {questions} questions, family {bench.family}{note}", err=True)
     for line in _count_lines(estimate):
         say(f"  {line}", err=True)
     if note := excluded_text(planned.excluded):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmdbench.benches.catalog import bench_title
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_json, print_paths, say
 from mmdbench.cli._shared.terminal import Terminal
@@ -16,13 +17,11 @@ from mmdbench.errors import UsageError
 from mmdbench.library.judging import refuse_unjudged
 
 if TYPE_CHECKING:
-    from mmdbench.library.rescoring import Regraded, RegradedRun, RowChange
+    from mmdbench.library.rescoring import Regraded, RegradedRun, RowChange, ScoredParts
     from mmdbench.scoring import Score
 
 __all__ = ["score"]
 
-_COUNTS = ("planned", "answered", "resolved", "refused", "unresolved", "judged", "judge_failed", "truncated")
-_FAULTS = ("missing", "error", "empty", "inference_failed")
 _SHOWN = 20
 
 
@@ -122,9 +121,7 @@ def _print_run(made: RegradedRun, *, as_json: bool) -> None:
         print_json(made.as_dict())
     else:
         _print_notes(made.notes if not made.settled else ())
-        _print_scores(
-            [(_name(arm.level, arm.corruption, arm.arm.repeat), arm.score) for arm in made.regraded.arms]
-        )
+        _print_scores(made.scores)
         _print_notes(made.notes if made.settled else ())
         _print_changes(made.regraded)
         print_paths(made.files)
@@ -134,10 +131,12 @@ def _print_run(made: RegradedRun, *, as_json: bool) -> None:
 
 
 def _print_predictions(path: Path, made: Score, *, as_json: bool) -> None:
+    from mmdbench.library.rescoring import ScoredParts
+
     if as_json:
         print_json({"kind": "mmdbench score", **made.as_dict()})
     else:
-        _print_scores([(path.name, made)])
+        _print_scores(ScoredParts.of_predictions(path, made))
         _print_notes(made.warnings)
     refuse_unjudged([made])
 
@@ -147,39 +146,27 @@ def _print_notes(notes: Iterable[str]) -> None:
         say(f"Note: {note}")
 
 
-def _print_scores(scores: Sequence[tuple[str, Score]]) -> None:
+def _print_scores(scores: ScoredParts) -> None:
+    from mmdbench.library.screen import Screen
     from mmdbench.scoring import extraction_version
 
-    first = scores[0][1]
-    read_by = extraction_version(first.extraction)
-    say(f"protocol {first.protocol} · extraction {read_by} · io {first.io} · {_judged(first)}")
-    for name, made in scores:
-        least = f"{_points(made.headline)} {made.metric}, at most {_points(made.upper_bound)}"
-        say(f"{made.bench} {name}: {least}")
-        say(f"  {_counted(made)}")
-        if len(made.metrics) > 1:
-            say(f"  {_spelled(made.metrics)}")
-    for line in dict.fromkeys(_remarks(scores)):
+    made = [part.score for part in scores.parts]
+    read_by = extraction_version(made[0].extraction)
+    say(f"protocol {made[0].protocol} · extraction {read_by} · io {made[0].io} · {_judged(made[0])}")
+    Screen().print(scores.table())
+    say(f"{scores.counted()}.")
+    for line in dict.fromkeys(_remarks(made)):
         say(line)
 
 
-def _counted(made: Score) -> str:
-    counts = made.counts
-    shown = {name: f"{counts[name]} {name.replace('_', ' ')}" for name in _COUNTS}
-    rest = [f"{counts[name]} {name.replace('_', ' ')}" for name in _FAULTS if counts[name]]
-    unfinished = sum(grade.stage == "unfinished_thought" for grade in made.grades)
-    rest += [f"{unfinished} unfinished thoughts"] if unfinished else []
-    return ", ".join([*shown.values(), *rest])
-
-
-def _remarks(scores: Sequence[tuple[str, Score]]) -> Iterator[str]:
-    for _, made in scores:
+def _remarks(scores: Sequence[Score]) -> Iterator[str]:
+    for made in scores:
         for head in made.judge_record.get("prompts", ()):
             yield f"Judge prompt {head['id']}, SHA-256 {head['sha256'][:12]}…" + (
                 "" if head["comparable"] else ": our own wording, NOT COMPARABLE"
             )
         if made.partial:
-            yield f"{made.bench}: partial, only questions with a prediction are scored."
+            yield f"{bench_title(made.bench)}: partial, only questions with a prediction are scored."
 
 
 def _judged(made: Score) -> str:
@@ -204,29 +191,10 @@ def _print_changes(made: Regraded) -> None:
 
 def _change(change: RowChange) -> str:
     cell, before, after = change.cell, change.before, change.after
-    where = f"{cell.bench} {cell.index!r} {_name(cell.level, cell.corruption, cell.repeat)}"
+    where = f"{bench_title(cell.bench)} {cell.index!r} {_name(cell.level, cell.corruption, cell.repeat)}"
     sides = (f"{g.label or '–'} {g.verdict} ({g.stage})" for g in (before, after))
     return f"{where}: {' → '.join(sides)}"
 
 
 def _name(level: str, corruption: str | None, repeat: int) -> str:
     return " ".join(filter(None, (level, corruption, f"repeat {repeat}" if repeat > 1 else "")))
-
-
-def _points(value: float | None) -> str:
-    from mmdbench.stats.rounding import fixed
-
-    return "–" if value is None else fixed(value)
-
-
-def _spelled(metrics: Mapping[str, Any]) -> str:
-    parts = []
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            inner = ", ".join(f"{key} {_points(number)}" for key, number in value.items())
-            parts.append(f"{name}: {inner}")
-        elif isinstance(value, int):
-            parts.append(f"{name} {value}")
-        elif value is None or isinstance(value, float):
-            parts.append(f"{name} {_points(value)}")
-    return "; ".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from mmdbench.benches.catalog import bench_title
 from mmdbench.errors import IncompleteError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def refuse_unjudged(scores: Sequence[Score]) -> None:
     for made in scores:
         if made.judge_problem and not made.counts["judged"]:
             raise IncompleteError(
-                f"{made.bench}: {made.judge_problem}.",
+                f"{bench_title(made.bench)}: {made.judge_problem}.",
                 hint="Read its replies in the judge's journal, and name another judge.",
             )
 

@@ -9,14 +9,52 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.library.judging import refuse_unjudged, shown_by_report
+from mmdbench.library.shown_tables import Origin, ShownTable
 from mmdbench.library.sources import Sources, open_benches
 from mmdbench.library.user_interface import UserInterface
+from mmdbench.report.regraded import ScoredPart, counted, regraded_table
 from mmdbench.report.tables.run_notes import run_notes
+from mmdbench.results.graded_run import catalogue_names
 from mmdbench.results.judging.open import JudgeOptions
 from mmdbench.results.rescoring import Regraded, RowChange, regrade_and_save, score_predictions
 from mmdbench.scoring import Rules, Score
 
-__all__ = ["JudgeOptions", "Regraded", "RegradedRun", "RowChange", "rescore", "score_file"]
+__all__ = [
+    "JudgeOptions",
+    "Regraded",
+    "RegradedRun",
+    "RowChange",
+    "ScoredParts",
+    "rescore",
+    "score_file",
+]
+
+_MOST_ROWS = 24
+"""Most rows of scores that are shown: a screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredParts:
+    """The scores of a run's arms or of a file of predictions, as people read them."""
+
+    parts: tuple[ScoredPart, ...]
+    origin: Origin
+
+    @classmethod
+    def of_predictions(cls, path: Path, made: Score) -> ScoredParts:
+        """The score of a file of predictions."""
+        titles = catalogue_names([made.bench])["titles"]
+        return cls(
+            (ScoredPart(titles[made.bench], path.name, made),), Origin(made.protocol, "", made.warnings)
+        )
+
+    def table(self) -> ShownTable:
+        """The scores by benchmark and level, on one screen."""
+        return ShownTable(regraded_table(self.parts, _MOST_ROWS), self.origin)
+
+    def counted(self) -> str:
+        """The numbers of replies by outcome."""
+        return counted(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +73,24 @@ class RegradedRun:
     def settled(self) -> bool:
         """True if the run is complete, and its judge settled what it was asked about."""
         return self.regraded.results.settled
+
+    @property
+    def scores(self) -> ScoredParts:
+        """The scores as people read them."""
+        results = self.regraded.results
+        parts = (
+            ScoredPart(
+                results.title(arm.bench),
+                arm.level,
+                arm.score,
+                arm.corruption or "" if results.apart else "",
+                arm.arm.repeat,
+            )
+            for arm in self.regraded.arms
+        )
+        return ScoredParts(
+            tuple(parts), Origin(results.plan.protocol, results.plan.design, tuple(self.notes))
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The scores and changes as a JSON-able dict."""

@@ -48,7 +48,7 @@ def open_benches(names: Sequence[str], sources: Sources, interface: UserInterfac
         The benchmarks, in the order of the names.
     """
     from mmdbench.benches import open_bench
-    from mmdbench.benches.catalog import unlike_published
+    from mmdbench.benches.catalog import bench_title, unlike_published
     from mmdbench.benches.lookup import looks_like_path
 
     benches = []
@@ -67,9 +67,9 @@ def open_benches(names: Sequence[str], sources: Sources, interface: UserInterfac
                 interface.note(f"{bench.name}: family {bench.family} ({bench.family_reason})")
             difference = unlike_published(bench.name, len(bench.questions), bench.unpublished_md5)
             if difference:
-                interface.note(f"mmdbench: FILE of {bench.name}: {difference}.")
+                interface.note(f"mmdbench: FILE of {bench_title(bench.name)}: {difference}.")
             for note in () if interface.quiet else bench.notes:
-                interface.note(f"{bench.name}: {note}")
+                interface.note(f"{bench_title(bench.name)}: {note}")
             benches.append(bench)
     return benches
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import warnings
 from pathlib import Path
 
@@ -199,6 +200,20 @@ def test_a_file_without_pictures_is_not_built(tmp_path: Path, rows: str, said: s
     built = run("build", "--bench", source, "-o", tmp_path / "out")
     assert built.exit_code == 2
     assert said in built.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_sample_without_questions_of_a_benchmark_is_refused_first(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    sources = [write_tsv(tmp_path / f"{name}.tsv", 3) for name in ("one", "MMBench_DEV_EN")]
+    benches = [word for source in sources for word in ("--bench", source)]
+    made = run("build", *benches, "--sample", 1, "--level", "hard", "-o", tmp_path / "out", *more)
+    assert made.exit_code == 2, made.output
+    said = re.search(r"The sample 1 has no question of (one|MMBench DEV EN)\.", made.output)
+    assert said, made.output
+    assert "--sample 20/bench" in made.output
     assert not (tmp_path / "out").exists()
 
 

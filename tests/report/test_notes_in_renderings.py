@@ -187,7 +187,7 @@ def scored(run):
     """The place of the notes in the output of `score`, which asks no judge here; JSON holds them too."""
     notes = run_notes(load_results(run, judged_by="none"))
     assert json.loads(printed("score", run, "--json"))["notes"] == list(notes)
-    return place(printed("score", run), notes, "MMVet clean:")
+    return place(printed("score", run), notes, "Benchmark Metric n")
 
 
 def checked(run, baseline, code):

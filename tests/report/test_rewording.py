@@ -85,7 +85,7 @@ def measured(folders, tmp_path):
         "ranks": [ranks(table) for table in both],
         "marks": [[v.mark for row in table.rows for v in row.values if v] for table in both],
         "comparisons": [numbers(as_record(one)) for one in compared],
-        "gates": asdict(report),
+        "gates": asdict(replace(report, run_notes=())),  # notes are texts for people
         "citations": citations(runs),
         "page": re.findall(r' (data-[a-z]+="[^"]*")', page),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,12 +110,12 @@ def test_score_exits_4_where_the_judge_settles_nothing():
     run = open_run_of(3)
     with serving(lambda _: "**1.0**") as server:
         out = call("score", run, "--judge", f"openai:j@{server.url}", "--quiet", code=4)
-        assert "MMVet clean: – MM-Vet score" in out
+        assert re.search(r"MM-Vet +MM-Vet score +3 +–", out)
         assert "settled none of the 3 rows that it was asked about" in out
         # In a choice that the rules read for the most part the score stays, but not the exit code.
         run = choice_run(["A"] * 8 + ["hm"], folder="choice")
         out = call("score", run, "--judge", f"openai:j@{server.url}", "--quiet", code=4)
-        assert "own clean: 88.9 accuracy" in out
+        assert re.search(r"own +accuracy +9 +88\.9", out)
         assert "settled none of" in out
 
 

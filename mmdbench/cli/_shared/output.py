@@ -134,7 +134,9 @@ def print_forecast(found: Forecast, *, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(found), "to_ask": found.to_ask})
         return
-    questions = ", ".join(f"{name} {count}" for name, count in found.questions.items())
+    from mmdbench.benches.catalog import bench_title
+
+    questions = ", ".join(f"{bench_title(name)} {count}" for name, count in found.questions.items())
     cost = "unknown: the model card has no price" if found.usd is None else f"{found.usd:,.2f} US dollars"
     if found.price and found.usd is not None:
         cost += f" at {found.price}"

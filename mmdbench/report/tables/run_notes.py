@@ -57,7 +57,7 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
     if results.complete and not results.settled:
         notes.append(f"JUDGING INCOMPLETE: {results.problem} Drops marked {MARK} rest on it.")
     notes += [*_unchecked_notes(results), *_suspect_notes(results)]
-    notes += [*served_notes(results), *_file_notes(results.manifest)]
+    notes += [*served_notes(results), *_file_notes(results)]
     notes += [*_question_notes(results), *_judge_notes(results), *reading_notes(results)]
     notes += _input_notes(results.manifest)
     notes += [*_shares_note(results), excluded_text(results.manifest.get("excluded", {}))]
@@ -92,11 +92,17 @@ def _grading_notes(results: RunResults) -> list[str]:
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for arm in results.arms:
         where = arm.level + (f" {arm.corruption}" if arm.corruption and results.apart else "")
-        for warning in arm.score.warnings:
+        for stored in arm.score.warnings:
+            warning = _titled(stored, arm.score.bench, results)
             head, *more = _COUNT.split(warning, maxsplit=1)
             number, rest = more or ("", "")
             found.setdefault((head, rest), []).append((where, number))
     return [_grading_note(words, places) for words, places in found.items()]
+
+
+def _titled(warning: str, bench: str, results: RunResults) -> str:
+    """A warning with the benchmark's name in tables in the place of its file's."""
+    return re.sub(rf"(?<![\w-]){re.escape(bench)}(?![\w-])", lambda _: results.title(bench), warning)
 
 
 def _grading_note(words: tuple[str, str], places: Sequence[tuple[str, str]]) -> str:
@@ -162,8 +168,8 @@ def unpublished_files(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {name: difference for name, difference in found.items() if difference}
 
 
-def _file_notes(manifest: Mapping[str, Any]) -> list[str]:
-    found = unpublished_files(manifest)
+def _file_notes(results: RunResults) -> list[str]:
+    found = {results.title(name): how for name, how in unpublished_files(results.manifest).items()}
     if len(found) > 1:
         named = "; ".join(f"{name}: {difference}" for name, difference in found.items())
         return [f"FILES that are not the published ones, nor their scores: {named}."]
