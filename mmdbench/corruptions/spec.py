@@ -147,6 +147,12 @@ class Spec:
         """The names of the package's own corruptions: what designs draw from if none are named."""
         return tuple(name for name, entry in self.corruptions.items() if not entry.code)
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The names that a run with this spec may be about: not the paper's, if some are of another set."""
+        of_a_set = any(entry.of_set for entry in self.corruptions.values())
+        return tuple(name for name, entry in self.corruptions.items() if entry.code or not of_a_set)
+
     def record(self, names: Iterable[str]) -> dict[str, Any]:
         """The manifest's record of the spec, and of those of these corruptions that are from outside."""
         steps = dict.fromkeys(step for name in names for step in chain_steps(name))

@@ -84,6 +84,19 @@ def test_the_task_perceive_asks_about_every_picture_with_the_names_of_the_set(be
     assert "lens_blur" not in question
 
 
+def test_a_reply_may_name_a_member_without_its_set(bench):
+    options = {"levels": ["hard"], "task": "perceive", "corruption_set": "toy", "corruptions": ["darker"]}
+    options["name"] = "seer"
+    run = mmdbench.evaluate(
+        lambda images, prompt: "<degradation>Darker: 1.0</degradation>",
+        bench,
+        out="r",
+        progress=False,
+        **options,
+    )
+    assert [grade.verdict for arm in run.results.arms for grade in arm.score.grades] == ["correct"] * 6
+
+
 def test_runs_and_designs_of_two_sets_are_refused(bench):
     toy = evaluated(bench, "toy-run", "--corruption-set", "toy")
     paper = evaluated(bench, "paper-run")

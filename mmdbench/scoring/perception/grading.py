@@ -92,7 +92,7 @@ def _grade(cell: Cell, reply: Reply | None, spec: Spec) -> Grade:
         return _graded(cell, Claims((), "unreadable"), truth, spec, stage=stage)
     found = Claims((), "unreadable")
     if reply.status == "ok" or (reply.status == "truncated" and reply.text):
-        found = read_claims(_whole(reply), spec.corruptions)
+        found = read_claims(_whole(reply), spec.types)
     stage = found.stage if reply.status in ("ok", "truncated") else reply.status
     return _graded(cell, found, truth, spec, stage=stage, picture=_picture(reply))
 

@@ -192,7 +192,7 @@ class _Vocabulary:
 @lru_cache(maxsize=8)
 def _vocabulary(names: tuple[str, ...], *, theirs: bool = False) -> _Vocabulary:
     own = {_plain(name): name for name in names}
-    types = dict(own)
+    types = {_plain(name.rpartition(".")[2]): name for name in names} | own
     for aliases in (_ALIASES, _ROBUST_R1_ALIASES) if theirs else (_ALIASES,):
         for name in names:
             for alias in aliases.get(name, ()):
