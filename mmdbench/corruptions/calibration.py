@@ -134,7 +134,7 @@ def calibrate(
             on_progress(f"{size} px, {name}")
             effects += _measured(pictures, name, size, settings)
     flags = tuple(flag for size in sizes for name in names for flag in _flags(effects, name, size))
-    measured = (settings.profile, settings.seed, spec.version, left_out)
+    measured = (settings.profile, settings.seed, spec.version_of(names[0]), left_out)
     return Calibration(tuple(effects), flags, tuple(images), enlarged, *measured)
 
 

@@ -248,7 +248,8 @@ def _add(given: Corruption, of: str = "") -> str:
         if not of:
             _check_name(given)
         of_set = find_set(of).spec if of else None
-        source, place = ("", "") if of_set and _is_shipped(given) else _source(given)
+        # The version of a set that mmdbench ships stands for its code.
+        source, place = ("", "") if of_set and given.module.startswith("mmdbench.") else _source(given)
         try:
             code = value_digest({"source": source, "stanza": given.stanza})
         except (TypeError, ValueError) as error:
@@ -273,11 +274,6 @@ def _check_name(given: Corruption) -> None:
         raise SpecError(f"The name {given.name!r} is taken by mmdbench.", hint="Rename the function.")
     if not (given.name.isascii() and given.name.isidentifier()):
         raise SpecError(f"The name of a corruption must be letters, digits and _, got {given.name!r}.")
-
-
-def _is_shipped(given: Corruption) -> bool:
-    """True for a function of mmdbench, whose set has a version for its code."""
-    return given.module.startswith("mmdbench.")
 
 
 def _source(given: Corruption) -> tuple[Any, str]:
@@ -330,8 +326,7 @@ def _guarded(given: Corruption) -> Corruption:
 def _try(functions: Corruption, entry: CorruptionSpec) -> None:
     """Degrade a small picture at every level, so that a mistake is found before anything is made."""
     spec = replace(shipped_spec(), corruptions={entry.name: entry})
-    for level in spec.intensities:
-        intensity = spec.intensity(level, entry.name)
+    for intensity in (entry.of_set or spec).intensities.values():
         values = spec.values(entry.name, intensity, _TRIED)
         params = check_params(entry.name, functions.fields, functions.sample(values, Stream(entry.name, 0)))
         functions.apply(np.full((*_TRIED, 3), 128, np.uint8), params)

@@ -176,15 +176,17 @@ class Spec:
         entry = self.corruption(name)
         return entry.of_set.name if entry.of_set else "" if entry.code else PAPER_SET
 
-    def version_of(self, corruption: str) -> str:
+    def version_of(self, corruption: str | None) -> str:
         """The version of the set of a corruption, or of a chain of corruptions of one set."""
-        found = [entry.of_set for entry in map(self.corruption, chain_steps(corruption)) if entry.of_set]
-        return found[0].version if found else self.version
+        return self._set(corruption).version
 
-    def intensity(self, level: str, corruption: str | None = None) -> float:
+    def intensity(self, level: str, corruption: str | None) -> float:
         """The intensity of a level, in the set of a corruption or of a chain. Raises UnknownNameError."""
-        found = [entry.of_set for entry in map(self.corruption, chain_steps(corruption)) if entry.of_set]
-        return (found[0] if found else self).intensities[level]
+        return self._set(corruption).intensities[level]
+
+    def _set(self, corruption: str | None) -> Spec | SetSpec:
+        sets = (self.corruption(step).of_set for step in chain_steps(corruption))
+        return next(filter(None, sets), self)
 
     def code(self, corruption: str | None) -> str:
         """The digests of the code of a corruption or chain, joined as its names are; empty if shipped."""

@@ -112,8 +112,10 @@ def described_spec(*manifests: Mapping[str, Any]) -> Spec:
         of = SetSpec(record["set"], record["version"], "", spec.intensities) if "set" in record else None
         for name, found in record.get("corruptions", {}).items():
             member = of if of and name.startswith(f"{of.name}.") else None
-            words = (name, found["category"], "", found["meaning"], (), 0, {}, "", found["code"])
-            entry = CorruptionSpec(*words, of_set=member)
+            told = {"category": found["category"], "meaning": found["meaning"], "code": found["code"]}
+            entry = CorruptionSpec(
+                name, source="", random=(), release_weight=0, numbers={}, of_set=member, **told
+            )
             if added.setdefault(name, entry).category != entry.category:
                 raise IncomparableError(
                     f"The corruption {name!r} is of the category {added[name].category} in one run and of "
