@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any, Literal, Protocol, TypedDict, get_args
+from typing import Any, Literal, Protocol
 
-from mmdbench.errors import ShapeError
 from mmdbench.system.digest import value_digest
-from mmdbench.system.shapes import check_shape, is_number, read_as
+from mmdbench.system.shapes import read_as
 
 __all__ = [
     "ANSWER",
@@ -295,63 +293,12 @@ class Reply:
                 del record[name]
         return _without_first(record)
 
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Reply:
-        """Read a reply back, without fields that a newer version added. Raises TypeError for wrong types."""
-        known = cls.__dataclass_fields__
-        values = {k: v for k, v in record.items() if k in known}
-        values["images"] = tuple(values.get("images", ()))
-        made = cls(**values)
-        _check_reply(made)
-        return made
-
 
 def _without_first(record: dict[str, Any]) -> dict[str, Any]:
     """A record without its number of repeats if that is 1: early versions wrote none."""
     if record["repeat"] == 1:
         del record["repeat"]
     return record
-
-
-def _check_reply(reply: Reply) -> None:
-    """Raise TypeError for a reply with a field of another type; quick, for there are half a million."""
-    texts = reply.key, reply.bench, reply.level, reply.text, reply.reason, reply.asked
-    if not (all(text.__class__ is str for text in texts) and isinstance(reply.details, dict)):
-        raise TypeError("a text or the details are of another type")
-    if not (reply.corruption is None or reply.corruption.__class__ is str) or reply.status not in _STATUSES:
-        raise TypeError("its corruption or status is none that exists")
-    if reply.index.__class__ not in (int, str):
-        raise TypeError("its index must be a whole number or text")
-    for name in ("seconds", "attempts", "generation", "repeat"):
-        number = getattr(reply, name)
-        if not is_number(number, whole=name != "seconds") or number < 0:
-            raise TypeError(f"{name} must be a number of at least 0")
-    try:
-        check_shape(reply.images, tuple[_ReplyImage, ...], "images")
-    except ShapeError as error:
-        raise TypeError(error.message) from error
-    if reply.asked and not _is_time(reply.asked):
-        raise TypeError(f"asked must be a time with its zone, got {reply.asked[:40]!r}")
-
-
-class _Restored(TypedDict):
-    seconds: float
-
-
-class _ReplyImage(TypedDict, total=False):
-    pixels: str
-    recipe: dict[str, Any]
-    restored: _Restored
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
-_STATUSES = frozenset(get_args(Status))
 
 
 @dataclass(frozen=True, slots=True)

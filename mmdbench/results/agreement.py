@@ -15,7 +15,7 @@ from mmdbench.benches.catalog import is_degraded, undistorted_of
 from mmdbench.records import UNALTERED, Grade, Index, Question
 from mmdbench.results.arms import Arm
 from mmdbench.results.graded_arms import GradedArm
-from mmdbench.run.plan import StoredBench
+from mmdbench.run.stored_plan import StoredBench
 from mmdbench.scoring import extract_answer
 from mmdbench.scoring.families.rbench import RBENCH_CAP
 from mmdbench.scoring.families.rbench_votes import VOTES

@@ -16,8 +16,8 @@ from mmdbench.records import ANSWER, LEVEL_ORDER, Cell, Index, Reply, RunPlan, i
 from mmdbench.run.file_records import require_files
 from mmdbench.run.folder import CELLS_FILE, QUESTIONS_FILE
 from mmdbench.run.manifest import read_manifest, require_run
-from mmdbench.run.plan import StoredBench, read_cells, read_questions
 from mmdbench.run.store import read_replies
+from mmdbench.run.stored_plan import StoredBench, read_cells, read_questions
 from mmdbench.scoring import OPENS_THOUGHT, prompt_opens_thought
 from mmdbench.system.files import REPLY_FILES
 from mmdbench.variants.design import meets_several

@@ -20,8 +20,8 @@ from mmdbench.results.graded_arms import GradedArm, Judging, grade_arm, grades_b
 from mmdbench.results.hit_columns import HitColumns, UnitHit, in_columns
 from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.results.judging.remembered import RememberedJudge, remembered_judge
-from mmdbench.run.plan import StoredBench
 from mmdbench.run.replies import is_image_error
+from mmdbench.run.stored_plan import StoredBench
 from mmdbench.scoring import Judge, Rules
 from mmdbench.scoring.families import get_family, unit_of
 from mmdbench.scoring.family import Metric

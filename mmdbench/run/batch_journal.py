@@ -21,6 +21,7 @@ from mmdbench.records import Reply
 from mmdbench.run.folder import BATCH_JOURNAL, BATCHES
 from mmdbench.run.inputs import BatchSettings
 from mmdbench.run.json_lines import LineAppender, checked_line, read_records
+from mmdbench.run.reply_records import read_reply
 from mmdbench.system.files import cannot_write, make_folder
 from mmdbench.system.inner_paths import inner_path
 from mmdbench.system.shapes import check_shape, read_as
@@ -132,7 +133,7 @@ class BatchJournal:
         for record in read_records(_requests_path(self._folder, batch.name)):
             try:
                 check_shape(record.get("options"), dict[str, str], "options")
-                yield SentRequest(Reply.from_dict(record), record["options"])
+                yield SentRequest(read_reply(record), record["options"])
             except (ShapeError, TypeError) as error:
                 raise StoreError(f"The requests of batch {batch.name} are damaged: {error}.") from error
 

@@ -25,6 +25,7 @@ from mmdbench.run.inputs import RunInputs
 from mmdbench.run.json_lines import read_records
 from mmdbench.run.manifest import RUN_KIND, find_manifest
 from mmdbench.run.plan import Planned, plan_requests
+from mmdbench.run.reply_records import read_reply
 from mmdbench.run.store import read_index, shard_paths
 from mmdbench.scoring.families import unit_of
 from mmdbench.stats import half_width, macro_half_width
@@ -192,7 +193,7 @@ def _answers(run: Path) -> list[Reply]:
     records = (record for path in shard_paths(run) for record in read_records(path))
     try:
         answers = (record for record in records if record.get("status") != "error")
-        return [Reply.from_dict(record) for record in islice(answers, _LOOKED_AT)]
+        return [read_reply(record) for record in islice(answers, _LOOKED_AT)]
     except (StoreError, TypeError):
         return []
 

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 from mmdbench.errors import StoreError
 from mmdbench.records import REPLACED
 from mmdbench.system.files import append_whole, open_atomic
-from mmdbench.system.json_text import parse_record
+from mmdbench.system.json_text import MOST_LEVELS, parse_record
 from mmdbench.system.unicode_text import readable
 
 __all__ = [
@@ -32,6 +34,9 @@ __all__ = [
     "read_records",
     "write_lines",
 ]
+
+_decode_intact = msgspec.json.Decoder().decode
+"""Three times as quick as `parse_record`, for unchanged lines; it takes the last of two equal keys."""
 
 _FIELD = b',"check":"'
 _LENGTH = len(_FIELD) + len('00000000"}')
@@ -124,7 +129,7 @@ def read_lines(path: Path, *, skip_broken: bool = False) -> Iterator[tuple[int, 
                     raise _damaged(path, number, "was changed, or a line before it was removed or added")
             checked = checked or has_check
             try:
-                record = _parse(line)
+                record = _parse(line, intact=has_check)
             except ValueError as error:
                 if skip_broken and not checked:
                     continue
@@ -172,8 +177,15 @@ def mend_end(path: Path) -> int:
     return lines
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    record = parse_record(line)
+def _parse(line: bytes, *, intact: bool) -> dict[str, Any]:
+    record = None
+    if intact and line.count(b"[") + line.count(b"{") <= MOST_LEVELS:
+        try:
+            record = _decode_intact(line)
+        except ValueError:  # NaN, an infinite number or half a surrogate pair, which a reply may hold
+            record = None
+    if not isinstance(record, dict):
+        record = parse_record(line)
     # An earlier version stored replies with halves of surrogate pairs.
     if b"\\ud" in line and isinstance(record.get("details"), dict):
         record, replaced = readable(record)

@@ -20,9 +20,9 @@ from mmdbench.run.file_records import require_files
 from mmdbench.run.folder import CELLS_FILE, IMAGES, PLAN_FILES, QUESTIONS_FILE, replies_file
 from mmdbench.run.generations import read_generation
 from mmdbench.run.manifest import read_manifest, require_run, run_identity, save_manifest
-from mmdbench.run.plan import read_cells
 from mmdbench.run.served_models import ServedModels
 from mmdbench.run.store import read_replies, shard_paths, write_replies
+from mmdbench.run.stored_plan import read_cells
 from mmdbench.system.files import (
     MANIFEST_FILE,
     REPLY_FILES,

@@ -9,39 +9,33 @@ no part of the key: equal questions of two benchmarks share a reply.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from sys import intern
 from typing import Any, TypedDict
 
 from mmdbench.benches import build_prompt
-from mmdbench.benches.catalog import is_degraded, refuse_degraded
-from mmdbench.corruptions.spec import Spec
-from mmdbench.corruptions.spec_file import load_spec, shipped_spec
-from mmdbench.errors import ImageDecodeError, ShapeError, StoreError, UnknownNameError, UsageError
+from mmdbench.benches.catalog import refuse_degraded
+from mmdbench.corruptions.spec_file import load_spec
+from mmdbench.errors import ImageDecodeError, ShapeError, UnknownNameError, UsageError
 from mmdbench.models.registry import Fingerprinted
 from mmdbench.records import (
     ANSWER,
-    CLEAN,
-    LEVEL_ORDER,
     UNALTERED,
     UNDEGRADED,
     BenchData,
     Cell,
     ImageSource,
-    Index,
     Question,
     Recipe,
     RunPlan,
-    chain_steps,
 )
 from mmdbench.run.folder import CELLS_FILE, IMAGE_DIGESTS_FILE, QUESTIONS_FILE
 from mmdbench.run.inputs import RunInputs, RunSettings
 from mmdbench.run.json_lines import read_lines, write_lines
 from mmdbench.run.repeats import refuse_greedy
+from mmdbench.run.stored_plan import damaged_line
 from mmdbench.scoring import EXTRACTIONS, get_protocol
-from mmdbench.scoring.families import stored_family
 from mmdbench.scoring.tasks import find_task
 from mmdbench.system.bounds import require_at_least
 from mmdbench.system.color_profiles import profile_digest
@@ -56,25 +50,13 @@ from mmdbench.variants.restoration import Restorer
 
 __all__ = [
     "Planned",
-    "PlannedCell",
-    "StoredBench",
     "bad_images",
     "check_plan",
     "plan_requests",
-    "read_cells",
-    "read_questions",
     "reply_key",
     "worded_prompt",
     "write_plan",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedCell:
-    """A cell and the key that its reply is stored under."""
-
-    cell: Cell
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,15 +190,6 @@ def reply_key(
     return value_digest(parts | ({"repeat": repeat} if repeat > 1 else {}))
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBench:
-    """The questions of a run's plan, without their images, as the run's folder keeps them."""
-
-    name: str
-    family: str
-    questions: tuple[Question, ...]
-
-
 def write_plan(folder: Path, planned: Sequence[Planned], benches: Sequence[BenchData]) -> None:
     """Write cells and questions of a plan into a run's folder, so that it can be graded from there alone.
 
@@ -239,82 +212,6 @@ def _cell_record(planned: Planned) -> dict[str, Any]:
     cell = planned.cell
     record = {"cell": [cell.bench, cell.index, cell.level, cell.corruption, planned.key]}
     return record | ({"repeat": cell.repeat} if cell.repeat > 1 else {})
-
-
-def read_cells(folder: Path, spec: Spec | None = None) -> list[PlannedCell]:
-    """The cells of a run's latest plan, in the order of asking; they name corruptions of `spec` alone.
-
-    Raises StoreError for a damaged file.
-    """
-    known = (spec or shipped_spec()).corruptions
-    # One copy of each combination: there may be half a million cells.
-    places: dict[tuple[str, str, str | None], tuple[str, str, str | None]] = {}
-    found = []
-    for number, record in read_lines(folder / CELLS_FILE):
-        try:
-            check_shape(record, _CellRecord)
-            bench, index, level, corruption, key = record["cell"]
-            place = bench, level, corruption
-            if place not in places:
-                places[place] = _read_place(*place, known)
-            bench, level, corruption = places[place]
-            found.append(PlannedCell(Cell(bench, index, level, corruption, record.get("repeat", 1)), key))
-        except ValueError as error:
-            raise _damaged(folder / CELLS_FILE, number, error) from error
-    return found
-
-
-def _read_place(
-    bench: str, level: str, corruption: str | None, known: Collection[str]
-) -> tuple[str, str, str | None]:
-    if level not in LEVEL_ORDER:
-        raise ValueError(f"there is no level {level!r}")
-    unknown = [step for step in chain_steps(corruption) if step not in known]
-    if unknown:
-        raise ValueError(f"there is no corruption {min(unknown)!r}")
-    # Runs that were stored before the level `unaltered` existed call these pictures clean.
-    unaltered = level == CLEAN and is_degraded(bench)
-    return bench, UNALTERED if unaltered else level, corruption
-
-
-def read_questions(folder: Path) -> list[StoredBench]:
-    """The benchmarks of a run's latest plan, with the planned questions.
-
-    Raises StoreError for a damaged file.
-    """
-    found: dict[tuple[str, str], list[Question]] = {}
-    for number, record in read_lines(folder / QUESTIONS_FILE):
-        try:
-            check_shape(record, _QuestionRecord)
-        except ValueError as error:
-            raise _damaged(folder / QUESTIONS_FILE, number, error) from error
-        bench = intern(record["bench"])
-        family = stored_family(bench, record["family"])
-        fields = {intern(name): text for name, text in record["fields"].items()}
-        found.setdefault((bench, family), []).append(Question(bench, record["index"], fields))
-    return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
-
-
-class _Cell(TypedDict):
-    cell: tuple[str, Index, str, str | None, str]
-
-
-class _CellRecord(_Cell, total=False):
-    repeat: int
-
-
-class _QuestionRecord(TypedDict):
-    bench: str
-    family: str
-    index: Index
-    fields: dict[str, str]
-
-
-def _damaged(path: Path, line: int, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path}, line {line} cannot be read: {error}.",
-        hint="Run its mmdbench eval command again: it writes the file anew and asks nothing twice.",
-    )
 
 
 def _text(record: Mapping[str, Any]) -> str:
@@ -402,7 +299,7 @@ def _stored_facts(path: Path) -> dict[str, _ImageFacts]:
         try:
             check_shape(record, _ImageRecord)
         except ShapeError as error:
-            raise _damaged(path, number, error) from error
+            raise damaged_line(path, number, error) from error
         found[record["bytes"]] = _ImageFacts(record["pixels"], tuple(record["size"]))
     return found
 

@@ -23,6 +23,7 @@ from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
 from mmdbench.run.json_lines import LineAppender, read_lines, write_lines
+from mmdbench.run.reply_records import read_reply
 from mmdbench.system.collection import uncollected
 from mmdbench.system.files import cannot_write, is_at, make_folder, open_atomic
 from mmdbench.system.small_tables import small_table
@@ -190,7 +191,7 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
                     key = record["key"]
                     if keys is not None and key not in keys:
                         continue
-                    reply = Reply.from_dict(_interned(record))
+                    reply = read_reply(_interned(record))
                     earlier = found.get(key)
                     newer = reply.generation - (earlier.generation if earlier else 0)
                     if _counts(earlier.status if earlier else None, reply.status, newer):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from sys import intern
 from typing import Any
 
@@ -27,6 +26,9 @@ class SmallTable(Mapping[str, Any]):
         """The value of a key, or the default."""
         return self._values[self._names.index(key)] if key in self._names else default
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._names
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
@@ -39,13 +41,14 @@ class SmallTable(Mapping[str, Any]):
 
 def small_table(table: dict[str, Any]) -> SmallTable:
     """A table and those within it in little memory, with one copy of each text."""
-    values = [
-        intern(value) if value.__class__ is str else small_table(value) if value.__class__ is dict else value
-        for value in table.values()
-    ]
-    return SmallTable(_one_copy(tuple(table)), tuple(values))
+    names, values = tuple(table), list(table.values())
+    for place, value in enumerate(values):
+        if value.__class__ is str:
+            values[place] = intern(value)
+        elif value.__class__ is dict:
+            values[place] = small_table(value)
+    return SmallTable(_NAMES.setdefault(names, names), tuple(values))
 
 
-@lru_cache(maxsize=64)
-def _one_copy(names: tuple[str, ...]) -> tuple[str, ...]:
-    return names
+_NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""One copy of the keys of tables that have the same."""

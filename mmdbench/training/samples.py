@@ -8,7 +8,7 @@ from typing import Literal
 
 from mmdbench.records import CLEAN, UNDEGRADED, Cell, Index, Reply
 from mmdbench.results.graded_run import RunResults
-from mmdbench.run.plan import read_questions
+from mmdbench.run.stored_plan import read_questions
 from mmdbench.scoring.families import unit_of
 
 __all__ = ["Mode", "TrainingSample", "find_samples"]

@@ -20,7 +20,7 @@ from mmdbench.errors import IncomparableError
 from mmdbench.library.building import ImageQuery, replay, verify
 from mmdbench.records import Cell, RunPlan
 from mmdbench.run.manifest import read_manifest
-from mmdbench.run.plan import read_cells
+from mmdbench.run.stored_plan import read_cells
 from mmdbench.scoring.perception import perception_prompt
 from mmdbench.system.digest import with_digest, without_digest
 from own_corruption import write_rain

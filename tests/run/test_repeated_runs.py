@@ -14,11 +14,12 @@ import pytest
 
 import mmdbench
 from mmdbench.errors import UsageError
-from mmdbench.records import Cell, Outcome, Reply, RunPlan
+from mmdbench.records import Cell, Outcome, RunPlan
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.json_lines import read_records
 from mmdbench.run.merge import merge_runs
 from mmdbench.run.repeats import generation_of_repeat, refuse_greedy
+from mmdbench.run.reply_records import read_reply
 from mmdbench.run.store import read_replies
 from mmdbench.system.digest import derive_seed
 from pictures import picture, png
@@ -99,7 +100,7 @@ def test_files_without_repeats_are_those_of_earlier_versions(bench, tmp_path, th
     assert json.loads((three.folder / "manifest.json").read_text())["plan"]["repeat"] == 3
     assert RunPlan.from_dict({"model": "m", "benches": ["mini"]}).repeat == 1
     record = next(read_records(run.folder / "replies-0.jsonl"))
-    assert Reply.from_dict(record).cell.repeat == Cell("a", 1, "clean").repeat == 1
+    assert read_reply(record).cell.repeat == Cell("a", 1, "clean").repeat == 1
 
 
 def test_more_repeats_continue_in_the_same_folder_and_fewer_are_still_reported(bench, tmp_path, three):

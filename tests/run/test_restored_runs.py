@@ -23,9 +23,9 @@ from mmdbench.results.graded_run import load_results
 from mmdbench.results.pictures import made_pixels, remake
 from mmdbench.run.folder import default_folder
 from mmdbench.run.inputs import PictureSources, RunInputs
-from mmdbench.run.plan import read_cells
 from mmdbench.run.runner import run_plan
 from mmdbench.run.store import read_replies
+from mmdbench.run.stored_plan import read_cells
 from mmdbench.system.digest import pixel_digest
 from mmdbench.variants.recipes import clean_image
 from mmdbench.variants.restoration import Restorer

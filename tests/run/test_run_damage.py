@@ -26,7 +26,7 @@ from mmdbench.results.rescoring import record_judge, regrade, write_regraded
 from mmdbench.run.json_lines import LineAppender, checked_line, count_lines, read_lines, read_records
 from mmdbench.run.manifest import find_manifest, read_manifest
 from mmdbench.run.merge import merge_runs
-from mmdbench.run.plan import read_cells
+from mmdbench.run.stored_plan import read_cells
 from mmdbench.scoring import OWN_HEADS, JudgeReply
 from recording_model import Recorder, toy_run
 from run_folders import as_early, change_manifest

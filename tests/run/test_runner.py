@@ -19,8 +19,8 @@ from mmdbench.models import ModelCard
 from mmdbench.results.graded_run import load_results
 from mmdbench.run.inputs import RunSettings
 from mmdbench.run.json_lines import read_records
-from mmdbench.run.plan import read_cells
 from mmdbench.run.store import read_replies
+from mmdbench.run.stored_plan import read_cells
 from mmdbench.system.locks import folder_lock
 from recording_model import Recorder, toy_run
 

@@ -8,7 +8,7 @@ import pytest
 
 from mmdbench.errors import DataError
 from mmdbench.records import Question
-from mmdbench.run.plan import StoredBench
+from mmdbench.run.stored_plan import StoredBench
 from mmdbench.scoring import JudgeReply, Rules, score
 from mmdbench.scoring.families.rbench_votes import references
 

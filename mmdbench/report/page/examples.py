@@ -8,7 +8,7 @@ from typing import Any
 
 from mmdbench.records import LEVEL_ORDER, UNDEGRADED, Cell, Grade, Question, Reply
 from mmdbench.results.graded_run import RunResults
-from mmdbench.run.plan import read_questions
+from mmdbench.run.stored_plan import read_questions
 
 __all__ = ["Example", "GradedReply", "choose", "gather"]
 

@@ -20,7 +20,7 @@ from mmdbench.report.rbench_scores import (
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.agreement import AGREEMENT
 from mmdbench.results.graded_run import RunResults
-from mmdbench.run.plan import read_questions
+from mmdbench.run.stored_plan import read_questions
 from mmdbench.stats import Estimate, mean_score, proportion
 
 __all__ = ["rbench_tables"]
