@@ -85,7 +85,7 @@ def _totals(builder: Any, vectors: list[Any]) -> list[Any]:
     # Each round halves the vectors: groups of lanes of one beside the same groups of the other.
     group = 1
     while len(sums) > 1:
-        sums = [_zipped(builder, *sums[at : at + 2], group) for at in range(0, len(sums), 2)]
+        sums = [_zipped(builder, sums[at], sums[at + 1], group) for at in range(0, len(sums), 2)]
         group *= 2
     total = sums[0]
     while total.type.count > group:
