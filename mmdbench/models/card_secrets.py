@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from mmdbench.errors import UsageError
-from mmdbench.system.secrets import hide_secrets, holds_secret, names_secret
+from mmdbench.system.secrets import hide_secrets, holds_secret, names_secret, secrets_of_environment
 
 __all__ = [
     "check_headers",
@@ -118,7 +118,8 @@ def refuse_secrets_of_address(address: str, what: str = "The endpoint of a model
     tail = f"{parts.path}?{parts.query}#{parts.fragment}"
     pairs = [unquote_plus(part).partition("=")[::2] for part in re.split(r"[/?;&#]", tail)]
     bad = next((name for name, value in pairs if value and _PARAMETER.search(name)), None)
-    is_plain = all(hide_secrets(text) == text for pair in pairs for text in pair)
+    known = secrets_of_environment()
+    is_plain = not any(secret in text for secret in known for pair in pairs for text in pair)
     if bad is None and is_plain and not holds_secret(unquote(address)):
         return
     raise UsageError(

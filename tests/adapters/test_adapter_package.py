@@ -9,7 +9,16 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from child_processes import Child, command_line
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "adapter_package"
+
+
+def as_installed(folder, *words):
+    """Do as the command line where the package is installed, with a configuration of its own."""
+    sys.path.insert(0, f"{folder}/site")
+    os.environ["XDG_CONFIG_HOME"] = folder
+    command_line(*words)
 
 
 def test_a_package_of_its_own_adds_a_model(make_tsv, tmp_path):
@@ -19,36 +28,25 @@ def test_a_package_of_its_own_adds_a_model(make_tsv, tmp_path):
             copy = source / file.relative_to(EXAMPLE)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-    ]
-    subprocess.run(
-        [*install, "--target", str(tmp_path / "site"), str(source)], check=True, capture_output=True
-    )
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", tmp_path / "site"]
+    subprocess.run([*install, source], check=True, capture_output=True)
     path = make_tsv(6)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "XDG_CONFIG_HOME": str(tmp_path)}
 
     def run(*words):
-        command = [sys.executable, "-m", "mmdbench", *words]
-        return subprocess.run(
-            command, check=False, capture_output=True, text=True, env=environment, cwd=source
-        )
+        with Child([tmp_path, *words], as_installed, folder=source) as child:
+            code = child.wait()
+        return code, child.stderr
 
     for model, darkest in (("brightness", 0.0), ("brightness-of-the-dark", 0.5)):
-        done = run("eval", "--model", model, "--bench", str(path), "-o", str(tmp_path / model), "--quiet")
-        assert done.returncode == 0, done.stderr
+        code, said = run("eval", "--model", model, "--bench", path, "-o", tmp_path / model, "--quiet")
+        assert code == 0, said
         text = (tmp_path / model / "replies-0.jsonl").read_text()
         rows = [json.loads(line) for line in text.splitlines()]
         assert len(rows) == 24
         for row in rows:
             place = max(0.0, row["details"]["brightness"] - darkest) / (1 - darkest)
             assert row["text"] == "ABCD"[int(place * 4)]
-    wrong = run("eval", "--model", "brightness", "--set", "adapter=brightnes", "--bench", str(path))
-    assert wrong.returncode == 2
-    assert "Did you mean 'brightness'" in wrong.stderr
+    code, said = run("eval", "--model", "brightness", "--set", "adapter=brightnes", "--bench", path)
+    assert code == 2
+    assert "Did you mean 'brightness'" in said
     assert sysconfig.get_paths()["purelib"] not in (tmp_path / "brightness" / "manifest.json").read_text()

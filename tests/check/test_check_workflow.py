@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
+from forked_program import forked_program
 from mmdbench.benches import open_bench
 from mmdbench.models.cards import known_cards
 
@@ -44,11 +44,9 @@ def place(make_tsv, tmp_path):
     (tmp_path / "config" / "mmdbench").mkdir(parents=True)
     (tmp_path / "config" / "mmdbench" / "models.toml").write_text('[baseline]\nadapter = "knowing.py"\n')
     (tmp_path / "knowing.py").write_text(KNOWING)
-    program = tmp_path / "bin" / "mmdbench"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mmdbench "$@"\n')
-    program.chmod(0o755)
-    return tmp_path
+    (tmp_path / "bin").mkdir()
+    with forked_program(tmp_path / "bin"):
+        yield tmp_path
 
 
 def run(place, script, **env):

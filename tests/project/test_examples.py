@@ -18,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import mmdbench
+from forked_program import forked_program
 from mmdbench.benches import open_bench
 from mmdbench.cli import app
 from pictures import picture
@@ -136,7 +137,6 @@ def program(folder, name, text):
 def test_the_slurm_array(make_tsv, tmp_path):
     tools = tmp_path / "bin"
     tools.mkdir()
-    program(tools, "mmdbench", f'#!/bin/sh\nexec {sys.executable} -m mmdbench "$@"\n')
     # Slurm would run what it is handed when all tasks are done; here it is written down.
     program(
         tools,
@@ -154,10 +154,11 @@ def test_the_slurm_array(make_tsv, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    for number in ("1", "2"):
-        bash(str(EXAMPLES / "slurm_array.sh"), *words, **slurm, SLURM_ARRAY_TASK_ID=number)
-    (later,) = Path("later").read_text("utf-8").splitlines()
-    assert "12 of 12 planned answers" in bash("-c", later)
+    with forked_program(tools):
+        for number in ("1", "2"):
+            bash(str(EXAMPLES / "slurm_array.sh"), *words, **slurm, SLURM_ARRAY_TASK_ID=number)
+        (later,) = Path("later").read_text("utf-8").splitlines()
+        assert "12 of 12 planned answers" in bash("-c", later)
 
 
 def test_the_ray_cluster():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
+
+from child_processes import PRELOADED
 
 ROOT = Path(__file__).resolve().parents[2]
 APART = {"__init__.py", "__main__.py", "_version.py", "py.typed", "corruptions_spec.yaml", "__pycache__"}
@@ -53,3 +56,7 @@ def test_every_package_is_installed():
     packages = {".".join(folder.parts) for folder in folders}
     packages |= {".".join(("mmdbench", *folder.parts)) for folder in adapters}
     assert set(re.findall(r'"([\w.]+)"', text)) == packages
+
+
+def test_forked_processes_share_modules_that_exist():
+    assert [name for name in PRELOADED if find_spec(name) is None] == []

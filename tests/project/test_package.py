@@ -260,11 +260,11 @@ def test_the_wheel_holds_what_it_must(wheel):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
-def test_an_installed_copy_works(kind, source, wheel, tmp_path):
+def test_an_installed_copy_works(kind, source, request, tmp_path):
     """The wheel was built from the source distribution, as pip builds one: it stands for both."""
     venv.create(tmp_path / "env", system_site_packages=False, with_pip=False)
     python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    target = str({"wheel": wheel, "editable": source}[kind])
+    target = str(source if kind == "editable" else request.getfixturevalue("wheel"))
     flags = ["--no-deps", *(["-e"] if kind == "editable" else [])]
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", *flags, target],
