@@ -26,9 +26,10 @@ from mmdbench.builds import build as build_module
 
 build_module._CHECKPOINT_SECONDS = float(sys.argv[4])
 source, folder, workers = sys.argv[1:4]
+counts = Path(folder + ".counts")
 plan = BuildPlan((source,), levels=tuple(sys.argv[5].split(",")))
 summary = run_build(plan, [open_bench(source)], Path(folder), BuildSettings(workers=int(workers)))
-print(summary.made, summary.earlier)
+counts.write_text(f"{summary.made} {summary.earlier}")
 """
 
 
@@ -53,10 +54,14 @@ def write_source(path: Path, rows: int) -> None:
 
 def run_child(
     source: Path, folder: Path, workers: int, levels: str, pause: float = 1.0
-) -> subprocess.Popen[str]:
+) -> subprocess.Popen[bytes]:
     """Start a build in a process of its own."""
-    command = [sys.executable, "-c", CHILD, str(source), str(folder), str(workers), str(pause), levels]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return start_child(CHILD, [str(source), str(folder), str(workers), str(pause), levels])
+
+
+def start_child(program: str, words: list[str]) -> subprocess.Popen[bytes]:
+    """Start a program in a new interpreter."""
+    return subprocess.Popen([sys.executable, "-c", program, *words])
 
 
 def build_whole(source: Path, folder: Path, workers: int, levels: str) -> float:
@@ -84,11 +89,11 @@ def build_killed(source: Path, folder: Path, rows: int, kills: int, levels: str)
             while child.poll() is None and (saved() < wanted or saved() == before):
                 time.sleep(0.005)
             child.kill()
-            child.communicate()
-        assert child.returncode == -9, "the build was over before it could be killed: use more rows"
+            code = child.wait()
+        assert code == -9, "the build was over before it could be killed: use more rows"
     with run_child(source, folder, 2, levels) as child:
-        made, found = map(int, child.communicate()[0].split())
-    assert child.returncode == 0
+        assert child.wait() == 0
+    made, found = map(int, Path(f"{folder}.counts").read_text().split())
     return found, made
 
 

@@ -64,6 +64,12 @@ def command_line(*words: str) -> None:
     main()
 
 
+def run_program(program: str, *words: str) -> None:
+    """Do as `python -c` with a program and its words."""
+    sys.argv = ["-c", *words]
+    exec(compile(program, "-c", "exec"), {"__name__": "__main__"})
+
+
 class Child:
     """A function in a process of its own, which can be killed; used as `subprocess.Popen` is.
 
