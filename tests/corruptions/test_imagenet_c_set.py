@@ -7,9 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from mmdbench.corruptions.spec_file import read_set, read_stanza, shipped_spec
 
 imagecorruptions = pytest.importorskip(
     "imagecorruptions", reason="pip install --no-deps imagecorruptions-imaug==1.1.5"
@@ -78,3 +81,13 @@ def test_the_nineteen_are_a_set_from_a_wheel(make_tsv, tmp_path):
     assert manifest["plan"]["corruptions"] == list(made)
     rows = (tmp_path / "run" / "grades.jsonl").read_text("utf-8").splitlines()
     assert len(rows) == 13 * 4
+
+
+def test_its_categories_weigh_the_same_under_mixed():
+
+    _, stanzas = read_set(EXAMPLE / "src" / "mmdbench_imagenet_c" / "imagenet_c_spec.yaml", "imagenet_c")
+    weights = Counter()
+    for name, stanza in stanzas.items():
+        entry = read_stanza(name, stanza, "code")
+        weights[entry.category] += entry.release_weight
+    assert dict(weights) == dict.fromkeys(shipped_spec().categories, 100)
