@@ -168,7 +168,7 @@ def make_tables(
         rows = {label: [replace(row, drops={}) for row in of_run] for label, of_run in rows.items()}
         parts = {}
         tables = _task_tables(runs, levels, spec)
-    judges = _judges(runs)
+    judges, infos = _judges(runs), tuple(map(_info, runs))
     tables = [_worded(table, first, judges, printed=bool(published)) for table in tables]
     incomplete = {run.name for run in runs if not run.settled}
     return Tables(
@@ -177,10 +177,10 @@ def make_tables(
         main=tuple(row for of_run in rows.values() for row in of_run),
         breakdowns=tuple(part for part in parts.values() if part.rows),
         tables=tuple(marked(table, incomplete) for table in tables),
-        runs=tuple(_info(run) for run in runs),
+        runs=infos,
         counts=_counts(runs),
         complete=not incomplete,
-        notes=tuple(_notes(runs, published)),
+        notes=tuple(_notes(runs, infos, published)),
     )
 
 
@@ -346,7 +346,12 @@ def _spec_text(spec: Spec) -> str:
     return ", ".join([*(sets or [spec.version]), *own])
 
 
-def _notes(runs: Sequence[RunResults], published: Sequence[PublishedRows]) -> list[str]:
+def _notes(
+    runs: Sequence[RunResults], infos: Sequence[RunInfo], published: Sequence[PublishedRows]
+) -> list[str]:
     papers = {result.paper for result in published}
-    notes = notes_of_runs({run.name: (*run_notes(run), *notes_beside_published(run, papers)) for run in runs})
+    beside = [notes_beside_published(run, papers) for run in runs]
+    notes = notes_of_runs(
+        {info.label: (*info.notes, *more) for info, more in zip(infos, beside, strict=True)}
+    )
     return notes + [f"{result.label}: {note}" for result in published for note in result.notes]

@@ -38,13 +38,11 @@ def status_table(runs: Sequence[RunResults]) -> Table:
     """Numbers of planned cells by level and status."""
     body = []
     for run in runs:
-        counts: dict[str, Counter[str]] = {}
-        for cell in run.cells:
-            reply = run.replies.get(cell)
-            counts.setdefault(cell.level, Counter())[reply.status if reply else "missing"] += 1
-        for level in in_order(counts):
-            values = tuple(Value(counts[level][status]) for status in _STATUSES)
-            body.append(Row((run.name, level), (Value(sum(counts[level].values())), *values)))
+        replies = ((cell.level, run.replies.get(cell)) for cell in run.cells)
+        counts = Counter((level, reply.status if reply else "missing") for level, reply in replies)
+        for level in in_order({level for level, _ in counts}):
+            found = [counts[level, status] for status in _STATUSES]
+            body.append(Row((run.name, level), tuple(map(Value, (sum(found), *found)))))
     columns = (Column("planned", "count", 0), *(Column(status, "count", 0) for status in _STATUSES))
     caption = "Every planned cell is in the denominator of its score, answered or not."
     return Table("statuses", "Replies", ("Model", "Level"), columns, tuple(body), caption, model_at=0)
@@ -108,28 +106,34 @@ def confidence_table(runs: Sequence[RunResults]) -> Table:
 def trigger_table(runs: Sequence[RunResults]) -> Table:
     """Share of replies for which the model restored the image first, as in the paper's figure 5."""
 
-    def rate(replies: Sequence[Reply]) -> Value | None:
-        known = [r for r in replies if is_number(r.details.get("restorations"))]
-        estimate = proportion([float(r.details["restorations"] > 0) for r in known])
+    def restored(reply: Reply) -> float | None:
+        count = reply.details.get("restorations")
+        return float(count > 0) if is_number(count) else None
+
+    def rate(known: Sequence[float]) -> Value | None:
+        estimate = proportion(known)
         return value_of(estimate.scaled(100)) if estimate else None
 
     caption = "In percent of the replies that say how often the image was restored."
-    return _by_level(runs, ("trigger", "Restorations asked for", caption), Column("", "%"), rate)
+    return _by_level(runs, ("trigger", "Restorations asked for", caption), Column("", "%"), restored, rate)
 
 
 def time_table(runs: Sequence[RunResults]) -> Table:
     """Minutes spent in the model and in restoring before it, as in the paper's table 11."""
 
-    def minutes(replies: Sequence[Reply]) -> Value | None:
-        total = math.fsum(r.seconds + (_restoring(r) or 0.0) for r in replies)
-        return Value(total / 60, n=len(replies)) if total else None
+    def seconds(reply: Reply) -> float:
+        return reply.seconds + (_restoring(reply) or 0.0)
+
+    def minutes(known: Sequence[float]) -> Value | None:
+        total = math.fsum(known)
+        return Value(total / 60, n=len(known)) if total else None
 
     restored = any(_restoring(r) is not None for run in runs for r in run.replies.values())
     caption = (
         f"Minutes inside the model{' and in restoring pictures before it' if restored else ''}, "
         "summed over replies; requests that went side by side count one by one."
     )
-    return _by_level(runs, ("time", "Time", caption), Column("", "min", 2), minutes, total=True)
+    return _by_level(runs, ("time", "Time", caption), Column("", "min", 2), seconds, minutes, total="Total")
 
 
 def phase_table(runs: Sequence[RunResults]) -> Table:
@@ -197,24 +201,28 @@ def _by_level(
     runs: Sequence[RunResults],
     about: tuple[str, str, str],
     column: Column,
-    read: Callable[[Sequence[Reply]], Value | None],
+    read: Callable[[Reply], float | None],
+    sum_up: Callable[[Sequence[float]], Value | None],
     *,
-    total: bool = False,
+    total: str = "all",
 ) -> Table:
-    levels = in_order(cell.level for run in runs for cell in run.cells)
+    levels = in_order({cell.level for run in runs for cell in run.cells})
     body = []
     for run in runs:
-        groups: dict[tuple[str, str], list[Reply]] = {}
+        found: dict[tuple[str, str], list[float]] = {}
         for cell, reply in run.replies.items():
-            for bench in (cell.bench, ""):
-                groups.setdefault((bench, cell.level), []).append(reply)
-        for bench in sorted(
-            {b for b, _ in groups},
-            key=lambda b: (not b, run.benches.index(b) if b in run.benches else 0),
-        ):
-            values = tuple(read(groups.get((bench, level), [])) for level in levels)
+            value = read(reply)
+            if value is not None:
+                found.setdefault((cell.bench, cell.level), []).append(value)
+        order = {bench: place for place, bench in enumerate(run.benches)}
+        benches = sorted({bench for bench, _ in found}, key=lambda bench: order.get(bench, 0))
+        for bench in (*benches, ""):
+            values = tuple(
+                sum_up([v for name in ([bench] if bench else benches) for v in found.get((name, level), ())])
+                for level in levels
+            )
             if any(values):
-                name = run.title(bench) if bench else "Total" if total else "all"
+                name = run.title(bench) if bench else total
                 body.append(Row((run.name, name), values, not bench, run.name))
     columns = tuple(Column(level, column.unit, column.digits) for level in levels)
     key, title, caption = about
