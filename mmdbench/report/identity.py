@@ -177,7 +177,9 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
 def _part_differences(key: str, first: Any, second: Any) -> list[Difference | None]:
     """The difference in a setting or in each of its parts; a model's name is a setting itself."""
     if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
-        return [_differ(key, first, second, blocks=False)]
+        # A part that is not set is not recorded by every adapter.
+        alike = first in (None, "") and second in (None, "")
+        return [] if alike else [_differ(key, first, second, blocks=False)]
     found = []
     for part in dict.fromkeys((*first, *second)):
         if (key, part) != ("fingerprint", "name"):

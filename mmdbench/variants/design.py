@@ -73,7 +73,7 @@ DESIGNS: Mapping[str, str] = {
     "balanced:K": "K corruptions for each question, all equally often over the questions",
     "grid": "every question under every corruption at every level",
     "drawn": "each question once, under one corruption at one level; for training data",
-    **{f"drawn:{name}": f"as drawn, with the draw {name}" for name in DRAWS},
+    **{f"drawn:{name}": draw.meaning for name, draw in DRAWS.items()},
     "released": "the authors' own degraded files, which are downloaded",
     "chain:K": "K corruptions on top of each other, of K categories; with --task perceive",
 }

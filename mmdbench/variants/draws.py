@@ -25,8 +25,9 @@ _PUBLISHED = {
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Weights of a draw: those of corruptions, where unequal, and those of the levels."""
+    """Weights of a draw, those of corruptions, where unequal, and those of the levels; and its meaning."""
 
+    meaning: str
     corruptions: Mapping[str, float]
     levels: Mapping[str, float]
 
@@ -40,8 +41,14 @@ class Draw:
 
 
 DRAWS: Mapping[str, Draw] = {
-    "uniform": Draw({}, dict.fromkeys(LEVELS, 1.0)),
-    "published": Draw(_PUBLISHED, dict(zip(LEVELS, (0.2, 0.3, 0.5), strict=True))),
+    "uniform": Draw(
+        "as drawn; every corruption and every level is equally likely", {}, dict.fromkeys(LEVELS, 1.0)
+    ),
+    "published": Draw(
+        "as drawn, with the weights of CLEAR's code: categories alike, corruptions not, hard most often",
+        _PUBLISHED,
+        dict(zip(LEVELS, (0.2, 0.3, 0.5), strict=True)),
+    ),
 }
 """The draws by name; the design of a run that uses one is `drawn:<name>`."""
 

@@ -67,6 +67,12 @@ def test_list_names_what_options_take(kind, names):
     assert all(row["name"] in call("list", kind) for row in rows)
 
 
+def test_list_explains_both_draws():
+    meanings = {row["name"]: row["meaning"] for row in json.loads(call("list", "designs", "--json"))}
+    assert "equally likely" in meanings["drawn:uniform"]
+    assert "CLEAR's code" in meanings["drawn:published"]
+
+
 def test_list_names_every_table():
     listed = {row["name"] for row in json.loads(call("list", "tables", "--json"))}
     sources = "".join(path.read_text() for path in Path(report_tables.__file__).parent.glob("*.py"))

@@ -139,6 +139,21 @@ def test_differing_settings_come_before_the_numbers(tmp_path):
     assert not any(d.blocks for d in found.differences)
 
 
+def test_a_part_that_neither_run_sets_is_no_difference(tmp_path):
+    rows = [question(i) for i in range(8)]
+    prints = {"one": {"detail": "", "seed": None, "side": 5}, "two": {"system": "", "side": 7}}
+    runs = []
+    for name, fingerprint in prints.items():
+        recorded = {"model": {"name": name, "fingerprint": fingerprint}}
+        folder = write_run(tmp_path / name, rows, lambda *_: "A", model=name, manifest=recorded)
+        runs.append(load_results(folder))
+    found = compare_runs(*runs, SPEC)
+    assert [(d.field, d.first, d.second) for d in found.differences] == [
+        ("model", "one", "two"),
+        ("fingerprint.side", "5", "7"),
+    ]
+
+
 def test_other_pixels_are_noticed(tmp_path):
     runs = []
     for name, pixels in (("one", "p"), ("two", "q")):
