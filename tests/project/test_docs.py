@@ -28,6 +28,7 @@ from faulty_server import FaultyServer, true_answer
 from judge_server import serving
 from mmdbench.benches import fetch
 from mmdbench.cli import app
+from mmdbench.cli._shared.lazy_verbs import MISUSE
 from mmdbench.records import LEVEL_ORDER
 from mmdbench.run.canary import PROMPT
 from mmdbench.run.manifest import find_manifest
@@ -55,6 +56,14 @@ PARSED = {
     "data list --released": "asks the Hub; tests/variants/test_released_data.py plays it",
     "--corruption rain": "needs the package; tests/corruptions/test_corruption_package.py installs it",
     "--model brightness": "needs the package installed; tests/adapters/test_adapter_package.py installs it",
+}
+# Commands in text and tables that are only parsed, by tests/project/test_docs_options.py, with the reason.
+IN_TEXT = {
+    "--table KEY": "names no table",
+    "--table quality": "needs measured pictures; tests/results/test_quality.py has them",
+    "--table trigger": "needs a model that restores; tests/report/test_report.py has its replies",
+    "--table phases": "needs an adapter that gives times; tests/report/test_report.py has its replies",
+    "--protocol rbench/ours": "needs a run of R-Bench; tests/report/test_rbench_tables.py has one",
 }
 # Other programs that are not run, with the reason.
 ELSEWHERE = {
@@ -161,6 +170,31 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, in_folder, monkeyp
     assert commands
     for command in commands:
         run_command(command, monkeypatch)
+
+
+@pytest.mark.slow
+def test_whole_commands_in_text_and_tables_run(in_folder, monkeypatch):
+    seen = 0
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for line in re.findall(r"`(mmdbench [a-z][^`\n]*)`", text):
+            (command,) = commands_of(Block(page, 0, "sh", "", line))
+            if is_whole(command.words[1:]) and not any(part in line for part in IN_TEXT):
+                run_command(command, monkeypatch)
+                seen += 1
+    assert seen > 8
+
+
+def is_whole(words):
+    """True for a command with every argument and option that it needs, not for a verb's name alone."""
+    group, names = verbs(), list(words)
+    while hasattr(group, "commands") and names:
+        group, name = group.commands[names[0]], names.pop(0)
+    try:
+        group.make_context(name, list(names))
+    except MISUSE:
+        return False
+    return bool(names) and not hasattr(group, "commands")
 
 
 @pytest.mark.parametrize(
