@@ -70,7 +70,9 @@ VERBS = {
     "show": Verb(
         "show.show", "Show one question: a sheet of its pictures at all levels, its text, and replies."
     ),
-    "figures": Verb("figures.figures", "Draw the figures of a report as SVG and PDF."),
+    "figures": Verb(
+        "figures.figures", "Draw the figures of a report for a paper: as SVG and PDF, of one column."
+    ),
     "quality": Verb("quality.quality", "Measure the quality of pictures with BRISQUE, NIQE and MUSIQ."),
     "cite": Verb("cite.cite", "Print BibTeX entries, and for each run a paragraph of methods."),
     "export": Verb(

@@ -39,7 +39,9 @@ def status_table(runs: Sequence[RunResults]) -> Table:
     body = []
     for run in runs:
         replies = ((cell.level, run.replies.get(cell)) for cell in run.cells)
-        counts = Counter((level, reply.status if reply else "missing") for level, reply in replies)
+        counts: Counter[tuple[str, str]] = Counter(
+            (level, reply.status if reply else "missing") for level, reply in replies
+        )
         for level in in_order({level for level, _ in counts}):
             found = [counts[level, status] for status in _STATUSES]
             body.append(Row((run.name, level), tuple(map(Value, (sum(found), *found)))))
