@@ -689,7 +689,9 @@ def test_chains_on_the_command_line(tmp_path, make_tsv, monkeypatch) -> None:
     command = ["eval", "--model", "chance", "--bench", path, "--task", "perceive", "--level", "clean,hard"]
     done = CliRunner().invoke(app, [*command, "--design", "chain:2", "-o", "run", "--quiet"])
     assert done.exit_code == 0, done.output
-    assert "Corruptions of chains" in done.output
+    assert "mmdbench report run --table perception-chains\n" in done.output
+    shown = CliRunner().invoke(app, ["report", "run", "--table", "perception-chains"])
+    assert "Corruptions of chains" in shown.output
     for form in ("--csv", "--json", "--markdown", "--latex"):
         made = CliRunner().invoke(app, ["report", "run", form, "--table", "all"])
         assert made.exit_code == 0, made.output
@@ -698,7 +700,8 @@ def test_chains_on_the_command_line(tmp_path, make_tsv, monkeypatch) -> None:
     own = ["--design", "grid", "--corruption", "lens_blur+graffiti,dark_illumination"]
     done = CliRunner().invoke(app, [*command, *own, "-o", "own", "--quiet"])
     assert done.exit_code == 0, done.output
-    assert "lens_blur+graffiti" in done.output
+    shown = CliRunner().invoke(app, ["report", "own", "--table", "all"])
+    assert "lens_blur+graffiti" in shown.output
     refused = CliRunner().invoke(app, ["build", "--bench", path, "--design", "chain:2", "-o", "built"])
     assert (refused.exit_code, "task perceive" in refused.output) == (2, True)
 

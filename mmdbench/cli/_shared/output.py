@@ -66,7 +66,9 @@ def print_next(report: Report, runs: Sequence[str | Path]) -> None:
     """Print commands that show more of the runs of a report."""
     named = shlex.join(map(str, runs))
     several = len(runs) > 1
-    tables = ("corruption-models",) if several else ("corruption", "perception-corruptions")
+    tables = (
+        ("corruption-models",) if several else ("corruption", "perception-corruptions", "perception-chains")
+    )
     words = [f"report {named} --table {key}" for key in tables if key in report.tables]
     if several and len(report.results) > 1:
         words.append(f"compare {named}")
