@@ -46,13 +46,15 @@ def _rows(what: str) -> list[dict[str, Any]]:
 
 def _corruptions(corruption_set: str) -> list[dict[str, Any]]:
     from mmdbench.corruptions.installed import installed_corruptions
-    from mmdbench.corruptions.plugins import use_corruption, use_corruptions
     from mmdbench.corruptions.spec_file import load_spec
     from mmdbench.errors import MmdbenchError
+    from mmdbench.records import PAPER_SET
 
     broken = []
-    members = use_corruptions(opts.members(None, corruption_set))
+    members = _members(corruption_set) if corruption_set != PAPER_SET else ()
     for name in () if members else installed_corruptions():
+        from mmdbench.corruptions.plugins import use_corruption  # numpy takes longer than all the rest
+
         try:
             use_corruption(name)
         except MmdbenchError as error:
@@ -68,6 +70,12 @@ def _corruptions(corruption_set: str) -> list[dict[str, Any]]:
         if (name in members if members else entry.of_set is None)
     ]
     return rows + broken
+
+
+def _members(corruption_set: str) -> tuple[str, ...]:
+    from mmdbench.corruptions.plugins import use_corruptions
+
+    return use_corruptions(opts.members(None, corruption_set))
 
 
 def _benches() -> list[dict[str, Any]]:
