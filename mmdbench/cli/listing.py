@@ -122,7 +122,7 @@ def _print(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) ->
         table.add_row(*(styled("?" if row[name] is None else str(row[name])) for name in columns))
     Screen().print(table)
     if "drawn" in columns:
-        from mmdbench.corruptions.sets import set_names
+        from mmdbench.corruptions.installed import set_names
 
         say("drawn: fixed has no chance in it; random draws places, angles and the like from the seed.")
         say(f"Sets (--corruption-set): {', '.join(set_names())}.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import metadata
 
-__all__ = ["ENTRY_POINTS", "SET_ENTRY_POINTS", "installed_corruptions", "places_of_sets"]
+from mmdbench.records import PAPER_SET
+
+__all__ = ["ENTRY_POINTS", "SET_ENTRY_POINTS", "installed_corruptions", "places_of_sets", "set_names"]
 
 ENTRY_POINTS = "mmdbench.corruptions"
 SET_ENTRY_POINTS = "mmdbench.corruptions.sets"
@@ -23,3 +25,8 @@ def places_of_sets() -> Mapping[str, str]:
     """The module of each set beside the paper's, by name: those of mmdbench, then those of packages."""
     found = {point.name: point.value for point in metadata.entry_points(group=SET_ENTRY_POINTS)}
     return {**_SHIPPED_SETS, **dict(sorted(found.items())), **_SHIPPED_SETS}
+
+
+def set_names() -> tuple[str, ...]:
+    """The names of all sets, the paper's first."""
+    return (PAPER_SET, *places_of_sets())

@@ -13,9 +13,9 @@ from mmdbench.corruptions import capture, environmental, post_processing, transm
 from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.images import as_rgb
+from mmdbench.corruptions.installed import set_names
 from mmdbench.corruptions.params import check_params
 from mmdbench.corruptions.plugins import find_name, members_of
-from mmdbench.corruptions.sets import set_names
 from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import ADDED, load_spec, shipped_spec
 from mmdbench.errors import ImageInputError, IntensityError, SpecError, UnknownNameError, UsageError

@@ -19,9 +19,9 @@ import numpy as np
 
 from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.definition import AddedCorruption, Corruption
-from mmdbench.corruptions.installed import ENTRY_POINTS, installed_corruptions
+from mmdbench.corruptions.installed import ENTRY_POINTS, installed_corruptions, set_names
 from mmdbench.corruptions.params import Params, check_params
-from mmdbench.corruptions.sets import find_set, import_named, set_names, split_member
+from mmdbench.corruptions.sets import find_set, import_named, split_member
 from mmdbench.corruptions.spec_file import ADDED, load_spec, read_stanza, shipped_spec
 from mmdbench.errors import IncomparableError, MmdbenchError, SpecError, UnknownNameError, UsageError
 from mmdbench.records import LEVEL_ORDER, PAPER_SET, chain_steps

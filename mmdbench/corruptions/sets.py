@@ -17,14 +17,13 @@ from pathlib import Path
 from types import ModuleType
 
 from mmdbench.corruptions.definition import Corruption
-from mmdbench.corruptions.installed import places_of_sets
+from mmdbench.corruptions.installed import places_of_sets, set_names
 from mmdbench.corruptions.spec import SetSpec
 from mmdbench.corruptions.spec_file import read_set
 from mmdbench.errors import MmdbenchError, SpecError, UnknownNameError, UsageError
-from mmdbench.records import PAPER_SET
 from mmdbench.system.secrets import error_text
 
-__all__ = ["CorruptionSet", "find_set", "import_named", "set_names", "split_member"]
+__all__ = ["CorruptionSet", "find_set", "import_named", "split_member"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,6 @@ class CorruptionSet:
 
     spec: SetSpec
     members: Mapping[str, Corruption]
-
-
-def set_names() -> tuple[str, ...]:
-    """The names of all sets, the paper's first."""
-    return (PAPER_SET, *places_of_sets())
 
 
 def split_member(name: object) -> tuple[str, str]:

@@ -8,9 +8,10 @@ import pytest
 import mmdbench
 from mmdbench.corruptions import sample, use_corruption
 from mmdbench.corruptions.choices import choice_of
+from mmdbench.corruptions.installed import set_names
 from mmdbench.corruptions.lost_answers import lost_kind
 from mmdbench.corruptions.plugins import in_set, places_of, require_code, use_corruptions
-from mmdbench.corruptions.sets import find_set, set_names
+from mmdbench.corruptions.sets import find_set
 from mmdbench.corruptions.spec_file import described_spec, load_spec, shipped_spec
 from mmdbench.errors import IncomparableError, SpecError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS, Cell, RunPlan
