@@ -11,6 +11,7 @@ from typing import Any
 
 from mmdbench.adapters._local.hub import HubSource, parse_source
 
+from mmdbench.bagel.checkpoint import PROMPT_FILE, SIZES_FILE
 from mmdbench.bagel.settings import (
     FEEDBACKS,
     LATENT_SOURCES,
@@ -57,7 +58,7 @@ class ClearOptions:
 
 def read_options(card: ModelCard) -> ClearOptions:
     """The options of a card, with its generation settings. Raises UsageError for a value not allowed."""
-    given = {**card.options, **card.generation}
+    given = {**_of_folder(card.model), **card.options, **card.generation}
     for name in given:
         if name not in _READERS:
             raise UnknownNameError(f"option of the model card [{card.name}]:", name, _READERS)
@@ -73,6 +74,16 @@ def read_options(card: ModelCard) -> ClearOptions:
         offline=values.get("offline", is_offline()),
         **{name: values[name] for name in _PLAIN if name in values},
     )
+
+
+def _of_folder(model: str) -> dict[str, Any]:
+    """The options of a folder that `mmdbench train` wrote, as in clear:FOLDER."""
+    if not model:
+        return {}
+    folder = Path(model).expanduser()
+    own = {"system_prompt_file": PROMPT_FILE, "sizes_file": SIZES_FILE}
+    found = {option: str(folder / name) for option, name in own.items() if (folder / name).is_file()}
+    return {"base_dir": model, "weights": model, **found}
 
 
 _PLAIN = (

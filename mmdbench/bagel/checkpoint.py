@@ -6,6 +6,8 @@ A wrong path, an unfinished download or a file of another model is found before 
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.errors import ModelError, UsageError
+from mmdbench.system.files import cannot_write
 from mmdbench.system.inner_paths import plain_name
 from mmdbench.system.json_text import parse_json
 from mmdbench.system.weights_header import Entry, read_header
@@ -22,9 +25,12 @@ from .settings import Architecture, LanguageSizes, Sizes, VisionSizes
 __all__ = [
     "AUTOENCODER",
     "BASE_FILES",
+    "PROMPT_FILE",
+    "SIZES_FILE",
     "VARIANTS",
     "Weights",
     "check_base",
+    "complete_folder",
     "file_digest",
     "find_weights",
     "read_architecture",
@@ -34,6 +40,8 @@ __all__ = [
 BASE_FILES = ("llm_config.json", "vit_config.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 AUTOENCODER = "ae.safetensors"
 VARIANTS = ("ema", "model")
+PROMPT_FILE, SIZES_FILE = "system_prompt.txt", "sizes.json"
+"""Files of a trained model, beside those of the base: its system prompt, and sizes that are not CLEAR's."""
 _GET = "Get them with: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir BAGEL-7B-MoT"
 
 
@@ -53,6 +61,30 @@ def check_base(folder: Path, *, autoencoder: bool) -> None:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"The base folder {folder} lacks {', '.join(missing)}.", hint=_GET)
+
+
+def complete_folder(folder: Path, base: Path, more: Mapping[str, Path]) -> None:
+    """Add to a folder of weights the files of its base, so that it is a model on its own.
+
+    Args:
+        folder: The folder.
+        base: The base folder; large files are linked where the file system can.
+        more: Further files by their names in the folder.
+
+    Raises:
+        StoreError: A file cannot be written.
+    """
+    files = {name: base / name for name in (*BASE_FILES, AUTOENCODER)} | dict(more)
+    try:
+        for name, source in files.items():
+            if (folder / name).exists():
+                continue
+            try:
+                os.link(source, folder / name)
+            except OSError:
+                shutil.copyfile(source, folder / name)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def find_weights(path: Path, variant: str | None) -> Path:

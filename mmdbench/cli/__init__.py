@@ -49,6 +49,7 @@ VERBS = {
     "assign": Verb(
         "assign.assign", "Make a training set: degraded pictures with traces and decisions to restore."
     ),
+    "train": Verb("train.train", "Train CLEAR or Robust-R1; run the command again to resume."),
     "doctor": Verb(
         "doctor.doctor",
         "Check that a model does not mix up pictures, with fourteen small ones that show new numbers each "

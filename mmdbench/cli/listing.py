@@ -23,6 +23,7 @@ _COLUMNS = {
     "protocols": ("name", "meaning"),
     "families": ("name", "prompt", "grader"),
     "tasks": ("name", "meaning"),
+    "presets": ("name", "training", "profile", "meaning"),
 }
 
 

@@ -13,7 +13,8 @@ def named_rows(what: str) -> list[dict[str, Any]]:
     """Names of one kind with what they mean.
 
     Args:
-        what: `designs`, `levels`, `tables`, `protocols`, `families` or `tasks`.
+        what: `designs`, `levels`, `tables`, `protocols`, `families`, `tasks` or
+            `presets`.
 
     Returns:
         One dict for each name.
@@ -25,6 +26,7 @@ def named_rows(what: str) -> list[dict[str, Any]]:
         "protocols": _protocols,
         "families": _families,
         "tasks": _tasks,
+        "presets": _presets,
     }
     return rows[what]()
 
@@ -68,6 +70,15 @@ def _families() -> list[dict[str, Any]]:
         {"name": name, "prompt": family.prompt_summary, "grader": family.grading_summary}
         for name, family in FAMILIES.items()
         if family.selectable
+    ]
+
+
+def _presets() -> list[dict[str, Any]]:
+    from mmdbench.training.presets import PRESETS
+
+    return [
+        {"name": own.name, "training": own.task, "profile": own.base, "meaning": own.meaning}
+        for own in PRESETS
     ]
 
 

@@ -15,19 +15,23 @@ if reason := torchvision_shim.why_not("torch", "torchvision", "transformers", "t
 
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
+from typer.testing import CliRunner
 
+from mmdbench.cli import app
 from mmdbench.errors import DataError, UsageError
 from mmdbench.training.robust.examples import kept_blocks
 from mmdbench.training.robust.profiles import (
     GRPO_CODE,
     GRPO_PAPER,
     SFT_PAPER,
+    VISION,
     ChainGrpoProfile,
     ChainSftProfile,
     TrainerSettings,
 )
 from mmdbench.training.robust.rewards import reward_functions
-from mmdbench.training.robust.trainers import VISION, RobustStart, train_grpo, train_sft
+from mmdbench.training.robust.trainers import RobustStart, freeze_vision, train_grpo, train_sft
 from robust_training import chain, write_chain_set
 from tiny_checkpoints import qwen2_5_vl
 
@@ -199,3 +203,50 @@ def test_a_record_without_its_blocks_or_its_picture_is_refused(base, tmp_path):
 
 def test_blocks_are_kept_in_order():
     assert kept_blocks(chain(), ("TYPE", "ANSWER")) == "<TYPE>noise(0.50)<TYPE_END>\n<ANSWER>B<ANSWER_END>"
+
+
+def run(*words: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture
+def config(base, tmp_path) -> Path:
+    """A configuration of the tiny presets, for few steps."""
+    file = tmp_path / "train.yaml"
+    file.write_text(
+        f"preset: tiny\nmodel: {base / 'model'}\ndata: {base / 'set'}\nsave_every: 1\n"
+        "settings:\n  optimiser: {steps: 2}\n"
+    )
+    return file
+
+
+def test_the_commands_train_and_eval_asks_the_checkpoint(base, config, make_tsv, tmp_path):
+    for task, folder in (("robust-r1-sft", "sft"), ("robust-r1-grpo", "rl")):
+        shown = run("train", task, "--config", config, "-o", tmp_path / folder, "--quiet")
+        assert f"eval --model hf:{tmp_path / folder / 'checkpoint-2'} --set family=robust-r1" in shown
+        lines = [json.loads(line) for line in (tmp_path / folder / "log.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines] == [1, 2]
+        record = json.loads((tmp_path / folder / "checkpoint-2/training.json").read_text())
+        assert list(record["origin"]["data"]) == [f"{folder}.jsonl"]
+        assert len(record["origin"]["weights"]) >= 1
+    words = ("--bench", make_tsv(1), "--level", "clean", "--quiet", "--json", "-o", tmp_path / "run")
+    limits = ("--set", "max_new_tokens=4", "--set", "device=cpu", "--set", f"instruction={OWN}")
+    card = ("--model", f"hf:{tmp_path / 'rl/checkpoint-2'}", "--set", "family=robust-r1")
+    run("eval", *card, *words, *limits, "--max-error-rate", "1")
+    replies = (tmp_path / "run/manifest.json").read_text()
+    assert '"robust-r1"' in replies
+
+
+def test_a_dry_run_counts_the_parameters_that_are_trained(base, config):
+    model = AutoModelForImageTextToText.from_pretrained(base / "model")
+    freeze_vision(model)
+    counts = {True: 0, False: 0}
+    for parameter in model.parameters():
+        counts[parameter.requires_grad] += parameter.numel()
+    for task in ("robust-r1-sft", "robust-r1-grpo"):
+        found = json.loads(run("train", task, "--config", config, "--dry-run", "--json"))
+        assert (found["trained_parameters"], found["frozen_parameters"]) == (counts[True], counts[False])
+        assert found["steps"] == 2
+        assert found["hours"] > 0

@@ -116,7 +116,7 @@ class SftTraining:
         self.step = 0
         place = StreamPlace(profile.seed, accelerator.process_index, accelerator.num_processes)
         self.packs = PackStream(samples, profile.packing, profile.drops, place)
-        self._engine, self._origin = engine, dict(origin or {})
+        self.engine, self._origin = engine, dict(origin or {})
         marks = engine.tokenizer
         self._markers = TextMarkers(marks.bos, marks.eos, marks.image_start, marks.image_end)
         autoencoder = engine.autoencoder.to(accelerator.device)
@@ -226,7 +226,7 @@ class SftTraining:
 
     def _sequence(self, pack: tuple[DrawnSample, ...]) -> PackedSequence:
         filled = [self._filled(drawn) for drawn in pack]
-        return lay_out(filled, self._markers, self._engine.sizes).to(self.accelerator.device)
+        return lay_out(filled, self._markers, self.engine.sizes).to(self.accelerator.device)
 
     def _filled(self, drawn: DrawnSample) -> tuple[SequenceSegment, ...]:
         sample = self.packs.samples[drawn.group][drawn.row]

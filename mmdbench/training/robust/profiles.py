@@ -22,6 +22,7 @@ __all__ = [
     "GRPO_PROFILES",
     "SFT_PAPER",
     "SFT_PROFILES",
+    "VISION",
     "ChainGrpoProfile",
     "ChainSftProfile",
     "TargetSettings",
@@ -29,6 +30,9 @@ __all__ = [
 ]
 
 Precision = Literal["no", "bf16"]
+VISION = "visual"
+"""The part of a tensor's name that tells the vision tower and its projector, which are not trained."""
+
 REWARDS = ("accuracy", "format", "degradation", "length")
 
 

@@ -23,16 +23,13 @@ from mmdbench.models.instructions import find_instruction
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.json_text import parse_json
 from mmdbench.training.robust.examples import ChainSource, read_examples
-from mmdbench.training.robust.profiles import ChainGrpoProfile, ChainSftProfile, TrainerSettings
+from mmdbench.training.robust.profiles import VISION, ChainGrpoProfile, ChainSftProfile, TrainerSettings
 from mmdbench.training.robust.rewards import RewardFunction, reward_functions
 
-__all__ = ["RECORD_FILE", "VISION", "RobustStart", "Watch", "freeze_vision", "train_grpo", "train_sft"]
+__all__ = ["RECORD_FILE", "RobustStart", "Watch", "freeze_vision", "train_grpo", "train_sft"]
 
 RECORD_FILE = "training.json"
 """The record of a checkpoint."""
-
-VISION = "visual"
-"""The part of a tensor's name that tells the vision tower and its projector, which are not trained."""
 
 Watch = Callable[[int, int, Mapping[str, float]], None]
 """A function of the step, the number of steps, and the numbers of the step by name."""

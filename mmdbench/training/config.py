@@ -1,0 +1,99 @@
+"""The file of a training: its preset, the places of model and data, and settings that differ.
+
+::
+
+    preset: paper
+    model: checkpoints/BAGEL-7B-MoT     # the folder to start from
+    data: sets/clear                    # a folder of mmdbench assign, or its file
+    system_prompt_file: prompt.txt      # CLEAR alone, as sizes_file and weights
+    save_every: 200
+    settings:
+      optimiser: {learning_rate: 1.0e-5, steps: 1000}
+
+Relative paths start in the working folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mmdbench.errors import DataError, UnknownNameError, UsageError
+from mmdbench.system.bounds import require_at_least
+from mmdbench.system.shapes import read_as
+from mmdbench.system.yaml_text import parse_yaml
+from mmdbench.training.dataset import RL, SFT
+
+__all__ = ["HardwareSettings", "TrainingConfig", "read_config"]
+
+_CLEAR_ALONE = ("weights", "sizes_file", "system_prompt_file", "sample_every")
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareSettings:
+    """The machine of a forecast; `tflops` are those of one GPU in bfloat16 (an A100: 312)."""
+
+    gpus: int = 8
+    tflops: float = 312.0
+    utilisation: float = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """The content of the file of a training."""
+
+    preset: str
+    model: str
+    data: str
+    weights: str | None = None
+    sizes_file: str | None = None
+    system_prompt_file: str | None = None
+    save_every: int = 0
+    sample_every: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+
+    def data_file(self, task: str) -> Path:
+        """The file with the records of a training."""
+        path = Path(self.data).expanduser()
+        return path / (SFT if task.endswith("-sft") else RL) if path.is_dir() else path
+
+
+def read_config(path: Path, task: str) -> TrainingConfig:
+    """The file of a training.
+
+    Args:
+        path: A YAML file.
+        task: The name of the training.
+
+    Returns:
+        What it says.
+
+    Raises:
+        DataError: It is no YAML, lacks a key, or has a value of another type.
+        UnknownNameError: It has a key that there is not.
+        UsageError: A key belongs to another training.
+    """
+    try:
+        record = parse_yaml(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"Cannot read the configuration {path}: {reason}.") from error
+    if not isinstance(record, Mapping):
+        raise DataError(f"{path} must be a table with the keys preset, model and data.")
+    known = [own.name for own in fields(TrainingConfig)]
+    for key in record:
+        if key not in known:
+            raise UnknownNameError(f"key in {path}:", key, known)
+        if key in _CLEAR_ALONE and not task.startswith("clear-"):
+            raise UsageError(f"{path}: {key} belongs to CLEAR's trainings, not to {task}.")
+    found = read_as(TrainingConfig, record, str(path))
+    for key in ("save_every", "sample_every"):
+        require_at_least(f"{path}: {key}", getattr(found, key), 0)
+    if task.startswith("clear-") and not found.system_prompt_file:
+        raise UsageError(
+            f"{path} names no system_prompt_file.", hint="CLEAR is trained and asked with a system prompt."
+        )
+    return found
