@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from docs_blocks import ROOT, blocks_of
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.training.clear.profiles import PAPER, REPO
 from mmdbench.training.config import HardwareSettings, read_config
 from mmdbench.training.footprint import Footprint, ParameterCount, Work
-from mmdbench.training.presets import PRESETS, TASKS, find_profile
+from mmdbench.training.presets import PRESETS, TASKS, changed, find_profile
 from mmdbench.training.robust.profiles import GRPO_CODE, GRPO_PAPER
 
 
@@ -94,6 +95,15 @@ def test_a_configuration_is_read_strictly(tmp_path, text, task, message):
         read_config(file, task)
     with pytest.raises(DataError, match="Cannot read the configuration"):
         read_config(tmp_path / "gone.yaml", task)
+
+
+def test_the_documented_configuration_is_valid(tmp_path):
+    (block,) = [b for b in blocks_of(ROOT / "docs/training.md") if b.title == "train.yaml"]
+    file = tmp_path / "train.yaml"
+    file.write_text(block.code)
+    config = read_config(file, "clear-sft")
+    assert find_profile("clear-sft", config.preset, config.settings).optimiser.steps == 1000
+    assert changed(HardwareSettings(), config.hardware, "hardware").tflops == 989
 
 
 def test_data_is_a_folder_of_assign_or_a_file(tmp_path):
