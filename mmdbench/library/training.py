@@ -48,7 +48,7 @@ class _Plan:
     def model(self) -> Path:
         return Path(self.config.model).expanduser()
 
-    def origin(self, weights: list[str]) -> dict[str, Any]:
+    def origin(self, weights: list[dict[str, Any]]) -> dict[str, Any]:
         """Digests of the data and of the weights to start from."""
         return {"data": {self.data.name: file_hash(self.data, "sha256")}, "weights": weights}
 

@@ -56,7 +56,7 @@ class ClearStart:
     prompt: str
     samples: Mapping[str, tuple[SftSample, ...]]
 
-    def digests(self) -> list[str]:
+    def digests(self) -> list[dict[str, Any]]:
         """The digests of the weights to start from."""
         files = (*read_weights(self.weights).files, self.base / AUTOENCODER)
         return [file_digest(file) for file in files]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from mmdbench.bagel.checkpoint import file_digest
 from mmdbench.errors import ModelError
@@ -21,7 +22,7 @@ _CHARACTERS_PER_TOKEN = 4
 _INSTRUCTION_TOKENS = 120
 
 
-def model_digests(folder: Path) -> list[str]:
+def model_digests(folder: Path) -> list[dict[str, Any]]:
     """The digests of the weights in a folder. Raises ModelError if it holds none."""
     return [file_digest(file) for file in _weights(folder)]
 
