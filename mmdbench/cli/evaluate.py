@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_forecast, print_run, say
+from mmdbench.cli._shared.output import print_forecasts, print_report, print_run, say
 from mmdbench.cli._shared.terminal import Terminal
-from mmdbench.cli._shared.urls import LOCAL
+from mmdbench.cli._shared.urls import LOCAL, OUT
+from mmdbench.errors import MmdbenchError
 from mmdbench.records import ANSWER
 from mmdbench.system.images import MAX_PIXELS
 
@@ -19,9 +23,15 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    model: opts.Model,
+    model: opts.Models,
     bench: opts.Benches,
-    out: opts.RunOutOrNone = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", parser=OUT, help="Folder of the run; with several models one with a run of each."
+        ),
+    ] = None,
+    label: opts.Labels = None,
     dry_run: opts.DryRun = False,
     as_json: opts.Json = False,
     quiet: opts.Quiet = False,
@@ -123,8 +133,6 @@ def evaluate(
     runtime_env: opts.RuntimeEnv = None,
 ) -> None:
     """Run a model on clean and degraded questions; run the command again to resume."""
-    from mmdbench.library import evaluate as evaluate_model
-    from mmdbench.library import forecast
     from mmdbench.system.durations import parse_age
 
     number, count = opts.parse_shard(shard)
@@ -181,15 +189,84 @@ def evaluate(
         "ray_address": ray_address,
         "runtime_env": runtime_env,
     }
-    screen = Terminal(quiet=quiet)
+    asked = _Asked(model, label or [], bench, options, Terminal(quiet=quiet), as_json)
     if dry_run:
-        print_forecast(forecast(model, bench, progress=screen, **options), as_json=as_json)
-        return
-    run = evaluate_model(model, bench, progress=screen, **options)
-    if count > 1:
+        _print_forecasts(asked)
+    elif len(model) == 1:
+        _ask_one(asked)
+    else:
+        _ask_each(asked)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The models and benchmarks of one command, with its options."""
+
+    models: list[str]
+    labels: list[str]
+    bench: list[str]
+    options: EvaluateOptions
+    screen: Terminal
+    as_json: bool
+
+    @property
+    def is_shard(self) -> bool:
+        """True if only a part of the requests is sent, which has no report."""
+        return self.options["shard"][1] > 1
+
+
+def _print_forecasts(asked: _Asked) -> None:
+    from mmdbench.library import forecast
+    from mmdbench.library.several import options_of_each
+
+    own = options_of_each(asked.models, asked.labels, asked.options)
+    found = {
+        model: forecast(model, asked.bench, progress=asked.screen, **options)
+        for model, options in zip(asked.models, own, strict=True)
+    }
+    print_forecasts(found, as_json=asked.as_json)
+
+
+def _ask_one(asked: _Asked) -> None:
+    from mmdbench.library import evaluate as evaluate_model
+    from mmdbench.library.several import options_of_each
+
+    (options,) = options_of_each(asked.models, asked.labels, asked.options)
+    run = evaluate_model(asked.models[0], asked.bench, progress=asked.screen, **options)
+    if asked.is_shard:
         say(f"  {run.folder}: shard done; merge all shards with mmdbench merge")
         return
-    print_run(run, as_json=as_json)
+    print_run(run, as_json=asked.as_json)
     for line in run.shown_by_report():
         say(line, err=True)
     run.require_complete()
+
+
+def _ask_each(asked: _Asked) -> None:
+    """Ask every model, then print one report of all; raise the first error at the end."""
+    from mmdbench.library import load_report
+    from mmdbench.library.several import evaluate_each
+
+    runs, errors = [], []
+    for made in evaluate_each(
+        asked.models, asked.bench, labels=asked.labels, progress=asked.screen, **asked.options
+    ):
+        if made.run is not None:
+            runs.append(made.run)
+        try:
+            if made.error is not None:
+                raise made.error
+            if made.run is not None and not asked.is_shard:
+                made.run.require_complete()
+        except MmdbenchError as error:
+            errors.append(error)
+            say(f"mmdbench: {made.label}: {error}", err=True)
+    if runs and not asked.is_shard:
+        for run in runs:
+            if run.shown_by_default:
+                run.report.write(run.folder)
+        print_report(load_report(*runs), as_json=asked.as_json)
+    for run in runs:
+        say(f"  {run.folder}", err=asked.as_json)
+    if errors:
+        raise errors[0]

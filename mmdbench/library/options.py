@@ -51,6 +51,7 @@ class EvaluateOptions(TypedDict, total=False):
         settings: Settings of the card, `{"generation.temperature": 0.5}`.
         concurrency: Most requests to a server at the same time.
         name: Name of the model in tables; for functions and models of one's own.
+        label: Name of the run in tables, figures and its default folder; by default the model's short name.
         version: Version of a function: its replies are kept as long as name, source and version are the same.
             A function without one is asked anew in every call, since its weights may have changed.
         canary: Check first that a server answers about the pictures it is sent.
@@ -107,6 +108,7 @@ class EvaluateOptions(TypedDict, total=False):
     settings: dict[str, object] | Sequence[str]
     concurrency: int | None
     name: str
+    label: str
     version: str
     canary: bool
     batch: bool

@@ -86,7 +86,7 @@ def prepare(
     evaluation = Evaluation(
         plan,
         given.card,
-        default_folder(plan) if out is None else out,
+        default_folder(plan, options.get("label", "")) if out is None else out,
         _run_settings(options, asked_anew=given.asked_anew),
         EngineSettings() if dry_run else _engine(options),
         restorer_cards=[Path(file) for file in options.get("restore_cards", ())],
@@ -151,6 +151,7 @@ def _run_settings(options: EvaluateOptions, *, asked_anew: bool) -> RunSettings:
         max_age=parse_age("--max-age", options.get("max_age")),
         allow_model_change=options.get("allow_model_change", False),
         batch=BatchSettings() if options.get("batch") else None,
+        label=options.get("label", ""),
     )
 
 

@@ -8,6 +8,7 @@ and shown elsewhere as a digest, such as `local-1f0c93a7`, or as the label that 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from mmdbench.errors import UsageError
@@ -24,6 +25,7 @@ __all__ = [
     "public_name",
     "refuse_clear_text",
     "server_of",
+    "short_name",
     "without_address",
 ]
 
@@ -84,6 +86,17 @@ def public_address(server: str) -> str:
     if "://" not in server or urlsplit(server).hostname in _public_endpoints():
         return server
     return f"{'local' if is_local(server) else 'server'}-{_digest(server)}"
+
+
+def short_name(name: str) -> str:
+    """The name of a model for headings: without its card, provider and server, if it names a server.
+
+    >>> short_name("openai:Qwen/Qwen3-VL-8B@http://10.0.0.3:8000/v1"), short_name("gpt-4.1")
+    ('Qwen3-VL-8B', 'gpt-4.1')
+    """
+    if public_name(name, "server") == name:
+        return name
+    return PurePosixPath(name.partition("@http")[0].partition(":")[2]).name or public_name(name)
 
 
 def host_label(server: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from mmdbench.corruptions.spec_file import described_spec
 from mmdbench.errors import UsageError
 from mmdbench.report.comparison import Comparison, compare_published, compare_runs
 from mmdbench.report.published import is_published, published_rows
-from mmdbench.report.tables.collect import Tables, make_tables
+from mmdbench.report.tables.collect import PublishedRows, Tables, make_tables
 from mmdbench.results.graded_run import RunResults, load_results
 
 __all__ = ["RunName", "open_comparisons", "open_runs"]
@@ -38,15 +39,25 @@ def open_runs(
     """
     texts = [name for name in names if isinstance(name, str) and is_published(name)]
     results = [_graded(name, protocol, extraction, judge) for name in names if name not in texts]
-    published = [published_rows(name) for name in texts]
+    published = {name: published_rows(name) for name in texts}
     benchmarks = [bench for run in results for bench in run.counted]
     if not results:
-        benchmarks = [row.id for result in published for row in result.main if not row.is_average]
-    shared = [result for result in published if {row.id for row in result.main} & set(benchmarks)]
-    published = [published_rows(r.label, benchmarks) if r in shared else r for r in published]
+        benchmarks = [row.id for result in published.values() for row in result.main if not row.is_average]
+    for name, result in published.items():
+        if {row.id for row in result.main} & set(benchmarks):
+            published[name] = published_rows(name, benchmarks)
     spec = described_spec(*(run.manifest for run in results))
-    reference = texts[0] if texts and names[0] == texts[0] else ""
-    return results, make_tables(results, spec, published, reference)
+    reference = published[texts[0]].label if texts and names[0] == texts[0] else ""
+    _require_own_labels(results, list(published.values()))
+    return results, make_tables(results, spec, list(published.values()), reference)
+
+
+def _require_own_labels(results: Sequence[RunResults], published: Sequence[PublishedRows]) -> None:
+    """Raise UsageError if a published result is called like another result."""
+    labels = [*{run.name for run in results}, *(result.label for result in published)]
+    for label, count in Counter(labels).items():
+        if count > 1:
+            raise UsageError(f"Two results have the label {label!r}.", hint="Write paper:NAME=OTHER-LABEL.")
 
 
 def open_comparisons(

@@ -73,9 +73,10 @@ def published_names() -> tuple[str, ...]:
 def published_rows(name: str, benchmarks: Sequence[str] = ()) -> PublishedRows:
     """A published result as rows of a report, with its averages over some benchmarks (all if empty).
 
-    Raises UnknownNameError for an unknown name.
+    `paper:bagel=BAGEL` has the label BAGEL. Raises UnknownNameError for an unknown name.
     """
-    slug = name.removeprefix(PREFIX)
+    slug, _, label = name.removeprefix(PREFIX).partition("=")
+    name = label or f"{PREFIX}{slug}"
     if slug not in _scores():
         raise UnknownNameError("published result", name, published_names())
     known = [_row(name, bench, levels) for bench, levels in _scores()[slug].items()]

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmdbench.benches.catalog import find_bench, is_outside
 from mmdbench.errors import ModelError, UsageError
-from mmdbench.models.endpoints import SERVED_BY, public_name
+from mmdbench.models.endpoints import SERVED_BY, public_name, short_name
 from mmdbench.records import UNALTERED, UNDEGRADED, Cell, Grade, Index, Question, Reply, RunPlan
 from mmdbench.results.agreement import agreement_arms, is_agreement
 from mmdbench.results.arms import Arm, StoredRun, read_run
@@ -74,7 +74,7 @@ class RunResults:
     @property
     def name(self) -> str:
         """The run's name in tables."""
-        return self.label or self.model
+        return self.label or self.manifest.get("label") or short_name(self.plan.model)
 
     @property
     def model(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmdbench.models.endpoints import short_name
 from mmdbench.records import ANSWER, RunPlan
 from mmdbench.system.digest import value_digest
 from mmdbench.system.files import REPLY_FILES
@@ -25,6 +26,7 @@ __all__ = [
     "QUESTIONS_FILE",
     "ROWS",
     "default_folder",
+    "folder_name",
     "replies_file",
 ]
 
@@ -81,11 +83,27 @@ def replies_file(worker: str = "0") -> str:
     return REPLY_FILES.replace("*", worker)
 
 
-def default_folder(plan: RunPlan) -> Path:
-    """The default folder of a plan's run.
+def folder_name(text: str) -> str:
+    """A text as the name of a folder: other characters than letters, digits and `-_.+` become `-`.
+
+    >>> folder_name("GPT 4.1 (ours)")
+    'GPT-4.1--ours-'
+    """
+    return "".join(c if c.isalnum() or c in "-_.+" else "-" for c in text)[:80]
+
+
+def default_folder(plan: RunPlan, label: str = "") -> Path:
+    """The default folder of a plan's run, or the one that it has under another label.
 
     Its name follows from the fields that change every reply. A larger sample, another level or another
     protocol continues in the same folder.
+
+    Args:
+        plan: The plan.
+        label: Name of the run in tables; empty for the short name of its model.
+
+    Returns:
+        The folder.
     """
     # Runs without a restorer or a task keep the names that they had before these fields existed.
     fields = (*_NAMING_FIELDS, "restore", "restore_clean") if plan.restore else _NAMING_FIELDS
@@ -94,5 +112,6 @@ def default_folder(plan: RunPlan) -> Path:
     naming = {name: value for name, value in plan.as_dict().items() if name in fields}
     benches = "+".join(Path(name).stem for name in plan.benches)
     digest = value_digest({**naming, "benches": list(plan.benches)})[:8]
-    safe = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in f"{plan.model}_{benches}_{plan.design}")
-    return Path("runs") / f"{safe[:80]}_{digest}"
+    safe = folder_name(f"{label or short_name(plan.model)}_{benches}_{plan.design}")
+    earlier = sorted(Path("runs").glob(f"*_{digest}"))
+    return earlier[0] if earlier else Path("runs") / f"{safe}_{digest}"

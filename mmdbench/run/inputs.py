@@ -34,6 +34,9 @@ class BatchSettings:
     longest_pause: float = 300.0
 
 
+_LONGEST_LABEL = 60
+
+
 @dataclass(frozen=True, slots=True)
 class RunSettings:
     """Settings that change neither the requests of a plan nor their replies.
@@ -44,7 +47,7 @@ class RunSettings:
     `on_bad_image` is `count`, and stop the run before it asks anything where it is `error`.
     `fresh` asks for everything again, `max_age` for what is older. With `allow_model_change` a run continues
     where the server begins to answer as another model. With `batch` requests go through the server's
-    batch endpoint.
+    batch endpoint. `label` heads the run in tables; empty for the label that it has, or the model's name.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -58,6 +61,7 @@ class RunSettings:
     max_age: timedelta | None = None
     allow_model_change: bool = False
     batch: BatchSettings | None = None
+    label: str = ""
 
     def __post_init__(self) -> None:
         number, count = self.shard
@@ -66,6 +70,14 @@ class RunSettings:
         check_bad_image(self.on_bad_image, self.max_pixels)
         if self.fresh and self.max_age is not None:
             raise UsageError("--fresh asks everything again.", hint="Leave out --max-age, or --fresh.")
+        if (
+            not self.label.isprintable()
+            or len(self.label) > _LONGEST_LABEL
+            or self.label != self.label.strip()
+        ):
+            raise UsageError(
+                f"--label must be one line of at most {_LONGEST_LABEL} characters, got {self.label!r}."
+            )
 
 
 @dataclass(frozen=True, slots=True)

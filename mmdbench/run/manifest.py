@@ -54,7 +54,7 @@ RUN_KIND = "mmdbench run"
 _COPY = ".manifest-copy.json"
 """The file beside the manifest that holds the same, for the case that the manifest is damaged."""
 
-_KEPT = ("sessions", "canary", "judge", "judges", "judge_sessions", "extraction", "files")
+_KEPT = ("label", "sessions", "canary", "judge", "judges", "judge_sessions", "extraction", "files")
 _HISTORY = ("sessions", "judge", "judges", "judge_sessions")
 _ESTIMATES = ("price", "context", "images")
 """Fields of a card for estimates; the fingerprint has the rules for pictures that change replies."""
@@ -85,6 +85,7 @@ def run_manifest(inputs: RunInputs, earlier: Mapping[str, Any] | None = None) ->
         # A folder of an earlier version keeps having none, and its report says what is read otherwise now.
         **({} if earlier else {"extraction": extraction_version(plan.extraction)}),
         **kept,
+        **({"label": inputs.settings.label} if inputs.settings.label else {}),
     }
 
 

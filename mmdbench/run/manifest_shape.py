@@ -144,6 +144,7 @@ class RunManifest(TypedDict, total=False):
     """A run's manifest as far as it is read again."""
 
     kind: str
+    label: str
     plan: RunPlan
     benches: list[_Bench]
     model: _Model

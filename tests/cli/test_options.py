@@ -26,6 +26,8 @@ DIFFERENT = {
     ("gallery", "--out"): "a gallery is a sheet",
     ("show", "--out"): "a sheet, too",
     ("build", "--out"): "a build is no run",
+    ("eval", "--out"): "several models have a run each",
+    ("eval", "--model"): "several models",
     ("figures", "--out"): "loose files, no run",
     ("export", "--out"): "loose files, no run",
     ("build", "--format"): "each verb writes formats of its own",

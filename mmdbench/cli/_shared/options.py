@@ -27,6 +27,21 @@ RunFolder = Annotated[Path, typer.Argument(parser=FOLDER, help="Folder of a run.
 RunsOrPublished = Annotated[list[str], typer.Argument(parser=RUN, help=_RUNS_HELP)]
 
 Model = Annotated[str, typer.Option("--model", help="Name of a model card; see: mmdbench list models")]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        help="Name of a model card; see: mmdbench list models. Repeatable: each model then has a run of its "
+        "own, and limits hold for each.",
+    ),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        help="Name of the run in tables and folders, by default the model's short name; once for each model.",
+    ),
+]
 Benches = Annotated[
     list[str],
     typer.Option("--bench", parser=BENCH, help="A benchmark, a set such as mmd, or a TSV file; repeatable."),

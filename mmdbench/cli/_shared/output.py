@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,13 @@ __all__ = [
     "EXAMPLES",
     "STANDARD_OUTPUT",
     "print_ages",
-    "print_forecast",
+    "print_forecasts",
     "print_json",
     "print_next",
     "print_page",
     "print_paths",
     "print_rendering",
+    "print_report",
     "print_run",
     "say",
 ]
@@ -118,24 +119,37 @@ def print_run(run: Run, *, as_json: bool = False) -> None:
 
     Files are only written of the run's default judge.
     """
-    from mmdbench.library.screen import Screen
-
-    if as_json:
-        print_rendering(run.report.text("json"))
-    else:
-        Screen().print(run.report)
-    print_ages(run.report, err=as_json)
+    print_report(run.report, as_json=as_json)
     paths = run.report.write(run.folder) if run.shown_by_default else ()
     if not as_json:
         print_paths(paths)
         print_next(run.report, [run.folder])
 
 
-def print_forecast(found: Forecast, *, as_json: bool) -> None:
-    """Print the forecast of a run."""
+def print_report(report: Report, *, as_json: bool = False) -> None:
+    """Print a report and the ages of its replies, or JSON on standard output and the ages on stderr."""
+    from mmdbench.library.screen import Screen
+
     if as_json:
-        print_json({**asdict(found), "to_ask": found.to_ask})
+        print_rendering(report.text("json"))
+    else:
+        Screen().print(report)
+    print_ages(report, err=as_json)
+
+
+def print_forecasts(found: Mapping[str, Forecast], *, as_json: bool) -> None:
+    """Print the forecasts of runs by their models; as JSON a list if there are several."""
+    records = [{"model": name, **asdict(one), "to_ask": one.to_ask} for name, one in found.items()]
+    if as_json:
+        print_json(records[0] if len(records) == 1 else records)
         return
+    for name, one in found.items():
+        if len(found) > 1:
+            say(f"{name}:")
+        _print_forecast(one)
+
+
+def _print_forecast(found: Forecast) -> None:
     from mmdbench.benches.catalog import bench_title
 
     questions = ", ".join(f"{bench_title(name)} {count}" for name, count in found.questions.items())
