@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_forecasts, print_report, print_run, say
+from mmdbench.cli._shared.output import print_forecasts, print_next, print_report, print_run, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL, OUT
 from mmdbench.errors import MmdbenchError
@@ -265,8 +265,9 @@ def _ask_each(asked: _Asked) -> None:
         for run in runs:
             if run.shown_by_default:
                 run.report.write(run.folder)
-        print_report(load_report(*runs), as_json=asked.as_json)
-    for run in runs:
-        say(f"  {run.folder}", err=asked.as_json)
+        report = load_report(*runs)
+        print_report(report, as_json=asked.as_json)
+        if not asked.as_json:
+            print_next(report, [run.folder for run in runs])
     if errors:
         raise errors[0]

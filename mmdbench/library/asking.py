@@ -82,9 +82,11 @@ def model_fetcher(
 
 def ask_model(inputs: RunInputs, interface: UserInterface) -> RunSummary:
     """Ask for every missing reply, with a progress bar; warnings are notes."""
+    from mmdbench.models.endpoints import short_name
     from mmdbench.run.runner import run_plan
 
-    with interface.bar(f"{inputs.card.name} on {', '.join(b.name for b in inputs.benches)}") as bar:
+    label = inputs.settings.label or short_name(inputs.card.name)
+    with interface.bar(f"{label} on {', '.join(b.name for b in inputs.benches)}") as bar:
 
         def show(progress: RunProgress) -> None:
             if progress.note:

@@ -118,7 +118,7 @@ def test_help_texts_are_plain_sentences():
         assert re.match(r"[A-Z][a-z]+ .*\.$", first), (words, first)
 
 
-NAMES = {"--corruption", "--level", "--table", "--metric", "--bench"}
+NAMES = {"--corruption", "--level", "--table", "--metric", "--bench", "--label"}
 """Options that take several names."""
 
 

@@ -33,6 +33,7 @@ def test_several_models_have_a_run_each_and_one_table(make_tsv):
     said = call(*words).output
     assert {path.name for path in Path("runs/all").iterdir()} == {"chance", "second"}
     assert said.count("Mean over benchmarks and its drop") == 1
+    assert f"mmdbench compare {Path('runs/all/chance')} {Path('runs/all/second')}" in said
     runs = json.loads(call(*words, "--json").stdout)["runs"]
     assert {run["label"] for run in runs} == {"chance", "second"}
     assert Path("runs/all/second/report.md").exists()
@@ -63,6 +64,12 @@ def test_a_dry_run_of_several_models_shows_each(make_tsv):
     assert "baseline:" in call(*words).output
 
 
+def test_the_progress_bar_shows_the_label(make_tsv):
+    shown = []
+    mmdbench.evaluate("chance", make_tsv(4), out="run", label="Mine", progress=shown.append)
+    assert {progress.task for progress in shown} == {"Mine on toy"}
+
+
 def test_a_label_heads_tables_and_is_kept(make_tsv):
     bench = make_tsv(4)
     words = ("eval", "--model", "chance", "--bench", bench, "--quiet")
@@ -84,7 +91,7 @@ def test_a_label_heads_tables_and_is_kept(make_tsv):
 def test_published_results_take_a_label():
     said = call("report", "paper:bagel=Our baseline", "paper:clear-rl=CLEAR").output
     assert "Our baseline" in said
-    assert "paper:" not in said
+    assert "paper:" not in said.partition("Next:")[0]  # which names them as they are given
     assert "Two results have the label" in call("report", "paper:bagel=X", "paper:clear-rl=X", code=2).output
 
 
