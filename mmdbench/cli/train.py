@@ -17,20 +17,15 @@ __all__ = ["train"]
 
 
 def train(
-    task: Annotated[str, typer.Argument(help="Training: clear-sft, robust-r1-sft or robust-r1-grpo.")],
+    kind: Annotated[str, typer.Argument(help="Training: clear-sft, robust-r1-sft or robust-r1-grpo.")],
     config: Annotated[
         Path, typer.Option("--config", parser=LOCAL, help="YAML file with preset, model, data and settings.")
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", parser=LOCAL, help="Folder of the training, to write or resume."),
-    ] = None,
+    out: opts.FilesOutOrNone = None,
     log_to: Annotated[
         str, typer.Option("--log-to", help="Also log to wandb, mlflow, trackio or tensorboard.")
     ] = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the memory and time that it needs, then exit.")
-    ] = False,
+    dry_run: opts.DryRun = False,
     as_json: opts.Json = False,
     quiet: opts.Quiet = False,
 ) -> None:
@@ -41,18 +36,18 @@ def train(
     from mmdbench.library import training
 
     if dry_run:
-        _print_forecast(training.forecast_training(task, config).record(), as_json=as_json)
+        _print_forecast(training.forecast_training(kind, config).record(), as_json=as_json)
         return
     if out is None:
         raise UsageError("A training needs a folder.", hint="Name it with -o.")
-    last = training.train(task, config, out, log_to=log_to or None, progress=Terminal(quiet=quiet or as_json))
+    last = training.train(kind, config, out, log_to=log_to or None, progress=Terminal(quiet=quiet or as_json))
     if as_json:
         print_json({"checkpoint": str(last), "log": str(out / training.LOG_FILE)})
         return
     say(f"  {last}")
     say(f"  {out / training.LOG_FILE}")
-    family = "clear:" if task.startswith("clear-") else "hf:"
-    more = "" if task.startswith("clear-") else " --set family=robust-r1"
+    family = "clear:" if kind.startswith("clear-") else "hf:"
+    more = "" if kind.startswith("clear-") else " --set family=robust-r1"
     say(f"Next: mmdbench eval --model {family}{last}{more} --bench mini")
 
 

@@ -59,10 +59,13 @@ def _begin(path: Path) -> tuple[Path, int | None]:
         with _UMASK:
             mask = os.umask(0)  # it can only be read by setting it
             os.umask(mask)
-        part.chmod(0o666 & ~mask)
         if sys.platform == "win32":
             os.close(handle)
+            part.chmod(0o666 & ~mask)
             return part, None
+        os.fchmod(
+            handle, 0o666 & ~mask
+        )  # by its handle: it may be taken for left behind before it has its lock
         with suppress(OSError):  # a file system without locks: no process removes what another one left
             if not lock_handle(handle) or not is_same_file(part, handle):
                 os.close(handle)  # another process took it for left behind before it had its lock

@@ -29,6 +29,7 @@ DIFFERENT = {
     ("eval", "--out"): "several models have a run each",
     ("eval", "--model"): "several models",
     ("figures", "--out"): "loose files, no run",
+    ("train", "--out"): "checkpoints, no run",
     ("export", "--out"): "loose files, no run",
     ("build", "--format"): "each verb writes formats of its own",
     ("figures", "--format"): "each verb writes formats of its own",

@@ -46,6 +46,7 @@ def test_every_example_is_run_here_or_in_a_test_of_its_own():
     elsewhere = {
         "adapter_package": "adapters/test_adapter_package.py",
         "corruption_package": "corruptions/test_corruption_package.py",
+        "imagenet_c_set": "corruptions/test_imagenet_c_set.py",
         "github-actions": "check/test_check_workflow.py",
     }
     here = Path(__file__).read_text("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from pathlib import Path
 
@@ -46,6 +47,24 @@ def test_what_a_live_process_writes_is_left_alone(tmp_path):
         with Child([tmp_path / "f"], write_whole) as second:
             assert second.wait() == 0, second.stderr
         assert parts(tmp_path) == before != []
+    assert (tmp_path / "f").read_text() == "whole"
+
+
+def test_a_file_that_is_taken_for_left_behind_is_begun_again(tmp_path, monkeypatch):
+    """As by another thread, which looks for such files before this one has its lock."""
+    made = []
+
+    def taken_once(**words):
+        handle, name = real(**words)
+        made.append(name)
+        if len(made) == 1:
+            Path(name).unlink()
+        return handle, name
+
+    real = tempfile.mkstemp
+    monkeypatch.setattr(tempfile, "mkstemp", taken_once)
+    write_atomic(tmp_path / "f", "whole")
+    assert len(made) == 2
     assert (tmp_path / "f").read_text() == "whole"
 
 

@@ -164,11 +164,11 @@ def test_halves_are_disjoint_by_picture_and_seeded() -> None:
 # --- the command ---------------------------------------------------------------------------------
 
 
-def assign(tmp_path, *more):
+def assign(tmp_path, *more, model="chance"):
     command = [
         "assign",
         "--model",
-        "chance",
+        model,
         "--bench",
         str(tmp_path / "toy.tsv"),
         "-o",
@@ -366,8 +366,8 @@ def test_assign_notes_its_judge_and_the_cost_of_both_models(tmp_path, make_tsv) 
 
     def made(*more, code=0):
         done = assign(
-            tmp_path, "--model", "mute", "--model-card", str(tmp_path / "cards.toml"),
-            "--judge", "j", "--trace", "w", *more,
+            tmp_path, "--model-card", str(tmp_path / "cards.toml"),
+            "--judge", "j", "--trace", "w", *more, model="mute",
         )  # fmt: skip
         assert done.exit_code == code, done.output
         return done.output
