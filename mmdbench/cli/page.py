@@ -12,6 +12,7 @@ from mmdbench.cli._shared.output import EXAMPLES, STANDARD_OUTPUT, print_page, s
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import UsageError
+from mmdbench.system.files import require_writable
 
 __all__ = ["page"]
 
@@ -35,6 +36,8 @@ def page(
 
     if show and out == STANDARD_OUTPUT:
         raise UsageError("--open needs a file.", hint="Name it with -o, or leave out --open.")
+    if out != STANDARD_OUTPUT:
+        require_writable(out)
     use_corruptions(opts.split_option(corruption))
     found = load_report(*runs, judge=judge)
     screen = Terminal(quiet=quiet)

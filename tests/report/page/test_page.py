@@ -565,3 +565,10 @@ def test_the_lost_questions_are_those_of_the_scripted_model():
         if hard_to_see(q, "clean", None) == q.answer != hard_to_see(q, "hard", "x")
     ]
     assert lost == [0, 2, 3, 4, 5, 7, 8, 9, 10]
+
+
+def test_a_place_that_is_a_folder_is_refused_before_the_run_is_read(tmp_path):
+    done = CliRunner().invoke(app, ["page", str(tmp_path / "no run"), "-o", str(tmp_path)])
+    assert done.exit_code == 4
+    assert f"Cannot write {tmp_path}" in done.stderr
+    assert "no run" not in done.stderr
