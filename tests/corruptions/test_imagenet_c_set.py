@@ -84,10 +84,9 @@ def test_the_nineteen_are_a_set_from_a_wheel(make_tsv, tmp_path):
 
 
 def test_its_categories_weigh_the_same_under_mixed():
-
-    _, stanzas = read_set(EXAMPLE / "src" / "mmdbench_imagenet_c" / "imagenet_c_spec.yaml", "imagenet_c")
+    of_set, stanzas = read_set(EXAMPLE / "src" / "mmdbench_imagenet_c" / "imagenet_c_spec.yaml", "imagenet_c")
     weights = Counter()
     for name, stanza in stanzas.items():
-        entry = read_stanza(name, stanza, "code")
+        entry = read_stanza(name, stanza, "code", of_set)
         weights[entry.category] += entry.release_weight
     assert dict(weights) == dict.fromkeys(shipped_spec().categories, 100)
