@@ -12,6 +12,8 @@ __all__ = ["ENTRY_POINTS", "SET_ENTRY_POINTS", "installed_corruptions", "places_
 ENTRY_POINTS = "mmdbench.corruptions"
 SET_ENTRY_POINTS = "mmdbench.corruptions.sets"
 
+_SHIPPED_SETS = {"everyday": "mmdbench.corruptions.everyday"}
+
 
 def installed_corruptions() -> Mapping[str, metadata.EntryPoint]:
     """The entry points of the corruptions of installed packages, by their names in order."""
@@ -20,9 +22,9 @@ def installed_corruptions() -> Mapping[str, metadata.EntryPoint]:
 
 
 def places_of_sets() -> Mapping[str, str]:
-    """The module of each set of an installed package, by name."""
+    """The module of each set beside the paper's, by name: those of mmdbench, then those of packages."""
     found = {point.name: point.value for point in metadata.entry_points(group=SET_ENTRY_POINTS)}
-    return dict(sorted(found.items()))
+    return {**_SHIPPED_SETS, **dict(sorted(found.items())), **_SHIPPED_SETS}
 
 
 def set_names() -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def get_corruption_names(subset: str = "all") -> list[str]:
 
     `subset` is "all" (of the paper's sixteen), a category ("capture", "transmission", "environmental",
     "post_processing"), "stochastic" (something is drawn at random), "deterministic", another set
-    ("imagenet_c"), or a category of it ("imagenet_c.capture").
+    ("everyday"), or a category of it ("everyday.capture").
 
     >>> get_corruption_names("environmental")
     ['dark_illumination', 'atmospheric_turbulence', 'gaussian_noise', 'color_diffusion']

@@ -77,8 +77,8 @@ def use_corruptions(given: Iterable[str | Corruption]) -> tuple[str, ...]:
 
     Args:
         given: Everything that `use_corruption` takes, `all` (of mmdbench), and names of sets and of
-            categories (`imagenet_c`, `capture`, `imagenet_c.capture`). A member of a category that is named
-            too is there once.
+            categories (`everyday`, `capture`, `everyday.capture`). A member of a category that is named too
+            is there once.
 
     Returns:
         The plain names in the order given; none for `all` or `paper` alone, which is what is used when none
@@ -109,8 +109,8 @@ def in_set(of: str, given: Iterable[str | Corruption] = ()) -> tuple[str | Corru
 
     One's own corruptions are in no set. Raises UnknownNameError if there is no such set.
 
-    >>> in_set("paper", ["lens_flare"])
-    ('lens_flare',)
+    >>> in_set("everyday", ["fog", "capture"])
+    ('everyday.fog', 'everyday.capture')
     """
     if of not in set_names():
         raise UnknownNameError("corruption set", of, set_names())

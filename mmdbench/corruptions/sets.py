@@ -35,7 +35,7 @@ class CorruptionSet:
 
 
 def split_member(name: object) -> tuple[str, str]:
-    """`toy.fog` → ("toy", "fog"), `toy` → ("toy", ""), if `toy` is a set; else two empty texts."""
+    """`everyday.fog` → ("everyday", "fog"), `everyday` → ("everyday", ""); two empty texts without a set."""
     of, _, member = name.partition(".") if isinstance(name, str) else ("", "", "")
     return (of, member) if of in places_of_sets() else ("", "")
 

@@ -67,7 +67,7 @@ class BuildOptions(TypedDict, total=False):
         design: Corruptions of each question: `mixed`, `grid` or `balanced:K`.
         corruptions: Corruptions to draw from: names, categories, `all`, `module:function`,
             `file.py:function` or decorated functions; by default all of mmdbench.
-        corruption_set: Set that the corruptions are of: `paper` or one of an installed package.
+        corruption_set: Set that the corruptions are of: `paper`, `everyday` or one of an installed package.
         seed: Seed of all random draws.
         profile: Parameters of the corruptions: `paper` or `scaled`.
         codec: Encoding of degraded images: `jpeg:Q`, `webp:Q` or `png`.

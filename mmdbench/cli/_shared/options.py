@@ -111,7 +111,7 @@ CorruptionSet = Annotated[
     str,
     picture_option(
         "--corruption-set",
-        help="Set that the corruptions are of: paper, or one of an installed package; all of it "
+        help="Set that the corruptions are of: paper, everyday, or one of an installed package; all of it "
         "without --corruption.",
     ),
 ]
