@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mmdbench.corruptions import params as p
 from mmdbench.corruptions._blending import blend, gain_table, look_up
 from mmdbench.corruptions._filtering import gaussian_blur
 from mmdbench.corruptions._random import Stream, normal_indices, normal_quantiles
+from mmdbench.corruptions._warping import in_32nds, warp
 from mmdbench.corruptions.definition import Image, corruption
 
 if TYPE_CHECKING:
@@ -40,22 +40,8 @@ def atmospheric_turbulence(image: Image, params: p.Params) -> Image:
     height, width = image.shape[:2]
     angles = (y / params["period_px"] + params["phase_rad"] for y in range(height))
     sway = np.array([params["amplitude_px"] * math.sin(angle) for angle in angles])
-    rows = _in_32nds(np.arange(height) + params["vertical_ratio"] * sway, height)
-    columns = _in_32nds(np.arange(width)[None, :] + sway[:, None], width)
-    whole = np.empty((height, width, 2), np.int16)
-    np.right_shift(columns, 5, out=whole[..., 0], casting="unsafe")
-    whole[..., 1] = (rows >> 5)[:, None]
-    columns &= 31
-    fraction = np.add(columns, ((rows & 31) << 5)[:, None], dtype=np.uint16, casting="unsafe")
-    warped = cv2.remap(image, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(warped, dtype=np.uint8).reshape(image.shape)
-
-
-def _in_32nds(position: NDArray[np.float64], length: int) -> NDArray[np.int32]:
-    """Positions in px, clamped to the image, in single precision and then to 1/32 px."""
-    single = np.clip(position, 0, length - 1).astype(np.float32)
-    single *= np.float32(32)
-    return np.rint(single, out=single).astype(np.int32)
+    rows = in_32nds(np.arange(height) + params["vertical_ratio"] * sway, height)
+    return warp(image, in_32nds(np.arange(width)[None, :] + sway[:, None], width), rows[:, None])
 
 
 def sample_gaussian_noise(values: Values, rng: Stream) -> dict[str, Any]:

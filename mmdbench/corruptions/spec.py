@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from mmdbench.records import PAPER_SET, chain_steps
 from mmdbench.system.digest import value_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["CorruptionSpec", "NumberSpec", "ProfileSpec", "SetSpec", "Spec", "Values"]
 
@@ -23,7 +24,11 @@ _LONGEST_SHAPE = 256
 
 @dataclass(frozen=True, slots=True)
 class NumberSpec:
-    """One number of a corruption: a formula of the intensity, the two ends of a range, or a constant."""
+    """One number of a corruption: a formula of the intensity, the two ends of a range, or a constant.
+
+    One that is calibrated has no formula but `points`, pairs of intensity and value from intensity 0 to 1,
+    and is linear between them.
+    """
 
     name: str
     unit: str
@@ -31,6 +36,7 @@ class NumberSpec:
     constant: Any = None
     scale: str = ""
     minimum: float | None = None
+    points: tuple[tuple[float, float], ...] = ()
 
     @property
     def is_range(self) -> bool:
@@ -40,12 +46,14 @@ class NumberSpec:
     @property
     def depends_on_intensity(self) -> bool:
         """True if the number differs between levels."""
-        return any(uses_intensity(formula) for formula in self.formulas)
+        return bool(self.points) or any(uses_intensity(formula) for formula in self.formulas)
 
     def at(self, intensity: float) -> Any:
         """The published value at an intensity: a number, a (low, high) pair, or the constant."""
         if self.constant is not None:
             return self.constant
+        if self.points:
+            return _between(self.points, intensity)
         values = tuple(evaluate(formula, intensity) for formula in self.formulas)
         return values if self.is_range else values[0]
 
@@ -229,6 +237,16 @@ class Spec:
             for key, number in self.corruption(name).numbers.items()
         }
         return Values(MappingProxyType(sized), size)
+
+
+def _between(points: Sequence[tuple[float, float]], intensity: float) -> float:
+    """The value at an intensity, linear between the points; exactly a point's at its own."""
+    for (before, low), (after, high) in itertools.pairwise(points):
+        if intensity <= after:
+            return (
+                high if intensity == after else low + (high - low) * (intensity - before) / (after - before)
+            )
+    return points[-1][1]
 
 
 def _sized(number: NumberSpec, intensity: float, length: float, count: float) -> Any:

@@ -42,7 +42,7 @@ _SPEC_KEYS = ("version", "intensities", "shared_field", "profiles", "categories"
 _CORRUPTION_KEYS = ("category", "source", "meaning", "random", "release_weight", "numbers")
 _STANZA_DEFAULTS = {"source": "", "random": [], "numbers": {}, "release_weight": 25, "look": "", "loses": []}
 _SET_KEYS = ("version", "intensities", "categories", "corruptions")
-_NUMBER_KEYS = ("unit", "formula", "range", "constant", "at", "scale", "min")
+_NUMBER_KEYS = ("unit", "formula", "range", "constant", "plausible", "at", "scale", "min")
 
 
 def _fail(where: str, found: object, expected: str) -> SpecError:
@@ -273,14 +273,12 @@ def _number_spec(
     where: str, name: str, data: object, intensities: tuple[float, ...], *, at_required: bool
 ) -> NumberSpec:
     found = _mapping(where, data, _NUMBER_KEYS, ["unit"])
-    kinds = [key for key in ("formula", "range", "constant") if key in found]
+    kinds = [key for key in ("formula", "range", "constant", "plausible") if key in found]
     if len(kinds) != 1:
-        raise _fail(where, kinds, "exactly one of formula, range, constant")
+        raise _fail(where, kinds, "exactly one of formula, range, constant, plausible")
     formulas: tuple[Any, ...] = ()
     if kinds == ["range"]:
-        formulas = tuple(_typed(f"{where}.range", found["range"], list, "a list of two ends"))
-        if len(formulas) != 2:
-            raise _fail(f"{where}.range", found["range"], "a list of two ends")
+        formulas = _ends(f"{where}.range", found["range"])
     elif kinds == ["formula"]:
         formulas = (found["formula"],)
     scale = found.get("scale", "")
@@ -294,9 +292,34 @@ def _number_spec(
         constant=found.get("constant"),
         scale=scale,
         minimum=None if minimum is None else _number(f"{where}.min", minimum, 0, 1e6),
+        points=_points(where, found, intensities) if "plausible" in found else (),
     )
+    if spec.points:
+        return spec
     _check_levels(where, spec, found.get("at"), intensities, at_required=at_required)
     return spec
+
+
+def _ends(where: str, value: object) -> tuple[Any, ...]:
+    ends = tuple(_typed(where, value, list, "a list of two ends"))
+    if len(ends) != 2:
+        raise _fail(where, value, "a list of two ends")
+    return ends
+
+
+def _points(
+    where: str, found: Mapping[str, Any], intensities: tuple[float, ...]
+) -> tuple[tuple[float, float], ...]:
+    """From the weak end of the plausible range at 0, through the values at the levels, to the other at 1."""
+    weak, strong = (
+        _number(f"{where}.plausible", end, -1e6, 1e6)
+        for end in _ends(f"{where}.plausible", found["plausible"])
+    )
+    listed = _typed(f"{where}.at", found.get("at"), list, f"the list of the values at {', '.join(LEVELS)}")
+    if len(listed) != len(intensities):
+        raise _fail(f"{where}.at", listed, f"the list of the values at {', '.join(LEVELS)}")
+    inside = [_number(f"{where}.at", value, min(weak, strong), max(weak, strong)) for value in listed]
+    return tuple(zip((0.0, *intensities, 1.0), (weak, *inside, strong), strict=True))
 
 
 def _check_levels(
