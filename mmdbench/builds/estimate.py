@@ -1,4 +1,4 @@
-"""Estimate of the time and the disk space that a build takes, before it starts."""
+"""Estimate of the time and the disk space that a build takes, before it starts: a table and its scale."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mmdbench.records import CLEAN, RECODED
 from mmdbench.system.images import picture_size
 from mmdbench.variants.codec import parse_codec
 
-__all__ = ["BuildEstimate", "estimate_build"]
+__all__ = ["DECODING_SECONDS", "BuildEstimate", "TableScale", "estimate_build", "picture_cost"]
 
 # Measured on one core of a 2024 server with photographs of 0.2 to 0.8 megapixels, encoding, check of
 # the encoded picture and digests included: ms per megapixel, then bytes per pixel at JPEG quality
-# 95, at low, mid and hard. The order of magnitude is what counts.
+# 95, at low, mid and hard. Their ratios are what counts: `measure_scale` measures the rest.
 _COSTS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "lens_blur": ((28, 26, 21), (0.28, 0.26, 0.19)),
     "lens_flare": ((9, 10, 10), (0.29, 0.3, 0.29)),
@@ -46,10 +46,19 @@ _BY_OPENCV: Mapping[str, tuple[float, ...]] = {
 }
 _OTHER = ((20, 20, 20), (0.3, 0.3, 0.3))
 _RECODED = (7.0, 0.29)
-_DECODING = 9.0
+DECODING_SECONDS = 0.009
+"""Seconds to decode a picture, for each megapixel."""
 _LEVELS = {"low": 0, "mid": 1, "hard": 2}
 _SLOW = "mean_shift"
 _MEASURED_PICTURES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class TableScale:
+    """The time and the bytes of a machine's builds, as multiples of the table's."""
+
+    seconds: float = 1.0
+    bytes: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,12 @@ class BuildEstimate:
 
 
 def estimate_build(
-    plan: BuildPlan, planned: Sequence[BenchPlan], workers: int = 0, *, numba: bool | None = None
+    plan: BuildPlan,
+    planned: Sequence[BenchPlan],
+    workers: int = 0,
+    *,
+    numba: bool | None = None,
+    scale: TableScale | None = None,
 ) -> BuildEstimate:
     """Estimate a planned build from its counts and from the size of some of its pictures.
 
@@ -90,32 +104,49 @@ def estimate_build(
         planned: Its benchmarks' rows.
         workers: Threads; 0 is one for each CPU.
         numba: True if numba is installed; None finds out.
+        scale: What was measured on this machine; None takes the table as it is.
 
     Returns:
         The estimate.
     """
-    fast = find_spec("numba") is not None if numba is None else numba
+    scale = scale or TableScale()
     variants: Counter[tuple[str, str]] = Counter()
     cpu, slow, saved, size = 0.0, 0.0, 0.0, 0.0
     for bench_plan in planned:
         megapixels = _mean_megapixels(bench_plan)
         counts, decoded = _counts(bench_plan)
         variants.update(counts)
-        cpu += decoded * megapixels * _DECODING / 1000
+        cpu += decoded * megapixels * DECODING_SECONDS
         for (level, name), count in counts.items():
-            seconds, pixel_bytes = _cost(level, name)
-            size += count * megapixels * 1e6 * pixel_bytes * _codec_factor(plan, level)
-            if name in _BY_OPENCV and not fast:
-                by_opencv = _BY_OPENCV[name][_LEVELS[level]] / 1000
-                saved += count * megapixels * (by_opencv - seconds)
-                seconds = by_opencv
+            seconds, pixel_bytes = picture_cost(plan, level, name, numba=numba)
+            size += count * megapixels * 1e6 * pixel_bytes
+            saved += count * megapixels * (seconds - picture_cost(plan, level, name, numba=True)[0])
             if name == _SLOW:
                 slow += count * megapixels * seconds
             cpu += count * megapixels * seconds
-    if plan.format == "tsv":
-        size *= 4 / 3
+    times = (value * scale.seconds for value in (cpu, slow, saved))
     questions = {b.bench.name: len(b.questions) for b in planned}
-    return BuildEstimate(questions, variants, cpu, slow, saved, workers or default_workers(), int(size))
+    return BuildEstimate(questions, variants, *times, workers or default_workers(), int(size * scale.bytes))
+
+
+def picture_cost(plan: BuildPlan, level: str, name: str, *, numba: bool | None = None) -> tuple[float, float]:
+    """The cost of making and writing a picture by the table.
+
+    Args:
+        plan: The plan, with its codec and format.
+        level: The level.
+        name: The corruption; empty for none.
+        numba: True if numba is installed; None finds out.
+
+    Returns:
+        CPU seconds for a megapixel, and bytes for a pixel.
+    """
+    seconds, pixel_bytes = _cost(level, name)
+    fast = find_spec("numba") is not None if numba is None else numba
+    if name in _BY_OPENCV and not fast:
+        seconds = _BY_OPENCV[name][_LEVELS[level]] / 1000
+    base64 = 4 / 3 if plan.format == "tsv" else 1.0
+    return seconds, pixel_bytes * _codec_factor(plan, level) * base64
 
 
 def _counts(planned: BenchPlan) -> tuple[Counter[tuple[str, str]], int]:

@@ -14,6 +14,7 @@ from mmdbench.builds import BuildPlan, BuildProgress, BuildSettings, BuildSummar
 from mmdbench.builds.build import by_threads
 from mmdbench.builds.estimate import BuildEstimate, estimate_build
 from mmdbench.builds.manifest import read_build
+from mmdbench.builds.measured_scale import measure_scale
 from mmdbench.builds.plan import BenchPlan, check_build_plan, plan_benches
 from mmdbench.builds.ray_rows import by_ray
 from mmdbench.builds.replay import ImageQuery, find_picture, read_manifest_of
@@ -144,8 +145,11 @@ class PlannedBuild:
 
     @cached_property
     def estimate(self) -> BuildEstimate:
-        """The pictures to make, with their time and disk space."""
-        return estimate_build(self.plan, self._planned, self._options.get("workers", 0))
+        """The pictures to make, with their time and disk space, for which some are made and thrown away."""
+        workers = self._options.get("workers", 0)
+        most = self._options.get("max_pixels", MAX_PIXELS)
+        scale = measure_scale(self.plan, self._planned, load_spec(), workers, most)
+        return estimate_build(self.plan, self._planned, workers, scale=scale)
 
     def make(self, out: str | Path) -> BuildSummary:
         """Make the build in a folder; what is there already is kept."""
@@ -205,12 +209,15 @@ def build(
     return plan_build(bench, progress=progress, **options).make(out)
 
 
-def plan_build(bench: Benches, *, progress: Shows = True, **options: Unpack[BuildOptions]) -> PlannedBuild:
+def plan_build(
+    bench: Benches, *, progress: Shows = True, dry_run: bool = False, **options: Unpack[BuildOptions]
+) -> PlannedBuild:
     """A build before it is made, with its outputs, its time and its disk space.
 
     Args:
         bench: As for `build`.
         progress: As for `build`.
+        dry_run: Download nothing: benchmarks that are not on this machine are counted only.
         **options: As for `build`.
 
     Returns:
@@ -221,7 +228,7 @@ def plan_build(bench: Benches, *, progress: Shows = True, **options: Unpack[Buil
     plan = _plan(listed(bench), options)
     where = source_folders(options.get("data_dir"), options.get("image_root"))
     offline, family = options.get("offline", False), options.get("family", "")
-    sources = Sources(where.data_dir, offline, family, "any", image_root=where.image_root)
+    sources = Sources(where.data_dir, offline, family, "any", dry_run=dry_run, image_root=where.image_root)
     return PlannedBuild(plan, open_benches(plan.benches, sources, interface), options, interface)
 
 

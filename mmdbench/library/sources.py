@@ -13,6 +13,7 @@ from mmdbench.library.user_interface import ProgressBar, UserInterface
 if TYPE_CHECKING:
     from mmdbench.benches import Bench
     from mmdbench.benches.bench import Answers
+    from mmdbench.benches.catalog import BenchInfo
     from mmdbench.benches.fetch import FetchSettings
 
 __all__ = ["Sources", "download_progress", "open_benches"]
@@ -22,7 +23,8 @@ __all__ = ["Sources", "download_progress", "open_benches"]
 class Sources:
     """Options that open benchmarks: folders, downloads, the family of a user's file, and its answers.
 
-    `yes` agrees to downloads of more than 1 GB; in a dry run nothing but clean benchmarks is downloaded.
+    `yes` agrees to downloads of more than 1 GB; in a dry run nothing is downloaded, and benchmarks that are
+    not on this machine have a stand-in.
     """
 
     data_dir: Path | None = None
@@ -48,30 +50,69 @@ def open_benches(names: Sequence[str], sources: Sources, interface: UserInterfac
         The benchmarks, in the order of the names.
     """
     from mmdbench.benches import open_bench
-    from mmdbench.benches.catalog import bench_title, unlike_published
-    from mmdbench.benches.lookup import looks_like_path
+    from mmdbench.benches.stand_in import stand_in
 
-    benches = []
+    benches, absent = [], []
     with download_progress(interface) as settings:
         for name in names:
+            info = _absent(name, sources) if sources.dry_run else None
+            if info is not None:
+                benches.append(stand_in(info))
+                absent.append(info)
+                continue
             bench = open_bench(
                 name,
                 data_dir=sources.data_dir,
-                offline=sources.offline,
+                offline=sources.offline or sources.dry_run,
                 family=sources.family or None,
                 settings=settings,
                 answers=sources.answers,
                 image_root=sources.image_root,
             )
-            if looks_like_path(name) and not (sources.family or interface.quiet):
-                interface.note(f"{bench.name}: family {bench.family} ({bench.family_reason})")
-            difference = unlike_published(bench.name, len(bench.questions), bench.unpublished_md5)
-            if difference:
-                interface.note(f"mmdbench: FILE of {bench_title(bench.name)}: {difference}.")
-            for note in () if interface.quiet else bench.notes:
-                interface.note(f"{bench_title(bench.name)}: {note}")
+            _note_bench(name, bench, sources, interface)
             benches.append(bench)
+    if absent:
+        interface.note(_absent_note(absent))
     return benches
+
+
+def _absent(name: str, sources: Sources) -> BenchInfo | None:
+    """The catalogue's entry of a benchmark whose file is not on this machine; None for all else."""
+    from mmdbench.benches.catalog import find_bench
+    from mmdbench.benches.fetch import find_bench_file
+    from mmdbench.errors import UsageError
+
+    try:
+        info = find_bench(name)
+    except UsageError:  # no benchmark of the catalogue
+        return None
+    return None if find_bench_file(info, sources.data_dir) is not None else info
+
+
+def _absent_note(absent: Sequence[BenchInfo]) -> str:
+    from mmdbench.benches.catalog import bench_title
+    from mmdbench.benches.stand_in import PHOTOGRAPHS
+
+    rows = ", ".join(f"{bench_title(info.name)} ({info.rows:,} rows)" for info in absent)
+    names = " ".join(info.name for info in absent)
+    return (
+        f"Not on this machine: {rows}. The published numbers of rows are counted, with the pictures of "
+        f"{PHOTOGRAPHS}. To download: mmdbench data get {names}"
+    )
+
+
+def _note_bench(name: str, bench: Bench, sources: Sources, interface: UserInterface) -> None:
+    """Show a family that was inferred, a difference from the published file, and other notes."""
+    from mmdbench.benches.catalog import bench_title, unlike_published
+    from mmdbench.benches.lookup import looks_like_path
+
+    if looks_like_path(name) and not (sources.family or interface.quiet):
+        interface.note(f"{bench.name}: family {bench.family} ({bench.family_reason})")
+    difference = unlike_published(bench.name, len(bench.questions), bench.unpublished_md5)
+    if difference:
+        interface.note(f"mmdbench: FILE of {bench_title(bench.name)}: {difference}.")
+    for note in () if interface.quiet else bench.notes:
+        interface.note(f"{bench_title(bench.name)}: {note}")
 
 
 @contextmanager

@@ -13,11 +13,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from build_samples import bomb, write_tsv
+from build_samples import bomb, photograph, write_tsv
 from mmdbench.benches import open_bench
 from mmdbench.benches.catalog import BenchInfo
 from mmdbench.benches.fetch import ChecksumWarning, DownloadProgress, FetchSettings
-from mmdbench.builds.estimate import estimate_build
+from mmdbench.builds.estimate import TableScale, estimate_build
+from mmdbench.builds.measured_scale import measure_scale
 from mmdbench.builds.plan import BuildPlan, plan_benches
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli.build import build
@@ -128,6 +129,32 @@ def test_estimates_are_of_the_right_size(tmp_path: Path) -> None:
     size = sum(p.stat().st_size for p in (tmp_path / "out").glob("*.tsv"))
     assert size / 3 < estimate.bytes < size * 3
     assert estimate.variants == {("hard", "graffiti"): 6, ("hard", "gaussian_noise"): 6}
+
+
+def test_an_estimate_is_what_was_measured_on_this_machine(tmp_path: Path) -> None:
+    """All of a build is measured here: what took ten seconds is estimated at ten, and takes these bytes."""
+    source = write_tsv(tmp_path / "own.tsv", 4, width=200, height=150)
+    plan = BuildPlan((str(source),), levels=("hard",), corruptions=("gaussian_noise",), codec="jpeg:60")
+    planned, times = plan_benches(plan, [open_bench(source)], load_spec()), iter((0.0, 10.0))
+    scale = measure_scale(plan, planned, load_spec(), 1, clock=lambda: next(times))
+    estimate = estimate_build(plan, planned, 1, scale=scale)
+    assert estimate.wall_seconds == pytest.approx(10)
+    more = ("--level", "hard", "--corruption", "gaussian_noise", "--codec", "jpeg:60")
+    assert run("build", "--bench", source, *more, "-o", tmp_path / "out").exit_code == 0
+    assert (tmp_path / "out" / "own_hard.tsv").stat().st_size == pytest.approx(estimate.bytes, rel=0.02)
+
+
+def test_measuring_leaves_out_pictures_that_are_broken(tmp_path: Path) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 2)
+    whole = source.read_text()
+    broken = base64.b64encode(photograph(0)[:-900]).decode()
+    source.write_text(f"{whole}7\tBroken?\tyes\tno\tA\tc0\t{broken}\n")
+    plan = BuildPlan((str(source),), levels=("hard",), corruptions=("graffiti",))
+    planned = plan_benches(plan, [open_bench(source)], load_spec())
+    assert measure_scale(plan, planned, load_spec(), 1, clock=iter((0.0, 1.0)).__next__).seconds > 1
+    source.write_text(whole.partition("\n")[0] + f"\n7\tBroken?\tyes\tno\tA\tc0\t{broken}\n")
+    planned = plan_benches(plan, [open_bench(source)], load_spec())
+    assert measure_scale(plan, planned, load_spec(), 1) == TableScale()
 
 
 def test_rows_that_refer_to_another_picture_are_not_counted_as_pictures(tmp_path: Path) -> None:
@@ -243,7 +270,7 @@ def test_a_build_downloads_with_progress(tmp_path: Path, monkeypatch: pytest.Mon
         return path
 
     monkeypatch.setattr("mmdbench.benches.lookup.fetch_bench", fetch)
-    built = run("build", "--bench", "MMStar", "--level", "hard", "--dry-run", "-o", tmp_path / "out")
+    built = run("build", "--bench", "MMStar", "--level", "hard", "-o", tmp_path / "out")
     assert built.exit_code == 0, built.output
     assert seen[0] is not None
     seen[0].progress(DownloadProgress("MMStar.tsv", 5_000_000, 10_000_000))
