@@ -174,7 +174,7 @@ class Cell:
 
     def as_dict(self) -> dict[str, Any]:
         """The cell as a JSON-able dict; without `repeat` in the first one, as before there were several."""
-        return _without_first(asdict(self))
+        return _without_first({name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typer import testing
 
 from mmdbench.corruptions.spec_file import ADDED
 from pictures import picture, png
+from pip_installs import Installer
 
 collect_ignore = ["fuzz", "support"]  # no tests, and packages that are not always there
 
@@ -42,6 +43,12 @@ def _no_corruption_from_outside() -> Iterator[None]:
     """Forget the corruptions from outside that a test used."""
     yield
     ADDED.clear()
+
+
+@pytest.fixture(scope="session")
+def installer(tmp_path_factory: pytest.TempPathFactory) -> Installer:
+    """Builds and installs projects with pip."""
+    return Installer(tmp_path_factory.mktemp("build-requirements"))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmdbench.library.sources import Sources, open_benches
 from mmdbench.library.user_interface import UserInterface
 from mmdbench.report.regraded import ScoredPart, counted, regraded_table
 from mmdbench.report.tables.run_notes import run_notes
-from mmdbench.results.graded_run import catalogue_names
+from mmdbench.results.graded_run import RunResults, catalogue_names
 from mmdbench.results.judging.open import JudgeOptions
 from mmdbench.results.rescoring import Regraded, RowChange, regrade_and_save, score_predictions
 from mmdbench.scoring import Rules, Score
@@ -57,27 +58,32 @@ class ScoredParts:
         return counted(self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RegradedRun:
     """A run graded by other rules: its scores arm by arm, the rows that changed, and the files written."""
 
     regraded: Regraded
     files: tuple[Path, ...]
 
-    @property
+    @cached_property
+    def results(self) -> RunResults:
+        """The graded run, as a report takes it."""
+        return self.regraded.results
+
+    @cached_property
     def notes(self) -> list[str]:
         """The notes that limit the scores."""
-        return list(run_notes(self.regraded.results))
+        return list(run_notes(self.results))
 
     @property
     def settled(self) -> bool:
         """True if the run is complete, and its judge settled what it was asked about."""
-        return self.regraded.results.settled
+        return self.results.settled
 
     @property
     def scores(self) -> ScoredParts:
         """The scores as people read them."""
-        results = self.regraded.results
+        results = self.results
         parts = (
             ScoredPart(
                 results.title(arm.bench),

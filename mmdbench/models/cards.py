@@ -323,7 +323,8 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 def _card(name: str, table: Any, where: str) -> ModelCard:
     if not isinstance(table, dict):
         raise UsageError(f"{where}: {name} must be a table: [{name}] and, below it, adapter = '…'.")
-    refuse_secrets(table, name, where)
+    if where != _SHIPPED:  # these hold none, and are read at each start
+        refuse_secrets(table, name, where)
     for key in table:
         if key not in (*_FIELDS, *_ASKED):
             raise UnknownNameError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -21,15 +21,10 @@ def as_installed(folder, *words):
     command_line(*words)
 
 
-def test_a_package_of_its_own_adds_a_model(make_tsv, tmp_path):
+def test_a_package_of_its_own_adds_a_model(make_tsv, installer, tmp_path):
     source = tmp_path / "source"
-    for file in EXAMPLE.rglob("*"):
-        if file.is_file() and "egg-info" not in str(file) and "__pycache__" not in str(file):
-            copy = source / file.relative_to(EXAMPLE)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.read_bytes())
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", tmp_path / "site"]
-    subprocess.run([*install, source], check=True, capture_output=True)
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "build"))
+    installer.install(source, f"--target={tmp_path / 'site'}")
     path = make_tsv(6)
 
     def run(*words):

@@ -501,7 +501,7 @@ def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_same_bytes_with_any_workers_and_after_many_kills(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "80"))
+    rows = int(os.environ.get("MMDBENCH_PROOF_ROWS", "40"))
     kills = int(os.environ.get("MMDBENCH_PROOF_KILLS", "4"))
     proof = load_proof()
     monkeypatch.setattr(proof, "start_child", lambda program, words: Child([program, *words], run_program))

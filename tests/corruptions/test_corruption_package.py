@@ -28,11 +28,10 @@ app(["list", "corruptions", "--json"], standalone_mode=False)
 """
 
 
-def test_a_package_of_its_own_adds_a_corruption(make_tsv, tmp_path):
+def test_a_package_of_its_own_adds_a_corruption(make_tsv, installer, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "build"))
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site")]
-    subprocess.run([*install, str(source)], check=True, capture_output=True)
+    installer.install(source, f"--target={tmp_path / 'site'}")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "XDG_CONFIG_HOME": str(tmp_path)}
 
     def used(folder):

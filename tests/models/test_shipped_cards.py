@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from datetime import date
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from mmdbench.adapters._openai_api.settings import read_settings
 
+from child_processes import Child
 from faulty_server import FaultyServer
 from mmdbench.cli.doctor import doctor
 from mmdbench.cli.evaluate import evaluate
@@ -31,6 +33,21 @@ PAID = {name: card for name, card in CARDS.items() if card.price}
 def _without_cards_of_a_user(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def test_shipped_cards_hold_no_secret():
+    """A file of a user is searched for keys, and so is a copy of the shipped one."""
+    assert read_cards(Path(__file__).resolve().parents[2] / "adapters" / "cards.toml") == CARDS
+
+
+def find_with_a_key_that_is_an_endpoint():
+    os.environ["SOME_API_KEY"] = CARDS["openai"].endpoint
+    assert find_card("chance") == CARDS["chance"]
+
+
+def test_shipped_cards_are_not_searched_for_secrets():
+    with Child([], find_with_a_key_that_is_an_endpoint) as child:
+        assert child.wait() == 0, child.stderr
 
 
 @pytest.mark.parametrize("name", STORED)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import mmdbench
+from child_processes import Child
 from forked_program import forked_program
 from mmdbench.benches import open_bench
 from mmdbench.cli import app
@@ -173,8 +176,15 @@ def test_the_ray_cluster():
     assert set(re.findall(r"(?<= )--[a-z-]+", text.partition("cluster_name")[0])) <= options
 
 
+def run_cells():
+    """Run the cells of the notebook with the settings of the test, and warnings as errors."""
+    warnings.simplefilter("error")
+    os.environ |= {"QUESTIONS": "4", "XDG_CONFIG_HOME": "config"}
+    runpy.run_path("cells.py")
+
+
 @pytest.mark.slow
-def test_the_notebook(monkeypatch):
+def test_the_notebook():
     if not find_spec("matplotlib"):
         pytest.skip("matplotlib is not installed")
     notebook = json.loads((EXAMPLES / "robustness.ipynb").read_text("utf-8"))
@@ -183,10 +193,10 @@ def test_the_notebook(monkeypatch):
     assert all(not c["outputs"] for c in notebook["cells"] if c["cell_type"] == "code"), "clear the outputs"
     head = "import matplotlib\nmatplotlib.use('agg')\n"
     Path("cells.py").write_text(head + "\n\n".join(cells), encoding="utf-8")
-    monkeypatch.setenv("QUESTIONS", "8")
     Path("config/mmdbench").mkdir(parents=True)
     Path("config/mmdbench/models.toml").write_text(
         '[baseline]\nadapter = "chance"\n'
     )  # the real one reads texts, slowly
-    run("cells.py")
+    with Child([], run_cells) as cells:
+        assert cells.wait() == 0, cells.stderr
     assert Path("drops.png").stat().st_size > 5000

@@ -263,17 +263,16 @@ def test_the_wheel_holds_what_it_must(wheel):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
-def test_an_installed_copy_works(kind, source, request, tmp_path):
+def test_an_installed_copy_works(kind, source, installer, request, tmp_path):
     """The wheel was built from the source distribution, as pip builds one: it stands for both."""
     venv.create(tmp_path / "env", system_site_packages=False, with_pip=False)
     python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    target = str(source if kind == "editable" else request.getfixturevalue("wheel"))
-    flags = ["--no-deps", *(["-e"] if kind == "editable" else [])]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", *flags, target],
-        check=True,
-        capture_output=True,
-    )
+    if kind == "editable":
+        installer.install(source, "-e", python=str(python))
+    else:
+        wheel = str(request.getfixturevalue("wheel"))
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", wheel]
+        subprocess.run(pip, check=True, capture_output=True)
     # The dependencies are lent by the environment that runs the tests; mmdbench itself is not.
     lend = tmp_path / "lend.py"
     lend.write_text(

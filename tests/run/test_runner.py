@@ -180,8 +180,8 @@ def test_the_manifest_describes_the_run_and_holds_no_path(make_tsv, tmp_path):
 
 @pytest.fixture
 def command(make_tsv, tmp_path):
-    """A function that gives the words of a run of 240 requests into a folder."""
-    path, cards = make_tsv(60), tmp_path / "cards.toml"
+    """A function that gives the words of a run of 160 requests into a folder."""
+    path, cards = make_tsv(40), tmp_path / "cards.toml"
 
     def words(folder, seconds):
         cards.write_text(f'[guess]\nadapter = "chance"\noptions = {{seconds = {seconds}}}\n')
@@ -211,11 +211,11 @@ def test_twenty_kills_change_nothing(command, tmp_path):
                 run.wait_until(lambda: written() >= enough)  # noqa: B023 - called before the next round
             time.sleep(rng.uniform(0, 0.02 if number % 4 else 0.3))
             assert run.poll() is None
-    assert 60 < len(read_replies(tmp_path / "killed")) < 240
+    assert 60 < len(read_replies(tmp_path / "killed")) < 160
     run_command(*command("killed", 0))
     for name in ("tables.json", "report.md", "grades.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    asked_once(tmp_path / "killed", 240)
+    asked_once(tmp_path / "killed", 160)
 
 
 def test_ctrl_c_leaves_a_run_that_the_same_command_resumes(command, tmp_path):
@@ -228,8 +228,8 @@ def test_ctrl_c_leaves_a_run_that_the_same_command_resumes(command, tmp_path):
         assert run.wait() == 130
         assert f"Run the same command to resume: {shlex.join(['mmdbench', *map(str, words)])}\n" in run.stderr
     before = len(read_replies(tmp_path / "run"))
-    assert 0 < before < 240
+    assert 0 < before < 160
     with folder_lock(tmp_path / "run", "looking"):
         pass
     run_command(*command("run", 0))
-    asked_once(tmp_path / "run", 240)
+    asked_once(tmp_path / "run", 160)

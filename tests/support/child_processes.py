@@ -15,9 +15,13 @@ from pathlib import Path
 
 # A wrong name would be passed over in silence: tests/project/test_layout.py looks each up.
 PRELOADED = [
+    "PIL.BmpImagePlugin",
+    "PIL.GifImagePlugin",
     "PIL.ImageOps",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
+    "PIL.PpmImagePlugin",
+    "PIL.features",
     "mmdbench.adapters.chance",
     "mmdbench.adapters.openai_api",
     "mmdbench.benches.fetch",
@@ -28,14 +32,18 @@ PRELOADED = [
     "mmdbench.cli.evaluate",
     "mmdbench.cli.report",
     "mmdbench.cli.score",
+    "mmdbench.corruptions.capture",
     "mmdbench.corruptions.environmental",
     "mmdbench.corruptions.images",
+    "mmdbench.corruptions.operations",
     "mmdbench.corruptions.post_processing",
     "mmdbench.corruptions.transmission",
     "mmdbench.library.asking",
+    "mmdbench.library.downloads",
     "mmdbench.library.evaluating",
     "mmdbench.library.rescoring",
     "mmdbench.library.run",
+    "mmdbench.library.several",
     "mmdbench.report.comparison",
     "mmdbench.report.load",
     "mmdbench.report.render.report_files",
@@ -47,10 +55,14 @@ PRELOADED = [
     "mmdbench.run.preflight",
     "mmdbench.run.runner",
     "mmdbench.system.remote.copies",
+    "mmdbench.variants.released_data",
     "numpy.random",
     "openai.resources.chat.completions",  # takes longest
+    "pybase64",
     "pydantic.type_adapter",
     "pytest",
+    "typer._adapters",
+    "typer._click.decorators",
 ]
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(PRELOADED)

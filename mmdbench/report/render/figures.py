@@ -107,12 +107,13 @@ def _with_font(svg: bytes) -> bytes:
     from fontTools.ttLib import TTFont
     from matplotlib import get_data_path
 
-    font = TTFont(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), recalcTimestamp=False)
-    subsetter = Subsetter(Options(layout_features=[], drop_tables=["FFTM"]))
+    subsetter = Subsetter(Options(layout_features=[], drop_tables=["FFTM", "GDEF", "GPOS", "GSUB", "kern"]))
     subsetter.populate(text=html.unescape(svg.decode("utf-8")))
-    subsetter.subset(font)
     glyphs = io.BytesIO()
-    font.save(glyphs)
+    path = Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    with TTFont(path, recalcTimestamp=False, lazy=True) as font:
+        subsetter.subset(font)
+        font.save(glyphs)
     data = base64.b64encode(glyphs.getvalue()).decode("ascii")
     rule = f"@font-face {{font-family: '{_FONT}'; src: url(data:font/ttf;base64,{data})}}"
     return svg.replace(b"</style>", f"{rule}</style>".encode(), 1)
