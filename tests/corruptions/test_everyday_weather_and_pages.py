@@ -93,7 +93,7 @@ def test_counts_follow_the_shape_and_not_the_size(name):
 
 def test_fog_is_densest_at_the_top_and_uneven():
     layer = corrupt(BLACK, "everyday.fog", level="hard")[..., 0].astype(float)
-    assert layer[:60].mean() > 1.2 * layer[-60:].mean()
+    assert layer[:60].mean() > layer[-60:].mean() + 15
     assert layer[:60].mean(axis=0).std() > 3
 
 
@@ -155,8 +155,8 @@ def test_occlusion_covers_the_share_that_it_states(kind):
             params = sample("everyday.occlusion", image.shape, level=level, seed=seed) | {"kind": kind}
             made = apply("everyday.occlusion", image, params)
             covered.append((np.abs(made.astype(int) - image).max(axis=2) > 8).mean())
-        stated = params["covered"]
-        assert np.mean(covered) == pytest.approx(stated, rel=0.12)
+        assert np.mean(covered) == pytest.approx(params["covered"], abs=0.03)
+        assert covered == pytest.approx([params["covered"]] * len(covered), abs=0.09)
 
 
 def test_occlusion_draws_all_three_kinds():

@@ -138,11 +138,17 @@ def _places(params: p.Params, count: int) -> list[tuple[int, float, float]]:
     ]
 
 
+def _area(params: p.Params) -> float:
+    """The share of the picture that each shape takes; overlaps and borders cost what was measured."""
+    covered: float = params["covered"]
+    return covered / (1 - 0.5 * covered**2) / _SHAPES
+
+
 def _stickers(image: Image, params: p.Params) -> Image:
     """Round stickers with a white rim and a word."""
     out: Image = image.copy()
     height, width = image.shape[:2]
-    radius = round(math.sqrt(params["covered"] * height * width / (_SHAPES * math.pi)))
+    radius = round(math.sqrt(_area(params) * height * width / math.pi))
     for k, x, y in _places(params, _SHAPES):
         colour, word = _STICKERS[(params["pick"] + k) % len(_STICKERS)]
         centre = (int(x * width), int(y * height))
@@ -162,7 +168,7 @@ def _cut_outs(image: Image, params: p.Params) -> Image:
     out: Image = image.copy()
     height, width = image.shape[:2]
     grey = (0, 127, 255)[params["pick"] % 3]
-    half = math.sqrt(params["covered"] / _SHAPES) / 2
+    half = math.sqrt(_area(params)) / 2
     for k, x, y in _places(params, _SHAPES):
         longer = (1.5, 0.8, 1.2, 0.6, 1)[(params["pick"] + k) % 5]
         left, right = (max(0, round((x + sign * half * longer) * width)) for sign in (-1, 1))
