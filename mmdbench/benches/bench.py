@@ -45,6 +45,7 @@ class Bench:
         table: The cells of the file, as bytes.
         family_reason: The reason for the family, in words.
         notes: The way in which unusual options and answers were read, for users.
+        source: The dataset that the file was made of, with its revision; empty for other files.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Bench:
     table: TsvTable = field(repr=False)
     family_reason: str = ""
     notes: tuple[str, ...] = ()
+    source: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mmdbench.benches.bench import Answers, Bench, read_bench
 from mmdbench.benches.catalog import bench_names, find_bench
+from mmdbench.benches.converted import OpenOptions, named_files, open_converted
 from mmdbench.benches.fetch import FetchSettings, fetch_bench, find_file
+from mmdbench.benches.hub_dataset import HUB, open_hub_bench
+from mmdbench.benches.lmms_task import read_task
+from mmdbench.benches.local_sources import open_local_source
 from mmdbench.benches.rbench import TASKS, open_rbench
 from mmdbench.benches.vlmevalkit import open_kit_bench
 from mmdbench.errors import UnknownNameError
 from mmdbench.system.remote import fetch_file, is_url
 
-__all__ = ["expand_benches", "looks_like_path", "open_bench"]
+__all__ = ["SOURCE_SUFFIXES", "expand_benches", "looks_like_path", "open_bench"]
 
+SOURCE_SUFFIXES = (".tsv", ".json", ".yaml", ".yml")
+"""The endings of files that are benchmarks."""
+
+_TASKS = (".yaml", ".yml")
 _KIT = "vlmeval:"
 _RBENCH = "rbench:"
 _RBENCH_SETS = {f"{_RBENCH}all": "", f"{_RBENCH}ref": "-ref"}
@@ -29,14 +38,17 @@ def open_bench(
     settings: FetchSettings | None = None,
     answers: Answers = "check",
     image_root: Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Bench:
-    """Open a benchmark by name, or any TSV file by path or URL.
+    """Open a benchmark by name, or a file by path or URL.
 
     Args:
         name_or_path: A name of the catalogue, which is searched for in `data_dir`, `$LMUData` and
             `~/LMUData` and then downloaded; the name of another TSV file there; a path or URL of one;
-            `vlmeval:<dataset>` for a dataset of VLMEvalKit, if that is installed; or `rbench:<task>`
-            for a task of R-Bench, whose files must be in one of these folders.
+            `vlmeval:<dataset>` for a dataset of VLMEvalKit, if that is installed; `rbench:<task>`
+            for a task of R-Bench, whose files must be in one of these folders; `hf:owner/name` for a
+            dataset of the Hub; or a file of another tool (COCO-VQA's `.json`, lmms-eval's `.yaml`, a
+            folder of pictures with metadata).
         data_dir: A folder to search first, and to download to; it may be a URL.
         offline: Download nothing.
         family: How the benchmark is prompted and graded. By default the catalogue says it, or it is
@@ -44,6 +56,7 @@ def open_bench(
         settings: Settings of a download.
         answers: Treatment of right answers that are not labels of options, or missing.
         image_root: A folder that image files of a TSV may be in beside the TSV's own.
+        columns: The columns of a dataset or of another tool's file, as `parse_columns` reads them.
 
     Returns:
         The benchmark with all its questions; images are read when they are needed.
@@ -55,6 +68,11 @@ def open_bench(
         DownloadError: The file cannot be downloaded.
     """
     name = str(name_or_path)
+    options = OpenOptions(
+        data_dir, offline, family, answers, image_root, columns or {}, settings or FetchSettings()
+    )
+    if name.startswith(HUB) and not is_url(name):
+        return open_hub_bench(name, options)
     if is_url(name):
         return read_bench(fetch_file(name), family=family, answers=answers, image_root=image_root)
     if name.startswith(_KIT):
@@ -63,17 +81,29 @@ def open_bench(
     if name.startswith(_RBENCH):
         return open_rbench(name.removeprefix(_RBENCH), data_dir, answers=answers)
     if looks_like_path(name) or isinstance(name_or_path, Path):
-        return read_bench(Path(name).expanduser(), family=family, answers=answers, image_root=image_root)
+        return _open_path(Path(name).expanduser(), options)
     try:
         info = find_bench(name)
     except UnknownNameError:
         # Degraded copies are in the same folders, under names that the catalogue does not have.
         path = find_file(f"{name}.tsv", data_dir)
         if path is None:
-            raise
+            converted = named_files(name, data_dir)
+            if not converted:
+                raise
+            return open_converted(converted[0], options)
         return read_bench(path, family=family, answers=answers, image_root=image_root)
     path = fetch_bench(info, data_dir=data_dir, offline=offline, settings=settings)
     return read_bench(path, info=info, family=family, answers=answers, image_root=image_root)
+
+
+def _open_path(path: Path, options: OpenOptions) -> Bench:
+    if path.suffix.lower() in _TASKS:
+        dataset, told = read_task(path)
+        return open_hub_bench(dataset, replace(options, columns={**told, **options.columns}))
+    if path.suffix.lower() == ".json" or path.is_dir():
+        return open_local_source(path, options)
+    return read_bench(path, family=options.family, answers=options.answers, image_root=options.image_root)
 
 
 def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
@@ -104,4 +134,4 @@ def expand_benches(names: str | Iterable[str]) -> tuple[str, ...]:
 
 def looks_like_path(name: str) -> bool:
     """True if a name means a file and not a benchmark of the catalogue."""
-    return "/" in name or "\\" in name or name.lower().endswith(".tsv")
+    return "/" in name or "\\" in name or name.lower().endswith(SOURCE_SUFFIXES)

@@ -13,15 +13,19 @@ from mmdbench.benches.tsv_table import TsvRow, TsvTable
 from mmdbench.errors import DataError
 
 __all__ = [
+    "OPTION_LISTS",
     "RowOptions",
     "is_label",
+    "labelled_options",
     "lettered_options",
     "listed_options",
+    "parsed_text",
     "rename_options",
     "stray_options",
 ]
 
-_LISTS = ("options", "choices", "answer_choices", "multiple_choices", "candidates", "option", "choice")
+OPTION_LISTS = ("options", "choices", "answer_choices", "multiple_choices", "candidates", "option", "choice")
+"""The columns that may hold the options of a row as a list."""
 _MOST = 26
 _NO_OPTIONS = "N"
 """The mark of a row without options in R-Bench's column `choice`."""
@@ -102,7 +106,21 @@ def listed_options(row: TsvRow, column: str) -> dict[str, str]:
     text = row.text(column)
     if not text or text == _NO_OPTIONS:
         return {}
-    value = lettered_options(text) or _parsed(text)
+    options = labelled_options(lettered_options(text) or parsed_text(text))
+    if options:
+        return options
+    raise DataError(
+        f"{row.where(column)}: {text[:60]!r} is not a list of two or more options.",
+        hint='Write ["cat", "dog"] or A.cat; B.dog, or a column for each option: A, B, C …',
+    )
+
+
+def labelled_options(value: object) -> dict[str, str]:
+    """The options of a list or of label → text, by label; none if it is something else.
+
+    >>> labelled_options(["A. cat", "B. dog"])
+    {'A': 'cat', 'B': 'dog'}
+    """
     if isinstance(value, list):
         value = dict(zip(string.ascii_uppercase + "#", value, strict=False))
     if isinstance(value, dict):
@@ -110,10 +128,7 @@ def listed_options(row: TsvRow, column: str) -> dict[str, str]:
         texts = all(isinstance(option, str | int | float) for option in options.values())
         if texts and 1 < len(options) == len(value) <= _MOST and all(map(is_label, options)):
             return _without_labels({label: str(option) for label, option in options.items()})
-    raise DataError(
-        f"{row.where(column)}: {text[:60]!r} is not a list of two or more options.",
-        hint='Write ["cat", "dog"] or A.cat; B.dog, or a column for each option: A, B, C …',
-    )
+    return {}
 
 
 def lettered_options(text: str) -> dict[str, str]:
@@ -137,7 +152,7 @@ def _list_column(table: TsvTable) -> str:
     names = table.header.names
     if any(map(is_label, names)):
         return ""
-    for name in _LISTS:
+    for name in OPTION_LISTS:
         cells = (row.text(name) for row in table.rows) if name in names else iter(())
         first = next((cell for cell in cells if cell not in ("", _NO_OPTIONS)), "")
         if first.lstrip().startswith(("[", "{")) or len(lettered_options(first)) > 1:
@@ -155,7 +170,8 @@ def _spelled(names: Sequence[str], pattern: re.Pattern[str]) -> dict[str, str]:
     return {}
 
 
-def _parsed(text: str) -> object:
+def parsed_text(text: str) -> object:
+    """The value of a JSON or Python text; None for another text."""
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text.strip())

@@ -225,7 +225,7 @@ def read_log(path: Path, *, left_out: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def _bench_record(bench: Bench) -> dict[str, Any]:
-    return {
+    record = {
         "name": bench.name,
         "family": bench.family,
         "file": bench.path.name,
@@ -233,6 +233,7 @@ def _bench_record(bench: Bench) -> dict[str, Any]:
         "questions": len(bench.questions) - bench.without_picture,
         "without_picture": bench.without_picture,
     }
+    return record | ({"source": bench.source} if bench.source else {})
 
 
 def _differences(prefix: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import Bench, get_bench_names, open_bench
+from mmdbench.benches.converted import named_files
 from mmdbench.benches.fetch import find_file
 from mmdbench.errors import MmdbenchError, UsageError
 from mmdbench.system.inner_paths import plain_name
@@ -95,5 +96,6 @@ def _places(
         places.append(record["name"])
     name = plain_name(beside.parent, record["file"], f"The manifest of {beside}")
     candidates = (find_file(name, data_dir), Path(name), beside.parent / name)
+    places += named_files(record["name"], data_dir)
     places += [path for path in candidates if path is not None and path.is_file()]
     return places

@@ -14,7 +14,7 @@ from mmdbench.cli._shared.output import print_paths, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.library.options import chosen_levels
-from mmdbench.library.sources import Sources
+from mmdbench.library.sources import Sources, given_columns
 from mmdbench.records import CLEAN, RECODED, RunPlan
 from mmdbench.system.images import MAX_PIXELS
 
@@ -55,6 +55,7 @@ def assign(
     family: opts.Family = "",
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
+    column: opts.Columns = None,
     offline: opts.Offline = False,
     yes: opts.Yes = False,
     draw: Annotated[
@@ -133,7 +134,12 @@ def assign(
         rows = assigning.RowDraw(**_known(p_sft=p_sft, p_rl=p_rl, seed=seed))
     screen = Terminal(quiet=quiet)
     work = assigning.SetSources(
-        Sources(data_dir, offline, family, yes=yes, image_root=image_root), screen, out, rows
+        Sources(
+            data_dir, offline, family, yes=yes, image_root=image_root, columns=given_columns(column or ())
+        ),
+        screen,
+        out,
+        rows,
     )
     change: dict[str, Any] = {"allow_model_change": allow_model_change}
     limits = {"max_usd": max_usd, "max_requests": max_requests, **change}

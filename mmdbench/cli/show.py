@@ -27,6 +27,7 @@ def show(
     profile: opts.Profile = "paper",
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
+    column: opts.Columns = None,
     offline: opts.Offline = False,
     judge: opts.Judge = "",
 ) -> None:
@@ -36,7 +37,7 @@ def show(
     """
     from mmdbench.library import load_run
     from mmdbench.library.showing import show as show_question
-    from mmdbench.library.sources import Sources
+    from mmdbench.library.sources import Sources, given_columns
     from mmdbench.records import RunPlan
     from mmdbench.system.contact_sheet import save_sheet
 
@@ -44,7 +45,9 @@ def show(
         question,
         *(load_run(folder, judge=judge) for folder in run or ()),
         corruptions=opts.members(corruption, corruption_set),
-        sources=Sources(data_dir, offline, answers="any", image_root=image_root),
+        sources=Sources(
+            data_dir, offline, answers="any", image_root=image_root, columns=given_columns(column or ())
+        ),
         width=width,
         plan=RunPlan("", (), seed=seed, profile=profile),
     )

@@ -28,7 +28,7 @@ from mmdbench.errors import DataError, UsageError
 from mmdbench.library.given_options import checked_options
 from mmdbench.library.options import chosen_levels, listed, local_path
 from mmdbench.library.report import source_folders
-from mmdbench.library.sources import Sources, open_benches
+from mmdbench.library.sources import Sources, given_columns, open_benches
 from mmdbench.library.user_interface import Benches, Shows, UserInterface, interface_of
 from mmdbench.records import LEVELS, PAPER_SET, ImageBytes
 from mmdbench.results.pictures import SourceFolders
@@ -74,6 +74,7 @@ class BuildOptions(TypedDict, total=False):
         codec: Encoding of degraded images: `jpeg:Q`, `webp:Q` or `png`.
         degrade_again: Degrade benchmarks too whose pictures are degraded as published.
         family: Question family of a TSV file of one's own.
+        columns: Columns of a dataset of the Hub or of another tool's file.
         data_dir: Folder of benchmark files, searched before `$LMUData` and `~/LMUData`.
         image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
         offline: Never download.
@@ -96,6 +97,7 @@ class BuildOptions(TypedDict, total=False):
     codec: str
     degrade_again: bool
     family: str
+    columns: dict[str, str] | Sequence[str]
     data_dir: str | Path | None
     image_root: str | Path | None
     offline: bool
@@ -228,7 +230,15 @@ def plan_build(
     plan = _plan(listed(bench), options)
     where = source_folders(options.get("data_dir"), options.get("image_root"))
     offline, family = options.get("offline", False), options.get("family", "")
-    sources = Sources(where.data_dir, offline, family, "any", dry_run=dry_run, image_root=where.image_root)
+    sources = Sources(
+        where.data_dir,
+        offline,
+        family,
+        "any",
+        dry_run=dry_run,
+        image_root=where.image_root,
+        columns=given_columns(options.get("columns", ())),
+    )
     return PlannedBuild(plan, open_benches(plan.benches, sources, interface), options, interface)
 
 

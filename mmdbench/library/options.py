@@ -39,6 +39,8 @@ class EvaluateOptions(TypedDict, total=False):
             above 0.
         task: `answer`, or `perceive`.
         family: Question family of a TSV file of one's own.
+        columns: Columns of a dataset of the Hub or of another tool's file: `{"question": "prompt"}`, or
+            "question=prompt,image=img".
         data_dir: Folder of benchmark files, searched before `$LMUData` and `~/LMUData`.
         image_root: Folder of the pictures that a TSV names, if it is not the TSV's own.
         offline: Never download.
@@ -96,6 +98,7 @@ class EvaluateOptions(TypedDict, total=False):
     repeat: int
     task: str
     family: str
+    columns: dict[str, str] | Sequence[str]
     data_dir: str | Path | None
     image_root: str | Path | None
     offline: bool

@@ -13,7 +13,7 @@ from mmdbench.errors import UsageError
 from mmdbench.library.given_models import AnyModel, GivenModel, given_model
 from mmdbench.library.given_options import checked_options
 from mmdbench.library.options import EvaluateOptions, chosen_levels
-from mmdbench.library.sources import Sources
+from mmdbench.library.sources import Sources, given_columns
 from mmdbench.library.user_interface import UserInterface
 from mmdbench.models.local_server import LocalServer
 from mmdbench.records import ANSWER, CLEAN, LEVELS, PAPER_SET, RunPlan
@@ -107,6 +107,7 @@ def _sources(options: EvaluateOptions, task: str, *, dry_run: bool) -> Sources:
         options.get("yes", False),
         dry_run,
         _path(options.get("image_root")),
+        given_columns(options.get("columns", ())),
     )
 
 

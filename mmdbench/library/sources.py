@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmdbench.benches.catalog import BenchInfo
     from mmdbench.benches.fetch import FetchSettings
 
-__all__ = ["Sources", "download_progress", "open_benches"]
+__all__ = ["Sources", "download_progress", "given_columns", "open_benches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Sources:
     yes: bool = False
     dry_run: bool = False
     image_root: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_benches(names: Sequence[str], sources: Sources, interface: UserInterface) -> list[Bench]:
@@ -68,6 +69,7 @@ def open_benches(names: Sequence[str], sources: Sources, interface: UserInterfac
                 settings=settings,
                 answers=sources.answers,
                 image_root=sources.image_root,
+                columns=sources.columns,
             )
             _note_bench(name, bench, sources, interface)
             benches.append(bench)
@@ -113,6 +115,15 @@ def _note_bench(name: str, bench: Bench, sources: Sources, interface: UserInterf
         interface.note(f"mmdbench: FILE of {bench_title(bench.name)}: {difference}.")
     for note in () if interface.quiet else bench.notes:
         interface.note(f"{bench_title(bench.name)}: {note}")
+
+
+def given_columns(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """The map of columns that an option gives, as a table or as texts. Raises UsageError."""
+    from mmdbench.benches.column_map import map_text, parse_columns
+
+    if isinstance(given, Mapping):
+        return parse_columns([map_text({key: name}) for key, name in given.items()])
+    return parse_columns([given] if isinstance(given, str) else given)
 
 
 @contextmanager

@@ -365,6 +365,7 @@ def _bench_record(bench: Bench) -> dict[str, Any]:
     }
     # Only a file that is not the published one has its MD5 here.
     record |= {"md5": bench.unpublished_md5} if bench.unpublished_md5 else {}
+    record |= {"source": bench.source} if bench.source else {}
     return record | ({"notes": list(bench.notes)} if bench.notes else {})
 
 

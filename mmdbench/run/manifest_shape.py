@@ -25,6 +25,7 @@ class _Bench(_BenchFile, total=False):
     family: str
     questions: int
     md5: str
+    source: str
     notes: list[str]
 
 

@@ -44,7 +44,9 @@ Labels = Annotated[
 ]
 Benches = Annotated[
     list[str],
-    typer.Option("--bench", parser=BENCH, help="A benchmark, a set such as mmd, or a TSV file; repeatable."),
+    typer.Option(
+        "--bench", parser=BENCH, help="A benchmark, a set such as mmd, hf:owner/name, or a file; repeatable."
+    ),
 ]
 RunOut = Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder of the run.")]
 RunOutOrNone = Annotated[Path | None, typer.Option("-o", "--out", parser=OUT, help="Folder of the run.")]
@@ -73,6 +75,14 @@ ImageRoot = Annotated[
         "--image-root",
         parser=LOCAL,
         help="Folder of the pictures that a TSV names, if it is not the TSV's own.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    question_option(
+        "--column",
+        help="Columns of a dataset of the Hub or of another tool's file: question=prompt,image=img; "
+        "repeatable, and kept for later commands.",
     ),
 ]
 Offline = Annotated[bool, question_option("--offline", help="Never download.")]
