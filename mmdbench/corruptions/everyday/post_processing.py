@@ -19,7 +19,6 @@ from mmdbench.corruptions._blending import look_up
 from mmdbench.corruptions._drawing import draw_text, text_size
 from mmdbench.corruptions._filtering import gaussian_blur
 from mmdbench.corruptions._random import Stream
-from mmdbench.corruptions._warping import in_32nds, warp
 from mmdbench.corruptions.definition import Image, Values, corruption
 from mmdbench.corruptions.everyday._layers import GRID, cover, enlarged
 
@@ -77,17 +76,21 @@ def _projected(image: Image, source: Matrix, rgb: Sequence[int]) -> Image:
     Every operation is exactly rounded, one at a time, so that positions are the same on every machine.
     """
     height, width = image.shape[:2]
-    out, x = np.empty_like(image), (np.arange(width) + 0.5) / width
+    # To px; single precision is to 1/500 px in the largest picture.
+    in_px = [width * source[0] - source[2] / 2, height * source[1] - source[2] / 2, source[2]]
+    steps = np.array(in_px, np.float32)
+    out, x = np.empty_like(image), ((np.arange(width) + 0.5) / width).astype(np.float32)
     rows = max(1, _PIXELS_PER_STRIP // width)
     for start in range(0, height, rows):
-        y = ((np.arange(start, min(start + rows, height)) + 0.5) / height)[:, None]
-        across, down, scale = (line[0] * x + (line[1] * y + line[2]) for line in source)
+        y = ((np.arange(start, min(start + rows, height))[:, None] + 0.5) / height).astype(np.float32)
+        across, down, scale = (by_x * x + (by_y * y + offset) for by_x, by_y, offset in steps)
         with np.errstate(divide="ignore"):
-            columns, lines = (
-                in_32nds(place / scale * side - 0.5, side, margin=1)
-                for place, side in ((across, width), (down, height))
-            )
-        out[start : start + rows] = warp(image, columns, lines, rgb)
+            places = [np.clip(place / scale, -1, side) for place, side in ((across, width), (down, height))]
+        # Rounded to 1/32 px; OpenCV's ways of sampling at other places differ from version to version.
+        whole, fraction = cv2.convertMaps(places[0], places[1], cv2.CV_16SC2)
+        out[start : start + rows] = cv2.remap(
+            image, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=tuple(rgb)
+        ).reshape(-1, *image.shape[1:])
     return out
 
 
