@@ -18,6 +18,7 @@ from typing import Any, TypedDict
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
 from mmdbench.models.names import is_one_model
 from mmdbench.report.identity import SERVED, Difference, IdentityRecord, identity, require_comparable
+from mmdbench.report.packed_hits import pack_hits, unpack_hits
 from mmdbench.report.scores import levels_of, main_rows
 from mmdbench.results.freshness import stale_problem
 from mmdbench.results.graded_run import RunResults, UnitHit
@@ -33,7 +34,6 @@ __all__ = ["Baseline", "accept", "read_baseline"]
 
 _KIND = "mmdbench baseline"
 _VERSION = 1
-_HITS_PER_LINE = 100
 
 _Arm = tuple[str, str, str]
 
@@ -145,7 +145,7 @@ def accept(
     pixels = _pixels(run)
     for (bench, level, corruption), hits in _arms(run).items():
         seen = pixels.get((bench, level, corruption), "")
-        packed = {"questions": _digest(hits), "pixels": seen, "hits": _pack([hit.hit for hit in hits])}
+        packed = {"questions": _digest(hits), "pixels": seen, "hits": pack_hits([hit.hit for hit in hits])}
         grades.setdefault(bench, {})[_name(level, corruption)] = packed
     rows = main_rows(run, levels_of([run]))
     record = {
@@ -186,7 +186,7 @@ def read_baseline(path: Path, *, allow_model_change: bool = False) -> Baseline:
         check_shape(without_digest(record), _BaselineRecord, "baseline")
         grades = {
             bench: {
-                arm: _Kept(kept["questions"], kept.get("pixels", ""), tuple(_unpack(kept["hits"])))
+                arm: _Kept(kept["questions"], kept.get("pixels", ""), tuple(unpack_hits(kept["hits"])))
                 for arm, kept in arms.items()
             }
             for bench, arms in record["grades"].items()
@@ -244,20 +244,3 @@ def _name(level: str, corruption: str) -> str:
 
 def _digest(hits: Sequence[UnitHit]) -> str:
     return value_digest([[hit.unit, hit.corruption, hit.stratum] for hit in hits])[:16]
-
-
-def _pack(hits: Sequence[float]) -> list[Any]:
-    if all(hit in (0.0, 1.0) for hit in hits):
-        text = "".join("1" if hit else "0" for hit in hits)
-        return [text[i : i + _HITS_PER_LINE] for i in range(0, len(text), _HITS_PER_LINE)]
-    return list(hits)
-
-
-def _unpack(packed: Sequence[Any]) -> list[float]:
-    digits = "".join(packed) if packed and isinstance(packed[0], str) else None
-    if digits is not None and digits.strip("01"):
-        raise ValueError("a grade is neither 0 nor 1")
-    hits = [float(value) for value in (packed if digits is None else digits)]
-    if not all(0 <= hit <= 1 for hit in hits):
-        raise ValueError("a grade is not between 0 and 1")
-    return hits

@@ -62,6 +62,7 @@ VERBS = {
     "page": Verb(
         "page.page", "Write one HTML page with the tables, answers and pictures of runs; it works offline."
     ),
+    "board": Verb("board.app", "Write a leaderboard as a static site, and verify submissions to one."),
     "score": Verb("score.score", "Grade a stored run, or predictions made elsewhere, under other rules."),
     "compare": Verb(
         "compare.compare",

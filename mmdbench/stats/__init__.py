@@ -21,7 +21,7 @@ from mmdbench.stats.sizes import (
     questions_needed,
 )
 from mmdbench.stats.strata import Stratified, group_balanced, stratify
-from mmdbench.stats.testing import benjamini_hochberg, holm, mcnemar, mcnemar_above
+from mmdbench.stats.testing import benjamini_hochberg, holm, mcnemar, mcnemar_above, rank_intervals
 
 __all__ = [
     "CALIBRATION_BINS",
@@ -49,6 +49,7 @@ __all__ = [
     "paired_difference",
     "proportion",
     "questions_needed",
+    "rank_intervals",
     "repeat_variance",
     "stratify",
 ]

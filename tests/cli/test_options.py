@@ -22,6 +22,7 @@ CLI = Path(mmdbench.cli.__file__).parent
 # Options whose help, type or heading differs in one verb, and why.
 DIFFERENT = {
     ("page", "--out"): "a page is an HTML file",
+    ("board make", "--out"): "a site",
     ("replay", "--out"): "a replay writes one picture",
     ("gallery", "--out"): "a gallery is a sheet",
     ("show", "--out"): "a sheet, too",
@@ -43,10 +44,12 @@ DIFFERENT = {
     ("replay", "--corruption"): "picks one picture of a build",
     ("corrupt", "--level"): "one level, or an intensity instead",
     ("verify", "--corruption"): "code that may run, to make pictures again",
+    ("board verify", "--corruption"): "code that may run, to make pictures again",
     ("page", "--corruption"): "code that may run, to make pictures again",
     ("report", "--corruption"): "code that may run, to make pictures again",
     ("quality", "--corruption"): "code that may run, to make pictures again",
     ("verify", "--sample"): "pictures rather than questions",
+    ("board verify", "--sample"): "requests rather than questions",
 }
 # Options whose default differs between verbs, and why.
 DEFAULTS = {

@@ -192,6 +192,8 @@ def is_whole(words):
     """True for a command with every argument and option that it needs, not for a verb's name alone."""
     group, names = verbs(), list(words)
     while hasattr(group, "commands") and names:
+        if names[0] not in group.commands and hasattr(group, "default"):
+            names.insert(0, group.default)
         group, name = group.commands[names[0]], names.pop(0)
     try:
         group.make_context(name, list(names))

@@ -67,6 +67,8 @@ def split_verb(words: list[str]) -> tuple[str, list[str]]:
     """The verb, with the member of a group, and the words after it."""
     size = 2 if any(name.startswith(f"{words[0]} ") for name in verbs()) else 1
     name = " ".join(words[:size])
+    if size == 2 and name not in verbs() and hasattr(command_of(words[0]), "default"):
+        size, name = 1, f"{words[0]} {command_of(words[0]).default}"
     assert name in verbs(), f"there is no verb {name!r}"
     return name, words[size:]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 
 from mmdbench.report.page.numbers import box, tag
 from mmdbench.report.page.svg import marker
 from mmdbench.report.scores import degraded_levels, worst_level
 
-__all__ = ["PageLabels", "legend", "opener", "scroller"]
+__all__ = ["PageLabels", "legend", "opener", "page_file", "script_hash", "scroller"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +73,13 @@ def opener(labels: PageLabels, run: str, inside: str, words: str, wanted: Mappin
     data = {f"data_{key}": value for key, value in wanted.items() if value}
     said = tag("span", f"Examples of {words}: ", class_="unseen") + inside
     return box("button", said, type="button", class_="go", data_run=place, **data)
+
+
+def page_file(name: str) -> str:
+    """The text of a template, style sheet or script of the page."""
+    return resources.files("mmdbench.report.page").joinpath(name).read_text("utf-8")
+
+
+def script_hash(script: str) -> str:
+    """The hash of a script by which a page's policy allows it, and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

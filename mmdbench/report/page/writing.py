@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import IO, Any
@@ -16,7 +13,7 @@ from mmdbench.corruptions.spec import Spec
 from mmdbench.corruptions.spec_file import described_spec
 from mmdbench.records import ANSWER
 from mmdbench.report.page import charts, sections
-from mmdbench.report.page.elements import PageLabels
+from mmdbench.report.page.elements import PageLabels, page_file, script_hash
 from mmdbench.report.page.embedded_pictures import EmbeddedPictures, make_pictures
 from mmdbench.report.page.examples import Example, choose, gather
 from mmdbench.report.page.examples_json import LONGEST, example_record, length_that_fits
@@ -126,14 +123,14 @@ def page_html(content: PageContent, spec: Spec) -> str:
     runs = tuple(dict.fromkeys(row.run for row in tables.main))
     labels = PageLabels(tables.levels, runs, _benches(content.runs), len(content.runs))
     categories = {name: corruption.category for name, corruption in spec.corruptions.items()}
-    script = _file("page.js")
+    script = page_file("theme.js") + page_file("page.js")
     quality = charts.quality(numbers)
-    return Template(_file("page.html")).substitute(
+    return Template(page_file("page.html")).substitute(
         title=html_text(f"{', '.join(labels.runs)} – mmdbench"),
         heading="".join(tag("span", run, title=run) for run in labels.runs),
         version=__version__,
-        hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        css=_file("page.css"),
+        hash=script_hash(script),
+        css=page_file("page.css"),
         js=script,
         header="".join(tag("dt", key) + tag("dd", value) for key, value in tables.header.items()),
         alarm=_alarm(tables),
@@ -223,7 +220,3 @@ def _chunks(pictures: Sequence[str]) -> str:
         lines = "\n".join(pictures[start : start + _CHUNK])
         parts.append(f'<script type="text/plain" id="pictures-{start // _CHUNK}">{lines}</script>\n')
     return "".join(parts)
-
-
-def _file(name: str) -> str:
-    return resources.files("mmdbench.report.page").joinpath(name).read_text("utf-8")

@@ -1,16 +1,10 @@
-"""The page in a browser: clicks, filters, keys, widths, themes; headless Chromium by Playwright.
-
-Looked for: Chromium in $MMDBENCH_CHROMIUM, on the PATH, or the one that Playwright brings; axe-core
-in $MMDBENCH_AXE or node_modules (`npm install --no-save axe-core`).
-"""
+"""The page in a browser: clicks, filters, keys, widths, themes; headless Chromium by Playwright."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-import os
-import shutil
 import time
 from pathlib import Path
 
@@ -18,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browsers import axe_core, chromium, violations
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.report.page import write_page
 from mmdbench.report.page.embedded_pictures import collect
@@ -32,40 +27,16 @@ from run_folders import question, write_run
 
 pytestmark = needs("playwright")
 
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-ROOT = Path(__file__).resolve().parents[3]
-
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright import sync_api
-
-    path = os.environ.get("MMDBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium starts here: {str(error).splitlines()[0]}")
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
 def axe():
-    names = [os.environ.get("MMDBENCH_AXE", ""), str(ROOT / "node_modules/axe-core/axe.min.js")]
-    for path in map(Path, filter(None, names)):
-        if path.is_file():
-            return path.read_text("utf-8")
-    pytest.skip("axe-core is not here: npm install --no-save axe-core, or set MMDBENCH_AXE")
+    return axe_core()
 
 
 @pytest.fixture(scope="module")
@@ -360,14 +331,6 @@ def test_axe_finds_nothing(visit, axe, scheme, width):
         one.page.locator(".row").first.click()
         one.page.locator("#d-body details summary").first.click()
         assert violations(one.page) == []
-
-
-def violations(page):
-    """Findings of axe-core: rule and place."""
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    return [
-        (v["id"], node["target"], node["failureSummary"]) for v in found["violations"] for node in v["nodes"]
-    ]
 
 
 def test_the_page_fits_a_phone(visit):
