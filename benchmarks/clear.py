@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from random_checkpoint import write_random_checkpoint
 
 from mmdbench.bagel.chunks import Engine
 from mmdbench.bagel.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
 from mmdbench.bagel.loading import load_engine, open_checkpoint
+from mmdbench.bagel.random_weights import write_random_checkpoint
 from mmdbench.bagel.settings import FAST, PLAIN, DenoisingSettings, DialogueSettings, Sizes, Speed
 
 SETS = Path(__file__).parents[1] / "tests" / "golden" / "clear"

@@ -25,7 +25,6 @@ import torch
 from mmdbench.adapters._clear.memory import check_memory
 from mmdbench.adapters._local.devices import pick_device
 from PIL import Image
-from random_checkpoint import write_random_checkpoint
 
 from mmdbench.bagel.checkpoint import find_weights
 from mmdbench.bagel.chunks import Engine, append_text, grid_of
@@ -33,6 +32,7 @@ from mmdbench.bagel.context import EMPTY
 from mmdbench.bagel.decoding import greedy, write_texts
 from mmdbench.bagel.dialogue import DialogueInput, DialogueResult, Injection, run_dialogues
 from mmdbench.bagel.loading import load_engine, open_checkpoint
+from mmdbench.bagel.random_weights import write_random_checkpoint
 from mmdbench.bagel.settings import (
     FAST,
     PLAIN,

@@ -19,7 +19,10 @@ __all__ = ["train"]
 def train(
     kind: Annotated[str, typer.Argument(help="Training: clear-sft, robust-r1-sft or robust-r1-grpo.")],
     config: Annotated[
-        Path, typer.Option("--config", parser=LOCAL, help="YAML file with preset, model, data and settings.")
+        Path,
+        typer.Option(
+            "--config", parser=LOCAL, help="YAML file with preset, model, data and settings; or tiny."
+        ),
     ],
     out: opts.FilesOutOrNone = None,
     log_to: Annotated[

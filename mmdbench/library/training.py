@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,11 +18,12 @@ from mmdbench.library.trackers import LogTo, Tracker, open_tracker
 from mmdbench.library.user_interface import ProgressBar, Shows, interface_of
 from mmdbench.system.digest import file_hash
 from mmdbench.system.files import append_whole, make_folder
-from mmdbench.training.config import HardwareSettings, TrainingConfig, read_config
+from mmdbench.training.config import HardwareSettings, TrainingConfig, read_config, with_files_of_model
 from mmdbench.training.footprint import Footprint
 from mmdbench.training.presets import TASKS, changed, find_profile
+from mmdbench.training.tiny_start import bring_tiny, threads_for
 
-__all__ = ["LOG_FILE", "SAMPLES_FOLDER", "forecast_training", "train"]
+__all__ = ["LOG_FILE", "SAMPLES_FOLDER", "TINY_FOLDER", "forecast_training", "train"]
 
 LOG_FILE = "log.jsonl"
 """The numbers of each step, a line each; a step that was made again after a stop has two."""
@@ -29,9 +31,12 @@ LOG_FILE = "log.jsonl"
 SAMPLES_FOLDER = "samples"
 """Pictures that CLEAR restored while it was trained."""
 
+TINY_FOLDER = "tiny"
+"""The model and the training set that the preset `tiny` brings."""
+
 _PACKAGES = {
     "clear": ("torch", "transformers", "safetensors", "accelerate"),
-    "robust": ("torch", "transformers", "safetensors", "accelerate", "trl"),
+    "robust": ("torch", "transformers", "safetensors", "accelerate", "trl", "torchvision"),
 }
 
 
@@ -60,7 +65,7 @@ def train(
 
     Args:
         task: `clear-sft`, `robust-r1-sft` or `robust-r1-grpo`.
-        config: A YAML file with preset, model, data and settings.
+        config: A YAML file with preset, model, data and settings; `tiny` for the preset that needs no more.
         out: The folder of the training: checkpoints, `log.jsonl` and pictures.
         log_to: `wandb`, `mlflow`, `trackio`, `tensorboard`, or a function of numbers and step.
         progress: True for a bar, False for none, or a function that gets the state.
@@ -73,8 +78,9 @@ def train(
         UsageError: The configuration is not valid, or the folder holds another training.
         DataError: The configuration or the training set cannot be read.
     """
-    plan = _planned(task, Path(config))
+    plan = _planned(task, Path(config), Path(out) / TINY_FOLDER)
     with ExitStack() as opened:
+        opened.enter_context(threads_for(plan.config.preset))
         log = opened.enter_context(_log(plan, make_folder(Path(out)), log_to, progress))
         if task.startswith("clear-"):
             return _train_clear(plan, Path(out), log)
@@ -86,23 +92,24 @@ def forecast_training(task: str, config: str | Path) -> Footprint:
 
     Args:
         task: `clear-sft`, `robust-r1-sft` or `robust-r1-grpo`.
-        config: A YAML file with preset, model, data and settings.
+        config: A YAML file with preset, model, data and settings, or `tiny`.
 
     Returns:
         The forecast for the machine under `hardware` in the configuration.
     """
-    plan = _planned(task, Path(config))
-    hardware = changed(HardwareSettings(), plan.config.hardware, "hardware")
-    if task.startswith("clear-"):
-        from mmdbench.training.clear.start import open_start
+    with tempfile.TemporaryDirectory(prefix="mmdbench-") as folder:
+        plan = _planned(task, Path(config), Path(folder))
+        hardware = changed(HardwareSettings(), plan.config.hardware, "hardware")
+        if task.startswith("clear-"):
+            from mmdbench.training.clear.start import open_start
 
-        return open_start(plan.config, plan.data).footprint(plan.profile, hardware)
-    from mmdbench.training.robust import start as robust
+            return open_start(plan.config, plan.data).footprint(plan.profile, hardware)
+        from mmdbench.training.robust import start as robust
 
-    return robust.forecast_training(plan.model, plan.data, plan.profile, hardware)
+        return robust.forecast_training(plan.model, plan.data, plan.profile, hardware)
 
 
-def _planned(task: str, path: Path) -> _Plan:
+def _planned(task: str, path: Path, tiny: Path) -> _Plan:
     if task not in TASKS:
         raise UnknownNameError("training", task, TASKS)
     needed = _PACKAGES["clear" if task.startswith("clear-") else "robust"]
@@ -110,7 +117,9 @@ def _planned(task: str, path: Path) -> _Plan:
     if missing:
         raise MissingExtraError(" and ".join(missing), "train")
     config = read_config(path, task)
-    return _Plan(task, config, find_profile(task, config.preset, config.settings), config.data_file(task))
+    profile = find_profile(task, config.preset, config.settings)
+    config = with_files_of_model(bring_tiny(config, task, tiny), task)
+    return _Plan(task, config, profile, config.data_file(task))
 
 
 class _Log:

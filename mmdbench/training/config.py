@@ -10,24 +10,30 @@
     settings:
       optimiser: {learning_rate: 1.0e-5, steps: 1000}
 
-Relative paths start in the working folder.
+Relative paths start in the working folder. The preset `tiny` brings a model and data of its own, so that
+its name alone stands for a file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mmdbench.bagel.checkpoint import PROMPT_FILE, SIZES_FILE
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.system.bounds import require_at_least
 from mmdbench.system.shapes import read_as
 from mmdbench.system.yaml_text import parse_yaml
 from mmdbench.training.dataset import RL, SFT
 
-__all__ = ["HardwareSettings", "TrainingConfig", "read_config"]
+__all__ = ["TINY", "HardwareSettings", "TrainingConfig", "read_config", "with_files_of_model"]
 
+TINY = "tiny"
+"""The preset that needs neither model nor data."""
+
+_TINY_SAMPLES = 40
 _CLEAR_ALONE = ("weights", "sizes_file", "system_prompt_file", "sample_every")
 
 
@@ -42,11 +48,11 @@ class HardwareSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """The content of the file of a training."""
+    """The content of the file of a training; without model or data, `tiny` brings its own."""
 
     preset: str
-    model: str
-    data: str
+    model: str = ""
+    data: str = ""
     weights: str | None = None
     sizes_file: str | None = None
     system_prompt_file: str | None = None
@@ -65,7 +71,7 @@ def read_config(path: Path, task: str) -> TrainingConfig:
     """The file of a training.
 
     Args:
-        path: A YAML file.
+        path: A YAML file, or `tiny` where there is no such file.
         task: The name of the training.
 
     Returns:
@@ -76,6 +82,8 @@ def read_config(path: Path, task: str) -> TrainingConfig:
         UnknownNameError: It has a key that there is not.
         UsageError: A key belongs to another training.
     """
+    if str(path) == TINY and not path.exists():
+        return TrainingConfig(TINY, sample_every=_TINY_SAMPLES if task.startswith("clear-") else 0)
     try:
         record = parse_yaml(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -92,8 +100,37 @@ def read_config(path: Path, task: str) -> TrainingConfig:
     found = read_as(TrainingConfig, record, str(path))
     for key in ("save_every", "sample_every"):
         require_at_least(f"{path}: {key}", getattr(found, key), 0)
-    if task.startswith("clear-") and not found.system_prompt_file:
-        raise UsageError(
-            f"{path} names no system_prompt_file.", hint="CLEAR is trained and asked with a system prompt."
-        )
+    for key in ("model", "data"):
+        if not getattr(found, key) and found.preset != TINY:
+            raise DataError(f"{path} has no {key!r}.", hint=f"Only the preset {TINY} brings its own.")
     return found
+
+
+def with_files_of_model(config: TrainingConfig, task: str) -> TrainingConfig:
+    """A configuration with the system prompt and the sizes in the model's folder, where it names none.
+
+    Args:
+        config: The configuration, with its model.
+        task: The name of the training; Robust-R1's need neither file.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        UsageError: There is no system prompt for CLEAR.
+    """
+    if not task.startswith("clear-"):
+        return config
+    folder = Path(config.model).expanduser()
+    own = {"system_prompt_file": PROMPT_FILE, "sizes_file": SIZES_FILE}
+    found = {
+        key: str(folder / name)
+        for key, name in own.items()
+        if not getattr(config, key) and (folder / name).is_file()
+    }
+    if not (config.system_prompt_file or "system_prompt_file" in found):
+        raise UsageError(
+            f"The configuration names no system_prompt_file, and {folder} has no {PROMPT_FILE}.",
+            hint="CLEAR is trained and asked with a system prompt.",
+        )
+    return replace(config, **found)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from docs_blocks import ROOT, blocks_of
 from mmdbench.errors import DataError, UnknownNameError, UsageError
 from mmdbench.training.clear.profiles import PAPER, REPO
-from mmdbench.training.config import HardwareSettings, read_config
+from mmdbench.training.config import HardwareSettings, TrainingConfig, read_config, with_files_of_model
 from mmdbench.training.footprint import Footprint, ParameterCount, Work
 from mmdbench.training.presets import PRESETS, TASKS, changed, find_profile
 from mmdbench.training.robust.profiles import GRPO_CODE, GRPO_PAPER
@@ -71,7 +74,8 @@ def test_settings_change_a_preset_and_are_checked():
     ("text", "task", "message"),
     [
         ("preset: tiny\nmodle: a\ndata: b\n", "robust-r1-sft", "Did you mean 'model'"),
-        ("preset: tiny\nmodel: a\n", "robust-r1-sft", "has no 'data'"),
+        ("preset: paper\nmodel: a\n", "robust-r1-sft", "has no 'data'"),
+        ("preset: paper\ndata: a\n", "robust-r1-sft", "has no 'model'.*Only the preset tiny brings"),
         (
             "preset: tiny\nmodel: a\ndata: b\nsave_every: often\n",
             "robust-r1-sft",
@@ -83,7 +87,6 @@ def test_settings_change_a_preset_and_are_checked():
             "save_every must be at least 0",
         ),
         ("preset: tiny\nmodel: a\ndata: b\nsizes_file: c\n", "robust-r1-sft", "belongs to CLEAR's trainings"),
-        ("preset: tiny\nmodel: a\ndata: b\n", "clear-sft", "names no system_prompt_file"),
         ("preset: a\npreset: b\n", "clear-sft", "occurs twice, line 1"),
         ("- preset", "clear-sft", "must be a table"),
     ],
@@ -95,6 +98,28 @@ def test_a_configuration_is_read_strictly(tmp_path, text, task, message):
         read_config(file, task)
     with pytest.raises(DataError, match="Cannot read the configuration"):
         read_config(tmp_path / "gone.yaml", task)
+
+
+def test_files_that_lie_beside_the_model_are_found(tmp_path):
+    config = TrainingConfig("paper", str(tmp_path), "data")
+    assert with_files_of_model(config, "robust-r1-sft") == config
+    with pytest.raises(UsageError, match=r"names no system_prompt_file, and .* has no system_prompt.txt"):
+        with_files_of_model(config, "clear-sft")
+    for name in ("system_prompt.txt", "sizes.json"):
+        (tmp_path / name).write_text("{}")
+    found = with_files_of_model(config, "clear-sft")
+    assert found.system_prompt_file == str(tmp_path / "system_prompt.txt")
+    assert found.sizes_file == str(tmp_path / "sizes.json")
+    named = with_files_of_model(replace(config, system_prompt_file="own.txt"), "clear-sft")
+    assert named.system_prompt_file == "own.txt"
+
+
+def test_tiny_stands_for_a_file_where_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_config(Path("tiny"), "robust-r1-sft") == TrainingConfig("tiny")
+    assert read_config(Path("tiny"), "clear-sft").sample_every == 40
+    Path("tiny").write_text("preset: paper\nmodel: a\ndata: b\n")
+    assert read_config(Path("tiny"), "clear-sft").preset == "paper"
 
 
 def test_the_documented_configuration_is_valid(tmp_path):

@@ -165,7 +165,8 @@ def _loaded(start: RobustStart, record: Mapping[str, Any]) -> tuple[Any, Any]:
     )
     model.config._name_or_path = str(start.model)  # noqa: SLF001 - where TRL loads the reference from
     freeze_vision(model)
-    return model, AutoProcessor.from_pretrained(start.model, local_files_only=True)
+    # GRPOTrainer joins a batch's prompts to their completions, and pads them on the left itself.
+    return model, AutoProcessor.from_pretrained(start.model, local_files_only=True, padding_side="left")
 
 
 def _common(start: RobustStart, profile: ChainSftProfile | ChainGrpoProfile) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Writes a checkpoint of random weights in CLEAR's published layout, for the benchmarks.
+"""Writes a checkpoint of random weights in CLEAR's published layout, of any size.
 
 The weights follow from each tensor's key alone.
 """
@@ -14,20 +14,31 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmdbench.bagel.bagel import TABLE_KEYS, Bagel
-from mmdbench.bagel.checkpoint import read_architecture
-from mmdbench.bagel.settings import Sizes
-from mmdbench.bagel.vae import Autoencoder
-from mmdbench.bagel.vision import sincos_table
+from .bagel import TABLE_KEYS, Bagel
+from .checkpoint import AUTOENCODER, read_architecture
+from .settings import Sizes
+from .vae import Autoencoder
+from .vision import sincos_table
+
+__all__ = ["write_random_checkpoint"]
 
 _SHARD_BYTES = 4 * 2**30
 
 
 def write_random_checkpoint(folder: Path, sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Path:
-    """Fill a base folder with random weights of the sizes in its JSON files; returns the index.
+    """Fill a base folder with random weights of the sizes in its JSON files.
 
-    The weights are drawn on `device` and written in shards, so that a real-size checkpoint
-    (14.6 B parameters, 29 GB in bfloat16) needs no more memory than a shard.
+    The weights are written in shards, so that a real-size checkpoint (14.6 B parameters, 29 GB in
+    bfloat16) needs no more memory than a shard.
+
+    Args:
+        folder: The base folder, with its JSON files.
+        sizes: The sizes that the JSON files leave out.
+        dtype: The dtype of the weights.
+        device: The device that they are drawn on.
+
+    Returns:
+        The index of the weights.
     """
     architecture = read_architecture(folder, sizes)
     with torch.device("meta"):
@@ -35,7 +46,7 @@ def write_random_checkpoint(folder: Path, sizes: Sizes, dtype: torch.dtype, devi
         autoencoder = Autoencoder(sizes.vae).state_dict()
     save_file(
         {key: _random_tensor(key, value.shape, dtype, device) for key, value in autoencoder.items()},
-        folder / "ae.safetensors",
+        folder / AUTOENCODER,
     )
     names: dict[str, str] = {}
     shard: dict[str, Tensor] = {}
