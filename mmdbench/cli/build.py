@@ -28,6 +28,16 @@ def build(
     format: Annotated[  # noqa: A002 - the option's name
         str, typer.Option("--format", help="Format: tsv, folder, parquet or webdataset.")
     ] = "tsv",
+    push: Annotated[
+        str, typer.Option("--push", help="Publish as a dataset of the Hugging Face Hub: owner/name, private.")
+    ] = "",
+    allow_no_derivatives: Annotated[
+        bool,
+        typer.Option(
+            "--allow-no-derivatives",
+            help="Publish benchmarks too whose licence forbids sharing changed copies.",
+        ),
+    ] = False,
     dry_run: opts.DryRun = False,
     quiet: opts.Quiet = False,
     sample: opts.Sample = "",
@@ -73,6 +83,8 @@ def build(
         "on_bad_image": on_bad_image,
         "max_pixels": max_pixels,
         "workers": workers,
+        "push": push,
+        "allow_no_derivatives": allow_no_derivatives,
         "engine": engine,
         "ray_address": ray_address,
         "runtime_env": runtime_env,
@@ -82,6 +94,8 @@ def build(
         _print_plan(planned, out)
     if not dry_run:
         _print_summary(planned.make(out), out)
+        if planned.published:
+            say(f"Published as {planned.published}. It is private if it is new; look at its card first.")
 
 
 def _print_plan(planned: PlannedBuild, out: Path) -> None:

@@ -27,6 +27,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UsageError
 from mmdbench.library.given_options import checked_options
 from mmdbench.library.options import chosen_levels, listed, local_path
+from mmdbench.library.publishing import prepare_dataset, push_build
 from mmdbench.library.report import source_folders
 from mmdbench.library.sources import Sources, given_columns, open_benches
 from mmdbench.library.user_interface import Benches, Shows, UserInterface, interface_of
@@ -81,6 +82,8 @@ class BuildOptions(TypedDict, total=False):
         on_bad_image: `count` or `error`.
         max_pixels: Largest picture to read, in pixels.
         workers: Threads, or Ray tasks, that make pictures; 0: by the number of CPUs.
+        push: Dataset of the Hub to publish the build as, `owner/name`; it is made private.
+        allow_no_derivatives: Publish benchmarks too whose licence forbids sharing changed copies.
         engine: Place of the work: `local` or `ray`.
         ray_address: Address of a running Ray cluster.
         runtime_env: YAML file with Ray's runtime environment.
@@ -104,6 +107,8 @@ class BuildOptions(TypedDict, total=False):
     on_bad_image: str
     max_pixels: int
     workers: int
+    push: str
+    allow_no_derivatives: bool
     engine: str
     ray_address: str
     runtime_env: str | Path | None
@@ -117,7 +122,12 @@ class PlannedBuild:
         benches: Its benchmarks, opened.
         options: The options of `build`.
         interface: Shows the progress.
+
+    Attributes:
+        published: The address that the build was published at; empty before.
     """
+
+    published = ""
 
     def __init__(
         self, plan: BuildPlan, benches: Sequence[Bench], options: BuildOptions, interface: UserInterface
@@ -154,8 +164,17 @@ class PlannedBuild:
         return estimate_build(self.plan, self._planned, workers, scale=scale)
 
     def make(self, out: str | Path) -> BuildSummary:
-        """Make the build in a folder; what is there already is kept."""
-        folder = local_path(out)
+        """Make the build in a folder, and publish it if that is asked for; what is there already is kept."""
+        folder, repo = local_path(out), self._options.get("push", "")
+        if repo:
+            allowed = self._options.get("allow_no_derivatives", False)
+            prepare_dataset(repo, self.benches, allow_no_derivatives=allowed)
+        summary = self._make(folder)
+        if repo:
+            self.published = push_build(folder, repo, self.plan, self.benches, summary)
+        return summary
+
+    def _make(self, folder: Path) -> BuildSummary:
         options, runtime_env = self._options, self._options.get("runtime_env")
         where = EngineSettings(
             options.get("engine", "local"),

@@ -53,6 +53,7 @@ PARSED = {
     "--restore my-net": "needs a network's weights; tests/variants/test_restoration.py makes one",
     "train ": "needs torch and a model; tests/training/test_clear_train_command.py runs it",
     "--model clear:": "needs torch; tests/training/test_clear_train_command.py asks what it trained",
+    "--push ": "publishes; tests/library/test_publishing.py does it on a server that plays the Hub",
     "--bench hf:": "downloads; tests/benches/test_hub_dataset.py asks a server that plays the Hub",
     "data get": "downloads; tests/benches/test_fetch.py does it from a server of its own",
     "--model robust-r1": "needs weights; tests/adapters/test_robust_r1.py asks a server as its cards do",

@@ -103,13 +103,27 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_file(path)
 
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self._body()
         path = unquote(urlsplit(self.path).path).lstrip("/")
         headers = {k.title(): v for k, v in self.headers.items()}
         self.owner.seen.append(HubRequest(self.command, path, headers, large=False))
         if path in self.owner.refusals:
             self._refuse(*self.owner.refusals[path])
+        elif path == "api/validate-yaml":
+            yaml.safe_load(json.loads(body)["content"].split("---\n")[1])
+            self._send(b'{"errors": [], "warnings": []}')
         elif path == "api/repos/create":
             self._create(json.loads(body))
         elif found := re.fullmatch(r"api/(datasets/[^/]+/[^/]+)/(paths-info|preupload|commit)/[^/]+", path):
@@ -122,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "EntryNotFound")
 
     def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self._chunks() if "chunked" in self.headers.get("Transfer-Encoding", "") else self._body()
         self.owner.uploads[self.path.rpartition("/")[2]] = body
         self._send(b"")
 
