@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from mmdbench.models.cards import ModelCard
 
-__all__ = ["ADAPTER_VERSION", "UNKNOWN", "BaselineModel", "load"]
+__all__ = ["ADAPTER_VERSION", "UNKNOWN", "BaselineModel", "check_card", "load"]
 
 ADAPTER_VERSION = "1"
 UNKNOWN = "I don't know."
@@ -94,6 +94,11 @@ def load(card: ModelCard) -> BaselineModel:
     if util.find_spec("onnxruntime") is None or util.find_spec("rapidocr") is None:
         raise MissingExtraError("onnxruntime and rapidocr", extra="demo")
     return BaselineModel()
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise MissingExtraError without onnxruntime and rapidocr."""
+    load(card)
 
 
 def _reply(question: str, options: Mapping[str, str], findings: Findings) -> str:

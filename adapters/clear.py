@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mmdbench.bagel.dialogue import DialogueInput, DialogueResult
     from mmdbench.bagel.loading import BagelCheckpoint
 
-__all__ = ["ADAPTER_VERSION", "Clear", "fetch_files", "load", "missing_files"]
+__all__ = ["ADAPTER_VERSION", "Clear", "check_card", "fetch_files", "load", "missing_files"]
 
 ADAPTER_VERSION = "1"
 
@@ -197,6 +197,12 @@ def load(card: ModelCard) -> Clear:
     check_memory(checkpoint, device, dtype)
     resolved = replace(options, device=str(device), dtype=str(dtype).removeprefix("torch."))
     return Clear(resolved, prompt, checkpoint)
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise UsageError for options that do not fit, MissingExtraError without torch and transformers."""
+    read_options(card)
+    _require_packages()
 
 
 def missing_files(card: ModelCard) -> tuple[MissingFile, ...]:

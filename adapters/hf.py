@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from mmdbench.models.cards import ModelCard
     from mmdbench.models.registry import Model
 
-__all__ = ["ADAPTER_VERSION", "load"]
+    from ._hf.settings import HfSettings
+
+__all__ = ["ADAPTER_VERSION", "check_card", "load"]
 
 ADAPTER_VERSION = "1"
 
@@ -40,11 +42,25 @@ def load(card: ModelCard) -> Model:
     Raises UsageError or UnknownNameError for options that do not fit, MissingExtraError without
     torch and transformers, ModelError for a checkpoint or a device that cannot be used.
     """
-    settings = read_settings(card)
-    if util.find_spec("torch") is None or util.find_spec("transformers") is None:
-        raise MissingExtraError("torch and transformers", extra="hf")
+    settings = _checked_settings(card)
     from ._hf.loading import load_checkpoint
     from ._hf.model import HfModel
 
     instruction = find_instruction(card.options, FAMILIES.get(settings.family, GENERIC).instruction)
     return HfModel(load_checkpoint(settings), settings, ADAPTER_VERSION, instruction)
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise for options that do not fit, for missing packages, and for a folder that is no checkpoint."""
+    settings = _checked_settings(card)
+    if not settings.on_hub:
+        from ._hf.checkpoint import open_checkpoint
+
+        open_checkpoint(settings)
+
+
+def _checked_settings(card: ModelCard) -> HfSettings:
+    settings = read_settings(card)
+    if util.find_spec("torch") is None or util.find_spec("transformers") is None:
+        raise MissingExtraError("torch and transformers", extra="hf")
+    return settings

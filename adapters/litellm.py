@@ -34,7 +34,7 @@ from ._openai_api.response import outcome_of, reply_too_large
 from ._openai_api.settings import ApiSettings, read_key, read_settings
 from .openai_api import chat_body
 
-__all__ = ["ADAPTER_VERSION", "LiteLLMModel", "load"]
+__all__ = ["ADAPTER_VERSION", "LiteLLMModel", "check_card", "load"]
 
 ADAPTER_VERSION = "1"
 
@@ -152,6 +152,11 @@ def load(card: ModelCard) -> LiteLLMModel:
         raise MissingExtraError("litellm", extra="litellm")
     settings = read_settings(replace(card, endpoint=card.endpoint or _NO_ENDPOINT))
     return LiteLLMModel(replace(settings, instruction=find_instruction(card.options)), card.name)
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise MissingExtraError without litellm, ModelError if it or the card's key cannot be used."""
+    load(card).check()
 
 
 def _address_of_provider(model: str) -> str:

@@ -25,7 +25,7 @@ from ._openai_api.chat_client import ChatClient, first_model
 from ._openai_api.pictures import data_uri, fit
 from ._openai_api.settings import ApiSettings, read_settings
 
-__all__ = ["ADAPTER_VERSION", "OpenAIModel", "chat_body", "load"]
+__all__ = ["ADAPTER_VERSION", "OpenAIModel", "chat_body", "check_card", "load"]
 
 ADAPTER_VERSION = "1"
 
@@ -117,6 +117,11 @@ def load(card: ModelCard) -> OpenAIModel:
     """Open the model of a card; nothing is sent to it and no key is needed before the first request."""
     settings = replace(read_settings(card), instruction=find_instruction(card.options))
     return OpenAIModel(settings, card.name)
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise ModelError if the key is missing, MissingExtraError without aiohttp."""
+    load(card).check()
 
 
 def chat_body(

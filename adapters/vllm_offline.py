@@ -30,7 +30,7 @@ from mmdbench.system.secrets import error_text
 from ._hf.checkpoint import folder_version, hub_commit
 from ._openai_api.pictures import data_uri
 
-__all__ = ["ADAPTER_VERSION", "VllmModel", "VllmSettings", "load"]
+__all__ = ["ADAPTER_VERSION", "VllmModel", "VllmSettings", "check_card", "load"]
 
 ADAPTER_VERSION = "1"
 
@@ -171,6 +171,11 @@ def load(card: ModelCard) -> VllmModel:
     if util.find_spec("vllm") is None:
         raise MissingExtraError("vllm", extra="vllm")
     return VllmModel(card, settings, find_instruction(card.options))
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise for options that do not fit, without vLLM, and for a checkpoint that is not there."""
+    load(card)
 
 
 def _read_settings(card: ModelCard) -> VllmSettings:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mmdbench.models.cards import ModelCard
     from mmdbench.models.registry import Model
 
-__all__ = ["ADAPTER_VERSION", "load"]
+__all__ = ["ADAPTER_VERSION", "check_card", "load"]
 
 ADAPTER_VERSION = "1"
 
@@ -37,12 +37,17 @@ def load(card: ModelCard) -> Model:
     Raises UsageError for a card without a name, UnknownNameError for a name that VLMEvalKit does not
     have, MissingExtraError without VLMEvalKit, ModelError if the model cannot be loaded.
     """
+    check_card(card)
+    from ._vlmeval.model import open_kit_model
+
+    return open_kit_model(card, ADAPTER_VERSION)
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise UsageError for a card without a name, MissingExtraError without VLMEvalKit."""
     if not card.model:
         raise UsageError(
             f"The card {card.name!r} needs the name of a model of VLMEvalKit.", hint="Write vlmeval:<name>."
         )
     if util.find_spec("vlmeval") is None:
         raise MissingExtraError("VLMEvalKit (ms-vlmeval)", extra="vlmeval")
-    from ._vlmeval.model import open_kit_model
-
-    return open_kit_model(card, ADAPTER_VERSION)

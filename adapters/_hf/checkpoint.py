@@ -99,7 +99,7 @@ def _read_config(settings: HfSettings) -> tuple[dict[str, Any], str]:
     """The checkpoint's config, and its commit if it comes from the Hub."""
     from transformers.utils.hub import cached_file
 
-    if settings.folder is None and (settings.repo[0] in "./~\\" or settings.repo.count("/") != 1):
+    if settings.folder is None and not settings.on_hub:
         raise ModelError(
             f"There is no folder {settings.repo}.",
             hint="Name a checkpoint's folder, or owner/name on the Hugging Face Hub.",

@@ -63,6 +63,11 @@ class HfSettings:
     lora: str = ""
 
     @property
+    def on_hub(self) -> bool:
+        """True if the model can be a repository of the Hub: owner/name, and no folder of this machine."""
+        return self.folder is None and self.repo[0] not in "./~\\" and self.repo.count("/") == 1
+
+    @property
     def folder(self) -> Path | None:
         """The checkpoint's folder, None if `repo` is a repository of the Hub."""
         path = Path(self.repo).expanduser()

@@ -89,7 +89,7 @@ def build(
         "ray_address": ray_address,
         "runtime_env": runtime_env,
     }
-    planned = plan_build(bench, progress=Terminal(quiet=quiet), dry_run=dry_run, **options)
+    planned = plan_build(bench, out, progress=Terminal(quiet=quiet), dry_run=dry_run, **options)
     if dry_run or not quiet:
         _print_plan(planned, out)
     if not dry_run:

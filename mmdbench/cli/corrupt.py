@@ -53,6 +53,8 @@ def corrupt(
         )
     if bool(level) == (intensity is not None):
         raise UsageError("Give either --level or --intensity.", hint="For example: --level hard")
+    if "," in level:
+        raise UsageError(f"--level takes one level here, got {level}.", hint="Run a command for each level.")
     call: dict[str, Any] = {"level": level or None, "intensity": intensity, "seed": seed, "profile": profile}
     check_bad_image(on_bad_image, max_pixels)
     names = use_corruptions(given) or get_corruption_names()

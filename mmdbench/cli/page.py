@@ -38,6 +38,8 @@ def page(
         raise UsageError("--open needs a file.", hint="Name it with -o, or leave out --open.")
     if out != STANDARD_OUTPUT:
         require_writable(out)
+        if out.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"-o must end in .html, got {out}.", hint=f"Write {out / 'report.html'}.")
     use_corruptions(opts.split_option(corruption))
     found = load_report(*runs, judge=judge)
     screen = Terminal(quiet=quiet)

@@ -16,13 +16,39 @@ if TYPE_CHECKING:
     from mmdbench.models.local_server import LocalServer
     from mmdbench.models.registry import Fingerprinted
     from mmdbench.results.graded_run import RunResults
+    from mmdbench.results.judging.open import JudgeOptions
     from mmdbench.run.evaluate import Evaluation
     from mmdbench.run.inputs import RunInputs
     from mmdbench.run.summary import RunProgress, RunSummary
 
-__all__ = ["ask_model", "model_fetcher", "open_run", "refuse_incomplete"]
+__all__ = ["ask_model", "model_fetcher", "open_run", "refuse_incomplete", "require_ready"]
 
 FetchModel = Callable[["ModelCard"], "Fingerprinted | None"]
+
+
+def require_ready(evaluation: Evaluation, judge: JudgeOptions | None = None, *, loaded: bool = False) -> None:
+    """Raise for what would end a run after its downloads: a folder that cannot be written, a key or an extra.
+
+    Args:
+        evaluation: The evaluation, not opened yet.
+        judge: The judge that will grade it.
+        loaded: The model is given as an object, so that its card is not opened.
+
+    Raises:
+        StoreError: The run's folder cannot be written.
+        MissingExtraError: The model needs a package that is not installed.
+        ModelError: The model needs a key, or is not there.
+    """
+    from mmdbench.models.registry import check_card
+    from mmdbench.results.judging.open import open_judge
+    from mmdbench.system.files import require_folder
+
+    require_folder(evaluation.folder)
+    # The machines of a cluster have packages of their own.
+    if not loaded and evaluation.engine.engine != "ray":
+        check_card(evaluation.card)
+    if judge is not None:
+        open_judge(judge.name, judge.cards).check()
 
 
 def open_run(

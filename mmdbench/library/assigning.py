@@ -12,7 +12,7 @@ from typing import Any
 from mmdbench.benches import Bench, expand_benches, open_bench
 from mmdbench.benches.catalog import refuse_degraded
 from mmdbench.errors import UsageError
-from mmdbench.library.asking import ask_model, refuse_incomplete
+from mmdbench.library.asking import ask_model, refuse_incomplete, require_ready
 from mmdbench.library.sources import Sources, open_benches
 from mmdbench.library.user_interface import UserInterface
 from mmdbench.models.cards import ModelCard
@@ -183,6 +183,7 @@ def assign_by_model(
         UsageError: Rows have free answers, and there is no judge.
     """
     plan, folder = evaluation.plan, evaluation.folder
+    require_ready(evaluation)
     if writers.judge is None and any(map(is_row_source, plan.benches)):
         raise UsageError("Rows have free answers, which a judge must grade.", hint="Name one with --judge.")
     with open_evaluation(evaluation, lambda names: work.open(names, folder)) as inputs:

@@ -15,6 +15,7 @@ from mmdbench.builds.build import by_threads
 from mmdbench.builds.estimate import BuildEstimate, estimate_build
 from mmdbench.builds.manifest import read_build
 from mmdbench.builds.measured_scale import measure_scale
+from mmdbench.builds.parquet_output import load_pyarrow
 from mmdbench.builds.plan import BenchPlan, check_build_plan, plan_benches
 from mmdbench.builds.ray_rows import by_ray
 from mmdbench.builds.replay import ImageQuery, find_picture, read_manifest_of
@@ -35,7 +36,7 @@ from mmdbench.records import LEVELS, PAPER_SET, ImageBytes
 from mmdbench.results.pictures import SourceFolders
 from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
 from mmdbench.system.digest import bytes_digest
-from mmdbench.system.files import write_atomic
+from mmdbench.system.files import require_folder, write_atomic
 from mmdbench.system.images import MAX_PIXELS, encoding_of
 from mmdbench.variants.codec import encode, parse_codec
 from mmdbench.variants.design import count_excluded
@@ -227,16 +228,22 @@ def build(
     Raises:
         MmdbenchError: An option or a benchmark cannot be used, or the folder holds something else.
     """
-    return plan_build(bench, progress=progress, **options).make(out)
+    return plan_build(bench, out, progress=progress, **options).make(out)
 
 
 def plan_build(
-    bench: Benches, *, progress: Shows = True, dry_run: bool = False, **options: Unpack[BuildOptions]
+    bench: Benches,
+    out: str | Path | None = None,
+    *,
+    progress: Shows = True,
+    dry_run: bool = False,
+    **options: Unpack[BuildOptions],
 ) -> PlannedBuild:
     """A build before it is made, with its outputs, its time and its disk space.
 
     Args:
         bench: As for `build`.
+        out: The folder of the build, which is checked before anything is downloaded; None checks nothing.
         progress: As for `build`.
         dry_run: Download nothing: benchmarks that are not on this machine are counted only.
         **options: As for `build`.
@@ -247,6 +254,10 @@ def plan_build(
     options = checked_options(options, BuildOptions, "build")
     interface = interface_of(progress)
     plan = _plan(listed(bench), options)
+    if plan.format == "parquet":
+        load_pyarrow()
+    if out is not None:
+        require_folder(local_path(out))
     where = source_folders(options.get("data_dir"), options.get("image_root"))
     offline, family = options.get("offline", False), options.get("family", "")
     sources = Sources(

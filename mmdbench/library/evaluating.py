@@ -159,7 +159,8 @@ class _Work:
             return half_width_points(load_results(inputs.folder, judged_by=judge))
 
         for step in until_precise(inputs.plan, inputs.benches, target, carry_out):
-            reached = "reached" if step.reached else "not yet"
+            left = "not reached, and no question is left" if step.exhausted else "not yet"
+            reached = "reached" if step.reached else left
             self.interface.note(f"{step.questions} questions: ± {step.half_width:.2f} points ({reached})")
 
 

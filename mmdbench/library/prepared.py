@@ -10,6 +10,7 @@ from typing import Any
 from mmdbench.benches import expand_benches
 from mmdbench.corruptions.plugins import in_set, use_corruptions
 from mmdbench.errors import UsageError
+from mmdbench.library.asking import require_ready
 from mmdbench.library.given_models import AnyModel, GivenModel, given_model
 from mmdbench.library.given_options import checked_options
 from mmdbench.library.options import EvaluateOptions, chosen_levels
@@ -95,6 +96,8 @@ def prepare(
     )
     sources = _sources(options, plan.task, dry_run=dry_run)
     judge = _judge(options, evaluation, interface)
+    if not dry_run:
+        require_ready(evaluation, judge, loaded=given.loaded is not None)
     return Prepared(evaluation, given, sources, server, judge, target, dry_run)
 
 

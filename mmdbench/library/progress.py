@@ -48,6 +48,7 @@ class Bar:
                 console=Screen(stderr=True),
             )
             self._bar.start()
+            self._updated = False
             self._task = self._bar.add_task(self._what, total=None, rate="", note="")
         return self
 
@@ -55,6 +56,8 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
+            # An error before the first step leaves no empty bar above its message.
+            self._bar.live.transient = kind is not None and not self._updated
             self._bar.stop()
 
     def update(self, done: int, total: int, note: str = "") -> None:
@@ -68,6 +71,7 @@ class Bar:
         seconds = time.monotonic() - self._started
         rate = f"{done / seconds:.1f}{self._unit}/s" if done and seconds > 0 else ""
         if self._live:
+            self._updated = True
             self._bar.update(self._task, completed=done, total=total, rate=rate, note=note)
         elif not self._quiet and (done == total or self._is_due(seconds)):
             self._printed = time.monotonic()

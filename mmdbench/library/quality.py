@@ -13,6 +13,7 @@ from mmdbench.results.quality.measure import measure, write_quality
 from mmdbench.results.quality.metrics import LICENCE_NOTICE, open_metrics
 from mmdbench.results.quality.pictures import open_pictures
 from mmdbench.run.folder import QUALITY_FILE
+from mmdbench.system.files import require_writable
 from mmdbench.system.images import MAX_PIXELS
 
 __all__ = ["METRICS", "QUALITY_FILE", "measure_quality"]
@@ -55,6 +56,7 @@ def measure_quality(
     place, shows = Path(folder), interface or UserInterface()
     if not place.is_dir():
         raise UsageError(f"FOLDER must be a folder of a run or of pictures, got {place}.")
+    require_writable(place / QUALITY_FILE)
     opened = open_metrics(
         metrics, weights_dir=None if weights_dir is None else Path(weights_dir), device=device
     )

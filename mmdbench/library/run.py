@@ -28,6 +28,7 @@ from mmdbench.results.judging.asked import default_judge
 from mmdbench.results.rescoring import Regraded
 from mmdbench.run.summary import RunSummary
 from mmdbench.system.durations import parse_age
+from mmdbench.system.files import require_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,6 +267,7 @@ class Run:
         Returns:
             The files.
         """
+        require_folder(local_path(out))
         return export_run(self.folder, local_path(out), form=form, extraction=extraction)
 
     def log_to(self, log_to: LogTo, out: str | Path | None = None) -> dict[str, float]:

@@ -115,7 +115,7 @@ def _planned(task: str, path: Path, tiny: Path) -> _Plan:
     needed = _PACKAGES["clear" if task.startswith("clear-") else "robust"]
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
-        raise MissingExtraError(" and ".join(missing), "train")
+        raise MissingExtraError(" and ".join(filter(None, (", ".join(missing[:-1]), missing[-1]))), "train")
     config = read_config(path, task)
     profile = find_profile(task, config.preset, config.settings)
     config = with_files_of_model(bring_tiny(config, task, tiny), task)

@@ -35,6 +35,7 @@ __all__ = [
     "MissingFile",
     "Model",
     "adapter_names",
+    "check_card",
     "check_model",
     "fetch_files",
     "is_async",
@@ -115,6 +116,16 @@ def check_model(model: object) -> None:
     check = getattr(model, "check", None)
     if check is not None:
         check()
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise for what a card's model lacks on this machine, such as packages or a key, before long work.
+
+    It is `check_card(card)` of an installed adapter, if it has such a function; weights are not loaded.
+    """
+    check = getattr(_own_module(card), "check_card", None)
+    if check:
+        check(_for_adapter(card))
 
 
 def adapter_names() -> tuple[str, ...]:

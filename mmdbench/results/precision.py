@@ -22,11 +22,15 @@ _LEAST_GROWTH, _MOST_GROWTH = 1.25, 4.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One round: the number of questions asked so far, and the half-width that they gave, in points."""
+    """One round: the number of questions asked so far, and the half-width that they gave, in points.
+
+    `exhausted` is True if no question is left.
+    """
 
     questions: int
     half_width: float
     reached: bool
+    exhausted: bool = False
 
 
 def until_precise(
@@ -34,7 +38,7 @@ def until_precise(
 ) -> Iterator[Step]:
     """Run larger and larger samples until the half-width is small enough or no question is left.
 
-    Samples are nested, so nothing is asked twice.
+    Samples are nested, so nothing is asked twice. A round of all questions has no sample: it is the whole run.
 
     Args:
         plan: The plan; its sample is the first one.
@@ -55,13 +59,14 @@ def until_precise(
     most = _most(benches, per_bench=per_bench)
     while True:
         size = min(size, most)
-        current = replace(plan, sample=f"{size}/bench" if per_bench else str(size))
+        whole = size >= most
+        current = replace(plan, sample="" if whole else f"{size}/bench" if per_bench else str(size))
         width = run(current)
         if width is None:
             return
         asked = sum(len(rows) for rows in sample_questions(current, benches))
-        yield Step(asked, width, width <= target)
-        if width <= target or size >= most:
+        yield Step(asked, width, width <= target, whole)
+        if width <= target or whole:
             return
         growth = min(_MOST_GROWTH, max(_LEAST_GROWTH, _MARGIN * (width / target) ** 2))
         size = math.ceil(size * growth)

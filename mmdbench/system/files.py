@@ -25,6 +25,7 @@ __all__ = [
     "is_at",
     "make_folder",
     "open_atomic",
+    "require_folder",
     "require_writable",
     "write_atomic",
 ]
@@ -55,12 +56,22 @@ def require_writable(path: Path) -> None:
     """Raise StoreError if a file cannot be written at a path, before the work that makes it."""
     if path.is_dir():
         raise cannot_write(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    _try_beside(path, path)
+
+
+def require_folder(path: Path) -> None:
+    """Raise StoreError if no file can be written into a folder, which need not be there yet."""
+    _try_beside(path / MANIFEST_FILE, path)
+
+
+def _try_beside(path: Path, wanted: Path) -> None:
+    """Write a file in the nearest folder that is there above a path, and remove it; errors name `wanted`."""
     folder = next(above for above in path.absolute().parents if above.exists() or above.is_symlink())
     try:
         with unfinished_file(folder / path.name) as part:
             part.open("wb").close()
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(wanted, error) from error
 
 
 @contextlib.contextmanager

@@ -29,9 +29,11 @@ class Writers:
     writer: JudgeOptions | None = None
 
     def check(self) -> None:
-        """Raise the error of a model that cannot be opened; nothing is sent."""
+        """Raise the error of a model that cannot be opened, or has no key; nothing is sent."""
         for options in filter(None, (self.judge, self.writer)):
-            open_judge(options.name, options.cards).close()
+            judge = open_judge(options.name, options.cards)
+            judge.check()
+            judge.close()
 
     def after(self, spent: float) -> Writers:
         """The same models, with what is left of their budgets in US dollars. Raises IncompleteError for 0."""

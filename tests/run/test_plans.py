@@ -302,6 +302,7 @@ def test_target_ci_adds_nested_questions_until_it_is_reached(make_tsv, tmp_path)
     assert len(model.asked) == len({r.key for r in model.asked}) == 2 * steps[-1].questions
     unreachable = list(until_precise(plan, [bench], 0.01, carry_out))
     assert (unreachable[-1].questions, unreachable[-1].reached) == (120, False)
+    assert [step.exhausted for step in unreachable] == [False] * (len(unreachable) - 1) + [True]
     assert list(until_precise(plan, [bench], 1.0, lambda _: None)) == []
     with pytest.raises(UsageError, match="--target-ci, in points, must be above 0"):
         list(until_precise(plan, [bench], 0.0, carry_out))
@@ -313,6 +314,17 @@ def test_target_ci_from_the_command_line(make_tsv, tmp_path):
     assert "(reached)" in text
     asked = len(read_replies(tmp_path / "run"))
     assert 20 <= asked < 120
+
+
+def test_a_target_that_all_questions_cannot_reach_says_so_and_leaves_the_whole_run(make_tsv, tmp_path):
+    words = ("eval", "--model", "chance", "--bench", make_tsv(12), "--level", "clean,hard", "--quiet")
+    text = call(*words, "-o", tmp_path / "grown", "--target-ci", "0.5", "--sample", "6")
+    assert "(not yet)" in text
+    assert "12 questions: ± " in text
+    assert "(not reached, and no question is left)" in text
+    assert "SAMPLE" not in call("report", tmp_path / "grown")
+    call(*words, "-o", tmp_path / "whole")
+    call("compare", tmp_path / "grown", tmp_path / "whole")  # an error if one were a sample
 
 
 def test_the_manifest_keeps_sessions_versions_and_the_card_but_no_place(make_tsv, tmp_path):

@@ -12,7 +12,7 @@ from mmdbench.errors import IncompleteError, ModelError
 from mmdbench.models.cards import ModelCard
 from mmdbench.models.failures import AttemptError
 from mmdbench.models.parameters import LEARNABLE
-from mmdbench.models.registry import AsyncModel
+from mmdbench.models.registry import AsyncModel, check_model
 from mmdbench.models.throttle import Throttle, throttle_settings
 from mmdbench.models.tokens import checked_usage
 from mmdbench.records import Outcome, Request
@@ -68,6 +68,10 @@ class ModelJudge:
     def id(self) -> str:
         """The judge's id, as every score records it."""
         return judge_id(self.card)
+
+    def check(self) -> None:
+        """Raise ModelError if a key is missing, MissingExtraError without the client; nothing is sent."""
+        check_model(self._model)
 
     def ask(self, call: JudgeCall) -> JudgeReply:
         """Answer one call; a failure of this call alone is a reply with status `error`.
