@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_run, say
+from mmdbench.cli._shared.output import print_runs, say
 from mmdbench.cli._shared.terminal import Terminal
 
 __all__ = ["YOURS", "demo"]
@@ -20,14 +20,14 @@ YOURS = {
 
 
 def demo(out: opts.RunOut = Path("runs/demo"), quiet: opts.Quiet = False) -> None:
-    """Evaluate a small model on clean and degraded photographs, in one to four minutes on two cores."""
+    """Evaluate a small model on clean and degraded photographs, in one to five minutes on two cores."""
     say("160 questions about photographs, clean and at three severities, are asked of the model `baseline`:")
     say("a COCO detector, OCR and colour statistics. It is no VLM, and shows how an evaluation works.")
-    say(f"It takes one to four minutes on two cores and writes to {out}.")
+    say(f"It takes one to five minutes on two cores and writes to {out}; the progress says how long is left.")
     say("")
     from mmdbench.library import evaluate  # after the lines above, so that they are there at once
 
-    print_run(evaluate("baseline", "mini", out=out, progress=Terminal(quiet=quiet)))
+    print_runs([evaluate("baseline", "mini", out=out, progress=Terminal(quiet=quiet))])
     say("")
     for whose, command in YOURS.items():
         say(f"Your {whose + ':':9} {command.format(run=shlex.quote(str(out)))}")

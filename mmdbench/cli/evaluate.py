@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
-from mmdbench.cli._shared.output import print_forecasts, print_next, print_report, print_run, say
+from mmdbench.cli._shared.output import print_forecasts, print_runs, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL, OUT
-from mmdbench.errors import MmdbenchError
 from mmdbench.records import ANSWER
 from mmdbench.system.images import MAX_PIXELS
 
@@ -194,10 +193,8 @@ def evaluate(
     asked = _Asked(model, label or [], bench, options, Terminal(quiet=quiet), as_json)
     if dry_run:
         _print_forecasts(asked)
-    elif len(model) == 1:
-        _ask_one(asked)
     else:
-        _ask_each(asked)
+        _ask(asked)
 
 
 @dataclass(frozen=True)
@@ -229,24 +226,8 @@ def _print_forecasts(asked: _Asked) -> None:
     print_forecasts(found, as_json=asked.as_json)
 
 
-def _ask_one(asked: _Asked) -> None:
-    from mmdbench.library import evaluate as evaluate_model
-    from mmdbench.library.several import options_of_each
-
-    (options,) = options_of_each(asked.models, asked.labels, asked.options)
-    run = evaluate_model(asked.models[0], asked.bench, progress=asked.screen, **options)
-    if asked.is_shard:
-        say(f"  {run.folder}: shard done; merge all shards with mmdbench merge")
-        return
-    print_run(run, as_json=asked.as_json)
-    for line in run.shown_by_report():
-        say(line, err=True)
-    run.require_complete()
-
-
-def _ask_each(asked: _Asked) -> None:
+def _ask(asked: _Asked) -> None:
     """Ask every model, then print one report of all; raise the first error at the end."""
-    from mmdbench.library import load_report
     from mmdbench.library.several import evaluate_each
 
     runs, errors = [], []
@@ -255,21 +236,14 @@ def _ask_each(asked: _Asked) -> None:
     ):
         if made.run is not None:
             runs.append(made.run)
-        try:
-            if made.error is not None:
-                raise made.error
-            if made.run is not None and not asked.is_shard:
-                made.run.require_complete()
-        except MmdbenchError as error:
-            errors.append(error)
-            say(f"mmdbench: {made.label}: {error}", err=True)
-    if runs and not asked.is_shard:
+        if made.error is not None:
+            errors.append(made.error)
+            if len(asked.models) > 1:
+                say(f"mmdbench: {made.label}: {made.error}", err=True)
+    if asked.is_shard:
         for run in runs:
-            if run.shown_by_default:
-                run.report.write(run.folder)
-        report = load_report(*runs)
-        print_report(report, as_json=asked.as_json)
-        if not asked.as_json:
-            print_next(report, [run.folder for run in runs])
+            say(f"  {run.folder}: shard done; merge all shards with mmdbench merge")
+    elif runs:
+        print_runs(runs, as_json=asked.as_json)
     if errors:
         raise errors[0]

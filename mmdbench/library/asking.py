@@ -26,13 +26,13 @@ __all__ = ["ask_model", "model_fetcher", "open_run", "refuse_incomplete", "requi
 FetchModel = Callable[["ModelCard"], "Fingerprinted | None"]
 
 
-def require_ready(evaluation: Evaluation, judge: JudgeOptions | None = None, *, loaded: bool = False) -> None:
+def require_ready(evaluation: Evaluation, judge: JudgeOptions | None = None, *, opened: bool = False) -> None:
     """Raise for what would end a run after its downloads: a folder that cannot be written, a key or an extra.
 
     Args:
         evaluation: The evaluation, not opened yet.
         judge: The judge that will grade it.
-        loaded: The model is given as an object, so that its card is not opened.
+        opened: The model is an object, or its server starts later: its card is not looked at.
 
     Raises:
         StoreError: The run's folder cannot be written.
@@ -42,10 +42,13 @@ def require_ready(evaluation: Evaluation, judge: JudgeOptions | None = None, *, 
     from mmdbench.models.registry import check_card
     from mmdbench.results.judging.open import open_judge
     from mmdbench.system.files import require_folder
+    from mmdbench.variants.restoration import open_restorer
 
     require_folder(evaluation.folder)
+    if evaluation.plan.restore:
+        open_restorer(evaluation.plan.restore, evaluation.restorer_cards)
     # The machines of a cluster have packages of their own.
-    if not loaded and evaluation.engine.engine != "ray":
+    if not opened and evaluation.engine.engine != "ray":
         check_card(evaluation.card)
     if judge is not None:
         open_judge(judge.name, judge.cards).check()

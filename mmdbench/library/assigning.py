@@ -24,6 +24,7 @@ from mmdbench.run.folder import ROWS, default_folder
 from mmdbench.run.inputs import RunSettings
 from mmdbench.run.plan import check_plan
 from mmdbench.run.summary import RunSummary
+from mmdbench.system.files import require_folder
 from mmdbench.system.inner_paths import refuse_links
 from mmdbench.training import (
     RL,
@@ -184,6 +185,7 @@ def assign_by_model(
     """
     plan, folder = evaluation.plan, evaluation.folder
     require_ready(evaluation)
+    writers.require_keys()
     if writers.judge is None and any(map(is_row_source, plan.benches)):
         raise UsageError("Rows have free answers, which a judge must grade.", hint="Name one with --judge.")
     with open_evaluation(evaluation, lambda names: work.open(names, folder)) as inputs:
@@ -208,6 +210,9 @@ def assign_without_model(plan: SetPlan, work: SetSources, writers: Writers) -> M
     check_plan(plan.pictures)
     plan.check_models(writers)
     folder = default_set_folder(plan) if work.out is None else work.out
+    require_folder(folder)
+    refuse_links(folder)
+    writers.require_keys()
     claim_set_folder(folder, plan)
     benches = work.open(plan.pictures.benches, folder)
     with work.interface.bar("Samples") as bar:

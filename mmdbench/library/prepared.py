@@ -97,7 +97,7 @@ def prepare(
     sources = _sources(options, plan.task, dry_run=dry_run)
     judge = _judge(options, evaluation, interface)
     if not dry_run:
-        require_ready(evaluation, judge, loaded=given.loaded is not None)
+        require_ready(evaluation, judge, opened=given.loaded is not None or server is not None)
     return Prepared(evaluation, given, sources, server, judge, target, dry_run)
 
 

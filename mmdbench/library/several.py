@@ -24,7 +24,7 @@ __all__ = ["ModelOutcome", "evaluate_each", "options_of_each"]
 
 @dataclass(frozen=True, slots=True)
 class ModelOutcome:
-    """The run of one of several models, or the error that ended it; what it answered before is kept."""
+    """The run of one of several models, the error that ended it, or both if the run is incomplete."""
 
     label: str
     run: Run | None = None
@@ -62,12 +62,19 @@ def evaluate_each(
         label = own.get("label") or short_name(model)
         prepared.append((label, prepare(model, listed(bench), own, interface)))
     for label, one in prepared:
-        interface.note(f"mmdbench: {label}: {one.evaluation.folder}")
+        if len(prepared) > 1:
+            interface.note(f"mmdbench: {label}: {one.evaluation.folder}")
+        run = None
         try:
-            run = carry_out(one, interface)
-            _ = run.results
+            made = carry_out(one, interface)
+            if one.evaluation.settings.shard[1] == 1:  # of a part nothing is graded
+                _ = made.results
+                run = made
+                made.require_complete()
+            else:
+                run = made
         except MmdbenchError as error:
-            yield ModelOutcome(label, error=error)
+            yield ModelOutcome(label, run, error)
         else:
             yield ModelOutcome(label, run)
 

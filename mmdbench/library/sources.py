@@ -53,7 +53,9 @@ def open_benches(names: Sequence[str], sources: Sources, interface: UserInterfac
     from mmdbench.benches import open_bench
     from mmdbench.benches.stand_in import stand_in
 
-    benches, absent = [], []
+    benches: list[Bench] = []
+    absent: list[BenchInfo] = []
+    unlike: list[str] = []
     with download_progress(interface) as settings:
         for name in names:
             info = _absent(name, sources) if sources.dry_run else None
@@ -71,11 +73,22 @@ def open_benches(names: Sequence[str], sources: Sources, interface: UserInterfac
                 image_root=sources.image_root,
                 columns=sources.columns,
             )
+            unlike += _difference(bench)
             _note_bench(name, bench, sources, interface)
             benches.append(bench)
+    if unlike:
+        interface.note(f"mmdbench: FILE of {'; '.join(unlike)}.")
     if absent:
         interface.note(_absent_note(absent))
     return benches
+
+
+def _difference(bench: Bench) -> list[str]:
+    """The benchmark with the difference of its file from the published one; empty if none is known."""
+    from mmdbench.benches.catalog import bench_title, unlike_published
+
+    found = unlike_published(bench.name, len(bench.questions), bench.unpublished_md5)
+    return [f"{bench_title(bench.name)}: {found}"] if found else []
 
 
 def _absent(name: str, sources: Sources) -> BenchInfo | None:
@@ -104,15 +117,12 @@ def _absent_note(absent: Sequence[BenchInfo]) -> str:
 
 
 def _note_bench(name: str, bench: Bench, sources: Sources, interface: UserInterface) -> None:
-    """Show a family that was inferred, a difference from the published file, and other notes."""
-    from mmdbench.benches.catalog import bench_title, unlike_published
+    """Show a family that was inferred, and the notes of a benchmark."""
+    from mmdbench.benches.catalog import bench_title
     from mmdbench.benches.lookup import looks_like_path
 
     if looks_like_path(name) and not (sources.family or interface.quiet):
         interface.note(f"{bench.name}: family {bench.family} ({bench.family_reason})")
-    difference = unlike_published(bench.name, len(bench.questions), bench.unpublished_md5)
-    if difference:
-        interface.note(f"mmdbench: FILE of {bench_title(bench.name)}: {difference}.")
     for note in () if interface.quiet else bench.notes:
         interface.note(f"{bench_title(bench.name)}: {note}")
 

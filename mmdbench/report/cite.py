@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mmdbench._version import __version__
 from mmdbench.report.scores import levels_of
@@ -13,20 +14,70 @@ from mmdbench.system.printable import log_line
 
 __all__ = ["citations", "methods"]
 
-# Titles and numbers at arXiv by the beginning of a benchmark's name; the first two are no benchmarks.
+
+class _Paper(NamedTuple):
+    """A paper at arXiv: its title, its number and its authors in their order."""
+
+    title: str
+    number: str
+    authors: str
+
+
+# By the beginning of a benchmark's name; the first two are no benchmarks.
 _ARXIV = {
-    "clear": ("CLEAR", "2604.04780"),
-    "imagenetc": (
+    "clear": _Paper(
+        "CLEAR: Unlocking Generative Potential for Degraded Image Understanding in Unified Multimodal Models",
+        "2604.04780",
+        "Xiangzhao Hao, Zefeng Zhang, Zhenyu Zhang, Linhao Yu, Yao Chen, Yiqian Zhang, Haiyun Guo, "
+        "Shuohuan Wang, Yu Sun",
+    ),
+    "imagenetc": _Paper(
         "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
         "1903.12261",
+        "Dan Hendrycks, Thomas Dietterich",
     ),
-    "MMBench": ("MMBench: Is Your Multi-modal Model an All-around Player?", "2307.06281"),
-    "MM-Vet": ("MM-Vet: Evaluating Large Multimodal Models for Integrated Capabilities", "2308.02490"),
-    "MMVP": ("Eyes Wide Shut? Exploring the Visual Shortcomings of Multimodal LLMs", "2401.06209"),
-    "CV-Bench": ("Cambrian-1: A Fully Open, Vision-Centric Exploration of Multimodal LLMs", "2406.16860"),
-    "MMStar": ("Are We on the Right Way for Evaluating Large Vision-Language Models?", "2403.20330"),
-    "R-Bench": ("R-Bench: Are your Large Multimodal Model Robust to Real-world Corruptions?", "2410.05474"),
-    "MMMB": ("Parrot: Multilingual Visual Instruction Tuning", "2406.02539"),
+    "MMBench": _Paper(
+        "MMBench: Is Your Multi-modal Model an All-around Player?",
+        "2307.06281",
+        "Yuan Liu, Haodong Duan, Yuanhan Zhang, Bo Li, Songyang Zhang, Wangbo Zhao, Yike Yuan, Jiaqi Wang, "
+        "Conghui He, Ziwei Liu, Kai Chen, Dahua Lin",
+    ),
+    "MM-Vet": _Paper(
+        "MM-Vet: Evaluating Large Multimodal Models for Integrated Capabilities",
+        "2308.02490",
+        "Weihao Yu, Zhengyuan Yang, Linjie Li, Jianfeng Wang, Kevin Lin, Zicheng Liu, Xinchao Wang, "
+        "Lijuan Wang",
+    ),
+    "MMVP": _Paper(
+        "Eyes Wide Shut? Exploring the Visual Shortcomings of Multimodal LLMs",
+        "2401.06209",
+        "Shengbang Tong, Zhuang Liu, Yuexiang Zhai, Yi Ma, Yann LeCun, Saining Xie",
+    ),
+    "CV-Bench": _Paper(
+        "Cambrian-1: A Fully Open, Vision-Centric Exploration of Multimodal LLMs",
+        "2406.16860",
+        "Shengbang Tong, Ellis Brown, Penghao Wu, Sanghyun Woo, Manoj Middepogu, Sai Charitha Akula, "
+        "Jihan Yang, Shusheng Yang, Adithya Iyer, Xichen Pan, Austin Wang, Rob Fergus, Yann LeCun, "
+        "Saining Xie",
+    ),
+    "MMStar": _Paper(
+        "Are We on the Right Way for Evaluating Large Vision-Language Models?",
+        "2403.20330",
+        "Lin Chen, Jinsong Li, Xiaoyi Dong, Pan Zhang, Yuhang Zang, Zehui Chen, Haodong Duan, Jiaqi Wang, "
+        "Yu Qiao, Dahua Lin, Feng Zhao",
+    ),
+    "R-Bench": _Paper(
+        "R-Bench: Are your Large Multimodal Model Robust to Real-world Corruptions?",
+        "2410.05474",
+        "Chunyi Li, Jianbo Zhang, Zicheng Zhang, Haoning Wu, Yuan Tian, Wei Sun, Guo Lu, Xiaohong Liu, "
+        "Xiongkuo Min, Weisi Lin, Guangtao Zhai",
+    ),
+    "MMMB": _Paper(
+        "Parrot: Multilingual Visual Instruction Tuning",
+        "2406.02539",
+        "Hai-Long Sun, Da-Wei Zhou, Yang Li, Shiyin Lu, Chao Yi, Qing-Guo Chen, Zhao Xu, Weihua Luo, "
+        "Kaifu Zhang, De-Chuan Zhan, Han-Jia Ye",
+    ),
 }
 _NOTES = {"clear": "the corruptions, levels and benchmarks", "imagenetc": "corruption error"}
 
@@ -43,9 +94,10 @@ def citations(runs: Sequence[RunResults] = ()) -> str:
     ]
     entries = ["@software{mmdbench,\n" + ",\n".join(software) + "\n}"]
     for key in wanted:
-        title, number = _ARXIV[key]
+        title, number, authors = _ARXIV[key]
         # An arXiv number begins with the year's last two digits.
-        lines = [f"  title         = {{{{{title}}}}}", f"  year          = {{20{number[:2]}}}"]
+        lines = [f"  author        = {{{authors.replace(', ', ' and ')}}}"]
+        lines += [f"  title         = {{{{{title}}}}}", f"  year          = {{20{number[:2]}}}"]
         lines += [f"  eprint        = {{{number}}}", "  archivePrefix = {arXiv}"]
         lines += [f"  url           = {{https://arxiv.org/abs/{number}}}"]
         lines += [f"  note          = {{for {_NOTES[key]}}}"] if key in _NOTES else []

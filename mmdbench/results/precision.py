@@ -38,7 +38,7 @@ def until_precise(
 ) -> Iterator[Step]:
     """Run larger and larger samples until the half-width is small enough or no question is left.
 
-    Samples are nested, so nothing is asked twice. A round of all questions has no sample: it is the whole run.
+    Samples are nested, so nothing is asked twice. A round of all questions is the whole run, no sample.
 
     Args:
         plan: The plan; its sample is the first one.

@@ -29,11 +29,14 @@ class Writers:
     writer: JudgeOptions | None = None
 
     def check(self) -> None:
-        """Raise the error of a model that cannot be opened, or has no key; nothing is sent."""
+        """Raise the error of a model that cannot be opened; nothing is sent."""
         for options in filter(None, (self.judge, self.writer)):
-            judge = open_judge(options.name, options.cards)
-            judge.check()
-            judge.close()
+            open_judge(options.name, options.cards).close()
+
+    def require_keys(self) -> None:
+        """Raise ModelError if the key of one is missing; nothing is sent."""
+        for options in filter(None, (self.judge, self.writer)):
+            open_judge(options.name, options.cards).check()
 
     def after(self, spent: float) -> Writers:
         """The same models, with what is left of their budgets in US dollars. Raises IncompleteError for 0."""

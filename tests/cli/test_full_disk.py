@@ -44,7 +44,7 @@ VERBS = {
     "build": lambda run, out: (build, "--bench", "mini", "--sample", 1, "--level", "low", "-o", out),
     "score": lambda run, out: (score, run),
     "merge": lambda run, out: (merge, run, "-o", out),
-    "page": lambda run, out: (page, run, "-o", out),
+    "page": lambda run, out: (page, run, "-o", out.with_suffix(".html")),
     "report": lambda run, out: (report, run),
     "export": lambda run, out: (export, run, "-o", out),
     "assign": lambda run, out: (assign, "--model", "chance", "--bench", "mini", "--sample", 2, "-o", out),

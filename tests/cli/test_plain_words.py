@@ -92,7 +92,7 @@ def test_the_demo_says_first_what_it_does_and_last_what_comes_next(monkeypatch):
 
     monkeypatch.setattr("mmdbench.library.evaluate", evaluated)
     said = call("demo", "-o", "run").splitlines()
-    assert any("one to four minutes" in line and "writes to run" in line for line in said[:3])
+    assert any("one to five minutes" in line and "writes to run" in line for line in said[:3])
     commands = [line.partition(":")[2].strip() for line in said[-len(YOURS) :]]
     assert [line.split(":")[0] for line in said[-3:]] == [f"Your {whose}" for whose in YOURS]
     Image.fromarray(picture(1)).save("PICTURE.jpg")

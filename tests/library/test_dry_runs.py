@@ -64,3 +64,14 @@ def test_a_benchmark_of_unknown_size_is_an_error_that_says_how_to_get_it():
     with pytest.raises(DataError, match="number of questions is not known") as raised:
         stand_in(find_bench("R-Bench-Ref"))
     assert "mmdbench data get R-Bench-Ref" in raised.value.hint
+
+
+def test_files_that_are_not_the_published_ones_are_one_line(tmp_path, make_tsv, monkeypatch):
+    monkeypatch.setattr("mmdbench.benches.fetch.data_folders", lambda *_: (tmp_path,))
+    for name in ("MMStar", "RealWorldQA"):
+        make_tsv(3, f"{name}.tsv")
+    said = call("build", "--bench", "MMStar,RealWorldQA", "--level", "hard", "-o", "out").stderr
+    assert said.count("FILE of") == 1
+    assert (
+        "MMStar: 3 rows, the published one has 1500; RealWorldQA: 3 rows, the published one has 765." in said
+    )

@@ -93,8 +93,11 @@ def test_cite_names_what_a_run_rests_on(tmp_path):
     ):
         assert word in text
     assert "2307.06281" not in text  # no MMBench was run
+    assert "author        = {Lin Chen and Jinsong Li and Xiaoyi Dong and" in text
+    assert "  title         = {{CLEAR: Unlocking Generative Potential for" in text
     alone = call(cite)
     assert alone.startswith("@software{mmdbench")
+    assert alone.count("author  ") == alone.count("\n@misc") + 1 == 3  # each entry has its authors
     assert alone.count("{") == alone.count("}")
 
 
@@ -108,7 +111,7 @@ def test_figures_are_the_same_every_time(run, tmp_path):
     call(figures, run, "paper:clear-rl", "-o", tmp_path / "fig")
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "fig").iterdir()}
     svg = before["drops.svg"].decode()
-    assert "paired, 95 % intervals" in svg
+    assert "95 % intervals, those of drops paired" in svg
     assert "clear/1" in svg
 
 

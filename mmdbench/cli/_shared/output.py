@@ -28,7 +28,7 @@ __all__ = [
     "print_paths",
     "print_rendering",
     "print_report",
-    "print_run",
+    "print_runs",
     "say",
 ]
 
@@ -114,16 +114,21 @@ def print_page(
     say(f"  {made.path} ({size}, {made.examples} examples, {made.pictures} pictures)", err=piped)
 
 
-def print_run(run: Run, *, as_json: bool = False) -> None:
-    """Print the report of a run with the places of its files, or as JSON alone.
+def print_runs(runs: Sequence[Run], *, as_json: bool = False) -> None:
+    """Print one report of runs with the places of their files, or as JSON alone.
 
-    Files are only written of the run's default judge.
+    Each run's own report is written into its folder, if it is by the run's default judge.
     """
-    print_report(run.report, as_json=as_json)
-    paths = run.report.write(run.folder) if run.shown_by_default else ()
+    from mmdbench.library import load_report
+
+    report = runs[0].report if len(runs) == 1 else load_report(*runs)
+    print_report(report, as_json=as_json)
+    paths = [path for run in runs if run.shown_by_default for path in run.report.write(run.folder)]
     if not as_json:
         print_paths(paths)
-        print_next(run.report, [run.folder])
+        print_next(report, [run.folder for run in runs])
+    for line in (line for run in runs for line in run.shown_by_report()):
+        say(line, err=True)
 
 
 def print_report(report: Report, *, as_json: bool = False) -> None:

@@ -127,8 +127,8 @@ def _write_notes(figure: Any, tables: Tables) -> None:
     width, height = figure.get_size_inches()
     per_line = int(width * _NOTE_CHARACTERS_PER_INCH)
     above, below = tables.notes_around()
-    paired = "paired, " if tables.runs else ""
-    rules = f"{paired}95 % intervals; {tables.header['protocol']}, {tables.header['design']}"
+    paired = ", those of drops paired" if tables.runs else ""
+    rules = f"95 % intervals{paired}; {tables.header['protocol']}, {tables.header['design']}"
     for notes, write, colour in (
         (above, figure.suptitle, "#b00020"),
         ((rules, *below), figure.supxlabel, "0.3"),
