@@ -18,7 +18,7 @@ from mmdbench.system.digest import value_digest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Stream", "normal_indices", "normal_quantiles"]
+__all__ = ["Stream", "normal_indices", "normal_quantiles", "random_bytes"]
 
 
 class Stream:
@@ -61,6 +61,14 @@ def normal_indices(seed: int, shape: tuple[int, ...]) -> NDArray[np.uint16]:
     words = np.random.PCG64(seed).random_raw(-(-size // 4))
     sixteenths: NDArray[np.uint16] = words.astype("<u8", copy=False).view("<u2")
     return sixteenths[:size].reshape(shape)
+
+
+def random_bytes(seed: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Independent uniform bytes of a shape, eight from each raw word, lowest bits first."""
+    size = int(np.prod(shape))
+    words = np.random.PCG64(seed).random_raw(-(-size // 8))
+    eighths: NDArray[np.uint8] = words.astype("<u8", copy=False).view(np.uint8)
+    return eighths[:size].reshape(shape)
 
 
 @lru_cache(maxsize=1)

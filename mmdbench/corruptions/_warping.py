@@ -47,9 +47,8 @@ def warp(
     """
     size = np.broadcast_shapes(columns.shape, rows.shape)
     whole = np.empty((*size, 2), np.int16)
-    np.right_shift(columns, 5, out=whole[..., 0], casting="unsafe")
-    whole[..., 1] = rows >> 5
-    fraction = np.add(columns & 31, (rows & 31) << 5, dtype=np.uint16, casting="unsafe")
+    whole[..., 0], whole[..., 1] = (columns >> 5).astype(np.int16), (rows >> 5).astype(np.int16)
+    fraction = (columns & 31).astype(np.uint16) | ((rows & 31) << 5).astype(np.uint16)
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
     fill = tuple(outside or ())
     warped = cv2.remap(image, whole, fraction, cv2.INTER_LINEAR, borderMode=border, borderValue=fill)

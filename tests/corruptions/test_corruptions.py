@@ -18,6 +18,8 @@ from mmdbench.corruptions import _drawing, apply, corrupt, get_corruption_names,
 from mmdbench.corruptions._blending import blend
 from mmdbench.corruptions._filtering import gaussian_blur, line_kernel, sparse_correlate
 from mmdbench.corruptions._random import Stream, normal_indices, normal_quantiles
+from mmdbench.corruptions.plugins import use_corruptions
+from mmdbench.corruptions.sets import find_set
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.system.digest import bytes_digest, pixel_digest, value_digest
 from pictures import picture
@@ -25,7 +27,12 @@ from pictures import picture
 NAMES = get_corruption_names()
 LEVELS = ("low", "mid", "hard")
 GOLDEN = Path(__file__).parents[1] / "golden"
-DIGESTS = GOLDEN / "corruption_digests.json"
+EVERYDAY = tuple(find_set("everyday").members)
+
+
+@pytest.fixture(autouse=True)
+def sets_in_use():
+    use_corruptions(["everyday"])
 
 
 def synthetic() -> np.ndarray:
@@ -36,12 +43,12 @@ def synthetic() -> np.ndarray:
     return (ramp % 240 + grain).astype(np.uint8)
 
 
-def computed_digests() -> dict[str, str]:
+def computed_digests(names) -> dict[str, str]:
     with Image.open(GOLDEN / "corruptions" / "astronaut_256x192.png") as photo:
         images = {"synthetic": synthetic(), "astronaut": np.array(photo.convert("RGB"))}
-    found = {"normal quantiles": bytes_digest(normal_quantiles().astype("<f8").tobytes())[:32]}
+    found = {}
     for image_name, image in images.items():
-        for name in NAMES:
+        for name in names:
             for level in LEVELS:
                 params = sample(name, image.shape, level=level, seed=11)
                 found[f"{image_name} {name} {level} params"] = value_digest(params)[:32]
@@ -49,19 +56,24 @@ def computed_digests() -> dict[str, str]:
     return found
 
 
-def test_no_pixel_and_no_parameter_has_moved():
+@pytest.mark.parametrize(("file", "names"), [("corruption", NAMES), ("everyday", EVERYDAY)])
+def test_no_pixel_and_no_parameter_has_moved(file, names):
     """MMDBENCH_UPDATE=1 rewrites the file: only together with the spec's version."""
-    found = {"spec version": load_spec().version, "digests": computed_digests()}
+    found = {"spec version": load_spec().version_of(names[0]), "digests": computed_digests(names)}
+    if names is NAMES:
+        quantiles = bytes_digest(normal_quantiles().astype("<f8").tobytes())[:32]
+        found["digests"]["normal quantiles"] = quantiles
+    path = GOLDEN / f"{file}_digests.json"
     if os.environ.get("MMDBENCH_UPDATE"):
-        DIGESTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    recorded = json.loads(DIGESTS.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    recorded = json.loads(path.read_text(encoding="utf-8"))
     assert recorded["spec version"] == found["spec version"]
     moved = [key for key, value in found["digests"].items() if recorded["digests"].get(key) != value]
     assert not moved
     assert recorded["digests"].keys() == found["digests"].keys()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *EVERYDAY])
 def test_params_survive_json_and_apply_is_pure(name):
     image = picture(1, 100, 130)
     for profile in ("paper", "scaled"):

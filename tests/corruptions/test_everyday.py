@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import re
+from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdbench.corruptions import corrupt, sample
+from mmdbench.corruptions.calibration import resized
+from mmdbench.corruptions.images import grey_of
+from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.corruptions.sets import find_set
-from mmdbench.corruptions.spec_file import read_stanza
+from mmdbench.corruptions.severity import ssim
+from mmdbench.corruptions.spec_file import load_spec, read_stanza, shipped_spec
 from mmdbench.errors import SpecError
 from mmdbench.records import LEVELS
+from mmdbench.system.images import decode_image
+from pictures import picture
 
 SET = find_set("everyday")
+NAMES = list(SET.members)
+PAGE = Path(__file__).parents[2] / "docs" / "everyday_severity.md"
+PHOTO = Path(__file__).parents[1] / "data" / "dog.jpg"
+GEOMETRIC = {f"everyday.{name}" for name in ("elastic", "perspective", "rotation")}
+DERIVED = {
+    "sensor_noise": {"white"},
+    "low_resolution": {"size"},
+    "re_encoding": {"generations"},
+}
+"""Parameters that follow from a calibrated number of another name."""
+
+
+@pytest.fixture(autouse=True)
+def in_use():
+    use_corruptions(["everyday"])
 
 
 def number_of(**number):
@@ -40,3 +68,92 @@ def test_a_calibrated_number_is_linear_between_its_levels_and_the_ends_of_the_pl
 def test_a_wrong_calibrated_number_is_refused(number, message):
     with pytest.raises(SpecError, match=message):
         number_of(**number)
+
+
+def test_every_member_says_what_it_is_and_has_a_calibrated_number():
+    for name in NAMES:
+        entry = load_spec().corruption(name)
+        assert entry.category in shipped_spec().categories
+        assert entry.source
+        assert entry.meaning
+        assert entry.look != entry.meaning
+        assert any(number.points for number in entry.numbers.values())
+        assert entry.stochastic or name == "everyday.overexposure"
+        assert entry.loses or name not in GEOMETRIC
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_levels_share_everything_but_what_is_calibrated(name):
+    calibrated = {key for key, number in load_spec().corruption(name).numbers.items() if number.points}
+    changing = calibrated | DERIVED.get(name.partition(".")[2], set())
+    for seed in range(3):
+        drawn = [sample(name, (300, 400), level=level, seed=seed) for level in LEVELS]
+        for params in drawn:
+            assert len(json.dumps(params)) < 600
+            assert params.keys() == drawn[0].keys()
+        same = drawn[0].keys() - changing
+        assert all(params[key] == drawn[0][key] for params in drawn for key in same)
+        assert len({json.dumps(params) for params in drawn}) == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_size_and_kind_of_picture_is_kept(name):
+    for height, width in ((1, 1), (1, 40), (40, 1), (2, 3), (7, 200)):
+        pixels = picture(3, height, width)
+        kept = pixels.copy()
+        for level in LEVELS:
+            for profile in ("paper", "scaled"):
+                made = corrupt(pixels, name, level=level, profile=profile)
+                assert (made.shape, made.dtype) == (pixels.shape, np.uint8)
+        assert (pixels == kept).all()
+    colour = picture(3, 60, 80)
+    grey, alpha = grey_of(colour), picture(4, 60, 80)[..., :1]
+    assert corrupt(grey, name, level="mid").shape == (60, 80)
+    assert (corrupt(np.dstack([colour, alpha]), name, level="mid")[..., 3:] == alpha).all()
+    made = corrupt(Image.fromarray(grey), name, level="mid")
+    assert (made.mode, made.size) == ("L", (80, 60))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_photograph_gets_less_like_the_clean_one_from_level_to_level(name):
+    pytest.importorskip("skimage", reason="scikit-image is not installed (extra calibrate)")
+    photo = resized(decode_image(PHOTO.read_bytes(), PHOTO.name), 192)
+    low, mid, hard = (ssim(photo, corrupt(photo, name, level=level, profile="scaled")) for level in LEVELS)
+    assert 1 > low > mid + 0.03 > hard + 0.06
+    if name not in GEOMETRIC:
+        for found, recorded in zip((low, mid, hard), reached()[name.partition(".")[2]], strict=True):
+            assert abs(found - recorded) < 0.25, (found, recorded)  # one photograph, smaller
+
+
+def reached():
+    """The three numbers of each member on the page that the calibration wrote: SSIM, or displacement in %."""
+    rows = re.findall(
+        r"^\| (\w+) \| (?:SSIM|displacement) \| ([^|]*) \|", PAGE.read_text("utf-8"), re.MULTILINE
+    )
+    return {name: [float(text) for text in re.findall(r"[\d.]+", numbers)] for name, numbers in rows}
+
+
+def test_all_are_calibrated_to_one_ladder():
+    assert reached().keys() == {name.partition(".")[2] for name in NAMES}
+    for name, found in reached().items():
+        if f"everyday.{name}" in GEOMETRIC:
+            assert found == pytest.approx([2, 4, 6], abs=0.11)
+        else:
+            lowest = max(found[2], 0.4)
+            assert found == pytest.approx([1 - (1 - lowest) * step / 3 for step in (1, 2, 3)], abs=0.021)
+            numbers = [n for n in load_spec().corruption(f"everyday.{name}").numbers.values() if n.points]
+            # Not at .4: then the plausible range ends there.
+            assert lowest < 0.42 or all(n.at(0.9) == n.at(1.0) for n in numbers)
+
+
+@pytest.mark.parametrize("name", sorted(GEOMETRIC & set(NAMES)))
+def test_things_move_by_the_share_of_the_short_side_that_the_ladder_names(name):
+    rows, columns = np.indices((256, 256), dtype=np.uint8)
+    places = np.stack([columns, rows, np.full_like(rows, 255)], axis=-1)
+    for level, share in zip(LEVELS, (0.02, 0.04, 0.06), strict=True):
+        moved = []
+        for seed in range(6):
+            made = corrupt(places, name, level=level, seed=seed)
+            inside = made[..., 2] == 255
+            moved.append(np.hypot(*(made.astype(float) - places)[inside][:, :2].T).mean() / 256)
+        assert np.mean(moved) == pytest.approx(share, rel=0.25)

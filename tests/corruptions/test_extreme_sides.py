@@ -9,9 +9,16 @@ from mmdbench.corruptions import corrupt, get_corruption_names, sample
 from mmdbench.corruptions.images import MAX_SIDE
 from mmdbench.corruptions.operations import find_corruption
 from mmdbench.corruptions.params import check_params
+from mmdbench.corruptions.plugins import use_corruptions
+from mmdbench.corruptions.sets import find_set
 from mmdbench.corruptions.spec_file import load_spec
 
-NAMES = get_corruption_names()
+NAMES = [*get_corruption_names(), *find_set("everyday").members]
+
+
+@pytest.fixture(autouse=True)
+def sets_in_use():
+    use_corruptions(["everyday"])
 
 
 def test_counts_of_the_profile_scaled_stop_growing_at_256_short_sides():

@@ -1,0 +1,134 @@
+"""Corruptions by small sizes, glass, video calls and copies of copies.
+
+Of each corruption, `sample_*` draws the parameters, and the decorated function makes the degraded image from
+these and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from PIL import Image as PilImage
+
+from mmdbench.corruptions import params as p
+from mmdbench.corruptions import transmission as paper
+from mmdbench.corruptions._random import random_bytes
+from mmdbench.corruptions.definition import Image, corruption
+
+if TYPE_CHECKING:
+    from mmdbench.corruptions._random import Stream
+    from mmdbench.corruptions.spec import Values
+
+# Pillow's, because it computes with whole numbers: OpenCV's differ between versions.
+_METHODS = (PilImage.Resampling.NEAREST, PilImage.Resampling.BOX, PilImage.Resampling.BICUBIC)
+_AREA = 1
+_SIDE = p.row(2, 1, p.COORDINATE)
+
+
+def _resized(image: Image, size: tuple[int, int], method: int) -> Image:
+    """The image at a size (width, height) in px, by the nearest pixel (0), area (1) or bicubic (2)."""
+    return np.asarray(PilImage.fromarray(image).resize(size, _METHODS[method]))
+
+
+def _smaller(size: tuple[int, int], share: float) -> list[int]:
+    """(height, width) times a share, as [width, height], at least 1 px."""
+    return [max(1, round(side * share)) for side in size[::-1]]
+
+
+def sample_low_resolution(values: Values, rng: Stream) -> dict[str, Any]:
+    """The small size in px, and the methods of the ways down and up."""
+    methods = {way: rng.integer(0, len(_METHODS) - 1) for way in ("down", "up")}
+    return {"size": _smaller(values.size, 1 / values.number("factor")), **methods}
+
+
+@corruption(sample_low_resolution, size=_SIDE, down=p.integer(0, 2), up=p.integer(0, 2))
+def low_resolution(image: Image, params: p.Params) -> Image:
+    """Bring the image to the small size and back."""
+    small = _resized(image, params["size"], params["down"])
+    return _resized(small, image.shape[1::-1], params["up"])
+
+
+def sample_glass_blur(values: Values, rng: Stream) -> dict[str, Any]:
+    """The longest way of a pixel (px, along each side), and the seed of the ways."""
+    return {"reach": values.number("reach"), "seed": rng.word()}
+
+
+@corruption(sample_glass_blur, reach=p.number(0, 4096), seed=p.integer(0, 2**32 - 1))
+def glass_blur(image: Image, params: p.Params) -> Image:
+    """Give every pixel the place of a random one nearby."""
+    height, width = image.shape[:2]
+    away = np.rint(params["reach"] * (np.arange(256) - 127.5) / 127.5).astype(np.int16)
+    place = cv2.LUT(random_bytes(params["seed"], (height, width, 2)), away)
+    x, y = np.arange(width, dtype=np.int16), np.arange(height, dtype=np.int16)[:, None]
+    # Clipped before they are added: 16 bits do not hold a place far outside of the largest pictures.
+    for axis, here, last in ((0, x, width - 1), (1, y, height - 1)):
+        place[..., axis] = here + np.clip(place[..., axis], -here, last - here)
+    return np.asarray(cv2.remap(image, place, None, cv2.INTER_NEAREST)).reshape(image.shape)
+
+
+def sample_video_blocks(values: Values, rng: Stream) -> dict[str, Any]:
+    """The share of lost runs of blocks, the block's side and the motion in px, the run's length in blocks."""
+    lengths = {key: max(1, values.integer(key)) for key in ("block", "run")}
+    return {"lost": values.number("lost"), "motion": values.integer("motion"), **lengths, "seed": rng.word()}
+
+
+@corruption(
+    sample_video_blocks,
+    lost=p.number(0, 1),
+    block=p.integer(1, p.COORDINATE),
+    run=p.integer(1, 64),
+    motion=p.integer(0, 4096),
+    seed=p.integer(0, 2**32 - 1),
+)
+def video_blocks(image: Image, params: p.Params) -> Image:
+    """Fill runs of blocks from elsewhere, as wrong motion vectors do, and correct the mean of each block."""
+    height, width = image.shape[:2]
+    side, run = params["block"], params["block"] * params["run"]
+    tops, lefts = np.arange(0, height, side), np.arange(0, width, side)
+    drawn = random_bytes(params["seed"], (len(tops), -(-width // run), 3))
+    way = np.rint(params["motion"] * (drawn[..., 1:] - 127.5) / 127.5).astype(int)
+    way[drawn[..., 0] >= 256 * params["lost"]] = 0
+    rows, runs = np.arange(height) // side, np.arange(width) // run
+    place = np.empty((height, width, 2), np.int16)
+    place[..., 0] = np.clip(np.arange(width) + way[:, runs, 0], 0, width - 1)[rows]
+    place[..., 1] = np.clip(np.arange(height)[:, None] + way[rows, :, 1], 0, height - 1)[:, runs]
+    guess = np.asarray(cv2.remap(image, place, None, cv2.INTER_NEAREST)).reshape(image.shape)
+    bottoms, rights = np.append(tops, height), np.append(lefts, width)
+    pixels = np.outer(np.diff(bottoms), np.diff(rights))[..., None]
+    sums = [
+        np.diff(np.diff(cv2.integral(one, sdepth=cv2.CV_64F)[bottoms][:, rights], axis=0), axis=1)
+        for one in (image, guess)
+    ]
+    residue = np.rint((sums[0] - sums[1]) / pixels)
+    for change, mix in ((residue, cv2.add), (-residue, cv2.subtract)):
+        blocks = np.maximum(change, 0).astype(np.uint8)
+        mix(guess, np.repeat(np.repeat(blocks, side, axis=1), side, axis=0)[:height, :width], dst=guess)
+    return guess
+
+
+def sample_re_encoding(values: Values, rng: Stream) -> dict[str, Any]:
+    """Of each generation the width and height in px, and the quality of its JPEG."""
+    generations = []
+    for _ in range(values.integer("generations")):
+        share = values.number("size") * rng.uniform(*values.constant("size_varies"))
+        quality = values.number("quality") * rng.uniform(*values.constant("quality_varies"))
+        generations.append([*_smaller(values.size, share), max(1, round(quality))])
+    return {"generations": generations}
+
+
+@corruption(sample_re_encoding, generations=p.rows(3))
+def re_encoding(image: Image, params: p.Params) -> Image:
+    """Bring the image to a size and through JPEG, once for each generation, and back to its own size."""
+    copy = image
+    for width, height, quality in params["generations"]:
+        copy = _resized(copy, (width, height), _AREA) if copy is image else _bilinear(copy, (width, height))
+        copy = paper.jpeg_compression.apply(copy, {"quality": quality})
+    return _bilinear(copy, image.shape[1::-1])
+
+
+def _bilinear(image: Image, size: tuple[int, int]) -> Image:
+    """The image at a size (width, height) in px, by the method that OpenCV keeps to the bit."""
+    made = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR_EXACT)
+    return np.asarray(made, np.uint8).reshape(*size[::-1], 3)
