@@ -7,7 +7,7 @@
 Mean SSIM over six photographs of `mini`, at a short side of 512 px, falls by equal steps: .8, .6, .4 at low,
 mid and hard. Where the plausible range of a corruption does not reach .4, hard is the range's strongest end,
 and low and mid are a third and two thirds of the way to the SSIM reached there. Those that move things have a
-ladder of their mean displacement instead: 2, 4 and 6 % of the short side. All calibrated numbers of one go
+ladder of their mean displacement instead: 4, 8 and 12 % of the short side. All calibrated numbers of one go
 together, each the same share of the way through its range. The values are written to everyday_spec.yaml.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
@@ -36,15 +36,16 @@ from mmdbench.records import LEVELS
 SPEC = ROOT / "mmdbench" / "corruptions" / "everyday" / "everyday_spec.yaml"
 PAGE = ROOT / "docs" / "everyday_severity.md"
 GEOMETRIC = ("elastic", "perspective", "rotation")
-LOWEST, DISPLACEMENT, SIDE = 0.4, 0.06, 512
-HALVINGS = 9
+SIZES, SIDE = (224, 512), 512
+LOWEST, DISPLACEMENT = 0.4, 0.12
+CLOSE = 0.005  # of the whole way
 
 HEAD = """# Measured severity of the set `everyday`
 
 The levels are calibrated: mean SSIM over six photographs with a short side of 512 px falls by equal steps, to
 .8, .6 and .4. Where the plausible range of a corruption ends before .4, hard is the range's end, and low and
 mid are a third and two thirds of the way there. Corruptions that move things are set by their mean
-displacement instead: 2, 4 and 6 % of the short side.
+displacement instead: 4, 8 and 12 % of the short side.
 
 Written by `tools/everyday_ladder.py`, and the measurement below by `mmdbench calibrate`. More:
 [the paper's sixteen](severity.md)
@@ -54,7 +55,7 @@ Written by `tools/everyday_ladder.py`, and the measurement below by `mmdbench ca
 """
 
 
-def effect_at(entry: CorruptionSpec, share: float, level: str) -> float:
+def effect_at(entry: CorruptionSpec, share: float) -> float:
     """The mean SSIM, or the negative mean displacement, this far through every plausible range."""
     fixed = {
         key: replace(number, points=tuple((i, start + share * (end - start)) for i in (0.0, 1.0)))
@@ -65,7 +66,7 @@ def effect_at(entry: CorruptionSpec, share: float, level: str) -> float:
     spec = load_spec()
     tried = replace(entry, numbers={**entry.numbers, **fixed})
     spec = replace(spec, corruptions=MappingProxyType({**spec.corruptions, entry.name: tried}))
-    intensity = spec.intensity(level, entry.name)
+    intensity = spec.intensity(LEVELS[-1], entry.name)
 
     def made(pixels: np.ndarray, seed: int) -> np.ndarray:
         key = image_seed(pixels, entry.name, seed)
@@ -101,21 +102,24 @@ def moved(before: np.ndarray, after: np.ndarray) -> float:
     return float(np.hypot(*way.T).mean() / before.shape[0])
 
 
-def levels_of(entry: CorruptionSpec, say: Callable[[str], object] = print) -> list[float]:
+def levels_of(entry: CorruptionSpec) -> list[float]:
     """How far through the plausible range low, mid and hard are, 0 to 1."""
+    at = cache(lambda share: effect_at(entry, share))
     geometric = member(entry) in GEOMETRIC
-    lowest = max(-DISPLACEMENT if geometric else LOWEST, effect_at(entry, 1.0, LEVELS[-1]))
-    clean, shares = 0.0 if geometric else 1.0, []
-    wanted = [clean + (lowest - clean) * step / len(LEVELS) for step in range(1, len(LEVELS) + 1)]
-    for target, level in zip(wanted, LEVELS, strict=True):
-        weak, strong = 0.0, 1.0
-        for _ in range(HALVINGS if effect_at(entry, 1.0, level) < target - 1e-6 else 0):
-            middle = (weak + strong) / 2
-            above = effect_at(entry, middle, level) > target
-            weak, strong = (middle, strong) if above else (weak, middle)
-        shares.append(strong)
-        found = effect_at(entry, strong, level)
-        say(f"{entry.name} {level}: {strong:.4f} of the range, {target:.3f} wanted, {found:.3f} there")
+    clean = 0.0 if geometric else 1.0
+    lowest = max(-DISPLACEMENT if geometric else LOWEST, at(1.0))
+    shares = []
+    for step, level in enumerate(LEVELS, 1):
+        wanted = clean + (lowest - clean) * step / len(LEVELS)
+        weak, found, strong = 0.0, 1.0, 1.0
+        while abs(at(found) - wanted) > CLOSE * (clean - lowest) and strong - weak > CLOSE / 10:
+            weak, strong = (found, strong) if at(found) > wanted else (weak, found)
+            found = (weak + strong) / 2
+        shares.append(found)
+        print(
+            f"{entry.name} {level}: {found:.4f} of the range, {wanted:.3f} wanted, {at(found):.3f} there",
+            flush=True,
+        )
     return shares
 
 
@@ -135,7 +139,7 @@ def write_levels(entry: CorruptionSpec, shares: Iterable[float]) -> None:
 
 def page(names: Iterable[str]) -> str:
     """The page: the ladders, then the measurement."""
-    settings = CalibrationSettings(names=["everyday"], enlarge=True)
+    settings = CalibrationSettings(SIZES, ["everyday"], enlarge=True)
     found = calibrate(photographs(), settings, lambda step: print(step, file=sys.stderr))
     cells = {(e.corruption, e.level): e.ssim for e in found.effects if e.size == SIDE}
     lines = []
@@ -161,7 +165,7 @@ def effect_at_level(entry: CorruptionSpec, level: str) -> float:
     intensity = load_spec().intensity(level, entry.name)
     number = next(number for number in entry.numbers.values() if number.points)
     weak, strong = number.points[0][1], number.points[-1][1]
-    return effect_at(entry, (number.at(intensity) - weak) / (strong - weak), level)
+    return effect_at(entry, (number.at(intensity) - weak) / (strong - weak))
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mmdbench._version import __version__
 from mmdbench.report.scores import levels_of
+from mmdbench.report.tables.collect import weighting_of
 from mmdbench.report.tables.run_notes import run_notes
 from mmdbench.results.graded_run import RunResults
 from mmdbench.scoring import extraction_version
@@ -117,8 +118,7 @@ def methods(run: RunResults) -> str:
     )
     versions = run.manifest.get("versions", {})
     spec = run.manifest.get("spec", {})
-    weighting = "corruption types" if run.apart else "corruption categories"
-    made = f"{weighting} weigh the same), seed {plan.seed}, profile {plan.profile}, codec {plan.codec}"
+    made = f"{weighting_of(run)}), seed {plan.seed}, profile {plan.profile}, codec {plan.codec}"
     if plan.design == "released":
         made = f"the authors' own degraded files), seed {plan.seed}"
     restoration = run.manifest.get("restoration")

@@ -31,6 +31,8 @@ DERIVED = {
     "sensor_noise": {"white"},
     "low_resolution": {"size"},
     "re_encoding": {"generations"},
+    "perspective": {"insets"},
+    "rotation": {"angle_deg"},
 }
 """Parameters that follow from a calibrated number of another name."""
 
@@ -79,7 +81,10 @@ def test_every_member_says_what_it_is_and_has_a_calibrated_number():
         assert entry.look != entry.meaning
         assert any(number.points for number in entry.numbers.values())
         assert entry.stochastic or name == "everyday.overexposure"
-        assert entry.loses or name not in GEOMETRIC
+
+
+def test_things_at_the_border_of_a_bent_picture_cannot_be_counted():
+    assert load_spec().corruption("everyday.elastic").loses == ("counting",)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,7 +124,9 @@ def test_a_photograph_gets_less_like_the_clean_one_from_level_to_level(name):
     pytest.importorskip("skimage", reason="scikit-image is not installed (extra calibrate)")
     photo = resized(decode_image(PHOTO.read_bytes(), PHOTO.name), 192)
     low, mid, hard = (ssim(photo, corrupt(photo, name, level=level, profile="scaled")) for level in LEVELS)
-    assert 1 > low > mid + 0.03 > hard + 0.06
+    step = 0.0 if name in GEOMETRIC else 0.03  # SSIM is near its lowest once edges have moved
+    assert 1 > low > mid + step
+    assert mid > hard + step
     if name not in GEOMETRIC:
         for found, recorded in zip((low, mid, hard), reached()[name.partition(".")[2]], strict=True):
             assert abs(found - recorded) < 0.25, (found, recorded)  # one photograph, smaller
@@ -137,7 +144,7 @@ def test_all_are_calibrated_to_one_ladder():
     assert reached().keys() == {name.partition(".")[2] for name in NAMES}
     for name, found in reached().items():
         if f"everyday.{name}" in GEOMETRIC:
-            assert found == pytest.approx([2, 4, 6], abs=0.11)
+            assert found == pytest.approx([4, 8, 12], abs=0.21)
         else:
             lowest = max(found[2], 0.4)
             assert found == pytest.approx([1 - (1 - lowest) * step / 3 for step in (1, 2, 3)], abs=0.021)
@@ -150,7 +157,7 @@ def test_all_are_calibrated_to_one_ladder():
 def test_things_move_by_the_share_of_the_short_side_that_the_ladder_names(name):
     rows, columns = np.indices((256, 256), dtype=np.uint8)
     places = np.stack([columns, rows, np.full_like(rows, 255)], axis=-1)
-    for level, share in zip(LEVELS, (0.02, 0.04, 0.06), strict=True):
+    for level, share in zip(LEVELS, (0.04, 0.08, 0.12), strict=True):
         moved = []
         for seed in range(6):
             made = corrupt(places, name, level=level, seed=seed)

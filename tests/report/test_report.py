@@ -163,6 +163,13 @@ def test_the_header_and_every_caption_name_protocol_and_weighting():
     assert "types weigh the same" in tables([hit(0, "clean", 1)], design="grid").header["design"]
 
 
+def test_categories_weigh_the_same_only_where_all_of_the_papers_are_drawn_from():
+    """A set or choice may have three corruptions of a category and one of another."""
+    uneven = tables(drop_hits(), corruptions=("graffiti", "lens_blur", "lens_flare", "motion_blur"))
+    assert uneven.header["design"] == "mixed (corruptions weigh as they were drawn)"
+    assert not any("categories weigh the same" in table.caption for table in uneven.tables)
+
+
 def test_flips_are_counted_in_both_directions():
     hits = [hit(u, "clean", u < 5) for u in range(10)] + [
         hit(u, "hard", u >= 3, "graffiti") for u in range(10)

@@ -229,7 +229,12 @@ def weighting_of(run: RunResults) -> str:
         return "corruptions as the authors drew them"
     if run.plan.design.startswith("chain:"):
         return "corruption categories are in equally many chains"
-    return "corruption types weigh the same" if run.apart else "corruption categories weigh the same"
+    if run.apart:
+        return "corruption types weigh the same"
+    if run.plan.design == "mixed" and run.plan.corruptions:
+        # Only those of the paper are known to have the same weight in every category.
+        return "corruptions weigh as they were drawn"
+    return "corruption categories weigh the same"
 
 
 def _named(runs: list[RunResults]) -> list[RunResults]:
