@@ -11,17 +11,15 @@ Exits 1 if a byte differs, or with --smoke if the ratio is below the guard of th
 from __future__ import annotations
 
 import argparse
-import os
 import platform
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import processor
 
 from mmdbench.corruptions._mean_shift import _by_opencv, _kernel, mean_shift
 
@@ -30,10 +28,8 @@ if TYPE_CHECKING:
 
 PHOTO = Path(__file__).resolve().parents[1] / "tests" / "golden" / "corruptions" / "astronaut_256x192.png"
 LEVELS = {"low": 9, "mid": 18, "hard": 36}
-GUARDS = {"avx512bw": 7.5, "avx2": 6.0}
-"""The least ratio of a smoke run by the widest feature in use, half of what was measured; 2 without one."""
-# Numba uses the features of the processor it runs on unless they are named as well.
-HASWELL = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+bmi,+bmi2,+fma"}
+GUARDS = {"avx512bw": 7.5, "avx2": 6.0, "": 2.0}
+"""The least ratio of a smoke run by the widest feature in use, half of what was measured."""
 
 
 def photo(width: int, height: int) -> np.ndarray:
@@ -72,22 +68,6 @@ def compare(image: np.ndarray, *, repeats: int) -> tuple[float, int]:
     return ratio, differing
 
 
-def guard(*, limited: bool) -> float:
-    """The least ratio of a smoke run on this processor, or on it limited to AVX2."""
-    from llvmlite.binding import get_host_cpu_features
-
-    features = get_host_cpu_features()
-    names = [name for name in GUARDS if features.get(name) and not (limited and name == "avx512bw")]
-    return GUARDS[names[0]] if names else 2.0
-
-
-def again_as_haswell(arguments: list[str]) -> int:
-    """Run this file in a fresh process that compiles for AVX2, with compiled code of its own."""
-    with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | HASWELL | {"NUMBA_CACHE_DIR": cache}
-        return subprocess.run([sys.executable, __file__, *arguments], env=environment, check=False).returncode
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -98,19 +78,19 @@ def main() -> int:
     parser.add_argument("--haswell", action="store_true", help="limit the kernel to AVX2")
     arguments = parser.parse_args()
     if arguments.haswell:
-        return again_as_haswell(["--smoke"] if arguments.smoke else [])
+        return processor.again_limited(__file__, ["--smoke"] if arguments.smoke else [])
     if _kernel() is None:
         print("numba is not installed: nothing to compare. Run: pip install 'mmdbench[fast]'")
         return 1
     cv2.setNumThreads(1)
     width, height = (320, 240) if arguments.smoke else (1024, 768)
-    limited = os.environ.get("NUMBA_CPU_NAME") == HASWELL["NUMBA_CPU_NAME"]
-    processor = "limited to AVX2" if limited else "all features of the processor"
-    print(f"OpenCV {cv2.__version__}, {width}×{height}, one thread, {processor}, CPU ms", flush=True)
+    limited = processor.is_limited()
+    features = "limited to AVX2" if limited else "all features of the processor"
+    print(f"OpenCV {cv2.__version__}, {width}×{height}, one thread, {features}, CPU ms", flush=True)
     ratio, differing = compare(photo(width, height), repeats=1 if arguments.smoke else 2)
-    failed = differing > 0 or (arguments.smoke and ratio < guard(limited=limited))
+    failed = differing > 0 or (arguments.smoke and ratio < processor.guard(GUARDS))
     if arguments.smoke and not limited and platform.machine() in ("x86_64", "AMD64"):
-        return int(failed) | again_as_haswell(["--smoke"])
+        return int(failed) | processor.again_limited(__file__, ["--smoke"])
     return int(failed)
 
 
