@@ -52,8 +52,7 @@ VERBS = {
     "train": Verb("train.train", "Train CLEAR or Robust-R1; run the command again to resume."),
     "doctor": Verb(
         "doctor.doctor",
-        "Check that a model does not mix up pictures, with fourteen small ones that show new numbers each "
-        "time.",
+        "Check the installation, or with --model that a model does not mix up pictures.",
     ),
     "merge": Verb("merge.merge", "Merge the shards of a run, made on several machines."),
     "report": Verb(
@@ -82,6 +81,9 @@ VERBS = {
         "Write a run's replies as prediction files, for VLMEvalKit or as JSON lines, or log its scores.",
     ),
     "data": Verb("data.app", "List, download and check benchmark files."),
+    "clean": Verb(
+        "clean.clean", "List the caches of mmdbench with their sizes, and free those that are named."
+    ),
 }
 """Every verb in the order of `mmdbench --help`."""
 

@@ -4,16 +4,18 @@ The rest of mmdbench works with paths on this machine. An input is copied to a c
 run is written to a local working copy, whose files are uploaded, and is copied here to be read.
 """
 
-from mmdbench.system.remote.copies import reading_copy, working_copy
+from mmdbench.system.remote.copies import is_uploaded, reading_copy, working_copy
 from mmdbench.system.remote.inputs import add_from_data_url, data_folder, fetch_file
-from mmdbench.system.remote.urls import is_url, plain_url
+from mmdbench.system.remote.urls import is_url, plain_url, remote_caches
 
 __all__ = [
     "add_from_data_url",
     "data_folder",
     "fetch_file",
+    "is_uploaded",
     "is_url",
     "plain_url",
     "reading_copy",
+    "remote_caches",
     "working_copy",
 ]

@@ -22,7 +22,7 @@ from mmdbench.system.remote.listing import LISTING, CopyState, SyncedFile, files
 from mmdbench.system.remote.uploads import Uploads, file_state, files_in, uploading
 from mmdbench.system.remote.urls import RemotePath, local_path, open_remote, remote_errors, version_mark
 
-__all__ = ["reading_copy", "working_copy"]
+__all__ = ["is_uploaded", "reading_copy", "working_copy"]
 
 _WAIT_SECONDS = 600.0
 
@@ -73,6 +73,13 @@ def working_copy(url: str, show: Callable[[str], None] = lambda _: None) -> Iter
                 show(str(error))
             raise
         _finish(uploads, show)
+
+
+def is_uploaded(copies: Path) -> bool:
+    """True if every file of the working copies in a folder is as it was uploaded."""
+    known = CopyState.load(copies / ".state.json").files
+    found = {name: folder / name for folder in copies.glob("[!.]*") for name in files_in(folder)}
+    return all(name in known and known[name].here == file_state(path) for name, path in found.items())
 
 
 def _finish(uploads: Uploads, show: Callable[[str], None]) -> None:

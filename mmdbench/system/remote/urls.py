@@ -15,7 +15,16 @@ from mmdbench.errors import MissingExtraError, MmdbenchError, StoreError, Unknow
 from mmdbench.system.digest import value_digest
 from mmdbench.system.inner_paths import is_plain_name
 
-__all__ = ["RemotePath", "is_url", "local_path", "open_remote", "plain_url", "remote_errors", "version_mark"]
+__all__ = [
+    "RemotePath",
+    "is_url",
+    "local_path",
+    "open_remote",
+    "plain_url",
+    "remote_caches",
+    "remote_errors",
+    "version_mark",
+]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://(.*)", re.DOTALL)
 _IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+://)([^\s'\"<>]*)")
@@ -53,14 +62,18 @@ class RemotePath:
     @property
     def cache(self) -> Path:
         """The local cache folder of this URL."""
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return home / "mmdbench" / "remote" / value_digest(self.shown)[:16]
+        return remote_caches() / value_digest(self.shown)[:16]
 
     @property
     def name(self) -> str:
         """The last part of the URL, as the name of a local copy."""
         name = re.split(r"[/:]", self.shown.rstrip("/"))[-1]
         return name if is_plain_name(name) else "root"
+
+
+def remote_caches() -> Path:
+    """The folder with the cache folder of every URL."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmdbench" / "remote"
 
 
 def is_url(text: object) -> bool:
