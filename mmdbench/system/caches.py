@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import mmdbench
 from mmdbench.errors import LockedError, StoreError, UnknownNameError
 from mmdbench.system.environment import cache_folder
 from mmdbench.system.locks import folder_lock
@@ -70,7 +69,7 @@ def free_caches(names: Sequence[str]) -> tuple[Freed, ...]:
 
 def _place(name: str) -> Path:
     if name == "kernels":
-        return Path(mmdbench.__file__).parent / "corruptions" / "__pycache__"
+        return Path(__file__).parents[1] / "corruptions" / "__pycache__"
     return remote_caches() if name == "remote" else cache_folder() / name
 
 

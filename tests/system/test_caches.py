@@ -110,7 +110,7 @@ def test_work_that_was_uploaded_is_freed(cache):
 
 
 def test_kernels_are_those_of_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmdbench.__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr("mmdbench.system.caches.__file__", str(tmp_path / "system" / "caches.py"))
     folder = tmp_path / "corruptions" / "__pycache__"
     folder.mkdir(parents=True)
     for name in ("a.nbi", "a.1.nbc", "a.pyc"):
