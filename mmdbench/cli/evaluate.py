@@ -219,10 +219,10 @@ def _print_forecasts(asked: _Asked) -> None:
     from mmdbench.library.several import options_of_each
 
     own = options_of_each(asked.models, asked.labels, asked.options)
-    found = {
-        model: forecast(model, asked.bench, progress=asked.screen, **options)
+    found = [
+        (model, options.get("label", ""), forecast(model, asked.bench, progress=asked.screen, **options))
         for model, options in zip(asked.models, own, strict=True)
-    }
+    ]
     print_forecasts(found, as_json=asked.as_json)
 
 

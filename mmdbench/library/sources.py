@@ -77,9 +77,9 @@ def open_benches(names: Sequence[str], sources: Sources, interface: UserInterfac
             _note_bench(name, bench, sources, interface)
             benches.append(bench)
     if unlike:
-        interface.note(f"mmdbench: FILE of {'; '.join(unlike)}.")
+        interface.note_once(f"mmdbench: FILE of {'; '.join(unlike)}.")
     if absent:
-        interface.note(_absent_note(absent))
+        interface.note_once(_absent_note(absent))
     return benches
 
 
@@ -122,9 +122,9 @@ def _note_bench(name: str, bench: Bench, sources: Sources, interface: UserInterf
     from mmdbench.benches.lookup import looks_like_path
 
     if looks_like_path(name) and not (sources.family or interface.quiet):
-        interface.note(f"{bench.name}: family {bench.family} ({bench.family_reason})")
+        interface.note_once(f"{bench.name}: family {bench.family} ({bench.family_reason})")
     for note in () if interface.quiet else bench.notes:
-        interface.note(f"{bench_title(bench.name)}: {note}")
+        interface.note_once(f"{bench_title(bench.name)}: {note}")
 
 
 def given_columns(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:

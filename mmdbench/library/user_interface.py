@@ -55,6 +55,13 @@ class UserInterface:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._noted: set[str] = set()
+
+    def note_once(self, text: str) -> None:
+        """Show a message that several models or rounds of one command would repeat."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.note(text)
 
     def note(self, text: str) -> None:
         """Show a message."""

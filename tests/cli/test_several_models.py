@@ -61,7 +61,10 @@ def test_a_dry_run_of_several_models_shows_each(make_tsv):
     words = ("eval", "--bench", make_tsv(4), "--dry-run", "--model", "chance", "--model", "baseline")
     found = json.loads(call(*words, "--json").stdout)
     assert [one["model"] for one in found] == ["chance", "baseline"]
-    assert "baseline:" in call(*words).output
+    said = call(*words, "--label", "One", "--label", "Two").output
+    assert "One:" in said
+    assert "Two:" in said
+    assert said.count("toy: family plain") == 1  # what all models are asked is said once
 
 
 def test_the_progress_bar_shows_the_label(make_tsv):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,15 +142,17 @@ def print_report(report: Report, *, as_json: bool = False) -> None:
     print_ages(report, err=as_json)
 
 
-def print_forecasts(found: Mapping[str, Forecast], *, as_json: bool) -> None:
-    """Print the forecasts of runs by their models; as JSON a list if there are several."""
-    records = [{"model": name, **asdict(one), "to_ask": one.to_ask} for name, one in found.items()]
+def print_forecasts(found: Sequence[tuple[str, str, Forecast]], *, as_json: bool) -> None:
+    """Print forecasts of runs, each with its model and its label; as JSON a list if there are several."""
+    from mmdbench.models.endpoints import short_name
+
+    records = [{"model": name, **asdict(one), "to_ask": one.to_ask} for name, _, one in found]
     if as_json:
         print_json(records[0] if len(records) == 1 else records)
         return
-    for name, one in found.items():
+    for name, label, one in found:
         if len(found) > 1:
-            say(f"{name}:")
+            say(f"{label or short_name(name)}:")
         _print_forecast(one)
 
 
