@@ -216,12 +216,12 @@ class _Asked:
 
 def _print_forecasts(asked: _Asked) -> None:
     from mmdbench.library import forecast
-    from mmdbench.library.several import options_of_each
+    from mmdbench.library.several import label_of, options_of_each
 
     own = options_of_each(asked.models, asked.labels, asked.options)
     found = [
-        (model, options.get("label", ""), forecast(model, asked.bench, progress=asked.screen, **options))
-        for model, options in zip(asked.models, own, strict=True)
+        (model, label_of(model, more), forecast(model, asked.bench, progress=asked.screen, **more))
+        for model, more in zip(asked.models, own, strict=True)
     ]
     print_forecasts(found, as_json=asked.as_json)
 

@@ -19,7 +19,7 @@ from mmdbench.run.folder import folder_name
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["ModelOutcome", "evaluate_each", "options_of_each"]
+__all__ = ["ModelOutcome", "evaluate_each", "label_of", "options_of_each"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ def evaluate_each(
     interface = interface_of(progress)
     prepared: list[tuple[str, Prepared]] = []
     for model, own in zip(models, options_of_each(models, labels, options), strict=True):
-        label = own.get("label") or short_name(model)
-        prepared.append((label, prepare(model, listed(bench), own, interface)))
+        prepared.append((label_of(model, own), prepare(model, listed(bench), own, interface)))
     for label, one in prepared:
         if len(prepared) > 1:
             interface.note(f"mmdbench: {label}: {one.evaluation.folder}")
@@ -77,6 +76,11 @@ def evaluate_each(
             yield ModelOutcome(label, run, error)
         else:
             yield ModelOutcome(label, run)
+
+
+def label_of(model: str, options: EvaluateOptions) -> str:
+    """The label of a model's run: the given one, or the model's short name."""
+    return options.get("label") or short_name(model)
 
 
 def options_of_each(

@@ -51,11 +51,13 @@ def reply_lines(run: RunResults, question: Question, corruptions: Sequence[str])
         corruptions: Only these corruptions; all if empty.
 
     Yields:
-        A line of text for each level and corruption.
+        A line of text for each level and corruption, or one that says that the run did not ask the question.
     """
-    grades = run.grades
+    grades, own = run.grades, (question.bench, question.index)
+    if not any((cell.bench, cell.index) == own for cell in run.cells):
+        yield f"  {run.name}: did not ask this question"
     for cell in run.cells:
-        if (cell.bench, cell.index) != (question.bench, question.index):
+        if (cell.bench, cell.index) != own:
             continue
         if cell.corruption and corruptions and cell.corruption not in corruptions:
             continue

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mmdbench.benches import find_bench
-from mmdbench.benches.data_files import verify_data
+from mmdbench.benches.data_files import list_data, verify_data
 
 ROOT = Path(__file__).resolve().parents[2]
 TSV = ROOT / "mmdbench" / "benches" / "data" / "mini.tsv"
@@ -67,6 +67,7 @@ def test_size_columns_and_line_ends(rows: list[Row]) -> None:
 def test_the_catalogue_knows_its_checksum(tmp_path: Path) -> None:
     (found,) = verify_data("mini", data_dir=tmp_path)
     assert (found.state, found.checksum, found.md5) == ("shipped", "ok", find_bench("mini").md5)
+    assert found in list_data(tmp_path)
     assert not TSV.with_name(TSV.name + ".json").exists()
 
 

@@ -61,6 +61,8 @@ def test_show_prints_the_question_and_what_was_replied(make_tsv, run, tmp_path):
     assert "  toy-model, mid graffiti: unresolved (–, empty): [empty] nothing" in lines
     with Image.open(out) as sheet:
         assert sheet.width == 6 + 4 * 46
+    more = make_tsv(40)  # of which the run asked the first ones
+    assert "  toy-model: did not ask this question" in call(show, f"{more}:39", "--run", run, "-o", out)
 
 
 @pytest.mark.parametrize(

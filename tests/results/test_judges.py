@@ -256,8 +256,10 @@ def asked(name):
 
 @needs_openai
 def test_a_missing_key_and_a_missing_client_are_named(monkeypatch):
-    with pytest.raises(ModelError, match="OPENAI_API_KEY"):
-        asked("gpt-4.1")
+    judge = open_judge("gpt-4.1")
+    with closing(judge), pytest.raises(ModelError, match="OPENAI_API_KEY"):
+        judge.ask(question())
+    assert judge.usage()["requests_sent"] == 0
     monkeypatch.setenv("OPENAI_API_KEY", "ключ")
     with pytest.raises(ModelError, match="no key has"):
         asked("gpt-4.1")

@@ -144,15 +144,13 @@ def print_report(report: Report, *, as_json: bool = False) -> None:
 
 def print_forecasts(found: Sequence[tuple[str, str, Forecast]], *, as_json: bool) -> None:
     """Print forecasts of runs, each with its model and its label; as JSON a list if there are several."""
-    from mmdbench.models.endpoints import short_name
-
     records = [{"model": name, **asdict(one), "to_ask": one.to_ask} for name, _, one in found]
     if as_json:
         print_json(records[0] if len(records) == 1 else records)
         return
-    for name, label, one in found:
+    for _, label, one in found:
         if len(found) > 1:
-            say(f"{label or short_name(name)}:")
+            say(f"{label}:")
         _print_forecast(one)
 
 

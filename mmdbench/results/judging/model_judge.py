@@ -83,6 +83,7 @@ class ModelJudge:
             KeyboardInterrupt: `spending` was stopped by Ctrl-C, SIGTERM or SIGHUP.
             MissingExtraError: The adapter's client is not installed.
         """
+        self.check()  # a call without a key is none, and is not counted
         sampling = {"temperature": call.temperature, "max_tokens": call.max_tokens}
         # The protocol decides on sampling, the card on everything else, such as the effort of reasoning.
         own = {name: value for name, value in self.card.generation.items() if name not in LEARNABLE}
