@@ -77,7 +77,8 @@ def make(
         say(f"  {title}")
     for path in made.submissions:
         say(f"  submission: {path}")
-    say(f"Written to {made.path}: {len(made.groups)} tables of results that may be compared.")
+    groups = f"{len(made.groups)} group{'s' if len(made.groups) > 1 else ''}"
+    say(f"Written to {made.path}: {groups} of results that may be compared.")
 
 
 @guarded

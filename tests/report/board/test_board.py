@@ -122,7 +122,7 @@ def test_published_results_are_apart_and_as_printed():
 def test_the_verb_writes_the_site_with_pages_and_submissions(tmp_path):
     runs = [write_board_run(tmp_path / name, name) for name in ("first", "second")]
     said = called("board", *runs, "-o", tmp_path / "site", "--data-dir", tmp_path / "data", "--quiet")
-    assert "4 tables of results that may be compared." in said
+    assert "4 groups of results that may be compared." in said
     site = (tmp_path / "site" / "index.html").read_text("utf-8")
     links = re.findall(r'href="([^"#]+)"', site)
     local = [link for link in links if not link.startswith("https://arxiv.org/")]

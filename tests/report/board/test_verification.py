@@ -12,6 +12,7 @@ from board_runs import write_board_run, write_submission
 from mmdbench.cli import app
 from mmdbench.library.board import verify_submission
 from mmdbench.report.board.submission import submission_text
+from page_runs import questions, write_bench
 from pictures import picture, png
 from run_folders import change_lines, change_manifest
 
@@ -163,3 +164,64 @@ def test_a_damaged_run_is_one_clear_error(tmp_path, run):
 def test_a_run_of_another_state_is_found(tmp_path, run):
     change_manifest(run, lambda manifest: manifest["versions"].update(opencv="5.0.0"))
     assert "version of opencv: 4.11.0 submitted, 5.0.0 in the run" in verified(tmp_path, code=1)
+
+
+MODELS = """
+[drawing]
+adapter = "drawing.py"
+
+[judging]
+adapter = "judging.py"
+model = "judging"
+endpoint = "https://judge.invalid/v1"
+"""
+DRAWING = """
+import random
+from mmdbench.records import Outcome
+
+class Drawing:
+    def fingerprint(self):
+        return {"adapter": "drawing"}
+
+    def generate(self, requests):
+        answers = ("A", "B", "It is the thing that I mean.")
+        return [Outcome(random.Random(f"{r.question} {r.seed}").choice(answers)) for r in requests]
+
+def load(card):
+    return Drawing()
+"""
+JUDGING = """
+from mmdbench.records import Outcome
+
+class Judging:
+    concurrency = 2
+
+    def fingerprint(self):
+        return {"name": "judging"}
+
+    async def agenerate(self, request):
+        return Outcome("B")
+
+def load(card):
+    return Judging()
+"""
+
+
+def test_a_run_that_was_asked_repeatedly_and_judged_is_verified(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_bench(tmp_path / "data", questions(8, text="?"))
+    for name, text in (("models.toml", MODELS), ("drawing.py", DRAWING), ("judging.py", JUDGING)):
+        (tmp_path / name).write_text(text)
+    asked = "eval --model drawing --bench data/toy.tsv --level clean,hard -o run --repeat 2 --quiet"
+    asked += " --set generation.temperature=0.7 --model-card models.toml"
+    for words in (asked, "score run --judge judging --model-card models.toml"):
+        done = CliRunner().invoke(app, words.split())
+        assert done.exit_code == 0, done.output
+    one = write_submission(tmp_path / "s.json", tmp_path / "run")
+    assert one.record["judge"].startswith("judging@")
+    assert "judge.jsonl" in one.record["files"]
+    hits = [hit for arm in one.record["grades"]["toy"]["arms"] for hit in arm["hits"]]
+    assert 0.5 in hits  # the mean of two repeats
+    assert "16 grades compared, 16 pictures made again: all right." in verified(tmp_path)
+    rewritten(tmp_path, lambda record: record.update(judge=""))
+    assert "grade" in verified(tmp_path, code=1)
