@@ -1,4 +1,4 @@
-"""`mmdbench export`: a run's replies in files that other tools grade, or its numbers in a tracker."""
+"""`mmdbench export`: replies and scores of a run in files of other tools, or its numbers in a tracker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
-from mmdbench.errors import UsageError
+from mmdbench.errors import UnknownNameError, UsageError
 
 __all__ = ["export"]
 
@@ -18,14 +18,32 @@ def export(
     run: opts.RunFolder,
     out: opts.FilesOutOrNone = None,
     format: Annotated[  # noqa: A002 - the option's name
-        str, typer.Option("--format", help="Format: vlmevalkit (a spreadsheet for each arm) or jsonl.")
+        str,
+        typer.Option(
+            "--format",
+            help="Format of replies: vlmevalkit (a spreadsheet for each arm) or jsonl; or of scores: "
+            "huggingface, lm-eval, inspect or every-eval-ever.",
+        ),
+    ] = "",
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset",
+            help="With huggingface: published build, owner/name, whose leaderboard the scores are for.",
+        ),
     ] = "",
     to: Annotated[
         str, typer.Option(help="Log scores and drops to wandb, mlflow, trackio or tensorboard instead.")
     ] = "",
     extraction: opts.Extraction = "",
 ) -> None:
-    """Write a run's replies as prediction files, for VLMEvalKit or as JSON lines, or log its scores."""
+    """Write a run's replies or scores in the formats of other tools, or log its scores."""
+    from mmdbench.library.run import EXPORT_FORMATS, RESULT_FORMATS
+
+    if format and format not in EXPORT_FORMATS:
+        raise UnknownNameError("export format", format, EXPORT_FORMATS)
+    if dataset and format != "huggingface":
+        raise UsageError("--dataset is for --format huggingface.")
     if to:
         if format:
             raise UsageError("Only one of --format and --to may be given.")
@@ -33,7 +51,23 @@ def export(
         return
     if out is None:
         raise UsageError("Prediction files need a folder.", hint="Name it with -o.")
-    _write(run, out, format or "vlmevalkit", extraction)
+    if format in RESULT_FORMATS:
+        _write_scores(run, out, format, extraction, dataset)
+    else:
+        _write(run, out, format or "vlmevalkit", extraction)
+
+
+def _write_scores(run: Path, out: Path, form: str, extraction: str, dataset: str) -> None:
+    from mmdbench.library import Run
+
+    found = Run(run, extraction=extraction)
+    made = found.export_scores(out, form, dataset=dataset)
+    for path in made.files:
+        say(f"  {path}")
+    for bench in made.without_score:
+        say(f"{bench} has no score and is left out.", err=True)
+    if found.problem:
+        say(f"INCOMPLETE: {found.problem}", err=True)
 
 
 def _log(run: Path, to: str, out: Path | None, extraction: str) -> None:

@@ -21,8 +21,9 @@ from mmdbench.library.report import EXAMPLES, Report
 from mmdbench.library.shown_tables import Origin, ShownTable, TableSet
 from mmdbench.library.tracked import log_run
 from mmdbench.library.trackers import LogTo
+from mmdbench.report.exports import RESULT_FORMATS, ExportedScores, write_results
 from mmdbench.report.tables.collect import make_tables
-from mmdbench.results.export import NO_ANSWER, Exported, export_run
+from mmdbench.results.export import FORMATS, NO_ANSWER, Exported, export_run
 from mmdbench.results.graded_run import RunResults, load_results
 from mmdbench.results.judging.asked import default_judge
 from mmdbench.results.rescoring import Regraded
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["NO_ANSWER", "Run", "Session", "load_run"]
+__all__ = ["EXPORT_FORMATS", "NO_ANSWER", "RESULT_FORMATS", "Run", "Session", "load_run"]
+
+EXPORT_FORMATS = (*FORMATS, *RESULT_FORMATS)
+"""The formats of replies, and those of scores."""
 
 _PARTS = ("benchmark", "corruption", "corruption-category", "question-category")
 
@@ -269,6 +273,25 @@ class Run:
         """
         require_folder(local_path(out))
         return export_run(self.folder, local_path(out), form=form, extraction=extraction)
+
+    def export_scores(self, out: str | Path, form: str, *, dataset: str = "") -> ExportedScores:
+        """Write scores with their samples in a result format of other tools.
+
+        Args:
+            out: The folder to write to.
+            form: `huggingface`, `lm-eval`, `inspect` or `every-eval-ever`.
+            dataset: The published build whose leaderboard the scores are for (`huggingface` alone).
+
+        Returns:
+            The files, and the benchmarks that are left out because they have no score.
+
+        Raises:
+            UnknownNameError: There is no such format.
+            UsageError: The run has no scores.
+        """
+        if form not in RESULT_FORMATS:
+            raise UnknownNameError("result format", form, RESULT_FORMATS)
+        return write_results(self.results, local_path(out), form, self.notes, dataset=dataset)
 
     def log_to(self, log_to: LogTo, out: str | Path | None = None) -> dict[str, float]:
         """Send scores, drops with their intervals, the plan and the notes to an experiment tracker.

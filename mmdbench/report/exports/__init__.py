@@ -1,0 +1,64 @@
+"""Scores and samples of a run in the result formats of other tools."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmdbench.errors import UsageError
+from mmdbench.report.exports.every_eval import write_every_eval
+from mmdbench.report.exports.hub_results import write_hub_results
+from mmdbench.report.exports.inspect_log import write_inspect
+from mmdbench.report.exports.lm_eval import write_lm_eval
+from mmdbench.report.exports.tasks import ExportedRun
+from mmdbench.results.graded_run import RunResults
+from mmdbench.system.inner_paths import name_of_at_most
+
+__all__ = ["RESULT_FORMATS", "ExportedScores", "write_results"]
+
+RESULT_FORMATS = ("huggingface", "lm-eval", "inspect", "every-eval-ever")
+"""The formats that hold scores, beside the replies."""
+
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedScores:
+    """Files of scores, and the benchmarks that are left out because they have none."""
+
+    files: tuple[Path, ...]
+    without_score: tuple[str, ...]
+
+
+def write_results(
+    results: RunResults, out: Path, form: str, notes: Sequence[str] = (), *, dataset: str = ""
+) -> ExportedScores:
+    """Write a graded run in a result format; the run is only read.
+
+    Args:
+        results: The graded run.
+        out: The folder to write to.
+        form: One of `RESULT_FORMATS`.
+        notes: The notes that limit its numbers.
+        dataset: The dataset whose leaderboard the scores are for, with `huggingface` alone.
+
+    Returns:
+        The files, and the benchmarks that are left out because they have no score.
+
+    Raises:
+        UsageError: The run has no scores, or a dataset is named for another format.
+    """
+    if dataset and form != "huggingface":
+        raise UsageError("--dataset is for --format huggingface.")
+    run = ExportedRun(results, tuple(notes))
+    model = name_of_at_most(_LONGEST_NAME, re.sub(r"[^\w.@+-]", "-", results.model))
+    if form == "huggingface":
+        files = write_hub_results(run, out, dataset)
+    else:
+        write = {"lm-eval": write_lm_eval, "inspect": write_inspect, "every-eval-ever": write_every_eval}[
+            form
+        ]
+        files = write(run, out, model)
+    return ExportedScores(tuple(files), tuple(run.without_score))
