@@ -96,7 +96,7 @@ def open_hub_bench(name: str, options: OpenOptions) -> Bench:
         if path is None:
             raise DataError(
                 f"{name} is not on this machine.",
-                hint="Run once without --offline; then name the commit or no revision.",
+                hint="Leave out --offline or --dry-run once; then name the commit or no revision.",
             )
         return open_converted(path, options)
     with hub_errors(found.repo):

@@ -68,7 +68,9 @@ def open_kit_bench(
     path = find_file(f"{name}.tsv", data_dir) or find_file(f"{_FOLDER}/{name}.tsv", data_dir)
     if path is None:
         if offline:
-            raise DownloadError(f"{name}.tsv is not on this machine.", hint="Run once without --offline.")
+            raise DownloadError(
+                f"{name}.tsv is not on this machine.", hint="Leave out --offline or --dry-run once."
+            )
         path = _fetched(module, name, data_dir)
     return read_bench(path, family=chosen, answers="as is" if answers == "check" else answers)
 
