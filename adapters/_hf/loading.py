@@ -86,7 +86,9 @@ def _check_transformers() -> None:
 
 def _needs_torchvision(checkpoint: HfCheckpoint) -> bool:
     """True if the family says so, or if its processor prepares videos, which torchvision does."""
-    from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
+    from transformers.models.auto.video_processing_auto import (  # type: ignore[attr-defined]
+        VIDEO_PROCESSOR_MAPPING_NAMES,
+    )
 
     return checkpoint.family.needs_torchvision or checkpoint.model_type in VIDEO_PROCESSOR_MAPPING_NAMES
 
@@ -207,7 +209,7 @@ def _load_model(
 
     attention = {"attn_implementation": settings.attn} if settings.attn else {}
     try:
-        model, report = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             checkpoint.repo,
             revision=settings.revision or None,
             dtype=dtype,
@@ -217,6 +219,7 @@ def _load_model(
         )
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         raise ModelError(f"Cannot load the weights of {settings.repo}: {error}") from error
+    model, report = loaded
     # transformers fills gaps with random numbers: such a model must never be measured.
     gaps = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if gaps:

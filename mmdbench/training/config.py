@@ -123,7 +123,7 @@ def with_files_of_model(config: TrainingConfig, task: str) -> TrainingConfig:
         return config
     folder = Path(config.model).expanduser()
     own = {"system_prompt_file": PROMPT_FILE, "sizes_file": SIZES_FILE}
-    found = {
+    found: dict[str, Any] = {
         key: str(folder / name)
         for key, name in own.items()
         if not getattr(config, key) and (folder / name).is_file()

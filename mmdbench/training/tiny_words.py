@@ -35,7 +35,7 @@ _COUNT = 440
 def tiny_tokens() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """The tokens by their ids, without the marks, and the merges that make words of bytes."""
     made = Tokenizer(BPE())
-    made.pre_tokenizer = ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    made.pre_tokenizer = ByteLevel(add_prefix_space=False)
     alphabet = sorted(ByteLevel.alphabet())
     made.train_from_iterator(_TEXTS, BpeTrainer(vocab_size=_COUNT, initial_alphabet=alphabet))
     model = json.loads(made.to_str())["model"]
