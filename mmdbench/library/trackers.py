@@ -40,7 +40,7 @@ class Tracker(Protocol):
         ...
 
     def describe(self, config: Mapping[str, str], notes: str) -> None:
-        """Keep the settings of the run, and the notes that limit its numbers."""
+        """Keep the settings of the run, and the notes that limit its numbers, if there are any."""
         ...
 
     def close(self) -> None:
@@ -145,6 +145,10 @@ class _Checked:
             self._tracker.close()
 
 
+def _with_notes(config: Mapping[str, str], notes: str) -> dict[str, str]:
+    return {**config, **({_NOTES: notes} if notes else {})}
+
+
 class _Function:
     def __init__(self, function: LogFunction) -> None:
         self._function = function
@@ -166,13 +170,14 @@ class _Wandb:
         self._run = wandb.init(project=_PROJECT, name=name) if self._started else wandb.run
         # W&B's own step counts calls and never falls; the step of the training is a number beside it.
         self._run.define_metric(_STEP)
-        self._run.define_metric("robustness/*", step_metric=_STEP)
+        for names in ("robustness/*", "training/*"):
+            self._run.define_metric(names, step_metric=_STEP)
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
         self._run.log({**numbers, _STEP: step})
 
     def describe(self, config: Mapping[str, str], notes: str) -> None:
-        self._run.config.update({**config, _NOTES: notes}, allow_val_change=True)
+        self._run.config.update(_with_notes(config, notes), allow_val_change=True)
 
     def close(self) -> None:
         if self._started:
@@ -193,6 +198,8 @@ class _MLflow:
     def describe(self, config: Mapping[str, str], notes: str) -> None:
         client = self._mlflow.MlflowClient()
         self._mlflow.log_params(dict(config), run_id=self._id)
+        if not notes:
+            return
         client.set_tag(self._id, _NOTES, notes)
         if self._started:
             client.set_tag(self._id, "mlflow.note.content", notes)  # shown as the run's description
@@ -215,7 +222,7 @@ class _Trackio:
         self._run.log({**numbers, _STEP: step}, step=step if self._started else None)
 
     def describe(self, config: Mapping[str, str], notes: str) -> None:
-        self._run.config.update({**config, _NOTES: notes})  # sent with the first numbers
+        self._run.config.update(_with_notes(config, notes))  # sent with the first numbers
 
     def close(self) -> None:
         if self._started and self._trackio.context_vars.current_run.get() is self._run:
@@ -234,7 +241,8 @@ class _TensorBoard:
     def describe(self, config: Mapping[str, str], notes: str) -> None:
         lines = [f"- {key}: {value}" for key, value in config.items()]
         self._writer.add_text("robustness/config", "\n".join(lines), 0)
-        self._writer.add_text(_NOTES, notes, 0)
+        if notes:
+            self._writer.add_text(_NOTES, notes, 0)
 
     def close(self) -> None:
         self._writer.close()

@@ -8,11 +8,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mmdbench._version import __version__
 from mmdbench.errors import MissingExtraError, UnknownNameError
 from mmdbench.library.trackers import LogTo, Tracker, open_tracker
 from mmdbench.library.user_interface import ProgressBar, Shows, interface_of
@@ -53,9 +54,23 @@ class _Plan:
     def model(self) -> Path:
         return Path(self.config.model).expanduser()
 
+    def settings(self) -> dict[str, str]:
+        """The version of the code, and every setting by its name, for a tracker."""
+        about = {"task": self.task, "code_version": __version__, **_flat(asdict(self.profile))}
+        return {f"training/{name}": str(value) for name, value in about.items()}
+
     def origin(self, weights: list[dict[str, Any]]) -> dict[str, Any]:
         """Digests of the data and of the weights to start from."""
         return {"data": {self.data.name: file_hash(self.data, "sha256")}, "weights": weights}
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in groups as settings alone, with the name of the group before theirs."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = _flat(value) if isinstance(value, Mapping) else {"": value}
+        found |= {f"{name}.{rest}".rstrip("."): one for rest, one in inner.items()}
+    return found
 
 
 def train(
@@ -150,6 +165,7 @@ def _log(plan: _Plan, out: Path, log_to: LogTo | None, progress: Shows) -> Itera
         if log_to is not None:
             name = f"{plan.task} {plan.config.preset}"
             tracker = opened.enter_context(open_tracker(log_to, name, out / "tensorboard"))
+            tracker.describe(plan.settings(), "")
         bar = opened.enter_context(interface.bar(f"train {plan.task}", "steps"))
         yield _Log(out / LOG_FILE, bar, tracker)
 
