@@ -3,9 +3,9 @@
     python benchmarks/opencv_matrix.py                                  # all versions
     python benchmarks/opencv_matrix.py --versions 4.11.0.86 5.0.0.93
 
-For every version the pixel digests of 16 corruptions × 3 levels × 2 profiles on the golden images
-and on odd sizes are computed, once with all vector extensions of the CPU and once without. Prints a
-table; exit code 1 if any digest or parameter differs.
+For every version the pixel digests of 32 corruptions (the paper's and those of the set `everyday`) × 3 levels
+× 2 profiles on the golden images and on odd sizes are computed, once with all vector extensions of the CPU
+and once without. Prints a table; exit code 1 if any digest or parameter differs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ GOLDEN = ROOT / "tests" / "golden" / "corruptions"
 VERSIONS = ("4.11.0.86", "4.12.0.88", "4.13.0.92", "4.14.0.94", "5.0.0.93")
 ODD_SIZES = ((1, 1), (31, 50), (49, 49), (1, 500), (97, 33), (120, 643))
 # Where layout decides the pixels, more layouts are compared.
-DRAWN = ("lens_flare", "motion_blur", "dirty_lens", "graffiti", "watermark_damage")
+DRAWN = (
+    *("lens_flare", "motion_blur", "dirty_lens", "graffiti", "watermark_damage"),
+    *(f"everyday.{name}" for name in ("rain", "snow", "perspective", "rotation", "occlusion", "moire")),
+)
 PLAIN_CPU = {"OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL,AVX2,FMA3,AVX,FP16,SSE4.2,SSE4.1"}
 
 
@@ -52,11 +55,13 @@ def images() -> Iterator[tuple[str, Any]]:
 def digests() -> dict[str, str]:
     """Digests of parameters and pixels for every case, on the OpenCV of this environment."""
     from mmdbench.corruptions import apply, get_corruption_names, sample
+    from mmdbench.corruptions.plugins import use_corruptions
     from mmdbench.system.digest import pixel_digest, value_digest
 
     found = {}
+    names = [*get_corruption_names(), *use_corruptions(["everyday"])]
     for image_name, pixels in images():
-        for name in get_corruption_names():
+        for name in names:
             for profile in ("paper", "scaled"):
                 for level in ("low", "mid", "hard"):
                     for seed in range(6 if name in DRAWN and image_name in ("page_200x150", "97x33") else 1):

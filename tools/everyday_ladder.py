@@ -47,8 +47,8 @@ The levels are calibrated: mean SSIM over six photographs with a short side of 5
 mid are a third and two thirds of the way there. Corruptions that move things are set by their mean
 displacement instead: 4, 8 and 12 % of the short side.
 
-Written by `tools/everyday_ladder.py`, and the measurement below by `mmdbench calibrate`. More:
-[the paper's sixteen](severity.md)
+Written by `tools/everyday_ladder.py`, and the measurement below by `mmdbench calibrate`. More: [in
+pictures](everyday.md) · [in numbers](everyday_table.md) · [the paper's sixteen](severity.md)
 
 | corruption | ladder of | low, mid, hard | number | plausible | low | mid | hard |
 |---|---|---|---|---|---|---|---|
