@@ -1,8 +1,9 @@
 """Time and memory of building a degraded benchmark, against the plain pipeline.
 
 `python benchmarks/build.py` measures 60 photographs × 48 variants, TSV in, TSV out. `--smoke` takes
-a minute at most and fails if something is far slower than expected. Times are CPU seconds, user and
-system, of each side's own process, so that other work on the machine hardly matters.
+a minute at most and fails if something is far slower than expected. `--without-fast` builds 4 photographs
+without numba and pybase64, as an installation without the extra `fast` does. Times are CPU seconds, user
+and system, of each side's own process, so that other work on the machine hardly matters.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 import processor
 
 SIZES = ((500, 400), (640, 480), (1024, 768))
-FULL, SMOKE = 60, 2
+FULL, SMOKE, WITHOUT_FAST = 60, 2, 4
 LARGE_MB, LARGE_MB_SMOKE = 400, 60
 GUARDS = {"build": 8.0, "reading": 5.0, "writing": 15.0, "with SHA-256": 5.0, "two workers": 1.8}
 SMOKE_GUARDS = {"reading": 4.4, "writing": 11.0, "with SHA-256": 3.0, "two workers": 0.4}
@@ -147,6 +148,18 @@ TASKS = {
 }
 
 
+def compare_without_fast() -> tuple[float, float]:
+    """CPU seconds of the plain and of our build of a few photographs, without the extra `fast`."""
+    with tempfile.TemporaryDirectory() as place:
+        for package in ("numba", "pybase64"):
+            Path(place, f"{package}.py").write_text("raise ImportError\n")
+        source = Path(place) / "small.tsv"
+        write_source(source, pictures := photographs(WITHOUT_FAST), len(pictures))
+        os.environ["PYTHONPATH"] = place
+        plain, own = measure("build_reference", source), measure("build_ours", source, 1)
+    return plain["cpu"], own["cpu"]
+
+
 def run_task(name: str, source: Path, folder: Path, workers: int) -> None:
     """Run a task in this process and print its CPU seconds, wall seconds and peak memory as JSON."""
     import mmdbench.builds  # noqa: F401 - its import is not measured
@@ -210,11 +223,17 @@ def compare(*, smoke: bool) -> list[tuple[str, float, str, float]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="a few pictures, loose guards")
+    parser.add_argument("--without-fast", action="store_true", help="4 photographs without the extra `fast`")
     parser.add_argument("--task", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.task:
         name, source, folder, workers = arguments.task
         run_task(name, Path(source), Path(folder), int(workers))
+        return 0
+    if arguments.without_fast:
+        plain, own = compare_without_fast()
+        print(f"{WITHOUT_FAST} photographs × 48 variants, without the extra `fast`")
+        print(f"build        {plain / own:6.2f} ×   plain / ours: {plain:.1f} s / {own:.1f} s CPU")
         return 0
     feature = processor.widest_feature() or "neither AVX2 nor AVX-512"
     print(f"{SMOKE if arguments.smoke else FULL} photographs × 48 variants, {os.cpu_count()} CPUs, {feature}")

@@ -40,7 +40,7 @@ def load(card):
 @pytest.fixture
 def place(make_tsv, tmp_path):
     """A checkout with a small benchmark, and a model `baseline` that knows its answers."""
-    make_tsv(48)
+    make_tsv(32)
     (tmp_path / "config" / "mmdbench").mkdir(parents=True)
     (tmp_path / "config" / "mmdbench" / "models.toml").write_text('[baseline]\nadapter = "knowing.py"\n')
     (tmp_path / "knowing.py").write_text(KNOWING)
@@ -52,7 +52,7 @@ def place(make_tsv, tmp_path):
 def run(place, script, **env):
     workflow = yaml.safe_load(WORKFLOW.read_text("utf-8"))["env"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
-    environment |= {k: str(v) for k, v in workflow.items()} | {"BENCH": "toy.tsv", "SAMPLE": "40"} | env
+    environment |= {k: str(v) for k, v in workflow.items()} | {"BENCH": "toy.tsv", "SAMPLE": "24"} | env
     environment["PATH"] = f"{place / 'bin'}{os.pathsep}{environment['PATH']}"
     environment |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(place / "summary.md")}
     environment["XDG_CONFIG_HOME"] = str(place / "config")

@@ -393,7 +393,10 @@ def noise(seed):
 def test_two_thousand_examples_are_small_and_open_at_once(browser, tmp_path):
     asked = [question(n, answer="A") for n in range(2000)]
     said = "A long answer that reasons about the picture before it decides. " * 8
-    run = write_run(tmp_path / "run", asked, lambda q, level, _: f"{said} Answer: {'AB'[level == 'hard']}")
+    levels = ("clean", "hard")
+    run = write_run(
+        tmp_path / "run", asked, lambda q, level, _: f"{said} Answer: {'AB'[level == 'hard']}", levels=levels
+    )
     runs, tables = graded(run)
     examples = choose(gather(runs), 2000)
     base = [noise(seed) for seed in range(8)]
