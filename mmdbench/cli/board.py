@@ -61,10 +61,13 @@ def make(
     data_dir: opts.DataDir = None,
     image_root: opts.ImageRoot = None,
     quiet: opts.Quiet = False,
+    corruption: opts.CorruptionCode = None,
 ) -> None:
     """Write a leaderboard of runs and submissions; `mmdbench board RUN -o DIR` is the same."""
+    from mmdbench.corruptions.plugins import use_corruptions
     from mmdbench.library.board import make_board
 
+    use_corruptions(opts.split_option(corruption))
     made = make_board(
         runs or (),
         out,

@@ -16,7 +16,7 @@ __all__ = ["clean"]
 def clean(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Caches to free, or all; none to list them.", metavar="[NAME]..."),
+        typer.Argument(help="Caches to free, or all; none to list them."),
     ] = None,
     as_json: opts.Json = False,
 ) -> None:

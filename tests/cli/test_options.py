@@ -44,6 +44,7 @@ DIFFERENT = {
     ("replay", "--corruption"): "picks one picture of a build",
     ("corrupt", "--level"): "one level, or an intensity instead",
     ("verify", "--corruption"): "code that may run, to make pictures again",
+    ("board make", "--corruption"): "code that may run, to make pictures again",
     ("board verify", "--corruption"): "code that may run, to make pictures again",
     ("page", "--corruption"): "code that may run, to make pictures again",
     ("report", "--corruption"): "code that may run, to make pictures again",
