@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from mmdbench.library.run import ExportedScores, Run
 
 __all__ = ["export"]
 
@@ -35,15 +38,22 @@ def export(
     to: Annotated[
         str, typer.Option(help="Log scores and drops to wandb, mlflow, trackio or tensorboard instead.")
     ] = "",
+    developer: Annotated[
+        str, typer.Option("--developer", help="With every-eval-ever: developer of the model.")
+    ] = "",
     extraction: opts.Extraction = "",
 ) -> None:
     """Write a run's replies or scores in the formats of other tools, or log its scores."""
-    from mmdbench.library.run import EXPORT_FORMATS, RESULT_FORMATS
+    from mmdbench.library.run import EXPORT_FORMATS, RESULT_FORMATS, Run
 
     if format and format not in EXPORT_FORMATS:
         raise UnknownNameError("export format", format, EXPORT_FORMATS)
-    if dataset and format != "huggingface":
-        raise UsageError("--dataset is for --format huggingface.")
+    for option, value, form in (
+        ("--dataset", dataset, "huggingface"),
+        ("--developer", developer, "every-eval-ever"),
+    ):
+        if value and format != form:
+            raise UsageError(f"{option} is for --format {form}.")
     if to:
         if format:
             raise UsageError("Only one of --format and --to may be given.")
@@ -52,16 +62,13 @@ def export(
     if out is None:
         raise UsageError("Prediction files need a folder.", hint="Name it with -o.")
     if format in RESULT_FORMATS:
-        _write_scores(run, out, format, extraction, dataset)
+        found = Run(run, extraction=extraction)
+        _print_scores(found, found.export_scores(out, format, dataset=dataset, developer=developer))
     else:
         _write(run, out, format or "vlmevalkit", extraction)
 
 
-def _write_scores(run: Path, out: Path, form: str, extraction: str, dataset: str) -> None:
-    from mmdbench.library import Run
-
-    found = Run(run, extraction=extraction)
-    made = found.export_scores(out, form, dataset=dataset)
+def _print_scores(found: Run, made: ExportedScores) -> None:
     for path in made.files:
         say(f"  {path}")
     for bench in made.without_score:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["EXPORT_FORMATS", "NO_ANSWER", "RESULT_FORMATS", "Run", "Session", "load_run"]
+__all__ = ["EXPORT_FORMATS", "NO_ANSWER", "RESULT_FORMATS", "ExportedScores", "Run", "Session", "load_run"]
 
 EXPORT_FORMATS = (*FORMATS, *RESULT_FORMATS)
 """The formats of replies, and those of scores."""
@@ -274,13 +274,17 @@ class Run:
         require_folder(local_path(out))
         return export_run(self.folder, local_path(out), form=form, extraction=extraction)
 
-    def export_scores(self, out: str | Path, form: str, *, dataset: str = "") -> ExportedScores:
+    def export_scores(
+        self, out: str | Path, form: str, *, dataset: str = "", developer: str = ""
+    ) -> ExportedScores:
         """Write scores with their samples in a result format of other tools.
 
         Args:
             out: The folder to write to.
             form: `huggingface`, `lm-eval`, `inspect` or `every-eval-ever`.
             dataset: The published build whose leaderboard the scores are for (`huggingface` alone).
+            developer: The developer of the model (`every-eval-ever` alone); by default that of
+                `developer/name` in its card.
 
         Returns:
             The files, and the benchmarks that are left out because they have no score.
@@ -291,7 +295,8 @@ class Run:
         """
         if form not in RESULT_FORMATS:
             raise UnknownNameError("result format", form, RESULT_FORMATS)
-        return write_results(self.results, local_path(out), form, self.notes, dataset=dataset)
+        place = local_path(out)
+        return write_results(self.results, place, form, self.notes, dataset=dataset, developer=developer)
 
     def log_to(self, log_to: LogTo, out: str | Path | None = None) -> dict[str, float]:
         """Send scores, drops with their intervals, the plan and the notes to an experiment tracker.

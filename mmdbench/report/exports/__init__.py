@@ -33,7 +33,13 @@ class ExportedScores:
 
 
 def write_results(
-    results: RunResults, out: Path, form: str, notes: Sequence[str] = (), *, dataset: str = ""
+    results: RunResults,
+    out: Path,
+    form: str,
+    notes: Sequence[str] = (),
+    *,
+    dataset: str = "",
+    developer: str = "",
 ) -> ExportedScores:
     """Write a graded run in a result format; the run is only read.
 
@@ -43,22 +49,24 @@ def write_results(
         form: One of `RESULT_FORMATS`.
         notes: The notes that limit its numbers.
         dataset: The dataset whose leaderboard the scores are for, with `huggingface` alone.
+        developer: The developer of the model, with `every-eval-ever` alone.
 
     Returns:
         The files, and the benchmarks that are left out because they have no score.
 
     Raises:
-        UsageError: The run has no scores, or a dataset is named for another format.
+        UsageError: The run has no scores, or an option is for another format.
     """
     if dataset and form != "huggingface":
         raise UsageError("--dataset is for --format huggingface.")
+    if developer and form != "every-eval-ever":
+        raise UsageError("--developer is for --format every-eval-ever.")
     run = ExportedRun(results, tuple(notes))
     model = name_of_at_most(_LONGEST_NAME, re.sub(r"[^\w.@+-]", "-", results.model))
     if form == "huggingface":
         files = write_hub_results(run, out, dataset)
+    elif form == "every-eval-ever":
+        files = write_every_eval(run, out, model, developer)
     else:
-        write = {"lm-eval": write_lm_eval, "inspect": write_inspect, "every-eval-ever": write_every_eval}[
-            form
-        ]
-        files = write(run, out, model)
+        files = (write_lm_eval if form == "lm-eval" else write_inspect)(run, out, model)
     return ExportedScores(tuple(files), tuple(run.without_score))

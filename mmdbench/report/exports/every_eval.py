@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from mmdbench._version import __version__
+from mmdbench.errors import UsageError
 from mmdbench.report.exports.tasks import ExportedRun, ExportedTask, Sample, standard_error
 from mmdbench.stats import CONFIDENCE
 from mmdbench.system.digest import bytes_digest, file_hash, value_digest
@@ -19,20 +21,28 @@ __all__ = ["write_every_eval"]
 _VERSION = "0.3.0"
 _COLLECTION = "mmdbench"
 _UNKNOWN = "unknown"
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
-def write_every_eval(run: ExportedRun, folder: Path, model: str) -> list[Path]:
+def write_every_eval(run: ExportedRun, folder: Path, model: str, developer: str = "") -> list[Path]:
     """Write `data/mmdbench/<developer>/<model>/<uuid>.json` and `<uuid>_samples.jsonl`.
 
     Args:
         run: The run.
         folder: The folder to write to.
         model: The model's name, fit for a folder.
+        developer: Its developer; by default that of `developer/name` in its card.
 
     Returns:
         The files.
+
+    Raises:
+        UsageError: The developer is no name of a folder.
     """
-    developer, name = _model_names(run, model)
+    if developer and not _NAME.fullmatch(developer):
+        raise UsageError(f"--developer must be one word of letters, digits, . _ -, got {developer!r}.")
+    told, name = _model_names(run, model)
+    developer = developer or told
     key = value_digest([run.results.model, run.facts, str(run.asked), [task.name for task in run.tasks]])
     uuid = str(UUID(bytes=bytes.fromhex(key)[:16], version=4))
     place = f"data/{_COLLECTION}/{developer}/{name}/{uuid}"
@@ -61,10 +71,7 @@ def _model_names(run: ExportedRun, model: str) -> tuple[str, str]:
     """The developer and the name of the model, from `developer/name` in its card."""
     named = str(run.results.manifest.get("model", {}).get("model", ""))
     developer, slash, name = named.rpartition("/")
-    plain = all(
-        part and part.replace("-", "").replace(".", "").replace("_", "").isalnum()
-        for part in (developer, name)
-    )
+    plain = all(map(_NAME.fullmatch, (developer, name)))
     return (developer, name) if slash and plain else (_UNKNOWN, model)
 
 
