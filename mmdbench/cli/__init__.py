@@ -27,7 +27,7 @@ __all__ = ["VERBS", "app", "main"]
 VERBS = {
     "demo": Verb(
         "demo.demo",
-        "Evaluate a small model on clean and degraded photographs, in one to five minutes on two cores.",
+        "Evaluate a small model on clean and degraded photographs, in one to five minutes on two free cores.",
     ),
     "list": Verb(
         "listing.list_names",

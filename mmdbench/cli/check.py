@@ -65,7 +65,10 @@ def check(
     Exit code: 0 no regression, 1 regression, 2 wrong use or incomparable, 3 cannot tell, 4 incomplete.
     """
     from mmdbench.library import load_run
+    from mmdbench.system.files import require_writable
 
+    for file in filter(None, (junit, markdown, baseline if accept else None)):
+        require_writable(file)
     loaded = load_run(run, judge=judge)
     if accept:
         done = loaded.accept(

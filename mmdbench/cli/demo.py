@@ -20,10 +20,10 @@ YOURS = {
 
 
 def demo(out: opts.RunOut = Path("runs/demo"), quiet: opts.Quiet = False) -> None:
-    """Evaluate a small model on clean and degraded photographs, in one to five minutes on two cores."""
+    """Evaluate a small model on clean and degraded photographs, in one to five minutes on two free cores."""
     say("160 questions about photographs, clean and at three severities, are asked of the model `baseline`:")
     say("a COCO detector, OCR and colour statistics. It is no VLM, and shows how an evaluation works.")
-    say(f"It takes one to five minutes on two cores and writes to {out}; the progress says how long is left.")
+    say(f"It takes one to five minutes on two free cores and writes to {out}.")
     say("")
     from mmdbench.library import evaluate  # after the lines above, so that they are there at once
 

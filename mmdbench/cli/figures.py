@@ -8,6 +8,7 @@ import typer
 
 from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import print_paths
+from mmdbench.system.files import require_folder
 
 __all__ = ["figures"]
 
@@ -27,4 +28,5 @@ def figures(
     """
     from mmdbench.library import load_report
 
+    require_folder(out)
     print_paths(load_report(*runs, judge=judge).figures(out, opts.split_option(formats), columns))

@@ -26,7 +26,9 @@ def gallery(
     """Draw a sheet of a picture under all corruptions: clean, low, mid and hard."""
     from mmdbench.corruptions.gallery import corruption_sheet
     from mmdbench.system.contact_sheet import save_sheet
+    from mmdbench.system.files import require_writable
 
+    require_writable(out)
     sheet = corruption_sheet(
         image, names=opts.members(corruption, corruption_set), width=width, seed=seed, profile=profile
     )

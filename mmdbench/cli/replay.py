@@ -11,6 +11,7 @@ from mmdbench.cli._shared import options as opts
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER, LOCAL
 from mmdbench.errors import UsageError
+from mmdbench.system.files import require_writable
 from mmdbench.system.images import MAX_PIXELS
 
 __all__ = ["replay"]
@@ -43,6 +44,7 @@ def replay(
     names = use_corruptions(opts.split_option(corruption))
     if len(names) > 1:
         raise UsageError(f"--corruption must name one corruption here, got {', '.join(names)}.")
+    require_writable(out)
     query = ImageQuery(index, bench, level, "".join(names), picture - 1)
     made = make_again(
         manifest,

@@ -12,6 +12,7 @@ from mmdbench.cli._shared.output import print_ages, print_next, print_page, prin
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import UsageError
+from mmdbench.system.files import require_writable
 
 __all__ = ["report"]
 
@@ -44,6 +45,8 @@ def report(
     from mmdbench.library import load_report
     from mmdbench.library.screen import Screen
 
+    for file in filter(None, (parquet, html)):
+        require_writable(file)
     if corruption:  # most reports need none, and neither NumPy for it
         from mmdbench.corruptions.plugins import use_corruptions
 

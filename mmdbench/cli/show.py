@@ -40,7 +40,10 @@ def show(
     from mmdbench.library.sources import Sources, given_columns
     from mmdbench.records import RunPlan
     from mmdbench.system.contact_sheet import save_sheet
+    from mmdbench.system.files import require_writable
 
+    if out is not None:
+        require_writable(out)
     found = show_question(
         question,
         *(load_run(folder, judge=judge) for folder in run or ()),

@@ -106,3 +106,27 @@ def test_corrupt_says_what_to_do_about_several_levels():
         "corrupt", "a.jpg", "-o", "b.jpg", "--corruption", "graffiti", "--level", "low,hard", code=2
     )
     assert "--level takes one level here, got low,hard. Run a command for each level." in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("figures", "run", "-o", "file"),
+        ("report", "run", "--parquet", "file/x.parquet"),
+        ("report", "run", "--html", "file/x.html"),
+        ("page", "run", "-o", "file/x.html"),
+        ("check", "run", "--baseline", "b.json", "--junit", "file/x.xml"),
+        ("check", "run", "--baseline", "b.json", "--markdown", "file/x.md"),
+        ("check", "run", "--baseline", "file/b.json", "--accept"),
+        ("show", "mini:3", "-o", "file/x.png"),
+        ("replay", "run", "--index", "3", "-o", "file/x.png"),
+        ("gallery", "run", "-o", "file/x.png"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_read(words):
+    Path("run").mkdir()  # no run: whatever reads it fails otherwise
+    said = refused(*words, code=4)
+    assert said.startswith("mmdbench: Cannot write file")
+    assert said.count("Cannot write") == 1
+    assert said.endswith("A file is in the way of a folder. Name another folder.")

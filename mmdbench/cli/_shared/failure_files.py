@@ -74,4 +74,5 @@ def _write(files: Mapping[str, Path], why: str, code: int) -> None:
         try:
             write_atomic(path, makers[name]())
         except (MmdbenchError, OSError) as error:  # the error that ends the command is the one that counts
-            say(f"mmdbench: {path} cannot be written: {error}", err=True)
+            if str(error) != why:
+                say(f"mmdbench: {path} cannot be written: {error}", err=True)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import MissingExtraError, StoreError
+from mmdbench.errors import MissingExtraError
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import Table, chosen
+from mmdbench.system.files import cannot_write
 from mmdbench.system.printable import log_line
 
 __all__ = ["FIELDS", "as_csv", "csv_text", "records", "table_records", "write_parquet"]
@@ -110,4 +111,4 @@ def write_parquet(tables: Tables, path: Path, keys: Sequence[str] = ()) -> None:
     try:
         pq.write_table(pa.Table.from_pylist(list(records(tables, keys)), schema=schema), path)
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error}.") from error
+        raise cannot_write(path, error) from error

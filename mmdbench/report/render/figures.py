@@ -13,9 +13,10 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from mmdbench.errors import MissingExtraError, StoreError, UsageError
+from mmdbench.errors import MissingExtraError, UsageError
 from mmdbench.report.render.plots import draw_corruptions, draw_drops, draw_levels
 from mmdbench.report.tables.collect import Tables
+from mmdbench.system.files import cannot_write
 from mmdbench.system.printable import one_line
 
 __all__ = ["FORMATS", "draw_figures"]
@@ -98,7 +99,7 @@ def _save(figure: Any, path: Path, kind: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_with_font(made) if kind == "svg" else made)
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error}.") from error
+        raise cannot_write(path, error) from error
 
 
 def _with_font(svg: bytes) -> bytes:
