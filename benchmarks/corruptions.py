@@ -4,9 +4,11 @@
     python benchmarks/corruptions.py --size 640x426     # at one
     python benchmarks/corruptions.py --smoke            # a small one without mean_shift, then with AVX2 alone
 
-Fails if pixels differ by more than 1 level, or if the fifteen without mean_shift (which has a
-script of its own) are together slower than the guard. A star marks what is behind plain OpenCV: by
-more than 0.1 ms where that takes less than 1 ms, else by more than 1/0.85.
+Fails if pixels differ by more than 1 level, if the fifteen without mean_shift (which has a
+script of its own) are together slower than the guard, or if a call of the set `everyday` is on average
+slower than one of the fifteen by more than a guard, or one of its corruptions by more than twice that.
+A star marks what is behind plain OpenCV: by more than 0.1 ms where that takes less than 1 ms, else by
+more than 1/0.85.
 
 The plain implementations follow the definitions directly: float32 images of three channels,
 two-dimensional kernels, `np.random`, whole-image maps.
@@ -47,6 +49,8 @@ SMOKE_GUARDS = {"avx512bw": 2.0, "avx2": 2.0, "": 1.7}
 """Those of a smoke run by the widest feature in use: half of the measured 4.0–4.1, 4.0–4.1 and 3.4–3.5."""
 # One table pass over the same pixels is the reference of a corruption that draws nothing.
 LUT_GUARDS = (1.3, 2.6)
+# The mean call of `everyday`, as a multiple of that of the fifteen with their kernels: (full, smoke).
+EVERYDAY_GUARDS = (1.25, 2.5)
 FIRST_CALLS = ("dark_illumination", "motion_blur", "lens_blur", "watermark_damage", "mean_shift")
 FIRST_CALL = """
 import sys, time
@@ -240,6 +244,19 @@ def one_table_pass(photo: NDArray[np.uint8], least: float) -> float:
     return ours / plain
 
 
+def everyday(photo: NDArray[np.uint8], fifteen: float, guard: float, least: float) -> bool:
+    """Print a line per corruption of `everyday`; True if it is slow beside the fifteen's mean call, in ms."""
+    means = {}
+    for name in get_corruption_names("everyday"):
+        drawn = [sample(name, photo.shape, level=level, seed=3) for level in LEVELS]
+        times = [milliseconds(lambda n=name, p=params: apply(n, photo, p), least) for params in drawn]
+        means[name] = sum(times) / len(times)
+        print(f"{name:32}" + "".join(f"{ms:8.2f}" for ms in times) + f"{means[name] / fifteen:8.2f}x")
+    together = sum(means.values()) / len(means) / fifteen
+    print(f"everyday: {together:.2f}x the fifteen's mean call of {fifteen:.2f} ms")
+    return together > guard or max(means.values()) > 2 * guard * fifteen
+
+
 def first_calls() -> None:
     """Print the CPU time of the import, the first and the second call in a new process."""
     print("\nfirst call at 640x426, hard, CPU ms in a new process: import, first call, second call")
@@ -287,6 +304,9 @@ def main() -> int:
             failed = failed or plain / ours < guard
             below = f"  BELOW {guard}" if plain / ours < guard else ""
             print(f"{key + ', three levels':24}{plain:12.1f}{ours:8.1f}{plain / ours:6.2f}x{below}")
+        calls = len(LEVELS) * sum(name != "mean_shift" for name in names)
+        mean = totals["fifteen"][1] / calls
+        failed = everyday(photo, mean, EVERYDAY_GUARDS[options.smoke], least) or failed
         passes = one_table_pass(photo, least)
         slow = size in ("1024x768", "384x288") and passes > LUT_GUARDS[options.smoke]
         failed = failed or bool(wrong) or slow

@@ -32,7 +32,10 @@ ODD_SIZES = ((1, 1), (31, 50), (49, 49), (1, 500), (97, 33), (120, 643))
 # Where layout decides the pixels, more layouts are compared.
 DRAWN = (
     *("lens_flare", "motion_blur", "dirty_lens", "graffiti", "watermark_damage"),
-    *(f"everyday.{name}" for name in ("rain", "snow", "perspective", "rotation", "occlusion", "moire")),
+    *(
+        f"everyday.{name}"
+        for name in ("rain", "snow", "perspective", "rotation", "occlusion", "moire", "elastic")
+    ),
 )
 PLAIN_CPU = {"OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL,AVX2,FMA3,AVX,FP16,SSE4.2,SSE4.1"}
 

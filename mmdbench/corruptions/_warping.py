@@ -13,6 +13,9 @@ __all__ = ["in_32nds", "warp"]
 
 Image = NDArray[np.uint8]
 
+# The whole numbers between stay in the cache.
+_PIXELS_PER_STRIP = 1 << 15
+
 
 def in_32nds(position: NDArray[np.floating[Any]], length: int, margin: int = 0) -> NDArray[np.int32]:
     """Positions along a side, in px, in single precision and then in 1/32 px.
@@ -45,11 +48,15 @@ def warp(
     Returns:
         The warped picture.
     """
-    size = np.broadcast_shapes(columns.shape, rows.shape)
-    whole = np.empty((*size, 2), np.int16)
-    whole[..., 0], whole[..., 1] = (columns >> 5).astype(np.int16), (rows >> 5).astype(np.int16)
-    fraction = (columns & 31).astype(np.uint16) | ((rows & 31) << 5).astype(np.uint16)
+    height, width = np.broadcast_shapes(columns.shape, rows.shape)
+    whole, fraction = np.empty((height, width, 2), np.int16), np.empty((height, width), np.uint16)
+    step = max(1, _PIXELS_PER_STRIP // width)
+    for start in range(0, height, step):
+        strip = slice(start, start + step)
+        x, y = (one if len(one) == 1 else one[strip] for one in (columns, rows))
+        whole[strip, :, 0], whole[strip, :, 1] = x >> 5, y >> 5
+        fraction[strip] = (x & 31) | (y & 31) << 5
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
     fill = tuple(outside or ())
     warped = cv2.remap(image, whole, fraction, cv2.INTER_LINEAR, borderMode=border, borderValue=fill)
-    return np.asarray(warped, dtype=np.uint8).reshape(*size, *image.shape[2:])
+    return np.asarray(warped, dtype=np.uint8).reshape(height, width, *image.shape[2:])

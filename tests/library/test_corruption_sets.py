@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import mmdbench
 from mmdbench.cli import app
+from mmdbench.corruptions.sets import find_set
 from mmdbench.corruptions.spec_file import shipped_spec
 from mmdbench.errors import UsageError
 from mmdbench.run.manifest import read_manifest
@@ -195,3 +196,19 @@ def test_a_page_and_a_drawn_training_set_are_of_a_set(bench):
         read_manifest(next(Path("set").rglob("manifest.json")).parent)["plan"]["corruptions"][0]
         == "toy.darker"
     )
+
+
+@pytest.mark.slow
+def test_the_set_everyday_ends_in_a_table_of_its_own_with_a_real_drop(monkeypatch, tmp_path):
+    """Sixteen questions of `mini`; of all 155, the baseline loses 26 points of 67."""
+    monkeypatch.chdir(tmp_path)
+    words = ["eval", "--model", "baseline", "--bench", "mini", "--corruption-set", "everyday"]
+    said = call([*words, "--level", "clean,hard", "--sample", "16", "-o", "run", "--quiet"])
+    assert "corruption spec: everyday 1" in said
+    report = mmdbench.load_run("run").report.content
+    (row,) = report.main
+    assert row.scores["clean"].value - row.scores["hard"].value == pytest.approx(row.drops["hard"].value)
+    assert row.drops["hard"].value > 10
+    kinds = {shown.labels[0] for shown in report.find("corruption").rows} & set(find_set("everyday").members)
+    assert len(kinds) > 5
+    assert not {shown.labels[0] for shown in report.find("corruption").rows} & set(shipped_spec().corruptions)

@@ -86,9 +86,12 @@ def elastic(image: Image, params: p.Params) -> Image:
     moved = (
         cv2.resize(np.rint(part).astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for part in field
     )
-    right, down = (np.rint(part[:height, :width]).astype(np.int32) for part in moved)
-    columns = np.clip(right + 32 * np.arange(width, dtype=np.int32), 0, 32 * (width - 1))
-    rows = np.clip(down + 32 * np.arange(height, dtype=np.int32)[:, None], 0, 32 * (height - 1))
+    # Toward zero: the bilinear values are multiples of 1/256 of 1/32 px.
+    columns, rows = (part[:height, :width].astype(np.int32) for part in moved)
+    columns += 32 * np.arange(width, dtype=np.int32)
+    rows += 32 * np.arange(height, dtype=np.int32)[:, None]
+    np.clip(columns, 0, 32 * (width - 1), out=columns)
+    np.clip(rows, 0, 32 * (height - 1), out=rows)
     return warp(image, columns, rows)
 
 
