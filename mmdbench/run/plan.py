@@ -38,6 +38,7 @@ from mmdbench.run.stored_plan import damaged_line
 from mmdbench.scoring import EXTRACTIONS, get_protocol
 from mmdbench.scoring.tasks import find_task
 from mmdbench.system.bounds import require_at_least
+from mmdbench.system.collection import uncollected
 from mmdbench.system.color_profiles import profile_digest
 from mmdbench.system.digest import bytes_digest, canonical_json, value_digest
 from mmdbench.system.images import encoding_of, refuse_large
@@ -112,6 +113,7 @@ def check_plan(plan: RunPlan) -> None:
         )
 
 
+@uncollected()
 def plan_requests(inputs: RunInputs) -> list[Planned]:
     """Every request of the plan, in the order of asking; all cells of a question are adjacent.
 
