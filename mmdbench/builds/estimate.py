@@ -124,9 +124,11 @@ def estimate_build(
             if name == _SLOW:
                 slow += count * megapixels * seconds
             cpu += count * megapixels * seconds
-    times = (value * scale.seconds for value in (cpu, slow, saved))
+    cpu, slow, saved = (value * scale.seconds for value in (cpu, slow, saved))
     questions = {b.bench.name: len(b.questions) for b in planned}
-    return BuildEstimate(questions, variants, *times, workers or default_workers(), int(size * scale.bytes))
+    return BuildEstimate(
+        questions, variants, cpu, slow, saved, workers or default_workers(), int(size * scale.bytes)
+    )
 
 
 def picture_cost(plan: BuildPlan, level: str, name: str, *, numba: bool | None = None) -> tuple[float, float]:

@@ -58,10 +58,8 @@ def test_a_report_is_one_screen(runs, count, width):
 
 
 def test_the_three_most_affected_corruptions_are_named(runs):
-    text = printed("report", runs[1], width=400)
-    assert re.search(
-        rf"Largest drops, clean → hard: ({CORRUPTIONS[0]}|{CORRUPTIONS[1]}) 100.0 \(\d.*, n 6\)", text
-    )
+    text = printed("report", runs[3], width=400)
+    assert re.search(rf"Largest drops, clean → hard: ({'|'.join(CORRUPTIONS[:4])}) 100.0 \(\d.*, n 6\)", text)
     (line,) = (line for line in text.splitlines() if line.startswith("Largest drops"))
     assert len(re.findall(r"n \d+\)", line)) == 3
 
@@ -150,3 +148,20 @@ def test_a_table_that_needs_another_command_names_it(runs, name, command):
     assert done.exit_code == 2
     assert f"These runs have no table '{name}'" in done.output
     assert command in done.output
+
+
+def test_a_corruption_that_takes_nothing_is_no_largest_drop(tmp_path):
+    rows = [question(i) for i in range(6)]
+    gains = write_run(tmp_path / "gains", rows, lambda _, level, __: "B" if level == "clean" else "A")
+    assert "Largest drops" not in printed("report", gains)
+    some = ("graffiti", "lens_blur")
+    path = write_run(
+        tmp_path / "one",
+        rows,
+        lambda _, level, name: "B" if level == "hard" and name == "graffiti" else "A",
+        corruptions=some,
+        design="grid",
+    )
+    (line,) = (line for line in printed("report", path, width=400).splitlines() if "Largest" in line)
+    assert "graffiti 100.0" in line
+    assert "lens_blur" not in line

@@ -72,7 +72,8 @@ def summary_keys(tables: Tables) -> list[str]:
 def most_affected(tables: Tables) -> list[str]:
     """A line for each run with the three corruptions that it loses most by, largest drop first.
 
-    Corruptions with fewer questions than `LEAST` are left out; if all are, the categories are shown.
+    Corruptions that it loses nothing by are left out, and so is a run that loses by none. So are those with
+    fewer questions than `LEAST`; if all have fewer, the categories are shown.
     """
     by_part = {part.id: part.rows for part in tables.breakdowns}
     for part in ("corruption", "corruption-category"):
@@ -88,6 +89,9 @@ def _affected_lines(rows: Sequence[LevelRow]) -> Iterator[str]:
         own = [row for row in rows if row.run == run]
         level = worst_level(in_order(level for row in own for level in row.drops))
         drops = [(row.name, row.drops[level]) for row in own if level in row.drops]
+        drops = [drop for drop in drops if drop[1].value > 0]
+        if not drops:
+            continue
         largest = sorted(drops, key=lambda drop: -drop[1].value)[:_AFFECTED]
         several = len(runs) > 1
         named = (

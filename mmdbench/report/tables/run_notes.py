@@ -65,7 +65,8 @@ def run_notes(results: RunResults) -> tuple[str, ...]:
     no_ops = sum(arm.no_ops for arm in results.arms)
     if no_ops:
         what = "a corruption that finds nothing to change"
-        notes.append(f"{no_ops} corrupted images equal their clean image ({what}).")
+        which = "image equals its" if no_ops == 1 else "images equal their"
+        notes.append(f"{no_ops} corrupted {which} clean image ({what}).")
     notes += _grading_notes(results)
     return tuple(filter(None, [*notes, asked_note(results)]))
 
