@@ -123,7 +123,7 @@ def assign(
         benches=assigning.source_names(opts.split_list(*bench)),
         levels=_levels(level, clean=bool(clean_check)),
         design=f"drawn:{draw or ('published' if recipe == 'code' else 'uniform')}",
-        corruptions=use_corruptions(opts.members(corruption, corruption_set)),
+        corruptions=use_corruptions(opts.split_option(corruption), corruption_set),
         sample=sample,
         seed=seed,
         profile=profile,

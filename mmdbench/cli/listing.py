@@ -76,7 +76,7 @@ def _corruptions(corruption_set: str) -> list[dict[str, Any]]:
 def _members(corruption_set: str) -> tuple[str, ...]:
     from mmdbench.corruptions.plugins import use_corruptions
 
-    return use_corruptions(opts.members(None, corruption_set))
+    return use_corruptions((), corruption_set)
 
 
 def _benches() -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.params import Field, Params
-from mmdbench.corruptions.spec import CorruptionSpec, Values
+from mmdbench.corruptions.spec import CorruptionSpec, SetSpec, Values
 
 __all__ = ["AddedCorruption", "Corruption", "Image", "Stream", "Values", "corruption"]
 
@@ -36,7 +36,7 @@ class Corruption:
     """A corruption in code: `sample` draws its parameters, `apply` makes the degraded image from them.
 
     `fields` describes the parameters, `module` names the module that defines the corruption. `stanza` is its
-    entry of the spec if it is from outside the package.
+    entry of the spec if it is from outside the package, `of_set` the set that it is a member of, if any.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Corruption:
     apply: Applier
     module: str
     stanza: Mapping[str, Any] | None = None
+    of_set: SetSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

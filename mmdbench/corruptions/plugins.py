@@ -21,7 +21,7 @@ from mmdbench.corruptions._random import Stream
 from mmdbench.corruptions.definition import AddedCorruption, Corruption
 from mmdbench.corruptions.installed import ENTRY_POINTS, installed_corruptions, set_names
 from mmdbench.corruptions.params import Params, check_params
-from mmdbench.corruptions.sets import find_set, import_named, split_member
+from mmdbench.corruptions.sets import import_named, set_members, split_member
 from mmdbench.corruptions.spec_file import ADDED, load_spec, read_stanza, shipped_spec
 from mmdbench.errors import IncomparableError, MmdbenchError, SpecError, UnknownNameError, UsageError
 from mmdbench.records import LEVEL_ORDER, PAPER_SET, chain_steps
@@ -72,13 +72,14 @@ def use_corruption(given: str | Corruption) -> str:
     return "+".join(_add(_found(step)) if ":" in step else find_name(step) for step in given.split("+"))
 
 
-def use_corruptions(given: Iterable[str | Corruption]) -> tuple[str, ...]:
+def use_corruptions(given: Iterable[str | Corruption], of: str = PAPER_SET) -> tuple[str, ...]:
     """Make the corruptions that the user names ready for use; `all` and categories stand for their members.
 
     Args:
         given: Everything that `use_corruption` takes, `all` (of mmdbench), and names of sets and of
             categories (`everyday`, `capture`, `everyday.capture`). A member of a category that is named too
             is there once.
+        of: The set that they are named in, as `in_set` does.
 
     Returns:
         The plain names in the order given; none for `all` or `paper` alone, which is what is used when none
@@ -92,7 +93,7 @@ def use_corruptions(given: Iterable[str | Corruption]) -> tuple[str, ...]:
     >>> use_corruptions(["post_processing", "lens_blur"])
     ('sharpness_change', 'graffiti', 'watermark_damage', 'lens_blur')
     """
-    wanted = list(given)
+    wanted = list(in_set(of, given))
     if wanted in ([ALL], [PAPER_SET]):
         return ()
     names: list[str] = []
@@ -134,11 +135,8 @@ def members_of(given: str | Corruption) -> list[str]:
     group = part or ALL if of else ALL if given == PAPER_SET else given
     if not isinstance(group, str) or group not in (ALL, *shipped_spec().categories):
         return []
-    if of:
-        for name in find_set(of).members:
-            find_name(name)
-    spec, names = load_spec(), find_set(of).members if of else shipped_spec().shipped
-    return [name for name in names if group in (ALL, spec.corruptions[name].category)]
+    names = [find_name(name) for name in set_members(of)] if of else shipped_spec().shipped
+    return [name for name in names if group in (ALL, load_spec().corruptions[name].category)]
 
 
 def find_name(given: str | Corruption) -> str:
@@ -159,7 +157,7 @@ def find_name(given: str | Corruption) -> str:
     known = load_spec().corruptions
     if not isinstance(given, str) or given not in known:
         of, _ = split_member(given)
-        names = dict.fromkeys(find_set(of).members if of else (*known, *installed_corruptions()))
+        names = dict.fromkeys(set_members(of) if of else (*known, *installed_corruptions()))
         raise UnknownNameError("corruption", given, names, see="mmdbench list corruptions")
     return given
 
@@ -169,8 +167,8 @@ def _use_installed(name: str) -> None:
     if name in ADDED or name in shipped_spec().corruptions:
         return
     of, member = split_member(name)
-    if member and (made := find_set(of).members.get(name)):
-        _add(made, of)
+    if member and (made := set_members(of).get(name)):
+        _add(made)
         return
     point = installed_corruptions().get(name)
     if point is not None:
@@ -241,13 +239,13 @@ def _found(place: str) -> Corruption:
     return made
 
 
-def _add(given: Corruption, of: str = "") -> str:
-    """Check a corruption, of a set if one is named, and make it ready for use; returns its name."""
+def _add(given: Corruption) -> str:
+    """Check a corruption and make it ready for use; returns its name."""
     known = ADDED.get(given.name)
     if known is None or known.given is not given:
-        if not of:
+        of_set = given.of_set
+        if not of_set:
             _check_name(given)
-        of_set = find_set(of).spec if of else None
         # The version of a set that mmdbench ships stands for its code.
         source, place = ("", "") if of_set and given.module.startswith("mmdbench.") else _source(given)
         try:
@@ -255,7 +253,7 @@ def _add(given: Corruption, of: str = "") -> str:
         except (TypeError, ValueError) as error:
             raise SpecError(f"The stanza of {given.name!r} must be JSON-able: {error}.") from error
         if of_set:
-            code, place = code if source else f"{of}/{of_set.version}", given.name
+            code, place = code if source else f"{of_set.name}/{of_set.version}", given.name
         entry = read_stanza(given.name, given.stanza, code, of_set)
         functions = _guarded(given)
         _try(functions, entry)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,20 +18,11 @@ from types import ModuleType
 
 from mmdbench.corruptions.definition import Corruption
 from mmdbench.corruptions.installed import places_of_sets, set_names
-from mmdbench.corruptions.spec import SetSpec
 from mmdbench.corruptions.spec_file import read_set
 from mmdbench.errors import MmdbenchError, SpecError, UnknownNameError, UsageError
 from mmdbench.system.secrets import error_text
 
-__all__ = ["CorruptionSet", "find_set", "import_named", "split_member"]
-
-
-@dataclass(frozen=True, slots=True)
-class CorruptionSet:
-    """A set: its spec and its members with their stanzas, by their full names in the order of the file."""
-
-    spec: SetSpec
-    members: Mapping[str, Corruption]
+__all__ = ["import_named", "set_members", "split_member"]
 
 
 def split_member(name: object) -> tuple[str, str]:
@@ -41,8 +32,8 @@ def split_member(name: object) -> tuple[str, str]:
 
 
 @cache
-def find_set(name: str) -> CorruptionSet:
-    """A set beside the paper's.
+def set_members(name: str) -> Mapping[str, Corruption]:
+    """The members of a set beside the paper's, by their full names in the order of the spec file.
 
     Raises UnknownNameError if there is none of the name, UsageError if its module cannot be imported, and
     SpecError if its spec file is wrong, or does not have the corruptions that the module has.
@@ -52,25 +43,19 @@ def find_set(name: str) -> CorruptionSet:
         raise UnknownNameError("corruption set", name, set_names())
     module = import_named(places[name], f"the corruption set {name!r}")
     path = Path(str(module.__file__)).parent / f"{name}_spec.yaml"
-    spec, stanzas = read_set(path, name)
+    of_set, stanzas = read_set(path, name)
     if not stanzas:
         raise SpecError(f"{path}: the set has no corruption.", hint="Add a stanza and a function for each.")
-    defined = {
-        found.name: found
-        for part in _parts(module)
-        for found in vars(part).values()
-        if isinstance(found, Corruption)
-    }
-    for unlike in sorted(defined.keys() ^ stanzas.keys()):
+    inside = pkgutil.iter_modules(getattr(module, "__path__", ()), f"{module.__name__}.")
+    parts = [module, *(import_named(part.name, f"a part of the set {name!r}") for part in inside)]
+    named = {one.name: one for part in parts for one in vars(part).values() if isinstance(one, Corruption)}
+    for unlike in sorted(named.keys() ^ stanzas.keys()):
         raise SpecError(
-            f"{path}: the corruption {unlike!r} has {'no stanza' if unlike in defined else 'no function'}.",
+            f"{path}: the corruption {unlike!r} has {'no stanza' if unlike in named else 'no function'}.",
             hint="A member is a stanza in the spec file, and a function of its name with @corruption.",
         )
-    members = {
-        f"{name}.{key}": replace(defined[key], name=f"{name}.{key}", stanza=stanza)
-        for key, stanza in stanzas.items()
-    }
-    return CorruptionSet(spec, members)
+    found = {f"{name}.{key}": replace(named[key], stanza=stanza) for key, stanza in stanzas.items()}
+    return {full: replace(one, name=full, of_set=of_set) for full, one in found.items()}
 
 
 def import_named(module: str, what: str) -> ModuleType:
@@ -83,8 +68,3 @@ def import_named(module: str, what: str) -> ModuleType:
         raise UsageError(
             f"Cannot import {what}: {error_text(error)}.", hint="Install its package, or correct its name."
         ) from error
-
-
-def _parts(module: ModuleType) -> list[ModuleType]:
-    names = [part.name for part in pkgutil.iter_modules(getattr(module, "__path__", ()))]
-    return [module, *(import_named(f"{module.__name__}.{name}", name) for name in names)]

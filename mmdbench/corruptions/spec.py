@@ -172,12 +172,10 @@ class Spec:
             name: {"category": entry.category, "meaning": entry.meaning, "code": entry.code}
             for name, entry in added.items()
         }
-        sets = [entry.of_set for entry in added.values() if entry.of_set]
-        if sets:
-            of = {"set": sets[0].name, "version": sets[0].version}
-            return {**of, "digest": value_digest([sets[0].digest, codes]), "corruptions": described}
-        digest = value_digest([self.digest, codes])
-        return {"version": self.version, "digest": digest, "corruptions": described}
+        of = next((entry.of_set for entry in added.values() if entry.of_set), None)
+        digest = value_digest([(of or self).digest, codes])
+        found = {"version": (of or self).version, "digest": digest, "corruptions": described}
+        return {"set": of.name, **found} if of else found
 
     def set_of(self, name: str) -> str:
         """The set of a corruption; empty for one from outside that is in no set."""

@@ -23,7 +23,7 @@ from mmdbench.builds.replay import replay as make_again
 from mmdbench.builds.source_benches import SourceBenches, find_source_benches
 from mmdbench.builds.verify import Verification, VerifySettings, verify_build
 from mmdbench.corruptions.definition import Corruption
-from mmdbench.corruptions.plugins import in_set, use_corruptions
+from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import DataError, UsageError
 from mmdbench.library.given_options import checked_options
@@ -355,9 +355,7 @@ def _plan(benches: Sequence[str], options: BuildOptions) -> BuildPlan:
         benches=expand_benches(benches),
         levels=chosen_levels(options.get("levels", LEVELS)),
         design=options.get("design", "mixed"),
-        corruptions=use_corruptions(
-            in_set(options.get("corruption_set", PAPER_SET), options.get("corruptions", ()))
-        ),
+        corruptions=use_corruptions(options.get("corruptions", ()), options.get("corruption_set", PAPER_SET)),
         sample=str(sample) if sample else "",
         seed=options.get("seed", 0),
         profile=options.get("profile", "paper"),

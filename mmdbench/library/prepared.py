@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench.benches import expand_benches
-from mmdbench.corruptions.plugins import in_set, use_corruptions
+from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.errors import UsageError
 from mmdbench.library.asking import require_ready
 from mmdbench.library.given_models import AnyModel, GivenModel, given_model
@@ -123,9 +123,7 @@ def _plan(model: str, benches: Sequence[str | Path], options: EvaluateOptions) -
         benches=expand_benches([str(bench) for bench in benches]),
         levels=chosen_levels(options.get("levels", (CLEAN, *LEVELS))),
         design=options.get("design", "mixed"),
-        corruptions=use_corruptions(
-            in_set(options.get("corruption_set", PAPER_SET), options.get("corruptions", ()))
-        ),
+        corruptions=use_corruptions(options.get("corruptions", ()), options.get("corruption_set", PAPER_SET)),
         sample=str(sample) if sample else "",
         seed=options.get("seed", 0),
         profile=options.get("profile", "paper"),

@@ -19,7 +19,7 @@ from mmdbench.corruptions._blending import blend
 from mmdbench.corruptions._filtering import gaussian_blur, line_kernel, sparse_correlate
 from mmdbench.corruptions._random import Stream, normal_indices, normal_quantiles
 from mmdbench.corruptions.plugins import use_corruptions
-from mmdbench.corruptions.sets import find_set
+from mmdbench.corruptions.sets import set_members
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.system.digest import bytes_digest, pixel_digest, value_digest
 from pictures import picture
@@ -27,7 +27,7 @@ from pictures import picture
 NAMES = get_corruption_names()
 LEVELS = ("low", "mid", "hard")
 GOLDEN = Path(__file__).parents[1] / "golden"
-EVERYDAY = tuple(find_set("everyday").members)
+EVERYDAY = tuple(set_members("everyday"))
 
 
 @pytest.fixture(autouse=True)

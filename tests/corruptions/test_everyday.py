@@ -14,7 +14,7 @@ from mmdbench.corruptions import corrupt, sample
 from mmdbench.corruptions.calibration import resized
 from mmdbench.corruptions.images import grey_of
 from mmdbench.corruptions.plugins import use_corruptions
-from mmdbench.corruptions.sets import find_set
+from mmdbench.corruptions.sets import set_members
 from mmdbench.corruptions.severity import ssim
 from mmdbench.corruptions.spec_file import load_spec, read_stanza, shipped_spec
 from mmdbench.errors import SpecError
@@ -22,8 +22,9 @@ from mmdbench.records import LEVELS
 from mmdbench.system.images import decode_image
 from pictures import picture
 
-SET = find_set("everyday")
-NAMES = list(SET.members)
+MEMBERS = set_members("everyday")
+NAMES = list(MEMBERS)
+SET = MEMBERS[NAMES[0]].of_set
 PAGE = Path(__file__).parents[2] / "docs" / "everyday_severity.md"
 PHOTO = Path(__file__).parents[1] / "data" / "dog.jpg"
 GEOMETRIC = {f"everyday.{name}" for name in ("elastic", "perspective", "rotation")}
@@ -44,12 +45,12 @@ def in_use():
 
 def number_of(**number):
     stanza = {"category": "capture", "meaning": "m", "numbers": {"gain": {"unit": "gain", **number}}}
-    return read_stanza("x", stanza, "", SET.spec).numbers["gain"]
+    return read_stanza("x", stanza, "", SET).numbers["gain"]
 
 
 def test_a_calibrated_number_is_linear_between_its_levels_and_the_ends_of_the_plausible_range():
     number = number_of(plausible=[10, 0], at=[8, 5, 0.1])
-    low, mid, hard = (SET.spec.intensities[level] for level in LEVELS)
+    low, mid, hard = (SET.intensities[level] for level in LEVELS)
     assert [number.at(i) for i in (0.0, low, mid, hard, 1.0)] == [10, 8, 5, 0.1, 0]
     assert number.at((low + mid) / 2) == pytest.approx(6.5)
     assert number.at(low / 2) == pytest.approx(9)

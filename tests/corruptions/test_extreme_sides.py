@@ -10,10 +10,10 @@ from mmdbench.corruptions.images import MAX_SIDE
 from mmdbench.corruptions.operations import find_corruption
 from mmdbench.corruptions.params import check_params
 from mmdbench.corruptions.plugins import use_corruptions
-from mmdbench.corruptions.sets import find_set
+from mmdbench.corruptions.sets import set_members
 from mmdbench.corruptions.spec_file import load_spec
 
-NAMES = [*get_corruption_names(), *find_set("everyday").members]
+NAMES = [*get_corruption_names(), *set_members("everyday")]
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from mmdbench.corruptions.choices import choice_of
 from mmdbench.corruptions.installed import set_names
 from mmdbench.corruptions.lost_answers import lost_kind
 from mmdbench.corruptions.plugins import in_set, places_of, require_code, use_corruptions
-from mmdbench.corruptions.sets import find_set
+from mmdbench.corruptions.sets import set_members
 from mmdbench.corruptions.spec_file import described_spec, load_spec, shipped_spec
 from mmdbench.errors import IncomparableError, SpecError, UnknownNameError, UsageError
 from mmdbench.records import LEVELS, Cell, RunPlan
@@ -30,7 +30,7 @@ def toy(monkeypatch, tmp_path):
 def test_a_set_is_named_with_its_members(toy):
     assert set_names()[:2] == ("paper", "everyday")
     assert toy in set_names()
-    assert list(find_set(toy).members) == ["toy.darker", "toy.turned"]
+    assert list(set_members(toy)) == ["toy.darker", "toy.turned"]
     assert use_corruptions([toy]) == use_corruptions(in_set(toy)) == ("toy.darker", "toy.turned")
     assert use_corruptions(in_set(toy, ["darker"])) == ("toy.darker",)
     assert use_corruptions(in_set(toy, ["post_processing"])) == ("toy.turned",)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import mmdbench
 from mmdbench.cli import app
-from mmdbench.corruptions.sets import find_set
+from mmdbench.corruptions.sets import set_members
 from mmdbench.corruptions.spec_file import shipped_spec
 from mmdbench.errors import UsageError
 from mmdbench.run.manifest import read_manifest
@@ -209,6 +209,6 @@ def test_the_set_everyday_ends_in_a_table_of_its_own_with_a_real_drop(monkeypatc
     (row,) = report.main
     assert row.scores["clean"].value - row.scores["hard"].value == pytest.approx(row.drops["hard"].value)
     assert row.drops["hard"].value > 10
-    kinds = {shown.labels[0] for shown in report.find("corruption").rows} & set(find_set("everyday").members)
+    kinds = {shown.labels[0] for shown in report.find("corruption").rows} & set(set_members("everyday"))
     assert len(kinds) > 5
     assert not {shown.labels[0] for shown in report.find("corruption").rows} & set(shipped_spec().corruptions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mmdbench.corruptions.sets import find_set
+from mmdbench.corruptions.sets import set_members
 from mmdbench.corruptions.spec_file import ADDED
 
 CODE = '''
@@ -65,7 +65,7 @@ def install_set(monkeypatch, folder: Path, code: str = CODE, spec: str = SPEC, n
 
 def forget(name: str = "toy") -> None:
     """Make this process know nothing of a set, as a new one does."""
-    find_set.cache_clear()
+    set_members.cache_clear()
     sys.modules.pop(f"{name}_package", None)
     for member in [member for member in ADDED if member.startswith(f"{name}.")]:
         del ADDED[member]
