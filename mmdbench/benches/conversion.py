@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ __all__ = ["REVISION", "Conversion"]
 REVISION = "dataset_revision"
 """The column that names the source's revision in every row, so that the file's digest depends on it."""
 
+_NUMBER = re.compile(r"\s*[0-9]{1,9}\s*", re.ASCII)
 _ALTERNATIVES = "<OR>"
 """The text between alternative answers, as MM-Vet writes it."""
 
@@ -98,8 +100,9 @@ class Conversion:
                 self.has_options = True
             return _text(value)
         options = self._options(row)
-        if options and (isinstance(value, int) or _is_number(value)) and not isinstance(value, bool):
-            return self._letter(int(value), options, number)
+        answer = _whole(value)
+        if options and answer is not None:
+            return self._letter(answer, options, number)
         if isinstance(value, list):
             return _alternatives(value)
         return _text(value)
@@ -186,8 +189,15 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, str) and value.strip().isdecimal()
+def _whole(value: Any) -> int | None:
+    """A whole number, also as text; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
 
 
 def _alternatives(values: Sequence[Any]) -> str:

@@ -6,13 +6,12 @@ Each is read into rows and converted like a dataset of the Hub; the converted fi
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdbench.benches.bench import Bench
 from mmdbench.benches.converted import (
@@ -23,10 +22,12 @@ from mmdbench.benches.converted import (
     chosen_columns,
     open_source,
 )
+from mmdbench.benches.option_columns import parsed_text
 from mmdbench.benches.question_images import find_picture_file
 from mmdbench.errors import DataError, MissingExtraError
 from mmdbench.system.digest import value_digest
 from mmdbench.system.json_text import parse_json, parse_record
+from mmdbench.system.shapes import check_shape
 
 __all__ = ["METADATA_FILES", "is_picture_folder", "open_local_source"]
 
@@ -45,6 +46,25 @@ class _Rows:
     rows: Sequence[Mapping[str, Any]]
     pictures: tuple[str, ...]
     folders: tuple[str, ...] = ()
+
+
+class _Question(TypedDict, total=False):
+    question_id: int | str
+    image_id: int | str
+    image: str | None
+    question: str
+
+
+class _Image(TypedDict, total=False):
+    id: int | str
+    file_name: str
+
+
+class _Coco(TypedDict, total=False):
+    questions: list[_Question]
+    annotations: list[_Question]
+    images: list[_Image]
+    data_subtype: str
 
 
 def is_picture_folder(path: Path) -> bool:
@@ -105,17 +125,15 @@ def _read_coco(files: Sequence[Path]) -> _Rows:
     """Questions, with the annotation of the same `question_id` and the file of their `image_id`."""
     tables = [_json(file) for file in files]
     head = tables[0]
-    questions = head.get("questions", head.get("annotations"))
-    if not _is_rows(questions):
+    questions = head.get("questions") or head.get("annotations")
+    if not questions:
         raise DataError(
             f"{files[0]} holds no list of questions.",
             hint="COCO-VQA has questions with question_id, image_id and question. See docs/other_formats.md.",
         )
-    answers: dict[Any, Mapping[str, Any]] = {}
-    for table in tables:
-        found = table.get("annotations", ())
-        answers |= {row["question_id"]: row for row in found if _is_rows([row]) and "question_id" in row}
-    images = {row.get("id"): row for table in tables for row in table.get("images", ()) if _is_rows([row])}
+    annotations = [row for table in tables for row in table.get("annotations", ())]
+    answers = {row["question_id"]: row for row in annotations if "question_id" in row}
+    images = {row.get("id"): row for table in tables for row in table.get("images", ())}
     subset = str(head.get("data_subtype", ""))
     rows = [_coco_row(q, answers.get(q.get("question_id"), {}), images, subset) for q in questions]
     return _Rows(rows, ("file_name",), ("images", *([subset] if subset else [])))
@@ -169,20 +187,18 @@ def _metadata(file: Path) -> list[dict[str, Any]]:
 def _json(file: Path) -> Mapping[str, Any]:
     try:
         value = parse_json(file.read_bytes())
+        table = value if isinstance(value, dict) else {"questions": value}
+        check_shape(table, _Coco)
     except OSError as error:
         raise DataError(f"Cannot read {file}: {error.strerror}.") from error
     except ValueError as error:
-        raise DataError(f"{file} is no JSON: {error}.") from error
-    return value if isinstance(value, dict) else {"questions": value}
-
-
-def _is_rows(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+        raise DataError(f"{file} is not in the layout of COCO-VQA: {error}.") from error
+    return table
 
 
 def _listed(value: Any) -> list[str]:
     if isinstance(value, str) and value.startswith("["):
-        value = json.loads(value)
+        value = parsed_text(value) or value  # a list in a CSV; or a name that begins like one
     return [str(one) for one in (value if isinstance(value, (list, tuple)) else [value]) if one]
 
 

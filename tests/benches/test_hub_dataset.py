@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ pytest.importorskip("datasets", reason="datasets is not installed (extra: hub)")
 
 from typer.testing import CliRunner
 
+import mmdbench
 from hub_clients import IMAGE, NUMBER, TEXTS, VALUE, card, parquet, point_clients_at
 from local_hub import LocalHub, serve_hub
 from mmdbench.benches import open_bench
 from mmdbench.cli import app
-from mmdbench.errors import DataError, DownloadError, UsageError
+from mmdbench.errors import DataError, DownloadError, MissingExtraError, UsageError
+from mmdbench.library import Run
 from pictures import picture, png
 
 REPO = "datasets/me/vqa"
@@ -178,6 +181,30 @@ def test_a_run_about_a_dataset_says_where_it_is_from(hub: LocalHub, tmp_path: Pa
     assert CliRunner().invoke(app, ["report", "RUN"]).exit_code == 0
     shown = CliRunner().invoke(app, ["show", "me.vqa.test:0", "--run", "RUN", "-o", "sheet.png"])
     assert shown.exit_code == 0, shown.output
+
+
+def test_a_run_goes_on_with_the_newest_commit_and_asks_what_changed(hub: LocalHub) -> None:
+    def evaluate() -> Run:
+        return mmdbench.evaluate(
+            "chance", "hf:me/vqa", levels=["clean"], columns=COLUMNS, out="RUN", progress=False
+        )
+
+    assert evaluate().session.summary.asked == 4
+    hub.commit = "f" * 40
+    assert evaluate().session.summary.asked == 0
+    changed = ["What is it?", "And this?", "Third?", "Last?"]
+    hub.repositories[REPO]["data/test-00000-of-00001.parquet"] = rows(prompt=changed)
+    hub.commit = "e" * 40
+    run = evaluate()
+    assert run.session.summary.asked == 2
+    assert run.results.manifest["benches"][0]["source"] == f"hf:me/vqa@{'e' * 40}:default:test"
+
+
+def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch, hub: LocalHub) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match="datasets") as caught:
+        open_bench("hf:me/vqa", columns=COLUMNS)
+    assert "mmdbench[hub]" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["hf:vqa", "hf:a/b/c", "hf:../b", "hf:a/b:c:d:e", "hf:a/b:test[5]"])

@@ -122,6 +122,18 @@ def test_a_folder_of_pictures_with_metadata_is_read(tmp_path: Path, form: str) -
     assert [q.images[0].read() for q in bench.questions] == PICTURES[:2]
 
 
+def test_several_pictures_of_a_row_are_a_list_also_in_csv(tmp_path: Path) -> None:
+    import csv
+
+    for name in ("0.png", "[1.png"):
+        (tmp_path / name).write_bytes(PICTURES[0])
+    rows = [["file_names", "question", "A", "B", "answer"]]
+    rows += [['["0.png", "[1.png"]', "Same?", "yes", "no", "A"], ["[1.png", "One?", "yes", "no", "B"]]
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert [len(q.images) for q in open_bench(tmp_path).questions] == [2, 1]
+
+
 def test_a_build_in_the_folder_format_is_a_source(tmp_path: Path) -> None:
     build("mini", tmp_path / "built", format="folder", levels=["hard"], sample=3, progress=False)
     bench = open_bench(tmp_path / "built/mini_hard")

@@ -20,7 +20,10 @@ from types import SimpleNamespace
 import yaml
 
 from build_samples import build, opened, photograph, write_tsv
+from mmdbench.benches import open_bench
+from mmdbench.benches.column_map import recall_columns
 from mmdbench.benches.fetch import recorded_check
+from mmdbench.benches.lmms_task import read_task
 from mmdbench.builds.build_folder import take_over
 from mmdbench.builds.manifest import Identity, read_build
 from mmdbench.builds.output_writer import read_checkpoint
@@ -356,6 +359,47 @@ def other_folder(folder):
         "checked": "",
     }
     (folder / "toy.tsv.json").write_text(json.dumps(checked))
+    _write_sources(folder, picture)
+
+
+def _write_sources(folder, picture):
+    """Files of other tools that are benchmarks, and what is kept about them."""
+    (folder / "photos").mkdir()
+    (folder / "photos/0.jpg").write_bytes(picture)
+    row = {"question": "What?", "A": "yes", "B": "no", "answer": 1}
+    lines = [{"file_name": "0.jpg", **row}, {"file_name": "0.jpg", **row, "answer": 0}]
+    (folder / "photos/metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    questions = [{"question_id": n, "image_id": 7, "question": "What?"} for n in (1, 2)]
+    answers = [{"question_id": n, "multiple_choice_answer": "yes"} for n in (1, 2)]
+    images = [{"id": 7, "file_name": "photos/0.jpg"}]
+    coco = {"questions": questions, "annotations": answers, "images": images}
+    (folder / "coco.json").write_text(json.dumps(coco))
+    task = "dataset_path: me/vqa\ntest_split: val\ndoc_to_target: label\ninclude: base.yaml\n"
+    (folder / "task.yaml").write_text(task)
+    (folder / "base.yaml").write_text("dataset_name: en\ndoc_to_text: !function utils.text\n")
+    open_bench(folder / "photos", data_dir=folder / "data")
+    kept = folder / "data" / "converted" / "columns.json"
+    kept.write_text(json.dumps({str(folder / "photos"): "question=question"}))
+    next(kept.parent.glob("*/photos.json")).rename(folder / "source.json")
+
+
+def read_source(name):
+    """Open a file of another tool, with its pictures."""
+
+    def read(folder):
+        bench = open_bench(folder / name, data_dir=folder / "own", answers="any")
+        for q in bench.with_pictures.questions:
+            for image in q.images:
+                image.read()
+
+    return read
+
+
+def read_converted(folder):
+    """Open a converted file by its name, with the record of its source."""
+    place = next((folder / "data" / "converted").glob("*/photos.tsv"))
+    place.with_suffix(".json").write_bytes((folder / "source.json").read_bytes())
+    open_bench("photos", data_dir=folder / "data")
 
 
 def _write_weights(path):
@@ -487,6 +531,17 @@ READERS = {
         change_json,
         lambda folder: recorded_check(folder / "toy.tsv", SimpleNamespace(md5="m")),
     ),
+    "COCO-VQA": Reader("other", "coco.json", change_json, read_source("coco.json")),
+    "pictures' metadata": Reader("other", "photos/metadata.jsonl", change_lines, read_source("photos")),
+    "task of lmms-eval": Reader("other", "task.yaml", change_text, lambda f: read_task(f / "task.yaml")),
+    "included task": Reader("other", "base.yaml", change_text, lambda f: read_task(f / "task.yaml")),
+    "maps of columns": Reader(
+        "other",
+        "data/converted/columns.json",
+        change_json,
+        lambda f: recall_columns(f / "data/converted/columns.json", str(f / "photos")),
+    ),
+    "record of a source": Reader("other", "source.json", change_json, read_converted),
     "model cards": Reader("other", "cards.toml", change_text, open_cards),
     "restorer cards": Reader("other", "restorers.toml", change_text, open_restorers),
     "corruption spec": Reader(

@@ -165,6 +165,16 @@ def test_degraded_scores_have_no_place_on_the_leaderboard_of_the_clean_dataset(
 
 
 @needs("huggingface_hub")
+def test_the_hubs_client_reads_evaluation_results(run: Run, scores: dict[str, float], tmp_path: Path) -> None:
+    from huggingface_hub import parse_eval_result_entries
+
+    _, hard, _ = run.export_scores(tmp_path, "huggingface", dataset="me/degraded").files
+    (entry,) = parse_eval_result_entries(yaml.safe_load(hard.read_text()))
+    assert (entry.dataset_id, entry.task_id) == ("me/degraded", "mini_hard")
+    assert entry.value == pytest.approx(scores["hard"], abs=1e-4)
+
+
+@needs("huggingface_hub")
 def test_the_hubs_client_reads_the_model_index(run: Run, scores: dict[str, float], tmp_path: Path) -> None:
     from huggingface_hub import ModelCard
 
