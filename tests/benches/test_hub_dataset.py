@@ -183,7 +183,7 @@ def test_a_run_about_a_dataset_says_where_it_is_from(hub: LocalHub, tmp_path: Pa
     assert shown.exit_code == 0, shown.output
 
 
-def test_a_run_goes_on_with_the_newest_commit_and_asks_what_changed(hub: LocalHub) -> None:
+def test_a_resumed_run_shows_the_newest_commit_and_asks_what_changed(hub: LocalHub) -> None:
     def evaluate() -> Run:
         return mmdbench.evaluate(
             "chance", "hf:me/vqa", levels=["clean"], columns=COLUMNS, out="RUN", progress=False
