@@ -24,7 +24,7 @@ from mmdbench.report.scores import AVERAGE, LevelRow, mean_rows
 from mmdbench.report.tables.collect import PublishedRows
 from mmdbench.stats import Estimate, difference, mean_score, proportion
 
-__all__ = ["PREFIX", "is_published", "paper_tables", "published_names", "published_rows"]
+__all__ = ["PREFIX", "is_misprint", "is_published", "paper_tables", "published_names", "published_rows"]
 
 PREFIX = "paper:"
 
@@ -63,6 +63,11 @@ def paper_tables() -> dict[str, Any]:
 def is_published(name: str) -> bool:
     """True if a name such as `paper:bagel` means a published result rather than a folder."""
     return name.startswith(PREFIX)
+
+
+def is_misprint(note: str) -> bool:
+    """True if a note of a report tells a misprint of a paper."""
+    return any(note.endswith(known["text"]) for known in paper_tables()["misprints"])
 
 
 def published_names() -> tuple[str, ...]:

@@ -165,3 +165,12 @@ def test_a_corruption_that_takes_nothing_is_no_largest_drop(tmp_path):
     (line,) = (line for line in printed("report", path, width=400).splitlines() if "Largest" in line)
     assert "graffiti 100.0" in line
     assert "lens_blur" not in line
+
+
+def test_misprints_of_papers_are_counted_on_one_screen_and_told_with_the_tables(runs):
+    words = ("report", runs[0], "paper:clear-rl=CLEAR", "paper:bagel")
+    short, whole = printed(*words), printed(*words, "--table", "all", width=400)
+    assert len(short.splitlines()) <= LINES
+    assert re.search(r"\d+ misprints of the published tables: see --table all\.", short)
+    assert "is cut, not rounded" not in short
+    assert "is cut, not rounded" in whole

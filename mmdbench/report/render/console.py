@@ -14,6 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from mmdbench.records import in_order
+from mmdbench.report.published import is_misprint
 from mmdbench.report.scores import LevelRow, worst_level
 from mmdbench.report.tables.collect import Tables
 from mmdbench.report.tables.table import LEAST, Row, Table, Value, chosen, ranks, shown
@@ -55,7 +56,8 @@ def console(tables: Tables, keys: Sequence[str] = ()) -> RenderableType:
         parts += [grid(table) if keys else _Fitted(table, short=True), Text()]
     most = [] if keys else most_affected(tables)
     parts += [*(Text(one_line(line)) for line in most), *([Text()] if most else [])]
-    parts += [Text(one_line(line), style="dim") for line in footer(tables)]
+    notes = footer(tables)
+    parts += [Text(one_line(line), style="dim") for line in (notes if keys else _without_misprints(notes))]
     rest = [table.key for table in tables.tables if table not in found]
     if rest:
         parts.append(Text(f"More tables (--table NAME, --table all): {', '.join(rest)}.", style="dim"))
@@ -283,6 +285,14 @@ def footer(tables: Tables) -> list[str]:
     ]
     answered = f"{counts.get('ok', 0)} of {counts['planned']} planned answers"
     return [*_lines(answered, parts), *tables.notes_around()[1]]
+
+
+def _without_misprints(notes: Sequence[str]) -> list[str]:
+    """The notes without those on misprints of papers, and their number with the way to them."""
+    kept = [note for note in notes if not is_misprint(note)]
+    count = len(notes) - len(kept)
+    what = "1 misprint" if count == 1 else f"{count} misprints"
+    return kept + [f"{what} of the published tables: see --table all."] * (count > 0)
 
 
 def _lines(answered: str, parts: Iterable[str]) -> list[str]:
