@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from mmdbench.system.digest import value_digest
@@ -117,7 +118,7 @@ class Question:
     @property
     def options(self) -> dict[str, str]:
         """Option label → option text, in alphabetical order of the labels that have a text."""
-        return {k: self.fields[k] for k in sorted(self.fields) if len(k) == 1 and "A" <= k <= "Z"}
+        return {label: self.fields[label] for label in _option_labels(tuple(self.fields))}
 
     @property
     def answer(self) -> str:
@@ -128,6 +129,11 @@ class Question:
     def category(self) -> str:
         """The fine category, empty if the benchmark has none."""
         return self.fields.get("category", "")
+
+
+@lru_cache(maxsize=1024)
+def _option_labels(columns: tuple[str, ...]) -> list[str]:
+    return sorted(name for name in columns if len(name) == 1 and "A" <= name <= "Z")
 
 
 class BenchData(Protocol):
@@ -288,6 +294,7 @@ class Reply:
     def as_dict(self) -> dict[str, Any]:
         """The reply as a JSON-able dict; what it holds is shared, not copied."""
         record = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        record["images"] = tuple(self.images)
         for name in ("asked", "generation"):  # replies of early versions have neither
             if not record[name]:
                 del record[name]

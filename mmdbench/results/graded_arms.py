@@ -10,6 +10,7 @@ from mmdbench.records import BenchData, Cell, Grade, Index
 from mmdbench.results.arms import Arm
 from mmdbench.results.judging.ask import grade_with_judge
 from mmdbench.results.judging.journal import JudgeJournal
+from mmdbench.run.reply_records import any_no_op
 from mmdbench.scoring import Judge, JudgeHeads, Rules, Score, load_heads, score
 from mmdbench.scoring.tasks import TASKS
 
@@ -56,7 +57,7 @@ class GradedArm:
     @property
     def no_ops(self) -> int:
         """The number of replies to a picture that its corruption left unchanged."""
-        return sum(any(image.get("no_op") for image in reply.images) for reply in self.arm.replies.values())
+        return sum(any_no_op(reply.images) for reply in self.arm.replies.values())
 
 
 def grade_arm(arm: Arm, rules: Rules, judging: Judging | None = None) -> GradedArm:

@@ -134,7 +134,7 @@ class BatchJournal:
             try:
                 check_shape(record.get("options"), dict[str, str], "options")
                 yield SentRequest(read_reply(record), record["options"])
-            except (ShapeError, TypeError) as error:
+            except (ShapeError, ValueError) as error:
                 raise StoreError(f"The requests of batch {batch.name} are damaged: {error}.") from error
 
 

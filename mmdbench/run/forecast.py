@@ -194,7 +194,7 @@ def _answers(run: Path) -> list[Reply]:
     try:
         answers = (record for record in records if record.get("status") != "error")
         return [read_reply(record) for record in islice(answers, _LOOKED_AT)]
-    except (StoreError, TypeError):
+    except (StoreError, ValueError):
         return []
 
 

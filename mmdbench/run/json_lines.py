@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import msgspec
 
@@ -32,9 +32,11 @@ __all__ = [
     "mend_end",
     "read_lines",
     "read_records",
+    "read_typed_lines",
     "write_lines",
 ]
 
+_T = TypeVar("_T")
 _decode_intact = msgspec.json.Decoder().decode
 """Three times as quick as `parse_record`, for unchanged lines; it takes the last of two equal keys."""
 
@@ -108,6 +110,58 @@ def read_lines(path: Path, *, skip_broken: bool = False) -> Iterator[tuple[int, 
     Raises:
         StoreError: The file cannot be read, or a line is not a record, does not match its check or lacks one.
     """
+    for number, line, has_check in _whole_lines(path):
+        try:
+            record = _parse(line, intact=has_check)
+        except ValueError as error:
+            if skip_broken and not has_check:
+                continue
+            raise _damaged(path, number, f"is not a JSON record: {error}") from error
+        if has_check:
+            record.pop("check", None)
+        yield number, record
+
+
+def read_typed_lines(
+    path: Path,
+    kind: type[_T],
+    wrong: Callable[[Path, int, Exception], StoreError],
+    convert: Callable[[dict[str, Any]], _T] | None = None,
+) -> Iterator[tuple[int, _T]]:
+    """The lines of a file of JSON lines as values of a type, six times as quick as the records.
+
+    Args:
+        path: The file.
+        kind: A type that msgspec can decode.
+        wrong: Makes the error for a line that is no value of the type from file, number and reason.
+        convert: Makes the value of a record that was read leniently; by default msgspec's `convert`.
+
+    Yields:
+        The number of the line, from 1, and its value.
+
+    Raises:
+        StoreError: As `read_lines`, or a record is no value of the type.
+    """
+    decode = msgspec.json.Decoder(kind).decode
+    for number, line, has_check in _whole_lines(path):
+        if has_check and _is_plain(line):
+            try:
+                yield number, decode(line)
+                continue
+            except ValueError:  # of another shape, or with a number or a text that `parse_record` takes
+                pass
+        try:
+            record = _parse(line, intact=has_check)
+        except ValueError as error:
+            raise _damaged(path, number, f"is not a JSON record: {error}") from error
+        try:
+            yield number, convert(record) if convert else msgspec.convert(record, kind)
+        except ValueError as error:
+            raise wrong(path, number, error) from error
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """The lines of a file that are not cut short: number, bytes, and True if it carries its check."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -128,15 +182,7 @@ def read_lines(path: Path, *, skip_broken: bool = False) -> Iterator[tuple[int, 
                 if has_check and zlib.crc32(line[: _end(line)], number) != check:
                     raise _damaged(path, number, "was changed, or a line before it was removed or added")
             checked = checked or has_check
-            try:
-                record = _parse(line, intact=has_check)
-            except ValueError as error:
-                if skip_broken and not checked:
-                    continue
-                raise _damaged(path, number, f"is not a JSON record: {error}") from error
-            if has_check:
-                record.pop("check", None)
-            yield number, record
+            yield number, line, has_check
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
@@ -179,7 +225,7 @@ def mend_end(path: Path) -> int:
 
 def _parse(line: bytes, *, intact: bool) -> dict[str, Any]:
     record = None
-    if intact and line.count(b"[") + line.count(b"{") <= MOST_LEVELS:
+    if intact and _is_plain(line):
         try:
             record = _decode_intact(line)
         except ValueError:  # NaN, an infinite number or half a surrogate pair, which a reply may hold
@@ -191,6 +237,11 @@ def _parse(line: bytes, *, intact: bool) -> dict[str, Any]:
         record, replaced = readable(record)
         record["details"] |= {REPLACED: replaced} if replaced else {}
     return record
+
+
+def _is_plain(line: bytes) -> bool:
+    """True for a line that is not deep, and holds no half of a surrogate pair."""
+    return line.count(b"[") + line.count(b"{") <= MOST_LEVELS and b"\\ud" not in line
 
 
 def _is_intact(line: bytes, number: int) -> bool:

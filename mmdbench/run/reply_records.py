@@ -2,83 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict, get_args
+from sys import intern
+from typing import Annotated, Any, overload
 
-from mmdbench.errors import ShapeError
-from mmdbench.records import Reply, Status
-from mmdbench.system.shapes import MOST_WHOLE, check_shape, is_number
-from mmdbench.system.small_tables import SmallTable
+import msgspec
 
-__all__ = ["read_reply"]
+from mmdbench.records import Index, Reply, Status
+from mmdbench.system.shapes import MOST
 
-_FIELDS = frozenset(Reply.__dataclass_fields__)
+__all__ = [
+    "StoredImages",
+    "StoredReply",
+    "any_no_op",
+    "make_reply",
+    "read_line",
+    "read_reply",
+    "restored_seconds",
+]
+
+_Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST)]
+
+
+class _Restored(msgspec.Struct, gc=False):
+    seconds: _Seconds
+
+
+class _Image(msgspec.Struct, gc=False):
+    pixels: str = ""
+    no_op: bool = False
+    recipe: dict[str, Any] | None = None
+    restored: _Restored | None = None
+
+
+class StoredImages(Sequence[Mapping[str, Any]]):
+    """The records of a reply's pictures, kept as JSON: half a million replies have as many.
+
+    `any_no_op` and `restored` are what `any_no_op` and `restored_seconds` say of them. Raises ValueError.
+    """
+
+    __slots__ = ("_count", "_json", "any_no_op", "restored")
+
+    def __init__(self, json: bytes) -> None:
+        images = _decode_images(json)
+        self._json, self._count = json, len(images)
+        self.any_no_op = any(image.no_op for image in images)
+        self.restored = tuple(image.restored.seconds for image in images if image.restored)
+
+    @overload
+    def __getitem__(self, place: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Mapping[str, Any]]: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        return tuple(self)[place]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(msgspec.json.decode(self._json))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._json)
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
+class StoredReply(msgspec.Struct, gc=False):
+    """The line of a stored reply; fields that a newer version added are left out."""
+
+    key: str
+    bench: str
+    index: Index
+    level: str
+    corruption: str | None
+    status: Status
+    text: str
+    reason: str = ""
+    attempts: _Whole = 1
+    seconds: _Seconds = 0.0
+    images: msgspec.Raw = msgspec.Raw(b"[]")
+    details: dict[str, Any] = {}
+    asked: str = ""
+    generation: _Whole = 0
+    repeat: _Whole = 1
+
+
+def any_no_op(images: Sequence[Mapping[str, Any]]) -> bool:
+    """True if a corruption left one of a reply's pictures unchanged."""
+    if isinstance(images, StoredImages):
+        return images.any_no_op
+    return any(image.get("no_op") for image in images)
+
+
+def restored_seconds(images: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+    """The time that the restoration of each restored picture of a reply took."""
+    if isinstance(images, StoredImages):
+        return images.restored
+    return tuple(image["restored"]["seconds"] for image in images if image.get("restored"))
 
 
 def read_reply(record: Mapping[str, Any]) -> Reply:
-    """Read a reply back, without fields that a newer version added. Raises TypeError for wrong types."""
-    values = dict(record) if record.keys() <= _FIELDS else {k: v for k, v in record.items() if k in _FIELDS}
-    values["images"] = tuple(values.get("images", ()))
-    made = Reply(**values)
-    _check_reply(made)
-    return made
+    """Read a reply back, without fields that a newer version added. Raises ValueError for wrong types."""
+    return make_reply(read_line(record), {})
 
 
-def _check_reply(reply: Reply) -> None:
-    """Raise TypeError for a reply with a field of another type; quick, for there are half a million."""
-    texts = (reply.key, reply.bench, reply.level, reply.text, reply.reason, reply.asked)
-    if tuple(map(type, texts)) != _SIX_TEXTS or not isinstance(reply.details, dict):
-        raise TypeError("a text or the details are of another type")
-    if not (reply.corruption is None or reply.corruption.__class__ is str) or reply.status not in _STATUSES:
-        raise TypeError("its corruption or status is none that exists")
-    if reply.index.__class__ not in (int, str):
-        raise TypeError("its index must be a whole number or text")
-    numbers = (reply.seconds, reply.attempts, reply.generation, reply.repeat)
-    if tuple(map(type, numbers)) != _NUMBERS or not 0 <= min(numbers) <= max(numbers) <= MOST_WHOLE:
-        for name in ("seconds", "attempts", "generation", "repeat"):
-            number = getattr(reply, name)
-            if not is_number(number, whole=name != "seconds") or number < 0:
-                raise TypeError(f"{name} must be a number of at least 0")
-    for image in reply.images:
-        _check_image(image)
-    if reply.asked and not _is_time(reply.asked):
-        raise TypeError(f"asked must be a time with its zone, got {reply.asked[:40]!r}")
+def read_line(record: Mapping[str, Any]) -> StoredReply:
+    """The line of a record. Raises ValueError for wrong types."""
+    images = msgspec.Raw(msgspec.json.encode(record.get("images", ())))
+    return msgspec.convert({**record, "images": images}, StoredReply)
 
 
-def _check_image(image: Any) -> None:
-    # Nearly all are tables like this.
-    if (
-        image.__class__ in _TABLES
-        and "restored" not in image
-        and image.get("pixels", "").__class__ is str
-        and image.get("recipe", _NO_RECIPE).__class__ in _TABLES
-    ):
-        return
-    try:
-        check_shape(image, _ReplyImage, "images")
-    except ShapeError as error:
-        raise TypeError(error.message) from error
+def make_reply(line: StoredReply, pictures: dict[bytes, StoredImages]) -> Reply:
+    """The reply of a line.
+
+    Args:
+        line: The line.
+        pictures: The pictures of other replies by their JSON: replies about the same one share it.
+
+    Returns:
+        The reply.
+
+    Raises:
+        ValueError: Its pictures or its time are none.
+    """
+    json = bytes(line.images)
+    images = pictures.get(json)
+    if images is None:
+        images = pictures[json] = StoredImages(json)
+    if line.asked and datetime.fromisoformat(line.asked).tzinfo is None:
+        raise ValueError(f"asked must be a time with its zone, got {line.asked[:40]!r}")
+    return Reply(
+        line.key,
+        intern(line.bench),
+        line.index,
+        intern(line.level),
+        line.corruption and intern(line.corruption),
+        line.status,
+        line.text,
+        line.reason,
+        line.attempts,
+        line.seconds,
+        images,
+        line.details or _NO_DETAILS,
+        line.asked,
+        line.generation,
+        line.repeat,
+    )
 
 
-class _Restored(TypedDict):
-    seconds: float
-
-
-class _ReplyImage(TypedDict, total=False):
-    pixels: str
-    recipe: dict[str, Any]
-    restored: _Restored
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
-_STATUSES = frozenset(get_args(Status))
-_SIX_TEXTS, _NUMBERS = (str,) * 6, (float, int, int, int)
-_TABLES = (dict, SmallTable)
-_NO_RECIPE: dict[str, Any] = {}
+_decode_images = msgspec.json.Decoder(tuple[_Image, ...]).decode
+_NO_DETAILS: dict[str, Any] = {}
+"""Those of half a million replies, in one copy."""

@@ -22,11 +22,10 @@ from mmdbench.errors import StoreError
 from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
-from mmdbench.run.json_lines import LineAppender, read_lines, write_lines
-from mmdbench.run.reply_records import read_reply
+from mmdbench.run.json_lines import LineAppender, read_lines, read_typed_lines, write_lines
+from mmdbench.run.reply_records import StoredImages, StoredReply, make_reply, read_line
 from mmdbench.system.collection import uncollected
 from mmdbench.system.files import cannot_write, is_at, make_folder, open_atomic
-from mmdbench.system.small_tables import small_table
 from mmdbench.system.unicode_text import readable
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
 ]
 
 _SYNC_SECONDS = 1.0
-_NO_DETAILS: dict[str, Any] = {}  # of half a million replies, in one copy
 # Made once: `json.dumps` makes a new encoder in every call that has settings.
 _LINE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict)
 
@@ -165,7 +163,7 @@ def read_index(folder: Path, since: str = "", served: dict[str, str] | None = No
                 try:
                     key, status, asked, generation, model = _indexed(record)
                 except (KeyError, TypeError) as error:
-                    raise _no_reply(path, number, _said(error)) from error
+                    raise _no_reply(path, number, error) from error
                 if since and asked < since:
                     continue
                 if _counts(index.get(key), status, generation - generations.get(key, 0)):
@@ -184,20 +182,19 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
     unless it is an error and the earlier one is not.
     """
     found: dict[str, Reply] = {}
+    pictures: dict[bytes, StoredImages] = {}
     with uncollected():
         for path in shard_paths(folder):
-            for number, record in read_lines(path):
-                try:
-                    key = record["key"]
-                    if keys is not None and key not in keys:
-                        continue
-                    reply = read_reply(_interned(record))
-                    earlier = found.get(key)
-                    newer = reply.generation - (earlier.generation if earlier else 0)
-                    if _counts(earlier.status if earlier else None, reply.status, newer):
-                        found[key] = reply
-                except (AttributeError, KeyError, TypeError) as error:
-                    raise _no_reply(path, number, _said(error)) from error
+            for number, line in read_typed_lines(path, StoredReply, _no_reply, read_line):
+                if keys is not None and line.key not in keys:
+                    continue
+                earlier = found.get(line.key)
+                newer = line.generation - (earlier.generation if earlier else 0)
+                if _counts(earlier.status if earlier else None, line.status, newer):
+                    try:
+                        found[line.key] = make_reply(line, pictures)
+                    except ValueError as error:
+                        raise _no_reply(path, number, error) from error
     return found
 
 
@@ -212,13 +209,9 @@ def _indexed(record: Mapping[str, Any]) -> tuple[str, str, str, int, str]:
     return key, status, asked, generation, intern(str(details.get("model") or ""))
 
 
-def _said(error: Exception) -> str:
-    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
-
-
-def _no_reply(path: Path, number: int, why: str) -> StoreError:
+def _no_reply(path: Path, number: int, why: Exception) -> StoreError:
     return StoreError(
-        f"{path}, line {number} is not a reply: {why}.",
+        f"{path}, line {number} is not a reply: {f'it has no {why}' if isinstance(why, KeyError) else why}.",
         hint="Move that line elsewhere; the other lines are good.",
     )
 
@@ -238,17 +231,6 @@ def _reply_text(reply: Reply) -> str:
         record["details"][REPLACED] = replaced
         return _LINE.encode(record)
     return text
-
-
-def _interned(record: dict[str, Any]) -> dict[str, Any]:
-    # Thousands of records repeat the same names and digests; one copy of each is enough.
-    for name in ("bench", "level", "corruption", "status"):
-        if record.get(name):
-            record[name] = intern(record[name])
-    record["images"] = [small_table(image) for image in record.get("images", ())]
-    if record.get("details") == {}:
-        record["details"] = _NO_DETAILS
-    return record
 
 
 def _counts(earlier: str | None, status: str, newer: int = 0) -> bool:

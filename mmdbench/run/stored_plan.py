@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
-from typing import Any, TypedDict
+
+import msgspec
 
 from mmdbench.benches.catalog import is_degraded
 from mmdbench.corruptions.spec import Spec
@@ -14,9 +15,8 @@ from mmdbench.corruptions.spec_file import shipped_spec
 from mmdbench.errors import StoreError
 from mmdbench.records import CLEAN, LEVEL_ORDER, UNALTERED, Cell, Index, Question, chain_steps
 from mmdbench.run.folder import CELLS_FILE, QUESTIONS_FILE
-from mmdbench.run.json_lines import read_lines
+from mmdbench.run.json_lines import read_typed_lines
 from mmdbench.scoring.families import stored_family
-from mmdbench.system.shapes import check_shape
 
 __all__ = ["PlannedCell", "StoredBench", "damaged_line", "read_cells", "read_questions"]
 
@@ -47,30 +47,17 @@ def read_cells(folder: Path, spec: Spec | None = None) -> list[PlannedCell]:
     # One copy of each combination: there may be half a million cells.
     places: dict[tuple[str, str, str | None], tuple[str, str, str | None]] = {}
     found = []
-    for number, record in read_lines(folder / CELLS_FILE):
-        try:
-            if not _is_plain(record):
-                check_shape(record, _CellRecord)
-            bench, index, level, corruption, key = record["cell"]
-            place = bench, level, corruption
-            if place not in places:
+    for number, line in read_typed_lines(folder / CELLS_FILE, _CellLine, damaged_line):
+        bench, index, level, corruption, key = line.cell
+        place = bench, level, corruption
+        if place not in places:
+            try:
                 places[place] = _read_place(*place, known)
-            bench, level, corruption = places[place]
-            found.append(PlannedCell(Cell(bench, index, level, corruption, record.get("repeat", 1)), key))
-        except ValueError as error:
-            raise damaged_line(folder / CELLS_FILE, number, error) from error
+            except ValueError as error:
+                raise damaged_line(folder / CELLS_FILE, number, error) from error
+        bench, level, corruption = places[place]
+        found.append(PlannedCell(Cell(bench, index, level, corruption, line.repeat), key))
     return found
-
-
-def _is_plain(record: Mapping[str, Any]) -> bool:
-    """True for nearly every cell there is, quickly: of the right types, and asked once."""
-    cell = record.get("cell")
-    return len(record) == 1 and cell.__class__ is list and tuple(map(type, cell)) in _PLAIN_CELLS
-
-
-_PLAIN_CELLS = tuple(
-    (str, index, str, corruption, str) for index in (int, str) for corruption in (str, type(None))
-)
 
 
 def _read_place(
@@ -92,27 +79,20 @@ def read_questions(folder: Path) -> list[StoredBench]:
     Raises StoreError for a damaged file.
     """
     found: dict[tuple[str, str], list[Question]] = {}
-    for number, record in read_lines(folder / QUESTIONS_FILE):
-        try:
-            check_shape(record, _QuestionRecord)
-        except ValueError as error:
-            raise damaged_line(folder / QUESTIONS_FILE, number, error) from error
-        bench = intern(record["bench"])
-        family = stored_family(bench, record["family"])
-        fields = {intern(name): text for name, text in record["fields"].items()}
-        found.setdefault((bench, family), []).append(Question(bench, record["index"], fields))
+    for _, line in read_typed_lines(folder / QUESTIONS_FILE, _QuestionLine, damaged_line):
+        bench = intern(line.bench)
+        fields = {intern(name): text for name, text in line.fields.items()}
+        family = stored_family(bench, line.family)
+        found.setdefault((bench, family), []).append(Question(bench, line.index, fields))
     return [StoredBench(name, family, tuple(rows)) for (name, family), rows in found.items()]
 
 
-class _Cell(TypedDict):
+class _CellLine(msgspec.Struct, gc=False):
     cell: tuple[str, Index, str, str | None, str]
+    repeat: int = 1
 
 
-class _CellRecord(_Cell, total=False):
-    repeat: int
-
-
-class _QuestionRecord(TypedDict):
+class _QuestionLine(msgspec.Struct, gc=False):
     bench: str
     family: str
     index: Index

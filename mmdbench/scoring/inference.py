@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 from mmdbench.errors import UsageError
@@ -80,9 +81,9 @@ def infer_option_staged(
 
 
 def _read_letters(text: str, options: Mapping[str, str], rules: ScoringProtocol) -> tuple[str, Stage] | None:
-    if any(phrase in text for phrase in _REFUSALS):
+    tokens = _tokens(text)
+    if tokens is None:
         return REFUSED, "refusal"
-    tokens = text.translate(_SEPARATORS).split()
     present = [label for label in options if label in tokens]
     if len(present) == 1:
         if rules.letter_window is None or tokens.index(present[0]) >= len(tokens) - rules.letter_window:
@@ -95,6 +96,14 @@ def _read_letters(text: str, options: Mapping[str, str], rules: ScoringProtocol)
         if label in options:
             return label, "answer_is"
     return None
+
+
+@lru_cache(maxsize=1024)  # half a million replies repeat a few letters
+def _tokens(text: str) -> list[str] | None:
+    """The words of a reply; None if it refuses."""
+    if any(phrase in text for phrase in _REFUSALS):
+        return None
+    return text.translate(_SEPARATORS).split()
 
 
 def _read_option_texts(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from mmdbench.errors import DataError, UsageError
-from mmdbench.records import BenchData, Index, Question
+from mmdbench.records import BenchData, Index, Question, Reply
 from mmdbench.scoring.extraction import extract_answer, is_open_ended, is_truncated, refuses_thoughts
 from mmdbench.scoring.protocols import ScoringProtocol
 from mmdbench.scoring.thoughts import prompt_opens_thought
@@ -133,40 +134,69 @@ class _ReadReply:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _row(question: Question, reply: _ReadReply, extraction: str, *, opened: bool) -> SheetRow:
-    opened = opened or bool(reply.details.get(OPENS_THOUGHT))
-    cut = reply.status == "truncated"
+class _Reading(NamedTuple):
+    """What a reply's text says, whatever the question is."""
+
+    prediction: str
+    truncated: bool
+    ending: Literal["", "thought", "cut"]
+
+
+def _row(question: Question, reply: Any, extraction: str, *, opened: bool) -> SheetRow:
+    details = reply.details
+    if details:
+        opened = opened or bool(details.get(OPENS_THOUGHT))
+        reading = _read(
+            reply.text, _whole(reply), reply.status, extraction, opened, bool(details.get("reasoning"))
+        )
+    else:
+        reading = _read_plain(reply.text, reply.status, extraction, opened)
+    fields = question.fields
     return SheetRow(
-        index=question.index,
-        question=question.text,
-        options=question.options,
-        answer=question.answer,
-        prediction=extract_answer(reply.text, mode=extraction),
-        status=reply.status,
-        truncated=cut or is_truncated(_whole(reply), opened=opened),
-        cells={name: question.fields[name] for name in CELLS if name in question.fields},
-        ending=_ending(reply, opened=opened) if refuses_thoughts(extraction) else "",
+        question.index,
+        question.text,
+        question.options,
+        question.answer,
+        reading.prediction,
+        reply.status,
+        reading.truncated,
+        {name: fields[name] for name in CELLS if name in fields},
+        reading.ending,
     )
 
 
-def _ending(reply: _ReadReply, *, opened: bool) -> Literal["", "thought", "cut"]:
-    if reply.status not in ("ok", "truncated"):
+def _read(text: str, whole: str, status: str, extraction: str, opened: bool, apart: bool) -> _Reading:
+    cut = status == "truncated"
+    return _Reading(
+        extract_answer(text, mode=extraction),
+        cut or is_truncated(whole, opened=opened),
+        _ending(whole, status, opened, apart) if refuses_thoughts(extraction) else "",
+    )
+
+
+@lru_cache(maxsize=1024)  # half a million replies repeat a few letters
+def _read_plain(text: str, status: str, extraction: str, opened: bool) -> _Reading:
+    return _read(text, text, status, extraction, opened, False)
+
+
+def _ending(text: str, status: str, opened: bool, apart: bool) -> Literal["", "thought", "cut"]:
+    if status not in ("ok", "truncated"):
         return ""
-    text, cut = _whole(reply), reply.status == "truncated"
-    if reply.details.get("reasoning"):  # the server keeps the thought apart; the text came after it
+    cut = status == "truncated"
+    if apart:  # the server keeps the thought apart; the text came after it
         return "" if text.strip() else "thought" if cut else ""
     if is_truncated(text, opened=opened, cut=cut):
         return "thought"
     return "cut" if cut and is_open_ended(text) else ""
 
 
-def _whole(reply: _ReadReply) -> str:
+def _whole(reply: Any) -> str:
     # The text of some local models lacks their tags, which are special tokens; `raw` holds them.
     raw = reply.details.get("raw")
     return raw if isinstance(raw, str) and reply.details.get("answer_tag") == "absent" else reply.text
 
 
-def _read_reply(bench: str, index: Index, reply: Any) -> _ReadReply:
+def _read_reply(bench: str, index: Index, reply: Any) -> Any:
     if reply is None:
         return _ReadReply("", "missing")
     if isinstance(reply, str):
@@ -177,4 +207,6 @@ def _read_reply(bench: str, index: Index, reply: Any) -> _ReadReply:
             f"{bench}, index {index!r}: a reply of type {type(reply).__name__} with status {status!r}.",
             hint="Give texts, or replies with .text and a .status of " + ", ".join(_STATUSES) + ".",
         )
+    if isinstance(reply, Reply) and text.isascii():
+        return reply
     return _ReadReply(readable(text)[0], status, getattr(reply, "details", None) or {})

@@ -13,6 +13,7 @@ from mmdbench.models.tokens import token_count
 from mmdbench.records import LEVEL_ORDER, Reply, in_order
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
+from mmdbench.run.reply_records import restored_seconds
 from mmdbench.stats import CALIBRATION_BINS, calibration_error, proportion
 from mmdbench.system.shapes import is_number
 
@@ -232,7 +233,7 @@ def _by_level(
 
 
 def _restoring(reply: Reply) -> float | None:
-    seconds = [image["restored"]["seconds"] for image in reply.images if image.get("restored")]
+    seconds = restored_seconds(reply.images)
     return math.fsum(seconds) if seconds else None
 
 
