@@ -1,5 +1,7 @@
 """The values that the stages of a run hand on to each other, all of them frozen.
 
+Those that there are half a million of are structs of msgspec, which are made and compared sooner.
+
 Question → Cell → Recipe → Variant → Request → Outcome → Reply → Grade, described by one RunPlan.
 """
 
@@ -9,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 from mmdbench.system.digest import value_digest
 from mmdbench.system.shapes import read_as
@@ -164,8 +168,7 @@ def chain_steps(corruption: str | None) -> tuple[str, ...]:
     return tuple(corruption.split("+")) if corruption else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True, gc=False):
     """One request of a plan: a question at a level, under a corruption (None if clean).
 
     A chain of corruptions is their names with `+` between them, as in `lens_blur+jpeg_compression`.
@@ -180,7 +183,7 @@ class Cell:
 
     def as_dict(self) -> dict[str, Any]:
         """The cell as a JSON-able dict; without `repeat` in the first one, as before there were several."""
-        return _without_first({name: getattr(self, name) for name in self.__dataclass_fields__})
+        return _without_first(msgspec.structs.asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +283,7 @@ class Reply:
     reason: str = ""
     attempts: int = 1
     seconds: float = 0.0
-    images: tuple[Mapping[str, Any], ...] = ()
+    images: Sequence[Mapping[str, Any]] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     asked: str = field(default="", compare=False)
     generation: int = field(default=0, compare=False)
@@ -308,8 +311,7 @@ def _without_first(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-@dataclass(frozen=True, slots=True)
-class Grade:
+class Grade(msgspec.Struct, frozen=True, gc=False):
     """The grade of one planned row.
 
     `hit` is 0 or 1 for multiple choice and 0..1 for judged answers; `label` is the option that
@@ -323,7 +325,7 @@ class Grade:
     hit: float
     label: str | None
     stage: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from mmdbench.benches import Bench
 from mmdbench.benches.catalog import bench_title, is_degraded
 from mmdbench.benches.question_images import is_reference
@@ -177,7 +179,7 @@ def plan_benches(plan: BuildPlan, benches: Sequence[Bench], spec: Spec) -> list[
     run = plan.named(benches).as_run_plan()
     cells: dict[str, list[tuple[Question, Sequence[Cell]]]] = {name: [] for name in names}
     for question, planned in plan_cells(run, benches, spec):
-        here = [replace(cell, level=CLEAN) if cell.level == UNALTERED else cell for cell in planned]
+        here = [structs.replace(cell, level=CLEAN) if cell.level == UNALTERED else cell for cell in planned]
         cells[question.bench].append((question, [cell for cell in here if cell.level in plan.levels]))
     _refuse_empty(plan, [name for name in names if not cells[name]])
     return [_bench_plan(bench, cells[bench.name], plan, spec) for bench in benches]

@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypedDict
 
+from msgspec import structs
+
 from mmdbench.errors import DataError, IncomparableError, IncompleteError, UsageError
 from mmdbench.models.names import is_one_model
 from mmdbench.report.identity import SERVED, Difference, IdentityRecord, identity, require_comparable
@@ -90,7 +92,7 @@ class Baseline:
                 )
             if kept.pixels and seen and kept.pixels != seen:
                 found.append(Difference(f"pixels of {bench} at {name}", kept.pixels, seen, blocks=False))
-            hits += [replace(hit, hit=value) for hit, value in zip(ours, kept.hits, strict=True)]
+            hits += [structs.replace(hit, hit=value) for hit, value in zip(ours, kept.hits, strict=True)]
         label = str(self.identity.get("model", ""))
         return replace(like, hits=tuple(hits), label=f"{label} (baseline)", replies={}, arms=()), found
 

@@ -27,6 +27,7 @@ from mmdbench.report.tables.collect import PublishedRows, weighting_of
 from mmdbench.report.tables.run_notes import notes_beside_published, notes_of_runs, run_notes
 from mmdbench.report.tables.table import PRINTED, Column, Row, Table, Value, marked, value_of
 from mmdbench.results.graded_run import RunResults
+from mmdbench.run.reply_records import same_pixels
 from mmdbench.stats import Estimate, benjamini_hochberg, difference, holm
 
 __all__ = ["Comparison", "compare_published", "compare_runs"]
@@ -203,13 +204,11 @@ def _gap_row(gap: Gap, name: str, adjusted: float | None) -> Row:
 
 def _notes(first: RunResults, second: RunResults) -> list[str]:
     notes = notes_of_runs({run.name: run_notes(run) for run in (first, second)})
-    shared = [cell for cell in first.replies if cell in second.replies]
-    # Runs of one design can still differ in pixels, by the version of a codec or of OpenCV.
-    seen = [
-        tuple([image.get("pixels") for image in run.replies[cell].images] for cell in shared)
-        for run in (first, second)
+    shared = [
+        (reply, second.replies[cell]) for cell, reply in first.replies.items() if cell in second.replies
     ]
-    other = sum(a != b for a, b in zip(*seen, strict=True))
+    # Runs of one design can still differ in pixels, by the version of a codec or of OpenCV.
+    other = sum(not same_pixels(ours.images, theirs.images) for ours, theirs in shared)
     if other:
         notes.append(f"{other} of {len(shared)} shared requests showed the two models different pixels")
     return notes

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from msgspec import structs
+
 from mmdbench.benches.catalog import is_degraded, undistorted_of
 from mmdbench.records import UNALTERED, Grade, Index, Question
 from mmdbench.results.arms import Arm
@@ -67,7 +69,7 @@ def _arm(distorted: Arm, reference: GradedArm, extraction: str) -> Arm:
         StoredBench(name, distorted.bench.family, questions),
         distorted.level,
         None,
-        {i: replace(cell, bench=name) for i, cell in distorted.cells.items() if i in kept},
+        {i: structs.replace(cell, bench=name) for i, cell in distorted.cells.items() if i in kept},
         {i: reply for i, reply in distorted.replies.items() if i in kept},
     )
 

@@ -64,10 +64,10 @@ def asked_note(run: RunResults) -> str:
 
     Empty for a run whose replies keep no times.
     """
-    times = sorted(reply.asked for reply in run.replies.values() if reply.asked)
+    times = [reply.asked for reply in run.replies.values() if reply.asked]
     if not times:
         return ""
-    first, last = (datetime.fromisoformat(time).strftime("%Y-%m-%d") for time in (times[0], times[-1]))
+    first, last = (datetime.fromisoformat(f(times)).strftime("%Y-%m-%d") for f in (min, max))
     parts = [
         f"Replies asked on {first} (UTC)" if first == last else f"Replies asked from {first} to {last} (UTC)"
     ]

@@ -10,6 +10,8 @@ from math import fsum
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from mmdbench.benches.catalog import find_bench, is_outside
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.models.endpoints import SERVED_BY, public_name, short_name
@@ -21,6 +23,7 @@ from mmdbench.results.hit_columns import HitColumns, UnitHit, in_columns
 from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.results.judging.remembered import RememberedJudge, remembered_judge
 from mmdbench.run.replies import is_image_error
+from mmdbench.run.reply_records import restored_seconds
 from mmdbench.run.stored_plan import StoredBench
 from mmdbench.scoring import Judge, Rules
 from mmdbench.scoring.families import get_family, unit_of
@@ -91,6 +94,15 @@ class RunResults:
     def columns(self) -> HitColumns:
         """The hits in columns."""
         return in_columns(self.hits)
+
+    @cached_property
+    def detailed(self) -> Mapping[Cell, Reply]:
+        """The replies with more than a text: details of the model or its server, or restored pictures."""
+        return {
+            cell: reply
+            for cell, reply in self.replies.items()
+            if reply.details or restored_seconds(reply.images)
+        }
 
     @property
     def benches(self) -> tuple[str, ...]:
@@ -281,7 +293,7 @@ def mean_hits(repeats: Sequence[Sequence[UnitHit]]) -> tuple[UnitHit, ...]:
             seen[place] += 1  # a metric beside the headline may count a unit's rows one by one
             found.setdefault((*place, seen[place]), []).append(hit)
     return tuple(
-        replace(same[0], hit=fsum(hit.hit for hit in same) / len(same)) if len(same) > 1 else same[0]
+        structs.replace(same[0], hit=fsum(hit.hit for hit in same) / len(same)) if len(same) > 1 else same[0]
         for same in found.values()
     )
 
@@ -310,8 +322,9 @@ def _grade_by_rulings(arm: Arm, rules: Rules, judge: RememberedJudge | None) -> 
 
 
 def _statuses(run: StoredRun) -> dict[str, int]:
-    found = (run.replies.get(cell) for cell in run.cells)
-    return dict(Counter("missing" if reply is None else reply.status for reply in found))
+    found = Counter[str](reply.status for reply in run.replies.values())
+    missing = len(run.cells) - len(run.replies)
+    return {**found, "missing": missing} if missing else dict(found)
 
 
 def catalogue_names(names: Iterable[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +19,7 @@ Codes = NDArray[np.signedinteger[Any]]
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class UnitHit:
+class UnitHit(msgspec.Struct, frozen=True, gc=False):
     """The hit (0..1) of one question at one level under one corruption.
 
     A question is the unit that its benchmark's headline counts: a row, a circular group or a pair,

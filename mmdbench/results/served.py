@@ -17,7 +17,7 @@ def served_models(run: RunResults) -> dict[str, dict[str, int]]:
     """Numbers of replies by served name (`models`) and by `system_fingerprints`; empty if none is known."""
     found: dict[str, dict[str, int]] = {}
     for name, detail in (("models", "model"), ("system_fingerprints", "system_fingerprint")):
-        counts = Counter(str(r.details[detail]) for r in run.replies.values() if r.details.get(detail))
+        counts = Counter(str(r.details[detail]) for r in run.detailed.values() if r.details.get(detail))
         if counts:
             found[name] = dict(sorted(counts.items()))
     return found

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+from msgspec import structs
+
 from mmdbench.benches import build_prompt
 from mmdbench.benches.catalog import refuse_degraded
 from mmdbench.corruptions.spec_file import load_spec
@@ -156,7 +158,7 @@ def plan_requests(inputs: RunInputs) -> list[Planned]:
             settings = (recipes, inputs.card.generation, restored_by)
             for repeat in range(1, plan.repeat + 1):
                 key = reply_key(fingerprint, prompt, *settings, repeat)
-                planned.append(replace(one, key=key, cell=replace(cell, repeat=repeat)))
+                planned.append(replace(one, key=key, cell=structs.replace(cell, repeat=repeat)))
     digests.save()
     return planned
 

@@ -20,6 +20,7 @@ __all__ = [
     "read_line",
     "read_reply",
     "restored_seconds",
+    "same_pixels",
 ]
 
 _Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -65,6 +66,8 @@ class StoredImages(Sequence[Mapping[str, Any]]):
         return self._count
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, StoredImages) and other._json == self._json:
+            return True
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     def __hash__(self) -> int:
@@ -106,6 +109,11 @@ def restored_seconds(images: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
     if isinstance(images, StoredImages):
         return images.restored
     return tuple(image["restored"]["seconds"] for image in images if image.get("restored"))
+
+
+def same_pixels(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> bool:
+    """True if two replies are about pictures of the same pixels."""
+    return ours == theirs or [i.get("pixels") for i in ours] == [i.get("pixels") for i in theirs]
 
 
 def read_reply(record: Mapping[str, Any]) -> Reply:

@@ -21,8 +21,7 @@ from mmdbench.scoring.families import stored_family
 __all__ = ["PlannedCell", "StoredBench", "damaged_line", "read_cells", "read_questions"]
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedCell:
+class PlannedCell(msgspec.Struct, frozen=True, gc=False):
     """A cell and the key that its reply is stored under."""
 
     cell: Cell

@@ -14,6 +14,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from mmdbench.errors import DataError, MissingExtraError
 from mmdbench.records import BenchData, Question
 from mmdbench.scoring.family import Grading
@@ -82,7 +84,7 @@ def _with_predictions(tsv: pd.DataFrame, places: Sequence[int], predictions: Seq
 def _matched(row: SheetRow, cells: dict[str, str], tsv_cells: dict[str, str], grading: Grading) -> SheetRow:
     # In a spreadsheet a missing answer reads "nan".
     truth = cells.get("answer", "nan") if grading.truth_from_spreadsheet else tsv_cells.get("answer", "")
-    return replace(
+    return structs.replace(
         row,
         question=cells.get("question", "nan"),
         options={label: cells[label] for label in _CAPITALS if label in cells},
@@ -104,7 +106,7 @@ def _with_table_cells(sheet: Sheet, frame: pd.DataFrame, grading: Grading) -> Sh
         groups = {name: cells[name] for name in CELLS if name in cells and name != "g_index"}
         if "g_index" in rows[place].cells:
             groups["g_index"] = rows[place].cells["g_index"]
-        rows[place] = replace(rows[place], cells=groups)
+        rows[place] = structs.replace(rows[place], cells=groups)
     return replace(sheet, rows=tuple(rows), columns=sheet.columns | frozenset(map(str, frame.columns)))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from mmdbench.errors import ModelError, UnknownNameError
 from mmdbench.records import BenchData, Grade, Index
 from mmdbench.scoring.extraction import EXTRACTIONS
@@ -73,6 +75,7 @@ class Score:
         """The score as a JSON-able dict; `group_hits` becomes a list of pairs."""
         record = asdict(self)
         del record["metric_key"]  # score files are older than it
+        record["grades"] = [structs.asdict(grade) for grade in self.grades]
         record["group_hits"] = [list(item) for item in self.group_hits.items()]
         return record
 

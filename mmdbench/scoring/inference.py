@@ -72,12 +72,17 @@ def infer_option_staged(
         The label as `infer_option` gives it, and the stage.
     """
     rules = get_protocol(protocol)
-    for label in options:
-        if len(label) != 1 or not "A" <= label <= "Z":
-            raise UsageError(f"An option label must be one of A..Z, got {label!r}.")
+    _check_labels(tuple(options))
     # A text that marks a failed call is not read for letters, but is searched for option texts.
     found = None if FAIL_MARKER in text else _read_letters(text, options, rules)
     return found or _read_option_texts(text, options, rules)
+
+
+@lru_cache(maxsize=1024)
+def _check_labels(labels: tuple[str, ...]) -> None:
+    for label in labels:
+        if len(label) != 1 or not "A" <= label <= "Z":
+            raise UsageError(f"An option label must be one of A..Z, got {label!r}.")
 
 
 def _read_letters(text: str, options: Mapping[str, str], rules: ScoringProtocol) -> tuple[str, Stage] | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from mmdbench.errors import DataError, UsageError
 from mmdbench.records import BenchData, Index, Question, Reply
 from mmdbench.scoring.extraction import extract_answer, is_open_ended, is_truncated, refuses_thoughts
@@ -26,8 +28,7 @@ _STATUSES = (*ANSWERED, "error", "missing")
 CELLS = ("category", "l2-category", "split", "source", "g_index")
 
 
-@dataclass(frozen=True, slots=True)
-class SheetRow:
+class SheetRow(msgspec.Struct, frozen=True, gc=False):
     """One planned row: the question's texts as they are graded, and the reply.
 
     `cells` holds category, l2-category, split, source and g_index where the row has them;
@@ -135,7 +136,7 @@ class _ReadReply:
 
 
 class _Reading(NamedTuple):
-    """What a reply's text says, whatever the question is."""
+    """A reply's text as read without its question: the fields of `SheetRow` of these names."""
 
     prediction: str
     truncated: bool

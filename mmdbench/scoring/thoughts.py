@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["after_thoughts", "begins_thought", "prompt_opens_thought", "thought_start"]
 
@@ -90,6 +91,7 @@ def begins_thought(prompt: str) -> bool:
     return bool(marks) and not marks[-1].closes and not prompt[marks[-1].end :].strip()
 
 
+@lru_cache(maxsize=1024)  # half a million replies repeat a few letters
 def _closes_unopened(text: str) -> bool:
     first = next((mark for mark in _marks(text) if mark.kind not in _SECTIONS), None)
     return first is not None and first.closes and bool(text[: first.start].strip())

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 from typer.testing import CliRunner
 
 from mmdbench.cli import app
@@ -146,7 +147,7 @@ def test_differences_of_parts_leave_the_3d_file_out_as_their_scores_do():
     assert row.values[2].value == pytest.approx(row.values[1].value - row.values[0].value)
     gaps = compare_runs(old, new, load_spec()).tables[-1]
     assert [r.values[0].value for r in gaps.rows if r.labels == ("hard", "graffiti")] == [20]
-    rising = results([replace(h, hit=1.0 - h.hit) for h in new.hits], label="rising")
+    rising = results([structs.replace(h, hit=1.0 - h.hit) for h in new.hits], label="rising")
     parts = {r.labels[1]: r.values[0].n for r in make_tables(rising, load_spec()).find("severity").rows}
     assert parts == {"MMStar": 10, "CV-Bench": 10, "CV-Bench-3D": 10, "graffiti": 20}
     alone = replace(old, hits=tuple(h for h in old.hits if h.bench != "CV-Bench-3D"))

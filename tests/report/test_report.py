@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from mmdbench.corruptions.spec_file import load_spec
@@ -738,7 +739,7 @@ def test_clean_is_the_score_of_the_questions_of_the_drop(design):
 
 
 def test_clean_of_a_mean_is_that_of_the_questions_of_the_drops():
-    other = [replace(h, bench="other") for h in drawn_hits()]
+    other = [structs.replace(h, bench="other") for h in drawn_hits()]
     row = tables(drawn_hits() + other, design="drawn", levels=LEVELS).main[-1]
     assert (row.name, row.scores["clean"].value) == ("AVG", 50)
     assert row.drop_percent("mid") == pytest.approx(80)

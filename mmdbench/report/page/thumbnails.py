@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from mmdbench.benches import decode_image
 from mmdbench.corruptions.spec import Spec
 from mmdbench.errors import MmdbenchError
@@ -175,5 +177,5 @@ def _recipes(
         recipes = tuple(read_as(Recipe, image["recipe"]) for image in reply.images)
         return recipes, tuple(made_pixels(image) for image in reply.images)
     if cell.level != CLEAN and cell.corruption is None:
-        cell = replace(cell, level=RECODED)
+        cell = structs.replace(cell, level=RECODED)
     return (recipe_for(cell, "", run.plan, spec),) * count, ("",) * count

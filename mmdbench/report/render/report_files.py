@@ -55,17 +55,15 @@ def write_report(folder: Path, results: RunResults, tables: Tables) -> tuple[Pat
 
 
 def _grade_texts(results: RunResults) -> Iterator[str]:
+    grades: dict[tuple[object, ...], str] = {}  # half a million rows have a few hundred of them
     for arm in results.arms:
+        begin = json_text({"bench": arm.bench})[:-1]
+        place = json_text({"level": arm.level, "corruption": arm.corruption, **repeated(arm.arm)})[1:-1]
         for grade in arm.score.grades:
-            row = {
-                "bench": grade.bench,
-                "index": grade.index,
-                "level": arm.level,
-                "corruption": arm.corruption,
-                **repeated(arm.arm),
-                "verdict": grade.verdict,
-                "hit": grade.hit,
-                "label": grade.label,
-                "stage": grade.stage,
-            }
-            yield json_text(row)
+            made = (grade.verdict, grade.hit, grade.label, grade.stage)
+            end = grades.get(made)
+            if end is None:
+                names = ("verdict", "hit", "label", "stage")
+                end = grades[made] = json_text(dict(zip(names, made, strict=True)))[1:]
+            index = json_text(grade.index) if isinstance(grade.index, str) else grade.index
+            yield f'{begin}, "index": {index}, {place}, {end}'

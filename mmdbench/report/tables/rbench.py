@@ -85,7 +85,7 @@ def rbench_tables(
 
 
 def _scores(run: RunResults) -> _Scores:
-    hits = {(hit.bench, hit.unit): hit.hit for hit in run.hits if hit.level == UNALTERED}
+    hits = {(hit.bench, hit.unit): hit.hit for hit in run.columns.at(UNALTERED)}
     if run.folder is None or not any(bench in _NAMES.values() for bench, _ in hits):
         return _Scores(run.name, dict.fromkeys(_KINDS, ()))
     agreement = {

@@ -53,7 +53,7 @@ def _truncation(results: RunResults, grades: list[Grade]) -> Iterator[str]:
 def _finish_reasons(results: RunResults) -> Iterator[str]:
     unknown: Counter[str] = Counter()
     unlike: Counter[str] = Counter()
-    for reply in results.replies.values():
+    for reply in results.detailed.values():
         finish = str(reply.details.get("finish_reason") or "")
         native = str(reply.details.get("native_finish_reason") or "")
         if native and finish_kind(finish) == FINISHED:  # a gateway may call any end a stop
@@ -77,7 +77,7 @@ def _finish_reasons(results: RunResults) -> Iterator[str]:
 
 
 def _replaced(results: RunResults) -> Iterator[str]:
-    found = [reply.details.get(REPLACED) for reply in results.replies.values()]
+    found = [reply.details.get(REPLACED) for reply in results.detailed.values()]
     counts = [int(count) for count in found if count and is_number(count)]
     if counts:
         yield (
@@ -87,7 +87,7 @@ def _replaced(results: RunResults) -> Iterator[str]:
 
 
 def _uncounted(results: RunResults) -> Iterator[str]:
-    count = sum(NO_USAGE in reply.details for reply in results.replies.values())
+    count = sum(NO_USAGE in reply.details for reply in results.detailed.values())
     if count:
         yield (
             f"{count} replies came with numbers of tokens that cannot be any: they count in no sum of tokens "

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmdbench.models.prices import Price
 from mmdbench.models.tokens import token_count
-from mmdbench.records import LEVEL_ORDER, Reply, in_order
+from mmdbench.records import LEVEL_ORDER, Cell, Reply, in_order
 from mmdbench.report.tables.table import Column, Row, Table, Value, value_of
 from mmdbench.results.graded_run import RunResults
 from mmdbench.run.reply_records import restored_seconds
@@ -39,13 +39,12 @@ def status_table(runs: Sequence[RunResults]) -> Table:
     """Numbers of planned cells by level and status."""
     body = []
     for run in runs:
-        replies = ((cell.level, run.replies.get(cell)) for cell in run.cells)
-        counts: Counter[tuple[str, str]] = Counter(
-            (level, reply.status if reply else "missing") for level, reply in replies
-        )
-        for level in in_order({level for level, _ in counts}):
-            found = [counts[level, status] for status in _STATUSES]
-            body.append(Row((run.name, level), tuple(map(Value, (sum(found), *found)))))
+        planned = Counter(cell.level for cell in run.cells)
+        counts = Counter[tuple[str, str]]((cell.level, reply.status) for cell, reply in run.replies.items())
+        for level in in_order(planned):
+            found = [counts[level, status] for status in _STATUSES[:-1]]
+            numbers = (planned[level], *found, planned[level] - sum(found))
+            body.append(Row((run.name, level), tuple(map(Value, numbers))))
     columns = (Column("planned", "count", 0), *(Column(status, "count", 0) for status in _STATUSES))
     caption = "Every planned cell is in the denominator of its score, answered or not."
     return Table("statuses", "Replies", ("Model", "Level"), columns, tuple(body), caption, model_at=0)
@@ -83,7 +82,7 @@ def confidence_table(runs: Sequence[RunResults]) -> Table:
     """
     body = []
     for run in runs:
-        told = {cell: r.details for cell, r in run.replies.items() if "answer_probability" in r.details}
+        told = {cell: r.details for cell, r in run.detailed.items() if "answer_probability" in r.details}
         grades = run.grades if told else {}
         found: dict[str, list[tuple[float, float]]] = {}
         for cell, details in told.items():
@@ -131,7 +130,7 @@ def time_table(runs: Sequence[RunResults]) -> Table:
         total = math.fsum(known)
         return Value(total / 60, n=len(known)) if total else None
 
-    restored = any(_restoring(r) is not None for run in runs for r in run.replies.values())
+    restored = any(_restoring(r) is not None for run in runs for r in run.detailed.values())
     caption = (
         f"Minutes inside the model{' and in restoring pictures before it' if restored else ''}, "
         "summed over replies; requests that went side by side count one by one."
@@ -148,7 +147,7 @@ def phase_table(runs: Sequence[RunResults]) -> Table:
     body = []
     names: dict[str, None] = {}
     for run in runs:
-        for level, replies in _levels(run):
+        for level, replies in _levels(run.detailed):
             parts = [phases for r in replies if (phases := _phases(r))]
             names.update(dict.fromkeys(name for part in parts for name in part))
             if parts:
@@ -166,13 +165,14 @@ def cost_table(runs: Sequence[RunResults]) -> Table:
     """Tokens and US dollars by run and level, over the replies that name their tokens."""
     body = []
     for run in runs:
-        for level, replies in _levels(run):
-            price = run.manifest.get("model", {}).get("price")
+        price = run.manifest.get("model", {}).get("price")
+        asked = Counter(cell.level for cell in run.replies)
+        for level, replies in _levels(run.detailed):
             counted = [reply for reply in replies if reply.details.get("usage")]
             readers = (tokens_read, tokens_written, partial(usd_of, price=price))
             sums = [_sum(counted, read) for read in readers]
             if any(value is not None for value in sums):
-                body.append(Row((run.name, level), (Value(len(replies)), *sums)))
+                body.append(Row((run.name, level), (Value(asked[level]), *sums)))
     columns = (
         Column("replies", "count", 0),
         Column("input tokens", "count", 0),
@@ -247,9 +247,9 @@ def _phases(reply: Reply) -> dict[str, float]:
     return {"restoration": before, **(phases or {"model": reply.seconds})}
 
 
-def _levels(run: RunResults) -> Iterator[tuple[str, list[Reply]]]:
+def _levels(replies: Mapping[Cell, Reply]) -> Iterator[tuple[str, list[Reply]]]:
     found: dict[str, list[Reply]] = {}
-    for cell, reply in run.replies.items():
+    for cell, reply in replies.items():
         found.setdefault(cell.level, []).append(reply)
     yield from ((level, found[level]) for level in in_order(found))
 

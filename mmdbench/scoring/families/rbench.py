@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from msgspec import structs
+
 from mmdbench.records import Index
 from mmdbench.scoring.families.mmvet import Rule, grade_by_judge
 from mmdbench.scoring.families.plain import ACCURACY, grade_plain, total_plain
@@ -73,7 +75,7 @@ def _grade_short_answer(session: JudgeSession, row: SheetRow) -> Ruling[float]:
 def _grade_caption(session: JudgeSession, row: SheetRow) -> Ruling[float]:
     """The mean grade over the row's references, each asked about once."""
     captions = dict.fromkeys(references(row.answer))
-    rulings = [session.correctness(replace(row, answer=caption), CAP_HEAD) for caption in captions]
+    rulings = [session.correctness(structs.replace(row, answer=caption), CAP_HEAD) for caption in captions]
     replies = tuple(reply for ruling in rulings for reply in ruling.attempts)
     values = [ruling.value for ruling in rulings if ruling.value is not None]
     unsettled = next((ruling.stage for ruling in rulings if ruling.value is None), None)
