@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from sys import intern
 from typing import Annotated, Any, overload
@@ -46,9 +47,9 @@ class StoredImages(Sequence[Mapping[str, Any]]):
 
     __slots__ = ("_count", "_json", "any_no_op", "restored")
 
-    def __init__(self, json: bytes) -> None:
-        images = _decode_images(json)
-        self._json, self._count = json, len(images)
+    def __init__(self, text: bytes) -> None:
+        images = _decode_images(text)
+        self._json, self._count = text, len(images)
         self.any_no_op = any(image.no_op for image in images)
         self.restored = tuple(image.restored.seconds for image in images if image.restored)
 
@@ -91,7 +92,7 @@ class StoredReply(msgspec.Struct, gc=False):
     attempts: _Whole = 1
     seconds: _Seconds = 0.0
     images: msgspec.Raw = msgspec.Raw(b"[]")
-    details: dict[str, Any] = {}
+    details: msgspec.Raw = msgspec.Raw(b"{}")
     asked: str = ""
     generation: _Whole = 0
     repeat: _Whole = 1
@@ -123,27 +124,29 @@ def read_reply(record: Mapping[str, Any]) -> Reply:
 
 def read_line(record: Mapping[str, Any]) -> StoredReply:
     """The line of a record. Raises ValueError for wrong types."""
-    images = msgspec.Raw(msgspec.json.encode(record.get("images", ())))
-    return msgspec.convert({**record, "images": images}, StoredReply)
+    images, details = record.get("images", ()), record.get("details", {})
+    raw = {"images": _raw(images), "details": _raw(details)}
+    return msgspec.convert({**record, **raw}, StoredReply)
 
 
-def make_reply(line: StoredReply, pictures: dict[bytes, StoredImages]) -> Reply:
+def _raw(value: object) -> msgspec.Raw:
+    # As Python writes it: NaN, which a server may have sent, is no JSON to msgspec.
+    return msgspec.Raw(json.dumps(value, default=dict).encode())
+
+
+def make_reply(line: StoredReply, shared: dict[bytes, Any]) -> Reply:
     """The reply of a line.
 
     Args:
         line: The line.
-        pictures: The pictures of other replies by their JSON: replies about the same one share it.
+        shared: Pictures and details of earlier replies by their JSON: replies with the same share them.
 
     Returns:
         The reply.
 
     Raises:
-        ValueError: Its pictures or its time are none.
+        ValueError: Its pictures, its details or its time are none.
     """
-    json = bytes(line.images)
-    images = pictures.get(json)
-    if images is None:
-        images = pictures[json] = StoredImages(json)
     if line.asked and datetime.fromisoformat(line.asked).tzinfo is None:
         raise ValueError(f"asked must be a time with its zone, got {line.asked[:40]!r}")
     return Reply(
@@ -157,14 +160,33 @@ def make_reply(line: StoredReply, pictures: dict[bytes, StoredImages]) -> Reply:
         line.reason,
         line.attempts,
         line.seconds,
-        images,
-        line.details or _NO_DETAILS,
+        _shared(line.images, shared, StoredImages),
+        _shared(line.details, shared, _read_details),
         line.asked,
         line.generation,
         line.repeat,
     )
 
 
+def _shared(raw: msgspec.Raw, known: dict[bytes, Any], read: Callable[[bytes], Any]) -> Any:
+    text = bytes(raw)
+    found = known.get(text)
+    if found is None:
+        found = read(text)
+        if len(known) < _MOST_SHARED:
+            known[text] = found
+    return found
+
+
+def _read_details(text: bytes) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(text)
+    except ValueError:
+        found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("its details are no table")  # noqa: TRY004 - a bad line, like bad JSON
+    return found
+
+
+_MOST_SHARED = 2**16
 _decode_images = msgspec.json.Decoder(tuple[_Image, ...]).decode
-_NO_DETAILS: dict[str, Any] = {}
-"""Those of half a million replies, in one copy."""

@@ -145,7 +145,7 @@ class _Reading(NamedTuple):
 
 def _row(question: Question, reply: Any, extraction: str, *, opened: bool) -> SheetRow:
     details = reply.details
-    if details:
+    if details and not _TELLING.isdisjoint(details):
         opened = opened or bool(details.get(OPENS_THOUGHT))
         reading = _read(
             reply.text, _whole(reply), reply.status, extraction, opened, bool(details.get("reasoning"))
@@ -164,6 +164,10 @@ def _row(question: Question, reply: Any, extraction: str, *, opened: bool) -> Sh
         {name: fields[name] for name in CELLS if name in fields},
         reading.ending,
     )
+
+
+_TELLING = frozenset((OPENS_THOUGHT, "raw", "answer_tag", "reasoning"))
+"""Details of a reply that tell how its text is read."""
 
 
 def _read(text: str, whole: str, status: str, extraction: str, opened: bool, apart: bool) -> _Reading:

@@ -271,8 +271,10 @@ def tokens_written(reply: Reply) -> float | None:
 
 def usd_of(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
     """The cost of a reply in US dollars at the price in a manifest, None if one of them is unknown."""
+    if price is None:
+        return None
     read, written = tokens_read(reply), tokens_written(reply)
-    if price is None or read is None or written is None:
+    if read is None or written is None:
         return None
     live = Price(**price)
     paid = live.in_batch() if "batch" in reply.details else live
@@ -281,5 +283,8 @@ def usd_of(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
 
 def _usage(reply: Reply, *names: str) -> float | None:
     usage = reply.details.get("usage")
-    found = [token_count(usage.get(name)) for name in names] if isinstance(usage, Mapping) else []
-    return next((float(count) for count in found if count is not None), None)
+    for name in names if isinstance(usage, Mapping) else ():
+        count = token_count(usage.get(name))
+        if count is not None:
+            return float(count)
+    return None
