@@ -14,6 +14,7 @@ from mmdbench.records import Index, Reply, Status
 from mmdbench.system.shapes import MOST
 
 __all__ = [
+    "Shared",
     "StoredImages",
     "StoredReply",
     "any_no_op",
@@ -78,6 +79,10 @@ class StoredImages(Sequence[Mapping[str, Any]]):
         return repr(tuple(self))
 
 
+Shared = dict[Callable[[bytes], Any], dict[bytes, Any]]
+"""Values that replies share, by what reads them and their JSON."""
+
+
 class StoredReply(msgspec.Struct, gc=False):
     """The line of a stored reply; fields that a newer version added are left out."""
 
@@ -134,7 +139,7 @@ def _raw(value: object) -> msgspec.Raw:
     return msgspec.Raw(json.dumps(value, default=dict).encode())
 
 
-def make_reply(line: StoredReply, shared: dict[bytes, Any]) -> Reply:
+def make_reply(line: StoredReply, shared: Shared) -> Reply:
     """The reply of a line.
 
     Args:
@@ -168,8 +173,8 @@ def make_reply(line: StoredReply, shared: dict[bytes, Any]) -> Reply:
     )
 
 
-def _shared(raw: msgspec.Raw, known: dict[bytes, Any], read: Callable[[bytes], Any]) -> Any:
-    text = bytes(raw)
+def _shared(raw: msgspec.Raw, shared: Shared, read: Callable[[bytes], Any]) -> Any:
+    text, known = bytes(raw), shared.setdefault(read, {})
     found = known.get(text)
     if found is None:
         found = read(text)

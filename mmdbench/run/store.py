@@ -23,7 +23,7 @@ from mmdbench.records import REPLACED, Reply
 from mmdbench.run.folder import replies_file
 from mmdbench.run.generations import FIRST, Generation, time_stamp
 from mmdbench.run.json_lines import LineAppender, read_lines, read_typed_lines, write_lines
-from mmdbench.run.reply_records import StoredReply, make_reply, read_line
+from mmdbench.run.reply_records import Shared, StoredReply, make_reply, read_line
 from mmdbench.system.collection import uncollected
 from mmdbench.system.files import cannot_write, is_at, make_folder, open_atomic
 from mmdbench.system.unicode_text import readable
@@ -182,7 +182,7 @@ def read_replies(folder: Path, keys: Collection[str] | None = None) -> dict[str,
     unless it is an error and the earlier one is not.
     """
     found: dict[str, Reply] = {}
-    shared: dict[bytes, Any] = {}
+    shared: Shared = {}
     with uncollected():
         for path in shard_paths(folder):
             for number, line in read_typed_lines(path, StoredReply, _no_reply, read_line):
