@@ -80,6 +80,7 @@ class OpenOptions:
         image_root: A folder that pictures may be in beside the source's own.
         columns: The map of columns; empty for the one that was given last.
         settings: Shows the progress.
+        keeps_columns: Keep the map of columns for later commands.
     """
 
     data_dir: str | Path | None = None
@@ -89,6 +90,7 @@ class OpenOptions:
     image_root: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     settings: FetchSettings = field(default_factory=FetchSettings)
+    keeps_columns: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +118,22 @@ def bench_name(*parts: str) -> str:
 
 
 def chosen_columns(given: str, options: OpenOptions) -> dict[str, str]:
-    """The map of columns for a source: the one of the options, which is kept, or else the one that was kept.
+    """The map of columns for a source: that of the options, or else the one that was kept.
 
     `given` is the source as it was named, without a revision.
     """
-    file = data_folders(options.data_dir)[0] / _FOLDER / _COLUMNS
-    if not options.columns:
-        return recall_columns(file, given)
-    make_folder(file.parent)
-    remember_columns(file, given, options.columns)
-    return dict(options.columns)
+    return dict(options.columns) or recall_columns(_kept_maps(options), given)
+
+
+def _keep_columns(given: str, options: OpenOptions) -> None:
+    """Keep the map of the options, by which the source was opened, for later commands."""
+    if options.columns and options.keeps_columns:
+        make_folder(_kept_maps(options).parent)
+        remember_columns(_kept_maps(options), given, options.columns)
+
+
+def _kept_maps(options: OpenOptions) -> Path:
+    return data_folders(options.data_dir)[0] / _FOLDER / _COLUMNS
 
 
 def find_converted(
@@ -179,6 +187,7 @@ def open_converted(path: Path, options: OpenOptions) -> Bench:
         raise DataError(f"{path} has no record of its source beside it.", hint="Delete it; it is made again.")
     family = options.family or record.family or None
     bench = read_bench(path, family=family, answers=options.answers)
+    _keep_columns(record.given, options)
     info = replace(
         bench.info,
         title=record.title or bench.name,

@@ -37,7 +37,7 @@ _NAME = re.compile(
 _SPLITS = ("test", "validation", "val", "dev")
 _HINTS = {
     401: "The name may be wrong; a private or gated dataset needs HF_TOKEN.",
-    403: "Accept its terms on its page, and set HF_TOKEN to a token of that account.",
+    403: "Accept its terms on its page; HF_TOKEN must be of that account, and for --push may write.",
     404: "The name may be wrong, or the dataset is private and needs HF_TOKEN.",
 }
 

@@ -100,7 +100,9 @@ def open_bench(
 def _open_path(path: Path, options: OpenOptions) -> Bench:
     if path.suffix.lower() in _TASKS:
         dataset, told = read_task(path)
-        return open_hub_bench(dataset, replace(options, columns={**told, **options.columns}))
+        return open_hub_bench(
+            dataset, replace(options, columns={**told, **options.columns}, keeps_columns=False)
+        )
     if path.suffix.lower() == ".json" or path.is_dir():
         return open_local_source(path, options)
     return read_bench(path, family=options.family, answers=options.answers, image_root=options.image_root)

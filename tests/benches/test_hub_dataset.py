@@ -133,6 +133,8 @@ def test_a_missing_column_is_named_with_those_that_are_there(hub: LocalHub) -> N
     assert "--column question=COLUMN" in caught.value.hint
     with pytest.raises(DataError, match="has no column 'text' for question"):
         open_bench("hf:me/vqa", columns={"question": "text"})
+    with pytest.raises(DataError, match="no column is 'question'"):  # a wrong map is not kept
+        open_bench("hf:me/vqa")
 
 
 def test_numbers_of_answers_are_not_guessed(hub: LocalHub) -> None:

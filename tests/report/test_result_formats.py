@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
@@ -18,6 +19,7 @@ from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.library import evaluate, load_run
 from mmdbench.library.run import RESULT_FORMATS, Run
 from optional_packages import needs
+from pictures import picture, png
 
 LEVELS = ("clean", "hard")
 
@@ -219,6 +221,28 @@ def test_several_corruptions_and_repeats_are_samples_of_their_own(tmp_path: Path
     (path,) = made.export_scores(tmp_path / "logs", "inspect").files
     samples = json.loads(path.read_text())["samples"]
     assert len({sample["id"] for sample in samples}) == len(samples) == len(made.rows()) > 2
+
+
+def test_a_run_of_another_task_is_refused(tmp_path: Path) -> None:
+    made = evaluate("chance", "mini", task="perceive", sample=4, out=tmp_path / "run", progress=False)
+    with pytest.raises(UsageError, match="are for the task answer, this run is of perceive"):
+        made.export_scores(tmp_path / "x", "inspect")
+
+
+def test_open_answers_without_a_judge_are_left_out_and_named(tmp_path: Path) -> None:
+    text = base64.b64encode(png(picture(1))).decode()
+    lines = [f"{n}\tWhat is it?\ta cat\t{text}" for n in range(3)]
+    path = tmp_path / "MMVet_own.tsv"  # its name says its family
+    path.write_text("\n".join(["index\tquestion\tanswer\timage", *lines, ""]))
+    made = evaluate(
+        "chance",
+        ["mini", str(path)],
+        levels=["clean"],
+        sample="3/bench",
+        out=tmp_path / "run",
+        progress=False,
+    )
+    assert made.export_scores(tmp_path / "x", "lm-eval").without_score == ("MMVet_own",)
 
 
 def test_failed_replies_are_errors_of_their_sample(tmp_path: Path) -> None:

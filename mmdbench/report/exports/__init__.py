@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdbench.errors import UsageError
+from mmdbench.records import ANSWER
 from mmdbench.report.exports.every_eval import write_every_eval
 from mmdbench.report.exports.hub_results import write_hub_results
 from mmdbench.report.exports.inspect_log import write_inspect
@@ -61,6 +62,11 @@ def write_results(
         raise UsageError("--dataset is for --format huggingface.")
     if developer and form != "every-eval-ever":
         raise UsageError("--developer is for --format every-eval-ever.")
+    if results.plan.task != ANSWER:
+        raise UsageError(
+            f"Formats of results are for the task {ANSWER}, this run is of {results.plan.task}.",
+            hint="mmdbench report shows its tables.",
+        )
     run = ExportedRun(results, tuple(notes))
     model = name_of_at_most(_LONGEST_NAME, re.sub(r"[^\w.@+-]", "-", results.model))
     if form == "huggingface":

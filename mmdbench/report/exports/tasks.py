@@ -142,7 +142,7 @@ class ExportedRun:
                 )
         if not found:
             raise UsageError(
-                f"The run has no scores to write (task {run.plan.task}).",
+                "The run has no scores to write.",
                 hint="Open answers need a judge: mmdbench score RUN --judge MODEL.",
             )
         return tuple(found)
