@@ -283,7 +283,9 @@ def usd_of(reply: Reply, price: Mapping[str, Any] | None) -> float | None:
 
 def _usage(reply: Reply, *names: str) -> float | None:
     usage = reply.details.get("usage")
-    for name in names if isinstance(usage, Mapping) else ():
+    if not isinstance(usage, Mapping):
+        return None
+    for name in names:
         count = token_count(usage.get(name))
         if count is not None:
             return float(count)
