@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 
 import mmdbench
 from mmdbench.cli import app
-from mmdbench.library import building, evaluating
+from mmdbench.library import building, several
 from mmdbench.library.prepared import prepare
 from mmdbench.library.user_interface import UserInterface
 
 SEVERAL = {
+    "column": "columns",
     "level": "levels",
     "corruption": "corruptions",
     "set": "settings",
@@ -36,7 +37,7 @@ def given_to(monkeypatch, module, name, *words):
     given = []
 
     def note(*arguments, progress, **options):
-        given.append(options)
+        given.append({key: value for key, value in options.items() if key != "labels"})
         raise mmdbench.errors.UsageError("enough")
 
     monkeypatch.setattr(module, name, note)
@@ -51,7 +52,7 @@ def test_the_options_are_those_of_the_commands():
 
 
 def test_the_defaults_of_an_evaluation_are_those_of_the_command(monkeypatch):
-    given = given_to(monkeypatch, evaluating, "evaluate", "eval", "--model", "chance", "--bench", "mini")
+    given = given_to(monkeypatch, several, "evaluate_each", "eval", "--model", "chance", "--bench", "mini")
     interface = UserInterface(quiet=True)
     assert prepare("chance", ["mini"], given, interface) == prepare("chance", ["mini"], {}, interface)
 
