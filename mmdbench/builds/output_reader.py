@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from mmdbench.benches.bench import Bench, read_bench
+from mmdbench.benches.tsv_reader import read_table
 from mmdbench.benches.tsv_table import TsvRow
 from mmdbench.builds.manifest import BuiltOutput
 from mmdbench.builds.parquet_output import load_pyarrow
@@ -51,7 +52,7 @@ def read_output(folder: Path, built: BuiltOutput, kind: str, family: str) -> Ite
     """
     names = [record.file for record in built.files]
     if kind == "tsv":
-        return _tsv(folder, names, family)
+        return _tsv(folder, built, family)
     if kind == "folder":
         return _folder(folder, names[0])
     if kind == "parquet":
@@ -59,9 +60,12 @@ def read_output(folder: Path, built: BuiltOutput, kind: str, family: str) -> Ite
     return _webdataset(folder, names)
 
 
-def _tsv(folder: Path, names: Sequence[str], family: str) -> Iterator[StoredRow]:
-    for name in names:
-        bench: Bench = read_bench(built_path(folder, name), family=family, answers="any")
+def _tsv(folder: Path, built: BuiltOutput, family: str) -> Iterator[StoredRow]:
+    for name in (record.file for record in built.files):
+        path = built_path(folder, name)
+        if not built.rows and not read_table(path).rows:
+            continue  # a corruption that no question has got
+        bench: Bench = read_bench(path, family=family, answers="any")
         for question in bench.questions:
             pictures = [image.read() for image in question.images]
             yield StoredRow(name, str(question.index), pictures, bench.rows[question.index])

@@ -61,6 +61,20 @@ def test_a_build_is_right(tmp_path: Path, kind: str) -> None:
     assert (without.remade, without.decoded) == (0, result.remade)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_corruption_that_no_question_has_got_is_right_too(tmp_path: Path, kind: str) -> None:
+    source = write_tsv(tmp_path / "own.tsv", 2)
+    plan = {
+        "levels": ("hard",),
+        "design": "balanced:1",
+        "corruptions": ("graffiti", "lens_flare", "lens_blur"),
+    }
+    build(source, tmp_path / "out", format=kind, **plan)
+    rows = sorted(output["rows"] for output in read_build(tmp_path / "out")["outputs"])
+    assert rows == [0, 1, 1]
+    assert check(tmp_path / "out", source).problems == ()
+
+
 def test_a_sample_is_spread_over_all_outputs(tmp_path: Path) -> None:
     source = write_tsv(tmp_path / "own.tsv", 6)
     build(source, tmp_path / "out", **PLAN)
