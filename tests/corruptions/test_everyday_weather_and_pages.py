@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdbench.corruptions import apply, corrupt, get_corruption_names, sample
+from mmdbench.corruptions import apply, corrupt, draw, get_corruption_names, sample
 from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import LEVELS
@@ -49,6 +49,21 @@ def test_levels_share_what_is_drawn():
     assert len({math.copysign(1, angle) for angle in angles}) == 1
     low, _, hard = (sample("everyday.perspective", BLACK.shape, level=v, seed=3)["insets"] for v in LEVELS)
     assert np.corrcoef(low, hard)[0, 1] > 0.99
+
+
+def test_at_the_weak_end_of_their_ranges_pictures_stay_as_they_are():
+    image = picture(1, 60, 90)
+    for name in names():
+        params = draw(load_spec(), name, image.shape, intensity=0, seed=2)
+        assert (apply(name, image, params) == image).all(), name
+
+
+def test_a_layer_of_share_one_hides_the_picture():
+    image = picture(1, 60, 90)
+    params = {"seed": 1, "density": 1.0, "patchiness": 0.0, "clearing": 0.0, "grey": 200}
+    assert (apply("everyday.fog", image, params) == 200).all()
+    half = apply("everyday.fog", image, params | {"density": 0.5}).astype(int)
+    assert np.abs(half - (image.astype(int) + 200) / 2).max() <= 1
 
 
 def test_streaks_of_rain_share_one_direction():
