@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdbench.corruptions import apply, corrupt, draw, get_corruption_names, sample
+from mmdbench.corruptions import apply, corrupt, get_corruption_names, sample
+from mmdbench.corruptions.operations import draw
 from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.records import LEVELS
