@@ -46,6 +46,7 @@ class Bench:
         family_reason: The reason for the family, in words.
         notes: The way in which unusual options and answers were read, for users.
         source: The dataset that the file was made of, with its revision; empty for other files.
+        column_map: The columns of that dataset by the names that they have here.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Bench:
     family_reason: str = ""
     notes: tuple[str, ...] = ()
     source: str = ""
+    column_map: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -197,7 +197,14 @@ def open_converted(path: Path, options: OpenOptions) -> Bench:
     )
     notes = (*bench.notes, f"its columns are {map_text(record.columns)}") if record.columns else bench.notes
     reason = "its answers are open" if record.family and not options.family else bench.family_reason
-    return replace(bench, info=info, source=record.source, notes=notes, family_reason=reason)
+    return replace(
+        bench,
+        info=info,
+        source=record.source,
+        column_map=record.columns,
+        notes=notes,
+        family_reason=reason,
+    )
 
 
 def _convert(source: Source, path: Path, settings: FetchSettings) -> SourceRecord:

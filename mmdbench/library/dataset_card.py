@@ -9,6 +9,7 @@ from typing import Any
 
 from mmdbench._version import __version__
 from mmdbench.benches import Bench
+from mmdbench.benches.column_map import map_text
 from mmdbench.benches.licences import forbidden_by, hub_licence
 from mmdbench.builds import BuildPlan
 from mmdbench.builds.manifest import BuiltOutput, Identity
@@ -100,6 +101,8 @@ def _command(plan: BuildPlan, benches: Sequence[Bench]) -> str:
     words = ["mmdbench", "build"]
     for bench in benches:
         words += ["--bench", bench.source or bench.name]
+    maps = {map_text(bench.column_map) for bench in benches if bench.column_map}
+    words += ["--column", maps.pop()] if len(maps) == 1 else []
     words += ["--level", ",".join(plan.levels), "--design", plan.design, "--seed", str(plan.seed)]
     words += ["--corruption", ",".join(plan.corruptions)] if plan.corruptions else []
     words += ["--sample", plan.sample] if plan.sample else []

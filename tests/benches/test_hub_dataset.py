@@ -202,6 +202,16 @@ def test_a_resumed_run_shows_the_newest_commit_and_asks_what_changed(hub: LocalH
     assert run.results.manifest["benches"][0]["source"] == f"hf:me/vqa@{'e' * 40}:default:test"
 
 
+def test_a_build_of_a_dataset_is_verified_without_the_hub(hub: LocalHub, tmp_path: Path) -> None:
+    mmdbench.build("hf:me/vqa", "OUT", columns=COLUMNS, levels=["hard"], progress=False)
+    manifest = json.loads((tmp_path / "OUT/manifest.json").read_text())
+    assert manifest["benches"][0]["source"] == f"hf:me/vqa@{hub.commit}:default:test"
+    hub.seen.clear()
+    done = CliRunner().invoke(app, ["verify", "OUT"])
+    assert done.exit_code == 0, done.output
+    assert not hub.seen
+
+
 def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch, hub: LocalHub) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match="datasets") as caught:

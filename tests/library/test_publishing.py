@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ pytest.importorskip("datasets", reason="datasets is not installed (extra: hub)")
 
 from typer.testing import CliRunner
 
-from hub_clients import point_clients_at
+from hub_clients import IMAGE, VALUE, parquet, point_clients_at
 from local_hub import LocalHub, serve_hub
 from mmdbench.benches import open_bench
 from mmdbench.benches.licences import forbidden_by
@@ -22,6 +23,7 @@ from mmdbench.cli import app
 from mmdbench.errors import UsageError
 from mmdbench.library.building import build, plan_build
 from mmdbench.library.publishing import prepare_dataset
+from pictures import picture, png
 
 # The client's own way of uploading.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")
@@ -64,6 +66,24 @@ def test_files_of_others_in_the_folder_are_not_published(hub: LocalHub, tmp_path
     hub.repositories.clear()
     push(tmp_path / "OUT")
     assert "private.txt" not in hub.repositories[REPO]
+
+
+def test_the_command_of_the_card_makes_the_same_bytes(hub: LocalHub, tmp_path: Path) -> None:
+    image = {"bytes": png(picture(1)), "path": "1.png"}
+    columns = {"ask": ["Which?", "What?"], "A": ["x", "y"], "B": ["z", "w"], "answer": ["A", "B"]}
+    features = dict.fromkeys(columns, VALUE) | {"image": IMAGE}
+    hub.repositories["datasets/me/vqa"] = {
+        "test.parquet": parquet({**columns, "image": [image, image]}, features)
+    }
+    map_of_columns = {"columns": {"question": "ask"}, "levels": ["hard"], "format": "parquet"}
+    build("hf:me/vqa", tmp_path / "OUT", progress=False, push="me/degraded", **map_of_columns)
+    text = hub.repositories[REPO]["README.md"].decode()
+    line = next(line for line in text.splitlines() if line.startswith("mmdbench build"))
+    words = shlex.split(line.replace(" DIR", " AGAIN"))[1:]
+    done = CliRunner().invoke(app, [*words, "--data-dir", "elsewhere"])
+    assert done.exit_code == 0, done.output
+    name = "me.vqa.test_hard-00000-of-00001.parquet"
+    assert (tmp_path / "AGAIN" / name).read_bytes() == hub.repositories[REPO][name]
 
 
 @pytest.mark.parametrize("form", ["parquet", "folder"])
