@@ -91,3 +91,25 @@ def test_a_notebook_with_widgets_shows_a_bar_and_one_without_them_shows_lines(mo
     assert drawn == [True]
     assert not Screen(file=io.StringIO()).is_jupyter
     assert "2 of 2" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_an_error_before_the_first_step_leaves_no_empty_bar(monkeypatch, steps):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+
+    def work():
+        with Bar("toy") as bar:
+            for done in range(steps):
+                bar.update(done, 9)
+            raise ValueError("no key")
+
+    with pytest.raises(ValueError, match="no key"):
+        work()
+    erased = "\x1b[2K" in screen.getvalue().rpartition("toy")[2]
+    assert erased == (steps == 0)
