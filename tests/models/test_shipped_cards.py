@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import replace
 from datetime import date
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from mmdbench.adapters._openai_api.settings import read_settings
 
-from child_processes import Child
+from child_processes import Child, run_program
 from faulty_server import FaultyServer
 from mmdbench.cli.doctor import doctor
 from mmdbench.cli.evaluate import evaluate
@@ -40,13 +39,17 @@ def test_shipped_cards_hold_no_secret():
     assert read_cards(Path(__file__).resolve().parents[2] / "adapters" / "cards.toml") == CARDS
 
 
-def find_with_a_key_that_is_an_endpoint():
-    os.environ["SOME_API_KEY"] = CARDS["openai"].endpoint
-    assert find_card("chance") == CARDS["chance"]
+FIND_WITH_A_KEY_THAT_IS_AN_ENDPOINT = f"""
+import os
+os.environ["SOME_API_KEY"] = "{CARDS["openai"].endpoint}"
+from mmdbench.models.cards import find_card
+assert find_card("chance").adapter == "chance"
+"""
 
 
 def test_shipped_cards_are_not_searched_for_secrets():
-    with Child([], find_with_a_key_that_is_an_endpoint) as child:
+    """In a process of its own, for they are read once."""
+    with Child([FIND_WITH_A_KEY_THAT_IS_AN_ENDPOINT], run_program) as child:
         assert child.wait() == 0, child.stderr
 
 
