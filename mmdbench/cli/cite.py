@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.completion import complete_runs
 from mmdbench.cli._shared.output import print_rendering
 from mmdbench.cli._shared.urls import FOLDER
 
@@ -15,7 +16,10 @@ __all__ = ["cite"]
 
 
 def cite(
-    runs: Annotated[list[Path] | None, typer.Argument(parser=FOLDER, help="Folders of runs.")] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(parser=FOLDER, help="Folders of runs.", autocompletion=complete_runs),
+    ] = None,
     judge: opts.Judge = "",
 ) -> None:
     """Print BibTeX entries, and for each run a paragraph of methods."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.completion import completes
 from mmdbench.cli._shared.errors import guarded
 from mmdbench.cli._shared.lazy_verbs import Group, VerbCommand
 from mmdbench.cli._shared.output import say
@@ -65,7 +66,10 @@ def get(names: Names, data_dir: opts.LocalDataDir = None, yes: opts.Yes = False)
 
 @guarded
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; none for all.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Benchmarks; none for all.", autocompletion=completes("benches")),
+    ] = None,
     data_dir: opts.LocalDataDir = None,
 ) -> None:
     """Compare checksums with those of the published files; exit 4 if one differs."""
@@ -78,7 +82,8 @@ def verify(
 
 @guarded
 def path(
-    name: Annotated[str, typer.Argument(help="A benchmark.")], data_dir: opts.LocalDataDir = None
+    name: Annotated[str, typer.Argument(help="A benchmark.", autocompletion=completes("benches"))],
+    data_dir: opts.LocalDataDir = None,
 ) -> None:
     """Print the path of a benchmark's file, or of a degraded one."""
     from mmdbench.benches.data_files import data_path

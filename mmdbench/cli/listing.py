@@ -27,8 +27,14 @@ _COLUMNS = {
 }
 
 
+def _complete_kind(incomplete: str) -> list[str]:
+    return [kind for kind in _COLUMNS if kind.startswith(incomplete)]
+
+
 def list_names(
-    what: Annotated[str, typer.Argument(help=f"Kind of names: {', '.join(_COLUMNS)}.")],
+    what: Annotated[
+        str, typer.Argument(help=f"Kind of names: {', '.join(_COLUMNS)}.", autocompletion=_complete_kind)
+    ],
     corruption_set: opts.CorruptionSet = opts.DEFAULT_SET,
     as_json: opts.Json = False,
 ) -> None:

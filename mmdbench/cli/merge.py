@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.completion import complete_runs
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.urls import FOLDER
 
@@ -15,7 +16,9 @@ __all__ = ["merge"]
 
 
 def merge(
-    runs: Annotated[list[Path], typer.Argument(parser=FOLDER, help="Folders of the shards.")],
+    runs: Annotated[
+        list[Path], typer.Argument(parser=FOLDER, help="Folders of the shards.", autocompletion=complete_runs)
+    ],
     out: opts.RunOut,
     prefer: Annotated[
         str, typer.Option(help="Answer that counts if two shards differ: first (shard named) or newest.")

@@ -10,6 +10,7 @@ import typer
 
 from mmdbench.benches.catalog import bench_title
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.completion import complete_runs
 from mmdbench.cli._shared.output import print_json, print_paths, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import BENCH, LOCAL, OUT
@@ -26,7 +27,9 @@ _SHOWN = 20
 
 
 def score(
-    run: Annotated[Path | None, typer.Argument(parser=OUT, help="Folder of a run.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(parser=OUT, help="Folder of a run.", autocompletion=complete_runs)
+    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(parser=LOCAL, help="File of predictions made elsewhere: .xlsx, .tsv, .json, .jsonl."),

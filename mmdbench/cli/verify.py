@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmdbench.cli._shared import options as opts
+from mmdbench.cli._shared.completion import complete_runs
 from mmdbench.cli._shared.output import say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import FOLDER
@@ -20,7 +21,10 @@ _CANNOT_TELL = 3
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(parser=FOLDER, help="Folder of a build.", metavar="DIR")],
+    folder: Annotated[
+        Path,
+        typer.Argument(parser=FOLDER, help="Folder of a build.", metavar="DIR", autocompletion=complete_runs),
+    ],
     sample: Annotated[int, typer.Option(help="Make only so many pictures again; 0: all.", min=0)] = 0,
     source: opts.SourceFiles = None,
     data_dir: opts.DataDir = None,

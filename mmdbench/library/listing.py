@@ -13,8 +13,8 @@ def named_rows(what: str) -> list[dict[str, Any]]:
     """Names of one kind with what they mean.
 
     Args:
-        what: `designs`, `levels`, `tables`, `protocols`, `families`, `tasks` or
-            `presets`.
+        what: `designs`, `levels`, `tables`, `protocols`, `families`, `tasks`,
+            `presets` or `published`.
 
     Returns:
         One dict for each name.
@@ -27,6 +27,7 @@ def named_rows(what: str) -> list[dict[str, Any]]:
         "families": _families,
         "tasks": _tasks,
         "presets": _presets,
+        "published": _published,
     }
     return rows[what]()
 
@@ -71,6 +72,12 @@ def _families() -> list[dict[str, Any]]:
         for name, family in FAMILIES.items()
         if family.selectable
     ]
+
+
+def _published() -> list[dict[str, Any]]:
+    from mmdbench.report.published import published_names
+
+    return [{"name": name} for name in published_names()]
 
 
 def _presets() -> list[dict[str, Any]]:

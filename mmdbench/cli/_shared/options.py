@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mmdbench.cli._shared.completion import complete_runs, complete_runs_or_published, completes
 from mmdbench.cli._shared.urls import BENCH, DATA_DIR, FILE, FOLDER, LOCAL, OUT, RUN
 from mmdbench.errors import UsageError
 from mmdbench.records import CLEAN, LEVELS, PAPER_SET
@@ -23,16 +24,28 @@ process_option = partial(typer.Option, rich_help_panel="Processes")
 _RUNS_HELP = "Folders of runs, and published results such as paper:clear-rl; the first is the reference."
 _DATA_DIR_HELP = "Folder of benchmark files, searched before $LMUData and ~/LMUData."
 
-RunFolder = Annotated[Path, typer.Argument(parser=FOLDER, help="Folder of a run.")]
-RunsOrPublished = Annotated[list[str], typer.Argument(parser=RUN, help=_RUNS_HELP)]
+RunFolder = Annotated[
+    Path, typer.Argument(parser=FOLDER, help="Folder of a run.", autocompletion=complete_runs)
+]
+RunsOrPublished = Annotated[
+    list[str], typer.Argument(parser=RUN, help=_RUNS_HELP, autocompletion=complete_runs_or_published)
+]
 
-Model = Annotated[str, typer.Option("--model", help="Name of a model card; see: mmdbench list models")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="Name of a model card; see: mmdbench list models",
+        autocompletion=completes("models"),
+    ),
+]
 Models = Annotated[
     list[str],
     typer.Option(
         "--model",
         help="Name of a model card; see: mmdbench list models. Repeatable: each model then has a run of its "
         "own, and limits hold for each.",
+        autocompletion=completes("models"),
     ),
 ]
 Labels = Annotated[
@@ -45,7 +58,10 @@ Labels = Annotated[
 Benches = Annotated[
     list[str],
     typer.Option(
-        "--bench", parser=BENCH, help="A benchmark, a set such as mmd, hf:owner/name, or a file; repeatable."
+        "--bench",
+        parser=BENCH,
+        help="A benchmark, a set such as mmd, hf:owner/name, or a file; repeatable.",
+        autocompletion=completes("benches"),
     ),
 ]
 RunOut = Annotated[Path, typer.Option("-o", "--out", parser=OUT, help="Folder of the run.")]
@@ -58,7 +74,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON with unrounded nu
 Tables = Annotated[
     list[str] | None,
     typer.Option(
-        "--table", help="Print only these tables, or all; see: mmdbench list tables; with commas or repeated."
+        "--table",
+        help="Print only these tables, or all; see: mmdbench list tables; with commas or repeated.",
+        autocompletion=completes("tables", commas=True),
     ),
 ]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
@@ -87,7 +105,14 @@ Columns = Annotated[
 ]
 Offline = Annotated[bool, question_option("--offline", help="Never download.")]
 Yes = Annotated[bool, question_option("--yes", help="Download more than 1 GB without asking.")]
-Family = Annotated[str, question_option("--family", help="Question family of a TSV file of your own.")]
+Family = Annotated[
+    str,
+    question_option(
+        "--family",
+        help="Question family of a TSV file of your own.",
+        autocompletion=completes("families"),
+    ),
+]
 Sample = Annotated[str, question_option("--sample", help="Draw so many questions: 200, or 200/bench.")]
 SourceFiles = Annotated[
     list[Path] | None,
@@ -99,6 +124,7 @@ Levels = Annotated[
     picture_option(
         "--level",
         help="Levels: low, mid, hard; eval and build also take clean and recoded; with commas or repeated.",
+        autocompletion=completes("levels", commas=True),
     ),
 ]
 Design = Annotated[
@@ -107,6 +133,7 @@ Design = Annotated[
         "--design",
         help="Corruptions of each question: mixed, grid or balanced:K; eval also takes drawn, released "
         "and, with --task perceive, chain:K.",
+        autocompletion=completes("designs"),
     ),
 ]
 Corruptions = Annotated[
@@ -115,6 +142,7 @@ Corruptions = Annotated[
         "--corruption",
         help="Use only these corruptions: names, categories, all, module:function or file.py:function, "
         "with commas or repeated.",
+        autocompletion=completes("corruptions", commas=True),
     ),
 ]
 CorruptionSet = Annotated[
@@ -123,6 +151,7 @@ CorruptionSet = Annotated[
         "--corruption-set",
         help="Set that the corruptions are of: paper, everyday, or one of an installed package; all of it "
         "without --corruption.",
+        autocompletion=completes("sets"),
     ),
 ]
 CorruptionCode = Annotated[
@@ -187,6 +216,7 @@ Protocol = Annotated[
         "--protocol",
         help="Grading protocol: clear/1, vlmevalkit/1, rbench/official or rbench/ours. "
         "A stored run keeps its own unless you name one.",
+        autocompletion=completes("protocols"),
     ),
 ]
 Extraction = Annotated[
@@ -194,6 +224,7 @@ Extraction = Annotated[
     grading_option(
         "--extraction",
         help="Answer extraction: sane, lenient, clear or none. A stored run keeps its own by default.",
+        autocompletion=completes("extractions"),
     ),
 ]
 Judge = Annotated[
