@@ -73,6 +73,18 @@ def test_inspect_itself_reads_the_logs(run: Run, scores: dict[str, float], tmp_p
     assert log.samples[0].messages[-1].text == log.samples[0].output.completion
 
 
+@needs("inspect_ai")
+def test_inspects_viewer_takes_the_logs(run: Run, tmp_path: Path) -> None:
+    from inspect_ai.log import bundle_log_dir
+
+    paths = exported(run, tmp_path / "logs", "inspect")
+    bundle_log_dir(str(tmp_path / "logs"), str(tmp_path / "site"))
+    assert (tmp_path / "site/index.html").exists()
+    listed = json.loads((tmp_path / "site/logs/listing.json").read_text())
+    assert sorted(listed) == sorted(path.name for path in paths)
+    assert {found["status"] for found in listed.values()} == {"success"}
+
+
 def test_lm_eval_files_hold_scores_and_samples(run: Run, scores: dict[str, float], tmp_path: Path) -> None:
     results, *samples = exported(run, tmp_path, "lm-eval")
     record = json.loads(results.read_text())

@@ -74,7 +74,8 @@ def _log(run: ExportedRun, task: ExportedTask, name: str) -> dict[str, Any]:
         },
         "results": _results(task, samples),
         "stats": {"started_at": first, "completed_at": last, "model_usage": _usage(run, samples)},
-        "error": _error(problem) if problem else None,
+        # Without a problem there is no such field: Inspect's reader of headers takes no null for one.
+        **({"error": _error(problem)} if problem else {}),
         "samples": samples,
     }
 
