@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mmdbench.errors import DataError, ModelError, UsageError
+from mmdbench.errors import DataError, DownloadError, ModelError, UsageError
 from mmdbench.library.sources import download_progress
 from mmdbench.library.user_interface import UserInterface
 
@@ -81,19 +81,30 @@ class Fetching:
         if self.offline or is_offline():
             return
         with download_progress(self.interface) as settings:
-            missing = missing_published(plan, benches, data_dir, settings)
+            # The Hub is asked for their sizes; a dry run does not wait for a host that cannot be reached.
+            patience = replace(settings, retries=0) if self.dry_run else settings
+            try:
+                missing = missing_published(plan, benches, data_dir, patience)
+            except DownloadError:
+                if not self.dry_run:
+                    raise
+                raise _uncounted() from None
             if not missing:
                 return
             show_missing(released_files(missing), self.interface)
             if self.dry_run:
-                raise DataError(
-                    "The work on released files cannot be counted before they are downloaded.",
-                    hint="Leave out --dry-run, or get them first: mmdbench data get NAME",
-                )
+                raise _uncounted()
             require_consent(sum(file.bytes for file in missing), self.interface, yes=self.yes)
             for state in fetch_published(missing, data_dir, settings):
                 if state.checksum == "mismatch":
                     self.interface.note(f"{state.path} is not the file that was published. {state.note}")
+
+
+def _uncounted() -> DataError:
+    return DataError(
+        "The work on released files cannot be counted before they are downloaded.",
+        hint="Leave out --dry-run, or get them first: mmdbench data get NAME",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mmdbench.benches.catalog import find_bench
 from mmdbench.benches.stand_in import stand_in
 from mmdbench.cli import app
-from mmdbench.errors import DataError
+from mmdbench.errors import DataError, DownloadError
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +75,17 @@ def test_files_that_are_not_the_published_ones_are_one_line(tmp_path, make_tsv, 
     assert (
         "MMStar: 3 rows, the published one has 1500; RealWorldQA: 3 rows, the published one has 765." in said
     )
+
+
+def test_released_files_are_not_waited_for(monkeypatch):
+    waited = []
+
+    def listing(settings):
+        waited.append(settings.retries)
+        raise DownloadError("no connection")
+
+    monkeypatch.setattr("mmdbench.variants.released_data.list_published", listing)
+    words = ("eval", "--model", "chance", "--bench", "MMStar", "--design", "released", "--dry-run")
+    said = call(*words, code=2).stderr
+    assert "cannot be counted before they are downloaded" in said
+    assert waited == [0]
