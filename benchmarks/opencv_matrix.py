@@ -34,7 +34,7 @@ DRAWN = (
     *("lens_flare", "motion_blur", "dirty_lens", "graffiti", "watermark_damage"),
     *(
         f"everyday.{name}"
-        for name in ("rain", "snow", "perspective", "rotation", "occlusion", "moire", "elastic")
+        for name in ("low_resolution", "rain", "snow", "perspective", "rotation", "occlusion", "moire")
     ),
 )
 PLAIN_CPU = {"OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL,AVX2,FMA3,AVX,FP16,SSE4.2,SSE4.1"}

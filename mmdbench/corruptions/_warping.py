@@ -30,13 +30,18 @@ def in_32nds(position: NDArray[np.floating[Any]], length: int, margin: int = 0) 
     """
     single = np.clip(position, -margin, length - 1 + margin).astype(np.float32)
     single *= np.float32(32)
-    return np.rint(single, out=single).astype(np.int32)
+    return np.asarray(np.rint(single, out=single), np.int32)
 
 
 def warp(
-    image: Image, columns: NDArray[np.int32], rows: NDArray[np.int32], outside: Sequence[int] | None = None
+    image: Image,
+    columns: NDArray[np.int32],
+    rows: NDArray[np.int32],
+    outside: Sequence[int] | None = None,
+    *,
+    cubic: bool = False,
 ) -> Image:
-    """The picture whose pixel at (y, x) is the image's at (rows, columns), bilinear.
+    """The picture whose pixel at (y, x) is the image's at (rows, columns), bilinear or bicubic.
 
     Args:
         image: H×W or H×W×3.
@@ -44,6 +49,7 @@ def warp(
             most one px outside the image.
         rows: As `columns`.
         outside: The colour beyond the border; the nearest pixel if not given.
+        cubic: Interpolate by cubic curves.
 
     Returns:
         The warped picture.
@@ -57,6 +63,6 @@ def warp(
         whole[strip, :, 0], whole[strip, :, 1] = x >> 5, y >> 5
         fraction[strip] = (x & 31) | (y & 31) << 5
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
-    fill = tuple(outside or ())
-    warped = cv2.remap(image, whole, fraction, cv2.INTER_LINEAR, borderMode=border, borderValue=fill)
+    fill, method = tuple(outside or ()), cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    warped = cv2.remap(image, whole, fraction, method, borderMode=border, borderValue=fill)
     return np.asarray(warped, dtype=np.uint8).reshape(height, width, *image.shape[2:])

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdbench.corruptions import corrupt, sample
+from mmdbench.corruptions import apply, corrupt, sample
 from mmdbench.corruptions.calibration import resized
 from mmdbench.corruptions.images import grey_of
 from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.corruptions.sets import set_members
 from mmdbench.corruptions.severity import ssim
 from mmdbench.corruptions.spec_file import load_spec, read_stanza, shipped_spec
-from mmdbench.errors import SpecError
+from mmdbench.errors import ParamsError, SpecError
 from mmdbench.records import LEVELS
 from mmdbench.system.images import decode_image
 from pictures import picture
@@ -165,3 +165,84 @@ def test_things_move_by_the_share_of_the_short_side_that_the_ladder_names(name):
             inside = made[..., 2] == 255
             moved.append(np.hypot(*(made.astype(float) - places)[inside][:, :2].T).mean() / 256)
         assert np.mean(moved) == pytest.approx(share, rel=0.25)
+
+
+def test_a_recorded_size_larger_than_the_picture_is_refused():
+    with pytest.raises(ParamsError, match=r"\[90, 20\] is larger than the image"):
+        apply("everyday.low_resolution", picture(1, 60, 80), {"size": [90, 20], "down": 1, "up": 0})
+
+
+def test_the_small_picture_is_made_and_enlarged_in_three_ways_each():
+    drawn = [sample("everyday.low_resolution", (60, 80), level="mid", seed=seed) for seed in range(60)]
+    assert {(params["down"], params["up"]) for params in drawn} == {
+        (d, u) for d in range(3) for u in range(3)
+    }
+    stripes = np.where(np.arange(80)[None, :, None] % 2, 255, 0).repeat(60, 0).repeat(3, 2).astype(np.uint8)
+    small = {"size": [20, 15]}
+    nearest, area = (
+        apply("everyday.low_resolution", stripes, small | {"down": way, "up": 0}) for way in (0, 1)
+    )
+    assert set(np.unique(nearest)) <= {0, 255}
+    assert np.unique(area).tolist() == [128]
+
+
+def test_noise_is_of_counted_light_and_of_the_read_out():
+    """Variance of Poisson's electrons and of reading; the mean light stays."""
+    light = np.where((v := np.arange(256) / 255) <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    for value in (128, 188):
+        flat = np.full((300, 300, 3), value, np.uint8)
+        made = light[apply("everyday.sensor_noise", flat, {"white": 400.0, "read_noise": 5.0, "seed": 3})]
+        assert made.mean() == pytest.approx(light[value], rel=0.01)
+        assert (400 * made).var() == pytest.approx(400 * light[value] + 25, rel=0.05)
+
+
+def test_light_is_multiplied_and_clipped():
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    assert (apply("everyday.overexposure", ramp, {"stops": 0.0}) == ramp).all()
+    made = apply("everyday.overexposure", ramp, {"stops": 1.0}).ravel()[::3]
+    assert made[188] == 255  # half of white's light
+    assert made[137] == 188
+    assert (np.diff(made.astype(int)) >= 0).all()
+
+
+def test_red_grows_and_blue_shrinks_about_the_centre():
+    image = np.zeros((101, 101, 3), np.uint8)
+    image[48:53, 88:93] = 255
+    made = apply("everyday.chromatic_aberration", image, {"centre": [50, 50], "magnification": 0.1})
+    red, green, blue = (np.average(np.arange(101), weights=made[50, :, k]) for k in range(3))
+    assert (red, green, blue) == (pytest.approx(94, abs=0.3), 90, pytest.approx(86, abs=0.3))
+
+
+def test_glass_only_moves_pixels_and_none_further_than_its_reach():
+    image = np.zeros((61, 61, 3), np.uint8)
+    image[30, 30] = [255, 128, 7]
+    params = {"reach": 4.0, "seed": 5}
+    made = apply("everyday.glass_blur", image, params)
+    assert {tuple(pixel) for pixel in made.reshape(-1, 3)} <= {(0, 0, 0), (255, 128, 7)}
+    rows, columns = np.nonzero(made[..., 0])
+    assert max(np.abs(rows - 30).max(initial=0), np.abs(columns - 30).max(initial=0)) <= 4
+    assert (apply("everyday.glass_blur", image, params | {"reach": 0.0}) == image).all()
+
+
+def test_lost_blocks_keep_their_mean_and_the_others_their_pixels():
+    image = picture(2, 96, 128)
+    params = {"lost": 0.5, "block": 16, "run": 2, "motion": 10, "seed": 1}
+    made = apply("everyday.video_blocks", image, params)
+    blocks = [one.reshape(6, 16, 8, 16, 3).astype(float) for one in (image, made)]
+    same = (blocks[0] == blocks[1]).all(axis=(1, 3, 4))
+    assert 0.25 < same.mean() < 0.75
+    assert np.abs(blocks[0].mean(axis=(1, 3)) - blocks[1].mean(axis=(1, 3))).max() < 6  # clipped at white
+    assert (apply("everyday.video_blocks", image, params | {"lost": 0.0}) == image).all()
+
+
+def test_a_chain_of_copies_is_its_jpegs_in_turn():
+    image = picture(4, 64, 64)
+    once = apply("everyday.re_encoding", image, {"generations": [[64, 64, 30]]})
+    assert (once == apply("jpeg_compression", image, {"quality": 30})).all()
+    twice = apply("everyday.re_encoding", image, {"generations": [[64, 64, 30], [64, 64, 50]]})
+    assert (twice == apply("jpeg_compression", once, {"quality": 50})).all()
+    drawn = [
+        sample("everyday.re_encoding", (900, 900), level=level, seed=4)["generations"] for level in LEVELS
+    ]
+    widths = np.array([[width for width, _, _ in generations] for generations in drawn])
+    assert np.ptp(widths / widths[:, :1], axis=0).max() < 0.02

@@ -6,30 +6,63 @@ these and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from PIL import Image as PilImage
+from numpy.typing import NDArray
 
 from mmdbench.corruptions import params as p
 from mmdbench.corruptions import transmission as paper
 from mmdbench.corruptions._random import random_bytes
+from mmdbench.corruptions._warping import in_32nds, warp
 from mmdbench.corruptions.definition import Image, corruption
+from mmdbench.errors import ParamsError
 
 if TYPE_CHECKING:
     from mmdbench.corruptions._random import Stream
     from mmdbench.corruptions.spec import Values
 
-# Pillow's, because it computes with whole numbers: OpenCV's differ between versions.
-_METHODS = (PilImage.Resampling.NEAREST, PilImage.Resampling.BOX, PilImage.Resampling.BICUBIC)
-_AREA = 1
+Indices = NDArray[np.intp]
+
 _SIDE = p.row(2, 1, p.COORDINATE)
 
 
-def _resized(image: Image, size: tuple[int, int], method: int) -> Image:
-    """The image at a size (width, height) in px, by the nearest pixel (0), area (1) or bicubic (2)."""
-    return np.asarray(PilImage.fromarray(image).resize(size, _METHODS[method]))
+def _nearest(image: Image, size: Sequence[int]) -> Image:
+    """The image at a size (width, height) in px, by the nearest pixel, the same in every OpenCV."""
+    made = cv2.resize(image, (size[0], size[1]), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(made, np.uint8).reshape(size[1], size[0], 3)
+
+
+def _bilinear(image: Image, size: Sequence[int]) -> Image:
+    """The image at a size (width, height) in px, bilinear, the same in every OpenCV."""
+    made = cv2.resize(image, (size[0], size[1]), interpolation=cv2.INTER_LINEAR_EXACT)
+    return np.asarray(made, np.uint8).reshape(size[1], size[0], 3)
+
+
+def _bicubic(image: Image, size: Sequence[int]) -> Image:
+    """The image at a size (width, height) in px, by cubic curves through the nearest 4×4 pixels."""
+    columns, rows = (
+        in_32nds((np.arange(new) + 0.5) * (old / new) - 0.5, old)
+        for new, old in zip(size, image.shape[1::-1], strict=True)
+    )
+    return warp(image, columns[None], rows[:, None], cubic=True)
+
+
+def _averaged(image: Image, size: Sequence[int]) -> Image:
+    """The image at a smaller size (width, height) in px: the mean of the whole pixels in each box."""
+    lines, columns = (
+        np.arange(new + 1) * old // new for new, old in zip(size[::-1], image.shape[:2], strict=True)
+    )
+    return np.rint(_means(image, lines, columns)).astype(np.uint8)
+
+
+def _means(image: Image, lines: Indices, columns: Indices) -> NDArray[np.float64]:
+    """The means between these rows and these columns, which include both borders of the image."""
+    corners = cv2.integral(image, sdepth=cv2.CV_64F)[lines][:, columns]
+    pixels = np.outer(np.diff(lines), np.diff(columns))
+    return np.asarray(np.diff(np.diff(corners, axis=0), axis=1) / pixels[..., None])
 
 
 def _smaller(size: tuple[int, int], share: float) -> list[int]:
@@ -39,15 +72,23 @@ def _smaller(size: tuple[int, int], share: float) -> list[int]:
 
 def sample_low_resolution(values: Values, rng: Stream) -> dict[str, Any]:
     """The small size in px, and the methods of the ways down and up."""
-    methods = {way: rng.integer(0, len(_METHODS) - 1) for way in ("down", "up")}
+    methods = {way: rng.integer(0, 2) for way in ("down", "up")}
     return {"size": _smaller(values.size, 1 / values.number("factor")), **methods}
 
 
 @corruption(sample_low_resolution, size=_SIDE, down=p.integer(0, 2), up=p.integer(0, 2))
 def low_resolution(image: Image, params: p.Params) -> Image:
-    """Bring the image to the small size and back."""
-    small = _resized(image, params["size"], params["down"])
-    return _resized(small, image.shape[1::-1], params["up"])
+    """Bring the image to the small size and back, by the nearest pixel (0), area (1) or bicubic (2).
+
+    Areas are averaged on the way down, and bilinear on the way up.
+    """
+    if any(small > large for small, large in zip(params["size"], image.shape[1::-1], strict=True)):
+        raise ParamsError(
+            f"low_resolution: the size {params['size']} is larger than the image.",
+            hint="Draw the params with sample() for an image of this size.",
+        )
+    small = (_nearest, _averaged, _bicubic)[params["down"]](image, params["size"])
+    return (_nearest, _bilinear, _bicubic)[params["up"]](small, image.shape[1::-1])
 
 
 def sample_glass_blur(values: Values, rng: Stream) -> dict[str, Any]:
@@ -95,13 +136,8 @@ def video_blocks(image: Image, params: p.Params) -> Image:
     place[..., 0] = np.clip(np.arange(width) + way[:, runs, 0], 0, width - 1)[rows]
     place[..., 1] = np.clip(np.arange(height)[:, None] + way[rows, :, 1], 0, height - 1)[:, runs]
     guess = np.asarray(cv2.remap(image, place, None, cv2.INTER_NEAREST)).reshape(image.shape)
-    bottoms, rights = np.append(tops, height), np.append(lefts, width)
-    pixels = np.outer(np.diff(bottoms), np.diff(rights))[..., None]
-    sums = [
-        np.diff(np.diff(cv2.integral(one, sdepth=cv2.CV_64F)[bottoms][:, rights], axis=0), axis=1)
-        for one in (image, guess)
-    ]
-    residue = np.rint((sums[0] - sums[1]) / pixels)
+    lines, columns = np.append(tops, height), np.append(lefts, width)
+    residue = np.rint(_means(image, lines, columns) - _means(guess, lines, columns))
     for change, mix in ((residue, cv2.add), (-residue, cv2.subtract)):
         blocks = np.maximum(change, 0).astype(np.uint8)
         mix(guess, np.repeat(np.repeat(blocks, side, axis=1), side, axis=0)[:height, :width], dst=guess)
@@ -114,7 +150,7 @@ def sample_re_encoding(values: Values, rng: Stream) -> dict[str, Any]:
     for _ in range(values.integer("generations")):
         share = values.number("size") * rng.uniform(*values.constant("size_varies"))
         quality = values.number("quality") * rng.uniform(*values.constant("quality_varies"))
-        generations.append([*_smaller(values.size, share), max(1, round(quality))])
+        generations.append([*_smaller(values.size, share), min(max(1, round(quality)), 100)])
     return {"generations": generations}
 
 
@@ -123,12 +159,7 @@ def re_encoding(image: Image, params: p.Params) -> Image:
     """Bring the image to a size and through JPEG, once for each generation, and back to its own size."""
     copy = image
     for width, height, quality in params["generations"]:
-        copy = _resized(copy, (width, height), _AREA) if copy is image else _bilinear(copy, (width, height))
-        copy = paper.jpeg_compression.apply(copy, {"quality": quality})
+        # Bilinear takes no more than 2×2 pixels into account.
+        smaller = _averaged if 2 * width < copy.shape[1] and 2 * height < copy.shape[0] else _bilinear
+        copy = paper.jpeg_compression.apply(smaller(copy, (width, height)), {"quality": quality})
     return _bilinear(copy, image.shape[1::-1])
-
-
-def _bilinear(image: Image, size: tuple[int, int]) -> Image:
-    """The image at a size (width, height) in px, by the method that OpenCV keeps to the bit."""
-    made = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR_EXACT)
-    return np.asarray(made, np.uint8).reshape(*size[::-1], 3)
