@@ -38,7 +38,7 @@ def test_groff_reads_the_page():
     if not shutil.which("groff"):
         pytest.skip("groff is not installed")
     done = subprocess.run(
-        ["groff", "-K", "utf8", "-man", "-ww", "-Tutf8", str(PAGE)],
+        ["groff", "-K", "utf8", "-man", "-ww", "-Tutf8", "-P-c", "-P-b", "-P-u", str(PAGE)],
         capture_output=True,
         text=True,
         check=True,
