@@ -17,7 +17,7 @@ from mmdbench.cli._shared.lazy_verbs import MISUSE
 from mmdbench.cli._shared.options import split_option
 from mmdbench.corruptions.plugins import use_corruptions
 from mmdbench.library.listing import named_rows
-from mmdbench.records import LEVEL_ORDER
+from mmdbench.records import LEVEL_ORDER, PAPER_SET
 from mmdbench.report.tables.names import TABLES
 from mmdbench.variants.design import parse_design
 
@@ -104,7 +104,8 @@ def check_values(values: dict[str, Any]) -> None:
     if values.get("design"):
         parse_design(values["design"])
     names = names_in(values.get("corruption"))
-    use_corruptions([name for name in names if ":" not in name and name not in INSTALLED])
+    within = values.get("corruption_set") or PAPER_SET
+    use_corruptions([name for name in names if ":" not in name and name not in INSTALLED], within)
 
 
 def parsed(words: list[str], *, whole: bool) -> None:
