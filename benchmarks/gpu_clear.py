@@ -1,4 +1,4 @@
-"""Time and memory of CLEAR inference at its real size on a GPU: random weights, 14.6 B parameters.
+"""Time and memory of CLEAR at its real size on a GPU, asked and trained: random weights, 14.6 B parameters.
 
     python benchmarks/gpu_clear.py --folder /scratch/clear [--steps 30 50] [--repeats 3]
     python benchmarks/gpu_clear.py --folder /tmp/tiny --tiny       # a trial of the script, on any machine
@@ -7,8 +7,10 @@ Writes a random checkpoint in the published layout once (bfloat16, 30 GB of disk
 the real loader and measures: seconds to load, tokens per second alone and in a batch, milliseconds and
 launches of a decoded token as it is and compiled (`--compiler`) against the time of reading its bytes,
 seconds of reading, seconds of a restoration by the fast, the compiled and the plain path, and peak
-memory. Random weights never ask for a restoration, so the thoughts are given; the arithmetic is that
-of the real model. Needs a GPU with 40 GB or more, and some minutes. Prints one JSON object.
+memory; then seconds and peak memory of passes forward and backward of the supervised training, over packs
+of `--rows`, without an optimiser. Random weights never ask for a restoration, so the thoughts are given; the
+arithmetic is that of the real model. Needs a GPU with 40 GB or more (with training 80 GB; `--rows` without
+a number leaves it out), and some minutes. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from mmdbench.adapters._clear.memory import check_memory
 from mmdbench.adapters._local.devices import pick_device
 from PIL import Image
 
+from clear_training import training_step
 from mmdbench.bagel.checkpoint import find_weights
 from mmdbench.bagel.chunks import Engine, append_text, grid_of
 from mmdbench.bagel.context import EMPTY
@@ -190,6 +193,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[30, 50])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["640x480", "1024x1024"])
+    parser.add_argument("--rows", type=int, nargs="*", default=[4096, 16384], help="of packs to train on")
     parser.add_argument("--compiler", default="inductor", help="the backend of torch.compile")
     parser.add_argument("--bandwidth", type=float, default=4.8e12, help="bytes per second; an H200's")
     given = parser.parse_args()
@@ -221,7 +225,8 @@ def main() -> None:
         if device.type == "cuda":
             one["peak_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
         found.append(one)
-    print(json.dumps(result | {"sizes": found}, indent=2))
+    trained = [training_step(engine, given.folder / "set", rows, given.repeats) for rows in given.rows]
+    print(json.dumps(result | {"sizes": found, "training": trained}, indent=2))
 
 
 if __name__ == "__main__":

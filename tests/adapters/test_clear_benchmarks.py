@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(autouse=True)
 def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
-    for name in ("clear", "gpu_clear"):
+    for name in ("clear", "gpu_clear", "clear_training"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -40,7 +40,7 @@ def test_the_script_for_a_gpu_in_small(monkeypatch, capsys, tmp_path):
     import gpu_clear
 
     words = ["--folder", str(tmp_path / "c"), "--tiny", "--steps", "3", "--repeats", "1", "--sizes", "96x64"]
-    words += ["--compiler", "eager"]  # traces the steps, and compiles nothing
+    words += ["--rows", "300", "--compiler", "eager"]  # traces the steps, and compiles nothing
     found = []
     for _ in range(2):  # writes the checkpoint once
         monkeypatch.setattr(sys, "argv", ["gpu_clear.py", *words])
@@ -55,6 +55,10 @@ def test_the_script_for_a_gpu_in_small(monkeypatch, capsys, tmp_path):
     (size,) = found[0]["sizes"]
     assert size["latent_tokens"] == 24
     assert all(value > 0 for value in size["restoration_3_steps_s"].values())
+    (step,) = found[0]["training"]
+    assert step["rows"] >= 300
+    assert all(step[name] > 0 for name in ("forward_s", "backward_s", "rows_per_second"))
+    assert step["loss"] == found[1]["training"][0]["loss"]
 
 
 def test_the_real_size_is_the_published_one(tmp_path):
