@@ -92,7 +92,9 @@ def environment(folder: Path, version: str) -> Path:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if not python.exists():
         venv.EnvBuilder(with_pip=True).create(place)
-        subprocess.run([*pip, "numpy", "pillow", "pyyaml", f"opencv-python-headless=={version}"], check=True)
+        subprocess.run(
+            [*pip, "msgspec", "numpy", "pillow", "pyyaml", f"opencv-python-headless=={version}"], check=True
+        )
     subprocess.run([*pip, "--no-deps", "--force-reinstall", str(source_copy(folder))], check=True)
     return python
 
