@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -14,6 +16,7 @@ from mmdbench.cli import app
 from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.library import load_run
 from mmdbench.library.screen import Screen
+from pictures import png
 from run_folders import change_manifest, question, write_run
 
 CORRUPTIONS = tuple(load_spec().corruptions)
@@ -174,3 +177,12 @@ def test_misprints_of_papers_are_counted_on_one_screen_and_told_with_the_tables(
     assert re.search(r"\d+ misprints of the published tables: see --table all\.", short)
     assert "is cut, not rounded" not in short
     assert "is cut, not rounded" in whole
+
+
+def test_one_picture_that_a_corruption_leaves_as_it_is_is_one(tmp_path):
+    grey = base64.b64encode(png(np.full((32, 32, 3), 128, np.uint8))).decode()
+    bench = tmp_path / "grey.tsv"
+    bench.write_text(f"index\tquestion\tA\tB\tanswer\timage\n1\tGrey?\tyes\tno\tA\t{grey}\n")
+    words = ("eval", "--model", "chance", "--bench", bench, "--level", "clean,hard", "--codec", "png")
+    said = printed(*words, "--corruption", "hsv_saturation", "--quiet", "-o", tmp_path / "run", width=400)
+    assert "1 corrupted image equals its clean image" in said
