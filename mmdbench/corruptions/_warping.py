@@ -38,10 +38,8 @@ def warp(
     columns: NDArray[np.int32],
     rows: NDArray[np.int32],
     outside: Sequence[int] | None = None,
-    *,
-    cubic: bool = False,
 ) -> Image:
-    """The picture whose pixel at (y, x) is the image's at (rows, columns), bilinear or bicubic.
+    """The picture whose pixel at (y, x) is the image's at (rows, columns), bilinear.
 
     Args:
         image: H×W or H×W×3.
@@ -49,7 +47,6 @@ def warp(
             most one px outside the image.
         rows: As `columns`.
         outside: The colour beyond the border; the nearest pixel if not given.
-        cubic: Interpolate by cubic curves.
 
     Returns:
         The warped picture.
@@ -63,6 +60,6 @@ def warp(
         whole[strip, :, 0], whole[strip, :, 1] = x >> 5, y >> 5
         fraction[strip] = (x & 31) | (y & 31) << 5
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
-    fill, method = tuple(outside or ()), cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
-    warped = cv2.remap(image, whole, fraction, method, borderMode=border, borderValue=fill)
+    fill = tuple(outside or ())
+    warped = cv2.remap(image, whole, fraction, cv2.INTER_LINEAR, borderMode=border, borderValue=fill)
     return np.asarray(warped, dtype=np.uint8).reshape(height, width, *image.shape[2:])

@@ -120,5 +120,5 @@ def sensor_noise(image: Image, params: p.Params) -> Image:
     values[: len(electrons)] = encoded(electrons / white)
     noise = np.rint(128 * normal_quantiles()).astype(np.int16)
     field = np.take(noise, normal_indices(params["seed"], image.shape), mode="wrap")
-    field += cv2.LUT(image, scale.astype(np.int16)).reshape(image.shape)
+    field += np.asarray(cv2.LUT(image, scale.astype(np.int16)), np.int16).reshape(image.shape)
     return np.take(values, field.view(np.uint16), mode="wrap")
