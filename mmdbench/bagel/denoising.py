@@ -6,7 +6,7 @@ before guidance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,7 @@ __all__ = [
     "denoise",
     "denoising_step",
     "schedule",
+    "velocity_under",
 ]
 
 
@@ -231,3 +232,25 @@ def denoise(
         found, v, x = passes.step(x, times.to(x.device, copy=True), settings, guided=guided)
         engine.notify("evaluation", t=float(now), velocities=found, combined=v, x=x)
     return x
+
+
+def velocity_under(
+    engine: Engine, context: Context, size: tuple[int, int]
+) -> Callable[[Tensor, float], Tensor]:
+    """The velocity under one context, without guidance, as a function of latent tokens and noise level.
+
+    Args:
+        engine: The loaded model.
+        context: The context to condition on.
+        size: Width and height of the picture, in pixels.
+
+    Returns:
+        The function; its velocities are float32 [count, token values].
+    """
+    passes = _Passes(engine, [context], size)
+
+    def velocity(x: Tensor, t: float) -> Tensor:
+        times = torch.tensor([t], device=x.device)
+        return _pass(engine.model, passes.plain, passes.places, x, times)[1][0]
+
+    return velocity

@@ -8,9 +8,10 @@ go through the vision transformer alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -39,10 +40,14 @@ from .denoising import GuidanceContexts, denoise
 from .images import resized
 from .settings import DialogueSettings
 
-__all__ = ["DialogueInput", "DialogueResult", "Injection", "run_dialogues"]
+__all__ = ["DialogueInput", "DialogueResult", "Injection", "Restore", "run_dialogues"]
 
 Stop = Literal["answer", "no tag", "turn limit", "token limit", "no picture"]
 PHASES = ("image", "text", "denoise", "feedback", "decode")
+
+Restore = Callable[[int, Context, tuple[int, int]], Tensor]
+"""Restores a picture: from the number of its dialogue, the context, and width and height in pixels, to
+latent tokens [count, token values]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class DialogueInput:
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """Fixed values in place of drawn noise and written texts, the same in every dialogue; for tests.
+    """Fixed values in place of drawn noise and written texts, the same in every dialogue; for tests and training.
 
     Attributes:
         vae_noise: For each picture, [1, z, H/8, W/8].
@@ -85,6 +90,9 @@ class DialogueResult:
         pictures: The restored pictures, if they were decoded.
         size: The size (width, height) of the last picture of the input, in pixels.
         seconds: Seconds by phase.
+        ids: The ids of each text as they were written, without its begin and end.
+        ended: For each text, False if it was cut at the token limit.
+        latents: The latent tokens of the restored pictures, [count, token values].
     """
 
     seed: int
@@ -95,6 +103,9 @@ class DialogueResult:
     pictures: list[Image.Image] = field(default_factory=list)
     size: tuple[int, int] | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    ids: list[tuple[int, ...]] = field(default_factory=list)
+    ended: list[bool] = field(default_factory=list)
+    latents: list[Tensor] = field(default_factory=list)
 
 
 class _DialogueRun:
@@ -112,6 +123,7 @@ class _DialogueRun:
         self.result = DialogueResult(given.seed)
         self.generator = torch.Generator().manual_seed(given.seed)
         self.latent: Tensor | None = None
+        self.restore_by: Callable[[Context, tuple[int, int]], Tensor] | None = None
         with self.clock("text"):
             self.context = prefix_of(engine, system)
             self.without_image = prefix_of(engine, system) if self.restores else self.context
@@ -173,6 +185,8 @@ class _DialogueRun:
         text = self.inject.texts[turn] if turn < len(self.inject.texts) else written.text
         result.texts.append(text)
         result.tokens.append(len(written.tokens))
+        result.ids.append(written.tokens)
+        result.ended.append(written.ended)
         result.seconds["text"] += written.seconds
         asks = self.restores and RESTORE_TAG in text
         if has_answer(text):
@@ -198,6 +212,7 @@ class _DialogueRun:
         guides = GuidanceContexts(self.context, without_text, self.without_image)
         with self.clock("denoise"):
             tokens = self.restored(guides)
+        self.result.latents.append(tokens)
         picture = self.picture(tokens)
         self.result.restorations += 1
         with self.clock("feedback"):
@@ -206,7 +221,9 @@ class _DialogueRun:
     def append_written(self, written: WrittenText, text: str) -> Context:
         """The context with the text as a chunk of its own; reuses the rows that decoding has computed."""
         engine = self.engine
-        if engine.speed.reuse_decoded and engine.tokenizer.encode(text) == list(written.tokens):
+        # Training scores the ids as written, which a text may not give back.
+        exact = self.restore_by is not None and text == written.text
+        if exact or (engine.speed.reuse_decoded and engine.tokenizer.encode(text) == list(written.tokens)):
             return append_ids(engine, written.context, [engine.tokenizer.eos])
         return append_text(engine, self.context, text)
 
@@ -215,6 +232,8 @@ class _DialogueRun:
         assert self.latent is not None
         if self.settings.latent_source == "degraded":
             return self.latent
+        if self.restore_by is not None:
+            return self.restore_by(guides.main, self.result.size)
         noise = self.start_noise(len(self.latent))
         return denoise(self.engine, guides, noise, self.result.size, self.settings.denoising)
 
@@ -250,6 +269,7 @@ def run_dialogues(
     settings: DialogueSettings,
     system: str | None,
     inject: Injection | None = None,
+    restore: Restore | None = None,
 ) -> list[DialogueResult]:
     """Run dialogues side by side.
 
@@ -258,7 +278,9 @@ def run_dialogues(
         inputs: The dialogues' inputs.
         settings: The settings of all of them.
         system: The system prompt, None for none.
-        inject: Fixed values in place of drawn ones, for tests.
+        inject: Fixed values in place of drawn ones, for tests and training.
+        restore: Restores pictures in place of `denoise`, for training; contexts then hold texts by the ids
+            as they were written.
 
     Returns:
         The result of each dialogue, in their order.
@@ -266,6 +288,8 @@ def run_dialogues(
     inject = inject or Injection()
     with torch.inference_mode():
         runs = [_DialogueRun(engine, one, settings, system, inject) for one in inputs]
+        for number, run in enumerate(runs):
+            run.restore_by = None if restore is None else partial(restore, number)
         active, turn = list(range(len(runs))), 0
         choose = _chooser(settings, runs)
         while active:

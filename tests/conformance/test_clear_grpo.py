@@ -15,13 +15,13 @@ pytest.importorskip("safetensors", reason="safetensors is not installed (extra: 
 
 from mmdbench.training.clear.grpo_losses import (  # noqa: E402
     GrpoLosses,
-    GrpoLossSettings,
     PolicyScores,
     grpo_losses,
     token_log_p,
 )
+from mmdbench.training.clear.grpo_profiles import GrpoLossSettings, SdeSettings  # noqa: E402
 from mmdbench.training.clear.layout import lay_out  # noqa: E402
-from mmdbench.training.clear.sde import SdeSettings, SdeStep, sample_path, sde_steps  # noqa: E402
+from mmdbench.training.clear.sde import SdeStep, sample_path, sde_steps  # noqa: E402
 from mmdbench.training.clear.segments import ChosenStep, completion_segments  # noqa: E402
 from training_golden import SET, TrainingGolden, read_expected  # noqa: E402
 

@@ -9,44 +9,13 @@ Source: CLEAR (arXiv 2604.04780), section 3.4, and its published code.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mmdbench.errors import UsageError
+from mmdbench.training.clear.grpo_profiles import GrpoLossSettings
 
-__all__ = ["GrpoLossSettings", "GrpoLosses", "PolicyScores", "grpo_losses", "token_log_p"]
-
-Normalisation = Literal["per_completion", "dr_grpo"]
-
-
-@dataclass(frozen=True, slots=True)
-class GrpoLossSettings:
-    """Settings of the loss.
-
-    `normalisation` divides the sum over tokens by the completion's labels (`per_completion`) or by
-    `max_completion_length` (`dr_grpo`). `picture_weight` is the paper's λ; `beta` weighs the
-    divergence from the reference.
-    """
-
-    epsilon: float = 0.2
-    beta: float = 0.04
-    picture_weight: float = 0.3
-    normalisation: Normalisation = "per_completion"
-    max_completion_length: int = 16_384
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.normalisation not in ("per_completion", "dr_grpo"):
-            raise UsageError(
-                f"The normalisation must be per_completion or dr_grpo, got {self.normalisation!r}."
-            )
-        if self.temperature <= 0 or self.max_completion_length < 1:
-            raise UsageError(
-                "temperature must be above 0 and max_completion_length at least 1, got "
-                f"{self.temperature} and {self.max_completion_length}."
-            )
+__all__ = ["GrpoLosses", "PolicyScores", "grpo_losses", "token_log_p"]
 
 
 @dataclass(frozen=True, slots=True)

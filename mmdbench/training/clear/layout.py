@@ -101,15 +101,15 @@ def lay_out(
     latent = [p for p in pictures if p.segment.kind != "vit"]
     moving = [p for p in latent if p.segment.loss]
     learnt = [p for p in texts if p.segment.loss]
-    extra = (markers.eos,) if repeat_end else ()
+    ends = (markers.eos, markers.eos) if repeat_end else (markers.eos,)
     width = sizes.token_values
     return PackedSequence(
         positions=_whole([_positions(p) for p in placed]),
         mask=attention_mask(placed) if mask is None else mask,
         token_ids=_whole([_token_ids(p, markers) for p in placed]),
         token_rows=_whole([_token_rows(p) for p in placed]),
-        labels=_whole([torch.tensor([*p.segment.ids, markers.eos, *extra]) for p in learnt]),
-        label_rows=_whole([torch.arange(p.start, p.stop - 1 + len(extra)) for p in learnt]),
+        labels=_whole([_labels(p, ends) for p in learnt]),
+        label_rows=_whole([p.start + torch.arange(len(_labels(p, ends))) for p in learnt]),
         patches=tuple(_tokens(p) for p in seen),
         patch_ids=tuple(cell_ids(*p.segment.grid, sizes.vit_side) for p in seen),
         vit_rows=_whole([_inner(p) for p in seen]),
@@ -133,6 +133,10 @@ def _token_ids(place: PlacedSegment, markers: TextMarkers) -> Tensor:
     if place.segment.kind == "text":
         return torch.tensor([markers.bos, *place.segment.ids, markers.eos])
     return torch.tensor([markers.image_start, markers.image_end])
+
+
+def _labels(place: PlacedSegment, ends: tuple[int, ...]) -> Tensor:
+    return torch.tensor([*place.segment.ids, *(ends if place.segment.ended else ())], dtype=torch.long)
 
 
 def _token_rows(place: PlacedSegment) -> Tensor:

@@ -59,23 +59,25 @@ class SftSource:
         named = {"degraded": record.image} | ({CLEAN: record.clean_image} if restores else {})
         folder = self.file.parent
         files = {k: folder / plain_name(folder, name, where, DataError) for k, name in named.items()}
-        grids = {k: self._size(file, where) for k, file in files.items()}
+        grids = {k: self.size(file, where) for k, file in files.items()}
         segments = sft_segments(
             SftTexts(
-                system=self._ids(self.system),
-                question=self._ids(record.conversation.question),
-                thought=self._ids(texts[0]) if restores else None,
-                answer=self._ids(texts[-1]),
+                system=self.ids(self.system),
+                question=self.ids(record.conversation.question),
+                thought=self.ids(texts[0]) if restores else None,
+                answer=self.ids(texts[-1]),
             ),
             (self.layout.vae_grid(*grids["degraded"]), self.layout.vit_grid(*grids["degraded"])),
             self.layout.vae_grid(*grids[CLEAN]) if restores else None,
         )
         return SftSample(record.id, "generate" if restores else "direct", segments, files)
 
-    def _ids(self, text: str) -> tuple[int, ...]:
+    def ids(self, text: str) -> tuple[int, ...]:
+        """The token ids of a text."""
         return tuple(self.encode(text))
 
-    def _size(self, file: Path, where: str) -> tuple[int, int]:
+    def size(self, file: Path, where: str) -> tuple[int, int]:
+        """Width and height of a picture in pixels. Raises DataError, with the place, if it cannot be read."""
         try:
             return picture_size(file.read_bytes(), str(file))
         except OSError as error:

@@ -12,37 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mmdbench.bagel.denoising import schedule
-from mmdbench.errors import UsageError
+from mmdbench.training.clear.grpo_profiles import LogPForm, SdeSettings
 
-__all__ = ["LogPForm", "SdePath", "SdeSettings", "SdeStep", "sample_path", "sde_steps"]
-
-LogPForm = Literal["sum", "mean"]
-"""The log-probability of a step: the sum over its values (paper), or their mean (published code)."""
+__all__ = ["SdePath", "SdeStep", "sample_path", "sde_steps"]
 
 _LIMITS = {"rollout": 100.0, "training": 50.0}
 _BLEND_BELOW = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class SdeSettings:
-    """Settings of the sampler: `steps` noise levels make `steps` − 1 steps; `sigma` is constant."""
-
-    steps: int = 30
-    shift: float = 3.0
-    sigma: float = 0.3
-
-    def __post_init__(self) -> None:
-        if self.steps < 2 or self.shift <= 0 or self.sigma <= 0:
-            raise UsageError(
-                "The sampler needs at least 2 steps, and a shift and sigma above 0, got "
-                f"{self.steps}, {self.shift} and {self.sigma}."
-            )
 
 
 @dataclass(frozen=True, slots=True)

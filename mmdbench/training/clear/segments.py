@@ -53,7 +53,8 @@ class SequenceSegment:
     A text has `ids`, without begin and end. A picture has a `grid` of tokens (rows, columns), and once it
     is read `tokens`: patches, or latent tokens as the model sees them, at noise level `t` (0 is clean).
     `picture` names the picture that is read. With `loss` the next tokens of a text are learnt, and the
-    velocities of latent tokens; `target` is their true velocity. A dropped segment has no rows.
+    velocities of latent tokens; `target` is their true velocity. A dropped segment has no rows. The end of
+    a text that is not `ended`, because it was cut at a limit, is not learnt.
     """
 
     name: str
@@ -66,6 +67,7 @@ class SequenceSegment:
     tokens: Tensor | None = None
     t: float = 0.0
     target: Tensor | None = None
+    ended: bool = True
 
     @property
     def count(self) -> int:
