@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdbench._version import __version__
-from mmdbench.errors import MissingExtraError, UnknownNameError
+from mmdbench.errors import MissingExtraError, UnknownNameError, UsageError
 from mmdbench.library.trackers import LogTo, Tracker, open_tracker
 from mmdbench.library.user_interface import ProgressBar, Shows, interface_of
 from mmdbench.system.digest import file_hash
@@ -28,6 +28,9 @@ __all__ = ["LOG_FILE", "SAMPLES_FOLDER", "TINY_FOLDER", "forecast_training", "tr
 
 LOG_FILE = "log.jsonl"
 """The numbers of each step, a line each; a step that was made again after a stop has two."""
+
+JUDGE_JOURNAL = "judge_journal.jsonl"
+"""Replies of the judge of clear-grpo, none of which is asked for again."""
 
 SAMPLES_FOLDER = "samples"
 """Pictures that CLEAR restored while it was trained."""
@@ -79,7 +82,7 @@ def train(
     """Train a model, or continue a training in its folder.
 
     Args:
-        task: `clear-sft`, `robust-r1-sft` or `robust-r1-grpo`.
+        task: `clear-sft`, `clear-grpo`, `robust-r1-sft` or `robust-r1-grpo`.
         config: A YAML file with preset, model, data and settings; `tiny` for the preset that needs no more.
         out: The folder of the training: checkpoints, `log.jsonl` and pictures.
         log_to: `wandb`, `mlflow`, `trackio`, `tensorboard`, or a function of numbers and step.
@@ -97,6 +100,8 @@ def train(
     with ExitStack() as opened:
         opened.enter_context(threads_for(plan.config.preset))
         log = opened.enter_context(_log(plan, make_folder(Path(out)), log_to, progress))
+        if task == "clear-grpo":
+            return _train_clear_grpo(plan, Path(out), log)
         if task.startswith("clear-"):
             return _train_clear(plan, Path(out), log)
         return _train_robust(plan, Path(out), log)
@@ -106,7 +111,7 @@ def forecast_training(task: str, config: str | Path) -> Footprint:
     """The memory and the time that a training needs; no weights are loaded.
 
     Args:
-        task: `clear-sft`, `robust-r1-sft` or `robust-r1-grpo`.
+        task: `clear-sft`, `clear-grpo`, `robust-r1-sft` or `robust-r1-grpo`.
         config: A YAML file with preset, model, data and settings, or `tiny`.
 
     Returns:
@@ -115,6 +120,10 @@ def forecast_training(task: str, config: str | Path) -> Footprint:
     with tempfile.TemporaryDirectory(prefix="mmdbench-") as folder:
         plan = _planned(task, Path(config), Path(folder))
         hardware = changed(HardwareSettings(), plan.config.hardware, "hardware")
+        if task == "clear-grpo":
+            from mmdbench.training.clear.grpo_start import open_grpo_start
+
+            return open_grpo_start(plan.config, plan.data).footprint(plan.profile, hardware)
         if task.startswith("clear-"):
             from mmdbench.training.clear.start import open_start
 
@@ -177,7 +186,7 @@ def _train_clear(plan: _Plan, out: Path, log: _Log | None) -> Path:
 
     start = open_start(plan.config, plan.data)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    training = start.training(plan.profile, out, plan.origin(start.digests()), processes=processes)
+    training = start.training(plan.profile, out, plan.origin(start.places.digests()), processes=processes)
     look, every = start.sampler(training, out / SAMPLES_FOLDER), plan.config.sample_every
 
     def watch(done: SftStep) -> None:
@@ -189,7 +198,36 @@ def _train_clear(plan: _Plan, out: Path, log: _Log | None) -> Path:
 
     training.run(save_every=plan.config.save_every, watch=watch)
     if log is not None:
-        start.complete(out)
+        start.places.complete(out)
+    last = latest_checkpoint(out)
+    assert last is not None
+    return last
+
+
+def _train_clear_grpo(plan: _Plan, out: Path, log: _Log | None) -> Path:
+    from mmdbench.results.judging.open import JudgeOptions, open_judging
+    from mmdbench.training.clear.checkpoints import latest_checkpoint
+    from mmdbench.training.clear.grpo import GrpoStep
+    from mmdbench.training.clear.grpo_rewards import RewardJudge
+    from mmdbench.training.clear.grpo_start import open_grpo_start
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("clear-grpo runs in one process.", hint="Start it without accelerate launch.")
+    start, own = open_grpo_start(plan.config, plan.data), plan.config
+    asked = JudgeOptions(own.judge, max_usd=own.judge_max_usd) if own.judge else None
+    with open_judging(asked, out / JUDGE_JOURNAL) as judging:
+        judge = None if judging is None else RewardJudge(judging.judge, judging.journal)
+        training = start.training(plan.profile, out, plan.origin(start.places.digests()), judge)
+        look = start.sampler(training, out / SAMPLES_FOLDER)
+
+        def watch(done: GrpoStep) -> None:
+            if log is not None:
+                log(done.step, training.steps, done.numbers)
+            if own.sample_every and done.step % own.sample_every == 0:
+                look(done.step)
+
+        training.run(save_every=own.save_every, watch=watch)
+    start.places.complete(out)
     last = latest_checkpoint(out)
     assert last is not None
     return last

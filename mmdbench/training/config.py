@@ -6,6 +6,7 @@
     model: checkpoints/BAGEL-7B-MoT     # the folder to start from
     data: sets/clear                    # a folder of mmdbench assign, or its file
     system_prompt_file: prompt.txt      # CLEAR alone, as sizes_file and weights
+    judge: gpt-4.1                      # clear-grpo alone: the model card that grades answers
     save_every: 200
     settings:
       optimiser: {learning_rate: 1.0e-5, steps: 1000}
@@ -35,6 +36,7 @@ TINY = "tiny"
 
 _TINY_SAMPLES = 40
 _CLEAR_ALONE = ("weights", "sizes_file", "system_prompt_file", "sample_every")
+_GRPO_ALONE = ("judge", "judge_max_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class TrainingConfig:
     system_prompt_file: str | None = None
     save_every: int = 0
     sample_every: int = 0
+    judge: str = ""
+    judge_max_usd: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
 
@@ -97,6 +101,8 @@ def read_config(path: Path, task: str) -> TrainingConfig:
             raise UnknownNameError(f"key in {path}:", key, known)
         if key in _CLEAR_ALONE and not task.startswith("clear-"):
             raise UsageError(f"{path}: {key} belongs to CLEAR's trainings, not to {task}.")
+        if key in _GRPO_ALONE and task != "clear-grpo":
+            raise UsageError(f"{path}: {key} belongs to clear-grpo, not to {task}.")
     found = read_as(TrainingConfig, record, str(path))
     for key in ("save_every", "sample_every"):
         require_at_least(f"{path}: {key}", getattr(found, key), 0)

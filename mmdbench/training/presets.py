@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from mmdbench.errors import UnknownNameError, UsageError
 from mmdbench.system.shapes import check_shape
+from mmdbench.training.clear import grpo_profiles as grpo
 from mmdbench.training.clear import profiles as clear
 from mmdbench.training.robust import profiles as robust
 from mmdbench.training.robust_r1 import BLOCKS
@@ -21,6 +22,7 @@ __all__ = ["PRESETS", "TASKS", "Preset", "changed", "find_profile"]
 
 TASKS: Mapping[str, Mapping[str, Any]] = {
     "clear-sft": clear.SFT_PROFILES,
+    "clear-grpo": grpo.GRPO_PROFILES,
     "robust-r1-sft": robust.SFT_PROFILES,
     "robust-r1-grpo": robust.GRPO_PROFILES,
 }
@@ -81,6 +83,75 @@ PRESETS = (
             "optimiser": {"learning_rate": 1e-2, "warmup_steps": 10, "steps": 160, "ema_decay": 0.9},
             "drops": {"text": 0.0, "vit": 0.2},
             "packing": {"expected_rows": 350, "max_rows": 1024, "waiting": 3, "prefer_waiting_below": 200},
+            "saved_dtype": "float32",
+        },
+    ),
+    Preset("paper", "clear-grpo", "paper", "numbers of CLEAR's paper; the code's where it has none"),
+    Preset("repo", "clear-grpo", "repo", "numbers of CLEAR's code at 411d6bd, with the right attention mask"),
+    Preset(
+        "repo-grpo",
+        "clear-grpo",
+        "repo",
+        "CLEAR's code at the paper's date: means over completions, the decision's reward, 200 rounds of 16",
+        {
+            "optimiser": {"steps": 200, "accumulation": 16},
+            "loss": {"normalisation": "per_completion"},
+            "rewards": {"weights": {"accuracy": 0.75, "format": 0.10, "decision": 0.15}},
+        },
+    ),
+    Preset(
+        "reencode",
+        "clear-grpo",
+        "paper",
+        "CLEAR's ablation: restored pictures are decoded and read again by the ViT, not through the bridge",
+        {"rollout": {"feedback": "reencode"}},
+    ),
+    *(
+        Preset(
+            f"lambda-{weight:g}",
+            "clear-grpo",
+            "paper",
+            f"CLEAR's ablation: the picture's loss counts {weight:g}, not 0.3",
+            {"loss": {"picture_weight": weight}},
+        )
+        for weight in (0.0, 0.1, 0.5, 1.0)
+    ),
+    *(
+        Preset(
+            f"rewards-{accuracy:g}-{layout:g}-{decision:g}",
+            "clear-grpo",
+            "paper",
+            "CLEAR's ablation: weights of accuracy, format and decision, not 0.75, 0.1 and 0.15",
+            {"rewards": {"weights": {"accuracy": accuracy, "format": layout, "decision": decision}}},
+        )
+        for accuracy, layout, decision in (
+            (1.0, 0.0, 0.0),
+            (0.85, 0.1, 0.05),
+            (0.65, 0.1, 0.25),
+            (0.6, 0.15, 0.25),
+        )
+    ),
+    *(
+        Preset(
+            f"steps-{steps}",
+            "clear-grpo",
+            "paper",
+            f"CLEAR's ablation of steps: {steps} noise levels, not 30; sampler.steps sets others",
+            {"sampler": {"steps": steps}},
+        )
+        for steps in (10, 20, 50)
+    ),
+    Preset(
+        "tiny",
+        "clear-grpo",
+        "paper",
+        "for a tiny model: 4 rounds of two groups, a minute on a CPU",
+        {
+            **_TINY,
+            "optimiser": {"learning_rate": 1e-3, "warmup_steps": 0, "steps": 4, "accumulation": 8},
+            "sampler": {"steps": 4},
+            "rollout": {"max_turns": 2, "max_new_tokens": 24},
+            "rewards": {"accuracy": "exact"},
             "saved_dtype": "float32",
         },
     ),

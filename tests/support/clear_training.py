@@ -7,9 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmdbench.bagel.chunks import Engine
+from mmdbench.training.clear.grpo import GrpoTask, GrpoTraining
+from mmdbench.training.clear.grpo_profiles import (
+    GRPO_PAPER,
+    GrpoLossSettings,
+    GrpoProfile,
+    RewardSettings,
+    RolloutSettings,
+    SdeSettings,
+)
+from mmdbench.training.clear.grpo_prompts import GrpoPrompt, read_prompts
+from mmdbench.training.clear.grpo_rewards import RewardFunction
+from mmdbench.training.clear.loop import make_accelerator
 from mmdbench.training.clear.pictures import PictureSizes
 from mmdbench.training.clear.profiles import REPO, OptimiserSettings, PackingSettings, SftProfile
 from mmdbench.training.clear.samples import SftSample, SftSource, read_sft_samples
+from mmdbench.training.clear.stepping import TrainingFolder
 from mmdbench.training.training_format import Conversation, TrainingRecord, human_turn, write_records
 from pictures import picture, png
 
@@ -58,3 +71,45 @@ def tiny_samples(file: Path, engine: Engine) -> Mapping[str, tuple[SftSample, ..
     """The samples of a training set."""
     layout = PictureSizes(engine.sizes, engine.patch)
     return read_sft_samples(SftSource(file, SYSTEM, engine.tokenizer.encode, layout))
+
+
+TINY_GRPO = replace(
+    GRPO_PAPER,
+    name="tiny",
+    optimiser=OptimiserSettings(3e-3, warmup_steps=0, steps=4, accumulation=4),
+    loss=GrpoLossSettings(),
+    sampler=SdeSettings(steps=4),
+    rollout=RolloutSettings(max_turns=2, max_new_tokens=14),
+    rewards=RewardSettings(accuracy="exact"),
+    autocast="no",
+    saved_dtype="float32",
+    layer_checkpointing=False,
+)
+
+
+def write_rl_set(folder: Path, count: int = 3) -> Path:
+    """Write a set of prompts with small pictures; returns its file."""
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    records = []
+    for number in range(count):
+        for name in ("degraded", "clean"):
+            (folder / f"pictures/rl_{name}_{number}.png").write_bytes(png(picture(number)))
+        turns = (human_turn(f"Which is {number}?"), ("gpt", "ABCD"[number % 4]))
+        image, clean = (f"pictures/rl_{name}_{number}.png" for name in ("degraded", "clean"))
+        records.append(TrainingRecord(str(number), "toy", "rl", image, Conversation(turns), clean_image=clean))
+    write_records(folder / "rl.jsonl", records)
+    return folder / "rl.jsonl"
+
+
+def tiny_prompts(file: Path, engine: Engine) -> tuple[GrpoPrompt, ...]:
+    """The prompts of a set."""
+    layout = PictureSizes(engine.sizes, engine.patch)
+    return read_prompts(SftSource(file, SYSTEM, engine.tokenizer.encode, layout))
+
+
+def grpo_training(
+    engine: Engine, file: Path, folder: Path, reward: RewardFunction, profile: GrpoProfile = TINY_GRPO
+) -> GrpoTraining:
+    """A training on the CPU."""
+    task = GrpoTask(tiny_prompts(file, engine), SYSTEM, reward)
+    return GrpoTraining(engine, task, profile, TrainingFolder(folder, make_accelerator("no"), {"data": 1}))

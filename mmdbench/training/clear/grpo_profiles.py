@@ -188,7 +188,7 @@ class GrpoProfile:
 
 GRPO_PAPER = GrpoProfile(
     name="paper",
-    optimiser=OptimiserSettings(1e-6, min_learning_rate=0.0, warmup_steps=0, steps=200, accumulation=16),
+    optimiser=OptimiserSettings(1e-6, min_learning_rate=0.0, steps=200, accumulation=16),
 )
 """The numbers of the paper; the code's where it has none."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from mmdbench.bagel.checkpoint import (
     AUTOENCODER,
@@ -36,9 +37,9 @@ from mmdbench.training.clear.pictures import PictureSizes
 from mmdbench.training.clear.profiles import SftProfile
 from mmdbench.training.clear.samples import SftSample, SftSource, read_sft_samples
 from mmdbench.training.config import HardwareSettings, TrainingConfig
-from mmdbench.training.footprint import Footprint, Work, count_parameters
+from mmdbench.training.footprint import Footprint, ParameterCount, Work, count_parameters
 
-__all__ = ["ClearStart", "open_start"]
+__all__ = ["ClearPlaces", "ClearStart", "open_places", "open_start"]
 
 _FROZEN = ("vit_model.", "vit_pos_embed.", "latent_pos_embed.", "vae:")
 _GENERATION = "moe_gen"
@@ -46,20 +47,63 @@ _PASSES = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class ClearStart:
-    """The base folder, the weights, the sizes that are not the published ones, the prompt, the samples."""
+class ClearPlaces:
+    """The base folder, the weights, the sizes that are not the published ones, the prompt, the records."""
 
     base: Path
     weights: Path
     sizes: Sizes
     sizes_file: Path | None
-    prompt: str
-    samples: Mapping[str, tuple[SftSample, ...]]
+    source: SftSource
 
     def digests(self) -> list[dict[str, Any]]:
         """The digests of the weights to start from."""
         files = (*read_weights(self.weights).files, self.base / AUTOENCODER)
         return [file_digest(file) for file in files]
+
+    def engine(self) -> Engine:
+        """The model, loaded in float32, without shortcuts."""
+        opened = open_checkpoint(self.base, self.weights, self.sizes, generation=True)
+        return load_engine(opened, torch.device("cpu"), torch.float32, PLAIN)
+
+    def parameters(self) -> ParameterCount:
+        """The parameters by what becomes of them, from the headers of the weights files."""
+        entries = {
+            **read_weights(self.weights).entries,
+            **{f"vae:{key}": entry for key, entry in read_weights(self.base / AUTOENCODER).entries.items()},
+        }
+        return count_parameters(entries, _FROZEN, inactive=_GENERATION)
+
+    def complete(self, folder: Path) -> None:
+        """Make each checkpoint of a training a model on its own, with base files, sizes and prompt."""
+        more = {} if self.sizes_file is None else {SIZES_FILE: self.sizes_file}
+        for record in sorted(folder.glob(f"*/{RECORD_FILE}")):
+            complete_folder(record.parent, self.base, more)
+            write_atomic(record.parent / PROMPT_FILE, self.source.system)
+
+    def restore_into(self, folder: Path, step: int, engine: Engine, picture: Image.Image) -> Path:
+        """Restore a picture with a model in training, as a file of a folder.
+
+        Args:
+            folder: The folder.
+            step: The step, which names the file.
+            engine: The model.
+            picture: The picture.
+
+        Returns:
+            The file.
+        """
+        path = make_folder(folder) / f"{step:07d}.png"
+        write_atomic(path, _restored(engine, picture, self.source.system))
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class ClearStart:
+    """The places of a supervised training, and its samples by group."""
+
+    places: ClearPlaces
+    samples: Mapping[str, tuple[SftSample, ...]]
 
     def training(
         self, profile: SftProfile, folder: Path, origin: Mapping[str, Any], *, processes: int = 1
@@ -75,18 +119,10 @@ class ClearStart:
         Returns:
             The training, continued if the folder has a checkpoint.
         """
-        opened = open_checkpoint(self.base, self.weights, self.sizes, generation=True)
-        engine = load_engine(opened, torch.device("cpu"), torch.float32, PLAIN)
+        engine = self.places.engine()
         sharded = engine.model if processes > 1 else None
         accelerator = make_accelerator(profile.autocast, sharded)
         return SftTraining(engine, self.samples, profile, folder, accelerator, origin)
-
-    def complete(self, folder: Path) -> None:
-        """Make each checkpoint of a training a model on its own, with base files, sizes and prompt."""
-        more = {} if self.sizes_file is None else {SIZES_FILE: self.sizes_file}
-        for record in sorted(folder.glob(f"*/{RECORD_FILE}")):
-            complete_folder(record.parent, self.base, more)
-            write_atomic(record.parent / PROMPT_FILE, self.prompt)
 
     def sampler(self, training: SftTraining, folder: Path) -> Callable[[int], Path | None]:
         """A function of the step that restores the first picture that the data restore, into a folder."""
@@ -95,28 +131,27 @@ class ClearStart:
         def restore(step: int) -> Path | None:
             if sample is None:
                 return None
-            data = _restored(training, sample, self.prompt)
-            path = make_folder(folder) / f"{step:07d}.png"
-            write_atomic(path, data)
-            return path
+            picture = sample.pictures()["degraded"]
+            return self.places.restore_into(folder, step, training.engine, picture)
 
         return restore
 
     def footprint(self, profile: SftProfile, hardware: HardwareSettings) -> Footprint:
         """The memory and the time of a training."""
-        entries = {
-            **read_weights(self.weights).entries,
-            **{f"vae:{key}": entry for key, entry in read_weights(self.base / AUTOENCODER).entries.items()},
-        }
         rows = profile.packing.expected_rows * profile.optimiser.accumulation * hardware.gpus
         steps = count_steps(profile, self.samples, hardware.gpus)
         passes = _PASSES + profile.layer_checkpointing
-        parameters = count_parameters(entries, _FROZEN, inactive=_GENERATION)
-        return Footprint(parameters, Work(steps, rows, passes), hardware, average=True)
+        return Footprint(self.places.parameters(), Work(steps, rows, passes), hardware, average=True)
 
 
 def open_start(config: TrainingConfig, data: Path) -> ClearStart:
-    """The places that a configuration names, with the samples read and the weights not loaded.
+    """The places of a supervised training, with the samples read; as `open_places`."""
+    places = open_places(config, data)
+    return ClearStart(places, read_sft_samples(places.source))
+
+
+def open_places(config: TrainingConfig, data: Path) -> ClearPlaces:
+    """The places that a configuration names, with the weights not loaded.
 
     Args:
         config: The configuration.
@@ -141,18 +176,15 @@ def open_start(config: TrainingConfig, data: Path) -> ClearStart:
     architecture = read_architecture(base, sizes)
     tokenizer = Tokenizer(base, sizes, architecture.language.vocabulary)
     layout = PictureSizes(sizes, architecture.vision.patch)
-    samples = read_sft_samples(SftSource(data, prompt, tokenizer.encode, layout))
-    return ClearStart(base, weights, sizes, sizes_file, prompt, samples)
+    return ClearPlaces(base, weights, sizes, sizes_file, SftSource(data, prompt, tokenizer.encode, layout))
 
 
 def _sizes(file: Path) -> Sizes:
     return Sizes.from_mapping(parse_json(file.read_text("utf-8"), lenient=True))
 
 
-def _restored(training: SftTraining, sample: SftSample, prompt: str) -> bytes:
+def _restored(engine: Engine, picture: Image.Image, prompt: str) -> bytes:
     """The restored picture as PNG; the request for it stands in place of a text of the model."""
-    engine: Engine = training.engine
-    asked = DialogueInput((sample.pictures()["degraded"],), seed=training.profile.seed)
     forced = Injection(texts=(RESTORE_TAG, ""))
-    result = run_dialogues(engine, [asked], DialogueSettings(max_turns=2), prompt, forced)[0]
-    return png_bytes(result.pictures[0])
+    result = run_dialogues(engine, [DialogueInput((picture,))], DialogueSettings(max_turns=2), prompt, forced)
+    return png_bytes(result[0].pictures[0])
