@@ -14,7 +14,7 @@ from PIL import Image  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from clear_checkpoints import GOLDEN, open_engine, write_checkpoint  # noqa: E402
-from clear_training import SYSTEM, write_sft_set  # noqa: E402
+from clear_training import SYSTEM, write_rl_set, write_sft_set  # noqa: E402
 from mmdbench.cli import app  # noqa: E402
 from mmdbench.errors import UsageError  # noqa: E402
 from mmdbench.library.training import forecast_training, train  # noqa: E402
@@ -117,3 +117,53 @@ def test_a_dry_run_counts_the_parameters_that_are_trained(config, tmp_path):
 
 def test_a_folder_is_needed(config):
     assert "Name it with -o" in run("train", "clear-sft", "--config", config, code=2)
+
+
+@pytest.fixture(scope="module")
+def grpo_config(config: Path) -> Path:
+    """The configuration of a tiny reinforcement learning."""
+    write_rl_set(config.parent / "set")
+    file = config.parent / "grpo.yaml"
+    file.write_text(
+        config.read_text().replace("{steps: 4}", "{steps: 2, accumulation: 4}")
+        + "  rollout: {max_turns: 1, max_new_tokens: 6}\n"
+    )
+    return file
+
+
+def test_reinforcement_learning_writes_checkpoints_a_log_and_pictures(grpo_config, tmp_path, make_tsv):
+    out = tmp_path / "run"
+    run("train", "clear-grpo", "--config", grpo_config, "-o", out, "--quiet")
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert {"reward", "reward_accuracy", "reward_format", "text", "picture", "kl", "restored"} <= lines[0].keys()
+    record = json.loads((out / "0000002/training.json").read_text())
+    assert (record["kind"], record["profile"]["name"]) == ("clear-grpo", "tiny")
+    assert record["origin"]["data"].keys() == {"rl.jsonl"}
+    assert [path.name for path in (out / "samples").iterdir()] == ["0000002.png"]
+    run("train", "clear-grpo", "--config", grpo_config, "-o", out, "--quiet")
+    assert len((out / "log.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(UsageError, match="of another training"):
+        train("clear-sft", grpo_config.with_name("train.yaml"), out, progress=False)
+    words = ("--bench", make_tsv(1), "--level", "clean", "--quiet", "--json", "-o", tmp_path / "eval")
+    limits = ("--set", "max_new_tokens=4", "--set", "steps=2", "--set", "device=cpu")
+    run("eval", "--model", f"clear:{out / '0000002'}", *words, *limits, "--max-error-rate", "1")
+
+
+def test_a_dry_run_of_reinforcement_learning_counts_the_reference_and_every_copy(grpo_config):
+    found = forecast_training("clear-grpo", grpo_config)
+    assert found.work.steps == 2
+    assert found.reference
+    own = found.parameters
+    one = (16 * own.trained + 4 * own.frozen + 4 * (own.trained + own.frozen)) / 2**30
+    assert found.gib_per_gpu == pytest.approx(one)
+    assert found.state_gib == pytest.approx(one * found.hardware.gpus)
+    assert "GiB" in run("train", "clear-grpo", "--config", grpo_config, "--dry-run")
+
+
+def test_a_judge_is_needed_unless_answers_are_compared(grpo_config, tmp_path, monkeypatch):
+    file = tmp_path / "judged.yaml"
+    file.write_text(grpo_config.read_text() + "  rewards: {accuracy: judge}\n")
+    assert "judge: gpt-4.1" in run("train", "clear-grpo", "--config", file, "-o", tmp_path / "a", code=2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "in one process" in run("train", "clear-grpo", "--config", grpo_config, "-o", tmp_path / "b", code=2)
