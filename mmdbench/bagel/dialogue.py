@@ -60,7 +60,7 @@ class DialogueInput:
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """Fixed values in place of drawn noise and written texts, the same in every dialogue; for tests and training.
+    """Fixed values in place of drawn noise and written texts, the same in every dialogue.
 
     Attributes:
         vae_noise: For each picture, [1, z, H/8, W/8].

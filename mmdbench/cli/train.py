@@ -17,7 +17,7 @@ __all__ = ["train"]
 
 
 def train(
-    kind: Annotated[str, typer.Argument(help="Training: clear-sft, clear-grpo, robust-r1-sft or robust-r1-grpo.")],
+    kind: Annotated[str, typer.Argument(help="clear-sft, clear-grpo, robust-r1-sft or robust-r1-grpo.")],
     config: Annotated[
         Path,
         typer.Option(

@@ -2,7 +2,7 @@
 
 Weights, gradients and AdamW's two moments are float32, 16 bytes for each trained parameter; a moving
 average takes 4 more, and so does the frozen reference of a reinforcement learning for each parameter.
-All of it is shared out over the GPUs where the training is sharded. Activations come on top and depend on the lengths.
+All of it is shared out over the GPUs where the training is sharded. Activations come on top.
 
 A pass forward takes 2 operations for each parameter and token, one backward 4, and a layer that is
 computed again 2 more.

@@ -96,7 +96,9 @@ def write_rl_set(folder: Path, count: int = 3) -> Path:
             (folder / f"pictures/rl_{name}_{number}.png").write_bytes(png(picture(number)))
         turns = (human_turn(f"Which is {number}?"), ("gpt", "ABCD"[number % 4]))
         image, clean = (f"pictures/rl_{name}_{number}.png" for name in ("degraded", "clean"))
-        records.append(TrainingRecord(str(number), "toy", "rl", image, Conversation(turns), clean_image=clean))
+        records.append(
+            TrainingRecord(str(number), "toy", "rl", image, Conversation(turns), clean_image=clean)
+        )
     write_records(folder / "rl.jsonl", records)
     return folder / "rl.jsonl"
 

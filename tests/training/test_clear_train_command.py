@@ -136,7 +136,9 @@ def test_reinforcement_learning_writes_checkpoints_a_log_and_pictures(grpo_confi
     run("train", "clear-grpo", "--config", grpo_config, "-o", out, "--quiet")
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
-    assert {"reward", "reward_accuracy", "reward_format", "text", "picture", "kl", "restored"} <= lines[0].keys()
+    assert {"reward", "reward_accuracy", "reward_format", "text", "picture", "kl", "restored"} <= lines[
+        0
+    ].keys()
     record = json.loads((out / "0000002/training.json").read_text())
     assert (record["kind"], record["profile"]["name"]) == ("clear-grpo", "tiny")
     assert record["origin"]["data"].keys() == {"rl.jsonl"}
@@ -166,4 +168,6 @@ def test_a_judge_is_needed_unless_answers_are_compared(grpo_config, tmp_path, mo
     file.write_text(grpo_config.read_text() + "  rewards: {accuracy: judge}\n")
     assert "judge: gpt-4.1" in run("train", "clear-grpo", "--config", file, "-o", tmp_path / "a", code=2)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert "in one process" in run("train", "clear-grpo", "--config", grpo_config, "-o", tmp_path / "b", code=2)
+    assert "in one process" in run(
+        "train", "clear-grpo", "--config", grpo_config, "-o", tmp_path / "b", code=2
+    )

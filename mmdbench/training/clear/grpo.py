@@ -1,7 +1,7 @@
 """CLEAR's reinforcement learning, Interleaved GRPO, step by step: rollouts, rewards, losses, update.
 
-Source: CLEAR (arXiv 2604.04780), section 3.4. The published code's attention mask hides pictures from the text
-after them and is not used here.
+Source: CLEAR (arXiv 2604.04780), section 3.4. The attention mask of the published code hides restored pictures
+from the text after them; it is not used here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mmdbench.training.clear.grpo_losses import GrpoLosses, PolicyScores, grpo_l
 from mmdbench.training.clear.grpo_profiles import GrpoProfile
 from mmdbench.training.clear.grpo_prompts import GrpoPrompt, PromptStream
 from mmdbench.training.clear.grpo_rewards import RewardFunction
-from mmdbench.training.clear.grpo_rollouts import Group, Rollout, roll_out
+from mmdbench.training.clear.grpo_rollouts import Rollout, RolloutGroup, roll_out
 from mmdbench.training.clear.grpo_scores import (
     CompletionScores,
     TrainedStep,
@@ -121,7 +121,7 @@ class GrpoTraining(StepTraining[GrpoStep]):
         return self.prompts
 
     def update(self) -> GrpoStep:
-        """One round: rollouts of some prompts, and as many updates with them as the profile has iterations."""
+        """One round: rollouts of some prompts, and the updates with them."""
         groups = [self._rolled() for _ in range(self.profile.prompts)]
         completions, numbers = self._rewarded(groups)
         for _ in range(self.profile.iterations):
@@ -129,13 +129,15 @@ class GrpoTraining(StepTraining[GrpoStep]):
         self.step += 1
         return GrpoStep(self.step, self._means(numbers))
 
-    def _rolled(self) -> tuple[int, Group]:
+    def _rolled(self) -> tuple[int, RolloutGroup]:
         drawn = self.prompts.next_prompt()
         self._model.eval()
         with self.accelerator.autocast():
             return drawn[0], roll_out(self.engine, self.reader, self.task.system, drawn, self.profile)
 
-    def _rewarded(self, groups: Sequence[tuple[int, Group]]) -> tuple[list[_Completion], dict[str, float]]:
+    def _rewarded(
+        self, groups: Sequence[tuple[int, RolloutGroup]]
+    ) -> tuple[list[_Completion], dict[str, float]]:
         pairs = [(group.prompt, rollout) for _, group in groups for rollout in group.rollouts]
         with ThreadPoolExecutor(_WORKERS) as pool:
             found = list(pool.map(lambda pair: self.task.reward(*pair), pairs))
@@ -149,7 +151,7 @@ class GrpoTraining(StepTraining[GrpoStep]):
         return completions, _rollout_numbers([rollout for _, rollout in pairs], found)
 
     def _completion(
-        self, group: Group, rollout: Rollout, advantage: float, trained: TrainedStep | None
+        self, group: RolloutGroup, rollout: Rollout, advantage: float, trained: TrainedStep | None
     ) -> _Completion:
         sequence = completion_sequence(group, rollout, trained, self._markers, self.reader)
         return _Completion(sequence.to(self.accelerator.device), trained, advantage)
@@ -168,7 +170,7 @@ class GrpoTraining(StepTraining[GrpoStep]):
         return {**means, "gradient_norm": norm, "learning_rate": rate}
 
     def _losses(self, one: _Completion) -> GrpoLosses:
-        """The losses of a completion; old and reference scores are of the same sequence, at its first pass."""
+        """The losses of a completion; old and reference scores are those of its first pass."""
         own = self.profile
         if self._reference is not None and one.reference is None:
             with torch.no_grad():
@@ -198,9 +200,7 @@ def _loss_numbers(losses: GrpoLosses) -> dict[str, float]:
     }
 
 
-def _rollout_numbers(
-    rollouts: Sequence[Rollout], rewards: Sequence[Mapping[str, float]]
-) -> dict[str, float]:
+def _rollout_numbers(rollouts: Sequence[Rollout], rewards: Sequence[Mapping[str, float]]) -> dict[str, float]:
     numbers: dict[str, Any] = {"reward": fmean(own["total"] for own in rewards)}
     for name in sorted({name for own in rewards for name in own} - {"total"}):
         values = [own.get(name, math.nan) for own in rewards]

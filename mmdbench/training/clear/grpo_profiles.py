@@ -20,6 +20,7 @@ __all__ = [
     "GRPO_PAPER",
     "GRPO_PROFILES",
     "GRPO_REPO",
+    "REWARDS",
     "GrpoLossSettings",
     "GrpoProfile",
     "LogPForm",
@@ -34,6 +35,7 @@ LogPForm = Literal["sum", "mean"]
 Normalisation = Literal["per_completion", "dr_grpo"]
 Reference = Literal["start", "sampling"]
 REWARDS = ("accuracy", "format", "decision", "latent")
+"""The rewards that can have a weight."""
 
 
 def _require(setting: str, value: str, known: tuple[str, ...]) -> None:

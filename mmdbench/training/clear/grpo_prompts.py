@@ -69,7 +69,7 @@ def _prompt(source: SftSource, record: TrainingRecord) -> GrpoPrompt:
 
 
 class PromptStream:
-    """Prompts without end for one process: in a new order in each pass, dealt out to the processes in turn."""
+    """Prompts without end for one process: a new order in each pass, dealt out to the processes in turn."""
 
     def __init__(self, prompts: Sequence[GrpoPrompt], place: StreamPlace) -> None:
         self.prompts, self.place, self._taken = tuple(prompts), place, 0

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmdbench.errors import ModelError, UsageError
 from mmdbench.results.judging.journal import JudgeJournal
 from mmdbench.scoring import Judge, JudgeCall, JudgeReply
-from mmdbench.training.clear.grpo_profiles import RewardSettings
+from mmdbench.training.clear.grpo_profiles import REWARDS, RewardSettings
 from mmdbench.training.clear.grpo_prompts import GrpoPrompt
 from mmdbench.training.clear.grpo_rollouts import Rollout
 from mmdbench.training.rewards import (
@@ -66,7 +66,9 @@ class CompletionReward:
                 hint="Name a model card, judge: gpt-4.1, or set rewards: {accuracy: exact}.",
             )
         self._settings, self._judge, self._clean = settings, judge, clean
-        self._weights = RewardWeights(**dict.fromkeys(("accuracy", "format", "decision"), 0.0) | settings.weights)
+        self._weights = RewardWeights(
+            **dict.fromkeys(("accuracy", "format", "decision"), 0.0) | settings.weights
+        )
 
     def __call__(self, prompt: GrpoPrompt, rollout: Rollout) -> dict[str, float]:
         """The rewards of a completion by name, and their weighted sum `total`."""
@@ -78,7 +80,7 @@ class CompletionReward:
             decision=decision_reward(is_restored(pieces), is_correct(accuracy), own.decision),
             latent=self._latent(prompt, rollout),
         )
-        named = {name: getattr(found, name) for name in ("accuracy", "format", "decision", "latent")}
+        named = {name: getattr(found, name) for name in REWARDS}
         return {**named, "total": weighted_sum(found, self._weights)}
 
     def _accuracy(self, prompt: GrpoPrompt, rollout: Rollout) -> float | None:
@@ -108,7 +110,7 @@ class CompletionReward:
 
 
 class _WatchedJudge:
-    """A judge whose last reply is remembered if it failed: a training must not go on without its rewards."""
+    """A judge whose last reply is remembered if it failed."""
 
     def __init__(self, judge: Judge) -> None:
         self.id, self.failure, self._judge = judge.id, "", judge

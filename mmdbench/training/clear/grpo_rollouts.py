@@ -27,7 +27,7 @@ from mmdbench.training.clear.pictures import PictureReader
 from mmdbench.training.clear.sde import SdePath, sample_path
 from mmdbench.training.clear.segments import SequenceSegment, SftTexts, sft_segments
 
-__all__ = ["Group", "Rollout", "roll_out"]
+__all__ = ["Rollout", "RolloutGroup", "roll_out"]
 
 _TURNED = ("x", "velocities", "log_p")
 
@@ -36,8 +36,8 @@ _TURNED = ("x", "velocities", "log_p")
 class Rollout:
     """One completion: `ids` of its texts as they were drawn, and the path of each restored picture.
 
-    A text is `ended` if it was not cut at the limit of tokens. `pictures` are decoded where the ViT reads them
-    again, else there are none.
+    A text is `ended` if it was not cut at the limit of tokens. `pictures` are decoded where the ViT reads
+    them again, else there are none.
     """
 
     texts: tuple[str, ...]
@@ -56,7 +56,7 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RolloutGroup:
     """The completions of a prompt, and the segments of the prompt, read as they were for all of them."""
 
     prompt: GrpoPrompt
@@ -71,7 +71,7 @@ def roll_out(
     drawn: tuple[int, GrpoPrompt],
     profile: GrpoProfile,
     inject: Injection | None = None,
-) -> Group:
+) -> RolloutGroup:
     """Complete a prompt as many times as a group has members.
 
     Args:
@@ -105,7 +105,7 @@ def roll_out(
     fixed = replace(inject or Injection(), vae_noise=(noise,))
     results = run_dialogues(fresh, asked, settings, system, fixed, sampler.restore)
     rollouts = [_rollout(*found, fresh) for found in zip(results, sampler.paths, strict=True)]
-    return Group(prompt, _prompt_segments(engine, reader, system, prompt, noise), tuple(rollouts))
+    return RolloutGroup(prompt, _prompt_segments(engine, reader, system, prompt, noise), tuple(rollouts))
 
 
 class _Sampler:

@@ -16,7 +16,7 @@ from mmdbench.bagel.images import resized
 from mmdbench.training.clear.forward import PackedModel
 from mmdbench.training.clear.grpo_losses import token_log_p
 from mmdbench.training.clear.grpo_profiles import GrpoProfile
-from mmdbench.training.clear.grpo_rollouts import Group, Rollout
+from mmdbench.training.clear.grpo_rollouts import Rollout, RolloutGroup
 from mmdbench.training.clear.layout import PackedSequence, TextMarkers, lay_out
 from mmdbench.training.clear.pictures import PictureReader
 from mmdbench.training.clear.sde import SdeStep
@@ -57,9 +57,7 @@ def choose_step(rollout: Rollout, chance: torch.Generator) -> TrainedStep | None
     Returns:
         The step.
     """
-    steps = [
-        (number, at) for number, path in enumerate(rollout.paths) for at in range(len(path.steps) - 1)
-    ]
+    steps = [(number, at) for number, path in enumerate(rollout.paths) for at in range(len(path.steps) - 1)]
     if not steps:
         return None
     picture, at = steps[int(torch.randint(len(steps), (), generator=chance))]
@@ -68,7 +66,7 @@ def choose_step(rollout: Rollout, chance: torch.Generator) -> TrainedStep | None
 
 
 def completion_sequence(
-    group: Group,
+    group: RolloutGroup,
     rollout: Rollout,
     trained: TrainedStep | None,
     markers: TextMarkers,
@@ -100,7 +98,7 @@ def completion_sequence(
 def _reencoded(
     segments: Sequence[SequenceSegment], rollout: Rollout, reader: PictureReader
 ) -> tuple[SequenceSegment, ...]:
-    """Segments with what the ViT sees of each picture; latent tokens stay for the trained step, seen by none."""
+    """Segments with the patches of each picture; only the trained step keeps latent tokens, seen by none."""
     sizes, pictures = reader.layout.sizes, iter(rollout.pictures)
     found: list[SequenceSegment] = []
     for segment in segments:

@@ -1,4 +1,4 @@
-"""The places of CLEAR's reinforcement learning, opened: prompts, model, pictures to look at, what it needs."""
+"""The places of CLEAR's reinforcement learning, opened: prompts, model, pictures to look at."""
 
 from __future__ import annotations
 
@@ -74,14 +74,12 @@ class GrpoStart:
         latents = (turns - 1) * fmean(prompt.latent_rows for prompt in self.prompts)
         rows = fmean(prompt.rows for prompt in self.prompts) + turns * own.max_new_tokens + latents
         # Rollout and reference read a completion once, a denoising step the rows of one picture.
-        passes = 1 + profile.has_copy + profile.iterations * (3 + profile.layer_checkpointing)
+        passes: float = 1 + profile.has_copy + profile.iterations * (3 + profile.layer_checkpointing)
         passes += (profile.sampler.steps - 1) * latents / rows
         steps = count_rounds(profile, len(self.prompts), hardware.gpus)
         tokens = round(profile.optimiser.accumulation * hardware.gpus * rows)
         work = Work(steps, tokens, passes)
-        return Footprint(
-            self.places.parameters(), work, hardware, reference=profile.has_copy, sharded=False
-        )
+        return Footprint(self.places.parameters(), work, hardware, reference=profile.has_copy, sharded=False)
 
 
 def open_grpo_start(config: TrainingConfig, data: Path) -> GrpoStart:
@@ -101,4 +99,3 @@ def _clean_latents(engine: Engine) -> Callable[[GrpoPrompt], Tensor | None]:
         return reader.latent(prompt.picture(CLEAN), lambda shape: torch.randn(shape, generator=chance))
 
     return latent
-

@@ -134,9 +134,9 @@ class SftTraining(StepTraining[SftStep]):
             rows += sequence.length
         norm, rate = self._apply()
         self.step += 1
-        losses_found = self._over_processes(sums, "mean").tolist()
+        ce, mse, distillation, total = self._over_processes(sums, "mean").tolist()
         total_rows = int(self._over_processes(torch.tensor([rows]), "sum"))
-        return SftStep(self.step, *losses_found, gradient_norm=norm, learning_rate=rate, rows=total_rows)
+        return SftStep(self.step, ce, mse, distillation, total, norm, rate, total_rows)
 
     def _losses(self, sequence: PackedSequence) -> SftLosses:
         counts = torch.tensor([len(sequence.labels), len(sequence.velocities)], dtype=torch.float64)

@@ -55,7 +55,7 @@ class TrainingFolder:
 
 
 class StepTraining(ABC, Generic[Step]):
-    """What all trainings of CLEAR share.
+    """The steps of a training of CLEAR, of either kind.
 
     Args:
         engine: The model to start from, in float32, with its autoencoder.
