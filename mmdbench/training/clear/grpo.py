@@ -1,7 +1,7 @@
 """CLEAR's reinforcement learning, Interleaved GRPO, step by step: rollouts, rewards, losses, update.
 
-Source: CLEAR (arXiv 2604.04780), section 3.4. The attention mask of the published code hides restored pictures
-from the text after them; it is not used here.
+Source: CLEAR (arXiv 2604.04780), section 3.4. The published code's mask hides restored pictures from the
+text after them; it is not used here.
 """
 
 from __future__ import annotations

@@ -66,9 +66,7 @@ class CompletionReward:
                 hint="Name a model card, judge: gpt-4.1, or set rewards: {accuracy: exact}.",
             )
         self._settings, self._judge, self._clean = settings, judge, clean
-        self._weights = RewardWeights(
-            **dict.fromkeys(("accuracy", "format", "decision"), 0.0) | settings.weights
-        )
+        self._weights = RewardWeights(**{name: settings.weights.get(name, 0.0) for name in REWARDS})
 
     def __call__(self, prompt: GrpoPrompt, rollout: Rollout) -> dict[str, float]:
         """The rewards of a completion by name, and their weighted sum `total`."""
