@@ -78,7 +78,7 @@ VERBS = {
     "cite": Verb("cite.cite", "Print BibTeX entries, and for each run a paragraph of methods."),
     "export": Verb(
         "export.export",
-        "Write a run's replies as prediction files, for VLMEvalKit or as JSON lines, or log its scores.",
+        "Write a run's replies or scores in the formats of other tools, or log its scores.",
     ),
     "data": Verb("data.app", "List, download and check benchmark files."),
     "clean": Verb(
