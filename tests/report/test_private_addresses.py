@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,8 @@ def test_no_rendering_holds_the_address(runs, tmp_path):
     for path in tmp_path.rglob("*"):
         if path.is_file() and not {"one", "two"} & set(path.relative_to(tmp_path).parts[:1]):
             text = path.read_bytes().decode("utf-8", "replace") + str(path.relative_to(tmp_path))
+            # A font and the coordinates of lines hold any digits.
+            text = re.sub(r"base64,[\w+/=]+|-?\d+\.\d+", "", text) if path.suffix == ".svg" else text
             assert not [word for word in PRIVATE if word in text], path
     for name in ("report.md", "report.json"):
         for run in runs:
