@@ -309,7 +309,7 @@ def test_the_command_prints_means_and_the_licence(tmp_path, monkeypatch, make_ts
     make_tsv(3)
     run = pictured_run(tmp_path / "run", [question(n) for n in range(3)])
     fake = Brightness()
-    monkeypatch.setattr(quality_metrics, "open_metrics", lambda names, **how: [fake.metric])
+    monkeypatch.setattr("mmdbench.library.quality.open_metrics", lambda names, **how: [fake.metric])
     wanted = ["quality", str(run), "--metric", "brisque", "--data-dir", str(tmp_path)]
     done = CliRunner().invoke(app, [*wanted, "--json"])
     assert done.exit_code == 0
