@@ -73,6 +73,7 @@ IN_TEXT = {
 # Other programs that are not run, with the reason.
 ELSEWHERE = {
     "hf": "downloads weights",
+    "docker": "needs a daemon; the Dockerfile's own commands are run in test_packaging_recipes.py",
     "sbatch": "needs a Slurm cluster",
     "source": "enters a virtual environment",
     "cd": "walks through a copy of the repository",
