@@ -1,7 +1,7 @@
 # One command runs every habit of the house: make check
 PYTHON ?= python
 
-.PHONY: check lint types contract test smoke docs
+.PHONY: check lint types contract test smoke docs release
 
 check: lint types contract test smoke
 
@@ -24,3 +24,7 @@ smoke:
 
 docs:
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
+
+# Everything up to the upload; DRY=1 changes nothing here, VERSION=1.2.0 sets the version.
+release:
+	$(PYTHON) tools/release.py $(if $(DRY),--dry-run) $(VERSION)
