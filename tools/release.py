@@ -4,13 +4,14 @@ In a copy of the committed files it writes the version and dates the changelog's
 distribution and the wheel from it, checks both, installs the wheel with each Python of `.ci/pythons` that the
 machine has and measures with it, and writes a bill of materials of what was installed. Without --dry-run the
 version, the changelog and dist/ are then copied here: commit, tag and push them, and the workflow
-`.github/workflows/release.yml` uploads. The tools come with pip install '.[release]'.
+`.github/workflows/release.yml` makes the files again from the tag (--tagged) and uploads them. The tools come
+with pip install '.[release]'.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import io
 import os
 import re
@@ -31,6 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("release", nargs="?", default="", help="The version; default: that of the package.")
     parser.add_argument("--dry-run", action="store_true", help="Do all of it, and change nothing here.")
+    parser.add_argument(
+        "--tagged", default="", metavar="TAG", help="Make the files of this tag, stamped before."
+    )
     parser.add_argument("--version", action="store_true", help="Print the version of the package.")
     parser.add_argument(
         "--changes", action="store_true", help="Print the changelog's section of the version."
@@ -41,12 +45,20 @@ def main() -> None:
         print(current)
     elif given.changes:
         print(section((ROOT / CHANGELOG).read_text("utf-8"), given.release or current))
+    elif given.tagged and given.tagged != f"v{current}":
+        raise SystemExit(f"The tag {given.tagged} is not v{current}, the version in {VERSION_FILE}")
     else:
-        prepare(given.release or current, dry_run=given.dry_run)
+        prepare(given.release or current, dry_run=given.dry_run, stamped=bool(given.tagged))
 
 
-def prepare(version: str, *, dry_run: bool) -> None:
-    """Build and check a release in a copy, and bring its files here unless it is a dry run."""
+def prepare(version: str, *, dry_run: bool, stamped: bool) -> None:
+    """Build and check a release in a copy, and bring its files here unless it is a dry run.
+
+    Args:
+        version: The version.
+        dry_run: Change nothing here.
+        stamped: The committed files have the version and the date.
+    """
     changed = git("status", "--porcelain", "--untracked-files=no").decode()
     if changed and not dry_run:
         raise SystemExit(f"Commit or undo these changes first:\n{changed}")
@@ -54,7 +66,10 @@ def prepare(version: str, *, dry_run: bool) -> None:
         copy = Path(folder) / "source"
         with tarfile.open(fileobj=io.BytesIO(git("archive", "HEAD"))) as tar:
             tar.extractall(copy, filter="data")
-        stamp(copy, version)
+        if not stamped:
+            stamp(copy, version)
+        elif UNRELEASED in (copy / CHANGELOG).read_text("utf-8").partition(f"## {version} ")[2][:40]:
+            raise SystemExit(f"{CHANGELOG} calls {version} {UNRELEASED}: run make release before you tag")
         dist = copy / "dist"
         command("-m", "build", "--outdir", dist, copy)
         command("-m", "twine", "check", "--strict", *dist.iterdir())
@@ -68,7 +83,7 @@ def prepare(version: str, *, dry_run: bool) -> None:
     print("Made and checked:", *names)
     if dry_run:
         print("This was a dry run: nothing was changed.")
-    else:
+    elif not stamped:
         print(
             f"Next: git commit -am 'Release {version}'; git tag v{version}; git push origin main v{version}"
         )
@@ -84,7 +99,7 @@ def stamp(copy: Path, version: str) -> None:
     heads = re.findall(rf"(?m)^## (\S+) \({UNRELEASED}\)$", log)
     if len(heads) != 1:
         raise SystemExit(f"{CHANGELOG} must have one section '## VERSION ({UNRELEASED})', found {len(heads)}")
-    today = datetime.datetime.now(datetime.timezone.utc).date()
+    today = dt.datetime.now(dt.timezone.utc).date()
     log = log.replace(f"## {heads[0]} ({UNRELEASED})", f"## {version} ({today})")
     section(log, version)
     (copy / CHANGELOG).write_text(log, encoding="utf-8")
