@@ -23,7 +23,8 @@ smoke:
 	$(PYTHON) benchmarks/run.py --smoke
 
 docs:
-	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
+	$(PYTHON) tools/docs_site.py
+	$(PYTHON) -m zensical build --strict --clean
 
 # Everything up to the upload; DRY=1 changes nothing here, VERSION=1.2.0 sets the version.
 release:

@@ -1,5 +1,6 @@
-"""Hooks of MkDocs that add pages to docs/: files of the repository, and references made from the code.
+"""Writes the folder that the site is built from: docs/, files of the repository, references to the code.
 
+`python tools/docs_site.py` writes build/docs, and any builder that reads mkdocs.yml makes the site from it.
 The front page is README.md; the contribution guide, the changelog and the measurements are the
 repository's own files. The command line's reference is made from the commands themselves, the Python
 reference from docstrings. A link to any other file of the repository leads to a page that shows that
@@ -10,15 +11,15 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from docs_reference import cli_reference, python_reference
 
 ROOT = Path(__file__).resolve().parents[1]
+PREPARED = ROOT / "build" / "docs"
 # Repository file → page of the site.
 MOVED = {
     "README.md": "index.md",
@@ -92,33 +93,27 @@ def _fenced(path: str, heading: str) -> str:
     return f"{heading}{path}\n\n~~~~{language}\n{(ROOT / path).read_text('utf-8').rstrip()}\n~~~~\n"
 
 
-def made_pages(pages: Iterable[str]) -> dict[str, str]:
-    """Every page that is not a file of docs/, by its place in the site; `pages` are those of docs/."""
-    made, wanted = {}, set[str]()
-    for source, page in MOVED.items():
-        made[page] = relinked((ROOT / source).read_text("utf-8"), source, wanted)
-    made["reference/cli.md"] = cli_reference()
-    made.update(python_reference())
-    for page in pages:
-        relinked((ROOT / "docs" / page).read_text("utf-8"), f"docs/{page}", wanted)
-    made.update({f"files/{path}.md": shown(path) for path in sorted(wanted)})
-    return made
+def made_pages() -> dict[str, str]:
+    """Every page of the site, by its place in it."""
+    pages, wanted = {}, set[str]()
+    own = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+    for source in [*MOVED, *own]:
+        pages[page_of(source)] = relinked((ROOT / source).read_text("utf-8"), source, wanted)
+    pages["reference/cli.md"] = cli_reference()
+    pages.update(python_reference())
+    pages.update({f"files/{path}.md": shown(path) for path in sorted(wanted)})
+    return pages
 
 
-def on_files(files: Any, config: Any) -> Any:
-    """Hook of MkDocs: the files of docs/ and the generated pages."""
-    from mkdocs.structure.files import File, InclusionLevel
-
-    own = [file.src_uri for file in files if file.src_uri.endswith(".md")]
-    for page, text in made_pages(own).items():
-        apart = page.startswith("files/")
-        level = InclusionLevel.NOT_IN_NAV if apart else InclusionLevel.UNDEFINED
-        files.append(File.generated(config, page, content=text, inclusion=level))
-    return files
+def prepare(folder: Path) -> None:
+    """Write every page and the other files of docs/ into `folder`, in place of what is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.md"))
+    for page, text in made_pages().items():
+        path = folder / page
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Hook of MkDocs: change the links of a page before it is rendered."""
-    if page.file.generated_by is not None:
-        return markdown
-    return relinked(markdown, f"docs/{page.file.src_uri}", set())
+if __name__ == "__main__":
+    prepare(PREPARED)
