@@ -99,7 +99,8 @@ def test_kept_pictures_are_in_the_run_and_on_its_page(asker: Path, tmp_path: Pat
     assert sizes["run"] == sizes["plain"] + 8
 
 
-def test_a_model_that_makes_no_pictures_says_so(tmp_path: Path) -> None:
+def test_a_model_that_makes_no_pictures_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     words = ("eval", "--model", "openai:x", "--bench", "mini", "-o", tmp_path, "--keep-images")
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert (result.exit_code, "keep_images" in result.output) == (2, True)

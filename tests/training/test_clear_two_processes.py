@@ -34,8 +34,9 @@ def train_in_two(config: Path, out: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    forked = multiprocessing.get_context("fork")
-    processes = [forked.Process(target=one_of_two, args=(rank, port, config, out)) for rank in (0, 1)]
+    # Forked processes would inherit that accelerate ran in one process, if an earlier test trained here.
+    fresh = multiprocessing.get_context("spawn")
+    processes = [fresh.Process(target=one_of_two, args=(rank, port, config, out)) for rank in (0, 1)]
     for process in processes:
         process.start()
     for process in processes:
