@@ -8,9 +8,10 @@ the real loader and measures: seconds to load, tokens per second alone and in a 
 launches of a decoded token as it is and compiled (`--compiler`) against the time of reading its bytes,
 seconds of reading, seconds of a restoration by the fast, the compiled and the plain path, and peak
 memory; then seconds and peak memory of passes forward and backward of the supervised training, over packs
-of `--rows`, without an optimiser. Random weights never ask for a restoration, so the thoughts are given; the
-arithmetic is that of the real model. Needs a GPU with 40 GB or more (with training 80 GB; `--rows` without
-a number leaves it out), and some minutes. Prints one JSON object.
+of `--rows`, and of a rollout and a step of the reinforcement learning, without an optimiser. Random weights
+never ask for a restoration, so the thoughts are given; the arithmetic is that of the real model. Needs a GPU
+with 40 GB or more (with training 80 GB; `--rows` without a number leaves it out), and some minutes. Prints
+one JSON object.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from mmdbench.adapters._clear.memory import check_memory
 from mmdbench.adapters._local.devices import pick_device
 from PIL import Image
 
-from clear_training import training_step
+from clear_training import grpo_step, training_step
 from mmdbench.bagel.checkpoint import find_weights
 from mmdbench.bagel.chunks import Engine, append_text, grid_of
 from mmdbench.bagel.context import EMPTY
@@ -226,7 +227,9 @@ def main() -> None:
             one["peak_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
         found.append(one)
     trained = [training_step(engine, given.folder / "set", rows, given.repeats) for rows in given.rows]
-    print(json.dumps(result | {"sizes": found, "training": trained}, indent=2))
+    steps = given.steps if given.rows else []
+    learnt = [grpo_step(engine, given.folder / "set", count, given.repeats) for count in steps]
+    print(json.dumps(result | {"sizes": found, "training": trained, "reinforcement": learnt}, indent=2))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from mmdbench.cli._shared.output import print_json, say
 from mmdbench.cli._shared.terminal import Terminal
 from mmdbench.cli._shared.urls import LOCAL
 from mmdbench.errors import UsageError
+from mmdbench.system.durations import duration
 
 __all__ = ["train"]
 
@@ -60,8 +61,8 @@ def _print_forecast(found: dict[str, float], *, as_json: bool) -> None:
         return
     say(f"parameters  {found['trained_parameters']:,} trained, {found['frozen_parameters']:,} frozen")
     say(f"work        {found['steps']:,} steps of about {found['tokens_per_step']:,} tokens")
-    say(
-        f"memory      {found['state_gib']:.3g} GiB for weights, gradients and optimiser: "
-        f"{found['state_gib_per_gpu']:.3g} GiB on each of {found['gpus']} GPUs, and activations on top"
-    )
-    say(f"time        about {found['hours']:.3g} hours, reading and generating texts not counted")
+    gpus = found["gpus"]
+    share = f"{found['state_gib_per_gpu']:.3g} GiB on each of {gpus} GPUs" if gpus > 1 else "on one GPU"
+    say(f"memory      {found['state_gib']:.3g} GiB for weights, gradients and optimiser, {share},")
+    say("            and activations on top")
+    say(f"time        about {duration(found['hours'] * 3600)}, reading and generating texts not counted")

@@ -2,7 +2,7 @@
 
 Weights, gradients and AdamW's two moments are float32, 16 bytes for each trained parameter; a moving
 average takes 4 more, and so does the frozen reference of a reinforcement learning for each parameter.
-All of it is shared out over the GPUs where the training is sharded. Activations come on top.
+All of it is shared out over the GPUs. Activations come on top.
 
 A pass forward takes 2 operations for each parameter and token, one backward 4, and a layer that is
 computed again 2 more.
@@ -52,15 +52,13 @@ class Footprint:
     hardware: HardwareSettings
     average: bool = False
     reference: bool = False
-    sharded: bool = True
 
     @property
     def state_gib(self) -> float:
         """Memory of weights, gradients, optimiser and copies, over all GPUs, in GiB."""
         own = self.parameters
         copies = own.trained * self.average + (own.trained + own.frozen) * self.reference
-        whole = (_STATE_BYTES * own.trained + 4 * own.frozen + 4 * copies) / _GIB
-        return whole if self.sharded else whole * self.hardware.gpus
+        return (_STATE_BYTES * own.trained + 4 * own.frozen + 4 * copies) / _GIB
 
     @property
     def gib_per_gpu(self) -> float:

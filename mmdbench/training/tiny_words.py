@@ -37,6 +37,8 @@ def tiny_tokens() -> tuple[dict[str, int], list[tuple[str, str]]]:
     made = Tokenizer(BPE())
     made.pre_tokenizer = ByteLevel(add_prefix_space=False)
     alphabet = sorted(ByteLevel.alphabet())
-    made.train_from_iterator(_TEXTS, BpeTrainer(vocab_size=_COUNT, initial_alphabet=alphabet))
+    # Its progress would be empty lines on standard output.
+    trainer = BpeTrainer(vocab_size=_COUNT, initial_alphabet=alphabet, show_progress=False)
+    made.train_from_iterator(_TEXTS, trainer)
     model = json.loads(made.to_str())["model"]
     return model["vocab"], [tuple(pair) for pair in model["merges"]]

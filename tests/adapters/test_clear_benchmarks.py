@@ -55,10 +55,12 @@ def test_the_script_for_a_gpu_in_small(monkeypatch, capsys, tmp_path):
     (size,) = found[0]["sizes"]
     assert size["latent_tokens"] == 24
     assert all(value > 0 for value in size["restoration_3_steps_s"].values())
-    (step,) = found[0]["training"]
+    (step,), (learnt,) = found[0]["training"], found[0]["reinforcement"]
     assert step["rows"] >= 300
-    assert all(step[name] > 0 for name in ("forward_s", "backward_s", "rows_per_second"))
-    assert step["loss"] == found[1]["training"][0]["loss"]
+    assert learnt["rollout_s"] > 0
+    for name, one in (("training", step), ("reinforcement", learnt)):
+        assert all(one[number] > 0 for number in ("rows", "forward_s", "backward_s", "rows_per_second"))
+        assert one["loss"] == found[1][name][0]["loss"]
 
 
 def test_the_real_size_is_the_published_one(tmp_path):

@@ -111,7 +111,9 @@ def test_a_dry_run_counts_the_parameters_that_are_trained(config, tmp_path):
     text = run("train", "clear-sft", "--config", config, "--dry-run")
     assert f"{trained:,} trained" in text
     assert "GiB" in text
-    assert "hours" in text
+    assert "time        about 0 s" in text
+    assert "on each of 8 GPUs" in text
+    assert "on one GPU" in run("train", "clear-grpo", "--config", "tiny", "--dry-run")
     assert json.loads(run("train", "clear-sft", "--config", config, "--dry-run", "--json"))["steps"] == 4
 
 

@@ -145,9 +145,19 @@ def test_robust_r1_brings_its_own_with_pictures_of_several_sizes(task, tmp_path)
     assert [line["step"] for line in log_of(tmp_path / "run")] == [1, 2]
 
 
-@pytest.mark.parametrize("task", ["clear-sft", "robust-r1-sft", "robust-r1-grpo"])
-def test_a_dry_run_by_the_presets_name_leaves_nothing(task, tmp_path, monkeypatch):
+def test_reinforcement_learning_brings_its_own_and_eval_asks_its_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("train", "clear-grpo", "--config", "tiny", "-o", "out", "--quiet")
+    assert [line["step"] for line in log_of(tmp_path / "out")] == [1, 2, 3, 4]
+    limits = ("--set", "device=cpu", "--set", "steps=2", "--set", "max_new_tokens=8", "--sample", "2")
+    run("eval", "--model", "clear:out/0000004", "--bench", "mini", *limits, "-o", "run", "--quiet")
+    assert load_run("run").complete
+
+
+@pytest.mark.parametrize("task", ["clear-sft", "clear-grpo", "robust-r1-sft", "robust-r1-grpo"])
+def test_a_dry_run_by_the_presets_name_leaves_nothing(task, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     found = forecast_training(task, "tiny")
     assert 100_000 < found.parameters.trained < 400_000
+    assert capfd.readouterr().out == ""
     assert not list(tmp_path.iterdir())

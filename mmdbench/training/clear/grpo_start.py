@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -71,15 +71,18 @@ class GrpoStart:
         Operations alone are counted: writing texts token by token takes longer than that.
         """
         own, turns = profile.rollout, profile.rollout.max_turns
+        alone = replace(hardware, gpus=1)  # it runs in one process
         latents = (turns - 1) * fmean(prompt.latent_rows for prompt in self.prompts)
         rows = fmean(prompt.rows for prompt in self.prompts) + turns * own.max_new_tokens + latents
         # Rollout and reference read a completion once, a denoising step the rows of one picture.
         passes: float = 1 + profile.has_copy + profile.iterations * (3 + profile.layer_checkpointing)
         passes += (profile.sampler.steps - 1) * latents / rows
-        steps = count_rounds(profile, len(self.prompts), hardware.gpus)
-        tokens = round(profile.optimiser.accumulation * hardware.gpus * rows)
-        work = Work(steps, tokens, passes)
-        return Footprint(self.places.parameters(), work, hardware, reference=profile.has_copy, sharded=False)
+        work = Work(
+            count_rounds(profile, len(self.prompts), alone.gpus),
+            round(profile.optimiser.accumulation * rows),
+            passes,
+        )
+        return Footprint(self.places.parameters(), work, alone, reference=profile.has_copy)
 
 
 def open_grpo_start(config: TrainingConfig, data: Path) -> GrpoStart:
