@@ -41,9 +41,10 @@ def corrupt(
 
     Several corruptions are not applied on top of each other: OUT gets a folder for each.
     A picture of a folder that cannot be degraded is named, and the others are made.
+    A new OUT also gets a manifest.json with the settings.
     """
     from mmdbench.corruptions import get_corruption_names, sample
-    from mmdbench.corruptions.files import corrupt_file, pair_files
+    from mmdbench.corruptions.files import corrupt_file, mark_folder, pair_files
     from mmdbench.corruptions.plugins import use_corruptions
 
     given = opts.members(corruption, corruption_set)
@@ -62,7 +63,9 @@ def corrupt(
         sample(name, (1, 1), **call)  # raises for a wrong call before any file is written
     pairs = pair_files(source, out, names)
     if not source.is_file():
-        say(f"{len(pairs)} pictures are made of {source}, the first is {pairs[0][2]}.", err=True)
+        number = "1 picture is" if len(pairs) == 1 else f"{len(pairs)} pictures are"
+        say(f"{number} made of {source}, the first is {pairs[0][2]}.", err=True)
+        mark_folder(out, names, **call)
     broken: dict[Path, None] = {}
     for name, picture, result in pairs:
         if picture in broken:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdbench.corruptions import corrupt
+from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import ImageDecodeError, UsageError
 from mmdbench.system.color_profiles import profile_to_write
 from mmdbench.system.files import MANIFEST_FILE, make_folder, write_atomic
@@ -24,7 +26,7 @@ from mmdbench.system.json_text import parse_json
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["corrupt_file", "pair_files"]
+__all__ = ["corrupt_file", "mark_folder", "pair_files"]
 
 _QUALITY = 95
 """Quality of JPEG and WebP files."""
@@ -33,7 +35,8 @@ _QUALITY = 95
 def pair_files(source: Path, target: Path, names: Sequence[str] = ("",)) -> list[tuple[str, Path, Path]]:
     """Each corruption with each picture of a file or folder, and the place of its corrupted copy in `target`.
 
-    Runs, builds and training sets of mmdbench inside the folder, and `target`, are left out.
+    Runs, builds, training sets and folders of corrupted pictures that mmdbench wrote inside the folder, and
+    `target`, are left out.
 
     Args:
         source: A picture, or a folder of pictures.
@@ -58,6 +61,24 @@ def pair_files(source: Path, target: Path, names: Sequence[str] = ("",)) -> list
     base = source.parent if source.is_file() else source
     places = {name: target / name if several else target for name in names}
     return [(name, path, places[name] / path.relative_to(base)) for name in names for path in pictures]
+
+
+def mark_folder(target: Path, names: Sequence[str], **call: Any) -> None:
+    """Write a manifest into a new folder for corrupted pictures, so that `pair_files` leaves it out later.
+
+    A folder that already has files of others is left as it is: its pictures may be someone's originals.
+
+    Args:
+        target: The folder.
+        names: The corruptions.
+        call: Level or intensity, seed and profile, as `corrupt` takes them.
+    """
+    file = target / MANIFEST_FILE
+    if target.is_dir() and any(target.iterdir()) and not (file.is_file() and _is_own(file)):
+        return
+    how = {"spec": load_spec().record(names), "corruptions": list(names), **call}
+    make_folder(target)
+    write_atomic(file, json.dumps({"kind": "mmdbench pictures", **how}, indent=1) + "\n")
 
 
 def _foreign_pictures(source: Path, target: Path) -> list[Path]:

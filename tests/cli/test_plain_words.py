@@ -60,6 +60,27 @@ def test_corrupt_names_what_it_writes_and_leaves_out_own_folders():
     assert Path("p.png").exists(), "a target around the source leaves nothing out"
 
 
+def test_corrupt_leaves_out_what_it_made_earlier():
+    Path("photos").mkdir()
+    Image.fromarray(picture(1)).save("photos/p.png")
+    words = ("--corruption", "graffiti", "--level", "low")
+    for _ in range(2):
+        call("corrupt", "photos", "-o", "photos/low", *words)
+    made = json.loads(Path("photos/low/manifest.json").read_text())
+    assert (made["kind"], made["corruptions"], made["level"]) == ("mmdbench pictures", ["graffiti"], "low")
+    assert "1 picture is made" in call("corrupt", "photos", "-o", "photos/more", *words)
+    assert sorted(path.name for path in Path("photos/more").iterdir()) == ["manifest.json", "p.png"]
+
+
+def test_corrupt_leaves_no_manifest_in_a_folder_with_files_of_others():
+    Path("mine").mkdir()
+    Path("album").mkdir()
+    for place in ("mine/p.png", "album/q.png"):
+        Image.fromarray(picture(1)).save(place)
+    call("corrupt", "mine", "-o", "album", "--corruption", "graffiti", "--level", "low")
+    assert sorted(path.name for path in Path("album").iterdir()) == ["p.png", "q.png"]
+
+
 def test_a_palette_with_transparency_is_read_without_a_warning_of_pillow():
     image = Image.fromarray(picture(1)).quantize(8)
     image.save("p.png", transparency=bytes([0, 128, 255]))

@@ -142,7 +142,7 @@ def test_a_broken_picture_of_a_folder_is_named_and_the_others_are_made():
     assert "2 pictures written to out" in output
     assert "photos/2.png: Cannot read photos/2.png as a picture" in output
     assert "2 of 4 pictures could not be degraded: 2.png, 4.png." in output
-    assert sorted(path.name for path in Path("out").iterdir()) == ["1.png", "3.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["1.png", "3.png", "manifest.json"]
     args = ("corrupt", "photos", "-o", "none", "--corruption", "graffiti", "--level", "hard")
     assert "Cannot read photos/2.png" in call(*args, "--on-bad-image", "error", code=2)
     assert not Path("none/3.png").exists()
