@@ -49,7 +49,7 @@ class StoredImages(Sequence[Mapping[str, Any]]):
     __slots__ = ("_count", "_json", "any_no_op", "restored")
 
     def __init__(self, text: bytes) -> None:
-        images = _decode_images(text)
+        images = _typed_images(text)
         self._json, self._count = text, len(images)
         self.any_no_op = any(image.no_op for image in images)
         self.restored = tuple(image.restored.seconds for image in images if image.restored)
@@ -62,7 +62,7 @@ class StoredImages(Sequence[Mapping[str, Any]]):
         return tuple(self)[place]
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return iter(msgspec.json.decode(self._json))
+        return iter(_decoded(self._json))
 
     def __len__(self) -> int:
         return self._count
@@ -184,13 +184,25 @@ def _shared(raw: msgspec.Raw, shared: Shared, read: Callable[[bytes], Any]) -> A
 
 
 def _read_details(text: bytes) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(text)
-    except ValueError:
-        found = json.loads(text)
+    found = _decoded(text)
     if not isinstance(found, dict):
         raise ValueError("its details are no table")  # noqa: TRY004 - a bad line, like bad JSON
     return found
+
+
+def _decoded(text: bytes) -> Any:
+    """The value of a JSON text, also with what is no JSON to msgspec: NaN and infinite numbers."""
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:
+        return json.loads(text)
+
+
+def _typed_images(text: bytes) -> tuple[_Image, ...]:
+    try:
+        return _decode_images(text)
+    except ValueError:
+        return msgspec.convert(json.loads(text), tuple[_Image, ...])
 
 
 _MOST_SHARED = 2**16

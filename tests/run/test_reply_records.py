@@ -73,6 +73,12 @@ def test_replies_come_back_as_they_were_written(tmp_path_factory, replies):
     assert [reply.as_dict() for reply in found.values()] == [reply.as_dict() for reply in replies]
 
 
+def test_a_number_that_is_no_json_comes_back(tmp_path):
+    odd = Reply(**PLAIN, images=({"pixels": "p", "later": math.inf},), details={"logprob": -math.inf})
+    write_replies(tmp_path / "replies-0.jsonl", [odd])
+    assert read_replies(tmp_path) == {"a": odd}
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(IMAGES, max_size=3), st.lists(IMAGES, max_size=3))
 def test_stored_images_say_what_their_records_say(records, others):
