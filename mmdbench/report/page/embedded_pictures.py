@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from mmdbench.corruptions.spec import Spec
 from mmdbench.records import Cell
 from mmdbench.report.page.examples import Example
-from mmdbench.report.page.thumbnails import Thumbnails, in_format, plan_jobs
+from mmdbench.report.page.thumbnails import Thumbnails, in_format, in_shape, plan_jobs
 from mmdbench.results.graded_run import RunResults
 from mmdbench.results.pictures import USUAL_FOLDERS, SourceFolders, open_questions
 from mmdbench.run.previews import PREVIEW, PreviewFolder, PreviewFormat
@@ -35,9 +35,8 @@ LADDER = (
 )
 """Formats to try, the best first, until all pictures fit."""
 
-_PROBES = 200
-_PROBED_QUESTIONS = 8
-_MARGIN = 0.92
+_PROBES = 40
+_MARGIN = 0.95
 
 
 @dataclass
@@ -71,8 +70,8 @@ def make_pictures(
 ) -> EmbeddedPictures:
     """The pictures of examples: previews of the first run, which makes and keeps those that it lacks.
 
-    The format is the best of `LADDER` that fits by a probe of some questions. Pictures that do not fit after
-    all are left out, those of the last examples first.
+    The format is the best of `LADDER` that fits by a probe of some pictures. Pictures that do not fit after
+    all are left out, those of the last examples first. Smaller pictures are kept beside the previews.
 
     Args:
         runs: The graded runs; the first one's plan and notes say how its pictures were made. Without runs
@@ -81,7 +80,8 @@ def make_pictures(
         spec: The corruptions.
         budget: Size limit of all pictures, in bytes of base64.
         folders: Folders of benchmark files, searched first.
-        on_progress: Called with the number of questions whose pictures are made, and of all.
+        on_progress: Called with the number of questions whose pictures are made, and of all; again from 1
+            if smaller ones are made.
 
     Returns:
         The pictures.
@@ -90,26 +90,20 @@ def make_pictures(
         return collect(examples, [], budget)
     questions, missing = open_questions(runs[0].plan, {e.question.bench for e in examples}, folders)
     jobs = plan_jobs(examples, questions, runs[0], spec)
-    previews, done = PreviewFolder(runs[0].folder), 0
+    previews = PreviewFolder(runs[0].folder)
 
     def ready(results: Iterable[Thumbnails]) -> Iterator[Thumbnails]:
-        nonlocal done
-        for result in results:
-            done += 1
+        for done, result in enumerate(results, 1):
             if on_progress is not None:
                 on_progress(done, len(jobs))
             yield result
 
     workers = min(8, available_cpus())
-    probes = _probes(len(jobs), sum(len(job.wanted) for job in jobs))
     with single_threaded_opencv(), ThreadPoolExecutor(workers, thread_name_prefix="page") as pool:
-        found = dict(zip(probes, ready(pool.map(lambda n: jobs[n].make(previews), probes)), strict=True))
-        shape = _fitting(list(found.values()), budget * len(probes) / max(1, len(jobs)), pool)
-        rest = [n for n in range(len(jobs)) if n not in found]
-        others = pool.map(lambda n: in_format(jobs[n].make(previews), shape), rest)
-        found |= zip(probes, pool.map(lambda n: in_format(found[n], shape), probes), strict=True)
-        found |= zip(rest, ready(others), strict=True)
-    made = [found[n] for n in range(len(jobs))]
+        made = list(ready(pool.map(lambda job: job.make(previews), jobs)))
+        shape = _fitting(list(dict.fromkeys(p for one in made for p in one.all())), budget, previews, pool)
+        if shape != PREVIEW:
+            made = list(ready(pool.map(lambda one: in_format(one, shape, previews), made)))
     return collect(examples, made, budget, missing)
 
 
@@ -159,18 +153,19 @@ def collect(
     return found
 
 
-def _probes(jobs: int, cells: int) -> range:
-    """The numbers of the jobs that are looked at to choose a format: all of few, some of many."""
-    wanted = max(_PROBED_QUESTIONS, _PROBES * jobs // max(1, cells))
-    return range(0, jobs, max(1, jobs // wanted))
-
-
-def _fitting(probed: Sequence[Thumbnails], budget: float, pool: ThreadPoolExecutor) -> PreviewFormat:
-    """The best format of `LADDER` in which these pictures fit into a budget, in bytes of base64."""
+def _fitting(
+    pictures: Sequence[bytes], budget: float, previews: PreviewFolder, pool: ThreadPoolExecutor
+) -> PreviewFormat:
+    """The best format of `LADDER` in which these previews fit into a budget, in bytes of base64."""
+    probes = pictures[:: max(1, len(pictures) // _PROBES)]
+    whole, probed = sum(map(len, pictures)), max(1, sum(map(len, probes)))
 
     def fits(shape: PreviewFormat) -> bool:
-        sizes = pool.map(lambda made: sum(map(len, in_format(made, shape).all())), probed)
-        return sum(sizes) * 4 / 3 <= budget * _MARGIN
+        # How much smaller a format makes a picture varies little from one to another.
+        smaller = sum(pool.map(lambda picture: len(in_shape(picture, shape, previews)), probes))
+        return whole * smaller / probed * 4 / 3 <= budget * _MARGIN
 
-    # Most pages have room for previews as they are, which costs no look at smaller ones.
-    return PREVIEW if fits(PREVIEW) else LADDER[bisect_left(LADDER, True, 1, len(LADDER) - 1, key=fits)]
+    # Most pages have room for previews as they are.
+    if sum(-(-len(picture) // 3) * 4 + 1 for picture in pictures) <= budget:
+        return PREVIEW
+    return LADDER[bisect_left(LADDER, True, 1, len(LADDER) - 1, key=fits)]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ThumbnailJob", "Thumbnails", "in_format", "plan_jobs"]
+__all__ = ["ThumbnailJob", "Thumbnails", "in_format", "in_shape", "plan_jobs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +110,30 @@ def _own_preview(data: bytes, where: str, previews: PreviewFolder) -> bytes:
     return _kept(f"file {bytes_digest(data)}", lambda: decode_image(data, where), previews)
 
 
-def _kept(name: str, pixels: Callable[[], NDArray[np.uint8]], previews: PreviewFolder) -> bytes:
+def _kept(
+    name: str,
+    pixels: Callable[[], NDArray[np.uint8]],
+    previews: PreviewFolder,
+    shape: PreviewFormat = PREVIEW,
+) -> bytes:
     found = previews.get(name)
     if found is None:
-        found = make_preview(pixels())
+        found = make_preview(pixels(), shape)
         previews.put(name, found)
     return found
 
 
-def in_format(made: Thumbnails, shape: PreviewFormat) -> Thumbnails:
-    """The same pictures in a smaller format; in that of previews, as they are."""
-    if shape == PREVIEW:
-        return made
+def in_shape(preview: bytes, shape: PreviewFormat, previews: PreviewFolder) -> bytes:
+    """A preview in another format, kept beside it."""
+    name = f"{shape.side} {shape.quality} of {bytes_digest(preview)}"
+    return _kept(name, lambda: decode_image(preview, "a preview"), previews, shape)
+
+
+def in_format(made: Thumbnails, shape: PreviewFormat, previews: PreviewFolder) -> Thumbnails:
+    """The same pictures in a smaller format."""
 
     def smaller(images: Sequence[bytes]) -> tuple[bytes, ...]:
-        return tuple(make_preview(decode_image(image, "a preview"), shape) for image in images)
+        return tuple(in_shape(image, shape, previews) for image in images)
 
     cells = {cell: smaller(images) for cell, images in made.cells.items()}
     return replace(made, cells=cells, kept={key: smaller(images) for key, images in made.kept.items()})

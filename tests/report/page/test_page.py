@@ -22,7 +22,7 @@ from mmdbench.corruptions.spec_file import load_spec
 from mmdbench.errors import UsageError
 from mmdbench.records import Recipe
 from mmdbench.report.load import open_runs
-from mmdbench.report.page import write_page
+from mmdbench.report.page import thumbnails, write_page
 from mmdbench.report.page.embedded_pictures import LADDER, collect, make_pictures
 from mmdbench.report.page.examples import choose, gather
 from mmdbench.report.page.quality_curves import quality_curves
@@ -323,7 +323,7 @@ def test_a_smaller_format_is_chosen_before_a_picture_is_left_out(tmp_path, monke
     runs, _ = graded(write_pictured_run(tmp_path / "run", asked))
     examples = choose(gather(runs), 100)
     rich = make_pictures(runs, examples, load_spec(), budget=10**7, folders=SourceFolders(tmp_path / "data"))
-    assert len(made) == 2  # each question once, although all are looked at to choose a format
+    assert len(made) == 2
     poor = make_pictures(
         runs, examples, load_spec(), budget=rich.size // 2, folders=SourceFolders(tmp_path / "data")
     )
@@ -332,6 +332,11 @@ def test_a_smaller_format_is_chosen_before_a_picture_is_left_out(tmp_path, monke
     sides = {max(opened(data).shape) for data in poor.data}
     assert max(sides) in {shape.side for shape in LADDER[1:-1]}
     assert poor.size <= rich.size // 2
+    monkeypatch.setattr(thumbnails, "make_preview", lambda *_: pytest.fail("made again"))
+    again = make_pictures(
+        runs, examples, load_spec(), budget=rich.size // 2, folders=SourceFolders(tmp_path / "data")
+    )
+    assert again.data == poor.data
 
 
 def test_progress_counts_each_question_once_and_as_soon_as_it_is_made(tmp_path, monkeypatch):
@@ -347,7 +352,6 @@ def test_progress_counts_each_question_once_and_as_soon_as_it_is_made(tmp_path, 
         folders=SourceFolders(tmp_path / "data"),
         on_progress=lambda *state: seen.append((*state, len(made))),
     )
-    # Those that are looked at to choose a format count, too: a rate is true from the beginning.
     assert [state[:2] for state in seen] == [(n, 110) for n in range(1, 111)]
     assert all(done <= made for done, _, made in seen)
     assert len(made) == 110
