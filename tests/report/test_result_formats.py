@@ -99,7 +99,7 @@ def test_lm_eval_files_hold_scores_and_samples(run: Run, scores: dict[str, float
     assert len({line["doc_hash"] for line in lines}) == 12
 
 
-@needs("lm_eval", "pytablewriter")
+@needs("lm_eval", "pytablewriter", "jinja2")
 def test_lm_eval_itself_prints_the_scores(run: Run, scores: dict[str, float], tmp_path: Path) -> None:
     from lm_eval.utils import get_file_datetime, get_file_task_name, make_table
 
