@@ -124,13 +124,31 @@ def _kept(
 
 
 def in_shape(preview: bytes, shape: PreviewFormat, previews: PreviewFolder) -> bytes:
-    """A preview in another format, kept beside it."""
+    """A preview in another format, kept beside it.
+
+    Args:
+        preview: The preview, as WebP.
+        shape: The format.
+        previews: The folder of both.
+
+    Returns:
+        The smaller picture, as WebP.
+    """
     name = f"{shape.side} {shape.quality} of {bytes_digest(preview)}"
     return _kept(name, lambda: decode_image(preview, "a preview"), previews, shape)
 
 
 def in_format(made: Thumbnails, shape: PreviewFormat, previews: PreviewFolder) -> Thumbnails:
-    """The same pictures in a smaller format."""
+    """The pictures of a question in a smaller format.
+
+    Args:
+        made: The previews of the question.
+        shape: The format.
+        previews: The folder of both.
+
+    Returns:
+        The smaller pictures.
+    """
 
     def smaller(images: Sequence[bytes]) -> tuple[bytes, ...]:
         return tuple(in_shape(image, shape, previews) for image in images)
