@@ -38,6 +38,7 @@ from mmdbench.run.engines.settings import EngineSettings, read_runtime_env
 from mmdbench.system.digest import bytes_digest
 from mmdbench.system.files import require_folder, write_atomic
 from mmdbench.system.images import MAX_PIXELS, encoding_of
+from mmdbench.system.remote import no_downloads
 from mmdbench.variants.codec import encode, parse_codec
 from mmdbench.variants.design import count_excluded
 
@@ -269,7 +270,9 @@ def plan_build(
         image_root=where.image_root,
         columns=given_columns(options.get("columns", ())),
     )
-    return PlannedBuild(plan, open_benches(plan.benches, sources, interface), options, interface)
+    with no_downloads() if dry_run else nullcontext():
+        benches = open_benches(plan.benches, sources, interface)
+    return PlannedBuild(plan, benches, options, interface)
 
 
 def verify(

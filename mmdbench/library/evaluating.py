@@ -25,6 +25,7 @@ from mmdbench.run.forecast import forecast as forecast_inputs
 from mmdbench.run.inputs import RunInputs
 from mmdbench.run.summary import RunSummary
 from mmdbench.scoring import Rules
+from mmdbench.system.remote import no_downloads
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -90,7 +91,7 @@ def forecast(
     prepared = prepare(model, listed(bench), options, interface, dry_run=True)
 
     def count() -> Forecast:
-        with _opened(prepared, interface) as inputs:
+        with no_downloads(), _opened(prepared, interface) as inputs:
             return forecast_inputs(inputs)
 
     return _outside_event_loop(count)

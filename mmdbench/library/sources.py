@@ -95,13 +95,17 @@ def _absent(name: str, sources: Sources) -> BenchInfo | None:
     """The catalogue's entry of a benchmark whose file is not on this machine; None for all else."""
     from mmdbench.benches.catalog import find_bench
     from mmdbench.benches.fetch import find_bench_file
-    from mmdbench.errors import UsageError
+    from mmdbench.errors import DataError, UsageError
 
     try:
         info = find_bench(name)
     except UsageError:  # no benchmark of the catalogue
         return None
-    return None if find_bench_file(info, sources.data_dir) is not None else info
+    try:
+        found = find_bench_file(info, sources.data_dir)
+    except DataError:  # in the data folder at a URL
+        return info
+    return None if found is not None else info
 
 
 def _absent_note(absent: Sequence[BenchInfo]) -> str:

@@ -16,8 +16,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from mmdbench import forecast
 from mmdbench.cli import app
-from mmdbench.errors import LockedError, MissingExtraError, StoreError, UnknownNameError, UsageError
+from mmdbench.errors import (
+    DataError,
+    LockedError,
+    MissingExtraError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+)
 from mmdbench.system.remote import (
     add_from_data_url,
     data_folder,
@@ -298,6 +306,28 @@ def test_only_requested_files_of_a_data_folder_are_copied(url):
     assert find_file("one.tsv", f"{url}/data").read_text() == "1"
     assert [path.name for path in folder.glob("*.tsv")] == ["one.tsv"]
     assert find_file(f"{uuid.uuid4().hex}.tsv", folder) is None
+
+
+def test_a_dry_run_downloads_no_benchmark(url, tmp_path):
+    put(f"{url}/own.tsv", MINI.read_bytes())
+    asked = ("eval", "--model", "chance", "--bench", f"{url}/own.tsv", "--level", "hard", "--quiet")
+    built = ("build", "--bench", f"{url}/own.tsv", "--level", "hard", "-o", tmp_path / "b")
+    size = f"{len(MINI.read_bytes()) / 1e6:,.1f} MB"
+    for words in (asked, built):
+        assert f"({size}) is not on this machine, and a dry run" in run(*words, "--dry-run", code=2)
+    with pytest.raises(DataError, match="leave out --dry-run"):
+        forecast("chance", f"{url}/own.tsv", progress=False)
+    assert not list((tmp_path / "cache").rglob("own.tsv"))
+    run(*asked, "--sample", "2", "-o", tmp_path / "run")
+    assert "to ask  160" in run(*asked, "--dry-run")
+    assert "160 questions" in run(*built, "--dry-run")
+
+
+def test_a_dry_run_counts_a_benchmark_of_a_data_folder_at_a_url_by_its_published_rows(url, tmp_path):
+    put(f"{url}/MMVP.tsv", MINI.read_bytes())
+    words = ("eval", "--model", "chance", "--bench", "MMVP", "--data-dir", url, "--level", "hard")
+    assert "Not on this machine: MMVP (300 rows)" in run(*words, "--dry-run")
+    assert not list((tmp_path / "cache").rglob("MMVP.tsv"))
 
 
 def test_a_benchmark_is_opened_by_its_url(url):

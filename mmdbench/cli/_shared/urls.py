@@ -7,7 +7,7 @@ parameter that takes none is refused, and never becomes a path.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,16 +65,19 @@ def open_urls(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         _refuse_clashes(values)
         opened: dict[tuple[str, str], Any] = {}
-        yield {name: _open_value(name, value, opened, stack) for name, value in values.items()}
+        dry_run = bool(values.get("dry_run"))
+        yield {name: _open_value(name, value, opened, stack, dry_run) for name, value in values.items()}
 
 
-def _open_value(name: str, value: Any, opened: dict[tuple[str, str], Any], stack: ExitStack) -> Any:
+def _open_value(
+    name: str, value: Any, opened: dict[tuple[str, str], Any], stack: ExitStack, dry_run: bool
+) -> Any:
     if isinstance(value, list):
-        return [_open_value(name, one, opened, stack) for one in value]
+        return [_open_value(name, one, opened, stack, dry_run) for one in value]
     if isinstance(value, _Url):
         key = _key(value)
         if key not in opened:  # a run given twice has one copy and one lock
-            opened[key] = _open_url(value, stack)
+            opened[key] = _open_url(value, stack, dry_run)
         return str(opened[key]) if value.use == "run" else opened[key]
     if isinstance(value, Path):
         from mmdbench.library.options import local_path
@@ -83,12 +86,20 @@ def _open_value(name: str, value: Any, opened: dict[tuple[str, str], Any], stack
     return value
 
 
-def _open_url(url: _Url, stack: ExitStack) -> Any:
-    from mmdbench.system.remote import data_folder, fetch_file, is_url, reading_copy, working_copy
+def _open_url(url: _Url, stack: ExitStack, dry_run: bool) -> Any:
+    from mmdbench.system.remote import (
+        data_folder,
+        fetch_file,
+        is_url,
+        no_downloads,
+        reading_copy,
+        working_copy,
+    )
 
     if url.use == "bench":
         parts = (part.strip() for part in url.text.split(","))
-        return ",".join(str(fetch_file(part)) if is_url(part) else part for part in parts)
+        with no_downloads() if dry_run else nullcontext():
+            return ",".join(str(fetch_file(part)) if is_url(part) else part for part in parts)
     if url.use == "file":
         return fetch_file(url.text)
     if url.use == "data":

@@ -5,7 +5,7 @@ run is written to a local working copy, whose files are uploaded, and is copied 
 """
 
 from mmdbench.system.remote.copies import is_uploaded, reading_copy, working_copy
-from mmdbench.system.remote.inputs import add_from_data_url, data_folder, fetch_file
+from mmdbench.system.remote.inputs import add_from_data_url, data_folder, fetch_file, no_downloads
 from mmdbench.system.remote.urls import is_url, plain_url, remote_caches
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "fetch_file",
     "is_uploaded",
     "is_url",
+    "no_downloads",
     "plain_url",
     "reading_copy",
     "remote_caches",

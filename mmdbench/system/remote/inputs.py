@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from mmdbench.errors import StoreError, UsageError
+from mmdbench.errors import DataError, StoreError, UsageError
 from mmdbench.system.files import make_folder, write_atomic
 from mmdbench.system.inner_paths import plain_name
 from mmdbench.system.json_text import parse_json
@@ -23,10 +25,38 @@ from mmdbench.system.remote.urls import (
 )
 from mmdbench.system.unfinished_files import unfinished_file
 
-__all__ = ["add_from_data_url", "data_folder", "download_file", "fetch_file", "size_and_digests"]
+__all__ = [
+    "add_from_data_url",
+    "data_folder",
+    "download_file",
+    "fetch_file",
+    "no_downloads",
+    "size_and_digests",
+]
 
 _MIRROR = ".mirror.json"
+_refused: ContextVar[bool] = ContextVar("refused", default=False)
 _looked_up: set[Path] = set()
+
+
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Within it, an input that is not on this machine is a DataError: a dry run downloads nothing."""
+    token = _refused.set(True)
+    try:
+        yield
+    finally:
+        _refused.reset(token)
+
+
+def _download_input(remote: RemotePath, path: str, target: Path, info: Mapping[str, Any]) -> None:
+    if _refused.get():
+        size = "" if info["size"] is None else f" ({info['size'] / 1e6:,.1f} MB)"
+        raise DataError(
+            f"{target.name} of {remote.shown}{size} is not on this machine, and a dry run downloads nothing.",
+            hint="Copy it here, or leave out --dry-run.",
+        )
+    download_file(remote, path, target, info)
 
 
 def fetch_file(url: str) -> Path:
@@ -45,7 +75,7 @@ def fetch_file(url: str) -> Path:
         raise UsageError(f"{remote.shown} is a folder.", hint="Name a file in it.")
     target = remote.cache / "file" / version_mark(info) / remote.name
     if not (target.is_file() and target.stat().st_size == info["size"]):
-        download_file(remote, remote.path, target, info)
+        _download_input(remote, remote.path, target, info)
     return target
 
 
@@ -95,7 +125,7 @@ def _copy_here(remote: RemotePath, folder: Path, name: str) -> None:
         if marks.pop(name, None):
             target.unlink(missing_ok=True)
     elif info["size"] is None or not (target.is_file() and marks.get(name) == version_mark(info)):
-        download_file(remote, remote.within(name), target, info)
+        _download_input(remote, remote.within(name), target, info)
         marks[name] = version_mark(info)
     write_atomic(folder / _MIRROR, json.dumps(marks, indent=1))
     _looked_up.add(target)
