@@ -157,7 +157,8 @@ def _fitting(
     pictures: Sequence[bytes], budget: float, previews: PreviewFolder, pool: ThreadPoolExecutor
 ) -> PreviewFormat:
     """The best format of `LADDER` in which these previews fit into a budget, in bytes of base64."""
-    probes = pictures[:: max(1, len(pictures) // _PROBES)]
+    # Of all sizes, so that no corruption or level is left out by its place.
+    probes = sorted(pictures, key=len)[:: max(1, len(pictures) // _PROBES)]
     whole, probed = sum(map(len, pictures)), max(1, sum(map(len, probes)))
 
     def fits(shape: PreviewFormat) -> bool:
